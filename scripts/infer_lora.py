@@ -1,0 +1,8 @@
+"""Compare base and tuned model: the same as ``reeltune compare``."""
+
+import sys
+
+from reeltune.cli import main
+
+if __name__ == "__main__":
+    main(["compare", *sys.argv[1:]])

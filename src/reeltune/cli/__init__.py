@@ -1,0 +1,63 @@
+"""The command line: ``reeltune COMMAND``. Each command lives in a module of its own.
+
+Command modules import nothing heavy at the top: torch, transformers and polars are loaded inside
+the command that needs them, so that ``reeltune --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from reeltune import __version__
+from reeltune.cli import compare, config, evaluate, fetch, lengths, prepare, train
+from reeltune.errors import ReeltuneError
+
+app = typer.Typer(
+    name="reeltune",
+    help="Fine-tune a small language model to predict whether a user will like a film.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (fetch, prepare, lengths, train, evaluate, compare):
+    module.register(app)
+app.add_typer(config.app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"reeltune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole traceback of an error.")
+    ] = False,
+) -> None:
+    del version, debug  # read before parsing: see main
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with the exit code of the error's kind.
+
+    ``--debug`` is accepted anywhere on the line, so that it can simply be added at the end.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in given
+    try:
+        app(args=[argument for argument in given if argument != "--debug"])
+    except ReeltuneError as error:
+        if debug:
+            raise
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,31 @@
+"""``reeltune config show`` and ``reeltune config schema``."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption
+
+app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+
+
+@app.command()
+def show(config: ConfigOption = DEFAULT_CONFIG, override: SetOption = None) -> None:
+    """Print the resolved configuration: the file, the overrides and every default."""
+    import yaml
+
+    from reeltune.config import config_hash, config_tree, load_config
+
+    resolved = load_config(config, override or ())
+    typer.echo(yaml.safe_dump(config_tree(resolved), sort_keys=False).rstrip())
+    typer.echo(f"# sha256 {config_hash(resolved)}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors and checks."""
+    from reeltune.config import Config
+
+    typer.echo(json.dumps(Config.model_json_schema(), indent=2))

@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_CONFIG = Path("configs/qwen3_movielens_qlora.yaml")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The YAML configuration.", show_default=True)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override one key: section.key=value. Can be given many times."),
+]
+
+AdapterOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapter",
+        help="The folder of the trained adapter. [default: train.output_dir of the configuration]",
+    ),
+]
+SplitOption = Annotated[
+    str, typer.Option("--split", help="Which rows to score: validation or test.")
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-examples", min=1, help="Score a random sample of this many rows of the split."
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", help="Where the JSON goes. [default: beside the adapter]"),
+]
+
+
+def evaluation_overrides(override: list[str] | None, max_examples: int | None) -> list[str]:
+    """Return the overrides with a limit on the rows, if one was given."""
+    limit = [f"evaluation.max_examples={max_examples}"] if max_examples is not None else []
+    return [*(override or ()), *limit]

@@ -1,0 +1,46 @@
+"""``reeltune train``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(train)
+
+
+def train(
+    config: ConfigOption = DEFAULT_CONFIG,
+    override: SetOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the newest complete checkpoint.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run in the output folder.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show the configuration, rows, lengths, memory and one example, run one step "
+            "forward and backward, and change nothing on disk.",
+        ),
+    ] = False,
+) -> None:
+    """Fine-tune the adapter: load, preprocess, train with periodic evaluation, save."""
+    from reeltune.config import load_config
+
+    resolved = load_config(config, override or ())
+    if dry_run:
+        from reeltune.training.dry_run import dry_run as show
+
+        show(resolved)
+        return
+    from reeltune.training.train import train as run
+
+    run(resolved, resume=resume, overwrite=overwrite)

@@ -1,0 +1,158 @@
+"""The configuration tree: every key, its default and its bounds.
+
+Each section is one class. Instances are frozen; :mod:`reeltune.config.load` builds them from YAML
+and overrides. The keys are explained for users in docs/TRAINING_PARAMETERS.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+EVAL_METRICS = (
+    "eval_auc",
+    "eval_auc_per_user_mean",
+    "eval_accuracy",
+    "eval_f1",
+    "eval_log_loss",
+    "eval_brier",
+)
+"""Metrics that in-training evaluation reports and that can choose the best checkpoint."""
+
+LOWER_IS_BETTER = frozenset({"eval_log_loss", "eval_brier"})
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelSection(Section):
+    """Which language model to tune and how to load it."""
+
+    name_or_path: Annotated[str, Field(min_length=1)] = "Qwen/Qwen3-0.6B"
+    revision: str | None = None
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    attention: Literal["auto", "sdpa", "flash_attention_2", "eager"] = "auto"
+
+
+class QuantizationSection(Section):
+    """Whether the frozen base model is held in 4 bits (QLoRA)."""
+
+    load_in_4bit: bool = False
+    quant_type: Literal["nf4", "fp4"] = "nf4"
+    double_quant: bool = True
+    allow_cpu: bool = False
+
+
+class LoraSection(Section):
+    """The adapter."""
+
+    r: PositiveInt = 16
+    alpha: PositiveInt = 32
+    dropout: Fraction = 0.05
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+
+
+class PromptSection(Section):
+    """How an example is put into words."""
+
+    form: Literal["window"] = "window"
+    genres: bool = False
+
+
+class DataSection(Section):
+    """Which examples are read, and where they are cached."""
+
+    prepared_dir: Path = Path("data/movielens_qwen3")
+    cache_dir: Path = Path(".cache/preprocessed")
+    max_length: PositiveInt = 1024
+    max_train_examples: PositiveInt | None = None
+    max_eval_examples: PositiveInt | None = 1000
+
+
+class TrainSection(Section):
+    """The training run."""
+
+    output_dir: Path = Path("output/qwen3_movielens_qlora")
+    layout: Literal["single"] = "single"
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    max_steps: PositiveInt | None = None
+    batch_size: PositiveInt = 16
+    gradient_accumulation_steps: PositiveInt = 1
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
+    lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    warmup_ratio: Fraction = 0.03
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    optimizer: str = "adamw_torch"
+    activation_checkpointing: bool = False
+    logging_steps: PositiveInt = 10
+    eval_steps: PositiveInt = 500
+    save_steps: PositiveInt = 2000
+    save_total_limit: Annotated[int, Field(ge=2)] = 2
+    metric_for_best_model: str = "eval_auc"
+    early_stopping_patience: PositiveInt | None = 4
+    early_stopping_min_delta: Annotated[float, Field(ge=0)] = 0.0
+    dataloader_workers: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+
+
+class ScoringSection(Section):
+    """How verdicts are computed."""
+
+    tokens_per_batch: PositiveInt = 16384
+
+
+class EvaluationSection(Section):
+    """What ``evaluate`` and ``compare`` read and show."""
+
+    max_examples: PositiveInt | None = None
+    samples: Annotated[int, Field(ge=0)] = 6
+
+
+class Config(Section):
+    """The whole tree."""
+
+    model: ModelSection = ModelSection()
+    quantization: QuantizationSection = QuantizationSection()
+    lora: LoraSection = LoraSection()
+    prompt: PromptSection = PromptSection()
+    data: DataSection = DataSection()
+    train: TrainSection = TrainSection()
+    scoring: ScoringSection = ScoringSection()
+    evaluation: EvaluationSection = EvaluationSection()
+
+
+def contradictions(config: Config) -> list[str]:
+    """Return one sentence for each pair of fields that cannot both hold, naming what to change."""
+    found: list[str] = []
+    train = config.train
+    if train.metric_for_best_model not in EVAL_METRICS:
+        found.append(
+            f"train.metric_for_best_model: {train.metric_for_best_model!r} is not measured during "
+            f"training. Choose one of {', '.join(EVAL_METRICS)}"
+        )
+    if train.save_steps % train.eval_steps:
+        found.append(
+            f"train.save_steps: {train.save_steps} is not a multiple of train.eval_steps "
+            f"{train.eval_steps}, so the best checkpoint could not be told at a save. Change "
+            "train.save_steps or train.eval_steps"
+        )
+    if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":
+        found.append(
+            "model.dtype: Flash Attention has no float32 kernels. Set model.dtype to bfloat16, or "
+            "model.attention to sdpa"
+        )
+    banned = {"lm_head", "embed_tokens"}
+    if isinstance(config.lora.target_modules, tuple) and banned & set(config.lora.target_modules):
+        found.append(
+            "lora.target_modules: lm_head and embed_tokens share their weights in small models and "
+            "cannot be adapted without breaking one of them. Leave them out"
+        )
+    return found

@@ -1,0 +1,154 @@
+"""The prepared folder: what it holds, and how later stages read it.
+
+``prepare`` writes it; the length check, training and evaluation read it. Reading needs pyarrow and
+numpy only, so training never loads the data-frame library.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from reeltune.data.columns import EXAMPLE_SPLITS, Columns
+from reeltune.errors import DataError
+from reeltune.prompts.renderer import Film, PromptSettings
+
+FORMAT_VERSION: Final = 1
+TIMELINES_FILE: Final = "timelines.parquet"
+FILMS_FILE: Final = "films.parquet"
+META_FILE: Final = "meta.json"
+TRAIN_EXPORT: Final = "train.json"
+EVAL_EXPORT: Final = "eval.json"
+TEST_EXPORT: Final = "test_raw.jsonl"
+
+
+@dataclass(frozen=True)
+class Timelines:
+    """Every event of every user, oldest first within a user, users in ascending order.
+
+    All arrays have one entry per event. A history is always a contiguous stretch of them.
+    """
+
+    user_id: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int32]
+    film_row: npt.NDArray[np.int32]
+    stars: npt.NDArray[np.float32]
+    timestamp: npt.NDArray[np.int64]
+    liked: npt.NDArray[np.bool_]
+    split: npt.NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Candidates with their histories, as positions in a :class:`Timelines`.
+
+    Example ``i`` judges event ``target[i]`` from events ``start[i]`` to ``target[i] - 1``.
+    """
+
+    start: npt.NDArray[np.int64]
+    target: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Examples:
+        """Return the examples at ``rows``, in that order."""
+        return Examples(start=self.start[rows], target=self.target[rows])
+
+
+@dataclass(frozen=True)
+class PreparedFolder:
+    """A folder written by ``reeltune prepare``.
+
+    Attributes:
+        path: Where it lies.
+        meta: The content of ``meta.json``: edition, checksums, settings, counts, prompt version.
+    """
+
+    path: Path
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> PreparedFolder:
+        """Open a prepared folder.
+
+        Raises:
+            DataError: It is missing, incomplete or written in another format version.
+        """
+        mend = f"Run: reeltune prepare --output-dir {path}"
+        meta_file = path / META_FILE
+        if not meta_file.is_file():
+            raise DataError("no prepared data here", where=str(path), mend=mend)
+        meta = json.loads(meta_file.read_text(encoding="utf-8"))
+        if meta.get("format_version") != FORMAT_VERSION:
+            raise DataError(
+                f"prepared in format {meta.get('format_version')}, this version reads "
+                f"{FORMAT_VERSION}",
+                where=str(meta_file),
+                mend=mend,
+            )
+        for name in (TIMELINES_FILE, FILMS_FILE):
+            if not (path / name).is_file():
+                raise DataError(f"{name} is missing", where=str(path), mend=mend)
+        return cls(path, meta)
+
+    @property
+    def history_len(self) -> int:
+        """Events shown before a candidate."""
+        return int(self.meta["settings"]["history_len"])
+
+    @property
+    def min_history(self) -> int:
+        """The fewest events an example may show."""
+        return int(self.meta["settings"]["min_history"])
+
+    @property
+    def prompt_settings(self) -> PromptSettings:
+        """What the renderer needs to know of this data."""
+        return PromptSettings.from_dict(self.meta["prompt"])
+
+    @cached_property
+    def timelines(self) -> Timelines:
+        """All events, in time order within each user."""
+        table = pq.read_table(self.path / TIMELINES_FILE)
+        column = {name: table[name] for name in table.column_names}
+        return Timelines(
+            user_id=column[Columns.USER].to_numpy(),
+            position=column[Columns.POSITION].to_numpy(),
+            film_row=column[Columns.FILM_ROW].to_numpy(),
+            stars=column[Columns.STARS].to_numpy(),
+            timestamp=column[Columns.TIMESTAMP].to_numpy(),
+            liked=column[Columns.LIKED].to_numpy(),
+            split=np.asarray(pc.cast(column[Columns.SPLIT], "string").to_numpy(), dtype=np.str_),
+        )
+
+    @cached_property
+    def films(self) -> list[Film]:
+        """All films of the edition, in the order ``film_row`` counts them."""
+        table = pq.read_table(self.path / FILMS_FILE)
+        columns = (Columns.FILM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
+        rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+        return [Film(film_id, title, year, tuple(genres)) for film_id, title, year, genres in rows]
+
+    def examples(self, split: str) -> Examples:
+        """Return every example of one split, in timeline order.
+
+        Args:
+            split: ``train``, ``validation`` or ``test``.
+        """
+        if split not in EXAMPLE_SPLITS:
+            raise DataError(f"unknown split {split!r}", mend=f"Choose from {EXAMPLE_SPLITS}")
+        target = np.flatnonzero(self.timelines.split == split).astype(np.int64)
+        shown = np.minimum(self.timelines.position[target].astype(np.int64), self.history_len)
+        return Examples(start=target - shown, target=target)

@@ -1,0 +1,1 @@
+"""Metrics, evaluation on held-out rows, and base against tuned."""

@@ -1,0 +1,56 @@
+"""``evaluate``: how good the verdicts are on rows training has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reeltune.evaluation.metrics import Metrics, measure
+from reeltune.evaluation.subject import Subject
+from reeltune.files import write_json
+from reeltune.prompts.rows import TokenRows
+from reeltune.scoring.scorer import Progress, Verdicts
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Verdicts on rows, and what they are worth."""
+
+    rows: TokenRows
+    verdicts: Verdicts
+    metrics: Metrics
+
+
+def score_split(subject: Subject, split: str, progress: Progress | None = None) -> Scored:
+    """Score the rows of a split with the subject's model.
+
+    Args:
+        subject: The model and the data.
+        split: ``validation`` or ``test``.
+        progress: Told after every batch.
+    """
+    return score_rows(subject, subject.rows(split), progress)
+
+
+def score_rows(subject: Subject, rows: TokenRows, progress: Progress | None = None) -> Scored:
+    """Score given rows with the subject's model as it is switched now."""
+    verdicts = subject.scorer().score(rows.prompts, progress)
+    return Scored(rows, verdicts, measure(rows.liked, verdicts.p_yes, rows.user_id))
+
+
+def evaluation_record(subject: Subject, split: str, metrics: dict[str, Metrics]) -> dict[str, Any]:
+    """Return what is written as JSON: the metrics of each scorer and what they were measured on."""
+    return {
+        "split": split,
+        "edition": subject.folder.meta["edition"],
+        "rows_available": int(subject.folder.meta["counts"][split]),
+        "prompt_version": subject.tokens.renderer.settings.version,
+        "choices": list(subject.base.choices.sentences()),
+        "metrics": {name: value.to_dict() for name, value in metrics.items()},
+    }
+
+
+def write_evaluation(path: Path, record: dict[str, Any]) -> None:
+    """Write an evaluation's record, whole or not at all."""
+    write_json(path, record)

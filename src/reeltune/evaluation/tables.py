@@ -1,0 +1,71 @@
+"""Metrics and samples as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from reeltune.evaluation.compare import Sample, verdict
+from reeltune.evaluation.metrics import Metrics
+
+_SHOWN = (
+    ("auc", "AUC"),
+    ("auc_per_user_mean", "AUC within a user, mean"),
+    ("accuracy", "accuracy at 0.5"),
+    ("f1", "F1 of Yes at 0.5"),
+    ("log_loss", "log loss (nats)"),
+    ("brier", "Brier score"),
+    ("yes_rate", "share of Yes verdicts"),
+)
+
+
+def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
+    """Return one row per metric and one column per scorer; two scorers get their difference."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    for name in columns:
+        table.add_column(name, justify="right")
+    both = list(columns.values()) if len(columns) == 2 else []
+    if both:
+        table.add_column("difference", justify="right")
+    for key, label in _SHOWN:
+        values = [getattr(metrics, key) for metrics in columns.values()]
+        cells = [_number(value) for value in values]
+        if both:
+            defined = None not in values
+            cells.append(f"{values[1] - values[0]:+.4f}" if defined else "undefined")
+        table.add_row(label, *cells)
+    first = next(iter(columns.values()))
+    table.caption = (
+        f"{first.rows} rows, {_number(first.positive_rate)} of them Yes; always giving the more "
+        f"frequent answer has accuracy {_number(first.majority_rate)}. AUC within a user: "
+        f"{first.users_scored} users, {first.users_skipped} more have one label only."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def samples_table(samples: Sequence[Sample]) -> Table:
+    """Return one row per sample: truth, and both models' P(Yes), verdict and generated text."""
+    table = Table(title="Some of these rows", title_justify="left")
+    for name in ("user", "candidate", "truth", "base", "tuned", "base writes", "tuned writes"):
+        table.add_column(name, overflow="fold")
+    for sample in samples:
+        film = sample.candidate
+        table.add_row(
+            str(sample.user_id),
+            f"{film.title} ({film.year})" if film.year is not None else film.title,
+            sample.truth,
+            f"{sample.p_yes_base:.3f} {verdict(sample.p_yes_base)}",
+            f"{sample.p_yes_tuned:.3f} {verdict(sample.p_yes_tuned)}",
+            repr(sample.generated_base),
+            repr(sample.generated_tuned),
+        )
+    table.caption = "Verdicts are P(Yes) from the logits; what a model writes is shown beside them."
+    table.caption_justify = "left"
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

@@ -1,0 +1,1 @@
+"""How long prompts are, before anything is trained on them."""

@@ -1,0 +1,95 @@
+"""Prompt lengths: their spread, and how many would not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.errors import ConfigError
+
+_HISTOGRAM_BINS = 12
+
+
+@dataclass(frozen=True)
+class LengthReport:
+    """The spread of the lengths of one split's prompts.
+
+    Attributes:
+        unit: ``tokens``, the answer included, or ``characters`` of the user turn.
+        count: How many prompts.
+        minimum: The shortest.
+        maximum: The longest.
+        mean: The mean.
+        percentiles: Asked percentile and the length at it: the smallest length that at least that
+            share of the prompts does not exceed.
+        histogram: Counts per bin, shape ``(bins,)``.
+        edges: Bin edges, shape ``(bins + 1,)``.
+        limit: The length allowed, if any.
+        exceeding: How many prompts are longer.
+    """
+
+    unit: str
+    count: int
+    minimum: int
+    maximum: int
+    mean: float
+    percentiles: tuple[tuple[float, int], ...]
+    histogram: npt.NDArray[np.int64]
+    edges: npt.NDArray[np.float64]
+    limit: int | None
+    exceeding: int
+
+
+def describe_lengths(
+    lengths: npt.NDArray[np.int64],
+    percentiles: Sequence[float],
+    unit: str,
+    limit: int | None = None,
+) -> LengthReport:
+    """Summarize lengths.
+
+    Args:
+        lengths: Shape ``(n,)``, at least one.
+        percentiles: Each from 0 to 100.
+        unit: What the lengths count.
+        limit: The length allowed.
+    """
+    at = np.percentile(lengths, percentiles, method="inverted_cdf") if percentiles else []
+    histogram, edges = np.histogram(lengths, bins=_HISTOGRAM_BINS)
+    return LengthReport(
+        unit=unit,
+        count=len(lengths),
+        minimum=int(lengths.min()),
+        maximum=int(lengths.max()),
+        mean=float(lengths.mean()),
+        percentiles=tuple(zip(percentiles, (int(value) for value in at), strict=True)),
+        histogram=histogram,
+        edges=edges,
+        limit=limit,
+        exceeding=int((lengths > limit).sum()) if limit is not None else 0,
+    )
+
+
+def parse_percentiles(text: str) -> tuple[float, ...]:
+    """Read a list such as ``50,90,99.5``.
+
+    Raises:
+        ConfigError: Something in it is not a number from 0 to 100.
+    """
+    values = []
+    for part in text.split(","):
+        try:
+            value = float(part)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 100:
+            raise ConfigError(
+                f"{part.strip()!r} is not a percentile",
+                where="--percentiles",
+                mend="Give numbers from 0 to 100, separated by commas",
+            )
+        values.append(value)
+    return tuple(values)

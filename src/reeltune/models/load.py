@@ -1,0 +1,124 @@
+"""Load the base model and its tokenizer, and set the adapter on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+
+from reeltune.config.schema import Config
+from reeltune.errors import ModelError
+from reeltune.models.choices import ModelChoices, quantization_config
+from reeltune.models.names import ADAPTER_CONFIG
+from reeltune.models.tokenizer import first_line, load_tokenizer, not_loadable
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model without adapter, on its device, in evaluation mode."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    choices: ModelChoices
+
+
+def load_base(config: Config, choices: ModelChoices) -> BaseModel:
+    """Load the model the configuration names, as the choices say.
+
+    Raises:
+        ModelError: It cannot be found or read.
+    """
+    section = config.model
+    tokenizer = load_tokenizer(section.name_or_path, section.revision)
+    quantization = quantization_config(config, choices)
+    # Quantized weights are made on their device; others are moved once they are loaded.
+    placement = {"device_map": {"": str(choices.device.value)}} if quantization else {}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            section.name_or_path,
+            revision=section.revision,
+            dtype=choices.dtype.value,
+            attn_implementation=choices.attention.value,
+            quantization_config=quantization,
+            **placement,
+        )
+    except (OSError, ValueError) as error:
+        raise not_loadable("model", section.name_or_path, error) from error
+    if quantization is None:
+        torch.nn.Module.to(model, choices.device.value)
+    elif choices.device.value.type == "cpu":
+        keep_gradients_right_on_cpu(model)
+    model.config.use_cache = False
+    for settings in (model.config, model.generation_config):
+        settings.pad_token_id = tokenizer.pad_token_id
+        settings.eos_token_id = tokenizer.eos_token_id
+    return BaseModel(model.eval(), tokenizer, choices)
+
+
+def keep_gradients_right_on_cpu(model: torch.nn.Module) -> None:
+    """Switch off a repacking of 4-bit weights that makes later gradients wrong.
+
+    On CPUs with AVX512-BF16, bitsandbytes repacks each weight at the first forward pass in
+    evaluation mode, and its backward pass then reads the repacked weight as if it were not. Seen
+    in bitsandbytes 0.50.2; the test of gradients after an evaluation tells when this can go.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def add_adapter(base: BaseModel, config: Config) -> PeftModel:
+    """Set a new LoRA adapter on a base model, its weights drawn from the run's seed."""
+    section = config.lora
+    targets = section.target_modules
+    set_seed(config.train.seed)
+    model = get_peft_model(
+        base.model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=section.r,
+            lora_alpha=section.alpha,
+            lora_dropout=section.dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+        ),
+    )
+    if not isinstance(model, PeftModel):
+        raise ModelError("the adapter could not be set on this model", where=type(model).__name__)
+    return model
+
+
+def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
+    """Set a trained adapter on a base model, frozen, in evaluation mode.
+
+    Raises:
+        ModelError: There is no adapter in that folder, or it does not fit the model.
+    """
+    if not (adapter / ADAPTER_CONFIG).is_file():
+        raise ModelError("no adapter here", where=str(adapter), mend="Run: reeltune train")
+    try:
+        return PeftModel.from_pretrained(base.model, str(adapter)).eval()
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"the adapter does not fit {base.model.config.name_or_path}: {first_line(error)}",
+            where=str(adapter),
+            mend="Use the base model the adapter was trained on",
+        ) from error
+
+
+def trainable_share(model: PeftModel) -> tuple[int, int]:
+    """Return the number of trainable parameters and of all parameters.
+
+    Weights packed in 4 bits are counted unpacked.
+    """
+    trainable, total = model.get_nb_trainable_parameters()
+    return int(trainable), int(total)

@@ -1,0 +1,85 @@
+"""``prompt.json``: the prompt an adapter was trained on, kept beside its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from reeltune.errors import ModelError
+from reeltune.files import write_json
+from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
+
+PROMPT_FILE: Final = "prompt.json"
+
+
+@dataclass(frozen=True)
+class PromptRecord:
+    """What one has to know to ask an adapter the question it was trained on.
+
+    Attributes:
+        settings: The words' settings, version included.
+        history_len: Events shown before a candidate.
+        base_model: Name or path of the base model.
+    """
+
+    settings: PromptSettings
+    history_len: int
+    base_model: str
+
+
+def write_prompt_record(adapter: Path, record: PromptRecord) -> None:
+    """Write ``prompt.json`` into an adapter's folder."""
+    write_json(adapter / PROMPT_FILE, asdict(record))
+
+
+def read_prompt_record(adapter: Path) -> PromptRecord:
+    """Read ``prompt.json`` of an adapter.
+
+    Raises:
+        ModelError: It is missing, or of another prompt version than this package renders.
+    """
+    file = adapter / PROMPT_FILE
+    if not file.is_file():
+        raise ModelError(
+            f"the adapter has no {PROMPT_FILE}, so its prompt is unknown",
+            where=str(adapter),
+            mend="Train it with reeltune, or copy the file that belongs to it",
+        )
+    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    version = values["settings"]["version"]
+    if version != PROMPT_VERSION:
+        raise ModelError(
+            f"the adapter was trained on prompt version {version}, this package renders "
+            f"{PROMPT_VERSION}: its verdicts would be wrong",
+            where=str(file),
+            mend="Train it again, or install the version of reeltune it was trained with",
+        )
+    return PromptRecord(
+        settings=PromptSettings.from_dict(values["settings"]),
+        history_len=int(values["history_len"]),
+        base_model=str(values["base_model"]),
+    )
+
+
+def refuse_other_prompt(adapter: Path, wanted: PromptSettings, history_len: int) -> None:
+    """Refuse an adapter whose prompt is not the one about to be rendered.
+
+    Raises:
+        ModelError: Naming every setting that differs.
+    """
+    record = read_prompt_record(adapter)
+    trained = {**record.settings.to_dict(), "history_len": record.history_len}
+    asked = {**wanted.to_dict(), "history_len": history_len}
+    differing = [
+        f"{name}: trained with {trained[name]!r}, now {asked[name]!r}"
+        for name in asked
+        if trained[name] != asked[name]
+    ]
+    if differing:
+        raise ModelError(
+            f"the adapter was trained on another prompt ({'; '.join(differing)})",
+            where=str(adapter),
+            mend="Use the data and prompt settings of its run.json",
+        )

@@ -1,0 +1,42 @@
+"""Load a tokenizer, and say kindly why something cannot be loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from reeltune.errors import ModelError
+
+
+def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load a tokenizer from a folder or the hub, with padding on the right.
+
+    Raises:
+        ModelError: It cannot be found or read.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision)
+    except (OSError, ValueError) as error:
+        raise not_loadable("tokenizer", name_or_path, error) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def not_loadable(what: str, name: str, error: Exception) -> ModelError:
+    """Return the error for something that is neither a usable folder nor on the hub."""
+    local = Path(name).exists()
+    mend = (
+        "Check that the folder holds a complete Hugging Face model"
+        if local
+        else "Check the name and the connection to the hub, or set model.name_or_path to a folder "
+        "that holds the model (`reeltune fetch smollm2-135m` makes one without the hub)"
+    )
+    return ModelError(f"the {what} cannot be loaded: {first_line(error)}", where=name, mend=mend)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text: libraries explain at length below it."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

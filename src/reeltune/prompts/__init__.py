@@ -1,0 +1,1 @@
+"""The words of the prompt and their tokens: the one renderer and the pieces it is made of."""

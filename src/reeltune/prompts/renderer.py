@@ -1,0 +1,151 @@
+"""The one renderer: the only place that owns the words of the prompt.
+
+Preparation, length check, training, evaluation and everything that asks the model call it. It is
+plain text and needs no library. A prompt is built from pieces, and each piece is cut where
+tokenizers cut by themselves (see :mod:`reeltune.prompts.pieces`), so that a film has to be
+tokenized only once however many prompts show it::
+
+    head       instruction, then the heading of the history
+    4.5:       the stars of one event
+     Heat (1995)      the film of one event, with its line break
+    Film to judge:    before the candidate
+     Fargo (1996)     the candidate: the same piece a history line uses
+    Yes or No?        the question
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+PROMPT_VERSION: Final = "1"
+"""Changes whenever a rendered prompt changes; stored with every cache and every adapter."""
+
+YES: Final = "Yes"
+NO: Final = "No"
+
+# What chat templates use to mark turns: <|im_end|>, <s>, </think>, <start_of_turn>.
+_ANGLE_TOKEN = re.compile(r"<(?=[|/]?[\w|]+[^<>]*>)")
+
+
+class Film(NamedTuple):
+    """One film of an edition."""
+
+    film_id: int
+    title: str
+    year: int | None
+    genres: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What changes the words of a prompt; stored with prepared data and with every adapter.
+
+    Attributes:
+        threshold: Stars from which a film counts as liked.
+        scale_min: The fewest stars the edition's scale allows.
+        scale_max: The most stars the edition's scale allows.
+        genres: Whether a film is shown with its genres.
+        form: ``window``: a history, then one candidate, in one user turn.
+        version: The version of the wording.
+    """
+
+    threshold: float = 4.0
+    scale_min: float = 0.5
+    scale_max: float = 5.0
+    genres: bool = False
+    form: Literal["window"] = "window"
+    version: str = PROMPT_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
+        """Rebuild settings from :meth:`to_dict`."""
+        return cls(**values)
+
+
+def plain_text(text: str) -> str:
+    """Make a title safe to stand inside a prompt: one line, nothing that marks a turn.
+
+    Titles are untrusted. Line breaks and other control characters become single spaces, and a
+    space is set after the ``<`` of anything shaped like a control token, so that no tokenizer reads
+    ``<|im_end|>`` in a title as the end of a turn.
+    """
+    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    return _ANGLE_TOKEN.sub("< ", " ".join("".join(kept).split()))
+
+
+def format_stars(stars: float) -> str:
+    """Return stars as the prompt shows them, always with one decimal: ``4.5``, ``3.0``."""
+    return f"{stars:.1f}"
+
+
+class Renderer:
+    """Renders examples as text. Two renderers with equal settings give equal text.
+
+    Args:
+        settings: What the words depend on.
+    """
+
+    def __init__(self, settings: PromptSettings) -> None:
+        self.settings = settings
+
+    def head(self) -> str:
+        """Return the instruction and the heading of the history, with its line break."""
+        s = self.settings
+        return (
+            "Predict whether a user will like a film. Users rate films from "
+            f"{format_stars(s.scale_min)} to {format_stars(s.scale_max)} stars; liking a film "
+            f"means rating it {format_stars(s.threshold)} or higher.\n"
+            "Films this user has rated, oldest first, each after its stars:\n"
+        )
+
+    def stars(self, stars: float) -> str:
+        """Return the beginning of a history line."""
+        return f"{format_stars(stars)}:"
+
+    def film(self, film: Film) -> str:
+        """Return a film as it stands in a history line and as a candidate, with its line break."""
+        text = f" {plain_text(film.title) or 'Untitled'}"
+        if film.year is not None:
+            text += f" ({film.year})"
+        if self.settings.genres and film.genres:
+            text += f" [{', '.join(plain_text(genre) for genre in film.genres)}]"
+        return text + "\n"
+
+    def before_candidate(self) -> str:
+        """Return what stands between the history and the candidate."""
+        return "Film to judge:"
+
+    def question(self) -> str:
+        """Return what follows the candidate."""
+        return "Will the user like it? Answer Yes or No."
+
+    def user_text(self, history: Sequence[tuple[float, Film]], candidate: Film) -> str:
+        """Return the whole user turn for one candidate.
+
+        Args:
+            history: Stars and film of each event shown, oldest first.
+            candidate: The film to judge.
+        """
+        lines = (self.stars(stars) + self.film(film) for stars, film in history)
+        return "".join(
+            (
+                self.head(),
+                *lines,
+                self.before_candidate(),
+                self.film(candidate),
+                self.question(),
+            )
+        )
+
+    @staticmethod
+    def answer(liked: bool) -> str:
+        """Return the word the model is to answer."""
+        return YES if liked else NO

@@ -1,0 +1,99 @@
+"""Rows of different lengths in one flat array, and the few operations prompts need on them.
+
+Everything is vectorized: no Python loop runs per row or per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """``n`` rows: row ``i`` is ``values[offsets[i]:offsets[i + 1]]``.
+
+    Attributes:
+        values: Shape ``(total,)``, int32.
+        offsets: Shape ``(n + 1,)``, int64, from 0 to ``total``.
+    """
+
+    values: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int] | npt.NDArray[Any]]) -> Ragged:
+        """Build from a sequence of rows."""
+        lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
+        values = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows] or [_EMPTY])
+        return cls(values, offsets_of(lengths))
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """The length of every row, shape ``(n,)``."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.int32]:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.int32]]:
+        return (self[row] for row in range(len(self)))
+
+    def take(self, rows: npt.NDArray[np.integer]) -> Ragged:
+        """Return the rows at the given indices, in that order; an index may repeat."""
+        return self.spans(rows, np.asarray(rows) + 1)
+
+    def spans(self, first: npt.NDArray[np.integer], last: npt.NDArray[np.integer]) -> Ragged:
+        """Return, for each pair, rows ``first`` to ``last - 1`` run together as one row.
+
+        Args:
+            first: Shape ``(m,)``.
+            last: Shape ``(m,)``, each at least ``first``.
+        """
+        begin, end = self.offsets[first], self.offsets[last]
+        offsets = offsets_of(end - begin)
+        source = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], end - begin)
+        return Ragged(self.values[source], offsets)
+
+
+_EMPTY = np.empty(0, dtype=np.int32)
+
+
+def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return where each row begins, and the total: shape ``(n + 1,)``."""
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def repeat_row(row: npt.NDArray[np.int32], times: int) -> Ragged:
+    """Return a ragged array of ``times`` equal rows."""
+    return Ragged(np.tile(row, times), np.arange(times + 1, dtype=np.int64) * len(row))
+
+
+def join(*parts: Ragged) -> Ragged:
+    """Run row ``i`` of every part together as row ``i`` of the result.
+
+    All parts have the same number of rows.
+    """
+    offsets = offsets_of(np.sum([part.lengths for part in parts], axis=0))
+    values = np.empty(offsets[-1], dtype=np.int32)
+    begin = offsets[:-1].copy()
+    for part in parts:
+        shift = np.repeat(begin - part.offsets[:-1], part.lengths)
+        values[np.arange(len(part.values)) + shift] = part.values
+        begin += part.lengths
+    return Ragged(values, offsets)
+
+
+def concatenate(parts: Sequence[Ragged]) -> Ragged:
+    """Stack the rows of several ragged arrays under one another."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Ragged(np.concatenate([part.values for part in parts]), offsets_of(lengths))

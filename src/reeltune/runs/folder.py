@@ -1,0 +1,164 @@
+"""The run folder: everything needed to use, judge and repeat a training run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from reeltune.config import Config, build_config, config_hash, config_tree
+from reeltune.errors import ConfigError, RunError
+from reeltune.files import write_json
+from reeltune.models.names import ADAPTER_WEIGHTS, TRAINER_STATE
+
+RUN_FILE: Final = "run.json"
+METRICS_FILE: Final = "metrics.json"
+LOG_FILE: Final = "training.log"
+TENSORBOARD_DIR: Final = "logs"
+CARD_FILE: Final = "README.md"
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+# Keys that change what is printed or kept, but not what is learned.
+_FREE_TO_CHANGE: Final = frozenset(
+    {
+        "data.cache_dir",
+        "train.output_dir",
+        "train.logging_steps",
+        "train.save_total_limit",
+        "train.dataloader_workers",
+        "scoring.tokens_per_batch",
+        "evaluation.max_examples",
+        "evaluation.samples",
+    }
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One training output directory."""
+
+    path: Path
+
+    @property
+    def record_file(self) -> Path:
+        """Where the run's record lies."""
+        return self.path / RUN_FILE
+
+    def record(self) -> dict[str, Any]:
+        """Return the run's record.
+
+        Raises:
+            RunError: There is none.
+        """
+        if not self.record_file.is_file():
+            raise RunError("no training run here", where=str(self.path), mend="Run: reeltune train")
+        return json.loads(self.record_file.read_text(encoding="utf-8"))
+
+    def config(self) -> Config:
+        """Return the configuration the run was started with.
+
+        Raises:
+            RunError: There is no record, or this version of the package no longer reads it.
+        """
+        tree = self.record()["config"]
+        try:
+            return build_config(tree, where=str(self.record_file))
+        except ConfigError as error:
+            raise RunError(f"made by another version of reeltune: {error}") from error
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write the run's record, whole or not at all."""
+        write_json(self.record_file, record)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended and its adapter was saved."""
+        return (
+            self.record_file.is_file()
+            and self.record()["status"] == "finished"
+            and (self.path / ADAPTER_WEIGHTS).is_file()
+        )
+
+    def start(self, overwrite: bool) -> None:
+        """Make the folder for a new run.
+
+        Args:
+            overwrite: Whether an earlier run in the folder may be removed.
+
+        A run that ended before its first checkpoint has nothing to lose and is always replaced.
+
+        Raises:
+            RunError: The folder holds an earlier run that may not be removed, or foreign files.
+        """
+        if self.path.exists() and any(self.path.iterdir()):
+            if not self.record_file.is_file():
+                raise RunError(
+                    "the output folder is not empty and holds no training run",
+                    where=str(self.path),
+                    mend="Set train.output_dir to another folder",
+                )
+            if not overwrite and (self.finished or self.checkpoints()):
+                raise RunError(
+                    "the output folder holds an earlier run",
+                    where=str(self.path),
+                    mend="Continue it with --resume, replace it with --overwrite, "
+                    "or set train.output_dir to another folder",
+                )
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def refuse_other_config(self, config: Config) -> None:
+        """Refuse to continue a run under settings that would make it another run.
+
+        Raises:
+            RunError: Naming the keys that differ.
+        """
+        before = _flat(self.record()["config"])
+        now = _flat(config_tree(config))
+        keys = (before.keys() | now.keys()) - _FREE_TO_CHANGE
+        changed = sorted(key for key in keys if before.get(key) != now.get(key))
+        if changed:
+            listed = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed)
+            raise RunError(
+                f"the run was started with another configuration ({listed})",
+                where=str(self.path),
+                mend="Resume with the settings in its run.json, or start a run of its own",
+            )
+
+    def checkpoints(self) -> list[Path]:
+        """Return complete checkpoints, oldest step first."""
+        return [path for path in self._checkpoint_folders() if (path / TRAINER_STATE).is_file()]
+
+    def remove_cut_off_checkpoints(self) -> list[Path]:
+        """Remove checkpoints whose writing was cut off, and return where they were."""
+        cut_off = [
+            path for path in self._checkpoint_folders() if not (path / TRAINER_STATE).is_file()
+        ]
+        for path in cut_off:
+            shutil.rmtree(path)
+        return cut_off
+
+    def _checkpoint_folders(self) -> list[Path]:
+        if not self.path.is_dir():
+            return []
+        steps = ((_CHECKPOINT.fullmatch(path.name), path) for path in self.path.iterdir())
+        return [path for _, path in sorted((int(m[1]), path) for m, path in steps if m)]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def config_part(config: Config) -> dict[str, Any]:
+    """Return what a record says of its configuration."""
+    return {"config": config_tree(config), "config_sha256": config_hash(config)}

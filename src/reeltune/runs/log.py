@@ -1,0 +1,48 @@
+"""What a run says: to the terminal, and with times to ``training.log``."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+LOGGER: Final = logging.getLogger("reeltune")
+
+
+@contextlib.contextmanager
+def logging_to(file: Path | None) -> Iterator[logging.Logger]:
+    """Send the package's log to standard output and, if given, to the end of a file."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if file is not None:
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+    for handler in handlers:
+        LOGGER.addHandler(handler)
+    try:
+        yield LOGGER
+    finally:
+        for handler in handlers:
+            LOGGER.removeHandler(handler)
+            handler.close()
+
+
+@contextlib.contextmanager
+def phase(number: int, name: str) -> Iterator[None]:
+    """Announce a phase of training and say how long it took."""
+    LOGGER.info("[%d/4] %s", number, name)
+    began = time.monotonic()
+    yield
+    LOGGER.info("[%d/4] %s: done in %.1f s", number, name, time.monotonic() - began)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,1 @@
+"""The one scorer: P(Yes) from the answer position, computed nowhere else."""

@@ -1,0 +1,27 @@
+"""Random streams derived by name from a run's one seed."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return the generator of a named stream: the same for the same seed and name, on any machine."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def sample_rows(count: int, limit: int | None, seed: int, name: str) -> npt.NDArray[np.int64]:
+    """Return the row numbers of a random sample without replacement, in ascending order.
+
+    Args:
+        count: How many rows there are.
+        limit: How many to keep; None, or at least ``count``, keeps all.
+        seed: The run's seed.
+        name: The stream's name.
+    """
+    if limit is None or limit >= count:
+        return np.arange(count, dtype=np.int64)
+    return np.sort(stream(seed, name).choice(count, size=limit, replace=False)).astype(np.int64)

@@ -1,0 +1,117 @@
+"""The model card: a run's record, for people who find only the adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined
+
+from reeltune.files import atomic_file
+from reeltune.prompts.renderer import Film, PromptSettings, Renderer
+
+_TEMPLATE: Final = """\
+---
+base_model: {{ config.model.name_or_path }}
+library_name: peft
+pipeline_tag: text-generation
+tags: [lora, recommendation, movielens, reeltune]
+---
+
+# {{ name }}
+
+A LoRA adapter for [{{ config.model.name_or_path }}]. Given the films a user has rated, it answers
+whether they will like one more: Yes or No. It was trained with reeltune
+{{ record.versions.reeltune }} on MovieLens ({{ record.data.edition }}).
+
+## How to ask it
+
+One user turn in the model's chat template, thinking switched off, with
+{{ record.data.history_len }} rated films, oldest first. This is prompt version
+{{ record.prompt.version }}:
+
+```
+{{ example }}
+```
+
+The verdict is P(Yes): the softmax of the logits of `Yes` and `No` at the answer position.
+
+## On validation rows, at the step that was kept
+
+{% if metrics.best -%}
+| metric | value |
+|---|---|
+{% for name, label in shown if metrics.best.get(name) is not none and name in metrics.best -%}
+| {{ label }} | {{ "%.4f" | format(metrics.best[name]) }} |
+{% endfor %}
+Step {{ metrics.best_step }} of {{ metrics.steps }}, {{ record.rows.validation }} rows. These rows
+chose the step, so expect a little less on rows the run has never seen: `reeltune evaluate`
+measures those.
+{%- else -%}
+No evaluation was made.
+{%- endif %}
+
+## How it was trained
+
+| | |
+|---|---|
+| training rows | {{ record.rows.train }} |
+| steps | {{ metrics.steps }}{{ " (stopped early)" if metrics.stopped_early else "" }} |
+| tokens read | {{ metrics.tokens_seen }} |
+| adapter | rank {{ config.lora.r }}, alpha {{ config.lora.alpha }}, \
+dropout {{ config.lora.dropout }}, {{ config.lora.target_modules }} |
+| learning rate | {{ config.train.learning_rate }}, {{ config.train.lr_scheduler }} |
+| trainable parameters | {{ record.parameters.trainable }} of {{ record.parameters.total }} |
+{% for choice in record.choices -%}
+| {{ choice.split(": ", 1)[0] }} | {{ choice.split(": ", 1)[1] }} |
+{% endfor -%}
+| seed | {{ config.train.seed }} |
+| configuration | sha256 {{ record.config_sha256 }} |
+| wall time | {{ record.seconds }} s |
+| peak memory | {{ record.peak_memory }} |
+
+`run.json` holds all of it, with package versions and the checksums of the data.
+
+## Data
+
+MovieLens, by GroupLens at the University of Minnesota (Harper and Konstan 2015,
+https://doi.org/10.1145/2827872), under its own terms. The adapter holds no ratings.
+"""
+
+_SHOWN: Final = (
+    ("eval_auc", "AUC"),
+    ("eval_auc_per_user_mean", "AUC within a user, mean"),
+    ("eval_accuracy", "accuracy at 0.5"),
+    ("eval_majority_rate", "accuracy of the more frequent answer"),
+    ("eval_f1", "F1 of Yes at 0.5"),
+    ("eval_log_loss", "log loss (nats)"),
+    ("eval_brier", "Brier score"),
+)
+
+_EXAMPLE_FILMS: Final = (
+    (4.5, Film(1, "A Film", 1995, ("Drama",))),
+    (2.0, Film(2, "Another Film", 2003, ("Comedy",))),
+)
+_EXAMPLE_CANDIDATE: Final = Film(3, "The Candidate", 1999, ("Thriller",))
+
+
+def write_card(path: Path, record: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Write the model card.
+
+    Args:
+        path: Where it goes.
+        record: The content of ``run.json``.
+        metrics: The content of ``metrics.json``.
+    """
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    renderer = Renderer(PromptSettings.from_dict(record["prompt"]))
+    text = environment.from_string(_TEMPLATE).render(
+        name=path.parent.name,
+        record=record,
+        config=record["config"],
+        metrics=metrics,
+        shown=_SHOWN,
+        example=renderer.user_text(_EXAMPLE_FILMS, _EXAMPLE_CANDIDATE),
+    )
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,67 @@
+"""A rough estimate of the memory a training step needs, before one is tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+
+from reeltune.models.causal import causal_of
+
+_GIB = 2**30
+# An adapter weight in training: the weight, its gradient and Adam's two moments, 4 bytes each.
+_BYTES_PER_TRAINABLE = 16
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """What one training step holds, in GiB.
+
+    Attributes:
+        weights: The frozen base model as it is stored.
+        adapter: Adapter weights with gradients and optimizer state.
+        activations: What the forward pass keeps for the backward pass.
+        head: Logits at the answer positions and their gradient.
+    """
+
+    weights: float
+    adapter: float
+    activations: float
+    head: float
+
+    @property
+    def total(self) -> float:
+        """The sum, in GiB."""
+        return self.weights + self.adapter + self.activations + self.head
+
+
+def estimate_memory(
+    model: PeftModel, batch_tokens: int, labelled_tokens: int, checkpointing: bool
+) -> MemoryEstimate:
+    """Estimate the memory of one training step.
+
+    Activations are counted per layer and token as the inputs of every linear map, normalization
+    and gate that the backward pass reads again: about 10 times the hidden size and 6 times the MLP
+    size, at the width of the compute type, with the copies that adapters keep. With checkpointing
+    only one layer's share is held, and every layer's input.
+
+    Args:
+        model: The model with its adapter.
+        batch_tokens: Tokens of one batch on one device, padding included.
+        labelled_tokens: Positions of that batch with a label.
+        checkpointing: Whether activations are recomputed.
+    """
+    causal = causal_of(model)
+    config = causal.config.get_text_config()
+    width = 4 if causal.dtype == torch.float32 else 2
+    per_layer = batch_tokens * width * (10 * config.hidden_size + 6 * config.intermediate_size)
+    layers = config.num_hidden_layers
+    inputs = batch_tokens * width * config.hidden_size * layers
+    trainable, _ = model.get_nb_trainable_parameters()
+    return MemoryEstimate(
+        weights=causal.get_memory_footprint() / _GIB,
+        adapter=trainable * _BYTES_PER_TRAINABLE / _GIB,
+        activations=(per_layer + inputs if checkpointing else per_layer * layers) / _GIB,
+        head=2 * labelled_tokens * config.vocab_size * 4 / _GIB,
+    )

@@ -1,0 +1,174 @@
+"""What a training run needs before its first step: model, adapter, tokenized rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from accelerate import PartialState
+from datasets import Dataset
+from peft import PeftModel
+
+from reeltune.config import Config
+from reeltune.data.columns import TRAIN, VALIDATION
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import DataError
+from reeltune.models.choices import make_choices
+from reeltune.models.load import BaseModel, add_adapter, load_base, trainable_share
+from reeltune.models.prompt_record import PromptRecord
+from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.renderer import PromptSettings, Renderer
+from reeltune.prompts.rows import (
+    TokenRows,
+    choose_examples,
+    prompt_settings,
+    refuse_too_long,
+    tokenize,
+)
+from reeltune.runs.log import LOGGER
+from reeltune.training.cache import CacheKey, look_up, store, token_rows
+
+TRAIN_CACHE = "train_preprocessed"
+EVAL_CACHE = "eval_preprocessed"
+
+
+@dataclass(frozen=True)
+class TunableModel:
+    """A base model with a new adapter, and what is needed to ask it."""
+
+    base: BaseModel
+    model: PeftModel
+    answers: AnswerTokens
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """Which rows to tokenize and where they are cached."""
+
+    split: str
+    limit: int | None
+    cache: Path
+
+
+def load_tunable(config: Config) -> TunableModel:
+    """Load the base model, set the adapter on it, and say every choice aloud."""
+    choices = make_choices(config)
+    for sentence in choices.sentences():
+        LOGGER.info(sentence)
+    base = load_base(config, choices)
+    model = add_adapter(base, config)
+    trainable, total = trainable_share(model)
+    LOGGER.info(
+        "trainable: %s of %s parameters (%.2f %%)",
+        f"{trainable:,}",
+        f"{total:,}",
+        100 * trainable / total,
+    )
+    frame = chat_frame(base.tokenizer)
+    return TunableModel(base, model, answer_tokens(base.tokenizer, frame))
+
+
+def open_data(config: Config) -> tuple[PreparedFolder, PromptSettings]:
+    """Open the prepared data and settle the words of the prompt."""
+    folder = PreparedFolder.open(config.data.prepared_dir)
+    return folder, prompt_settings(folder, config.prompt)
+
+
+def record_of(config: Config, folder: PreparedFolder, settings: PromptSettings) -> PromptRecord:
+    """Return what is saved beside the adapter."""
+    return PromptRecord(settings, folder.history_len, config.model.name_or_path)
+
+
+class RowSource:
+    """Gives the tokenized rows of training and validation, from the cache where it is fresh.
+
+    Args:
+        config: The run's configuration.
+        folder: The prepared data.
+        settings: The words of the prompt.
+        base: Whose tokenizer is used.
+    """
+
+    def __init__(
+        self, config: Config, folder: PreparedFolder, settings: PromptSettings, base: BaseModel
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.settings = settings
+        self.tokenizer = base.tokenizer
+        # Tokenizing every film takes seconds, and a cache hit needs none of it.
+        self.prompt_tokens: Callable[[], PromptTokens] = cache(self._prompt_tokens)
+
+    @property
+    def train_request(self) -> SplitRequest:
+        """The training rows."""
+        data = self.config.data
+        return SplitRequest(TRAIN, data.max_train_examples, data.cache_dir / TRAIN_CACHE)
+
+    @property
+    def eval_request(self) -> SplitRequest:
+        """The validation rows that are scored during training."""
+        data = self.config.data
+        return SplitRequest(VALIDATION, data.max_eval_examples, data.cache_dir / EVAL_CACHE)
+
+    def rows(self, request: SplitRequest) -> TokenRows:
+        """Tokenize the rows without reading or writing the cache."""
+        seed = self.config.train.seed
+        examples = choose_examples(self.folder, request.split, request.limit, seed)
+        rows = tokenize(self.folder, self.prompt_tokens(), examples)
+        refuse_too_long(rows.prompts.lengths, self.config.data.max_length)
+        return rows
+
+    def cached(self, request: SplitRequest) -> Dataset:
+        """Return the rows from the cache, filling it first where it is missing or stale.
+
+        Raises:
+            LengthError: A row is longer than ``data.max_length``.
+        """
+        seed = self.config.train.seed if request.limit is not None else None
+        selection = {"split": request.split, "limit": request.limit, "seed": seed}
+        key = CacheKey.of(self.folder, self.settings, self.tokenizer, selection)
+        with PartialState().main_process_first():
+            found = look_up(request.cache, key)
+            hit = "hit" if found.rows is not None else "miss"
+            LOGGER.info("cache %s for %s rows: %s", hit, request.split, found.reason)
+            dataset = found.rows
+            if dataset is None:
+                dataset = store(request.cache, key, self.rows(request))
+            else:
+                refuse_too_long(token_rows(dataset).prompts.lengths, self.config.data.max_length)
+        self._say_rows(request, len(dataset))
+        return dataset
+
+    def _say_rows(self, request: SplitRequest, kept: int) -> None:
+        available = int(self.folder.meta["counts"][request.split])
+        LOGGER.info("%s rows: %d of %d", request.split, kept, available)
+
+    def _prompt_tokens(self) -> PromptTokens:
+        tokens = PromptTokens(self.tokenizer, Renderer(self.settings), self.folder.films)
+        if tokens.differing:
+            LOGGER.warning(
+                "pieces and whole differ for %d of %d films (first: %r): prompts are tokenized "
+                "whole, which is slower and just as right",
+                len(tokens.differing),
+                len(self.folder.films),
+                tokens.differing[0].title,
+            )
+        return tokens
+
+
+def refuse_one_label(rows: TokenRows, metric: str) -> None:
+    """Refuse validation rows on which an AUC does not exist, before hours are spent.
+
+    Raises:
+        DataError: All rows have one label and the best checkpoint is to be chosen by an AUC.
+    """
+    if "auc" in metric and (rows.liked.all() or not rows.liked.any()):
+        raise DataError(
+            f"all {len(rows)} validation rows have the same label, so {metric} is undefined",
+            where="data.max_eval_examples",
+            mend="Use more validation rows, or set train.metric_for_best_model to eval_log_loss",
+        )

@@ -1,0 +1,144 @@
+"""TRL's SFTTrainer with two differences: where the head is applied, and what evaluation means."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import SFTTrainer
+
+from reeltune.evaluation.metrics import measure
+from reeltune.models.causal import head_of
+from reeltune.models.prompt_record import PromptRecord, write_prompt_record
+from reeltune.prompts.rows import TokenRows
+from reeltune.scoring.scorer import Scorer
+from reeltune.training.collate import IGNORED
+
+
+class VerdictTrainer(SFTTrainer):
+    """An SFTTrainer whose evaluation is the one scorer's verdicts on held-out rows.
+
+    * The loss is the cross entropy at labelled positions, with the head applied nowhere else.
+      Divided by the number of labels in the whole accumulated batch, it does not depend on how
+      that batch is cut up.
+    * :meth:`evaluate` reports ``eval_auc`` and the rest, so that early stopping and the best
+      checkpoint follow the number users care about.
+
+    Args:
+        scorer: Computes the verdicts, on the same model that is trained.
+        eval_rows: The validation rows.
+        prompt_record: Saved with every adapter.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        scorer: Scorer,
+        eval_rows: TokenRows,
+        prompt_record: PromptRecord,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.scorer = scorer
+        self.eval_rows = eval_rows
+        self.prompt_record = prompt_record
+
+    def compute_loss(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """Return the summed cross entropy at labelled positions over the labels of the step.
+
+        Args:
+            model: The model, possibly wrapped for several devices.
+            inputs: ``input_ids``, ``attention_mask``, ``labels``, each ``(batch, length)``.
+            return_outputs: Whether to return the model's outputs as well.
+            num_items_in_batch: Labels in the whole step, over all devices and accumulation.
+        """
+        head = head_of(self.scorer.head.causal)
+        loss, outputs = answer_loss(model, head, inputs)
+        if num_items_in_batch is None:
+            loss = loss / (inputs["labels"][:, 1:] != IGNORED).sum()
+        else:
+            loss = loss / num_items_in_batch
+            if self.args.average_tokens_across_devices:
+                # The labels were counted over every process, and gradients will be averaged.
+                loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
+    ) -> dict[str, float]:
+        """Score the validation rows and report every metric that is defined on them."""
+        del args, kwargs  # the rows are fixed; see eval_rows
+        p_yes = self.scorer.score(self.eval_rows.prompts).p_yes
+        found = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
+        metrics = {
+            f"{metric_key_prefix}_{name}": float(value)
+            for name, value in found.items()
+            if value is not None
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the adapter together with the prompt it was trained on."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            write_prompt_record(Path(output_dir or str(self.args.output_dir)), self.prompt_record)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write nothing: the card is made from the run's record when training has ended."""
+
+
+def answer_loss(
+    model: torch.nn.Module, head: torch.nn.Module, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, Any]:
+    """Return the summed cross entropy of the labelled tokens, in nats, and the model's outputs.
+
+    Args:
+        model: The model, possibly wrapped for several devices.
+        head: Its output embedding.
+        batch: ``input_ids``, ``attention_mask``, ``labels``, each ``(batch, length)``.
+    """
+    labels = batch["labels"][:, 1:]
+    labelled = labels != IGNORED
+    with applied_only_at(head, torch.nn.functional.pad(labelled, (0, 1))):
+        outputs = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+        )
+    logits = outputs.logits.float()
+    return torch.nn.functional.cross_entropy(logits, labels[labelled], reduction="sum"), outputs
+
+
+@contextlib.contextmanager
+def applied_only_at(head: torch.nn.Module, positions: torch.Tensor) -> Iterator[None]:
+    """Inside the block, apply a head only to the hidden states at some positions.
+
+    The model is called as always, so wrappers for several devices see an ordinary forward pass and
+    whatever the model does to its logits still happens.
+
+    Args:
+        head: The output embedding.
+        positions: Boolean, shape ``(batch, length)``. The logits come out as
+            ``(positions.sum(), vocabulary)``, in row-major order.
+    """
+
+    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        # Boolean indexing copies into a contiguous array; a strided one would copy the head.
+        return inputs[0][positions]
+
+    hook = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()
