@@ -1,0 +1,52 @@
+"""Fixtures that several parts' tests share. Nothing here reaches the internet."""
+
+from __future__ import annotations
+
+import os
+
+# Set before any library that reads it is imported: no test may ask the hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Tiny models gain nothing from threads, and lose ten times the time where cores are shared.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from reeltune.data.folder import PreparedFolder
+from tests.helpers import tiny_model, write_prepared
+
+# No test may fail because the machine is busy.
+settings.register_profile("reeltune", deadline=None, max_examples=60)
+settings.load_profile("reeltune")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests that need a CUDA device where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny Qwen3 model and its tokenizer; read it, never write to it."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "qwen3", "qwen3")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny Llama model and a tokenizer in SmolLM2's way; read it, never write."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "llama", "llama")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedFolder:
+    """A small prepared folder with odd titles; read it, never write to it."""
+    return PreparedFolder.open(write_prepared(tmp_path_factory.mktemp("data") / "prepared"))

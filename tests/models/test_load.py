@@ -1,0 +1,125 @@
+"""Base models, adapters and the prompt that belongs to them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from reeltune.errors import ModelError
+from reeltune.models.causal import causal_of, head_of
+from reeltune.models.choices import make_choices
+from reeltune.models.load import add_adapter, load_adapter, load_base, trainable_share
+from reeltune.models.prompt_record import (
+    PROMPT_FILE,
+    PromptRecord,
+    refuse_other_prompt,
+    write_prompt_record,
+)
+from reeltune.models.tokenizer import load_tokenizer
+from reeltune.prompts.renderer import PromptSettings
+from tests.runs import tiny_config
+
+
+def load(model: Path, prepared, tmp_path: Path, **changes):
+    config = tiny_config(model, prepared.path, tmp_path, **changes)
+    return config, load_base(config, make_choices(config))
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_the_adapter_sits_on_every_linear_layer_and_never_on_the_head(
+    kind, request, prepared, tmp_path
+):
+    folder = request.getfixturevalue(f"tiny_{kind}")
+    config, base = load(folder, prepared, tmp_path)
+    linear = {
+        name for name, module in base.model.named_modules() if isinstance(module, torch.nn.Linear)
+    }
+    model = add_adapter(base, config)
+    adapted = {
+        name.removeprefix("base_model.model.").rpartition(".lora_A")[0]
+        for name, _ in model.named_modules()
+        if name.endswith("lora_A.default")
+    }
+    assert adapted == linear - {"lm_head"}
+    causal = causal_of(model)
+    assert head_of(causal).weight is causal.get_input_embeddings().weight
+    assert not any(
+        p.requires_grad for name, p in model.named_parameters() if "embed" in name or "head" in name
+    )
+    trainable, total = trainable_share(model)
+    assert trainable == sum(p.numel() for p in model.parameters() if p.requires_grad) < total
+
+
+def test_equal_seeds_give_equal_adapters(tiny_qwen3, prepared, tmp_path):
+    def first_weights(seed):
+        config, base = load(tiny_qwen3, prepared, tmp_path, train__seed=seed)
+        return [
+            p.detach().clone() for p in add_adapter(base, config).parameters() if p.requires_grad
+        ]
+
+    for one, same in zip(first_weights(3), first_weights(3), strict=True):
+        assert torch.equal(one, same)
+    assert any(
+        not torch.equal(one, other)
+        for one, other in zip(first_weights(3), first_weights(4), strict=True)
+    )
+
+
+def test_a_missing_model_names_what_to_do(prepared, tmp_path):
+    with pytest.raises(ModelError, match=r"model\.name_or_path to a folder"):
+        load(Path("nobody/nothing-here"), prepared, tmp_path)
+
+
+def test_a_broken_folder_is_called_broken(prepared, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="complete Hugging Face model"):
+        load_tokenizer(str(tmp_path / "empty"))
+
+
+def test_a_folder_without_adapter(tiny_qwen3, prepared, tmp_path):
+    _, base = load(tiny_qwen3, prepared, tmp_path)
+    with pytest.raises(ModelError, match="no adapter here"):
+        load_adapter(base, tmp_path)
+
+
+def test_an_adapter_of_another_model_is_refused(tiny_qwen3, prepared, tmp_path):
+    config, base = load(tiny_qwen3, prepared, tmp_path)
+    adapter = add_adapter(base, config)
+    state = {name: p.repeat(2, 1) for name, p in adapter.named_parameters() if "lora_A" in name}
+    adapter.save_pretrained(tmp_path / "adapter", state_dict=state)
+    _, fresh = load(tiny_qwen3, prepared, tmp_path)
+    with pytest.raises(ModelError, match="does not fit"):
+        load_adapter(fresh, tmp_path / "adapter")
+
+
+RECORD = PromptRecord(PromptSettings(threshold=3.5), history_len=7, base_model="some/model")
+
+
+def test_the_prompt_it_was_trained_on_is_accepted(tmp_path):
+    write_prompt_record(tmp_path, RECORD)
+    refuse_other_prompt(tmp_path, RECORD.settings, 7)
+
+
+def test_another_prompt_is_refused_by_name(tmp_path):
+    write_prompt_record(tmp_path, RECORD)
+    with pytest.raises(ModelError, match=r"threshold: trained with 3\.5, now 4\.0.*history_len"):
+        refuse_other_prompt(tmp_path, replace(RECORD.settings, threshold=4.0), 15)
+
+
+def test_another_prompt_version_is_refused(tmp_path):
+    write_prompt_record(tmp_path, RECORD)
+    file = tmp_path / PROMPT_FILE
+    values = json.loads(file.read_text())
+    values["settings"]["version"] = "0"
+    file.write_text(json.dumps(values))
+    with pytest.raises(ModelError, match="prompt version 0"):
+        refuse_other_prompt(tmp_path, RECORD.settings, 7)
+
+
+def test_an_adapter_with_unknown_prompt_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=PROMPT_FILE):
+        refuse_other_prompt(tmp_path, RECORD.settings, 7)

@@ -1,0 +1,112 @@
+"""The tokenized cache: used when everything it depends on is equal, and never otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from reeltune.data.columns import TRAIN
+from reeltune.data.folder import PreparedFolder
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.renderer import Renderer
+from reeltune.prompts.rows import choose_examples, tokenize
+from reeltune.training.cache import CacheKey, look_up, store, token_rows
+from tests.helpers import write_prepared
+
+SELECTION = {"split": TRAIN, "limit": None, "seed": None}
+
+
+@pytest.fixture
+def tokenizer(tiny_qwen3):
+    return AutoTokenizer.from_pretrained(tiny_qwen3)
+
+
+def key_of(folder, tokenizer, selection=SELECTION, **changes):
+    settings = replace(folder.prompt_settings, **changes)
+    return CacheKey.of(folder, settings, tokenizer, selection)
+
+
+def rows_of(folder, tokenizer):
+    tokens = PromptTokens(tokenizer, Renderer(folder.prompt_settings), folder.films)
+    return tokenize(folder, tokens, choose_examples(folder, TRAIN, None, 0))
+
+
+def test_what_is_stored_comes_back_equal(prepared, tokenizer, tmp_path):
+    rows, key = rows_of(prepared, tokenizer), key_of(prepared, tokenizer)
+    store(tmp_path / "cache", key, rows)
+    found = look_up(tmp_path / "cache", key)
+    assert found.rows is not None
+    again = token_rows(found.rows)
+    for name in ("liked", "user_id", "film_id"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
+    np.testing.assert_array_equal(again.prompts.values, rows.prompts.values)
+    np.testing.assert_array_equal(again.prompts.offsets, rows.prompts.offsets)
+
+
+def test_the_folder_is_an_arrow_dataset_with_its_descriptions(prepared, tokenizer, tmp_path):
+    store(tmp_path / "cache", key_of(prepared, tokenizer), rows_of(prepared, tokenizer))
+    names = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert {"dataset_info.json", "state.json", "cache_key.json"} <= names
+    assert any(name.endswith(".arrow") for name in names)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_nothing_there_is_a_miss(prepared, tokenizer, tmp_path):
+    found = look_up(tmp_path / "cache", key_of(prepared, tokenizer))
+    assert found.rows is None
+    assert found.reason == "nothing cached yet"
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("prompt", {"genres": True}),
+        ("prompt", {"threshold": 3.0}),
+        ("prompt", {"version": "next"}),
+        ("selection", {"selection": SELECTION | {"limit": 3, "seed": 1}}),
+    ],
+)
+def test_a_changed_part_is_a_miss_that_names_it(part, change, prepared, tokenizer, tmp_path):
+    store(tmp_path / "cache", key_of(prepared, tokenizer), rows_of(prepared, tokenizer))
+    found = look_up(tmp_path / "cache", key_of(prepared, tokenizer, **change))
+    assert found.rows is None
+    assert found.reason == f"changed since: {part}"
+
+
+def test_other_data_are_a_miss_though_the_path_is_the_same(tokenizer, tmp_path):
+    path = tmp_path / "prepared"
+    first = PreparedFolder.open(write_prepared(path, seed=0))
+    store(tmp_path / "cache", key_of(first, tokenizer), rows_of(first, tokenizer))
+    second = PreparedFolder.open(write_prepared(path, seed=1))
+    found = look_up(tmp_path / "cache", key_of(second, tokenizer))
+    assert found.rows is None
+    assert found.reason == "changed since: prepared data"
+
+
+def test_another_tokenizer_or_template_is_a_miss(prepared, tokenizer, tiny_llama, tmp_path):
+    store(tmp_path / "cache", key_of(prepared, tokenizer), rows_of(prepared, tokenizer))
+    other = AutoTokenizer.from_pretrained(tiny_llama)
+    assert look_up(tmp_path / "cache", key_of(prepared, other)).reason.endswith("tokenizer")
+    tokenizer.chat_template += " "
+    assert look_up(tmp_path / "cache", key_of(prepared, tokenizer)).reason.endswith("tokenizer")
+
+
+def test_a_failed_write_leaves_the_old_cache(prepared, tokenizer, tmp_path, monkeypatch):
+    key = key_of(prepared, tokenizer)
+    store(tmp_path / "cache", key, rows_of(prepared, tokenizer))
+
+    def fail(*_args, **_kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("reeltune.training.cache.write_json", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store(
+            tmp_path / "cache",
+            key_of(prepared, tokenizer, genres=True),
+            rows_of(prepared, tokenizer),
+        )
+    assert look_up(tmp_path / "cache", key).rows is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]

@@ -1,0 +1,81 @@
+"""A run killed in the middle continues as if nothing had happened, to the last byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reeltune.models.names import ADAPTER_WEIGHTS, TRAINER_STATE
+from tests.runs import tiny_overrides
+
+# No evaluation improves the AUC by more than 1, so patience runs out at the fifth evaluation: at
+# step 10 of 20, if the counter survives the kill.
+SETTINGS = {
+    "train__max_steps": 20,
+    "train__early_stopping_patience": 4,
+    "train__early_stopping_min_delta": 1.0,
+    "train__save_total_limit": 3,
+    "train__learning_rate": 1e-3,
+}
+_DEADLINE_S = 240
+
+
+def start(overrides: list[str], *flags: str) -> subprocess.Popen[str]:
+    sets = [part for override in overrides for part in ("--set", override)]
+    command = [sys.executable, "-m", "reeltune", "train", "--config", os.devnull, *sets, *flags]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=_DEADLINE_S)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_once_saved(process: subprocess.Popen[str], checkpoint: Path) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while not (checkpoint / TRAINER_STATE).is_file():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_sigkill_then_resume_equals_the_uninterrupted_run(tiny_qwen3, prepared, tmp_path):
+    def overrides(name: str) -> list[str]:
+        return tiny_overrides(
+            tiny_qwen3, prepared.path, tmp_path, train__output_dir=tmp_path / name, **SETTINGS
+        )
+
+    finish(start(overrides("whole")))
+    process = start(overrides("killed"))
+    kill_once_saved(process, tmp_path / "killed" / "checkpoint-4")
+    killed = tmp_path / "killed"
+    assert json.loads((killed / "run.json").read_text())["status"] == "running"
+    assert not (killed / ADAPTER_WEIGHTS).exists()
+    # A save that was cut off must not be taken for the newest checkpoint.
+    (killed / "checkpoint-19").mkdir()
+
+    output = finish(start(overrides("killed"), "--resume"))
+    assert "resuming from checkpoint-" in output
+    assert "removed checkpoint-19" in output
+
+    whole = tmp_path / "whole"
+    assert (killed / ADAPTER_WEIGHTS).read_bytes() == (whole / ADAPTER_WEIGHTS).read_bytes()
+    one, other = (json.loads((run / "metrics.json").read_text()) for run in (whole, killed))
+    for key in ("steps", "stopped_early", "best_step", "tokens_seen", "evaluations", "losses"):
+        assert other[key] == one[key]
+    assert (one["steps"], one["stopped_early"]) == (10, True)
+    assert json.loads((killed / "run.json").read_text())["resumed_from"]

@@ -1,0 +1,256 @@
+"""A training run from the command line to its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from reeltune.data.columns import VALIDATION
+from reeltune.errors import DataError, LengthError, RunError
+from reeltune.evaluation.evaluate import score_split
+from reeltune.evaluation.subject import load_subject
+from reeltune.runs.folder import RunFolder
+from reeltune.training.dry_run import dry_run
+from reeltune.training.train import train
+from tests.helpers import write_prepared
+from tests.runs import tiny_config
+
+
+@pytest.fixture(scope="module")
+def run(tiny_qwen3, prepared, tmp_path_factory) -> Path:
+    """One finished run; read it, never write to it."""
+    work = tmp_path_factory.mktemp("trained")
+    return train(tiny_config(tiny_qwen3, prepared.path, work, train__max_steps=5))
+
+
+def read(path: Path):
+    return json.loads(path.read_text())
+
+
+def test_the_run_folder_holds_what_is_promised(run):
+    names = {path.name for path in run.iterdir()}
+    assert {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "prompt.json",
+        "logs",
+        "training.log",
+        "metrics.json",
+        "run.json",
+        "README.md",
+    } <= names
+    assert 1 <= sum(name.startswith("checkpoint-") for name in names) <= 2
+
+
+def test_the_record_says_what_it_was_made_with(run, tiny_qwen3, prepared):
+    record = read(run / "run.json")
+    assert record["status"] == "finished"
+    assert record["config"]["model"]["name_or_path"] == str(tiny_qwen3)
+    assert record["rows"]["train"] == 64
+    assert record["data"]["files"] == prepared.meta["files"]
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["peak_memory"]["resident_gib"] > 0
+    assert record["parameters"]["trainable"] < record["parameters"]["total"]
+    assert len(record["config_sha256"]) == 64
+
+
+def test_the_last_step_is_evaluated_too(run):
+    metrics = read(run / "metrics.json")
+    assert [entry["step"] for entry in metrics["evaluations"]] == [2, 4, 5]
+    assert metrics["steps"] == 5
+    assert not metrics["stopped_early"]
+    aucs = {entry["step"]: entry["eval_auc"] for entry in metrics["evaluations"]}
+    assert metrics["best_step"] == max(aucs, key=lambda step: aucs[step])
+
+
+def test_evaluation_in_training_is_the_evaluation_afterwards(run, prepared, tiny_qwen3):
+    """The adapter that was kept scores the validation rows exactly as it did during training."""
+    config = tiny_config(tiny_qwen3, prepared.path, run.parent)
+    scored = score_split(load_subject(config, run), VALIDATION)
+    best = read(run / "metrics.json")["best"]
+    after = scored.metrics.to_dict()
+    for name in ("auc", "auc_per_user_mean", "accuracy", "log_loss", "brier", "users_scored"):
+        assert after[name] == pytest.approx(best[f"eval_{name}"], abs=1e-6)
+
+
+def test_the_adapter_loads_in_plain_peft(run, tiny_qwen3):
+    base = AutoModelForCausalLM.from_pretrained(tiny_qwen3)
+    ids = torch.arange(3, 30)[None]
+    before = base(ids).logits
+    tuned = PeftModel.from_pretrained(base, str(run))
+    assert not torch.allclose(tuned(ids).logits, before)
+
+
+def test_tensorboard_has_losses_and_validation(run):
+    events = EventAccumulator(str(run / "logs"))
+    events.Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {"train/loss", "train/learning_rate", "eval/auc", "eval/log_loss"} <= scalars
+    assert [event.step for event in events.Scalars("eval/auc")] == [2, 4, 5]
+
+
+def test_the_log_shows_phases_choices_and_cache(run):
+    log = (run / "training.log").read_text()
+    for expected in ("[1/4] load", "[2/4] preprocess", "[3/4] train", "[4/4] save", "device: "):
+        assert expected in log
+    assert "cache miss for train rows: nothing cached yet" in log
+    assert "train rows: 64 of" in log
+
+
+def test_the_card_repeats_the_numbers_of_metrics_json(run):
+    card = (run / "README.md").read_text()
+    best = read(run / "metrics.json")["best"]
+    assert f"| AUC | {best['eval_auc']:.4f} |" in card
+    assert "Will the user like it?" in card
+
+
+def test_a_second_run_hits_the_cache_and_learns_the_same(run, tiny_qwen3, prepared):
+    other = train(
+        tiny_config(
+            tiny_qwen3,
+            prepared.path,
+            run.parent,
+            train__max_steps=5,
+            train__output_dir=run.parent / "again",
+        )
+    )
+    assert "cache hit for train rows" in (other / "training.log").read_text()
+    name = "adapter_model.safetensors"
+    assert (other / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_an_earlier_run_is_not_overwritten_unless_asked(run, tiny_qwen3, prepared):
+    config = tiny_config(tiny_qwen3, prepared.path, run.parent, train__max_steps=5)
+    before = (run / "adapter_model.safetensors").read_bytes()
+    with pytest.raises(RunError, match=r"--resume.*--overwrite"):
+        train(config)
+    assert (run / "adapter_model.safetensors").read_bytes() == before
+
+
+def test_resuming_a_finished_run_changes_nothing(run, tiny_qwen3, prepared):
+    config = tiny_config(tiny_qwen3, prepared.path, run.parent, train__max_steps=5)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert train(config, resume=True) == run
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_resuming_with_other_settings_names_them(run, tiny_qwen3, prepared):
+    config = tiny_config(tiny_qwen3, prepared.path, run.parent, train__max_steps=9)
+    with pytest.raises(RunError, match=r"train\.max_steps: 5 -> 9"):
+        train(config, resume=True)
+
+
+def test_foreign_files_are_left_alone(tiny_qwen3, prepared, tmp_path):
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="holds no training run"):
+        train(config, overwrite=True)
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
+
+
+def test_rows_that_would_be_cut_stop_the_run(tiny_qwen3, prepared, tmp_path):
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, data__max_length=50)
+    with pytest.raises(LengthError, match=r"64 of 64 examples.*data\.max_length"):
+        train(config)
+
+
+def test_rows_that_would_be_cut_stop_a_run_that_hits_the_cache(tiny_qwen3, prepared, tmp_path):
+    train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
+    shorter = tiny_config(tiny_qwen3, prepared.path, tmp_path, data__max_length=50)
+    with pytest.raises(LengthError, match=r"data\.max_length"):
+        train(shorter, overwrite=True)
+
+
+def test_an_auc_that_will_not_exist_stops_the_run_at_the_start(tiny_qwen3, tmp_path):
+    folder = write_prepared(tmp_path / "prepared")
+    config = tiny_config(tiny_qwen3, folder, tmp_path, data__max_eval_examples=1)
+    with pytest.raises(DataError, match="eval_auc is undefined"):
+        train(config)
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+@pytest.fixture
+def eager_model(tiny_qwen3, tmp_path) -> Path:
+    """The tiny model with embeddings large enough that its logits can become certain."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_qwen3)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(30)
+    model.save_pretrained(tmp_path / "eager")
+    AutoTokenizer.from_pretrained(tiny_qwen3).save_pretrained(tmp_path / "eager")
+    return tmp_path / "eager"
+
+
+def test_training_learns_the_form_of_the_answer(eager_model, prepared, tmp_path):
+    config = tiny_config(
+        eager_model,
+        prepared.path,
+        tmp_path,
+        train__max_steps=24,
+        train__batch_size=8,
+        train__eval_steps=24,
+        train__save_steps=24,
+        lora__r=16,
+    )
+    metrics = read(train(config) / "metrics.json")
+    losses = [entry["loss"] for entry in metrics["losses"]]
+    # two tokens are learned; once their form is known, only the choice of Yes or No is left
+    assert losses[0] > 4
+    assert losses[-1] < 1
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(
+    tiny_qwen3, prepared, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path)
+    dry_run(config)
+    shown = capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    for expected in (
+        "learning_rate: 0.01",
+        "counts: ",
+        "train: 64 rows, tokens min",
+        "trainable: ",
+        "memory of one step, estimated",
+        "one step on the 4 longest rows: loss ",
+    ):
+        assert expected in shown
+    trained = shown.rpartition(">>>")[2].partition("<<<")[0]
+    assert trained in ("Yes<|im_end|>", "No<|im_end|>")
+
+
+def test_activation_checkpointing_learns_the_same(tiny_qwen3, prepared, tmp_path):
+    def losses(checkpointing: bool) -> list[float]:
+        run = train(
+            tiny_config(
+                tiny_qwen3,
+                prepared.path,
+                tmp_path,
+                train__activation_checkpointing=checkpointing,
+                train__output_dir=tmp_path / str(checkpointing),
+            )
+        )
+        return [entry["loss"] for entry in read(run / "metrics.json")["losses"]]
+
+    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-6)
+
+
+def test_a_cut_off_checkpoint_is_not_resumed_from(tmp_path):
+    folder = RunFolder(tmp_path)
+    for step, complete in ((2, True), (10, True), (12, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert [path.name for path in folder.checkpoints()] == ["checkpoint-2", "checkpoint-10"]
+    assert [path.name for path in folder.remove_cut_off_checkpoints()] == ["checkpoint-12"]
+    assert not (tmp_path / "checkpoint-12").exists()
