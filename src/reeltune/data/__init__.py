@@ -1,0 +1,1 @@
+"""Ratings in, a prepared folder out: readers, checks, timelines, splits, export."""

@@ -1,0 +1,97 @@
+"""Rows that cannot be used: described one by one, counted by reason, never lost silently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from reeltune.errors import DataError
+
+PLACES_KEPT: Final = 100
+"""How many places ``meta.json`` lists for each reason; the count is always complete."""
+
+_VALUE_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """One row that cannot be used.
+
+    Attributes:
+        file: The name of the file.
+        line: The physical line on which the row begins, counted from 1, header included.
+        reason: A key for counting, the same for all rows that fail alike.
+        what: What is wrong with this row, without a full stop.
+        value: What the file says there.
+        mend: What to do about it.
+    """
+
+    file: str
+    line: int
+    reason: str
+    what: str
+    value: str
+    mend: str = "Correct the row"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the place for ``meta.json``."""
+        return {"file": self.file, "line": self.line, "value": self.value[:_VALUE_LENGTH]}
+
+    def error(self, bad_rows: int) -> DataError:
+        """Return the error that stops at this row, the first of ``bad_rows``."""
+        others = f" (the first of {bad_rows:,} bad rows)" if bad_rows > 1 else ""
+        return DataError(
+            f"{self.what}{others}",
+            where=f"{self.file}, line {self.line}",
+            mend=f"{self.mend}, or pass --skip-bad-rows to leave such rows out and count them",
+        )
+
+
+@dataclass
+class DroppedRows:
+    """Rows left out of one file, by reason."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    places: dict[str, list[BadRow]] = field(default_factory=dict)
+
+    def add(self, rows: Sequence[BadRow], counts: Mapping[str, int]) -> None:
+        """Add rows.
+
+        Args:
+            rows: The first rows of each reason, in file order.
+            counts: All rows of each reason.
+        """
+        for reason, count in counts.items():
+            self.counts[reason] = self.counts.get(reason, 0) + count
+        for row in rows:
+            kept = self.places.setdefault(row.reason, [])
+            if len(kept) < PLACES_KEPT:
+                kept.append(row)
+
+    def refuse_or_add(
+        self, rows: Sequence[BadRow], counts: Mapping[str, int], *, skip: bool
+    ) -> None:
+        """Add the rows when bad rows are to be skipped, else stop at the first one.
+
+        Raises:
+            DataError: There is a bad row and ``skip`` is false.
+        """
+        if rows and not skip:
+            raise min(rows, key=lambda row: row.line).error(sum(counts.values()))
+        self.add(rows, counts)
+
+    @property
+    def total(self) -> int:
+        """All rows left out."""
+        return sum(self.counts.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return reasons in alphabetical order with their counts and first places."""
+        return {
+            reason: {
+                "count": self.counts[reason],
+                "first": [row.to_dict() for row in self.places.get(reason, [])],
+            }
+            for reason in sorted(self.counts)
+        }

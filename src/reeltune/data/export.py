@@ -1,0 +1,126 @@
+"""The prepared rows as JSON, for people and for other tools. Training does not read it.
+
+Every film and every number of stars is rendered and escaped once. JSON escapes character by
+character, so escaped pieces set side by side are the escaped whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reeltune.data.columns import TEST, TRAIN, VALIDATION
+from reeltune.data.folder import EVAL_EXPORT, TEST_EXPORT, TRAIN_EXPORT, PreparedFolder
+from reeltune.data.settings import ExportFormat
+from reeltune.prompts.renderer import Renderer
+
+
+def export_json(folder: PreparedFolder, form: ExportFormat) -> dict[str, int]:
+    """Write ``train.json``, ``eval.json`` (the validation split) and ``test_raw.jsonl``.
+
+    The files are written in place: the caller is the one who makes the whole folder appear at
+    once.
+
+    Args:
+        folder: Timelines and films, with the settings they were prepared with.
+        form: ``chat``: ``{"messages": [user, assistant]}``; ``alpaca``: ``instruction``,
+            ``input`` and ``output``, where instruction and input together are the user's text.
+
+    Returns:
+        Rows written, by file name.
+    """
+    prompts = _Prompts(folder, form)
+    return {
+        TRAIN_EXPORT: _write_array(folder.path / TRAIN_EXPORT, prompts.rows(TRAIN)),
+        EVAL_EXPORT: _write_array(folder.path / EVAL_EXPORT, prompts.rows(VALIDATION)),
+        TEST_EXPORT: _write_lines(folder.path / TEST_EXPORT, _raw_rows(folder)),
+    }
+
+
+class _Prompts:
+    """Assembles rendered rows from pieces that are already JSON."""
+
+    def __init__(self, folder: PreparedFolder, form: ExportFormat) -> None:
+        renderer = Renderer(folder.prompt_settings)
+        self._folder = folder
+        self._head = _escape(renderer.head())
+        self._films = [_escape(renderer.film(film)) for film in folder.films]
+        self._stars = {
+            stars: _escape(renderer.stars(stars)) for stars in (step / 2 for step in range(11))
+        }
+        self._before = _escape(renderer.before_candidate())
+        self._question = _escape(renderer.question())
+        self._answers = {liked: _escape(renderer.answer(liked)) for liked in (True, False)}
+        if form == "chat":
+            self._row = (
+                '{"messages":[{"role":"user","content":"%s%s"},'
+                '{"role":"assistant","content":"%s"}]}'
+            )
+        else:
+            self._row = '{"instruction":"%s","input":"%s","output":"%s"}'
+
+    def rows(self, split: str) -> Iterator[str]:
+        """Yield every example of one split as a JSON object."""
+        timelines, examples = self._folder.timelines, self._folder.examples(split)
+        for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+            stars = timelines.stars[start:target].tolist()
+            films = timelines.film_row[start : target + 1].tolist()
+            candidate = films.pop()
+            pieces = (self._stars[s] + self._films[f] for s, f in zip(stars, films, strict=True))
+            rest = "".join((*pieces, self._before, self._films[candidate], self._question))
+            yield self._row % (self._head, rest, self._answers[bool(timelines.liked[target])])
+
+
+def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
+    """Yield every test example without its prompt: ids, titles, years, stars, times and label."""
+    timelines, films, examples = folder.timelines, folder.films, folder.examples(TEST)
+    for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+        shown = [films[row] for row in timelines.film_row[start : target + 1].tolist()]
+        candidate = shown.pop()
+        row: dict[str, Any] = {
+            "user_id": int(timelines.user_id[target]),
+            "film_id": candidate.film_id,
+            "title": candidate.title,
+            "year": candidate.year,
+            "stars": float(timelines.stars[target]),
+            "timestamp": int(timelines.timestamp[target]),
+            "label": Renderer.answer(bool(timelines.liked[target])),
+            "history": {
+                "film_id": [film.film_id for film in shown],
+                "title": [film.title for film in shown],
+                "year": [film.year for film in shown],
+                "stars": timelines.stars[start:target].tolist(),
+                "timestamp": timelines.timestamp[start:target].tolist(),
+            },
+        }
+        yield json.dumps(row, ensure_ascii=False)
+
+
+def _escape(text: str) -> str:
+    """Return text as it stands between the quotes of a JSON string."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _write_array(path: Path, rows: Iterator[str]) -> int:
+    """Write JSON values as one array, a line each, without holding them all."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write("[")
+        for row in rows:
+            stream.write(",\n" if count else "\n")
+            stream.write(row)
+            count += 1
+        stream.write("\n]\n")
+    return count
+
+
+def _write_lines(path: Path, rows: Iterator[str]) -> int:
+    """Write JSON values, a line each."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        for row in rows:
+            stream.write(row + "\n")
+            count += 1
+    return count

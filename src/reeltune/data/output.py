@@ -1,0 +1,112 @@
+"""The place a prepared folder is written to: never anything else's, never half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from reeltune.data.folder import (
+    EVAL_EXPORT,
+    FILMS_FILE,
+    META_FILE,
+    TEST_EXPORT,
+    TIMELINES_FILE,
+    TRAIN_EXPORT,
+)
+from reeltune.errors import DataError
+from reeltune.files import atomic_folder
+
+_OURS = frozenset({TIMELINES_FILE, FILMS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT})
+
+
+@contextlib.contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder that becomes ``path`` when the block succeeds.
+
+    When the block raises, is interrupted, or the process is killed, ``path`` stays as it was. What
+    a killed run left beside it is removed by the next run.
+
+    Raises:
+        DataError: ``path`` is taken by something that is not a prepared folder.
+    """
+    path = path.resolve()
+    check_replaceable(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path.parent) as handle:
+        if _alone(handle):
+            _remove_leftovers(path)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        with atomic_folder(path) as temporary:
+            yield temporary
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse a path whose replacement would lose something ``prepare`` did not write.
+
+    Raises:
+        DataError: It is a file, or a folder that holds anything else than prepared data.
+    """
+    mend = "Choose another --output-dir, or move it away"
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise DataError("is a file, not a folder", where=str(path), mend=mend)
+    names = {child.name for child in path.iterdir()}
+    if not names:
+        return
+    if not _is_prepared(path / META_FILE):
+        raise DataError(
+            "exists and is not a prepared folder, so it is not replaced",
+            where=str(path),
+            mend=mend,
+        )
+    if foreign := sorted(names - _OURS):
+        raise DataError(
+            f"holds files that prepare did not write ({', '.join(foreign[:3])}), so it is not "
+            "replaced",
+            where=str(path),
+            mend="Move them away, or choose another --output-dir",
+        )
+
+
+def _is_prepared(meta_file: Path) -> bool:
+    try:
+        meta = json.loads(meta_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(meta, dict) and "format_version" in meta
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[int]:
+    """Open a folder for locking. A lock ends with its process and leaves no file behind."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _alone(handle: int) -> bool:
+    """Tell whether no other run is writing in the folder."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed runs left beside ``path``; while alone, it belongs to nobody alive.
+
+    An old version that was moved aside is kept as long as nothing has taken its place.
+    """
+    suffixes = (".part", ".old") if path.exists() else (".part",)
+    for leftover in path.parent.iterdir():
+        if leftover.name.startswith(f".{path.name}.") and leftover.name.endswith(suffixes):
+            shutil.rmtree(leftover)

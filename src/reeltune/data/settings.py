@@ -1,0 +1,198 @@
+"""What ``prepare`` is asked to do. Settings that contradict each other cannot be constructed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, Literal
+
+from reeltune.data.layouts import Scale
+from reeltune.errors import ConfigError
+
+SplitKind = Literal["user", "time"]
+ExportFormat = Literal["chat", "alpaca"]
+
+DEFAULT_VAL_FRACTION: Final = 0.05
+DEFAULT_TEST_FRACTION: Final = 0.10
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How examples are divided into train, validation and test.
+
+    Attributes:
+        kind: ``user``: the end of each user's timeline; ``time``: one cut for everybody.
+        val_fraction: Share of the examples that validates.
+        test_fraction: Share of the examples that tests.
+        val_from: First second of validation (since 1970, UTC); only for ``time``, in place of the
+            fractions.
+        test_from: First second of test, likewise.
+
+    Raises:
+        ConfigError: The values contradict each other; the message names the flag to change.
+    """
+
+    kind: SplitKind = "user"
+    val_fraction: float = DEFAULT_VAL_FRACTION
+    test_fraction: float = DEFAULT_TEST_FRACTION
+    val_from: int | None = None
+    test_from: int | None = None
+
+    def __post_init__(self) -> None:
+        for flag, value in (
+            ("--val-fraction", self.val_fraction),
+            ("--test-fraction", self.test_fraction),
+        ):
+            if not (math.isfinite(value) and 0 <= value < 1):
+                raise ConfigError(
+                    f"{flag} is {value}", mend=f"Give {flag} a share from 0 to below 1"
+                )
+        if self.val_share + self.test_share >= 1:
+            raise ConfigError(
+                f"--val-fraction {self.val_fraction} and --test-fraction {self.test_fraction} "
+                "leave nothing to train on",
+                mend="Lower --val-fraction or --test-fraction until their sum is below 1",
+            )
+        self._check_dates()
+
+    def _check_dates(self) -> None:
+        given = [
+            flag
+            for flag, value in (("--val-from", self.val_from), ("--test-from", self.test_from))
+            if value is not None
+        ]
+        if given and self.kind == "user":
+            raise ConfigError(
+                f"{' and '.join(given)} given, but the user split cuts each timeline by share",
+                mend="Add --split time, or leave the dates out",
+            )
+        if len(given) == 1:
+            raise ConfigError(
+                f"{given[0]} given without the other date",
+                mend="Give both --val-from and --test-from, or neither",
+            )
+        if (
+            self.val_from is not None
+            and self.test_from is not None
+            and self.test_from <= self.val_from
+        ):
+            raise ConfigError(
+                "--test-from is not later than --val-from",
+                mend="Move --test-from after --val-from: validation lies between them",
+            )
+
+    @property
+    def by_dates(self) -> bool:
+        """Whether dates, not shares, say where to cut."""
+        return self.val_from is not None
+
+    @property
+    def val_share(self) -> Fraction:
+        """The validation share as the exact decimal that was written."""
+        return _exact(self.val_fraction)
+
+    @property
+    def test_share(self) -> Fraction:
+        """The test share as the exact decimal that was written."""
+        return _exact(self.test_fraction)
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """One call of ``prepare``.
+
+    Attributes:
+        output: The prepared folder to write.
+        edition: What to call the edition; by default the name of the folder or zip.
+        history_len: Events shown before a candidate.
+        min_history: The fewest events before an example; by default ``history_len``.
+        rating_threshold: Stars from which a film counts as liked.
+        split: How examples are divided.
+        genres: Whether prompts show genres.
+        skip_bad_rows: Leave bad rows out and count them, instead of stopping at the first.
+        export: The form of ``train.json`` and ``eval.json``; None writes no JSON files.
+
+    Raises:
+        ConfigError: The values contradict each other; the message names the flag to change.
+    """
+
+    output: Path
+    edition: str | None = None
+    history_len: int = 15
+    min_history: int | None = None
+    rating_threshold: float = 4.0
+    split: SplitSettings = field(default_factory=SplitSettings)
+    genres: bool = False
+    skip_bad_rows: bool = False
+    export: ExportFormat | None = "chat"
+
+    def __post_init__(self) -> None:
+        if self.history_len < 1:
+            raise ConfigError(
+                f"--history-len is {self.history_len}",
+                mend="Give --history-len at least 1: an example needs something to judge from",
+            )
+        if self.least_history < 1:
+            raise ConfigError(
+                f"--min-history is {self.min_history}",
+                mend="Give --min-history at least 1: an example needs something to judge from",
+            )
+        if self.least_history > self.history_len:
+            raise ConfigError(
+                f"--min-history {self.min_history} is more than --history-len {self.history_len}",
+                mend="Lower --min-history or raise --history-len",
+            )
+
+    @property
+    def least_history(self) -> int:
+        """The fewest events before an example, default resolved."""
+        return self.history_len if self.min_history is None else self.min_history
+
+    def check_threshold(self, scale: Scale) -> None:
+        """Refuse a threshold that the edition's stars cannot meet or always meet.
+
+        Raises:
+            ConfigError: It lies outside the scale, or has more decimals than a prompt shows.
+        """
+        threshold = self.rating_threshold
+        if not scale.minimum < threshold <= scale.maximum:
+            raise ConfigError(
+                f"--rating-threshold {threshold} does not divide stars of {scale}",
+                mend=f"Give --rating-threshold a value above {scale.minimum} and up to "
+                f"{scale.maximum}",
+            )
+        if round(threshold, 1) != threshold:
+            raise ConfigError(
+                f"--rating-threshold {threshold} has more than the one decimal prompts show",
+                mend=f"Give --rating-threshold {threshold:.1f}",
+            )
+
+
+def _exact(fraction: float) -> Fraction:
+    """Return 1/10 for 0.1, not the binary number nearest to it."""
+    return Fraction(fraction).limit_denominator(10**9)
+
+
+def parse_time(flag: str, text: str | None) -> int | None:
+    """Return an ISO 8601 date or time as seconds since 1970; without a zone it is UTC.
+
+    Args:
+        flag: Where the text was given, for the error.
+        text: As ``2015-01-31`` or ``2015-01-31T12:00:00+02:00``; None gives None.
+
+    Raises:
+        ConfigError: It is no date.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{flag} {text} is no ISO date", mend=f"Write {flag} 2015-01-31 or 2015-01-31T12:00:00"
+        ) from error
+    zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return math.ceil(zoned.timestamp())

@@ -1,0 +1,156 @@
+"""Where the ratings come from: the folder or the zip of an edition."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from reeltune.data.layouts import Layout, edition_name, missing_files_error, recognise
+from reeltune.errors import DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of one edition, ready to be read.
+
+    Attributes:
+        edition: What the edition is called.
+        layout: How its files are laid out.
+        folder: Where the files named by the layout lie.
+    """
+
+    edition: str
+    layout: Layout
+    folder: Path
+
+    @property
+    def ratings(self) -> Path:
+        """The ratings file."""
+        return self.folder / self.layout.ratings_file
+
+    @property
+    def films(self) -> Path:
+        """The films file."""
+        return self.folder / self.layout.films_file
+
+
+@contextlib.contextmanager
+def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Source]:
+    """Find the edition in a folder or zip; the files of a zip live as long as the block.
+
+    The files may lie in ``path`` itself or, as in the official zips, in one folder inside.
+
+    Args:
+        path: Folder or zip.
+        edition: What to call the edition; by default the name of the folder that holds the files.
+        scratch: Folder for the unpacked files of a zip; a temporary folder is made inside it.
+
+    Raises:
+        DataError: There is no edition, only a part of one, more than one, or the zip is broken.
+        ConfigError: ``edition`` has another layout than the files.
+    """
+    if path.is_dir():
+        inner, layout = _find(path, _files_in_folder(path), edition)
+        folder = path / inner
+        yield Source(edition_name(edition or folder.resolve().name), layout, folder)
+        return
+    if not path.exists():
+        raise DataError(
+            "no such folder or zip", where=str(path), mend="Correct the path after --ratings-dir"
+        )
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            "neither a folder nor a zip file",
+            where=str(path),
+            mend="Point --ratings-dir at the folder that holds the ratings, or at the edition's "
+            "zip",
+        )
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="unzipped.") as temporary:
+        folder = Path(temporary)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                inner, layout = _find(path, _files_in_zip(archive), edition)
+                for name in layout.files:
+                    _unpack(archive, inner, name, folder)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+            raise DataError(
+                f"the zip cannot be unpacked: {error}",
+                where=str(path),
+                mend="It is probably cut off or damaged; download it again",
+            ) from error
+        name = edition or (inner if inner != "." else path.stem)
+        yield Source(edition_name(PurePosixPath(name).name), layout, folder)
+
+
+def _files_in_folder(path: Path) -> dict[str, frozenset[str]]:
+    """Return the file names in a folder (key ``.``) and in each folder right below it."""
+    below = sorted(child for child in path.iterdir() if child.is_dir())
+    return {
+        folder.relative_to(path).as_posix(): frozenset(
+            child.name for child in folder.iterdir() if child.is_file()
+        )
+        for folder in (path, *below)
+    }
+
+
+def _files_in_zip(archive: zipfile.ZipFile) -> dict[str, frozenset[str]]:
+    """Return the file names in each folder of a zip; ``.`` is the top."""
+    folders: dict[str, set[str]] = {}
+    for info in archive.infolist():
+        member = PurePosixPath(info.filename)
+        if not info.is_dir():
+            folders.setdefault(member.parent.as_posix(), set()).add(member.name)
+    return {folder: frozenset(names) for folder, names in sorted(folders.items())}
+
+
+def _find(
+    path: Path, folders: Mapping[str, frozenset[str]], edition: str | None
+) -> tuple[str, Layout]:
+    """Return the one folder that holds an edition, and its layout. The top wins over folders."""
+    found = {
+        inner: layout
+        for inner, names in folders.items()
+        if (layout := recognise(names, _folder_name(path, inner), edition)) is not None
+    }
+    if not found:
+        raise missing_files_error(str(path), folders)
+    if "." in found:
+        return ".", found["."]
+    if len(found) > 1:
+        raise DataError(
+            f"more than one edition here: {', '.join(sorted(found))}",
+            where=str(path),
+            mend="Point --ratings-dir at one of them",
+        )
+    return next(iter(found.items()))
+
+
+def _folder_name(path: Path, inner: str) -> str:
+    if inner != ".":
+        return PurePosixPath(inner).name
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def _unpack(archive: zipfile.ZipFile, inner: str, name: str, folder: Path) -> None:
+    """Unpack one member into ``folder``, under its bare name whatever path the zip gives it."""
+    member = name if inner == "." else f"{inner}/{name}"
+    info = archive.getinfo(member)
+    if info.flag_bits & 1:
+        raise DataError(
+            f"{member} is encrypted", where=archive.filename, mend="Unpack it with its password"
+        )
+    free = shutil.disk_usage(folder).free
+    if info.file_size > free:
+        raise DataError(
+            f"{member} unpacks to {info.file_size:,} bytes, and {free:,} are free",
+            where=archive.filename,
+            mend="Make room on the disk of --output-dir",
+        )
+    with archive.open(info) as packed, (folder / name).open("wb") as unpacked:
+        shutil.copyfileobj(packed, unpacked, 1 << 20)

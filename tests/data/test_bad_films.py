@@ -1,0 +1,113 @@
+"""Each kind of bad film stops with one clear message, or is counted and listed."""
+
+import re
+
+import pytest
+
+from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings, SplitSettings
+from reeltune.errors import DataError
+
+from .editions import FilmRow, films, timeline, write_edition
+
+ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
+
+
+def settings(output, **changes) -> PrepareSettings:
+    return PrepareSettings(output, history_len=2, split=ALL, **changes)
+
+
+@pytest.fixture
+def edition(tmp_path):
+    return write_edition(tmp_path / "in", timeline(1, 8), films(8))
+
+
+# Text added at the end of movies.csv, where line 10 begins.
+CASES = [
+    ("90,Heat (1995)\n", "film_field_count", "2 fields where 3 are expected"),
+    ("90,Heat,Part 2 (1995),Drama\n", "film_field_count", "4 fields where 3 are expected"),
+    ("x90,Heat (1995),Drama\n", "film_id_not_a_number", "the film id is 'x90', not a number"),
+    (",Heat (1995),Drama\n", "film_id_not_a_number", "the film id is '', not a number"),
+    ("90, ,Drama\n", "film_without_title", "film 90 has no title"),
+    ("10,Heat (1995),Drama\n", "duplicate_film", "film 10 is already on line 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason", "message"), CASES)
+def test_bad_film_stops_or_is_listed(tmp_path, edition, text, reason, message) -> None:
+    with (edition / "movies.csv").open("a") as stream:
+        stream.write(text)
+    with pytest.raises(DataError, match=re.escape(f"movies.csv, line 10: {message}")):
+        prepare(edition, settings(tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+    report = prepare(edition, settings(tmp_path / "out", skip_bad_rows=True))
+    assert report.meta["dropped"][reason]["count"] == 1
+    assert report.meta["dropped"][reason]["first"][0]["line"] == 10
+    counts = report.meta["counts"]
+    assert (counts["films_in_source"], counts["films_dropped"], counts["films"]) == (9, 1, 8)
+    assert (counts["dropped"], counts["events"]) == (0, 8)
+
+
+def test_lines_are_physical_after_a_title_with_a_line_break(tmp_path, edition) -> None:
+    with (edition / "movies.csv").open("a") as stream:
+        stream.write('90,"Two\nlines (1990)",Drama\nx,Heat (1995),Drama\n')
+    with pytest.raises(DataError, match=r"movies.csv, line 12: the film id is 'x'"):
+        prepare(edition, settings(tmp_path / "out"))
+
+
+def test_film_without_a_year_is_fine_and_counted(tmp_path) -> None:
+    rows = [*films(8), FilmRow(90, "Babylon 5"), FilmRow(91, "Cosmos", "(no genres listed)")]
+    source = write_edition(tmp_path / "in", timeline(1, 8), rows)
+    report = prepare(source, settings(tmp_path / "out"))
+    assert report.meta["counts"]["films_without_year"] == 2
+    assert report.meta["dropped"] == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "movies.csv: is empty"),
+        (b"movieId,title,genres\n", "movies.csv: holds no film"),
+        (b"movieId,title\n10,Heat\n", "movies.csv, line 1: column genres missing"),
+        (b"10,Heat (1995),Drama\n", "movies.csv, line 1: the first line should name the columns"),
+        (b"movieId,title,genres\n10,Am\xe9lie,Drama\n", "movies.csv, line 2: is not UTF-8 text"),
+        (b'movieId,title,genres\n10,Ok,Drama\n20,"Heat,Drama\n', "movies.csv, line 3: the row"),
+        (b'movieId,title,genres\n10,"He"at,Drama\n', "movies.csv, line 2: the row"),
+    ],
+)
+def test_file_that_is_no_films_file(tmp_path, edition, content, message) -> None:
+    (edition / "movies.csv").write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(message)):
+        prepare(edition, settings(tmp_path / "out", skip_bad_rows=True))
+
+
+def test_ratings_of_a_skipped_film_are_counted_as_unknown(tmp_path, edition) -> None:
+    text = (edition / "movies.csv").read_text().replace("10,Film 1 ", "ten,Film 1 ")
+    (edition / "movies.csv").write_text(text)
+    report = prepare(edition, settings(tmp_path / "out", skip_bad_rows=True))
+    assert report.meta["dropped"]["unknown_film"]["first"] == [
+        {"file": "ratings.csv", "line": 2, "value": "10"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("|0\n", "|2\n", "u.item, line 1: the genre flags of film 10 are not all 0 or 1"),
+        ("|0\n", "\n", "u.item, line 1: 23 fields where 24 are expected"),
+    ],
+)
+def test_bad_rows_of_the_tab_layout(tmp_path, old, new, message) -> None:
+    source = write_edition(tmp_path / "in", timeline(1, 8), films(8), "100k")
+    text = (source / "u.item").read_text()
+    (source / "u.item").write_text(text.replace(old, new, 1))
+    with pytest.raises(DataError, match=re.escape(message)):
+        prepare(source, settings(tmp_path / "out"))
+
+
+def test_latin1_next_line_character_is_no_line_break(tmp_path) -> None:
+    rows = [*films(8), FilmRow(90, "Odd\x85Title (1990)")]
+    source = write_edition(tmp_path / "in", timeline(1, 8), rows, "1m", encoding="latin-1")
+    report = prepare(source, settings(tmp_path / "out"))
+    assert report.meta["counts"]["films"] == 9

@@ -1,0 +1,172 @@
+"""Each kind of bad rating stops with one clear message, or is counted and listed."""
+
+import re
+
+import pytest
+
+from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings, SplitSettings
+from reeltune.errors import DataError
+
+from .editions import Rating, films, read_timelines, timeline, write_edition
+
+GOOD = timeline(1, 8)
+ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
+
+
+def settings(output, **changes) -> PrepareSettings:
+    return PrepareSettings(output, history_len=2, split=ALL, **changes)
+
+
+# The line that is put on line 4 of ratings.csv, its reason, and what the message must say.
+CASES = [
+    ("1,10,4", "field_count", "3 fields where 4 are expected"),
+    ("1,10,4,5,6", "field_count", "5 fields where 4 are expected"),
+    ("9,10,,500", "empty_value", "rating is empty"),
+    ("9,10,4,", "empty_value", "timestamp is empty"),
+    (",10,4,500", "empty_value", "userId is empty"),
+    ("nine,10,4,500", "not_a_number", "userId is 'nine' where a number belongs"),
+    ("9,10.5,4,500", "not_a_number", "movieId is '10.5' where a number belongs"),
+    ("9,10,good,500", "not_a_number", "rating is 'good' where a number belongs"),
+    ("9,10,NaN,500", "not_a_number", "rating is 'NaN' where a number belongs"),
+    ("9,10,4,1e3", "not_a_number", "timestamp is '1e3' where a number belongs"),
+    ("99999999999999999999,10,4,500", "not_a_number", "userId is '99999999999999999999'"),
+    ("9,10,5.5,500", "stars_off_scale", "5.5 stars, but the scale is 0.5 to 5.0"),
+    ("9,10,0,500", "stars_off_scale", "0 stars"),
+    ("9,10,-1,500", "stars_off_scale", "-1 stars"),
+    ("9,10,inf,500", "stars_off_scale", "inf stars"),
+    ("9,10,3.7,500", "stars_off_scale", "3.7 stars, but the scale is 0.5 to 5.0 in steps of 0.5"),
+    ("9,10,4,0", "timestamp_not_positive", "timestamp 0 is no time"),
+    ("9,10,4,-5", "timestamp_not_positive", "timestamp -5 is no time"),
+    ("9,10,4,964982703000", "timestamp_too_large", "milliseconds. Divide the timestamps by 1000"),
+    ("9,11,4,500", "unknown_film", "film 11 is not in movies.csv"),
+    ("1,10,2,500", "duplicate_rating", "user 1 has rated film 10 already, on line 2"),
+]
+
+
+@pytest.fixture
+def bad_edition(tmp_path):
+    """An edition whose ratings.csv has one more line, line 4."""
+
+    def write(line: str, layout: str = "csv"):
+        source = write_edition(tmp_path / "in", GOOD, films(8), layout)
+        path = source / ("ratings.csv" if layout == "csv" else "ratings.dat")
+        lines = path.read_text().splitlines()
+        lines.insert(3, line)
+        path.write_text("\n".join(lines) + "\n")
+        return source
+
+    return write
+
+
+@pytest.mark.parametrize(("line", "reason", "message"), CASES)
+def test_bad_row_stops(tmp_path, bad_edition, line, reason, message) -> None:
+    del reason
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
+        prepare(bad_edition(line), settings(tmp_path / "out"))
+    assert str(caught.value).startswith("ratings.csv, line 4: ")
+    assert "--skip-bad-rows" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize(("line", "reason", "message"), CASES)
+def test_bad_row_is_counted_and_listed(tmp_path, bad_edition, line, reason, message) -> None:
+    del message
+    report = prepare(bad_edition(line), settings(tmp_path / "out", skip_bad_rows=True))
+    assert set(report.meta["dropped"]) == {reason}
+    dropped = report.meta["dropped"][reason]
+    assert dropped["count"] == 1
+    assert [(place["file"], place["line"]) for place in dropped["first"]] == [("ratings.csv", 4)]
+    counts = report.meta["counts"]
+    assert (counts["ratings_in_source"], counts["dropped"], counts["events"]) == (9, 1, 8)
+    assert read_timelines(tmp_path / "out")["film_id"].to_list() == [r.film for r in GOOD]
+
+
+def test_whole_star_editions_refuse_halves(tmp_path, bad_edition) -> None:
+    with pytest.raises(DataError, match=r"ratings.dat, line 4: 3.5 stars, but the scale is 1.0"):
+        prepare(bad_edition("9::10::3.5::500", "1m"), settings(tmp_path / "out"))
+
+
+def test_first_duplicate_in_the_file_is_kept(tmp_path, bad_edition) -> None:
+    prepare(bad_edition("1,10,0.5,5"), settings(tmp_path / "out", skip_bad_rows=True))
+    kept = read_timelines(tmp_path / "out").row(0, named=True)
+    assert (kept["film_id"], kept["stars"], kept["timestamp"]) == (10, 4.0, GOOD[0].time)
+
+
+def test_third_rating_of_a_film_is_dropped_too(tmp_path) -> None:
+    again = [Rating(1, 20, "5", time) for time in (3, 4)]
+    source = write_edition(tmp_path / "in", [*GOOD, *again], films(8))
+    report = prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
+    places = report.meta["dropped"]["duplicate_rating"]["first"]
+    assert [place["line"] for place in places] == [10, 11]
+
+
+def test_earliest_bad_row_is_named_and_the_others_are_counted(tmp_path, bad_edition) -> None:
+    source = bad_edition("9,11,4,500")
+    with (source / "ratings.csv").open("a") as stream:
+        stream.write("9,10,7,500\n1,10,2,500\n")
+    with pytest.raises(DataError, match=r"line 4: film 11 .* \(the first of 3 bad rows\)"):
+        prepare(source, settings(tmp_path / "out"))
+
+
+def test_list_of_places_is_limited_but_the_count_is_not(tmp_path) -> None:
+    bad = [Rating(2, 10, "9", time) for time in range(1, 251)]
+    source = write_edition(tmp_path / "in", [*bad, *GOOD], films(8))
+    report = prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
+    dropped = report.meta["dropped"]["stars_off_scale"]
+    assert dropped["count"] == 250
+    assert [place["line"] for place in dropped["first"]] == list(range(2, 102))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "ratings.csv: is empty"),
+        ("userId,movieId,rating,timestamp\n", "ratings.csv: holds no rating"),
+        ("userId,movieId,rating,timestamp\n\n \n", "ratings.csv: holds no rating"),
+        ("userId,movieId,rating\n1,10,4\n", "line 1: column timestamp missing; the header is"),
+        ("user,movieId,stars,timestamp\n1,10,4,5\n", "column userId and rating missing"),
+        ("1,10,4,5\n1,20,4,6\n", "the first line should name the columns, and is '1,10,4,5'"),
+        ("userId;movieId;rating;timestamp\n", "separated by commas"),
+    ],
+)
+def test_file_that_is_no_ratings_file(tmp_path, text, message) -> None:
+    source = write_edition(tmp_path / "in", GOOD, films(8))
+    (source / "ratings.csv").write_text(text)
+    with pytest.raises(DataError, match=re.escape(message)):
+        prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
+
+
+@pytest.mark.parametrize("line", [1, 3])
+def test_ratings_that_are_not_utf8(tmp_path, line) -> None:
+    source = write_edition(tmp_path / "in", GOOD, films(8))
+    lines = (source / "ratings.csv").read_bytes().splitlines()
+    lines[line - 1] = b"\xff\xfe,1"
+    (source / "ratings.csv").write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=f"ratings.csv, line {line}: is not UTF-8 text"):
+        prepare(source, settings(tmp_path / "out"))
+
+
+def test_nothing_left_after_skipping(tmp_path) -> None:
+    rows = [Rating(1, 10 * n, "4", 1_600_000_000_000 + n) for n in range(1, 9)]
+    source = write_edition(tmp_path / "in", rows, films(8))
+    with pytest.raises(DataError, match="no rating is left"):
+        prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
+
+
+def test_nobody_with_enough_events(tmp_path) -> None:
+    source = write_edition(tmp_path / "in", [*timeline(1, 4), *timeline(2, 7)], films(8))
+    with pytest.raises(
+        DataError,
+        match=r"longest timeline is that of user 2 with 7. Lower --history-len to at most 6",
+    ):
+        prepare(source, PrepareSettings(tmp_path / "out"))
+    with pytest.raises(DataError, match=r"Lower --min-history to at most 6"):
+        prepare(source, PrepareSettings(tmp_path / "out", min_history=8))
+
+
+def test_only_one_rating_each(tmp_path) -> None:
+    source = write_edition(tmp_path / "in", [*timeline(1, 1), *timeline(2, 1)], films(1))
+    with pytest.raises(DataError, match="at least two ratings"):
+        prepare(source, PrepareSettings(tmp_path / "out", history_len=1))

@@ -1,0 +1,185 @@
+"""Laws of prepared data, on random timelines."""
+
+import random
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings, SplitSettings
+from reeltune.errors import DataError
+
+from .editions import Rating, films, write_edition
+
+FILMS = 12
+STARS = st.sampled_from([f"{half / 2}" for half in range(1, 11)])
+# Few different times, so that many are equal.
+TIMES = st.integers(1, 40)
+
+
+@st.composite
+def rating_lists(draw: st.DrawFn) -> list[Rating]:
+    """Ratings of a few users in random file order; no user rates a film twice."""
+    ratings = [
+        Rating(user, 10 * film, draw(STARS), draw(TIMES))
+        for user in draw(st.sets(st.integers(1, 50), min_size=1, max_size=5))
+        for film in draw(st.sets(st.integers(1, FILMS), min_size=1))
+    ]
+    return draw(st.permutations(ratings))
+
+
+SPLITS = st.builds(
+    SplitSettings,
+    kind=st.sampled_from(["user", "time"]),
+    val_fraction=st.sampled_from([0.0, 0.1, 0.25]),
+    test_fraction=st.sampled_from([0.0, 0.2, 0.3]),
+)
+
+
+@st.composite
+def prepared(draw: st.DrawFn) -> tuple[list[Rating], PrepareSettings]:
+    """Random ratings and random settings for them."""
+    history_len = draw(st.integers(1, 4))
+    return draw(rating_lists()), PrepareSettings(
+        Path("set by run"),
+        history_len=history_len,
+        min_history=draw(st.integers(1, history_len)),
+        rating_threshold=draw(st.sampled_from([1.0, 3.5, 4.0])),
+        split=draw(SPLITS),
+        export=None,
+    )
+
+
+def run(ratings: list[Rating], wanted: PrepareSettings, root: Path) -> PreparedFolder | None:
+    """Prepare; None where the settings rightly find too little data."""
+    changed = PrepareSettings(**{**wanted.__dict__, "output": root / "out"})
+    try:
+        prepare(write_edition(root / "in", ratings, films(FILMS)), changed)
+    except DataError as error:
+        assert "nobody has more than" in str(error) or " rows: " in str(error)
+        return None
+    return PreparedFolder.open(root / "out")
+
+
+@settings(max_examples=40, deadline=None)
+@given(prepared())
+def test_laws(case: tuple[list[Rating], PrepareSettings]) -> None:
+    ratings, wanted = case
+    with tempfile.TemporaryDirectory() as root:
+        folder = run(ratings, wanted, Path(root))
+        assume(folder is not None)
+        no_event_lost(folder, ratings)
+        counts_add_up(folder)
+        every_example_sees_its_past_only(folder, wanted)
+        splits_are_in_order(folder, wanted)
+
+
+def no_event_lost(folder: PreparedFolder, ratings: list[Rating]) -> None:
+    t = folder.timelines
+    film_ids = [folder.films[row].film_id for row in t.film_row]
+    found = zip(t.user_id, film_ids, t.stars, t.timestamp, strict=True)
+    in_order = sorted(ratings, key=lambda rating: (rating.user, rating.time, rating.film))
+    expected = [(r.user, r.film, float(r.stars), r.time) for r in in_order]
+    assert [tuple(map(float, row)) for row in found] == expected
+    assert t.liked.tolist() == (t.stars >= folder.meta["settings"]["rating_threshold"]).tolist()
+
+
+def counts_add_up(folder: PreparedFolder) -> None:
+    counts = folder.meta["counts"]
+    assert counts["ratings_in_source"] == counts["dropped"] + counts["events"]
+    assert counts["events"] == counts["context"] + counts["examples"]
+    assert counts["examples"] == counts["train"] + counts["validation"] + counts["test"]
+    for split in ("train", "validation", "test"):
+        assert len(folder.examples(split)) == counts[split]
+    lengths = np.unique(folder.timelines.user_id, return_counts=True)[1]
+    assert counts["users"] == len(lengths)
+    assert counts["examples"] == np.maximum(lengths - folder.min_history, 0).sum()
+    assert counts["users_without_examples"] == (lengths <= folder.min_history).sum()
+
+
+def every_example_sees_its_past_only(folder: PreparedFolder, wanted: PrepareSettings) -> None:
+    t = folder.timelines
+    for split in ("train", "validation", "test"):
+        examples = folder.examples(split)
+        for start, target in zip(examples.start, examples.target, strict=True):
+            assert wanted.least_history <= target - start <= wanted.history_len
+            assert set(t.user_id[start:target]) == {t.user_id[target]}
+            assert t.timestamp[start:target].max() <= t.timestamp[target]
+            assert t.film_row[target] not in t.film_row[start:target]
+
+
+def splits_are_in_order(folder: PreparedFolder, wanted: PrepareSettings) -> None:
+    t = folder.timelines
+    rank = {"context": 0, "train": 1, "validation": 2, "test": 3}
+    if wanted.split.kind == "user":
+        for user in np.unique(t.user_id):
+            ranks = [rank[split] for split in t.split[t.user_id == user]]
+            assert ranks == sorted(ranks)
+            examples = sum(r > 0 for r in ranks)
+            assert ranks.count(3) == int(examples * wanted.split.test_share)
+            assert ranks.count(2) == int(examples * wanted.split.val_share)
+        return
+    times = {split: t.timestamp[t.split == split] for split in rank}
+    for earlier, later in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if len(times[earlier]) and len(times[later]):
+            assert times[earlier].max() < times[later].min()
+    examples = folder.meta["counts"]["examples"]
+    assert len(times["test"]) >= int(examples * wanted.split.test_share)
+
+
+@settings(max_examples=10, deadline=None)
+@given(rating_lists(), st.randoms(use_true_random=False))
+def test_same_ratings_in_any_file_order_give_the_same_tables(
+    ratings: list[Rating], shuffler: random.Random
+) -> None:
+    shuffled = list(ratings)
+    shuffler.shuffle(shuffled)
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        wanted = PrepareSettings(
+            Path(), history_len=1, split=SplitSettings(val_fraction=0.0, test_fraction=0.0)
+        )
+        assume(run(ratings, wanted, Path(first)) is not None)
+        run(shuffled, wanted, Path(second))
+        for name in ("timelines.parquet", "films.parquet", "train.json"):
+            assert (Path(first) / "out" / name).read_bytes() == (
+                Path(second) / "out" / name
+            ).read_bytes()
+
+
+def test_equal_input_gives_equal_bytes(tmp_path) -> None:
+    rng = random.Random(0)
+    ratings = [
+        Rating(user, 10 * film, "4.5" if rng.random() < 0.5 else "2", rng.randrange(1, 1000))
+        for user in range(1, 30)
+        for film in rng.sample(range(1, FILMS + 1), 10)
+    ]
+    source = write_edition(tmp_path / "in", ratings, films(FILMS))
+    split = SplitSettings(val_fraction=0.2, test_fraction=0.2)
+    for name in ("one", "two"):
+        prepare(source, PrepareSettings(tmp_path / name, history_len=3, split=split))
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == [
+        *("eval.json", "films.parquet", "meta.json", "test_raw.jsonl", "timelines.parquet"),
+        "train.json",
+    ]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert str(tmp_path) not in (tmp_path / "one" / "meta.json").read_text()
+
+
+@pytest.mark.parametrize("events", [20, 21, 39, 40, 100])
+def test_shares_are_exact_where_floats_are_not(tmp_path, events) -> None:
+    """20 * 0.05 and 100 * 0.29 are whole numbers, which floats miss."""
+    rows = [Rating(1, 10 * n, "4", n) for n in range(1, events + 2)]
+    source = write_edition(tmp_path / "in", rows, films(events + 1))
+    split = SplitSettings(val_fraction=0.05, test_fraction=0.29)
+    prepare(source, PrepareSettings(tmp_path / "out", history_len=1, split=split, export=None))
+    table = pl.read_parquet(tmp_path / "out" / "timelines.parquet")
+    assert table["split"].to_list().count("validation") == events * 5 // 100
+    assert table["split"].to_list().count("test") == events * 29 // 100

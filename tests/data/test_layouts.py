@@ -1,0 +1,166 @@
+"""Every layout, as folder and as zip, gives the same timelines from the same ratings."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.layouts import CSV, DAT_1M, DAT_10M, EDITIONS, TAB_100K, edition_name, recognise
+from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings, SplitSettings
+from reeltune.errors import ConfigError, DataError
+
+from .editions import FilmRow, films, read_timelines, timeline, write_edition, write_zip
+
+ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
+RATINGS = [*timeline(7, 8), *timeline(3, 6, start=500)]
+FILMS = [*films(8), FilmRow(5, "Am\u00e9lie (2001)", "Comedy|Romance")]
+LAYOUTS = ("csv", "1m", "10m", "100k")
+
+
+def settings(output: Path, **changes) -> PrepareSettings:
+    return PrepareSettings(output, history_len=2, split=ALL, **changes)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> pl.DataFrame:
+    folder = tmp_path_factory.mktemp("expected")
+    prepare(write_edition(folder / "ml-25m", RATINGS, FILMS), settings(folder / "out"))
+    return read_timelines(folder / "out")
+
+
+def test_timelines_are_sorted_by_user_and_time(expected: pl.DataFrame) -> None:
+    assert expected["user_id"].to_list() == [3] * 6 + [7] * 8
+    assert expected["position"].to_list() == [*range(6), *range(8)]
+    assert expected["timestamp"].to_list() == [
+        *range(501, 507),
+        *range(1_000_001, 1_000_009),
+    ]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("layout", "encoding"),
+    [
+        *((layout, encoding) for layout in LAYOUTS for encoding in ("utf-8", "utf-8-sig")),
+        *((layout, "latin-1") for layout in LAYOUTS if layout != "csv"),
+    ],
+)
+def test_layouts_agree(tmp_path, expected, layout, encoding, newline) -> None:
+    source = write_edition(
+        tmp_path / "in", RATINGS, FILMS, layout, encoding=encoding, newline=newline
+    )
+    report = prepare(source, settings(tmp_path / "out"))
+    assert read_timelines(tmp_path / "out").equals(expected)
+    assert report.meta["layout"] == layout
+    amelie = PreparedFolder.open(tmp_path / "out").films[0]
+    assert amelie == (5, "Am\u00e9lie", 2001, ("Comedy", "Romance"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("inside", ["", "ml-inside/", "a/b/"])
+def test_zip_equals_folder(tmp_path, expected, layout, inside) -> None:
+    source = write_edition(tmp_path / "in", RATINGS, FILMS, layout)
+    archive = write_zip(tmp_path / "ml-zipped.zip", source, inside)
+    report = prepare(archive, settings(tmp_path / "out"))
+    assert read_timelines(tmp_path / "out").equals(expected)
+    assert (
+        report.meta["edition"] == {"": "ml-zipped", "ml-inside/": "ml-inside", "a/b/": "b"}[inside]
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "ml-zipped.zip", "out"]
+
+
+def test_edition_in_a_folder_below(tmp_path, expected) -> None:
+    write_edition(tmp_path / "in" / "ml-10M100K", RATINGS, FILMS, "10m")
+    report = prepare(tmp_path / "in", settings(tmp_path / "out"))
+    assert report.meta["edition"] == "ml-10m"
+    assert read_timelines(tmp_path / "out").equals(expected)
+
+
+def test_quotes_extra_columns_blank_lines_and_no_last_line_break(tmp_path, expected) -> None:
+    source = write_edition(tmp_path / "in", [], FILMS)
+    rows = [f'"{r.time}",{r.film},x,"{r.stars}", {r.user} \n\n' for r in RATINGS]
+    text = "timestamp,movieId,device,rating,userId\n" + "".join(rows)
+    (source / "ratings.csv").write_text(text.rstrip("\n"))
+    prepare(source, settings(tmp_path / "out"))
+    assert read_timelines(tmp_path / "out").equals(expected)
+
+
+def test_titles_with_quotes_commas_line_breaks_and_accents(tmp_path) -> None:
+    titles = ['He said "no", twice', "One\ntwo", "\u00c9t\u00e9, L'", "a::b|c"]
+    rows = [FilmRow(n, f"{title} (1999)") for n, title in enumerate(titles)]
+    source = write_edition(tmp_path / "in", timeline(1, 8), [*rows, *films(8)])
+    prepare(source, settings(tmp_path / "out"))
+    found = PreparedFolder.open(tmp_path / "out").films[: len(titles)]
+    assert [film.title for film in found] == titles
+
+
+@pytest.mark.parametrize(("scale", "layout"), [((1.0, 5.0), "1m"), ((0.5, 5.0), "10m")])
+def test_scale_of_the_edition_reaches_the_prompt(tmp_path, scale, layout) -> None:
+    prepare(write_edition(tmp_path / "in", RATINGS, FILMS, layout), settings(tmp_path / "out"))
+    prompt = PreparedFolder.open(tmp_path / "out").prompt_settings
+    assert (prompt.scale_min, prompt.scale_max) == scale
+
+
+def test_dat_files_alone_need_a_hint(tmp_path) -> None:
+    source = write_edition(tmp_path / "in", RATINGS, FILMS, "1m")
+    (source / "users.dat").unlink()
+    with pytest.raises(DataError, match="--edition ml-1m or --edition ml-10m"):
+        prepare(source, settings(tmp_path / "out"))
+    assert prepare(source, settings(tmp_path / "out", edition="10M")).meta["layout"] == "10m"
+    named = source.rename(tmp_path / "ml-1m")
+    assert prepare(named, settings(tmp_path / "out")).meta["layout"] == "1m"
+    assert prepare(named, settings(tmp_path / "out", edition="10m")).meta["layout"] == "10m"
+
+
+def test_edition_that_contradicts_the_files(tmp_path) -> None:
+    source = write_edition(tmp_path / "in", RATINGS, FILMS)
+    with pytest.raises(ConfigError, match="--edition 100k"):
+        prepare(source, settings(tmp_path / "out", edition="100k"))
+
+
+@pytest.mark.parametrize(
+    ("written", "missing"),
+    [
+        ({"ratings.csv"}, "movies.csv missing"),
+        ({"u.item"}, "u.data missing"),
+        ({"movies.dat", "users.dat"}, "ratings.dat missing"),
+        ({"notes.txt"}, r"looked for: ratings.csv \+ movies.csv; ratings.dat"),
+        (set(), "no ratings found"),
+    ],
+)
+def test_missing_files_are_named(tmp_path, written, missing) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in written:
+        (source / name).touch()
+    with pytest.raises(DataError, match=missing):
+        prepare(source, settings(tmp_path / "out"))
+
+
+def test_two_editions_below_are_ambiguous(tmp_path) -> None:
+    for name in ("one", "two"):
+        write_edition(tmp_path / "in" / name, RATINGS, FILMS)
+    with pytest.raises(DataError, match="more than one edition here: one, two"):
+        prepare(tmp_path / "in", settings(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("100K", "ml-100k"),
+        ("ml-10M100K", "ml-10m"),
+        ("latest-small", "ml-latest-small"),
+        ("x", "x"),
+    ],
+)
+def test_edition_names(given, name) -> None:
+    assert edition_name(given) == name
+
+
+def test_known_editions_are_recognised_by_their_files() -> None:
+    extra = {DAT_1M: {"users.dat"}, DAT_10M: {"tags.dat"}, CSV: {"tags.csv"}, TAB_100K: {"u.user"}}
+    for layout in set(EDITIONS.values()):
+        names = frozenset(layout.files) | extra[layout]
+        assert recognise(names, "folder", None) is layout

@@ -1,0 +1,185 @@
+"""The output folder is whole or untouched, and never somebody else's."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reeltune.data import prepare as pipeline
+from reeltune.data.output import output_folder
+from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings
+from reeltune.errors import DataError
+
+from .editions import Rating, films, timeline, write_edition
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from reeltune.data.output import output_folder
+with output_folder(Path(sys.argv[1])) as folder:
+    (folder / "timelines.parquet").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings
+from reeltune.errors import DataError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    prepare(Path(sys.argv[1]), PrepareSettings(Path(sys.argv[2])))
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_edition(tmp_path / "in", timeline(1, 60), films(60))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder that holds nothing but the output."""
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_error_midway_leaves_the_old_folder_intact(source, place, monkeypatch) -> None:
+    prepare(source, PrepareSettings(place / "out"))
+    before = content(place / "out")
+
+    def full_disk(*_args) -> None:
+        raise OSError(28, "No space left on device", "train.json")
+
+    monkeypatch.setattr(pipeline, "export_json", full_disk)
+    with pytest.raises(DataError, match=r"train.json: .* No space left on device"):
+        prepare(source, PrepareSettings(place / "out", history_len=10))
+    assert content(place / "out") == before
+    assert names(place) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "stopped"),
+    [(100, "timelines.parquet: cannot be written"), (8_000, "out: cannot be read or written")],
+)
+def test_a_full_disk_is_explained_and_leaves_nothing(source, place, limit, stopped) -> None:
+    """The lower limit stops the first parquet file, the higher one the JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(source), str(place / "out"), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert stopped in done.stdout
+    assert "File too large" in done.stdout
+    assert done.stdout.endswith("Check permissions and free space\n")
+    assert names(place) == []
+
+
+def test_an_interrupt_midway_leaves_nothing(source, place, monkeypatch) -> None:
+    def interrupt(*_args) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "count_timelines", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, PrepareSettings(place / "out"))
+    assert names(place) == []
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(source, place) -> None:
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(place / "out")], stdout=subprocess.PIPE
+    )
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == b"ready\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    killed.stdout.close()
+    assert [name.endswith(".part") for name in names(place)] == [True]
+    prepare(source, PrepareSettings(place / "out"))
+    assert names(place) == ["out"]
+
+
+def test_folders_of_a_run_that_is_alive_are_left_alone(place) -> None:
+    (place / ".out.other.part").mkdir()
+    handle = os.open(place, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    with output_folder(place / "out"):
+        pass
+    os.close(handle)
+    assert names(place) == [".out.other.part", "out"]
+
+
+def test_an_old_version_moved_aside_is_kept_until_there_is_a_new_one(place) -> None:
+    (place / ".out.x.old").mkdir()
+    with output_folder(place / "out"):
+        pass
+    assert names(place) == [".out.x.old", "out"]
+
+
+def test_prepared_folder_is_replaced(source, place) -> None:
+    prepare(source, PrepareSettings(place / "out"))
+    prepare(source, PrepareSettings(place / "out", export=None))
+    assert sorted(content(place / "out")) == ["films.parquet", "meta.json", "timelines.parquet"]
+    assert (place / "out").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("thesis.txt", "years of work", "is not a prepared folder"),
+        ("meta.json", "{}", "is not a prepared folder"),
+        ("meta.json", "[", "is not a prepared folder"),
+    ],
+)
+def test_other_folders_are_not_replaced(source, place, name, text, message) -> None:
+    (place / "out").mkdir()
+    (place / "out" / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        prepare(source, PrepareSettings(place / "out"))
+    assert (place / "out" / name).read_text() == text
+
+
+def test_prepared_folder_with_other_files_is_not_replaced(source, place) -> None:
+    prepare(source, PrepareSettings(place / "out"))
+    (place / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"prepare did not write \(notes.txt\)"):
+        prepare(source, PrepareSettings(place / "out"))
+    assert (place / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_a_file_is_not_replaced(source, place) -> None:
+    (place / "out").write_text("mine")
+    with pytest.raises(DataError, match="is a file"):
+        prepare(source, PrepareSettings(place / "out"))
+
+
+def test_an_empty_folder_is_filled(source, place) -> None:
+    (place / "out").mkdir()
+    assert prepare(source, PrepareSettings(place / "out")).folder == place / "out"
+    assert (place / "out" / "meta.json").is_file()
+
+
+def test_bad_rows_leave_no_folder_behind(place, tmp_path) -> None:
+    source = write_edition(tmp_path / "bad", [*timeline(1, 60), Rating(2, 10, "9", 5)], films(60))
+    with pytest.raises(DataError, match="line 62"):
+        prepare(source, PrepareSettings(place / "below" / "out"))
+    assert names(place / "below") == []

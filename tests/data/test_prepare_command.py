@@ -1,0 +1,243 @@
+"""The command: its flags reach the pipeline, and it is light."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from reeltune import fetch
+from reeltune.cli import prepare as command
+from reeltune.errors import ConfigError, DataError, ReeltuneError
+from reeltune.fetch import Fetched
+
+from .editions import films, timeline, write_edition
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    command.register(app)
+    return app
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_edition(tmp_path / "in", timeline(1, 60), films(60))
+
+
+@pytest.fixture
+def run(app, tmp_path, monkeypatch):
+    """Run ``prepare`` in an empty working folder; errors are raised."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    def call(*args: object) -> str:
+        result = CliRunner().invoke(app, ["prepare", *map(str, args)])
+        if isinstance(result.exception, ReeltuneError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return call
+
+
+def meta(folder: Path) -> dict:
+    return json.loads((folder / "meta.json").read_text())
+
+
+def test_defaults(run, source) -> None:
+    output = run("--ratings-dir", source)
+    found = meta(Path("data/movielens_qwen3"))
+    assert found["settings"] == {
+        "history_len": 15,
+        "min_history": 15,
+        "rating_threshold": 4.0,
+        "split": "user",
+        "val_fraction": 0.05,
+        "test_fraction": 0.1,
+        "val_from": None,
+        "test_from": None,
+        "genres": False,
+        "skip_bad_rows": False,
+        "export": "chat",
+    }
+    assert found["counts"]["examples"] == 45
+    for said in ("60 ratings = 0 dropped + 60 events", "train.json", "data/movielens_qwen3"):
+        assert said in output
+
+
+def test_every_flag_reaches_the_settings(run, source) -> None:
+    with (source / "ratings.csv").open("a") as stream:
+        stream.write("2,10,9,5\n")
+    output = run(
+        *("--ratings-dir", source, "--edition", "my-films", "--output-dir", "made"),
+        *("--history-len", 10, "--min-history", 5, "--rating-threshold", 3.5, "--genres"),
+        *(
+            "--split",
+            "time",
+            "--val-from",
+            "1970-01-12T13:47",
+            "--test-from",
+            "1970-01-12T13:47:20",
+        ),
+        *("--skip-bad-rows", "--format", "alpaca"),
+    )
+    found = meta(Path("made"))
+    assert found["edition"] == "my-films"
+    assert found["settings"] == {
+        "history_len": 10,
+        "min_history": 5,
+        "rating_threshold": 3.5,
+        "split": "time",
+        "val_fraction": None,
+        "test_fraction": None,
+        "val_from": {"seconds": 1_000_020, "iso": "1970-01-12T13:47:00+00:00"},
+        "test_from": {"seconds": 1_000_040, "iso": "1970-01-12T13:47:20+00:00"},
+        "genres": True,
+        "skip_bad_rows": True,
+        "export": "alpaca",
+    }
+    assert "dropped: 1 stars_off_scale, the first in ratings.csv, line 62: 9" in output
+    assert "validation from 1970-01-12T13:47:00+00:00" in output
+
+
+def test_shares_and_no_json(run, source) -> None:
+    run("--ratings-dir", source, "--val-fraction", 0.2, "--test-fraction", 0.4, "--no-json")
+    found = meta(Path("data/movielens_qwen3"))
+    counts = found["counts"]
+    assert (counts["train"], counts["validation"], counts["test"]) == (18, 9, 18)
+    assert found["settings"]["export"] is None
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--no-json", "--format", "chat"], "--format has no effect with --no-json"),
+        (
+            ["--split", "time", "--val-fraction", "0.1", "--val-from", "2015-01-01"],
+            "Leave out --val-fraction and --test-fraction, or --val-from and --test-from",
+        ),
+        (["--val-from", "2015-01-01", "--test-from", "2016-01-01"], "Add --split time"),
+        (["--ratings-dir", "nowhere", "--download"], "Leave out --ratings-dir to download"),
+    ],
+)
+def test_contradicting_flags(run, args, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(*args)
+    assert not Path("data").exists()
+
+
+def test_no_download_says_what_to_do(run) -> None:
+    with pytest.raises(DataError, match=r"data/raw/ml-1m: .*reeltune fetch 1M"):
+        run("--edition", "1M", "--no-download")
+
+
+@pytest.fixture
+def fetched(monkeypatch) -> list[str]:
+    """Replace downloading by writing a tiny edition; returns the names asked for."""
+    names: list[str] = []
+
+    def fake(edition, into, *, ways=None) -> Fetched:
+        assert ways is not None
+        names.append(edition.name)
+        folder = write_edition(into / edition.name, timeline(1, 60), films(60))
+        return Fetched(folder, "test", "nothing")
+
+    monkeypatch.setattr(fetch, "fetch_edition", fake)
+    return names
+
+
+@pytest.mark.parametrize("flags", [[], ["--download"]])
+def test_missing_edition_is_fetched_aloud(run, fetched, flags) -> None:
+    output = run(*flags)
+    assert fetched == ["ml-latest-small"]
+    assert "data/raw/ml-latest-small is missing, so ml-latest-small is downloaded" in output
+    assert "GroupLens" in output
+    assert meta(Path("data/movielens_qwen3"))["edition"] == "ml-latest-small"
+
+
+@pytest.mark.parametrize("flags", [[], ["--download"], ["--no-download"]])
+def test_edition_that_is_there_is_used(run, fetched, flags) -> None:
+    write_edition(Path("data/raw/ml-20m"), timeline(1, 60), films(60))
+    run("--edition", "20m", *flags)
+    assert fetched == []
+    assert meta(Path("data/movielens_qwen3"))["edition"] == "ml-20m"
+
+
+def test_ratings_dir_that_is_there_needs_no_download(run, fetched, source) -> None:
+    run("--ratings-dir", source, "--download")
+    assert fetched == []
+
+
+def test_nothing_is_downloaded_for_an_output_that_is_refused(run, fetched) -> None:
+    Path("taken").mkdir()
+    Path("taken/mine.txt").touch()
+    with pytest.raises(DataError, match="not a prepared folder"):
+        run("--output-dir", "taken")
+    assert fetched == []
+
+
+LIGHT_PIPELINE = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from reeltune.data.prepare import prepare
+from reeltune.data.report import print_report
+from reeltune.data.settings import PrepareSettings
+
+print_report(prepare(Path(sys.argv[1]), PrepareSettings(Path(sys.argv[2]))), Console())
+heavy = ("torch", "transformers", "trl", "datasets")
+print("loaded", [name for name in heavy if name in sys.modules])
+"""
+
+LIGHT_COMMAND = """
+import importlib.util, sys
+import typer
+
+spec = importlib.util.spec_from_file_location("prepare_command", sys.argv[1])
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+heavy = ("polars", "pyarrow", "numpy", "torch")
+print("loaded", [name for name in heavy if name in sys.modules])
+"""
+
+
+def python(*args: object) -> str:
+    done = subprocess.run(
+        [sys.executable, *map(str, args)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_preparing_never_loads_torch_or_transformers(source, tmp_path) -> None:
+    assert "loaded []" in python("-c", LIGHT_PIPELINE, source, tmp_path / "out")
+
+
+def test_the_command_module_loads_nothing_heavy() -> None:
+    assert "loaded []" in python("-c", LIGHT_COMMAND, command.__file__)
+
+
+def test_the_script_takes_the_same_flags_and_exits_by_kind_of_error(source, tmp_path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "prepare_movielens.py"
+    output = tmp_path / "out"
+    said = python(script, "--ratings-dir", source, "--output-dir", output, "--history-len", 20)
+    assert f"Prepared data lies in {output}" in said
+    assert meta(output)["settings"]["history_len"] == 20
+
+    failed = subprocess.run(
+        [sys.executable, str(script), "--ratings-dir", str(tmp_path / "nowhere")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert failed.returncode == DataError.exit_code
+    assert failed.stderr.splitlines() == [
+        f"error: {tmp_path / 'nowhere'}: no such folder or zip. Correct the path after "
+        "--ratings-dir"
+    ]

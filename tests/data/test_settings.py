@@ -1,0 +1,80 @@
+"""Settings that contradict each other name the flag to change."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reeltune.data.layouts import CSV, DAT_1M
+from reeltune.data.settings import PrepareSettings, SplitSettings, parse_time
+from reeltune.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("values", "flag"),
+    [
+        ({"val_fraction": 0.6, "test_fraction": 0.4}, "--val-fraction or --test-fraction"),
+        ({"val_fraction": -0.1}, "--val-fraction"),
+        ({"test_fraction": 1.0}, "--test-fraction"),
+        ({"test_fraction": float("nan")}, "--test-fraction"),
+        ({"val_from": 5, "test_from": 6}, "--split time"),
+        ({"kind": "time", "val_from": 5}, "--val-from given without"),
+        ({"kind": "time", "test_from": 5}, "--test-from given without"),
+        ({"kind": "time", "val_from": 5, "test_from": 5}, "Move --test-from"),
+        ({"kind": "time", "val_from": 6, "test_from": 5}, "Move --test-from"),
+    ],
+)
+def test_contradicting_splits(values, flag) -> None:
+    with pytest.raises(ConfigError, match=flag):
+        SplitSettings(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "flag"),
+    [
+        ({"history_len": 0}, "--history-len"),
+        ({"min_history": 0}, "--min-history"),
+        ({"min_history": 16}, "Lower --min-history or raise --history-len"),
+    ],
+)
+def test_contradicting_histories(values, flag) -> None:
+    with pytest.raises(ConfigError, match=flag):
+        PrepareSettings(Path("out"), **values)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "layout"),
+    [(5.5, CSV), (0.5, CSV), (float("nan"), CSV), (1.0, DAT_1M), (3.75, CSV)],
+)
+def test_threshold_off_the_scale(threshold, layout) -> None:
+    with pytest.raises(ConfigError, match="--rating-threshold"):
+        PrepareSettings(Path("out"), rating_threshold=threshold).check_threshold(layout.scale)
+
+
+@pytest.mark.parametrize(("threshold", "layout"), [(1.0, CSV), (5.0, CSV), (3.5, DAT_1M)])
+def test_threshold_on_the_scale(threshold, layout) -> None:
+    PrepareSettings(Path("out"), rating_threshold=threshold).check_threshold(layout.scale)
+
+
+def test_min_history_follows_history_len() -> None:
+    assert PrepareSettings(Path("out"), history_len=7).least_history == 7
+    assert PrepareSettings(Path("out"), history_len=7, min_history=3).least_history == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2015-01-31", datetime(2015, 1, 31, tzinfo=UTC)),
+        ("2015-01-31T12:30", datetime(2015, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2015-01-31T12:30:00+02:00", datetime(2015, 1, 31, 10, 30, tzinfo=UTC)),
+        ("2015-01-31T12:30:00Z", datetime(2015, 1, 31, 12, 30, tzinfo=UTC)),
+    ],
+)
+def test_dates_are_utc(text, moment) -> None:
+    assert parse_time("--val-from", text) == int(moment.timestamp())
+
+
+def test_no_date_and_a_bad_one() -> None:
+    assert parse_time("--val-from", None) is None
+    with pytest.raises(ConfigError, match=r"--val-from 31.1.2015 is no ISO date"):
+        parse_time("--val-from", "31.1.2015")

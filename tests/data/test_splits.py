@@ -1,0 +1,87 @@
+"""Splits worked out by hand."""
+
+import pytest
+
+from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings, SplitSettings
+from reeltune.errors import DataError
+
+from .editions import Rating, films, read_timelines, timeline, write_edition
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """Prepare ratings and return the split of each event, users one after another."""
+
+    def run(ratings: list[Rating], split: SplitSettings, **changes) -> str:
+        source = write_edition(tmp_path / "in", ratings, films(30))
+        prepare(source, PrepareSettings(tmp_path / "out", split=split, export=None, **changes))
+        return "".join(name[0] for name in read_timelines(tmp_path / "out")["split"].to_list())
+
+    return run
+
+
+def by_time(val_from: int, test_from: int) -> SplitSettings:
+    return SplitSettings(kind="time", val_from=val_from, test_from=test_from)
+
+
+def test_user_split_cuts_the_end_of_each_timeline(splits) -> None:
+    split = SplitSettings(val_fraction=0.2, test_fraction=0.3)
+    # t is train or test: test rows are those after the v. 10 examples, then 5, then none.
+    ratings = [*timeline(1, 12), *timeline(2, 7), *timeline(3, 2)]
+    assert splits(ratings, split, history_len=2) == "cctttttvvtttcctttvtcc"
+
+
+def test_min_history_makes_examples_of_earlier_events(splits) -> None:
+    split = SplitSettings(val_fraction=0.0, test_fraction=0.5)
+    assert splits(timeline(1, 5), split, history_len=4, min_history=1) == "ctttt"
+
+
+def test_time_split_cuts_everybody_at_the_same_second(splits) -> None:
+    ratings = [
+        *(Rating(1, 10 * n, "4", time) for n, time in enumerate((1, 5, 10, 15, 20), start=1)),
+        *(Rating(2, 10 * n, "4", time) for n, time in enumerate((14, 19, 20, 21), start=1)),
+    ]
+    # With one event of context each; times 5 | 10, 15, 19 | 20, 20, 21 of the examples.
+    assert splits(ratings, by_time(10, 20), history_len=1) == "ctvvtcvtt"
+
+
+def test_time_cuts_from_shares_keep_equal_times_together(splits, tmp_path) -> None:
+    times = (1, 2, 3, 4, 5, 6, 6, 6, 9, 9, 9)
+    ratings = [Rating(1, 10 * n, "4", time) for n, time in enumerate(times, start=1)]
+    split = SplitSettings(kind="time", val_fraction=0.2, test_fraction=0.2)
+    # 10 examples, 2 to test: the cut falls on a 9, so all three 9s test; then on a 6.
+    assert splits(ratings, split, history_len=1) == "cttttvvvttt"
+
+
+def test_cuts_are_in_meta_as_seconds_and_iso(tmp_path) -> None:
+    source = write_edition(tmp_path / "in", timeline(1, 20, start=0), films(30))
+    report = prepare(source, PrepareSettings(tmp_path / "out", history_len=1, split=by_time(8, 16)))
+    assert report.meta["settings"]["val_from"] == {
+        "seconds": 8,
+        "iso": "1970-01-01T00:00:08+00:00",
+    }
+    assert report.meta["settings"]["test_from"]["seconds"] == 16
+    assert report.meta["settings"]["val_fraction"] is None
+    assert report.meta["counts"]["train"] == 6  # seconds 2 to 7
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (by_time(50, 60), "no validation and no test rows"),
+        (by_time(1, 10), "no train rows"),
+        (by_time(5, 50), "ratings run from 1970-01-01T00:00:01"),
+        (SplitSettings(val_fraction=0.05, test_fraction=0.2), "no validation rows: the shares"),
+        (SplitSettings(kind="time", val_fraction=0.01, test_fraction=0.2), "Change --val-fraction"),
+    ],
+)
+def test_empty_splits_are_refused(splits, split, message) -> None:
+    with pytest.raises(DataError, match=message):
+        splits(timeline(1, 20, start=0), split, history_len=1)
+
+
+def test_a_share_of_zero_asks_for_no_rows(splits) -> None:
+    for kind in ("user", "time"):
+        split = SplitSettings(kind=kind, val_fraction=0.0, test_fraction=0.0)
+        assert splits(timeline(1, 5), split, history_len=1) == "ctttt"
