@@ -41,7 +41,7 @@ from reeltune.training.cache import token_rows
 from reeltune.training.callbacks import KeepBest
 from reeltune.training.card import write_card
 from reeltune.training.collate import AnswerCollator
-from reeltune.training.progress import ProgressLog
+from reeltune.training.progress import ProgressLog, StepClock
 from reeltune.training.setup import (
     RowSource,
     TunableModel,
@@ -102,13 +102,14 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         record = _first_record(config, folder, material, run, checkpoint)
         if process.is_main_process:
             run.write_record(record)
-        trainer = build_trainer(config, material, run)
+        clock = StepClock()
+        trainer = build_trainer(config, material, run, clock)
         trainer.scorer.head.check(eval_rows.prompts[0].tolist(), tunable.answers)
         with phase(3, "train, with periodic evaluation"):
-            _say_batch(config, trainer, checkpoint)
+            effective = _say_batch(config, trainer, checkpoint)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with phase(4, "save"):
-            _save(run, trainer, record, time.monotonic() - began)
+            _save(run, trainer, record, clock.speed(effective), time.monotonic() - began)
     return run.path
 
 
@@ -127,13 +128,15 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
     return checkpoints[-1] if checkpoints else None
 
 
-def build_trainer(config: Config, material: _Material, run: RunFolder) -> VerdictTrainer:
+def build_trainer(
+    config: Config, material: _Material, run: RunFolder, clock: StepClock
+) -> VerdictTrainer:
     """Return the trainer with its callbacks."""
     from torch.utils.tensorboard import SummaryWriter
 
     tunable, section = material.tunable, config.train
     tokenizer = tunable.base.tokenizer
-    callbacks = [KeepBest(), ProgressLog()]
+    callbacks = [KeepBest(), ProgressLog(), clock]
     if section.early_stopping_patience is not None:
         callbacks.append(
             EarlyStoppingCallback(section.early_stopping_patience, section.early_stopping_min_delta)
@@ -199,7 +202,8 @@ def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -
     )
 
 
-def _say_batch(config: Config, trainer: VerdictTrainer, checkpoint: Path | None) -> None:
+def _say_batch(config: Config, trainer: VerdictTrainer, checkpoint: Path | None) -> int:
+    """Announce the effective batch, and return it in examples."""
     section = config.train
     processes = trainer.accelerator.num_processes
     effective = section.batch_size * section.gradient_accumulation_steps * processes
@@ -212,6 +216,7 @@ def _say_batch(config: Config, trainer: VerdictTrainer, checkpoint: Path | None)
     )
     if checkpoint is not None:
         LOGGER.info("resuming from %s", checkpoint.name)
+    return effective
 
 
 def _first_record(
@@ -242,11 +247,17 @@ def _first_record(
     }
 
 
-def _save(run: RunFolder, trainer: VerdictTrainer, record: dict[str, Any], seconds: float) -> None:
+def _save(
+    run: RunFolder,
+    trainer: VerdictTrainer,
+    record: dict[str, Any],
+    speed: dict[str, float] | None,
+    seconds: float,
+) -> None:
     trainer.save_model()
     if not trainer.is_world_process_zero():
         return
-    metrics = run_metrics(trainer)
+    metrics = run_metrics(trainer) | {"speed": speed}
     write_json(run.path / METRICS_FILE, metrics)
     record |= {
         "status": "finished",
