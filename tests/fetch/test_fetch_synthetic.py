@@ -1,0 +1,157 @@
+"""Synthetic ratings: the laws of MovieLens' form, and a taste that can be learned."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reeltune.errors import FetchError
+from reeltune.fetch import make_synthetic
+from reeltune.fetch.synthetic import is_made_with
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dev_data") / "synthetic"
+    make_synthetic(folder, users=400, films=300, ratings_per_user=50, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ratings(made: Path) -> pl.DataFrame:
+    return pl.read_csv(made / "ratings.csv")
+
+
+@pytest.fixture(scope="module")
+def movies(made: Path) -> pl.DataFrame:
+    return pl.read_csv(made / "movies.csv")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_laws_hold_for_any_size(data: st.DataObject) -> None:
+    users = data.draw(st.integers(1, 40), label="users")
+    films = data.draw(st.integers(20, 80), label="films")
+    mean = data.draw(st.integers(20, films), label="ratings per user")
+    seed = data.draw(st.integers(0, 2**40), label="seed")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "made"
+        count = make_synthetic(folder, users, films, mean, seed)
+        ratings = pl.read_csv(folder / "ratings.csv", schema_overrides={"rating": pl.Float64})
+        movies = pl.read_csv(folder / "movies.csv")
+    assert ratings.columns == ["userId", "movieId", "rating", "timestamp"]
+    assert movies.columns == ["movieId", "title", "genres"]
+    assert ratings.height == count
+    assert ratings.select("userId", "movieId").is_unique().all()
+    assert ratings.equals(ratings.sort("userId", "movieId"))
+    assert ratings["userId"].unique().to_list() == list(range(1, users + 1))
+    assert ratings.group_by("userId").len()["len"].min() in range(20, films + 1)
+    assert ratings["movieId"].is_in(movies["movieId"].to_list()).all()
+    assert set(ratings["rating"].to_list()) <= {half / 2 for half in range(1, 11)}
+    assert ratings["timestamp"].to_numpy().min() > 0
+    assert movies.height == films
+    assert movies["movieId"].is_unique().all()
+    assert movies["title"].is_unique().all()
+
+
+def test_same_seed_same_bytes_other_seed_other_ratings(tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        make_synthetic(tmp_path / name, 30, 60, 25, seed)
+    files = {
+        name: [(tmp_path / name / file).read_bytes() for file in ("ratings.csv", "movies.csv")]
+        for name in "abc"
+    }
+    assert files["a"] == files["b"]
+    assert files["a"][0] != files["c"][0]
+
+
+def test_about_half_of_the_ratings_are_likes(ratings: pl.DataFrame) -> None:
+    share = (ratings["rating"] >= 4.0).mean()
+    assert share == pytest.approx(0.5, abs=0.02)
+    assert ratings["rating"].n_unique() == 10
+
+
+def test_counts_have_the_mean_asked_for_and_are_skewed(ratings: pl.DataFrame) -> None:
+    counts = ratings.group_by("userId").len()["len"].to_numpy()
+    assert counts.mean() == pytest.approx(50, rel=0.1)
+    assert np.median(counts) < counts.mean()
+    assert counts.max() > 3 * counts.mean()
+
+
+def test_some_films_are_far_more_popular(ratings: pl.DataFrame) -> None:
+    counts = ratings.group_by("movieId").len()["len"].to_numpy()
+    assert counts.max() > 4 * np.median(counts)
+
+
+def test_time_has_ties_and_is_not_the_order_of_rows(ratings: pl.DataFrame) -> None:
+    first = ratings.filter(pl.col("userId") == 1)["timestamp"].to_numpy()
+    assert (np.diff(first) < 0).any()
+    same = ratings.group_by("userId").agg(pl.col("timestamp").n_unique() < pl.len())
+    assert same["timestamp"].to_numpy().mean() > 0.9
+
+
+def test_quality_and_taste_can_be_learned(ratings: pl.DataFrame, movies: pl.DataFrame) -> None:
+    """What others said of a film, and what the user said of its genre, both predict the rest."""
+    genre = movies.select("movieId", pl.col("genres").str.split("|").list.first().alias("genre"))
+    rows = ratings.join(genre, on="movieId").with_row_index()
+    known, asked = rows.filter(pl.col("index") % 2 == 0), rows.filter(pl.col("index") % 2 == 1)
+
+    def correlation(keys: list[str]) -> float:
+        means = known.group_by(keys).agg(pl.col("rating").mean().alias("mean"))
+        both = asked.join(means, on=keys)
+        return float(np.corrcoef(both["mean"], both["rating"])[0, 1])
+
+    film, user = correlation(["movieId"]), correlation(["userId"])
+    user_genre = correlation(["userId", "genre"])
+    assert film > 0.2
+    assert user > 0.15
+    assert user_genre > user + 0.1
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pl.col("title").str.contains(", The"),
+        pl.col("title").str.contains('"'),
+        pl.col("title").str.contains("[éüñŘ]"),
+        ~pl.col("title").str.contains(r"\(\d{4}\)$"),
+        pl.col("genres") == "(no genres listed)",
+        pl.col("genres").str.contains(r"\|"),
+    ],
+)
+def test_every_oddity_occurs_and_none_is_the_rule(movies: pl.DataFrame, condition: pl.Expr) -> None:
+    count = movies.filter(condition).height
+    assert 0 < count < movies.height * (0.8 if "genres" in str(condition) else 0.2)
+
+
+def test_readme_says_synthetic_and_how_to_repeat_it(made: Path) -> None:
+    text = (made / "README.txt").read_text()
+    assert text.startswith("SYNTHETIC")
+    assert "--users 400 --films 300 --ratings-per-user 50 --seed 1" in text
+    assert is_made_with(made, 400, 300, 50, 1)
+    assert not is_made_with(made, 400, 300, 50, 2)
+    assert not is_made_with(made.parent, 400, 300, 50, 1)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "flag"),
+    [
+        ((0, 50, 20, 0), "--users"),
+        ((1, 19, 20, 0), "--films"),
+        ((1, 50, 19, 0), "--ratings-per-user"),
+        ((1, 50, 51, 0), "--ratings-per-user"),
+        ((1, 50, 20, -1), "--seed"),
+    ],
+)
+def test_numbers_out_of_range(
+    tmp_path: Path, numbers: tuple[int, int, int, int], flag: str
+) -> None:
+    with pytest.raises(FetchError, match=f"{flag} is .*Give"):
+        make_synthetic(tmp_path / "made", *numbers)
+    assert list(tmp_path.iterdir()) == []
