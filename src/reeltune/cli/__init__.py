@@ -7,6 +7,7 @@ the command that needs them, so that ``reeltune --help`` answers at once.
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -58,6 +59,7 @@ def main(args: Sequence[str] | None = None) -> None:
         app(args=[argument for argument in given if argument != "--debug"])
     except ReeltuneError as error:
         if debug:
-            raise
-        typer.secho(f"error: {error}", fg="red", err=True)
+            traceback.print_exc()
+        else:
+            typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(error.exit_code)

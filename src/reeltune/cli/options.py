@@ -21,7 +21,7 @@ AdapterOption = Annotated[
     Path | None,
     typer.Option(
         "--adapter",
-        help="The folder of the trained adapter. [default: train.output_dir of the configuration]",
+        help="The folder of the trained adapter; by default train.output_dir of the configuration.",
     ),
 ]
 SplitOption = Annotated[
@@ -35,7 +35,7 @@ LimitOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", help="Where the JSON goes. [default: beside the adapter]"),
+    typer.Option("--output", help="Where the JSON goes; by default beside the adapter."),
 ]
 
 

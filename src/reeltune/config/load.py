@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise ConfigError(
+                    "a key is a list or a section of its own",
+                    where=f"line {key_node.start_mark.line + 1}",
+                    mend="Write braces that belong to a value in quotes",
+                )
             if key in seen:
                 raise ConfigError(
                     f"the key {key!r} stands twice in one section",
@@ -87,6 +93,12 @@ def key_paths(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[s
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the configuration is not UTF-8 (byte {error.start})",
+            where=str(path),
+            mend="Save it as UTF-8",
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"the configuration cannot be read ({error.strerror})",
@@ -132,7 +144,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 def _sentence(item: Any) -> str:
     # Union members add their own names to the location; only names of keys belong in a path.
     path = ".".join(
-        str(part) for part in item["loc"] if not str(part).startswith(("literal", "tuple"))
+        str(part) for part in item["loc"] if not str(part).startswith(("literal[", "tuple["))
     )
     if item["type"] == "extra_forbidden":
         return f"{path}: no such key.{_nearest(path)}"

@@ -7,9 +7,10 @@ and overrides. The keys are explained for users in docs/TRAINING_PARAMETERS.md.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -29,7 +30,18 @@ LOWER_IS_BETTER = frozenset({"eval_log_loss", "eval_brier"})
 class Section(BaseModel):
     """Base of every section: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic reads true as 1 where a number is wanted.
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise PydanticCustomError("truth_value", "Input should not be true or false")
+        return value
 
 
 class ModelSection(Section):
@@ -56,7 +68,9 @@ class LoraSection(Section):
     r: PositiveInt = 16
     alpha: PositiveInt = 32
     dropout: Fraction = 0.05
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "all-linear"
+    )
 
 
 class PromptSection(Section):

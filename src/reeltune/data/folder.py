@@ -90,7 +90,12 @@ class PreparedFolder:
         meta_file = path / META_FILE
         if not meta_file.is_file():
             raise DataError("no prepared data here", where=str(path), mend=mend)
-        meta = json.loads(meta_file.read_text(encoding="utf-8"))
+        try:
+            meta = json.loads(meta_file.read_text(encoding="utf-8"))
+        except ValueError:
+            meta = None
+        if not isinstance(meta, dict):
+            raise DataError("not the description of prepared data", where=str(meta_file), mend=mend)
         if meta.get("format_version") != FORMAT_VERSION:
             raise DataError(
                 f"prepared in format {meta.get('format_version')}, this version reads "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from reeltune.evaluation.compare import Sample, verdict
 from reeltune.evaluation.metrics import Metrics
@@ -55,12 +56,12 @@ def samples_table(samples: Sequence[Sample]) -> Table:
         film = sample.candidate
         table.add_row(
             str(sample.user_id),
-            f"{film.title} ({film.year})" if film.year is not None else film.title,
+            Text(f"{film.title} ({film.year})" if film.year is not None else film.title),
             sample.truth,
             f"{sample.p_yes_base:.3f} {verdict(sample.p_yes_base)}",
             f"{sample.p_yes_tuned:.3f} {verdict(sample.p_yes_tuned)}",
-            repr(sample.generated_base),
-            repr(sample.generated_tuned),
+            Text(repr(sample.generated_base)),
+            Text(repr(sample.generated_tuned)),
         )
     table.caption = "Verdicts are P(Yes) from the logits; what a model writes is shown beside them."
     table.caption_justify = "left"

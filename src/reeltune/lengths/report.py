@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +59,10 @@ def describe_lengths(
         unit: What the lengths count.
         limit: The length allowed.
     """
-    at = np.percentile(lengths, percentiles, method="inverted_cdf") if percentiles else []
+    ordered = np.sort(lengths)
+    # Exact fractions: numpy's inverted_cdf computes 0.07 * 100 > 7 and takes the eighth.
+    ranks = [math.ceil(Fraction(str(p)) * len(lengths) / 100) for p in percentiles]
+    at = [int(ordered[max(rank, 1) - 1]) for rank in ranks]
     histogram, edges = np.histogram(lengths, bins=_HISTOGRAM_BINS)
     return LengthReport(
         unit=unit,
@@ -65,7 +70,7 @@ def describe_lengths(
         minimum=int(lengths.min()),
         maximum=int(lengths.max()),
         mean=float(lengths.mean()),
-        percentiles=tuple(zip(percentiles, (int(value) for value in at), strict=True)),
+        percentiles=tuple(zip(percentiles, at, strict=True)),
         histogram=histogram,
         edges=edges,
         limit=limit,

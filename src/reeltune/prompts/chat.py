@@ -87,7 +87,7 @@ def _frame_of(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFrame:
     )
     # A template that writes past answers differently still ends a turn with the end token.
     begun = prompt + YES
-    end = answered[len(begun) :] if answered.startswith(begun) else str(tokenizer.eos_token)
+    end = answered[len(begun) :] if answered.startswith(begun) else str(tokenizer.eos_token or "")
     return ChatFrame(before, after, end)
 
 
@@ -114,7 +114,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> Answe
     found = []
     for word in (YES, NO):
         whole = encode(tokenizer, frame.wrap(_PROBES[0]) + word)
-        if whole[:-1] != prompt:
+        if whole[:-1] != prompt or whole[-1] == tokenizer.unk_token_id:
             raise ModelError(
                 f"the answer {word!r} is not a single token of its own",
                 where=str(tokenizer.name_or_path),

@@ -7,6 +7,7 @@ does not hold, prompts are tokenized whole instead.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -203,7 +204,8 @@ def break_tokens(text: str, tokens: Sequence[str]) -> str:
     """
     for token in tokens:
         if token in text:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
+            # Looking ahead also finds occurrences that overlap.
+            text = re.sub(f"{re.escape(token[0])}(?={re.escape(token[1:])})", r"\g<0> ", text)
     return text
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 
 from reeltune.models.causal import causal_of
 
@@ -41,10 +42,11 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """Estimate the memory of one training step.
 
-    Activations are counted per layer and token as the inputs of every linear map, normalization
-    and gate that the backward pass reads again: about 10 times the hidden size and 6 times the MLP
-    size, at the width of the compute type, with the copies that adapters keep. With checkpointing
-    only one layer's share is held, and every layer's input.
+    Per layer and token, the backward pass reads again: the inputs and outputs of the linear maps
+    and gates, about 10 times the hidden size and 6 times the MLP size at the width of the compute
+    type; the inputs of the normalizations in float32; and, where the adapter has dropout, a dropped
+    copy of every adapted map's input with its mask. With checkpointing only one layer's share is
+    held, and every layer's input.
 
     Args:
         model: The model with its adapter.
@@ -55,7 +57,11 @@ def estimate_memory(
     causal = causal_of(model)
     config = causal.config.get_text_config()
     width = 4 if causal.dtype == torch.float32 else 2
-    per_layer = batch_tokens * width * (10 * config.hidden_size + 6 * config.intermediate_size)
+    adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    dropped = sum(m.in_features for m in adapted if _has_dropout(m)) / config.num_hidden_layers
+    per_token = width * (10 * config.hidden_size + 6 * config.intermediate_size)
+    per_token += 4 * 4 * config.hidden_size + (width + 1) * dropped
+    per_layer = batch_tokens * per_token
     layers = config.num_hidden_layers
     inputs = batch_tokens * width * config.hidden_size * layers
     trainable, _ = model.get_nb_trainable_parameters()
@@ -65,3 +71,7 @@ def estimate_memory(
         activations=(per_layer + inputs if checkpointing else per_layer * layers) / _GIB,
         head=2 * labelled_tokens * config.vocab_size * 4 / _GIB,
     )
+
+
+def _has_dropout(layer: LoraLayer) -> bool:
+    return any(isinstance(module, torch.nn.Dropout) for module in layer.lora_dropout.values())

@@ -1,0 +1,62 @@
+# Every target works from a fresh clone and is safe to run again. Needs Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help install demo test lint format bench clean
+
+help:
+	@echo "make demo    fetch real ratings and a small model, train it, compare it with its base"
+	@echo "make test    run the tests"
+	@echo "make lint    check style and types"
+	@echo "make format  put the code into the house style"
+	@echo "make bench   run the benchmarks at a size for a CPU"
+	@echo "make clean   remove what can be made again, but no data, models or runs"
+
+install: $(INSTALLED)
+
+# torch comes first and under the constraints: by itself pip could pick another build of it.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/reeltune fetch ml-100k
+	$(BIN)/reeltune fetch smollm2-135m
+	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 15 --rating-threshold 4.0
+	$(BIN)/reeltune lengths --config configs/demo_cpu.yaml
+	$(BIN)/reeltune train --config configs/demo_cpu.yaml --overwrite
+	$(BIN)/reeltune evaluate --config configs/demo_cpu.yaml --split validation --max-examples 100
+	$(BIN)/reeltune compare --config configs/demo_cpu.yaml
+	@echo
+	@echo "ratings          data/raw/ml-100k"
+	@echo "model            models/smollm2-135m"
+	@echo "prepared data    data/demo (meta.json, train.json, eval.json, test_raw.jsonl)"
+	@echo "the run          output/demo (adapter, README.md, metrics.json, run.json, training.log)"
+	@echo "learning curves  $(BIN)/tensorboard --logdir output/demo/logs"
+	@echo "base and tuned   output/demo/comparison-test.json, the table above"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/reeltune fetch ml-100k
+	$(BIN)/reeltune fetch smollm2-135m
+	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 15 --rating-threshold 4.0
+	$(BIN)/python benchmarks/tokenize_throughput.py --tokenizer models/smollm2-135m --prepared data/demo
+
+clean:
+	rm -rf .cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

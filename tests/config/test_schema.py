@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from reeltune.config import Config, build_config, config_hash, config_tree, key_paths
+from reeltune.config.schema import EVAL_METRICS, LOWER_IS_BETTER
+from reeltune.errors import ConfigError
+
+# Another valid value for every key that has one.
+OTHER: dict[str, Any] = {
+    "model.name_or_path": "other/model",
+    "model.revision": "main",
+    "model.dtype": "bfloat16",
+    "model.attention": "eager",
+    "quantization.load_in_4bit": True,
+    "quantization.quant_type": "fp4",
+    "quantization.double_quant": False,
+    "quantization.allow_cpu": True,
+    "lora.r": 8,
+    "lora.alpha": 8,
+    "lora.dropout": 0.0,
+    "lora.target_modules": ["q_proj"],
+    "prompt.genres": True,
+    "data.prepared_dir": "elsewhere",
+    "data.cache_dir": "elsewhere",
+    "data.max_length": 512,
+    "data.max_train_examples": 10,
+    "data.max_eval_examples": None,
+    "train.output_dir": "elsewhere",
+    "train.epochs": 2,
+    "train.max_steps": 10,
+    "train.batch_size": 2,
+    "train.gradient_accumulation_steps": 2,
+    "train.learning_rate": 1e-3,
+    "train.lr_scheduler": "linear",
+    "train.warmup_ratio": 0.0,
+    "train.weight_decay": 0.1,
+    "train.max_grad_norm": 0.5,
+    "train.optimizer": "adamw_8bit",
+    "train.activation_checkpointing": True,
+    "train.logging_steps": 1,
+    "train.eval_steps": 250,
+    "train.save_steps": 500,
+    "train.save_total_limit": 3,
+    "train.metric_for_best_model": "eval_log_loss",
+    "train.early_stopping_patience": None,
+    "train.early_stopping_min_delta": 0.01,
+    "train.dataloader_workers": 1,
+    "train.seed": 0,
+    "scoring.tokens_per_batch": 1024,
+    "evaluation.max_examples": 10,
+    "evaluation.samples": 0,
+}
+ONE_VALUE = {"prompt.form", "train.layout"}
+
+
+def tree_with(**values: Any) -> dict[str, Any]:
+    """A tree with ``section__key=value``."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        section, key = path.split("__")
+        tree.setdefault(section, {})[key] = value
+    return tree
+
+
+def test_every_key_has_another_value_here():
+    assert set(OTHER) | ONE_VALUE == set(key_paths())
+
+
+def test_the_hash_changes_with_any_key():
+    hashes = {config_hash(Config())}
+    for path, value in OTHER.items():
+        hashes.add(config_hash(build_config(tree_with(**{path.replace(".", "__"): value}))))
+    assert len(hashes) == len(OTHER) + 1
+
+
+def test_the_hash_depends_on_values_alone():
+    spelled_out = dict(reversed(config_tree(Config()).items()))
+    assert config_hash(build_config(spelled_out)) == config_hash(Config())
+    rate = [build_config(tree_with(train__learning_rate=rate)) for rate in (2e-4, "0.0002")]
+    assert config_hash(rate[0]) == config_hash(rate[1])
+
+
+def test_key_paths_are_those_of_the_tree():
+    tree = config_tree(Config())
+    assert list(key_paths()) == [f"{s}.{key}" for s, section in tree.items() for key in section]
+
+
+@pytest.mark.parametrize("section", [None, *Config.model_fields])
+def test_every_section_is_frozen(section: str | None):
+    config = Config()
+    target = config if section is None else getattr(config, section)
+    for name in type(target).model_fields:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(target, name, getattr(target, name))
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"train__metric_for_best_model": "eval_loss"}, ["train.metric_for_best_model"]),
+        (
+            {"train__save_steps": 750, "train__eval_steps": 500},
+            ["train.save_steps", "train.eval_steps"],
+        ),
+        (
+            {"model__attention": "flash_attention_2", "model__dtype": "float32"},
+            ["model.dtype", "model.attention"],
+        ),
+        ({"lora__target_modules": ["q_proj", "lm_head"]}, ["lora.target_modules"]),
+        ({"lora__target_modules": ["embed_tokens"]}, ["lora.target_modules"]),
+    ],
+)
+def test_fields_that_contradict_each_other_name_what_to_change(
+    values: dict[str, Any], named: list[str]
+):
+    with pytest.raises(ConfigError) as caught:
+        build_config(tree_with(**values))
+    assert all(path in str(caught.value) for path in named)
+
+
+def test_all_contradictions_are_told_at_once():
+    tree = tree_with(
+        train__metric_for_best_model="eval_loss",
+        train__save_steps=750,
+        model__attention="flash_attention_2",
+        model__dtype="float32",
+        lora__target_modules=["lm_head"],
+    )
+    with pytest.raises(ConfigError, match="4 errors:"):
+        build_config(tree)
+
+
+@pytest.mark.parametrize("metric", EVAL_METRICS)
+def test_every_measured_metric_can_choose_the_best_checkpoint(metric: str):
+    build_config(tree_with(train__metric_for_best_model=metric))
+
+
+def test_metrics_where_less_is_better_are_measured():
+    assert set(EVAL_METRICS) > LOWER_IS_BETTER
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("model.name_or_path", ""),
+        ("model.dtype", "int8"),
+        ("quantization.quant_type", "int4"),
+        ("lora.r", 0),
+        ("lora.dropout", 1.0),
+        ("lora.target_modules", "q_proj"),
+        ("prompt.form", "other"),
+        ("data.max_length", -1),
+        ("train.epochs", 0),
+        ("train.batch_size", 1.5),
+        ("train.learning_rate", 1),
+        ("train.learning_rate", float("nan")),
+        ("train.save_total_limit", 1),
+        ("train.seed", -1),
+        ("train.seed", 2**32),
+        ("evaluation.samples", -1),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused(path: str, value: Any):
+    with pytest.raises(ConfigError, match=path.replace(".", r"\.")):
+        build_config(tree_with(**{path.replace(".", "__"): value}))
+
+
+@pytest.mark.parametrize("path", ["train.epochs", "train.max_grad_norm", "train.weight_decay"])
+def test_an_infinite_value_is_refused(path: str):
+    # It could not be recorded either: JSON has no infinity.
+    with pytest.raises(ConfigError, match=path):
+        build_config(tree_with(**{path.replace(".", "__"): float("inf")}))
+
+
+@pytest.mark.parametrize("path", ["train.batch_size", "train.epochs", "lora.r", "train.seed"])
+def test_a_truth_value_is_not_a_number(path: str):
+    with pytest.raises(ConfigError, match=path):
+        build_config(tree_with(**{path.replace(".", "__"): True}))
+
+
+def test_no_target_module_is_refused():
+    with pytest.raises(ConfigError, match=r"lora\.target_modules"):
+        build_config(tree_with(lora__target_modules=[]))

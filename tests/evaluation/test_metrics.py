@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from itertools import product
+from math import exp, log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from reeltune.errors import DataError
+from reeltune.evaluation.metrics import Metrics, auc_per_user, measure
+
+# Few values, so that ties are frequent; two of them are neighbours in float64.
+scores = st.sampled_from([0.0, 0.1, float(np.nextafter(0.1, 1)), 0.25, 0.5, 0.75, 1.0])
+rows = st.lists(st.tuples(st.booleans(), scores, st.integers(0, 3)), min_size=1, max_size=24)
+Rows = list[tuple[bool, float, int]]
+
+
+def columns(drawn: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    labels, p_yes, users = zip(*drawn, strict=True)
+    return np.array(labels), np.array(p_yes), np.array(users, dtype=np.int64)
+
+
+def pair_count(labels: np.ndarray, p_yes: np.ndarray) -> float | None:
+    """The share of pairs, one of each label, that are ordered rightly; a tie counts one half."""
+    pairs = list(product(p_yes[labels], p_yes[~labels]))
+    if not pairs:
+        return None
+    return sum((yes > no) + 0.5 * (yes == no) for yes, no in pairs) / len(pairs)
+
+
+def test_hand_computed_values():
+    labels = np.array([True, True, False, False, True])
+    p_yes = np.array([0.9, 0.6, 0.6, 0.2, 0.4])
+    users = np.array([1, 1, 1, 2, 2])
+    metrics = measure(labels, p_yes, users)
+    assert metrics.rows == 5
+    assert metrics.positive_rate == pytest.approx(3 / 5)
+    assert metrics.majority_rate == pytest.approx(3 / 5)
+    # Of 3 x 2 pairs, 0.9 beats both, 0.6 ties one and beats one, 0.4 loses one and beats one.
+    assert metrics.auc == pytest.approx((2 + 1.5 + 1) / 6)
+    # User 1: 0.9 beats 0.6, 0.6 ties it; user 2: 0.4 beats 0.2.
+    assert metrics.auc_per_user_mean == pytest.approx((1.5 / 2 + 1) / 2)
+    assert (metrics.users_scored, metrics.users_skipped) == (2, 0)
+    assert metrics.accuracy == pytest.approx(3 / 5)
+    assert metrics.f1 == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    nats = -(log(0.9) + log(0.6) + log(0.4) + log(0.8) + log(0.4)) / 5
+    assert metrics.log_loss == pytest.approx(nats)
+    assert metrics.brier == pytest.approx((0.01 + 0.16 + 0.36 + 0.04 + 0.36) / 5)
+    assert metrics.yes_rate == pytest.approx(3 / 5)
+
+
+@given(rows)
+def test_auc_is_the_share_of_rightly_ordered_pairs(drawn: Rows):
+    labels, p_yes, users = columns(drawn)
+    expected = pair_count(labels, p_yes)
+    auc = measure(labels, p_yes, users).auc
+    assert auc == (None if expected is None else pytest.approx(expected))
+
+
+@given(rows)
+def test_auc_per_user_is_the_auc_of_each_users_rows(drawn: Rows):
+    labels, p_yes, users = columns(drawn)
+    found = auc_per_user(labels, p_yes, users)
+    expected = []
+    for user in np.unique(users):
+        own = users == user
+        both = 0 < labels[own].mean() < 1
+        expected.append(roc_auc_score(labels[own], p_yes[own]) if both else np.nan)
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+@given(rows)
+def test_the_mean_is_over_users_with_both_labels(drawn: Rows):
+    labels, p_yes, users = columns(drawn)
+    metrics = measure(labels, p_yes, users)
+    each = [pair_count(labels[users == user], p_yes[users == user]) for user in np.unique(users)]
+    defined = [auc for auc in each if auc is not None]
+    assert metrics.users_scored == len(defined)
+    assert metrics.users_scored + metrics.users_skipped == len(each)
+    mean = pytest.approx(sum(defined) / len(defined)) if defined else None
+    assert metrics.auc_per_user_mean == mean
+
+
+@given(rows)
+def test_shares_count_rows(drawn: Rows):
+    labels, p_yes, users = columns(drawn)
+    metrics = measure(labels, p_yes, users)
+    says = [p >= 0.5 for p in p_yes]
+    right = [said == label for said, label in zip(says, labels, strict=True)]
+    assert metrics.accuracy == pytest.approx(sum(right) / len(drawn))
+    assert metrics.yes_rate == pytest.approx(sum(says) / len(drawn))
+    assert metrics.majority_rate == pytest.approx(max(labels.mean(), 1 - labels.mean()))
+    hits = sum(said and label for said, label in zip(says, labels, strict=True))
+    total = sum(says) + int(labels.sum())
+    assert metrics.f1 == (pytest.approx(2 * hits / total) if total else None)
+
+
+@given(rows, st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_the_names_of_users_do_not_matter(drawn: Rows, random):
+    shuffled = random.sample(drawn, len(drawn))
+    labels, p_yes, users = columns(shuffled)
+    other = measure(labels, p_yes, 1000 - 7 * users).to_dict()
+    assert other == pytest.approx(measure(*columns(drawn)).to_dict())
+
+
+def test_no_row_has_no_metric():
+    empty = measure(np.array([], dtype=bool), np.array([]), np.array([], dtype=np.int64))
+    assert empty == Metrics(0, None, None, None, None, 0, 0, None, None, None, None, None)
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_a_single_row(label: bool):
+    metrics = measure(np.array([label]), np.array([0.8]), np.array([5]))
+    assert metrics.auc is None
+    assert metrics.auc_per_user_mean is None
+    assert (metrics.rows, metrics.users_scored, metrics.users_skipped) == (1, 0, 1)
+    assert metrics.accuracy == (1.0 if label else 0.0)
+    assert metrics.f1 == (1.0 if label else 0.0)
+    assert metrics.log_loss == pytest.approx(-log(0.8 if label else 0.2))
+    assert metrics.majority_rate == 1.0
+
+
+def test_one_label_with_no_yes_said_leaves_f1_undefined():
+    metrics = measure(np.array([False, False]), np.array([0.1, 0.4]), np.array([1, 2]))
+    assert metrics.f1 is None
+    assert metrics.auc is None
+    assert metrics.accuracy == 1.0
+
+
+def test_half_is_a_yes():
+    assert measure(np.array([True]), np.array([0.5]), np.array([1])).yes_rate == 1.0
+
+
+def test_a_certain_and_wrong_verdict_costs_much_and_stays_finite():
+    metrics = measure(np.array([True, False]), np.array([0.0, 1.0]), np.array([1, 1]))
+    assert metrics.log_loss is not None
+    assert 10 < metrics.log_loss < 100
+    assert metrics.brier == 1.0
+    assert metrics.auc == 0.0
+
+
+def test_scores_of_the_scorers_own_type_are_accepted():
+    p_yes = np.array([1 / (1 + exp(-x)) for x in (-2, 0.5, 3)], dtype=np.float32)
+    metrics = measure(np.array([False, True, True]), p_yes, np.array([1, 1, 1]))
+    assert metrics.auc == 1.0
+    assert json.loads(json.dumps(metrics.to_dict())) == metrics.to_dict()
+
+
+def test_the_dictionary_names_every_metric():
+    metrics = measure(np.array([True]), np.array([0.8]), np.array([5]))
+    assert list(metrics.to_dict()) == [field.name for field in fields(Metrics)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.01, 1.01])
+def test_what_is_no_probability_is_refused_with_its_row(bad: float):
+    with pytest.raises(DataError, match="is not a probability") as caught:
+        measure(np.array([True, False, True]), np.array([0.5, 0.5, bad]), np.array([1, 1, 2]))
+    assert caught.value.where == "verdict of row 2"

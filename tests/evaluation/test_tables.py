@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from reeltune.evaluation.compare import Sample, verdict
+from reeltune.evaluation.metrics import Metrics, measure
+from reeltune.evaluation.tables import metrics_table, samples_table
+from reeltune.prompts.renderer import Film
+
+LABELS = np.array([True, False, True, False])
+USERS = np.array([1, 1, 1, 2])
+
+
+def rendered(table: Table) -> list[str]:
+    """The lines of a table, wide enough that nothing wraps."""
+    stream = io.StringIO()
+    Console(file=stream, width=300, color_system=None).print(table)
+    return stream.getvalue().splitlines()
+
+
+def cells(lines: list[str], first: str) -> list[str]:
+    """The cells of the one row that begins with ``first``."""
+    found = [line.split("│")[1:-1] for line in lines]
+    (row,) = [[cell.strip() for cell in row] for row in found if row and row[0].strip() == first]
+    return row[1:]
+
+
+def metrics_of(p_yes: list[float]) -> Metrics:
+    return measure(LABELS, np.array(p_yes), USERS)
+
+
+def test_one_scorer_has_one_column():
+    lines = rendered(metrics_table("Test rows", {"base": metrics_of([0.9, 0.2, 0.4, 0.7])}))
+    assert "Test rows" in lines[0]
+    assert cells(lines, "AUC") == ["0.7500"]
+    assert cells(lines, "AUC within a user, mean") == ["1.0000"]
+    assert cells(lines, "accuracy at 0.5") == ["0.5000"]
+    assert cells(lines, "share of Yes verdicts") == ["0.5000"]
+
+
+def test_two_scorers_have_their_difference():
+    better, worse = metrics_of([0.9, 0.2, 0.8, 0.1]), metrics_of([0.9, 0.2, 0.4, 0.7])
+    lines = rendered(metrics_table("t", {"base": worse, "tuned": better}))
+    assert cells(lines, "AUC") == ["0.7500", "1.0000", "+0.2500"]
+    lines = rendered(metrics_table("t", {"tuned": better, "base": worse}))
+    assert cells(lines, "AUC") == ["1.0000", "0.7500", "-0.2500"]
+
+
+def test_three_scorers_have_no_difference():
+    metrics = metrics_of([0.9, 0.2, 0.4, 0.7])
+    lines = rendered(metrics_table("t", dict.fromkeys("abc", metrics)))
+    assert cells(lines, "AUC") == ["0.7500"] * 3
+
+
+def test_undefined_values_are_said_to_be():
+    one_label = measure(np.array([False]), np.array([0.1]), np.array([1]))
+    lines = rendered(metrics_table("t", {"base": one_label, "tuned": one_label}))
+    for name in ("AUC", "AUC within a user, mean", "F1 of Yes at 0.5"):
+        assert cells(lines, name) == ["undefined"] * 3
+    assert cells(lines, "accuracy at 0.5") == ["1.0000", "1.0000", "+0.0000"]
+
+
+def test_a_difference_to_an_undefined_value_is_undefined():
+    one_label = measure(np.array([False]), np.array([0.1]), np.array([1]))
+    lines = rendered(metrics_table("t", {"a": one_label, "b": metrics_of([0.9, 0.2, 0.4, 0.7])}))
+    assert cells(lines, "AUC") == ["undefined", "0.7500", "undefined"]
+
+
+def test_the_metrics_of_no_rows_can_be_shown():
+    none = measure(np.array([], dtype=bool), np.array([]), np.array([], dtype=np.int64))
+    lines = rendered(metrics_table("t", {"base": none}))
+    assert cells(lines, "log loss (nats)") == ["undefined"]
+    assert "0 rows, undefined of them Yes" in " ".join(lines)
+
+
+def test_the_caption_says_what_the_numbers_are_of():
+    caption = " ".join(rendered(metrics_table("t", {"base": metrics_of([0.9, 0.2, 0.4, 0.7])})))
+    assert "4 rows, 0.5000 of them Yes" in caption
+    assert "accuracy 0.5000" in caption
+    assert "1 users, 1 more have one label only" in caption
+
+
+def sample(title: str = "Heat", year: int | None = 1995, writes: str = "Yes") -> Sample:
+    film = Film(7, title, year, ())
+    return Sample(3, film, "No", 0.25, 0.5, "maybe", writes)
+
+
+def test_a_sample_is_one_row():
+    assert cells(rendered(samples_table([sample()])), "3") == [
+        "Heat (1995)",
+        "No",
+        "0.250 No",
+        "0.500 Yes",
+        "'maybe'",
+        "'Yes'",
+    ]
+
+
+def test_a_sample_without_a_year():
+    assert cells(rendered(samples_table([sample(year=None)])), "3")[0] == "Heat"
+
+
+@pytest.mark.parametrize(
+    "title", ["What [uncut]", "[REC]", "[/b]", "[red]Heat", "A :heart: of Gold", "a\\[b"]
+)
+def test_titles_are_shown_as_they_are(title: str):
+    assert cells(rendered(samples_table([sample(title)])), "3")[0] == f"{title} (1995)"
+
+
+@pytest.mark.parametrize("writes", ["[/INST] Yes", "[bold]", "a\nb"])
+def test_what_a_model_writes_is_shown_as_it_is(writes: str):
+    assert cells(rendered(samples_table([sample(writes=writes)])), "3")[-1] == repr(writes)
+
+
+@pytest.mark.parametrize(
+    ("p_yes", "word"), [(0.0, "No"), (0.499, "No"), (0.5, "Yes"), (1.0, "Yes")]
+)
+def test_a_verdict_is_the_likelier_word(p_yes: float, word: str):
+    assert verdict(p_yes) == word

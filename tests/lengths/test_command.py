@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reeltune.cli import main
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import ConfigError, DataError, LengthError
+from reeltune.lengths.measure import char_lengths, prompt_tokens, token_lengths
+from reeltune.prompts.renderer import PromptSettings, Renderer
+from tests.helpers import chat_tokenizer, tiny_tokenizer
+from tests.prompts.build import prefixing_tokenizer
+
+
+@pytest.fixture
+def config(tmp_path: Path, prepared: PreparedFolder) -> Path:
+    tree = {
+        "model": {"name_or_path": str(tiny_tokenizer(tmp_path / "tokenizer"))},
+        "data": {"prepared_dir": str(prepared.path), "max_length": 1024},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return tmp_path / "config.yaml"
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    """Run ``reeltune lengths``: exit code, output and error output."""
+    with pytest.raises(SystemExit) as left:
+        main(["lengths", *args])
+    shown = capsys.readouterr()
+    return int(left.value.code or 0), shown.out, shown.err
+
+
+@pytest.fixture(scope="module")
+def tokenizer_lengths(prepared: PreparedFolder) -> dict[str, list[int]]:
+    """Tokens of every prompt of each split with its answer, tokenized whole."""
+    tokenizer = chat_tokenizer("qwen3")
+    tokens = prompt_tokens(prepared, PromptSettings(), tokenizer)
+    return {
+        split: [
+            len(tokenizer(text + "Yes<|im_end|>", add_special_tokens=False)["input_ids"])
+            for text in tokens.texts(prepared.timelines, prepared.examples(split))
+        ]
+        for split in ("train", "validation", "test")
+    }
+
+
+def test_token_lengths_are_those_of_prompt_and_answer(
+    prepared: PreparedFolder, tokenizer_lengths: dict[str, list[int]]
+):
+    tokens = prompt_tokens(prepared, PromptSettings(), chat_tokenizer("qwen3"))
+    for split, expected in tokenizer_lengths.items():
+        report = token_lengths(prepared, tokens, split, (100,), 200)
+        assert (report.count, report.minimum) == (len(expected), min(expected))
+        assert report.percentiles == ((100, max(expected)),)
+        assert report.mean == pytest.approx(sum(expected) / len(expected))
+        assert report.exceeding == sum(length > 200 for length in expected)
+
+
+def test_token_lengths_are_right_where_pieces_do_not_add_up(prepared: PreparedFolder):
+    tokenizer = prefixing_tokenizer()
+    tokens = prompt_tokens(prepared, PromptSettings(), tokenizer)
+    assert tokens.differing
+    texts = tokens.texts(prepared.timelines, prepared.examples("test"))
+    expected = [len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 2 for text in texts]
+    report = token_lengths(prepared, tokens, "test", (), 1024)
+    assert (report.minimum, report.maximum) == (min(expected), max(expected))
+
+
+@pytest.mark.parametrize("genres", [False, True])
+def test_character_lengths_are_those_of_the_user_turn(prepared: PreparedFolder, genres: bool):
+    settings = PromptSettings(genres=genres)
+    renderer, timelines = Renderer(settings), prepared.timelines
+    examples = prepared.examples("train")
+    expected = []
+    for start, target in zip(examples.start, examples.target, strict=True):
+        rows = range(start, target)
+        films = [prepared.films[timelines.film_row[row]] for row in (*rows, target)]
+        history = list(zip((float(timelines.stars[row]) for row in rows), films, strict=False))
+        expected.append(len(renderer.user_text(history, films[-1])))
+    report = char_lengths(prepared, settings, "train", (50, 100))
+    assert (report.unit, report.count) == ("characters", len(expected))
+    assert (report.minimum, report.maximum) == (min(expected), max(expected))
+
+
+def test_the_command_shows_every_split(
+    capsys: pytest.CaptureFixture[str],
+    config: Path,
+    prepared: PreparedFolder,
+    tokenizer_lengths: dict[str, list[int]],
+):
+    code, out, _ = run(capsys, "--config", str(config), "--percentiles", "100,0")
+    assert code == 0
+    assert f"pieces equal the whole for all {len(prepared.films)} films" in out
+    for split, expected in tokenizer_lengths.items():
+        assert f"{split}: {len(expected)} prompts, lengths in tokens" in out
+        assert f"p100 {max(expected)}  p0 {min(expected)}" in out
+    assert "every prompt fits in data.max_length 1024" in out
+
+
+def test_a_limit_that_just_admits_the_longest_prompt(
+    capsys: pytest.CaptureFixture[str], config: Path, tokenizer_lengths: dict[str, list[int]]
+):
+    longest = max(max(lengths) for lengths in tokenizer_lengths.values())
+    args = ("--config", str(config), "--set")
+    assert run(capsys, *args, f"data.max_length={longest}")[0] == 0
+    code, _, err = run(capsys, *args, f"data.max_length={longest - 1}")
+    assert code == LengthError.exit_code == 7
+    (line,) = err.strip().splitlines()
+    exceeding = sum(lengths.count(longest) for lengths in tokenizer_lengths.values())
+    assert line.startswith(f"error: data.max_length: {exceeding} prompts exceed {longest - 1}")
+    assert f"Set data.max_length to at least {longest}" in line
+
+
+def test_characters_are_counted_whatever_the_limit(
+    capsys: pytest.CaptureFixture[str], config: Path
+):
+    args = ("--config", str(config), "--char-only", "--set", "data.max_length=1")
+    code, out, _ = run(capsys, *args)
+    assert code == 0
+    assert "lengths in characters" in out
+
+
+def test_counting_characters_loads_no_tokenizer(config: Path):
+    code = (
+        "import sys\n"
+        "from reeltune.cli import app\n"
+        "app(sys.argv[1:], standalone_mode=False)\n"
+        "print(*(m for m in ('torch', 'transformers', 'tokenizers') if m in sys.modules))\n"
+    )
+    args = ["lengths", "--config", str(config), "--char-only"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], check=True, capture_output=True, text=True
+    )
+    *shown, loaded = done.stdout.split("\n")[:-1]
+    assert any("lengths in characters" in line for line in shown)
+    assert loaded == ""
+
+
+def test_wrong_percentiles_are_told_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str], config: Path
+):
+    args = ("--config", str(config), "--percentiles", "50,x", "--set", "data.prepared_dir=absent")
+    code, out, err = run(capsys, *args)
+    assert (code, out) == (ConfigError.exit_code, "")
+    assert err.startswith("error: --percentiles: 'x' is not a percentile")
+
+
+def test_data_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], config: Path):
+    code, _, err = run(capsys, "--config", str(config), "--set", "data.prepared_dir=absent")
+    assert code == DataError.exit_code
+    assert err.startswith("error: absent: no prepared data here. Run: reeltune prepare")

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
+
+from reeltune.errors import ModelError
+from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame, encode
+from tests.helpers import FILM_TEXT, Kind, chat_tokenizer, tiny_tokenizer
+
+NO_THOUGHT = "<think>\n\n</think>\n\n"
+PLAIN = "{{ messages[0].content }}{% if add_generation_prompt %}>{% endif %}"
+
+
+def with_template(template: str | None) -> PreTrainedTokenizerFast:
+    tokenizer = chat_tokenizer("llama")
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def test_frame_with_thinking_switched_off():
+    frame = chat_frame(chat_tokenizer("qwen3"))
+    assert frame.before == "<|im_start|>user\n"
+    assert frame.after == f"<|im_end|>\n<|im_start|>assistant\n{NO_THOUGHT}"
+    assert frame.end == "<|im_end|>\n"
+
+
+def test_frame_with_a_system_turn():
+    frame = chat_frame(chat_tokenizer("llama"))
+    assert frame.before == "<|im_start|>system\nYou know films.<|im_end|>\n<|im_start|>user\n"
+    assert frame.after == "<|im_end|>\n<|im_start|>assistant\n"
+    assert frame.end == "<|im_end|>\n"
+
+
+def test_the_empty_thought_is_asked_for_and_not_part_of_the_template_alone():
+    tokenizer = chat_tokenizer("qwen3")
+    asked = [{"role": "user", "content": "x"}]
+    thinking = str(tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))
+    assert NO_THOUGHT not in thinking
+    assert chat_frame(tokenizer).wrap("x") == thinking + NO_THOUGHT
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_prompt_and_answer_are_the_whole_chat(kind: Kind):
+    tokenizer = chat_tokenizer(kind)
+    frame = chat_frame(tokenizer)
+    chat = [{"role": "user", "content": "Is it good?"}, {"role": "assistant", "content": "No"}]
+    whole = tokenizer.apply_chat_template(chat, tokenize=False, enable_thinking=False)
+    assert frame.wrap("Is it good?") + "No" + frame.end == whole
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_answers_are_one_token_each_after_the_prompt(kind: Kind):
+    tokenizer = chat_tokenizer(kind)
+    frame = chat_frame(tokenizer)
+    answers = answer_tokens(tokenizer, frame)
+    assert tokenizer.convert_ids_to_tokens([answers.yes, answers.no, answers.end]) == [
+        "Yes",
+        "No",
+        "<|im_end|>",
+    ]
+    for liked, word in ((True, "Yes"), (False, "No")):
+        prompt = frame.wrap("Is it good?")
+        assert encode(tokenizer, prompt + word) == [
+            *encode(tokenizer, prompt),
+            answers.of(liked),
+        ]
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_frame_and_answers_survive_saving(tmp_path_factory: pytest.TempPathFactory, kind: Kind):
+    loaded = AutoTokenizer.from_pretrained(tiny_tokenizer(tmp_path_factory.mktemp("t"), kind))
+    made = chat_tokenizer(kind)
+    assert chat_frame(loaded) == chat_frame(made)
+    assert answer_tokens(loaded, chat_frame(loaded)) == answer_tokens(made, chat_frame(made))
+
+
+def test_labels_choose_answers():
+    answers = AnswerTokens(yes=7, no=9, end=1)
+    assert (answers.of(True), answers.of(False)) == (7, 9)
+
+
+def test_no_template_is_refused():
+    with pytest.raises(ModelError, match="no chat template"):
+        chat_frame(with_template(None))
+
+
+@pytest.mark.parametrize(
+    "changing",
+    ["content | upper", "content[:12]", "content[1:]", "content | replace('\n', ' ')"],
+)
+def test_a_template_that_changes_the_words_is_refused(changing: str):
+    template = PLAIN.replace("content", changing)
+    with pytest.raises(ModelError, match="does not show the user's words unchanged"):
+        chat_frame(with_template(template))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [f"{{{{ messages[0].content | length }}}}: {PLAIN}", PLAIN + "{{ messages[0].content[0] }}"],
+)
+def test_a_template_whose_frame_depends_on_the_words_is_refused(template: str):
+    with pytest.raises(ModelError, match="changes with the words"):
+        chat_frame(with_template(template))
+
+
+def test_a_template_that_ends_no_turn_is_refused():
+    tokenizer = with_template(PLAIN.replace("endif", "else %}>{{ messages[1].content }}{% endif"))
+    with pytest.raises(ModelError, match="does not end a turn"):
+        answer_tokens(tokenizer, chat_frame(tokenizer))
+
+
+# Shows past answers in another way than new ones, so the end of a turn cannot be read out of it.
+REWRITES = PLAIN.replace("endif", "else %}({{ messages[1].content }}){% endif")
+
+
+def test_a_template_that_rewrites_answers_ends_a_turn_with_the_end_token():
+    tokenizer = with_template(REWRITES)
+    frame = chat_frame(tokenizer)
+    assert frame.end == "<|im_end|>"
+    assert answer_tokens(tokenizer, frame).end == tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+def test_a_template_that_rewrites_answers_needs_an_end_token():
+    tokenizer = with_template(REWRITES)
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="does not end a turn"):
+        answer_tokens(tokenizer, chat_frame(tokenizer))
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+@pytest.mark.parametrize("word", ["Yes", "No"])
+def test_an_answer_of_two_tokens_is_refused(kind: Kind, word: str):
+    text = tuple(part.replace(word, "...") for part in FILM_TEXT)
+    tokenizer = chat_tokenizer(kind, text)
+    with pytest.raises(ModelError, match=f"'{word}' is not a single token"):
+        answer_tokens(tokenizer, chat_frame(tokenizer))
+
+
+def test_an_answer_that_merges_with_what_stands_before_it_is_refused():
+    tokenizer = chat_tokenizer("llama")
+    tokenizer.add_tokens([AddedToken("\nNo", normalized=False)])
+    with pytest.raises(ModelError, match="'No' is not a single token"):
+        answer_tokens(tokenizer, chat_frame(tokenizer))
+
+
+def test_answers_that_are_not_in_the_vocabulary_are_refused():
+    raw = Tokenizer(WordLevel({"<unk>": 0, "film": 1, "<end>": 2}, unk_token="<unk>"))
+    raw.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, unk_token="<unk>", eos_token="<end>", chat_template=REWRITES
+    )
+    with pytest.raises(ModelError, match="'Yes' is not a single token"):
+        answer_tokens(tokenizer, chat_frame(tokenizer))

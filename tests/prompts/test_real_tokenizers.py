@@ -1,0 +1,60 @@
+"""Pieces equal the whole for real tokenizers and every film of a real edition.
+
+The environment names what to use, for nothing is downloaded: ``REELTUNE_TEST_PREPARED`` is a
+prepared folder, ``REELTUNE_TEST_QWEN3_TOKENIZER`` and ``REELTUNE_TEST_SMOLLM2`` are folders with a
+tokenizer.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reeltune.data.folder import Examples, PreparedFolder
+from reeltune.models.tokenizer import load_tokenizer
+from reeltune.prompts.pieces import STAR_STEPS, PromptTokens
+from reeltune.prompts.renderer import Film, PromptSettings, Renderer
+from tests.helpers import make_films
+from tests.prompts.build import timelines_of, whole_prompts
+
+TOKENIZERS = ("REELTUNE_TEST_QWEN3_TOKENIZER", "REELTUNE_TEST_SMOLLM2")
+
+
+def folder_from(variable: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} names no folder")
+    return Path(value)
+
+
+def assert_equal_for(films: list[Film], tokenizer_folder: Path, genres: bool) -> None:
+    """Show every film before another line, last in a history and as the candidate."""
+    tokenizer = load_tokenizer(str(tokenizer_folder))
+    renderer = Renderer(PromptSettings(genres=genres))
+    tokens = PromptTokens(tokenizer, renderer, films)
+    assert tokens.differing == []
+    count = len(films)
+    rows = [*range(count), 0, 1]
+    stars = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
+    timelines = timelines_of(rows, stars)
+    target = np.arange(2, count + 2, dtype=np.int64)
+    examples = Examples(start=target - 2, target=target)
+    prompts = [row.tolist() for row in tokens.prompts(timelines, examples)]
+    assert prompts == whole_prompts(tokenizer, renderer, films, timelines, examples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", TOKENIZERS)
+@pytest.mark.parametrize("genres", [False, True])
+def test_every_film_of_an_edition(variable: str, genres: bool):
+    films = PreparedFolder.open(folder_from("REELTUNE_TEST_PREPARED")).films
+    assert_equal_for(films, folder_from(variable), genres)
+
+
+@pytest.mark.parametrize("variable", TOKENIZERS)
+@pytest.mark.parametrize("genres", [False, True])
+def test_odd_titles(variable: str, genres: bool):
+    assert_equal_for(make_films(200), folder_from(variable), genres)

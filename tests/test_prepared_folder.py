@@ -1,0 +1,141 @@
+"""Reading a prepared folder, and that the stand-in of these tests is what prepare writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.prepare import prepare
+from reeltune.data.proofs import prove_timelines
+from reeltune.data.settings import PrepareSettings
+from reeltune.errors import DataError
+from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
+from tests.helpers import make_films, write_prepared
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_prepared(tmp_path / "prepared", users=5, films=30, history_len=6, min_history=4)
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+
+
+def test_the_stand_in_obeys_the_laws_of_prepared_data(folder: Path):
+    settings = PrepareSettings(folder, history_len=6, min_history=4)
+    meta = read_meta(folder)
+    films = pl.read_parquet(folder / "films.parquet")
+    events = meta["counts"]["events"]
+    assert prove_timelines(folder / "timelines.parquet", films, settings, None, events)
+    counts = meta["counts"]
+    assert counts["train"] + counts["validation"] + counts["test"] == counts["examples"]
+    assert counts["context"] + counts["examples"] == counts["events"]
+
+
+def test_the_stand_in_describes_itself_as_prepare_does(folder: Path, tmp_path: Path):
+    events = [
+        f"{user},{film},{1 + (user + film) % 5}.0,{1000 + film}"
+        for user in range(1, 5)
+        for film in range(1, 30)
+    ]
+    films = [f"{film},Film {film} (1999),Drama" for film in range(1, 30)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *events]))
+    (tmp_path / "movies.csv").write_text("\n".join(["movieId,title,genres", *films]))
+    made = prepare(
+        tmp_path,
+        PrepareSettings(tmp_path / "made", history_len=6, min_history=4, export=None),
+    ).folder
+
+    def shape(value: Any) -> Any:
+        """Keys and types, without what depends on the data."""
+        if isinstance(value, dict):
+            return {key: shape(item) for key, item in value.items()}
+        return type(value).__name__
+
+    assert shape(read_meta(folder)) == shape(read_meta(made))
+    for name in ("timelines.parquet", "films.parquet"):
+        assert pl.read_parquet_schema(folder / name) == pl.read_parquet_schema(made / name)
+
+
+def test_equal_seeds_write_equal_folders(tmp_path: Path):
+    first, second, other = (
+        {file.name: file.read_bytes() for file in write_prepared(tmp_path / n, seed=s).iterdir()}
+        for n, s in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == second != other
+
+
+def test_what_was_written_is_read(folder: Path):
+    read = PreparedFolder.open(folder)
+    assert (read.history_len, read.min_history) == (6, 4)
+    assert read.prompt_settings == PromptSettings(version=PROMPT_VERSION)
+    assert read.films == make_films(30)
+    events = pl.read_parquet(folder / "timelines.parquet")
+    assert len(read.timelines) == len(events)
+    for column in fields(read.timelines):
+        assert getattr(read.timelines, column.name).tolist() == events[column.name].to_list()
+
+
+def test_examples_show_the_events_just_before_the_candidate(folder: Path):
+    read = PreparedFolder.open(folder)
+    timelines, seen = read.timelines, []
+    for split in ("train", "validation", "test"):
+        examples = read.examples(split)
+        seen += examples.target.tolist()
+        assert examples.target.tolist() == sorted(examples.target.tolist())
+        for start, target in zip(examples.start, examples.target, strict=True):
+            assert timelines.split[target] == split
+            assert target - start == min(timelines.position[target], 6)
+            assert set(timelines.user_id[start:target].tolist()) == {
+                timelines.user_id[target].item()
+            }
+    context = np.flatnonzero(timelines.split == "context").tolist()
+    assert sorted(seen + context) == list(range(len(timelines)))
+
+
+def test_examples_are_taken_in_the_order_asked(folder: Path):
+    examples = PreparedFolder.open(folder).examples("train")
+    taken = examples.take(np.array([5, 0, 5]))
+    assert taken.target.tolist() == [examples.target[i] for i in (5, 0, 5)]
+    assert taken.start.tolist() == [examples.start[i] for i in (5, 0, 5)]
+
+
+def test_an_unknown_split_is_refused(folder: Path):
+    with pytest.raises(DataError, match="unknown split 'context'"):
+        PreparedFolder.open(folder).examples("context")
+
+
+def test_a_folder_that_is_not_there_says_how_to_make_it(tmp_path: Path):
+    with pytest.raises(DataError, match="no prepared data here") as caught:
+        PreparedFolder.open(tmp_path / "absent")
+    assert caught.value.where == str(tmp_path / "absent")
+    assert f"reeltune prepare --output-dir {tmp_path / 'absent'}" in str(caught.value)
+
+
+def test_another_format_is_refused(folder: Path):
+    meta = read_meta(folder)
+    (folder / "meta.json").write_text(json.dumps({**meta, "format_version": 99}))
+    with pytest.raises(DataError, match="prepared in format 99, this version reads 1"):
+        PreparedFolder.open(folder)
+
+
+@pytest.mark.parametrize("name", ["timelines.parquet", "films.parquet"])
+def test_an_incomplete_folder_is_refused(folder: Path, name: str):
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"{name} is missing"):
+        PreparedFolder.open(folder)
+
+
+@pytest.mark.parametrize("text", ["", '{"format_version": 1,', "[1]"])
+def test_a_broken_description_is_refused(folder: Path, text: str):
+    (folder / "meta.json").write_text(text)
+    with pytest.raises(DataError, match=r"meta\.json"):
+        PreparedFolder.open(folder)
