@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """Return the generator of a named stream: the same for the same seed and name, on any machine."""
+    """Return the generator of a named stream: equal seed and name give equal numbers anywhere."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
