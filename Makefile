@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 15 --rating-threshold 4.0
 	$(BIN)/reeltune lengths --config configs/demo_cpu.yaml
 	$(BIN)/reeltune train --config configs/demo_cpu.yaml --overwrite
-	$(BIN)/reeltune evaluate --config configs/demo_cpu.yaml --split validation --max-examples 100
+	$(BIN)/reeltune evaluate --config configs/demo_cpu.yaml --split validation --max-examples 48
 	$(BIN)/reeltune compare --config configs/demo_cpu.yaml
 	@echo
 	@echo "ratings          data/raw/ml-100k"

@@ -46,9 +46,18 @@ def make_choices(config: Config) -> ModelChoices:
     """Decide how to load the model on this machine.
 
     Raises:
-        ConfigError: The configuration asks for a number type the device does not have.
+        ConfigError: The configuration asks for a number type the device does not have, or several
+            GPUs are visible and nothing says how they are to be shared.
     """
-    device = PartialState().device or torch.device("cpu")
+    state = PartialState()
+    device = state.device or torch.device("cpu")
+    if torch.cuda.device_count() > 1 and state.num_processes == 1:
+        raise ConfigError(
+            f"{torch.cuda.device_count()} GPUs are visible to one process",
+            where="CUDA_VISIBLE_DEVICES",
+            mend="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
+            "reeltune train ...",
+        )
     dtype = _dtype(config.model.dtype, device)
     return ModelChoices(
         device=Choice(device, _device_reason(device)),

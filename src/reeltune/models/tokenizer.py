@@ -39,4 +39,5 @@ def not_loadable(what: str, name: str, error: Exception) -> ModelError:
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text: libraries explain at length below it."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, disable_progress_bars, load_from_disk
 from datasets.table import InMemoryTable
 
 from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
@@ -121,6 +121,7 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> Dataset:
             FILM: pa.array(rows.film_id),
         }
     )
+    disable_progress_bars()  # a second's work
     with atomic_folder(path) as temporary:
         Dataset(InMemoryTable(table)).save_to_disk(str(temporary))
         write_json(temporary / _KEY_FILE, key.parts)

@@ -58,9 +58,13 @@ def estimate_memory(
     config = causal.config.get_text_config()
     width = 4 if causal.dtype == torch.float32 else 2
     adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    dropped = sum(m.in_features for m in adapted if _has_dropout(m)) / config.num_hidden_layers
+    dropped = sum(
+        int(module.in_features or 0)  # pyright: ignore
+        for module in adapted
+        if _has_dropout(module)
+    )
     per_token = width * (10 * config.hidden_size + 6 * config.intermediate_size)
-    per_token += 4 * 4 * config.hidden_size + (width + 1) * dropped
+    per_token += 4 * 4 * config.hidden_size + (width + 1) * dropped / config.num_hidden_layers
     per_layer = batch_tokens * per_token
     layers = config.num_hidden_layers
     inputs = batch_tokens * width * config.hidden_size * layers

@@ -157,6 +157,8 @@ class RowSource:
                 len(self.folder.films),
                 tokens.differing[0].title,
             )
+        else:
+            LOGGER.info("pieces equal the whole for all %d films", len(self.folder.films))
         return tokens
 
 

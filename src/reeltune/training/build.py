@@ -1,0 +1,108 @@
+"""Build the trainer of a run from its configuration and its material."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers.integrations import TensorBoardCallback
+from trl import SFTConfig
+
+from reeltune.config import Config
+from reeltune.config.schema import LOWER_IS_BETTER
+from reeltune.models.causal import pad_id_of
+from reeltune.models.prompt_record import PromptRecord
+from reeltune.prompts.rows import TokenRows
+from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
+from reeltune.scoring.scorer import Scorer
+from reeltune.training.callbacks import KeepBest
+from reeltune.training.collate import AnswerCollator
+from reeltune.training.progress import ProgressLog, StepClock
+from reeltune.training.setup import TunableModel
+from reeltune.training.trainer import VerdictTrainer
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a trainer is built from."""
+
+    tunable: TunableModel
+    train_rows: Dataset
+    eval_rows: TokenRows
+    prompt: PromptRecord
+
+
+def build_trainer(
+    config: Config, material: Material, run: RunFolder, clock: StepClock
+) -> VerdictTrainer:
+    """Return the trainer with its callbacks."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    tunable, section = material.tunable, config.train
+    tokenizer = tunable.base.tokenizer
+    callbacks = [KeepBest(), ProgressLog(), clock]
+    if section.early_stopping_patience is not None:
+        callbacks.append(
+            EarlyStoppingCallback(section.early_stopping_patience, section.early_stopping_min_delta)
+        )
+    callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
+    trainer = VerdictTrainer(
+        model=tunable.model,
+        args=trainer_arguments(config, tunable, run.path),
+        train_dataset=material.train_rows,
+        eval_dataset=material.train_rows.select([]),
+        processing_class=tokenizer,
+        data_collator=AnswerCollator(tunable.answers, pad_id_of(tokenizer)),
+        callbacks=callbacks,
+        scorer=Scorer(tunable.model, tunable.answers, config.scoring.tokens_per_batch),
+        eval_rows=material.eval_rows,
+        prompt_record=material.prompt,
+    )
+    trainer.remove_callback(PrinterCallback)  # ProgressLog says the same, readably
+    return trainer
+
+
+def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -> SFTConfig:
+    """Return TRL's arguments for a configuration."""
+    section, choices = config.train, tunable.base.choices
+    dtype = str(choices.dtype.value).removeprefix("torch.")
+    return SFTConfig(
+        output_dir=str(output_dir),
+        num_train_epochs=section.epochs,
+        max_steps=section.max_steps or -1,
+        per_device_train_batch_size=section.batch_size,
+        gradient_accumulation_steps=section.gradient_accumulation_steps,
+        learning_rate=section.learning_rate,
+        lr_scheduler_type=section.lr_scheduler,
+        warmup_steps=section.warmup_ratio,  # below 1 it is a share of the steps
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+        optim=section.optimizer,
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16",
+        use_cpu=choices.device.value.type == "cpu",
+        gradient_checkpointing=section.activation_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=section.logging_steps,
+        logging_first_step=True,
+        eval_strategy="steps",
+        eval_steps=section.eval_steps,
+        save_strategy="steps",
+        save_steps=section.save_steps,
+        save_total_limit=section.save_total_limit,
+        load_best_model_at_end=True,
+        metric_for_best_model=section.metric_for_best_model,
+        greater_is_better=section.metric_for_best_model not in LOWER_IS_BETTER,
+        restore_callback_states_from_checkpoint=True,
+        seed=section.seed,
+        data_seed=section.seed,
+        dataloader_num_workers=section.dataloader_workers,
+        include_num_input_tokens_seen="non_padding",
+        remove_unused_columns=False,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        disable_tqdm=True,
+        report_to="none",
+    )
