@@ -39,10 +39,25 @@ SHAPES: dict[str, dict[str, int]] = {
         "intermediate_size": 128,
     },
 }
+# Each is run whole: trained, killed, resumed, compared.
 CASES = {
     "lora_bf16": ["quantization.load_in_4bit=false"],
     "qlora_nf4": [],
-    "qlora_nf4_checkpointing": ["train.activation_checkpointing=true"],
+}
+# Each changes one thing in one of the cases and is only trained.
+VARIANTS = {
+    "qlora_nf4, batch 16 x 1": ["train.batch_size=16", "train.gradient_accumulation_steps=1"],
+    "qlora_nf4, batch 16 x 1, checkpointing": [
+        "train.batch_size=16",
+        "train.gradient_accumulation_steps=1",
+        "train.activation_checkpointing=true",
+    ],
+    "lora_bf16, batch 16 x 1, no dropout": [
+        *CASES["lora_bf16"],
+        "train.batch_size=16",
+        "train.gradient_accumulation_steps=1",
+        "lora.dropout=0",
+    ],
 }
 
 
@@ -81,47 +96,64 @@ def train_and_kill(arguments: list[str], checkpoint: Path) -> None:
     process.wait()
 
 
-def run_case(name: str, options: argparse.Namespace, model: Path, work: Path) -> dict[str, Any]:
-    """Run one case and return its figures."""
-    run = work / name
+def arguments_of(
+    run: Path, settings: list[str], options: argparse.Namespace, model: Path
+) -> list[str]:
+    """Return the flags that all commands of a case share."""
     sets = [
         f"model.name_or_path={model}",
         f"data.prepared_dir={options.prepared}",
-        f"data.cache_dir={work / 'cache'}",
+        f"data.cache_dir={options.work / 'cache'}",
         f"train.output_dir={run}",
         f"train.max_steps={options.steps}",
-        f"train.eval_steps={options.steps // 4}",
+        f"train.eval_steps={options.steps // 2}",
         f"train.save_steps={options.steps // 2}",
         f"data.max_eval_examples={options.rows}",
         f"evaluation.max_examples={options.rows}",
-        *CASES[name],
+        *settings,
         *options.set,
     ]
-    arguments = [part for value in sets for part in ("--set", value)]
-    arguments += ["--config", str(options.config)]
+    return ["--config", str(options.config), *(part for value in sets for part in ("--set", value))]
+
+
+def run_case(name: str, options: argparse.Namespace, model: Path) -> dict[str, Any]:
+    """Train, kill, resume and compare one case, and return its figures."""
+    run = options.work / name
+    arguments = arguments_of(run, CASES[name], options, model)
     train_and_kill(arguments, run / f"checkpoint-{options.steps // 2}")
     reeltune("train", *arguments, "--resume")
-    reeltune("evaluate", *arguments)
     reeltune("compare", *arguments)
+    compared = json.loads((run / "comparison-test.json").read_text())["metrics"]
+    return figures(name, run) | {
+        "test_rows": compared["base"]["rows"],
+        "test_auc_base": compared["base"]["auc"],
+        "test_auc_tuned": compared["tuned"]["auc"],
+    }
+
+
+def run_variant(name: str, options: argparse.Namespace, model: Path) -> dict[str, Any]:
+    """Train one variant and return its figures."""
+    run = options.work / name.replace(", ", "-").replace(" ", "_")
+    reeltune("train", *arguments_of(run, VARIANTS[name], options, model))
     return figures(name, run)
 
 
 def figures(name: str, run: Path) -> dict[str, Any]:
-    """Read the figures of a finished run from what it left; they cover the resumed half."""
+    """Read the figures of a finished run; after a kill they are those of the resumed half."""
     record = json.loads((run / "run.json").read_text())
     metrics = json.loads((run / "metrics.json").read_text())
-    comparison = json.loads((run / "comparison-test.json").read_text())["metrics"]
     speed = metrics["speed"]
     return {
         "case": name,
-        "resumed_from": record["resumed_from"],
-        "steps": metrics["steps"],
         "examples_per_s": speed["examples_per_second"],
         "tokens_per_s": speed["tokens_per_second"],
+        "steps_counted": speed["steps_counted"],
         "peak_gib": record["peak_memory"].get("gpu_gib", record["peak_memory"]["resident_gib"]),
-        "losses": [entry["loss"] for entry in metrics["losses"]],
-        "test_auc_base": comparison["base"]["auc"],
-        "test_auc_tuned": comparison["tuned"]["auc"],
+        "resumed_from": record["resumed_from"],
+        "steps": metrics["steps"],
+        "first_loss": metrics["losses"][0]["loss"],
+        "last_loss": metrics["losses"][-1]["loss"],
+        "validation_auc": [entry["eval_auc"] for entry in metrics["evaluations"]],
         "choices": record["choices"],
     }
 
@@ -135,7 +167,8 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rows", type=int, default=500)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/full_run"))
     parser.add_argument("--result", type=Path, help="Where the JSON goes.")
@@ -146,8 +179,10 @@ def main() -> None:
     model = options.work / "model"
     make_model(model, options.tokenizer, options.shape)
     cases = []
-    for name in options.cases:
-        cases.append(run_case(name, options, model, options.work))
+    runs = [(run_case, name) for name in options.cases]
+    runs += [(run_variant, name) for name in options.variants]
+    for measure, name in runs:
+        cases.append(measure(name, options, model))
         print(json.dumps(cases[-1], indent=2), flush=True)
     result = {
         "hardware": hardware(),
@@ -159,7 +194,7 @@ def main() -> None:
         options.result.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for case in cases:
         print(
-            f"{case['case']:26} {case['examples_per_s']:9.1f} examples/s "
+            f"{case['case']:40} {case['examples_per_s']:9.1f} examples/s "
             f"{case['tokens_per_s']:11.0f} tokens/s {case['peak_gib']:7.2f} GiB"
         )
 

@@ -20,6 +20,7 @@ def tiny_overrides(model: Path, prepared: Path, work: Path, **changes: Any) -> l
         "data__max_train_examples": 64,
         "train__output_dir": work / "run",
         "train__batch_size": 4,
+        "train__gradient_accumulation_steps": 1,
         "train__max_steps": 4,
         "train__learning_rate": 1e-2,
         "train__logging_steps": 2,

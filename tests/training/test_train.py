@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from peft import PeftModel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import DataError, LengthError, RunError
 from reeltune.evaluation.evaluate import score_split
@@ -20,7 +22,7 @@ from reeltune.runs.folder import RunFolder
 from reeltune.training.dry_run import dry_run
 from reeltune.training.train import train
 from tests.helpers import write_prepared
-from tests.runs import tiny_config
+from tests.runs import tiny_config, tiny_overrides
 
 
 @pytest.fixture(scope="module")
@@ -171,12 +173,43 @@ def test_rows_that_would_be_cut_stop_a_run_that_hits_the_cache(tiny_qwen3, prepa
         train(shorter, overwrite=True)
 
 
-def test_an_auc_that_will_not_exist_stops_the_run_at_the_start(tiny_qwen3, tmp_path):
-    folder = write_prepared(tmp_path / "prepared")
-    config = tiny_config(tiny_qwen3, folder, tmp_path, data__max_eval_examples=1)
-    with pytest.raises(DataError, match="eval_auc is undefined"):
+@pytest.mark.parametrize("metric", ["eval_auc", "eval_auc_per_user_mean"])
+def test_a_metric_that_will_not_exist_stops_the_run_at_the_start(
+    metric, tiny_qwen3, prepared, tmp_path
+):
+    config = tiny_config(
+        tiny_qwen3,
+        prepared.path,
+        tmp_path,
+        data__max_eval_examples=1,
+        train__metric_for_best_model=metric,
+    )
+    with pytest.raises(DataError, match=f"{metric} is undefined"):
         train(config)
     assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_resuming_on_other_data_is_refused(tiny_qwen3, tmp_path):
+    folder = write_prepared(tmp_path / "prepared", seed=0)
+    config = tiny_config(tiny_qwen3, folder, tmp_path)
+    run = RunFolder(train(config))
+    run.write_record(run.record() | {"status": "running"})  # as a kill before the end leaves it
+    write_prepared(tmp_path / "prepared", seed=1)
+    with pytest.raises(RunError, match=r"timelines\.parquet"):
+        train(config, resume=True)
+
+
+def test_a_base_model_is_evaluated_without_getting_in_the_way_of_training(
+    tiny_qwen3, prepared, tmp_path
+):
+    overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path)
+    sets = [part for override in overrides for part in ("--set", override)]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--config", os.devnull, "--base-only", "--split", "validation", *sets])
+    assert left.value.code == 0
+    written = read(tmp_path / "evaluation-base-validation.json")
+    assert written["metrics"]["base"]["rows"] == len(prepared.examples(VALIDATION))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture

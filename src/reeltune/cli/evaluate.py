@@ -53,6 +53,8 @@ def evaluate(
             scored = score_split(subject, split, progress(name))
     metrics = {name: scored.metrics}
     Console().print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", metrics))
-    target = output or folder / f"evaluation-{name}-{split}.json"
+    # A base model has no run folder, and a file in an empty one would be in training's way.
+    beside = resolved.train.output_dir.parent if base_only else folder
+    target = output or beside / f"evaluation-{name}-{split}.json"
     write_evaluation(target, evaluation_record(subject, split, metrics))
     typer.echo(f"written to {target}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,7 +25,7 @@ AdapterOption = Annotated[
     ),
 ]
 SplitOption = Annotated[
-    str, typer.Option("--split", help="Which rows to score: validation or test.")
+    Literal["validation", "test"], typer.Option("--split", help="Which rows to score.")
 ]
 LimitOption = Annotated[
     int | None,

@@ -94,7 +94,11 @@ def prepare(
     ] = 4.0,
     genres: Annotated[
         bool,
-        typer.Option("--genres", help="Show genres in the prompts.", rich_help_panel=_EXAMPLES),
+        typer.Option(
+            "--genres",
+            help="Show genres in the exported prompts; training follows prompt.genres.",
+            rich_help_panel=_EXAMPLES,
+        ),
     ] = False,
     split: Annotated[
         Literal["user", "time"],

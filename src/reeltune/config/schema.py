@@ -97,14 +97,22 @@ class TrainSection(Section):
     layout: Literal["single"] = "single"
     epochs: Annotated[float, Field(gt=0)] = 1.0
     max_steps: PositiveInt | None = None
-    batch_size: PositiveInt = 16
-    gradient_accumulation_steps: PositiveInt = 1
+    batch_size: PositiveInt = 8
+    gradient_accumulation_steps: PositiveInt = 2
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
     lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_ratio: Fraction = 0.03
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    optimizer: str = "adamw_torch"
+    optimizer: Literal[
+        "adamw_torch",
+        "adamw_torch_fused",
+        "adamw_bnb_8bit",
+        "paged_adamw_8bit",
+        "paged_adamw_32bit",
+        "adafactor",
+        "sgd",
+    ] = "adamw_torch"
     activation_checkpointing: bool = False
     logging_steps: PositiveInt = 10
     eval_steps: PositiveInt = 500

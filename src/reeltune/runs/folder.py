@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reeltune.config import Config, build_config, config_hash, config_tree
+from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import write_json
 from reeltune.models.names import ADAPTER_WEIGHTS, TRAINER_STATE
@@ -127,6 +128,33 @@ class RunFolder:
                 f"the run was started with another configuration ({listed})",
                 where=str(self.path),
                 mend="Resume with the settings in its run.json, or start a run of its own",
+            )
+
+    def refuse_other_data(self, files: dict[str, Any], prompt: dict[str, Any]) -> None:
+        """Refuse to continue a run on other events, films or words than it began with.
+
+        Args:
+            files: What the prepared folder says of its files, checksums included.
+            prompt: The settings of the prompt.
+
+        Raises:
+            RunError: Naming what differs.
+        """
+        record = self.record()
+        before = record["data"]["files"]
+        changed = [
+            name
+            for name in (TIMELINES_FILE, FILMS_FILE)
+            if before[name]["sha256"] != files[name]["sha256"]
+        ]
+        changed += [
+            f"prompt {key}" for key, value in prompt.items() if record["prompt"].get(key) != value
+        ]
+        if changed:
+            raise RunError(
+                f"the prepared data have changed since the run began ({', '.join(changed)})",
+                where=str(self.path),
+                mend="Prepare the data as they were, or start a run of its own",
             )
 
     def checkpoints(self) -> list[Path]:

@@ -27,7 +27,7 @@ whether they will like one more: Yes or No. It was trained with reeltune
 ## How to ask it
 
 One user turn in the model's chat template, thinking switched off, with
-{{ record.data.history_len }} rated films, oldest first. This is prompt version
+up to {{ record.data.history_len }} rated films, oldest first. This is prompt version
 {{ record.prompt.version }}:
 
 ```

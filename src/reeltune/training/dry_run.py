@@ -22,7 +22,7 @@ from reeltune.training.setup import (
     TunableModel,
     load_tunable,
     open_data,
-    refuse_one_label,
+    refuse_undefined_metric,
 )
 from reeltune.training.trainer import answer_loss
 
@@ -41,7 +41,7 @@ def dry_run(config: Config) -> None:
         source = RowSource(config, folder, settings, tunable.base)
         rows = source.rows(source.train_request)
         eval_rows = source.rows(source.eval_request)
-        refuse_one_label(eval_rows, config.train.metric_for_best_model)
+        refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
         _say_rows("train", rows, config.data.max_length)
         _say_rows("validation", eval_rows, config.data.max_length)
         _say_example(rows, tunable)

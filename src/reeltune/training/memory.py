@@ -43,7 +43,7 @@ def estimate_memory(
     """Estimate the memory of one training step.
 
     Per layer and token, the backward pass reads again: the inputs and outputs of the linear maps
-    and gates, about 10 times the hidden size and 6 times the MLP size at the width of the compute
+    and gates, about 8 times the hidden size and 5 times the MLP size at the width of the compute
     type; the inputs of the normalizations in float32; and, where the adapter has dropout, a dropped
     copy of every adapted map's input with its mask. With checkpointing only one layer's share is
     held, and every layer's input.
@@ -63,8 +63,8 @@ def estimate_memory(
         for module in adapted
         if _has_dropout(module)
     )
-    per_token = width * (10 * config.hidden_size + 6 * config.intermediate_size)
-    per_token += 4 * 4 * config.hidden_size + (width + 1) * dropped / config.num_hidden_layers
+    per_token = width * (8 * config.hidden_size + 5 * config.intermediate_size)
+    per_token += 4 * 3 * config.hidden_size + (width + 1) * dropped / config.num_hidden_layers
     per_layer = batch_tokens * per_token
     layers = config.num_hidden_layers
     inputs = batch_tokens * width * config.hidden_size * layers

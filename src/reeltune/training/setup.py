@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 from peft import PeftModel
@@ -15,6 +16,7 @@ from reeltune.config import Config
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError
+from reeltune.evaluation.metrics import measure
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, add_adapter, load_base, trainable_share
 from reeltune.models.prompt_record import PromptRecord
@@ -162,15 +164,19 @@ class RowSource:
         return tokens
 
 
-def refuse_one_label(rows: TokenRows, metric: str) -> None:
-    """Refuse validation rows on which an AUC does not exist, before hours are spent.
+def refuse_undefined_metric(rows: TokenRows, metric: str) -> None:
+    """Refuse validation rows on which the deciding metric does not exist, before hours are spent.
 
     Raises:
-        DataError: All rows have one label and the best checkpoint is to be chosen by an AUC.
+        DataError: For an AUC all rows, or all rows of each user, have one label; for F1 no row is
+            a Yes.
     """
-    if "auc" in metric and (rows.liked.all() or not rows.liked.any()):
+    found = measure(rows.liked, np.zeros(len(rows)), rows.user_id).to_dict()
+    if found[metric.removeprefix("eval_")] is None:
         raise DataError(
-            f"all {len(rows)} validation rows have the same label, so {metric} is undefined",
-            where="data.max_eval_examples",
-            mend="Use more validation rows, or set train.metric_for_best_model to eval_log_loss",
+            f"{metric} is undefined on the {len(rows)} validation rows: {int(rows.liked.sum())} of "
+            "them are Yes, and an AUC needs both answers (within a user, for the mean over users)",
+            where="train.metric_for_best_model",
+            mend="Use more validation rows (data.max_eval_examples), or set "
+            "train.metric_for_best_model to eval_log_loss",
         )

@@ -25,7 +25,7 @@ from reeltune.training.setup import (
     load_tunable,
     open_data,
     record_of,
-    refuse_one_label,
+    refuse_undefined_metric,
 )
 from reeltune.training.trainer import VerdictTrainer
 
@@ -58,12 +58,14 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
                 LOGGER.warning("removed %s: its writing was cut off", path.name)
         with phase(1, "load"):
             folder, settings = open_data(config)
+            if checkpoint is not None:
+                run.refuse_other_data(folder.meta["files"], settings.to_dict())
             tunable = load_tunable(config)
         with phase(2, "preprocess"):
             source = RowSource(config, folder, settings, tunable.base)
             train_rows = source.cached(source.train_request)
             eval_rows = token_rows(source.cached(source.eval_request))
-            refuse_one_label(eval_rows, config.train.metric_for_best_model)
+            refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
             prompt = record_of(config, folder, settings)
             material = Material(tunable, train_rows, eval_rows, prompt)
         record = first_record(config, folder, material, run, checkpoint)
