@@ -46,18 +46,12 @@ CASES = {
 }
 # Each changes one thing in one of the cases and is only trained.
 VARIANTS = {
-    "qlora_nf4, batch 16 x 1": ["train.batch_size=16", "train.gradient_accumulation_steps=1"],
-    "qlora_nf4, batch 16 x 1, checkpointing": [
-        "train.batch_size=16",
-        "train.gradient_accumulation_steps=1",
-        "train.activation_checkpointing=true",
-    ],
-    "lora_bf16, batch 16 x 1, no dropout": [
+    "lora_bf16, no checkpointing": [
         *CASES["lora_bf16"],
-        "train.batch_size=16",
-        "train.gradient_accumulation_steps=1",
-        "lora.dropout=0",
+        "train.activation_checkpointing=false",
     ],
+    "qlora_nf4, no checkpointing": ["train.activation_checkpointing=false"],
+    "qlora_nf4, batch 64": ["train.batch_size=64"],
 }
 
 

@@ -21,6 +21,7 @@ def tiny_overrides(model: Path, prepared: Path, work: Path, **changes: Any) -> l
         "train__output_dir": work / "run",
         "train__batch_size": 4,
         "train__gradient_accumulation_steps": 1,
+        "train__activation_checkpointing": False,
         "train__max_steps": 4,
         "train__learning_rate": 1e-2,
         "train__logging_steps": 2,

@@ -97,8 +97,8 @@ class TrainSection(Section):
     layout: Literal["single"] = "single"
     epochs: Annotated[float, Field(gt=0)] = 1.0
     max_steps: PositiveInt | None = None
-    batch_size: PositiveInt = 8
-    gradient_accumulation_steps: PositiveInt = 2
+    batch_size: PositiveInt = 16
+    gradient_accumulation_steps: PositiveInt = 1
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
     lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_ratio: Fraction = 0.03
@@ -113,7 +113,7 @@ class TrainSection(Section):
         "adafactor",
         "sgd",
     ] = "adamw_torch"
-    activation_checkpointing: bool = False
+    activation_checkpointing: bool = True
     logging_steps: PositiveInt = 10
     eval_steps: PositiveInt = 500
     save_steps: PositiveInt = 2000
