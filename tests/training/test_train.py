@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
-from reeltune.errors import DataError, LengthError, RunError
+from reeltune.errors import DataError, LengthError, ModelError, RunError
 from reeltune.evaluation.evaluate import score_split
 from reeltune.evaluation.subject import load_subject
 from reeltune.runs.folder import RunFolder
@@ -138,10 +138,18 @@ def test_an_earlier_run_is_not_overwritten_unless_asked(run, tiny_qwen3, prepare
     assert (run / "adapter_model.safetensors").read_bytes() == before
 
 
-def test_resuming_a_finished_run_changes_nothing(run, tiny_qwen3, prepared):
+def test_a_run_that_could_not_load_its_model_is_not_in_the_way(tiny_qwen3, prepared, tmp_path):
+    with pytest.raises(ModelError):
+        train(tiny_config(Path("nobody/nothing-here"), prepared.path, tmp_path))
+    assert (tmp_path / "run" / "training.log").is_file()
+    train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
+
+
+def test_resuming_a_finished_run_changes_nothing(run, tiny_qwen3, prepared, capsys):
     config = tiny_config(tiny_qwen3, prepared.path, run.parent, train__max_steps=5)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert train(config, resume=True) == run
+    assert "already finished" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 

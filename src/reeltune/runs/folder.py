@@ -96,7 +96,9 @@ class RunFolder:
             RunError: The folder holds an earlier run that may not be removed, or foreign files.
         """
         if self.path.exists() and any(self.path.iterdir()):
-            if not self.record_file.is_file():
+            held = {path.name for path in self.path.iterdir()}
+            # A run that could not even load its model has left a log and no record.
+            if RUN_FILE not in held and held - {LOG_FILE, TENSORBOARD_DIR}:
                 raise RunError(
                     "the output folder is not empty and holds no training run",
                     where=str(self.path),

@@ -52,6 +52,7 @@ def build_trainer(
         model=tunable.model,
         args=trainer_arguments(config, tunable, run.path),
         train_dataset=material.train_rows,
+        # evaluate() scores eval_rows; the trainer only insists on being given something here
         eval_dataset=material.train_rows.select([]),
         processing_class=tokenizer,
         data_collator=AnswerCollator(tunable.answers, pad_id_of(tokenizer)),

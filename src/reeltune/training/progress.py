@@ -105,27 +105,19 @@ class StepClock(TrainerCallback):
         self._since = now
         self._tokens_before = state.num_input_tokens_seen
 
-    def on_evaluate(
+    def _restart(
         self,
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Start counting anew after an evaluation."""
+        """Leave out what has happened since the last step ended."""
         del args, state, control, kwargs
         self._since = time.monotonic()
 
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
-        """Start counting anew after a checkpoint."""
-        del args, state, control, kwargs
-        self._since = time.monotonic()
+    on_evaluate = _restart
+    on_save = _restart
 
     def speed(self, examples_per_step: int) -> dict[str, float] | None:
         """Return examples, tokens and steps per second, or None if no step was counted."""

@@ -47,7 +47,8 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
     run = RunFolder(config.train.output_dir)
     checkpoint = _begin(run, config, resume, overwrite)
     if resume and run.finished:
-        LOGGER.info("this run has already finished: %s", run.path)
+        with logging_to(None):
+            LOGGER.info("this run has already finished: %s", run.path)
         return run.path
     process = PartialState()
     with logging_to(run.path / LOG_FILE if process.is_main_process else None):
