@@ -41,9 +41,10 @@ def compare(
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.evaluation.compare import compare as run
-    from reeltune.evaluation.evaluate import evaluation_record, write_evaluation
+    from reeltune.evaluation.evaluate import evaluation_record
     from reeltune.evaluation.subject import load_subject
     from reeltune.evaluation.tables import metrics_table, samples_table
+    from reeltune.files import write_json
     from reeltune.runs.log import logging_to
 
     overrides = evaluation_overrides(override, max_examples)
@@ -62,5 +63,5 @@ def compare(
     console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", metrics))
     target = output or folder / f"comparison-{split}.json"
     record = evaluation_record(subject, split, metrics)
-    write_evaluation(target, record | {"samples": [asdict(sample) for sample in found.samples]})
+    write_json(target, record | {"samples": [asdict(sample) for sample in found.samples]})
     typer.echo(f"written to {target}")

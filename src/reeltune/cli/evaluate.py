@@ -39,9 +39,10 @@ def evaluate(
 
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
-    from reeltune.evaluation.evaluate import evaluation_record, score_split, write_evaluation
+    from reeltune.evaluation.evaluate import evaluation_record, score_split
     from reeltune.evaluation.subject import load_subject
     from reeltune.evaluation.tables import metrics_table
+    from reeltune.files import write_json
     from reeltune.runs.log import logging_to
 
     resolved = load_config(config, evaluation_overrides(override, max_examples))
@@ -56,5 +57,5 @@ def evaluate(
     # A base model has no run folder, and a file in an empty one would be in training's way.
     beside = resolved.train.output_dir.parent if base_only else folder
     target = output or beside / f"evaluation-{name}-{split}.json"
-    write_evaluation(target, evaluation_record(subject, split, metrics))
+    write_json(target, evaluation_record(subject, split, metrics))
     typer.echo(f"written to {target}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from reeltune.evaluation.metrics import Metrics, measure
 from reeltune.evaluation.subject import Subject
-from reeltune.files import write_json
 from reeltune.prompts.rows import TokenRows
 from reeltune.scoring.scorer import Progress, Verdicts
 
@@ -49,8 +47,3 @@ def evaluation_record(subject: Subject, split: str, metrics: dict[str, Metrics])
         "choices": list(subject.base.choices.sentences()),
         "metrics": {name: value.to_dict() for name, value in metrics.items()},
     }
-
-
-def write_evaluation(path: Path, record: dict[str, Any]) -> None:
-    """Write an evaluation's record, whole or not at all."""
-    write_json(path, record)

@@ -15,6 +15,7 @@ from reeltune.prompts.rows import ANSWER_TOKENS, TokenRows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.log import LOGGER, logging_to
 from reeltune.scoring.scorer import compute_context
+from reeltune.training.cache import INPUT_IDS, LIKED
 from reeltune.training.collate import IGNORED, AnswerCollator
 from reeltune.training.memory import estimate_memory
 from reeltune.training.setup import (
@@ -82,7 +83,7 @@ def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
     longest = np.argsort(-rows.prompts.lengths, kind="stable")[:size]
     collate = AnswerCollator(tunable.answers, pad_id_of(tunable.base.tokenizer))
     batch = collate(
-        [{"input_ids": rows.prompts[int(row)], "liked": rows.liked[row]} for row in longest]
+        [{INPUT_IDS: rows.prompts[int(row)], LIKED: rows.liked[row]} for row in longest]
     )
     labelled = int((batch["labels"] != IGNORED).sum())
     model = tunable.model

@@ -9,6 +9,7 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
 from reeltune.models.causal import causal_of
+from reeltune.models.load import trainable_share
 
 _GIB = 2**30
 # An adapter weight in training: the weight, its gradient and Adam's two moments, 4 bytes each.
@@ -68,7 +69,7 @@ def estimate_memory(
     per_layer = batch_tokens * per_token
     layers = config.num_hidden_layers
     inputs = batch_tokens * width * config.hidden_size * layers
-    trainable, _ = model.get_nb_trainable_parameters()
+    trainable, _ = trainable_share(model)
     return MemoryEstimate(
         weights=causal.get_memory_footprint() / _GIB,
         adapter=trainable * _BYTES_PER_TRAINABLE / _GIB,
