@@ -42,7 +42,7 @@ def expected_rows(folder: PreparedFolder, split: str) -> list[tuple[str, str]]:
     rows = []
     for start, target in zip(examples.start, examples.target, strict=True):
         history = [(float(t.stars[i]), folder.films[t.film_row[i]]) for i in range(start, target)]
-        text = renderer.user_text(history, folder.films[t.film_row[target]])
+        (text,) = renderer.turns(history, folder.films[t.film_row[target]])
         rows.append((text, renderer.answer(bool(t.liked[target]))))
     return rows
 

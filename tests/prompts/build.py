@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import cache
+from typing import Any
+
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AddedToken, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from reeltune.data.folder import Examples, Timelines
-from reeltune.prompts.renderer import Film, Renderer
-from tests.helpers import chat_tokenizer
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
+from reeltune.ragged import Ragged
+from tests.helpers import Kind, chat_tokenizer, make_films
+
+KINDS: tuple[Kind, ...] = ("qwen3", "llama")
+FORMS: tuple[Form, ...] = (WINDOW, INTERVIEW)
+FILMS = make_films(20)
+"""Films with every odd title there is."""
+
+tokenizer_of = cache(chat_tokenizer)
 
 
-def timelines_of(film_row: list[int], stars: list[float]) -> Timelines:
-    """One user's events; only films and stars matter to a prompt."""
-    count = len(film_row)
-    return Timelines(
-        user_id=np.ones(count, dtype=np.int64),
-        position=np.arange(count, dtype=np.int32),
-        film_row=np.array(film_row, dtype=np.int32),
-        stars=np.array(stars, dtype=np.float32),
-        timestamp=np.arange(count, dtype=np.int64),
-        liked=np.array(stars) >= 4.0,
-        split=np.full(count, "train"),
-    )
+@cache
+def tokens_of(kind: Kind, form: Form) -> PromptTokens:
+    """Tokens of prompts over :data:`FILMS`."""
+    return PromptTokens(tokenizer_of(kind), Renderer(PromptSettings(form=form)), FILMS)
+
+
+def turns_of(
+    renderer: Renderer, films: list[Film], timelines: Timelines, start: int, target: int
+) -> list[str]:
+    """What the renderer says of one example."""
+    history = [
+        (float(timelines.stars[event]), films[timelines.film_row[event]])
+        for event in range(start, target)
+    ]
+    return renderer.turns(history, films[timelines.film_row[target]])
 
 
 def whole_prompts(
@@ -36,21 +50,36 @@ def whole_prompts(
     if not len(examples):
         return []
     chats = []
-    for start, target in zip(examples.start, examples.target, strict=True):
-        events = [
-            (float(timelines.stars[e]), films[timelines.film_row[e]]) for e in range(start, target)
-        ]
-        text = renderer.user_text(events, films[timelines.film_row[target]])
-        chats.append([{"role": "user", "content": text}])
+    for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+        turns = turns_of(renderer, films, timelines, start, target)
+        roles = ("user", "assistant")
+        chats.append([{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)])
+    # An interview leaves the thinking switch as the template has it.
+    switches: dict[str, Any] = (
+        {"enable_thinking": False} if renderer.settings.form == WINDOW else {}
+    )
     whole = tokenizer.apply_chat_template(
-        chats, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        chats, tokenize=False, add_generation_prompt=True, **switches
     )
     texts = [str(text) for text in whole]
     return tokenizer(texts, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
+
+
+def lists(ragged: Ragged) -> list[list[int]]:
+    """The rows as Python lists."""
+    return [row.tolist() for row in ragged]
 
 
 def prefixing_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer that sets a space before every text it is given, so that pieces do not add up."""
     tokenizer = chat_tokenizer("llama")
     tokenizer.backend_tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
+    return tokenizer
+
+
+def merging_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer with tokens over a film's year and what stands behind a film in either form."""
+    tokenizer = chat_tokenizer("llama")
+    over = [AddedToken(text, normalized=False) for text in (")\nFilm", ")\n<|im_end|>")]
+    tokenizer.add_tokens(over)
     return tokenizer

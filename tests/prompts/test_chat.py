@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -8,9 +10,19 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 
 from reeltune.errors import ModelError
 from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame, encode
+from reeltune.prompts.renderer import INTERVIEW, Form
 from tests.helpers import FILM_TEXT, Kind, chat_tokenizer, tiny_tokenizer
+from tests.prompts.build import FORMS, KINDS, tokenizer_of
+
+words = st.text(max_size=12)
 
 NO_THOUGHT = "<think>\n\n</think>\n\n"
+CHAT = (
+    "{{% for message in messages %}}{{% set content = message.content %}}"
+    "{{{{ message.role }}}}:{{{{ {content} }}}}|{{% endfor %}}"
+    "{{% if add_generation_prompt %}}assistant:{{% endif %}}"
+)
+"""Turns one after another; to be formatted with what is shown of each."""
 PLAIN = "{{ messages[0].content }}{% if add_generation_prompt %}>{% endif %}"
 
 
@@ -25,6 +37,13 @@ def test_frame_with_thinking_switched_off():
     assert frame.before == "<|im_start|>user\n"
     assert frame.after == f"<|im_end|>\n<|im_start|>assistant\n{NO_THOUGHT}"
     assert frame.end == "<|im_end|>\n"
+
+
+def test_frame_of_an_interview_leaves_thinking_as_the_template_has_it():
+    frame = chat_frame(chat_tokenizer("qwen3"), INTERVIEW)
+    assert frame.before == "<|im_start|>user\n"
+    assert frame.after == "<|im_end|>\n<|im_start|>assistant\n"
+    assert frame.next_turn == frame.end == "<|im_end|>\n<|im_start|>user\n"
 
 
 def test_frame_with_a_system_turn():
@@ -42,7 +61,7 @@ def test_the_empty_thought_is_asked_for_and_not_part_of_the_template_alone():
     assert chat_frame(tokenizer).wrap("x") == thinking + NO_THOUGHT
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_prompt_and_answer_are_the_whole_chat(kind: Kind):
     tokenizer = chat_tokenizer(kind)
     frame = chat_frame(tokenizer)
@@ -51,10 +70,24 @@ def test_prompt_and_answer_are_the_whole_chat(kind: Kind):
     assert frame.wrap("Is it good?") + "No" + frame.end == whole
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "llama"])
-def test_answers_are_one_token_each_after_the_prompt(kind: Kind):
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.lists(st.tuples(words, st.sampled_from(["Yes", "No"])), max_size=4), words)
+def test_an_interview_is_the_whole_conversation(
+    kind: Kind, past: list[tuple[str, str]], question: str
+):
+    tokenizer = tokenizer_of(kind)
+    turns = [turn for pair in past for turn in pair] + [question]
+    roles = ("user", "assistant")
+    chat = [{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)]
+    whole = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert chat_frame(tokenizer, INTERVIEW).wrap(*turns) == whole
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_one_token_each_after_the_prompt(kind: Kind, form: Form):
     tokenizer = chat_tokenizer(kind)
-    frame = chat_frame(tokenizer)
+    frame = chat_frame(tokenizer, form)
     answers = answer_tokens(tokenizer, frame)
     assert tokenizer.convert_ids_to_tokens([answers.yes, answers.no, answers.end]) == [
         "Yes",
@@ -69,12 +102,14 @@ def test_answers_are_one_token_each_after_the_prompt(kind: Kind):
         ]
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_frame_and_answers_survive_saving(tmp_path_factory: pytest.TempPathFactory, kind: Kind):
     loaded = AutoTokenizer.from_pretrained(tiny_tokenizer(tmp_path_factory.mktemp("t"), kind))
     made = chat_tokenizer(kind)
-    assert chat_frame(loaded) == chat_frame(made)
-    assert answer_tokens(loaded, chat_frame(loaded)) == answer_tokens(made, chat_frame(made))
+    for form in FORMS:
+        frame = chat_frame(loaded, form)
+        assert frame == chat_frame(made, form)
+        assert answer_tokens(loaded, frame) == answer_tokens(made, frame)
 
 
 def test_labels_choose_answers():
@@ -82,9 +117,18 @@ def test_labels_choose_answers():
     assert (answers.of(True), answers.of(False)) == (7, 9)
 
 
-def test_no_template_is_refused():
+@pytest.mark.parametrize("form", FORMS)
+def test_no_template_is_refused(form: Form):
     with pytest.raises(ModelError, match="no chat template"):
-        chat_frame(with_template(None))
+        chat_frame(with_template(None), form)
+
+
+def test_a_template_that_strips_turns_has_a_window():
+    # No turn of a window begins or ends with what is stripped.
+    assert (
+        chat_frame(with_template(CHAT.format(content="content | trim"))).wrap("x")
+        == "user:x|assistant:"
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,6 +148,43 @@ def test_a_template_that_changes_the_words_is_refused(changing: str):
 def test_a_template_whose_frame_depends_on_the_words_is_refused(template: str):
     with pytest.raises(ModelError, match="changes with the words"):
         chat_frame(with_template(template))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "content | trim",
+        "(content | trim if loop.last else content)",
+        "(content if loop.last else content | trim)",
+        "(content if message.role == 'user' else '<think></think>' + content)",
+        "(content if message.role == 'user' or loop.index == 4 else '-' + content)",
+        "(content if message.role == 'user' else content | lower)",
+        "(content if loop.index > 1 or loop.last else content[:4])",
+        "((loop.index | string) + content)",
+    ],
+)
+def test_a_template_that_does_not_grow_at_its_end_has_no_interview(content: str):
+    tokenizer = with_template(CHAT.format(content=content))
+    with pytest.raises(ModelError, match="cannot grow at its end") as caught:
+        chat_frame(tokenizer, INTERVIEW)
+    assert "Set prompt.form to window" in str(caught.value)
+
+
+def test_a_template_that_shows_only_the_last_turns_has_no_interview():
+    template = CHAT.format(content="content").replace("in messages", "in messages[-3:]")
+    with pytest.raises(ModelError, match=r"prompt\.form"):
+        chat_frame(with_template(template), INTERVIEW)
+
+
+def test_a_template_that_grows_at_its_end_has_an_interview():
+    frame = chat_frame(with_template(CHAT.format(content="content")), INTERVIEW)
+    assert (frame.before, frame.after, frame.next_turn) == ("user:", "|assistant:", "|user:")
+
+
+def test_an_interview_whose_frame_depends_on_the_words_is_refused():
+    template = "{{ messages[0].content | length }}" + CHAT.format(content="content")
+    with pytest.raises(ModelError, match="changes with the words"):
+        chat_frame(with_template(template), INTERVIEW)
 
 
 def test_a_template_that_ends_no_turn_is_refused():
@@ -130,7 +211,7 @@ def test_a_template_that_rewrites_answers_needs_an_end_token():
         answer_tokens(tokenizer, chat_frame(tokenizer))
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("word", ["Yes", "No"])
 def test_an_answer_of_two_tokens_is_refused(kind: Kind, word: str):
     text = tuple(part.replace(word, "...") for part in FILM_TEXT)
@@ -154,3 +235,11 @@ def test_answers_that_are_not_in_the_vocabulary_are_refused():
     )
     with pytest.raises(ModelError, match="'Yes' is not a single token"):
         answer_tokens(tokenizer, chat_frame(tokenizer))
+
+
+@pytest.mark.parametrize("form", ["window", "interview"])
+def test_an_answer_that_merges_with_the_end_of_its_turn_is_refused(form: Form):
+    tokenizer = chat_tokenizer("llama")
+    tokenizer.add_tokens([AddedToken("Yes<|im_end|>", normalized=False)])
+    with pytest.raises(ModelError, match="not a single token"):
+        answer_tokens(tokenizer, chat_frame(tokenizer, form))

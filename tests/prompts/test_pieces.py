@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,92 +11,93 @@ from hypothesis import strategies as st
 from transformers import AddedToken, PreTrainedTokenizerFast
 
 from reeltune.data.folder import Examples, PreparedFolder, Timelines
+from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import (
-    STAR_STEPS,
     PromptTokens,
     break_tokens,
     char_pieces,
     control_tokens,
 )
-from reeltune.prompts.renderer import Film, PromptSettings, Renderer
-from tests.helpers import CONTROL_TOKENS, ODD_TITLES, THINK_TOKENS, Kind, chat_tokenizer
-from tests.prompts.build import prefixing_tokenizer, timelines_of, whole_prompts
+from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
+from tests.helpers import CONTROL_TOKENS, ODD_TITLES, Kind, chat_tokenizer
+from tests.prompts.build import (
+    FORMS,
+    KINDS,
+    lists,
+    merging_tokenizer,
+    prefixing_tokenizer,
+    tokenizer_of,
+    turns_of,
+    whole_prompts,
+)
+from tests.prompts.strategies import film_lists, histories
+from tests.timelines import timelines_of
 
-KINDS: tuple[Kind, ...] = ("qwen3", "llama")
-
-_marks = st.sampled_from([*CONTROL_TOKENS, *THINK_TOKENS, "<s>", "\n", "\r\n", " ", "?", "🤖", "é"])
-titles = st.lists(_marks | st.text(max_size=8), max_size=5).map("".join) | st.text(max_size=30)
-film_lists = st.lists(
-    st.builds(
-        Film,
-        film_id=st.integers(1, 10**6),
-        title=titles,
-        year=st.none() | st.integers(1880, 2030),
-        genres=st.lists(titles, max_size=2).map(tuple),
-    ),
-    min_size=1,
-    max_size=6,
+forms = st.sampled_from(FORMS)
+settings = st.builds(
+    PromptSettings, threshold=st.sampled_from([2.5, 4.0]), genres=st.booleans(), form=forms
 )
 
-tokenizer_of = cache(chat_tokenizer)
 
-
-@st.composite
-def histories(draw: st.DrawFn) -> tuple[list[Film], Timelines, Examples]:
-    """Films, a timeline over them, and examples that show any stretch of it, also none."""
-    films = draw(film_lists)
-    size = draw(st.integers(1, 8))
-    rows = draw(st.lists(st.integers(0, len(films) - 1), min_size=size, max_size=size))
-    stars = draw(st.lists(st.sampled_from(STAR_STEPS.tolist()), min_size=size, max_size=size))
-    target = draw(st.lists(st.integers(0, size - 1), max_size=4))
-    start = [draw(st.integers(0, t)) for t in target]
-    examples = Examples(np.array(start, dtype=np.int64), np.array(target, dtype=np.int64))
-    return films, timelines_of(rows, stars), examples
-
-
-@given(st.sampled_from(KINDS), st.booleans(), histories())
+@given(st.sampled_from(KINDS), settings, histories())
 def test_assembled_prompts_are_the_whole_chats(
-    kind: Kind, genres: bool, drawn: tuple[list[Film], Timelines, Examples]
+    kind: Kind, words: PromptSettings, drawn: tuple[list[Film], Timelines, Examples]
 ):
     films, timelines, examples = drawn
-    renderer = Renderer(PromptSettings(genres=genres))
+    renderer = Renderer(words)
     tokens = PromptTokens(tokenizer_of(kind), renderer, films)
     assert tokens.differing == []
-    prompts = tokens.prompts(timelines, examples)
     whole = whole_prompts(tokenizer_of(kind), renderer, films, timelines, examples)
-    assert [row.tolist() for row in prompts] == whole
+    assert lists(tokens.prompts(timelines, examples)) == whole
     assert tokens.pieces.lengths(timelines, examples).tolist() == [len(row) for row in whole]
     texts = list(tokens.texts(timelines, examples))
     assert [tokenizer_of(kind)(t, add_special_tokens=False)["input_ids"] for t in texts] == whole
 
 
-@given(st.sampled_from(KINDS), film_lists)
-def test_a_title_never_makes_a_control_token(kind: Kind, films: list[Film]):
+@given(st.sampled_from(KINDS), settings, histories())
+def test_prompts_of_candidates_are_the_whole_chats(
+    kind: Kind, words: PromptSettings, drawn: tuple[list[Film], Timelines, Examples]
+):
+    films, timelines, examples = drawn
+    renderer = Renderer(words)
+    tokens = PromptTokens(tokenizer_of(kind), renderer, films)
+    for start, stop in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+        shown = slice(start, stop)
+        prompts = tokens.candidate_prompts(timelines, range(start, stop), np.arange(len(films)))
+        # Each film in turn stands where the event after the history would.
+        expected = []
+        for row in range(len(films)):
+            alone = timelines_of([*timelines.film_row[shown], row], [*timelines.stars[shown], 0.0])
+            one = Examples(np.array([0]), np.array([stop - start]))
+            expected += whole_prompts(tokenizer_of(kind), renderer, films, alone, one)
+        assert lists(prompts) == expected
+
+
+@given(st.sampled_from(KINDS), forms, film_lists)
+def test_a_title_never_makes_a_control_token(kind: Kind, form: Form, films: list[Film]):
     tokenizer = tokenizer_of(kind)
-    tokens = PromptTokens(tokenizer, Renderer(PromptSettings(genres=True)), films)
+    tokens = PromptTokens(tokenizer, Renderer(PromptSettings(genres=True, form=form)), films)
     control = list(tokenizer.get_added_vocab().values())
     assert len(control) == (5 if kind == "qwen3" else 3)
     assert not np.isin(tokens.pieces.films.values, control).any()
     count = len(films)
     timelines = timelines_of([*range(count)], [4.0] * count)
     prompts = tokens.prompts(timelines, Examples(np.array([0]), np.array([count - 1])))
-    frame = tokenizer(tokens.frame.wrap(""), add_special_tokens=False)["input_ids"]
+    turns = 1 if form == WINDOW else 2 * count - 1
+    frame = tokenizer(tokens.frame.wrap(*[""] * turns), add_special_tokens=False)["input_ids"]
     assert [i for i in prompts[0].tolist() if i in control] == [i for i in frame if i in control]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("genres", [False, True])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_prompts_of_a_prepared_folder(
-    prepared: PreparedFolder, kind: Kind, genres: bool, split: str
-):
-    tokenizer, renderer = tokenizer_of(kind), Renderer(PromptSettings(genres=genres))
+def test_prompts_of_a_prepared_folder(prepared: PreparedFolder, kind: Kind, form: Form, split: str):
+    tokenizer, renderer = tokenizer_of(kind), Renderer(PromptSettings(form=form))
     tokens = PromptTokens(tokenizer, renderer, prepared.films)
     examples = prepared.examples(split)
     assert len(examples) > 0
     assert tokens.differing == []
-    prompts = tokens.prompts(prepared.timelines, examples)
-    assert [row.tolist() for row in prompts] == whole_prompts(
+    assert lists(tokens.prompts(prepared.timelines, examples)) == whole_prompts(
         tokenizer, renderer, prepared.films, prepared.timelines, examples
     )
 
@@ -121,25 +122,37 @@ def test_no_example_gives_no_prompt(prepared: PreparedFolder):
     assert tokens.pieces.lengths(prepared.timelines, none).tolist() == []
 
 
-def test_pieces_that_do_not_add_up_are_noticed_and_not_used(prepared: PreparedFolder):
-    tokenizer, renderer = prefixing_tokenizer(), Renderer(PromptSettings())
+@pytest.mark.parametrize(
+    ("form", "make"),
+    [(WINDOW, prefixing_tokenizer), (WINDOW, merging_tokenizer), (INTERVIEW, merging_tokenizer)],
+)
+def test_pieces_that_do_not_add_up_are_noticed_and_not_used(
+    prepared: PreparedFolder, form: Form, make: Callable[[], PreTrainedTokenizerFast]
+):
+    tokenizer, renderer = make(), Renderer(PromptSettings(form=form))
     tokens = PromptTokens(tokenizer, renderer, prepared.films)
-    assert tokens.differing == prepared.films
+    merging = make is merging_tokenizer
+    differing = [film for film in prepared.films if film.year is not None or not merging]
+    assert tokens.differing == differing
     examples = prepared.examples("test")
-    prompts = [row.tolist() for row in tokens.prompts(prepared.timelines, examples)]
+    prompts = lists(tokens.prompts(prepared.timelines, examples))
     timelines, films = prepared.timelines, prepared.films
     assert prompts == whole_prompts(tokenizer, renderer, films, timelines, examples)
-    assembled = [row.tolist() for row in tokens.pieces.assemble(timelines, examples)]
-    assert prompts != assembled
+    assert prompts != lists(tokens.pieces.assemble(timelines, examples))
 
 
-def test_one_film_that_does_not_add_up_is_named():
+# In a window, one token over a film's last letters, its line break and the next line's first star;
+# in an interview, over a film and the end of its turn, and over what leads to a film and the film.
+@pytest.mark.parametrize(
+    ("form", "token"),
+    [(WINDOW, "Heat\n5"), (INTERVIEW, "Heat\n<|im_end|>"), (INTERVIEW, "5.0 stars. Next: Heat\n")],
+)
+def test_one_film_that_does_not_add_up_is_named(form: Form, token: str):
     tokenizer = chat_tokenizer("qwen3")
-    # One token over a film's last letters, its line break and the next line's first star.
-    tokenizer.add_tokens([AddedToken("Heat\n5", normalized=False)])
+    tokenizer.add_tokens([AddedToken(token, normalized=False)])
     films = [Film(1, "Heat", 1995, ()), Film(2, "Heat", None, ()), Film(3, "Fargo", None, ())]
-    # The check goes through the stars film by film; all of one step would miss the next line's 5.
-    tokens = PromptTokens(tokenizer, Renderer(PromptSettings()), films * len(STAR_STEPS))
+    # The check goes through the stars film by film; all of one step would miss the 5.
+    tokens = PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), films * len(STAR_STEPS))
     assert {film.film_id for film in tokens.differing} <= {2}
     assert tokens.differing
 
@@ -187,20 +200,18 @@ def test_a_control_token_that_overlaps_itself_does_not_survive():
     assert token not in break_tokens("|||EMAIL_ADDRESS|||EMAIL_ADDRESS|||", [token])
 
 
-@given(st.booleans(), histories())
-def test_character_pieces_have_the_lengths_of_the_user_turns(
-    genres: bool, drawn: tuple[list[Film], Timelines, Examples]
+@given(settings, histories())
+def test_character_pieces_have_the_lengths_of_the_turns(
+    words: PromptSettings, drawn: tuple[list[Film], Timelines, Examples]
 ):
     films, timelines, examples = drawn
-    renderer = Renderer(PromptSettings(genres=genres))
+    renderer = Renderer(words)
+    turns = [
+        turns_of(renderer, films, timelines, start, target)
+        for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True)
+    ]
     lengths = char_pieces(renderer, films).lengths(timelines, examples)
-    expected = []
-    for start, target in zip(examples.start, examples.target, strict=True):
-        events = [
-            (float(timelines.stars[e]), films[timelines.film_row[e]]) for e in range(start, target)
-        ]
-        expected.append(len(renderer.user_text(events, films[timelines.film_row[target]])))
-    assert lengths.tolist() == expected
+    assert lengths.tolist() == [len("".join(said)) for said in turns]
 
 
 def test_the_prepared_stand_in_holds_every_odd_title(prepared: PreparedFolder):

@@ -15,10 +15,12 @@ import pytest
 
 from reeltune.data.folder import Examples, PreparedFolder
 from reeltune.models.tokenizer import load_tokenizer
-from reeltune.prompts.pieces import STAR_STEPS, PromptTokens
-from reeltune.prompts.renderer import Film, PromptSettings, Renderer
+from reeltune.prompts.piece_texts import STAR_STEPS
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.renderer import Film, Form, PromptSettings, Renderer
 from tests.helpers import make_films
-from tests.prompts.build import timelines_of, whole_prompts
+from tests.prompts.build import FORMS, lists, whole_prompts
+from tests.timelines import timelines_of
 
 TOKENIZERS = ("REELTUNE_TEST_QWEN3_TOKENIZER", "REELTUNE_TEST_SMOLLM2")
 
@@ -30,10 +32,10 @@ def folder_from(variable: str) -> Path:
     return Path(value)
 
 
-def assert_equal_for(films: list[Film], tokenizer_folder: Path, genres: bool) -> None:
+def assert_equal_for(films: list[Film], tokenizer_folder: Path, settings: PromptSettings) -> None:
     """Show every film before another line, last in a history and as the candidate."""
     tokenizer = load_tokenizer(str(tokenizer_folder))
-    renderer = Renderer(PromptSettings(genres=genres))
+    renderer = Renderer(settings)
     tokens = PromptTokens(tokenizer, renderer, films)
     assert tokens.differing == []
     count = len(films)
@@ -42,19 +44,22 @@ def assert_equal_for(films: list[Film], tokenizer_folder: Path, genres: bool) ->
     timelines = timelines_of(rows, stars)
     target = np.arange(2, count + 2, dtype=np.int64)
     examples = Examples(start=target - 2, target=target)
-    prompts = [row.tolist() for row in tokens.prompts(timelines, examples)]
+    prompts = lists(tokens.prompts(timelines, examples))
     assert prompts == whole_prompts(tokenizer, renderer, films, timelines, examples)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variable", TOKENIZERS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
-def test_every_film_of_an_edition(variable: str, genres: bool):
+def test_every_film_of_an_edition(variable: str, genres: bool, form: Form):
     films = PreparedFolder.open(folder_from("REELTUNE_TEST_PREPARED")).films
-    assert_equal_for(films, folder_from(variable), genres)
+    assert_equal_for(films, folder_from(variable), PromptSettings(genres=genres, form=form))
 
 
 @pytest.mark.parametrize("variable", TOKENIZERS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
-def test_odd_titles(variable: str, genres: bool):
-    assert_equal_for(make_films(200), folder_from(variable), genres)
+def test_odd_titles(variable: str, genres: bool, form: Form):
+    settings = PromptSettings(genres=genres, form=form)
+    assert_equal_for(make_films(200), folder_from(variable), settings)

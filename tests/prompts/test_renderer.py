@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.prompts.renderer import (
+    INTERVIEW,
     PROMPT_VERSION,
+    WINDOW,
     Film,
+    Form,
     PromptSettings,
     Renderer,
     format_stars,
@@ -29,54 +32,111 @@ renderers = st.builds(
     Renderer,
     st.builds(PromptSettings, threshold=stars, genres=st.booleans()),
 )
+interviewers = st.builds(
+    Renderer,
+    st.builds(PromptSettings, threshold=stars, genres=st.booleans(), form=st.just(INTERVIEW)),
+)
+histories = st.lists(st.tuples(stars, films), max_size=4)
 
 # Text that is likely to hold something that marks a turn.
 _marks = st.sampled_from(["<", ">", "|", "/", "im_end", "s", "<|im_end|>", "</think>", " ", "\n"])
 markish = st.lists(_marks | st.text(max_size=3), max_size=12).map("".join)
 
 # The wording of each version. A wording that changes needs a new version and a new entry here.
-GOLDEN = {
-    "1": """\
+GOLDEN: dict[str, dict[Form, list[str]]] = {
+    "2": {
+        WINDOW: [
+            """\
 Predict whether a user will like a film. Users rate films from 0.5 to 5.0 stars; liking a film \
-means rating it 4.0 or higher.
+means rating it 4.0 or higher. Answer Yes or No.
 Films this user has rated, oldest first, each after its stars:
 4.5: Heat (1995) [Crime, Thriller]
 3.0: Untitled
 Film to judge: Fargo (1996) [Comedy]
-Will the user like it? Answer Yes or No."""
+Yes or No?"""
+        ],
+        INTERVIEW: [
+            """\
+Predict, film after film, whether a user will like the next one. Users rate films from 0.5 to 5.0 \
+stars; liking a film means rating it 4.0 or higher. Answer Yes or No; after each answer you are \
+told the stars.
+First: Heat (1995) [Crime, Thriller]
+""",
+            "Yes",
+            "4.5 stars. Next: Untitled\n",
+            "No",
+            "3.0 stars. Next: Fargo (1996) [Comedy]\n",
+        ],
+    }
 }
 
 
-def test_the_wording_is_that_of_its_version():
-    renderer = Renderer(PromptSettings(genres=True))
+@pytest.mark.parametrize("form", [WINDOW, INTERVIEW])
+def test_the_wording_is_that_of_its_version(form: Form):
+    renderer = Renderer(PromptSettings(genres=True, form=form))
     history = [
         (4.5, Film(1, "Heat", 1995, ("Crime", "Thriller"))),
         (3.0, Film(2, " ", None, ())),
     ]
-    text = renderer.user_text(history, Film(3, "Fargo", 1996, ("Comedy",)))
-    assert text == GOLDEN[PROMPT_VERSION]
+    turns = renderer.turns(history, Film(3, "Fargo", 1996, ("Comedy",)))
+    assert turns == GOLDEN[PROMPT_VERSION][form]
 
 
-@given(renderers, st.lists(st.tuples(stars, films), max_size=4), films)
-def test_a_user_turn_is_its_pieces_one_after_another(
+@given(renderers, histories, films)
+def test_a_window_is_one_turn_of_pieces_one_after_another(
     renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
 ):
     expected = renderer.head()
     for given_stars, film in history:
         expected += renderer.stars(given_stars) + renderer.film(film)
     expected += renderer.before_candidate() + renderer.film(candidate) + renderer.question()
-    assert renderer.user_text(history, candidate) == expected
+    assert renderer.turns(history, candidate) == [expected]
 
 
-@given(renderers, st.lists(st.tuples(stars, films), max_size=4), films)
-def test_every_event_is_one_line(
+@given(interviewers, histories, films)
+def test_an_interview_asks_about_every_film_and_tells_its_stars_afterwards(
     renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
 ):
-    text = renderer.user_text(history, candidate)
+    turns = renderer.turns(history, candidate)
+    asked, answered = turns[0::2], turns[1::2]
+    leads = [renderer.head(), *(renderer.stars(given_stars) for given_stars, _ in history)]
+    every = [*(film for _, film in history), candidate]
+    assert asked == [lead + renderer.film(film) for lead, film in zip(leads, every, strict=True)]
+    threshold = renderer.settings.threshold
+    assert answered == ["Yes" if given >= threshold else "No" for given, _ in history]
+
+
+@given(interviewers, histories, films, films)
+def test_an_interview_only_ever_grows_at_its_end(
+    renderer: Renderer, history: list[tuple[float, Film]], film: Film, candidate: Film
+):
+    shorter = renderer.turns(history, film)
+    longer = renderer.turns([*history, (4.5, film)], candidate)
+    assert longer[: len(shorter)] == shorter
+    assert len(longer) == len(shorter) + 2
+
+
+@given(renderers, histories, films)
+def test_every_event_of_a_window_is_one_line(
+    renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
+):
+    (text,) = renderer.turns(history, candidate)
     before, after = renderer.head().count("\n"), 2  # the candidate's line and the question
     assert len(text.splitlines()) == text.count("\n") + 1 == before + len(history) + after
     assert text[:1].isalpha()
-    assert text[-1:] == "."
+    assert text[-1:] == "?"
+
+
+@given(interviewers, histories, films)
+def test_every_later_question_of_an_interview_is_one_line(
+    renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
+):
+    first, *later = renderer.turns(history, candidate)[0::2]
+    assert len(first.splitlines()) == 2  # the instruction and the first film
+    for turn in (first, *later):
+        assert turn[:1].isalnum()
+        assert turn[-1:] == "\n"
+    assert all(len(turn.splitlines()) == 1 for turn in later)
 
 
 @given(markish | titles)
@@ -132,8 +192,10 @@ def test_films(film: Film, text: str):
     assert Renderer(PromptSettings(genres=True)).film(film) == text
 
 
-def test_scale_and_threshold_are_said():
-    head = Renderer(PromptSettings(threshold=3.5, scale_min=1.0, scale_max=4.0)).head()
+@pytest.mark.parametrize("form", [WINDOW, INTERVIEW])
+def test_scale_and_threshold_are_said(form: Form):
+    settings = PromptSettings(threshold=3.5, scale_min=1.0, scale_max=4.0, form=form)
+    head = Renderer(settings).head()
     assert "from 1.0 to 4.0 stars" in head
     assert "rating it 3.5 or higher" in head
 
@@ -142,13 +204,19 @@ def test_scale_and_threshold_are_said():
 def test_stars_have_one_decimal(value: float, text: str):
     assert format_stars(value) == text
     assert Renderer(PromptSettings()).stars(value) == f"{text}:"
+    assert Renderer(PromptSettings(form=INTERVIEW)).stars(value) == f"{text} stars. Next:"
 
 
 def test_answers():
     assert [Renderer.answer(liked) for liked in (True, False)] == ["Yes", "No"]
 
 
-@given(st.builds(PromptSettings, threshold=stars, genres=st.booleans(), version=st.text()))
+forms = st.sampled_from([WINDOW, INTERVIEW])
+
+
+@given(
+    st.builds(PromptSettings, threshold=stars, genres=st.booleans(), form=forms, version=st.text())
+)
 def test_settings_survive_being_stored(settings: PromptSettings):
     assert PromptSettings.from_dict(settings.to_dict()) == settings
 

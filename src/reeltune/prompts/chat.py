@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.errors import ModelError
-from reeltune.prompts.renderer import NO, YES
+from reeltune.prompts.renderer import INTERVIEW, NO, WINDOW, YES, Form
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -17,21 +17,31 @@ _PROBES: Final = ("Probe one.", "Another probe: 2\nwith two lines")
 
 @dataclass(frozen=True)
 class ChatFrame:
-    """The text around one user turn.
+    """The text around what the user and the model say.
 
     Attributes:
         before: From the start of the prompt to the user's first word.
-        after: From the user's last word to where the answer begins, with thinking switched off.
+        after: From the user's last word to where the answer begins.
         end: What the template sets after an answer.
+        next_turn: From the answer to the user's first word after it; empty in a window, which has
+            one turn.
     """
 
     before: str
     after: str
     end: str
+    next_turn: str = ""
 
-    def wrap(self, user_text: str) -> str:
-        """Return the whole prompt, up to where the answer begins."""
-        return f"{self.before}{user_text}{self.after}"
+    def wrap(self, *turns: str) -> str:
+        """Return the whole prompt of a conversation, up to where the next answer begins.
+
+        Args:
+            turns: What the user and the model say in turn; the user's last.
+        """
+        said = [self.before]
+        for i, turn in enumerate(turns):
+            said += [turn, self.next_turn if i % 2 else self.after]
+        return "".join(said)
 
 
 @dataclass(frozen=True)
@@ -52,11 +62,17 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
-def chat_frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
+def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatFrame:
     """Read the frame out of the tokenizer's chat template.
 
+    A window switches thinking off, which for Qwen3 sets an empty think block before the answer. An
+    interview leaves the template's thinking switch alone: Qwen3 then begins the model's turn in the
+    same way for past turns and the current one, without a think block, so that a conversation only
+    ever grows at its end.
+
     Raises:
-        ModelError: There is no template, or what it sets around a turn depends on the words.
+        ModelError: There is no template, what it sets around a turn depends on the words, or, in an
+            interview, on the turn's place.
     """
     if not tokenizer.chat_template:
         raise ModelError(
@@ -64,7 +80,8 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
             where=str(tokenizer.name_or_path),
             mend="Use the model's instruct or chat version",
         )
-    frames = {_frame_of(tokenizer, probe) for probe in _PROBES}
+    read = _interview_frame if form == INTERVIEW else _window_frame
+    frames = {read(tokenizer, probe) for probe in _PROBES}
     if len(frames) != 1:
         raise ModelError(
             "the chat template changes with the words of the message",
@@ -73,30 +90,47 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
     return frames.pop()
 
 
-def _frame_of(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFrame:
-    asked = [{"role": "user", "content": probe}]
-    prompt = _render(tokenizer, asked, generation_prompt=True)
+def _window_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFrame:
+    # Templates without a thinking switch ignore the flag.
+    prompt = _render(tokenizer, [probe], enable_thinking=False)
     before, found, after = prompt.partition(probe)
     if not found:
         raise ModelError(
             "the chat template does not show the user's words unchanged",
             where=str(tokenizer.name_or_path),
         )
-    answered = _render(
-        tokenizer, [*asked, {"role": "assistant", "content": YES}], generation_prompt=False
-    )
+    answered = _render(tokenizer, [probe, YES], enable_thinking=False)
     # A template that writes past answers differently still ends a turn with the end token.
     begun = prompt + YES
     end = answered[len(begun) :] if answered.startswith(begun) else str(tokenizer.eos_token or "")
     return ChatFrame(before, after, end)
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], generation_prompt: bool
-) -> str:
-    # Templates without a thinking switch ignore the flag.
+def _interview_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFrame:
+    # A turn ends as a film does, with a line break, which a template that strips would lose.
+    first, second, third = (f"{text}\n" for text in (probe, *_PROBES))
+    turns = [first, YES, second, NO, third]
+    prompt = _render(tokenizer, turns[:1])
+    before, _, after = prompt.partition(first)
+    longer = _render(tokenizer, turns[:3])
+    next_turn = longer.removeprefix(prompt + YES).partition(second)[0]
+    frame = ChatFrame(before, after, next_turn, next_turn)
+    if frame.wrap(*turns) != _render(tokenizer, turns):
+        raise ModelError(
+            "the chat template does not write a conversation turn after turn as it was said, so a "
+            "conversation cannot grow at its end",
+            where=str(tokenizer.name_or_path),
+            mend=f"Set prompt.form to {WINDOW}",
+        )
+    return frame
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, turns: list[str], **switches: Any) -> str:
+    """Return a conversation as the template writes it, up to an answer if the user spoke last."""
+    roles = ("user", "assistant")
+    messages = [{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)]
     text = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=generation_prompt, enable_thinking=False
+        messages, tokenize=False, add_generation_prompt=len(turns) % 2 == 1, **switches
     )
     return str(text)
 
@@ -105,7 +139,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> Answe
     """Return the ids of both answers, proving that each is one token where the answer stands.
 
     Raises:
-        ModelError: An answer takes several tokens, or merges with what stands before it.
+        ModelError: An answer takes several tokens, or merges with what stands before or after it.
     """
     prompt = encode(tokenizer, frame.wrap(_PROBES[0]))
     end = encode(tokenizer, frame.end)
@@ -113,8 +147,10 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> Answe
         raise ModelError("the chat template does not end a turn", where=str(tokenizer.name_or_path))
     found = []
     for word in (YES, NO):
-        whole = encode(tokenizer, frame.wrap(_PROBES[0]) + word)
-        if whole[:-1] != prompt or whole[-1] == tokenizer.unk_token_id:
+        answered = frame.wrap(_PROBES[0]) + word
+        whole, ended = (encode(tokenizer, text) for text in (answered, answered + frame.end))
+        own = whole[:-1] == prompt and whole[-1] != tokenizer.unk_token_id
+        if not own or ended[: len(whole)] != whole:
             raise ModelError(
                 f"the answer {word!r} is not a single token of its own",
                 where=str(tokenizer.name_or_path),

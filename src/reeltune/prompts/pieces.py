@@ -1,8 +1,8 @@
 """Prompts as token ids, assembled from pieces that are tokenized once per film.
 
 The pieces are those of :mod:`reeltune.prompts.renderer`. Whether assembling gives the same ids as
-tokenizing the whole rendered string is proven for every film (:func:`differing_films`); where it
-does not hold, prompts are tokenized whole instead.
+tokenizing the whole rendered string is proven for every film (:mod:`reeltune.prompts.proof`); where
+it does not hold, prompts are tokenized whole instead.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.folder import Examples, Timelines
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame, encode
+from reeltune.prompts.piece_texts import STAR_STEPS, piece_texts
+from reeltune.prompts.proof import PiecesProof
 from reeltune.prompts.renderer import Film, Renderer
-from reeltune.ragged import Ragged, concatenate, join, repeat_row
+from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-STAR_STEPS: Final = np.arange(0, 11, dtype=np.float32) / 2
-"""Every rating a MovieLens scale can hold; row ``2 * stars`` of the stars pieces."""
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 _ASSEMBLE_ROWS: Final = 8192
+_ENCODE_ROWS: Final = 16384
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,44 @@ class Pieces:
     prompt's units are the units of its parts, one after another.
 
     Attributes:
-        head: From the start of the prompt to the first history line.
-        stars: One row per entry of :data:`STAR_STEPS`.
+        head: From the start of the prompt to the first event's line.
+        before_film: What begins an event's line; one row per entry of :data:`STAR_STEPS`.
         films: One row per film.
+        after_film: What ends an event's line; one row per entry of :data:`STAR_STEPS`.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
     """
 
     head: npt.NDArray[np.int32]
-    stars: Ragged
+    before_film: Ragged
     films: Ragged
+    after_film: Ragged
     before_candidate: npt.NDArray[np.int32]
     tail: npt.NDArray[np.int32]
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
-        steps = np.rint(timelines.stars * 2).astype(np.int64)
-        return join(self.stars.take(steps), self.films.take(timelines.film_row))
+        return self.lines(star_steps(timelines.stars), timelines.film_row)
+
+    def lines(self, steps: npt.NDArray[np.integer], film_row: npt.NDArray[np.integer]) -> Ragged:
+        """Return the history line of some stars, by their entry of :data:`STAR_STEPS`, and films.
+
+        Args:
+            steps: Shape ``(n,)``.
+            film_row: Shape ``(n,)``.
+        """
+        return join(
+            self.before_film.take(steps), self.films.take(film_row), self.after_film.take(steps)
+        )
+
+    def questions(self, film_row: npt.NDArray[np.integer]) -> Ragged:
+        """Return what asks about each film: from the history to where the answer begins."""
+        count = len(film_row)
+        return join(
+            repeat_row(self.before_candidate, count),
+            self.films.take(film_row),
+            repeat_row(self.tail, count),
+        )
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the prompt of every example, up to where the answer begins.
@@ -73,19 +95,26 @@ class Pieces:
         return join(
             repeat_row(self.head, len(start)),
             lines.spans(start, target),
-            repeat_row(self.before_candidate, len(start)),
-            self.films.take(timelines.film_row[target]),
-            repeat_row(self.tail, len(start)),
+            self.questions(timelines.film_row[target]),
         )
 
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
         """Return the length of every prompt in units, without assembling it."""
-        steps = np.rint(timelines.stars * 2).astype(np.int64)
-        line = self.stars.lengths[steps] + self.films.lengths[timelines.film_row]
-        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(line)])
+        steps = star_steps(timelines.stars)
+        line = (
+            self.before_film.lengths[steps]
+            + self.films.lengths[timelines.film_row]
+            + self.after_film.lengths[steps]
+        )
+        before = offsets_of(line)
         fixed = len(self.head) + len(self.before_candidate) + len(self.tail)
         candidate = self.films.lengths[timelines.film_row[examples.target]]
         return before[examples.target] - before[examples.start] + candidate + fixed
+
+
+def star_steps(stars: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return which entry of :data:`STAR_STEPS` each number of stars is."""
+    return np.rint(stars / STAR_STEPS[1]).astype(np.int64)
 
 
 class PromptTokens:
@@ -107,84 +136,82 @@ class PromptTokens:
     ) -> None:
         self.tokenizer = tokenizer
         self.renderer = renderer
-        self.frame: ChatFrame = chat_frame(tokenizer)
+        self.frame: ChatFrame = chat_frame(tokenizer, renderer.settings.form)
         self.answers: AnswerTokens = answer_tokens(tokenizer, self.frame)
         control = control_tokens(tokenizer)
         self.film_texts = [break_tokens(renderer.film(film), control) for film in films]
+        self._texts = piece_texts(renderer, self.frame)
+        self._encode = partial(encode, tokenizer)
+        self._encode_all = partial(encode_rows, tokenizer)
         self.pieces = self._tokenize_pieces()
-        self.differing: list[Film] = [films[row] for row in self._differing_rows()]
+        proof = PiecesProof(
+            self._texts, self.film_texts, self.pieces, self._encode, self._encode_all
+        )
+        self.differing: list[Film] = [films[row] for row in proof.differing()]
 
     def prompts(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the token ids of every example's prompt, up to where the answer begins."""
         if not self.differing:
             return self.pieces.assemble(timelines, examples)
-        return Ragged.from_rows(self._encode_all(list(self.texts(timelines, examples))))
+        return self._encode_all(list(self.texts(timelines, examples)))
+
+    def candidate_prompts(
+        self, timelines: Timelines, history: range, candidates: npt.NDArray[np.int64]
+    ) -> Ragged:
+        """Return the prompt of every candidate film after one history, each tokenized whole."""
+        lines = self._lines(timelines, history)
+        texts = [self._texts.whole(lines, self.film_texts[row]) for row in candidates]
+        return self._encode_all(texts)
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
-        stars = [self.renderer.stars(float(step)) for step in STAR_STEPS]
-        steps = np.rint(timelines.stars * 2).astype(np.int64)
-        for start, target in zip(examples.start, examples.target, strict=True):
-            lines = (
-                stars[steps[event]] + self.film_texts[timelines.film_row[event]]
-                for event in range(start, target)
-            )
-            yield self._whole("".join(lines), self.film_texts[timelines.film_row[target]])
+        for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+            lines = self._lines(timelines, range(start, target))
+            yield self._texts.whole(lines, self.film_texts[timelines.film_row[target]])
 
-    def _whole(self, history: str, candidate: str) -> str:
-        r = self.renderer
-        return self.frame.wrap(
-            f"{r.head()}{history}{r.before_candidate()}{candidate}{r.question()}"
+    def _lines(self, timelines: Timelines, events: range) -> str:
+        span = slice(events.start, events.stop)
+        steps = star_steps(timelines.stars[span])
+        films = timelines.film_row[span]
+        return "".join(
+            self._texts.line(step, self.film_texts[film])
+            for step, film in zip(steps.tolist(), films.tolist(), strict=True)
         )
 
     def _tokenize_pieces(self) -> Pieces:
-        r, encode_one = (
-            self.renderer,
-            lambda text: np.asarray(encode(self.tokenizer, text), dtype=np.int32),
-        )
+        texts = self._texts
+        parts = (texts.head, texts.before_candidate, texts.tail)
+        head, before_candidate, tail = (np.array(self._encode(part), np.int32) for part in parts)
         return Pieces(
-            head=encode_one(self.frame.before + r.head()),
-            stars=Ragged.from_rows([encode_one(r.stars(float(step))) for step in STAR_STEPS]),
-            films=Ragged.from_rows(self._encode_all(self.film_texts)),
-            before_candidate=encode_one(r.before_candidate()),
-            tail=encode_one(r.question() + self.frame.after),
+            head=head,
+            before_film=self._encode_all(texts.before_film),
+            films=self._encode_all(self.film_texts),
+            after_film=self._encode_all(texts.after_film),
+            before_candidate=before_candidate,
+            tail=tail,
         )
 
-    def _differing_rows(self) -> list[int]:
-        """Return the films whose pieces do not add up to the whole.
 
-        Each film is shown in every place a film can stand: in a line before another line, in the
-        last line of the history, and as the candidate. The stars go through the whole scale.
-        """
-        count, steps = len(self.film_texts), len(STAR_STEPS)
-        star_texts = [self.renderer.stars(float(step)) for step in STAR_STEPS]
-        texts = [
-            self._whole(f"{star_texts[i % steps]}{film}{star_texts[-1 - i % steps]}{film}", film)
-            for i, film in enumerate(self.film_texts)
-        ]
-        rows = np.arange(count)
-        line_1 = join(self.pieces.stars.take(rows % steps), self.pieces.films)
-        line_2 = join(self.pieces.stars.take(steps - 1 - rows % steps), self.pieces.films)
-        pieced = join(
-            repeat_row(self.pieces.head, count),
-            line_1,
-            line_2,
-            repeat_row(self.pieces.before_candidate, count),
-            self.pieces.films,
-            repeat_row(self.pieces.tail, count),
-        )
-        whole = self._encode_all(texts)
-        return [i for i in range(count) if whole[i] != pieced[i].tolist()]
+def encode_rows(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
+    """Return the ids of many texts exactly as they stand, one row each.
 
-    def _encode_all(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        return encode_batch(self.tokenizer, texts)
+    Tokenizers share the work among the processor's cores.
+    """
+    if not texts:
+        return Ragged.from_rows([])
+    # What is known of each token besides its id takes a hundred times the room.
+    parts = [texts[first : first + _ENCODE_ROWS] for first in range(0, len(texts), _ENCODE_ROWS)]
+    return concatenate([_encode_part(tokenizer, part) for part in parts])
 
 
-def encode_batch(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Return the ids of many texts; tokenizers share the work among the processor's cores."""
-    return tokenizer(texts, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
+def _encode_part(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
+    if not tokenizer.is_fast:
+        return Ragged.from_rows([encode(tokenizer, text) for text in texts])
+    # An ordinary call leaves the backend without truncation and padding, as this one has to be.
+    encode(tokenizer, "")
+    backend = cast("PreTrainedTokenizerFast", tokenizer).backend_tokenizer
+    found = backend.encode_batch_fast(texts, add_special_tokens=False)
+    return Ragged.from_rows([encoding.ids for encoding in found])
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -218,10 +245,12 @@ def char_pieces(renderer: Renderer, films: Sequence[Film]) -> Pieces:
     def row(text: str) -> npt.NDArray[np.int32]:
         return np.zeros(len(text), dtype=np.int32)
 
+    texts = piece_texts(renderer, ChatFrame(before="", after="", end=""))
     return Pieces(
-        head=row(renderer.head()),
-        stars=Ragged.from_rows([row(renderer.stars(float(step))) for step in STAR_STEPS]),
+        head=row(texts.head),
+        before_film=Ragged.from_rows([row(text) for text in texts.before_film]),
         films=Ragged.from_rows([row(renderer.film(film)) for film in films]),
-        before_candidate=row(renderer.before_candidate()),
-        tail=row(renderer.question()),
+        after_film=Ragged.from_rows([row(text) for text in texts.after_film]),
+        before_candidate=row(texts.before_candidate),
+        tail=row(texts.tail),
     )

@@ -11,6 +11,14 @@ tokenized only once however many prompts show it::
     Film to judge:    before the candidate
      Fargo (1996)     the candidate: the same piece a history line uses
     Yes or No?        the question
+
+That is the *window*: a history, then one candidate, in one user turn. The *interview* puts the same
+events as a conversation, in which every film is itself a question that was asked and answered::
+
+    user       instruction, then "First:" and a film
+    assistant  Yes
+    user       4.5 stars. Next: a film
+    assistant  ...
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-PROMPT_VERSION: Final = "1"
+PROMPT_VERSION: Final = "2"
 """Changes whenever a rendered prompt changes; stored with every cache and every adapter."""
 
 YES: Final = "Yes"
@@ -29,6 +37,13 @@ NO: Final = "No"
 
 # What chat templates use to mark turns: <|im_end|>, <s>, </think>, <start_of_turn>.
 _ANGLE_TOKEN = re.compile(r"<(?=[|/]?[\w|]+[^<>]*>)")
+
+
+Form = Literal["window", "interview"]
+"""How an example is put into words; see the top of this file."""
+
+WINDOW: Final[Form] = "window"
+INTERVIEW: Final[Form] = "interview"
 
 
 class Film(NamedTuple):
@@ -49,7 +64,8 @@ class PromptSettings:
         scale_min: The fewest stars the edition's scale allows.
         scale_max: The most stars the edition's scale allows.
         genres: Whether a film is shown with its genres.
-        form: ``window``: a history, then one candidate, in one user turn.
+        form: ``window``: a history, then one candidate, in one user turn; ``interview``: a
+            conversation in which every past event was asked and answered.
         version: The version of the wording.
     """
 
@@ -57,7 +73,7 @@ class PromptSettings:
     scale_min: float = 0.5
     scale_max: float = 5.0
     genres: bool = False
-    form: Literal["window"] = "window"
+    form: Form = WINDOW
     version: str = PROMPT_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,21 +113,34 @@ class Renderer:
         self.settings = settings
 
     def head(self) -> str:
-        """Return the instruction and the heading of the history, with its line break."""
+        """Return the instruction and what leads to the first film."""
         s = self.settings
+        scale = (
+            f"Users rate films from {format_stars(s.scale_min)} to {format_stars(s.scale_max)} "
+            f"stars; liking a film means rating it {format_stars(s.threshold)} or higher. Answer "
+            "Yes or No"
+        )
+        if s.form == INTERVIEW:
+            return (
+                f"Predict, film after film, whether a user will like the next one. {scale}; after "
+                "each answer you are told the stars.\nFirst:"
+            )
         return (
-            "Predict whether a user will like a film. Users rate films from "
-            f"{format_stars(s.scale_min)} to {format_stars(s.scale_max)} stars; liking a film "
-            f"means rating it {format_stars(s.threshold)} or higher.\n"
+            f"Predict whether a user will like a film. {scale}.\n"
             "Films this user has rated, oldest first, each after its stars:\n"
         )
 
     def stars(self, stars: float) -> str:
-        """Return the beginning of a history line."""
-        return f"{format_stars(stars)}:"
+        """Return how stars are told.
+
+        In a window they begin the film's own line; in an interview they begin the user's turn after
+        the film was judged, and lead to the next film.
+        """
+        text = format_stars(stars)
+        return f"{text} stars. Next:" if self.settings.form == INTERVIEW else f"{text}:"
 
     def film(self, film: Film) -> str:
-        """Return a film as it stands in a history line and as a candidate, with its line break."""
+        """Return a film as it stands in the history and as a candidate, with its line break."""
         text = f" {plain_text(film.title) or 'Untitled'}"
         if film.year is not None:
             text += f" ({film.year})"
@@ -121,29 +150,32 @@ class Renderer:
 
     def before_candidate(self) -> str:
         """Return what stands between the history and the candidate."""
-        return "Film to judge:"
+        return "" if self.settings.form == INTERVIEW else "Film to judge:"
 
     def question(self) -> str:
-        """Return what follows the candidate."""
-        return "Will the user like it? Answer Yes or No."
+        """Return what follows the candidate in the user's turn."""
+        return "" if self.settings.form == INTERVIEW else "Yes or No?"
 
-    def user_text(self, history: Sequence[tuple[float, Film]], candidate: Film) -> str:
-        """Return the whole user turn for one candidate.
+    def turns(self, history: Sequence[tuple[float, Film]], candidate: Film) -> list[str]:
+        """Return what is said, the user's turns and the model's answers in turn, the user's last.
 
         Args:
             history: Stars and film of each event shown, oldest first.
             candidate: The film to judge.
         """
-        lines = (self.stars(stars) + self.film(film) for stars, film in history)
-        return "".join(
-            (
-                self.head(),
-                *lines,
-                self.before_candidate(),
-                self.film(candidate),
-                self.question(),
-            )
-        )
+        last = f"{self.before_candidate()}{self.film(candidate)}{self.question()}"
+        if self.settings.form == WINDOW:
+            lines = (self.stars(stars) + self.film(film) for stars, film in history)
+            return ["".join((self.head(), *lines, last))]
+        said, lead = [], self.head()
+        for stars, film in history:
+            said += [lead + self.film(film), self.answer(self.likes(stars))]
+            lead = self.stars(stars)
+        return [*said, lead + last]
+
+    def likes(self, stars: float) -> bool:
+        """Return whether stars amount to liking a film."""
+        return stars >= self.settings.threshold
 
     @staticmethod
     def answer(liked: bool) -> str:

@@ -26,14 +26,19 @@ whether they will like one more: Yes or No. It was trained with reeltune
 
 ## How to ask it
 
+{% if record.prompt.form == "window" -%}
 One user turn in the model's chat template, thinking switched off, with
-up to {{ record.data.history_len }} rated films, oldest first. This is prompt version
-{{ record.prompt.version }}:
-
+{{ record.data.history_len }} rated films or more, oldest first.
+{%- else -%}
+A conversation in the model's chat template, its thinking switch left alone: every rated film is a
+question that was asked and answered, oldest first, {{ record.data.history_len }} or more of them.
+{%- endif %} This is prompt version {{ record.prompt.version }}:
+{% for turn in turns %}
+{{ "assistant" if loop.index is even else "user" }}:
 ```
-{{ example }}
+{{ turn }}
 ```
-
+{% endfor %}
 The verdict is P(Yes): the softmax of the logits of `Yes` and `No` at the answer position.
 
 ## On validation rows, at the step that was kept
@@ -111,7 +116,7 @@ def write_card(path: Path, record: dict[str, Any], metrics: dict[str, Any]) -> N
         config=record["config"],
         metrics=metrics,
         shown=_SHOWN,
-        example=renderer.user_text(_EXAMPLE_FILMS, _EXAMPLE_CANDIDATE),
+        turns=renderer.turns(_EXAMPLE_FILMS, _EXAMPLE_CANDIDATE),
     )
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,61 @@
+"""The parts of every prompt as text: where a conversation is cut to be tokenized in pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from reeltune.prompts.chat import ChatFrame
+from reeltune.prompts.renderer import INTERVIEW, Renderer
+
+STAR_STEPS: Final = np.arange(0, 11, dtype=np.float32) / 2
+"""Every rating a MovieLens scale can hold; row ``2 * stars`` of the stars pieces."""
+
+
+@dataclass(frozen=True)
+class PieceTexts:
+    """The parts of :class:`reeltune.prompts.pieces.Pieces` as text, films left out."""
+
+    head: str
+    before_film: list[str]
+    after_film: list[str]
+    before_candidate: str
+    tail: str
+
+    def line(self, step: int, film: str) -> str:
+        """Return the line of one event, given which of :data:`STAR_STEPS` its stars are."""
+        return f"{self.before_film[step]}{film}{self.after_film[step]}"
+
+    def question(self, film: str) -> str:
+        """Return what asks about a film: from the history to where the answer begins."""
+        return f"{self.before_candidate}{film}{self.tail}"
+
+    def whole(self, lines: str, candidate: str) -> str:
+        """Return a whole prompt."""
+        return f"{self.head}{lines}{self.question(candidate)}"
+
+
+def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
+    """Cut a conversation where films stand in it.
+
+    In a window, an event's line begins with its stars. In an interview it begins with the film
+    itself; the answer, then the stars in the user's next turn, come behind it.
+    """
+    steps = [float(step) for step in STAR_STEPS]
+    stars = [renderer.stars(step) for step in steps]
+    none = [""] * len(steps)
+    tail = renderer.question() + frame.after
+    replies = [
+        f"{tail}{renderer.answer(renderer.likes(step))}{frame.next_turn}{told}"
+        for step, told in zip(steps, stars, strict=True)
+    ]
+    interview = renderer.settings.form == INTERVIEW
+    return PieceTexts(
+        head=frame.before + renderer.head(),
+        before_film=none if interview else stars,
+        after_film=replies if interview else none,
+        before_candidate=renderer.before_candidate(),
+        tail=tail,
+    )

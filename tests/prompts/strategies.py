@@ -1,0 +1,101 @@
+"""Random films, histories and token sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from hypothesis import strategies as st
+
+from reeltune.data.folder import Examples, Timelines
+from reeltune.prompts.piece_texts import STAR_STEPS
+from reeltune.prompts.renderer import Film
+from reeltune.prompts.sequences import NO_BRANCH, Sequences
+from reeltune.ragged import Ragged
+from tests.helpers import CONTROL_TOKENS, THINK_TOKENS
+from tests.timelines import timelines_of
+
+_marks = st.sampled_from([*CONTROL_TOKENS, *THINK_TOKENS, "<s>", "\n", "\r\n", " ", "?", "🤖", "é"])
+titles = st.lists(_marks | st.text(max_size=8), max_size=5).map("".join) | st.text(max_size=30)
+film_lists = st.lists(
+    st.builds(
+        Film,
+        film_id=st.integers(1, 10**6),
+        title=titles,
+        year=st.none() | st.integers(1880, 2030),
+        genres=st.lists(titles, max_size=2).map(tuple),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[Film], Timelines, Examples]:
+    """Films, a timeline over them, and examples that show any stretch of it, also none."""
+    films = draw(film_lists)
+    size = draw(st.integers(1, 8))
+    rows = draw(st.lists(st.integers(0, len(films) - 1), min_size=size, max_size=size))
+    stars = draw(st.lists(st.sampled_from(STAR_STEPS.tolist()), min_size=size, max_size=size))
+    target = draw(st.lists(st.integers(0, size - 1), max_size=4))
+    start = [draw(st.integers(0, t)) for t in target]
+    examples = Examples(np.array(start, dtype=np.int64), np.array(target, dtype=np.int64))
+    return films, timelines_of(rows, stars), examples
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Sequences and what they must give, put together token by token.
+
+    Attributes:
+        sequences: What was drawn; no token stands in it twice.
+        alone: The single prompt of each verdict.
+        after: The token behind each asked one, where the sequences are answered.
+        row: The sequence of each verdict.
+    """
+
+    sequences: Sequences
+    alone: list[list[int]]
+    after: list[int]
+    row: list[int]
+
+
+@st.composite
+def token_sequences(draw: st.DrawFn, answered: bool | None = None) -> Drawn:
+    """Sequences that are asked in the trunk, in branches, or in both."""
+    answered = draw(st.booleans()) if answered is None else answered
+    behind = 2 if answered else 1  # from the asked token to the end of what is asked
+    token = count()
+    ids: list[list[int]] = []
+    trunks: list[int] = []
+    verdicts: list[tuple[int, int, int, int]] = []
+    alone: list[list[int]] = []
+    for row in range(draw(st.integers(1, 4))):
+        own = [next(token) for _ in range(draw(st.integers(behind, 8)))]
+        trunk = own.copy()
+        places = st.integers(0, len(trunk) - behind)
+        asked = sorted(draw(st.sets(places, max_size=3)))
+        for place in asked:
+            verdicts.append((row, place, NO_BRANCH, place + 1))
+            alone.append(trunk[: place + 1])
+        branch = st.tuples(st.integers(1, len(trunk)), st.integers(behind, 5))
+        for leave, size in draw(st.lists(branch, min_size=0 if asked else 1, max_size=4)):
+            begin = len(own)
+            own += [next(token) for _ in range(size)]
+            verdicts.append((row, len(own) - behind, begin, leave))
+            alone.append(trunk[:leave] + own[begin : len(own) - behind + 1])
+        ids.append(own)
+        trunks.append(len(trunk))
+    rows, places_asked, branches, leaves = np.array(verdicts, dtype=np.int64).T
+    sequences = Sequences(
+        ids=Ragged.from_rows(ids),
+        trunk=np.array(trunks),
+        row=rows,
+        asked=places_asked,
+        branch=branches,
+        leave=leaves,
+        answered=answered,
+    )
+    after = [ids[row][place + 1] for row, place, _, _ in verdicts] if answered else []
+    return Drawn(sequences, alone, after, rows.tolist())

@@ -1,0 +1,161 @@
+"""Whatever a tokenizer joins over the border of two pieces is found, and the film is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AddedToken, PreTrainedTokenizerFast
+
+from reeltune.prompts.piece_texts import piece_texts
+from reeltune.prompts.pieces import PromptTokens, encode_rows
+from reeltune.prompts.proof import PiecesProof
+from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
+from reeltune.ragged import Ragged
+from tests.helpers import ODD_TITLES, chat_tokenizer, make_films
+from tests.prompts.build import FORMS, KINDS, lists, tokenizer_of
+
+# More films than share a string; one of them is in the middle of such a group.
+FILMS = make_films(40)
+HEAT = 24
+FILMS[HEAT] = Film(1000, "Heat", None, ())
+
+
+def tokens_with(form: Form, *added: str) -> PromptTokens:
+    tokenizer = chat_tokenizer("qwen3")
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in added])
+    return PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), FILMS)
+
+
+@pytest.mark.parametrize(
+    ("form", "token"),
+    [
+        (WINDOW, ": Heat\n"),  # both after stars and as the candidate
+        (WINDOW, "1.0: Heat\n"),
+        (WINDOW, "4.0: Heat\n"),
+        (WINDOW, "Heat\n4"),
+        (WINDOW, "Heat\nFilm to"),
+        (WINDOW, "judge: Heat\n"),
+        (WINDOW, "Heat\nYes or"),
+        (WINDOW, "Heat\nYes or No?<|im_end|>\n<|im_start|>assistant\n<think>"),
+        (INTERVIEW, "First: Heat\n"),
+        (INTERVIEW, "1.0 stars. Next: Heat\n"),
+        (INTERVIEW, "Heat\n<|im_end|>\n<|im_start|>assistant\nNo"),
+        (INTERVIEW, "Heat\n<|im_end|>\n<|im_start|>assistant\n"),
+    ],
+)
+def test_a_film_is_shown_in_every_place_it_can_stand_in(form: Form, token: str):
+    assert tokens_with(form, token).differing == [FILMS[HEAT]]
+
+
+@pytest.mark.parametrize(
+    ("form", "token"),
+    [
+        (WINDOW, "stars:\n5.0"),
+        (WINDOW, "stars:\n0.5"),
+        (WINDOW, "stars:\nFilm to"),
+        (INTERVIEW, "First: "),
+    ],
+)
+def test_the_instruction_is_shown_before_all_that_may_follow_it(form: Form, token: str):
+    assert tokens_with(form, token).differing == FILMS
+
+
+def proven(tokens: PromptTokens) -> tuple[list[int], list[int]]:
+    """The films that differ, and how many strings each round of the proof has tokenized."""
+    asked: list[int] = []
+
+    def count(these: list[str]) -> Ragged:
+        asked.append(len(these))
+        return encode_rows(tokens.tokenizer, these)
+
+    texts = piece_texts(tokens.renderer, tokens.frame)
+    proof = PiecesProof(texts, tokens.film_texts, tokens.pieces, tokens.tokenizer.encode, count)
+    return proof.differing(), asked
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_films_are_asked_about_together_where_nothing_differs(form: Form):
+    differing, asked = proven(tokens_with(form))
+    assert differing == []
+    assert len(asked) == 1
+    assert asked[0] < len(FILMS) / 10
+
+
+@pytest.mark.parametrize(("form", "token"), [(WINDOW, "\n\n1.0"), (INTERVIEW, "assistant\n<|im_")])
+def test_what_no_prompt_has_does_not_count(form: Form, token: str):
+    differing, asked = proven(tokens_with(form, token))
+    assert differing == []
+    # The strings that several films share did differ, and their films were asked about alone.
+    assert len(asked) == 2
+
+
+_over = st.sampled_from([": The ", "\n4.", ")\nFilm", "judge: A", ")\nYes", ")\n<|im_end|>", ": W"])
+
+
+@given(st.sampled_from(FORMS), st.lists(_over, max_size=2), st.integers(2, 17))
+def test_sharing_strings_changes_nothing(form: Form, added: list[str], together: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reeltune.prompts.proof._TOGETHER", together)
+        shared = tokens_with(form, *added).differing
+        patch.setattr("reeltune.prompts.proof._TOGETHER", 1)
+        assert tokens_with(form, *added).differing == shared
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_film_differs_from_nothing(form: Form):
+    tokenizer, renderer = tokenizer_of("qwen3"), Renderer(PromptSettings(form=form))
+    assert PromptTokens(tokenizer, renderer, []).differing == []
+
+
+def ordinary(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
+    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "texts", [[], ["", "One"], [*ODD_TITLES, "<|im_start|>user\nHi<|im_end|>"]]
+)
+def test_many_texts_are_encoded_as_each_alone(
+    kind: Any, texts: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    tokenizer = tokenizer_of(kind)
+    expected = ordinary(tokenizer, texts)
+    assert lists(encode_rows(tokenizer, texts)) == expected
+    monkeypatch.setattr("reeltune.prompts.pieces._ENCODE_ROWS", 3)
+    assert lists(encode_rows(tokenizer, texts)) == expected
+
+
+def test_a_backend_that_pads_and_cuts_does_neither_here():
+    tokenizer = chat_tokenizer("llama")
+    texts = ["A long text, much longer than the other", "Short"]
+    expected = ordinary(tokenizer, texts)
+    tokenizer.backend_tokenizer.enable_padding(length=64)
+    tokenizer.backend_tokenizer.enable_truncation(max_length=4)
+    assert lists(encode_rows(tokenizer, texts)) == expected
+
+
+class Slow(PreTrainedTokenizerFast):
+    """A tokenizer without a fast backend, as far as anyone can tell."""
+
+    @property
+    def is_fast(self) -> bool:
+        return False
+
+    @property
+    def backend_tokenizer(self) -> Any:
+        raise AssertionError("there is none")
+
+
+def test_a_tokenizer_without_a_fast_backend_serves_as_well():
+    fast = chat_tokenizer("llama")
+    slow = Slow(tokenizer_object=fast.backend_tokenizer, chat_template=fast.chat_template)
+    slow.eos_token = fast.eos_token
+    renderer = Renderer(PromptSettings())
+    found = PromptTokens(slow, renderer, FILMS)
+    assert found.differing == []
+    expected = PromptTokens(fast, renderer, FILMS).pieces
+    assert np.array_equal(found.pieces.films.values, expected.films.values)

@@ -1,0 +1,70 @@
+"""Timelines for tests of what is cut, shown or asked: by hand, or random ones of several users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from hypothesis import strategies as st
+
+from reeltune.data.blocks import Blocks
+from reeltune.data.folder import Examples, Timelines
+from reeltune.prompts.piece_texts import STAR_STEPS
+
+_T = TypeVar("_T")
+
+
+def timelines_of(
+    film_row: Sequence[int],
+    stars: Sequence[float],
+    user_id: Sequence[int] | None = None,
+    split: Sequence[str] | None = None,
+) -> Timelines:
+    """Events in order; by default all are one user's and to be trained on."""
+    count = len(film_row)
+    users = np.array(user_id if user_id is not None else [1] * count, dtype=np.int64)
+    begun = np.searchsorted(users, users)
+    return Timelines(
+        user_id=users,
+        position=(np.arange(count) - begun).astype(np.int32),
+        film_row=np.array(film_row, dtype=np.int32),
+        stars=np.array(stars, dtype=np.float32),
+        timestamp=np.arange(count, dtype=np.int64),
+        liked=np.array(stars, dtype=np.float32) >= 4.0,
+        split=np.array(split if split is not None else ["train"] * count, dtype=np.str_),
+    )
+
+
+@st.composite
+def random_timelines(draw: st.DrawFn, films: int = 1) -> Timelines:
+    """Up to three users; events to be trained on have others between them anywhere."""
+    sizes = draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
+    count = sum(sizes)
+
+    split = st.sampled_from(["train", "train", "train", "test"])
+    return timelines_of(
+        draw(_many(st.integers(0, films - 1), count)),
+        draw(_many(st.sampled_from(STAR_STEPS.tolist()), count)),
+        np.repeat(np.arange(1, len(sizes) + 1), sizes).tolist(),
+        draw(_many(split, count)),
+    )
+
+
+def _many(values: st.SearchStrategy[_T], count: int) -> st.SearchStrategy[list[_T]]:
+    return st.lists(values, min_size=count, max_size=count)
+
+
+def examples_of(timelines: Timelines, history_len: int) -> Examples:
+    """The events to be trained on, each with as much history as there is, up to a length."""
+    target = np.flatnonzero(timelines.split == "train").astype(np.int64)
+    shown = np.minimum(timelines.position[target].astype(np.int64), history_len)
+    return Examples(start=target - shown, target=target)
+
+
+def stretches(blocks: Blocks) -> list[Examples]:
+    """The examples of each block."""
+    return [
+        blocks.examples.take(np.arange(first, last))
+        for first, last in zip(blocks.offsets, blocks.offsets[1:], strict=False)
+    ]
