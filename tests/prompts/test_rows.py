@@ -1,68 +1,226 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reeltune.config import build_config
+from reeltune.data.blocks import Blocks, cut_blocks
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings, Renderer
-from reeltune.prompts.rows import choose_examples, prompt_settings, refuse_too_long, tokenize
+from reeltune.prompts.renderer import INTERVIEW, PROMPT_VERSION, Form, PromptSettings, Renderer
+from reeltune.prompts.rows import (
+    BLOCKS,
+    SINGLE,
+    Layout,
+    Selection,
+    TokenRows,
+    choose_blocks,
+    held_out_rows,
+    prompt_settings,
+    refuse_too_long,
+    tokenize,
+)
 from tests.helpers import chat_tokenizer, write_prepared
+from tests.prompts.build import FORMS, lists, merging_tokenizer, whole_prompts
+from tests.timelines import stretches
+
+LAYOUTS: tuple[Layout, ...] = (BLOCKS, SINGLE)
+TRAIN = Selection("train", None, 0, BLOCKS, 4)
 
 
+def tokens_over(prepared: PreparedFolder, form: Form) -> PromptTokens:
+    return PromptTokens(chat_tokenizer(), Renderer(PromptSettings(form=form)), prepared.films)
+
+
+def targets(blocks: Blocks) -> list[int]:
+    return blocks.examples.target.tolist()
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
 def test_words_follow_the_datas_scale_and_the_configurations_form(
-    prepared: PreparedFolder, genres: bool
+    prepared: PreparedFolder, genres: bool, form: Form
 ):
     stored = {"threshold": 3.5, "scale_min": 1.0, "scale_max": 4.0, "version": "0"}
     meta = {**prepared.meta, "prompt": {**prepared.meta["prompt"], **stored}}
-    section = build_config({"prompt": {"genres": genres}}).prompt
+    section = build_config({"prompt": {"genres": genres, "form": form}}).prompt
     assert prompt_settings(PreparedFolder(prepared.path, meta), section) == PromptSettings(
-        threshold=3.5, scale_min=1.0, scale_max=4.0, genres=genres, version=PROMPT_VERSION
+        threshold=3.5,
+        scale_min=1.0,
+        scale_max=4.0,
+        genres=genres,
+        form=form,
+        version=PROMPT_VERSION,
     )
 
 
-def test_all_examples_are_chosen_without_a_limit(prepared: PreparedFolder):
-    chosen = choose_examples(prepared, "test", None, 0)
-    assert chosen.target.tolist() == prepared.examples("test").target.tolist()
-    assert chosen.start.tolist() == prepared.examples("test").start.tolist()
+def test_held_out_rows_are_those_the_configuration_scores():
+    config = build_config(
+        {
+            "train": {"seed": 7, "block_targets": 3, "layout": "blocks"},
+            "scoring": {"layout": "single"},
+        }
+    )
+    expected = Selection("test", 20, 7, SINGLE, 3, answered=False)
+    assert held_out_rows(config, "test", 20) == expected
 
 
-def test_a_sample_depends_on_seed_and_split_alone(prepared: PreparedFolder):
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_all_examples_are_chosen_without_a_limit_and_with_a_large_one(
+    prepared: PreparedFolder, split: str
+):
+    examples = prepared.examples(split)
+    for limit in (None, len(examples), len(examples) + 1):
+        selection = replace(TRAIN, split=split, limit=limit)
+        found = choose_blocks(prepared, selection)
+        expected = cut_blocks(prepared.timelines, examples, TRAIN.block_targets)
+        assert targets(found) == examples.target.tolist()
+        assert found.examples.start.tolist() == expected.examples.start.tolist()
+        assert found.offsets.tolist() == expected.offsets.tolist()
+        single = choose_blocks(prepared, replace(selection, layout=SINGLE))
+        assert targets(single) == examples.target.tolist()
+
+
+@pytest.mark.parametrize("limit", [1, 10, 33])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_both_layouts_sample_the_same_rows(prepared: PreparedFolder, limit: int, seed: int):
+    selection = replace(TRAIN, limit=limit, seed=seed)
+    blocks = choose_blocks(prepared, selection)
+    single = choose_blocks(prepared, replace(selection, layout=SINGLE))
+    assert targets(blocks) == targets(single)
+    assert len(targets(blocks)) == limit
+    whole = {tuple(block.target) for block in stretches(choose_blocks(prepared, TRAIN))}
+    cut = [block for block in stretches(blocks) if tuple(block.target) not in whole]
+    assert len(cut) <= 1
+
+
+def test_a_sample_depends_on_seed_and_block_length_alone(prepared: PreparedFolder):
+    selection = replace(TRAIN, limit=10, seed=3)
+    chosen = targets(choose_blocks(prepared, selection))
+    assert chosen == targets(choose_blocks(prepared, selection))
+    assert chosen == targets(choose_blocks(prepared, replace(selection, answered=True)))
+    assert chosen != targets(choose_blocks(prepared, replace(selection, seed=4)))
+    assert chosen != targets(choose_blocks(prepared, replace(selection, block_targets=1)))
+
+
+def test_samples_of_different_splits_are_drawn_apart(prepared: PreparedFolder):
+    # One block for each user, and the first of them in the order that is drawn.
+    first = {
+        split: [
+            int(prepared.timelines.user_id[targets(choose_blocks(prepared, one))[0]])
+            for seed in range(8)
+            for one in [Selection(split, 1, seed, BLOCKS, 1000)]
+        ]
+        for split in ("train", "test")
+    }
+    assert first["train"] != first["test"]
+    assert all(len(set(users)) > 1 for users in first.values())
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+def test_a_single_prompt_shows_the_history_length_and_no_more(
+    prepared: PreparedFolder, limit: int | None
+):
+    blocks = choose_blocks(prepared, replace(TRAIN, layout=SINGLE, limit=limit))
     whole = prepared.examples("train")
     start_of = dict(zip(whole.target.tolist(), whole.start.tolist(), strict=True))
-    chosen = choose_examples(prepared, "train", 10, 3)
-    again = choose_examples(prepared, "train", 10, 3)
-    other = choose_examples(prepared, "train", 10, 4)
-    assert len(chosen) == 10
-    assert chosen.target.tolist() == again.target.tolist() != other.target.tolist()
-    assert chosen.start.tolist() == [start_of[target] for target in chosen.target.tolist()]
+    assert blocks.examples.start.tolist() == [start_of[target] for target in targets(blocks)]
+    assert blocks.offsets.tolist() == list(range(len(blocks.examples) + 1))
+
+
+def test_a_history_in_a_block_grows_to_no_more_than_its_targets_add(prepared: PreparedFolder):
+    blocks = choose_blocks(prepared, TRAIN)
+    shown = blocks.examples.target - blocks.examples.start
+    assert shown.max() == prepared.history_len + TRAIN.block_targets - 1
+    assert {len(block) for block in stretches(blocks)} >= {TRAIN.block_targets}
 
 
 def test_an_empty_split_is_refused(tmp_path: Path):
     folder = PreparedFolder.open(write_prepared(tmp_path, users=1, events=7))
     assert len(folder.examples("validation")) == 0
     with pytest.raises(DataError, match="no validation example"):
-        choose_examples(folder, "validation", None, 0)
+        choose_blocks(folder, replace(TRAIN, split="validation"))
 
 
-def test_rows_say_whose_they_are_and_what_is_right(prepared: PreparedFolder):
-    tokens = PromptTokens(chat_tokenizer(), Renderer(PromptSettings()), prepared.films)
-    examples = choose_examples(prepared, "test", 9, 0)
-    rows = tokenize(prepared, tokens, examples)
+def rows_of(prepared: PreparedFolder, tokens: PromptTokens, selection: Selection) -> TokenRows:
+    return tokenize(prepared, tokens, choose_blocks(prepared, selection), selection)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_say_whose_they_are_and_what_is_right(
+    prepared: PreparedFolder, form: Form, layout: Layout
+):
+    tokens = tokens_over(prepared, form)
+    selection = Selection("test", 9, 0, layout, 3)
+    blocks = choose_blocks(prepared, selection)
+    rows = tokenize(prepared, tokens, blocks, selection)
     timelines = prepared.timelines
-    assert len(rows) == len(rows.prompts) == 9
-    for row, target in enumerate(examples.target):
+    assert len(rows) == rows.sequences.verdicts == 9
+    lead = "Next:" if form == INTERVIEW else "Film to judge:"
+    for row, (target, prompt) in enumerate(
+        zip(targets(blocks), rows.sequences.alone(), strict=True)
+    ):
         assert rows.user_id[row] == timelines.user_id[target]
         assert rows.liked[row] == (timelines.stars[target] >= 4.0)
         film = prepared.films[timelines.film_row[target]]
         assert rows.film_id[row] == film.film_id
-        text = tokens.tokenizer.decode(rows.prompts[row].tolist())
-        assert f"Film to judge:{tokens.renderer.film(film)}Will" in text
+        *_, asked = str(tokens.tokenizer.decode(prompt.tolist())).split(lead)
+        assert asked.startswith(tokens.renderer.film(film))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("answered", [False, True])
+def test_every_layout_asks_the_whole_prompts_of_its_blocks(
+    prepared: PreparedFolder, form: Form, layout: Layout, answered: bool
+):
+    tokens = tokens_over(prepared, form)
+    selection = replace(TRAIN, layout=layout, answered=answered)
+    blocks = choose_blocks(prepared, selection)
+    sequences = tokenize(prepared, tokens, blocks, selection).sequences
+    assert lists(sequences.alone()) == whole_prompts(
+        tokens.tokenizer, tokens.renderer, prepared.films, prepared.timelines, blocks.examples
+    )
+    assert sequences.answered == answered
+    assert sequences.plain == (layout == SINGLE)
+    assert len(sequences) == len(blocks)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_single_row_ends_with_its_answer_where_it_is_answered(
+    prepared: PreparedFolder, form: Form
+):
+    tokens = tokens_over(prepared, form)
+    rows = rows_of(prepared, tokens, replace(TRAIN, layout=SINGLE, answered=True))
+    words = [int(row[-1]) for row in rows.sequences.ids]
+    assert words == [tokens.answers.of(bool(liked)) for liked in rows.liked]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("answered", [False, True])
+def test_where_pieces_differ_every_example_of_a_block_is_a_whole_prompt_alone(
+    prepared: PreparedFolder, form: Form, answered: bool
+):
+    tokenizer = merging_tokenizer()
+    tokens = PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), prepared.films)
+    assert tokens.differing
+    selection = replace(TRAIN, answered=answered)
+    blocks = choose_blocks(prepared, selection)
+    rows = tokenize(prepared, tokens, blocks, selection)
+    expected = whole_prompts(
+        tokenizer, tokens.renderer, prepared.films, prepared.timelines, blocks.examples
+    )
+    assert rows.sequences.plain
+    assert lists(rows.sequences.alone()) == expected
+    if answered:
+        for prompt, liked in zip(expected, rows.liked, strict=True):
+            prompt.append(tokens.answers.of(bool(liked)))
+    assert lists(rows.sequences.ids) == expected
 
 
 def test_a_row_that_just_fits_with_its_answer_is_accepted():
@@ -75,3 +233,4 @@ def test_rows_that_would_be_cut_are_refused_with_the_length_they_need():
         refuse_too_long(np.array([9, 8, 20]), 10)
     assert caught.value.where == "data.max_length"
     assert "data.max_length to at least 22" in str(caught.value)
+    assert "train.block_targets" in str(caught.value)

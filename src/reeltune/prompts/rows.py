@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.config.schema import PromptSection
+from reeltune.config.schema import Config, PromptSection
+from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
+from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Examples, PreparedFolder
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
-from reeltune.ragged import Ragged
-from reeltune.seeds import sample_rows
+from reeltune.prompts.sequences import Sequences
+from reeltune.prompts.sharing import answer_rows, block_sequences
+from reeltune.ragged import join
+from reeltune.seeds import stream
 
 ANSWER_TOKENS = 2
 """What an example adds to its prompt in training: the answer and the end of the turn."""
 
+Layout = Literal["blocks", "single"]
+"""``blocks``: examples that follow one another share their history; ``single``: none do."""
+
+BLOCKS: Final[Layout] = "blocks"
+SINGLE: Final[Layout] = "single"
+
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Prompts of examples with what is known of each; all arrays have one entry per example.
+    """Token sequences with what is known of each verdict; all arrays have one entry per verdict.
 
     Attributes:
-        prompts: Token ids up to where the answer begins.
+        sequences: Where each verdict is asked.
         liked: The label.
         user_id: Whose example it is.
         film_id: The candidate.
     """
 
-    prompts: Ragged
+    sequences: Sequences
     liked: npt.NDArray[np.bool_]
     user_id: npt.NDArray[np.int64]
     film_id: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.liked)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of a prepared folder are read, and how they share their histories.
+
+    Attributes:
+        split: ``train``, ``validation`` or ``test``.
+        limit: The most examples; None for all.
+        seed: Decides which of them.
+        layout: Whether examples share a history.
+        block_targets: The most examples of a block. It decides which rows are sampled, too, so
+            that a sample holds the same examples whatever the layout.
+        answered: Whether the answers are part of the sequences, as training needs.
+    """
+
+    split: str
+    limit: int | None
+    seed: int
+    layout: Layout
+    block_targets: int
+    answered: bool = False
 
 
 def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSettings:
@@ -46,12 +79,29 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
     )
 
 
-def choose_examples(folder: PreparedFolder, split: str, limit: int | None, seed: int) -> Examples:
-    """Return the examples of a split, or a sample of them that depends on seed and split alone.
+def train_rows(config: Config) -> Selection:
+    """Return which training rows a configuration learns from."""
+    train, limit = config.train, config.data.max_train_examples
+    return Selection(TRAIN, limit, train.seed, train.layout, train.block_targets, answered=True)
+
+
+def held_out_rows(config: Config, split: str, limit: int | None) -> Selection:
+    """Return which validation or test rows a configuration has scored, in training and after it."""
+    return Selection(
+        split, limit, config.train.seed, config.scoring.layout, config.train.block_targets
+    )
+
+
+def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
+    """Return the examples of a split in blocks, or a sample of them.
+
+    A sample is made of whole blocks (the last is cut to the limit), and depends on split, limit,
+    seed and block length alone.
 
     Raises:
         DataError: The split is empty.
     """
+    split, limit = selection.split, selection.limit
     examples = folder.examples(split)
     if not len(examples):
         raise DataError(
@@ -59,18 +109,40 @@ def choose_examples(folder: PreparedFolder, split: str, limit: int | None, seed:
             where=str(folder.path),
             mend="Prepare the data with a larger share for this split",
         )
-    return examples.take(sample_rows(len(examples), limit, seed, f"{split} sample"))
+    blocks = cut_blocks(folder.timelines, examples, selection.block_targets)
+    if limit is not None and limit < len(examples):
+        order = stream(selection.seed, f"{split} sample").permutation(len(blocks))
+        blocks = sample_blocks(blocks, order, limit)
+    if selection.layout == BLOCKS:
+        return blocks
+    target = blocks.examples.target
+    shown = np.minimum(folder.timelines.position[target].astype(np.int64), folder.history_len)
+    return Blocks(Examples(start=target - shown, target=target), np.arange(len(target) + 1))
 
 
-def tokenize(folder: PreparedFolder, tokens: PromptTokens, examples: Examples) -> TokenRows:
-    """Return the examples as token rows."""
-    timelines = folder.timelines
+def tokenize(
+    folder: PreparedFolder, tokens: PromptTokens, blocks: Blocks, selection: Selection
+) -> TokenRows:
+    """Return the examples as token rows.
+
+    Where pieces do not add up to whole prompts, every example is a sequence of its own.
+    """
+    timelines, target = folder.timelines, blocks.examples.target
+    answers = tokens.answers if selection.answered else None
+    if selection.layout == BLOCKS and not tokens.differing:
+        form = tokens.renderer.settings.form
+        sequences = block_sequences(tokens.pieces, timelines, blocks, form, answers)
+    else:
+        prompts = tokens.prompts(timelines, blocks.examples)
+        if answers is not None:
+            prompts = join(prompts, answer_rows(timelines, target, answers))
+        sequences = Sequences.single(prompts, answered=answers is not None)
     film_ids = np.array([film.film_id for film in folder.films], dtype=np.int64)
     return TokenRows(
-        prompts=tokens.prompts(timelines, examples),
-        liked=timelines.liked[examples.target],
-        user_id=timelines.user_id[examples.target],
-        film_id=film_ids[timelines.film_row[examples.target]],
+        sequences=sequences,
+        liked=timelines.liked[target],
+        user_id=timelines.user_id[target],
+        film_id=film_ids[timelines.film_row[target]],
     )
 
 
@@ -78,7 +150,7 @@ def refuse_too_long(lengths: npt.NDArray[np.int64], max_length: int) -> None:
     """Refuse rows that would not fit, rather than cut them.
 
     Args:
-        lengths: Tokens of each prompt, shape ``(n,)``.
+        lengths: Tokens of the single prompt each verdict equals, shape ``(n,)``.
         max_length: Tokens a prompt and its answer may have.
 
     Raises:
@@ -91,6 +163,6 @@ def refuse_too_long(lengths: npt.NDArray[np.int64], max_length: int) -> None:
             f"{too_long} of {len(lengths)} examples exceed max_length {max_length}; "
             f"the longest has {int(needed.max())} tokens",
             where="data.max_length",
-            mend=f"Set data.max_length to at least {int(needed.max())}, "
-            "or prepare with a smaller --history-len",
+            mend=f"Set data.max_length to at least {int(needed.max())}, lower "
+            "train.block_targets, or prepare with a smaller --history-len",
         )

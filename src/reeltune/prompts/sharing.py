@@ -1,0 +1,134 @@
+"""From blocks of examples to token sequences in which one history serves many candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.data.blocks import Blocks
+from reeltune.data.folder import Timelines
+from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.pieces import Pieces
+from reeltune.prompts.renderer import INTERVIEW, Form
+from reeltune.prompts.sequences import NO_BRANCH, Sequences
+from reeltune.ragged import Ragged, join, offsets_of, repeat_row
+
+Ints = npt.NDArray[np.int64]
+
+
+def block_sequences(
+    pieces: Pieces,
+    timelines: Timelines,
+    blocks: Blocks,
+    form: Form,
+    answers: AnswerTokens | None = None,
+) -> Sequences:
+    """Return one sequence per block, with one verdict per example.
+
+    Args:
+        pieces: Token pieces of the form.
+        timelines: The events.
+        blocks: Which examples share a history.
+        form: In a window, every candidate is a branch of the history. In an interview, the history
+            itself asks about one film after another, so there are no branches.
+        answers: Where given, each verdict is followed by its answer, as training needs.
+    """
+    if not len(blocks):
+        return Sequences.single(Ragged.from_rows([]), answered=answers is not None)
+    build = _interviews if form == INTERVIEW else _windows
+    return build(pieces, timelines, blocks, answers)
+
+
+def candidate_sequence(
+    pieces: Pieces, timelines: Timelines, start: int, stop: int, candidates: Ints
+) -> Sequences:
+    """Return one sequence that asks about many films after one history.
+
+    Args:
+        pieces: Token pieces of either form.
+        timelines: The events.
+        start: The first event of the history.
+        stop: The event after its last.
+        candidates: Film rows, shape ``(n,)``.
+    """
+    lines = pieces.event_lines(_stretch(timelines, start, stop))
+    # What leads to a candidate is the same for all of them, so it belongs to the trunk.
+    trunk = np.concatenate([pieces.head, lines.values, pieces.before_candidate])
+    count = len(candidates)
+    branches = join(pieces.films.take(candidates), repeat_row(pieces.tail, count))
+    begin = len(trunk) + branches.offsets[:-1]
+    return Sequences(
+        ids=Ragged.from_rows([np.concatenate([trunk, branches.values])]),
+        trunk=np.array([len(trunk)]),
+        row=np.zeros(count, dtype=np.int64),
+        asked=len(trunk) + branches.offsets[1:] - 1,
+        branch=begin,
+        leave=np.full(count, len(trunk)),
+    )
+
+
+def _stretch(timelines: Timelines, start: int, stop: int) -> Timelines:
+    return Timelines(**{name: values[start:stop] for name, values in vars(timelines).items()})
+
+
+def _windows(
+    pieces: Pieces, timelines: Timelines, blocks: Blocks, answers: AnswerTokens | None
+) -> Sequences:
+    examples, offsets = blocks.examples, blocks.offsets
+    lines = pieces.event_lines(timelines)
+    first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
+    trunk = join(repeat_row(pieces.head, len(blocks)), lines.spans(first, last))
+    branches = pieces.questions(timelines.film_row[examples.target])
+    if answers is not None:
+        branches = join(branches, answer_rows(timelines, examples.target, answers))
+    # The branches of a block already lie behind one another.
+    together = Ragged(branches.values, branches.offsets[offsets])
+    row = _rows_of(blocks)
+    branch = trunk.lengths[row] + branches.offsets[:-1] - together.offsets[:-1][row]
+    return Sequences(
+        ids=join(trunk, together),
+        trunk=trunk.lengths,
+        row=row,
+        asked=branch + branches.lengths - (2 if answers is not None else 1),
+        branch=branch,
+        leave=len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start],
+        answered=answers is not None,
+    )
+
+
+def _interviews(
+    pieces: Pieces, timelines: Timelines, blocks: Blocks, answers: AnswerTokens | None
+) -> Sequences:
+    examples, offsets = blocks.examples, blocks.offsets
+    lines = pieces.event_lines(timelines)
+    first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
+    parts = [
+        repeat_row(pieces.head, len(blocks)),
+        lines.spans(first, last),
+        pieces.questions(timelines.film_row[last]),
+    ]
+    if answers is not None:
+        parts.append(answer_rows(timelines, last, answers))
+    ids = join(*parts)
+    history = len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start]
+    film = pieces.films.lengths[timelines.film_row[examples.target]]
+    asked = history + len(pieces.before_candidate) + film + len(pieces.tail) - 1
+    return Sequences(
+        ids=ids,
+        trunk=ids.lengths,
+        row=_rows_of(blocks),
+        asked=asked,
+        branch=np.full(len(examples), NO_BRANCH),
+        leave=asked + 1,
+        answered=answers is not None,
+    )
+
+
+def _rows_of(blocks: Blocks) -> Ints:
+    return np.repeat(np.arange(len(blocks)), np.diff(blocks.offsets))
+
+
+def answer_rows(timelines: Timelines, events: Ints, answers: AnswerTokens) -> Ragged:
+    """Return the right answer of each event, a row of one token each."""
+    words = np.where(timelines.liked[events], answers.yes, answers.no).astype(np.int32)
+    return Ragged(words, offsets_of(np.ones(len(events), dtype=np.int64)))

@@ -1,0 +1,136 @@
+"""Sequences that share histories hold exactly the prompts of their examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltune.data.blocks import Blocks, cut_blocks
+from reeltune.data.folder import Timelines
+from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form
+from reeltune.prompts.sequences import NO_BRANCH, Sequences
+from reeltune.prompts.sharing import block_sequences, candidate_sequence
+from tests.helpers import Kind
+from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokens_of
+from tests.timelines import examples_of, random_timelines, stretches, timelines_of
+
+kinds, forms = st.sampled_from(KINDS), st.sampled_from(FORMS)
+
+
+@st.composite
+def cut_timelines(draw: st.DrawFn) -> tuple[Timelines, Blocks]:
+    """Events over :data:`FILMS`, and blocks of examples among them."""
+    timelines = draw(random_timelines(len(FILMS)))
+    examples = examples_of(timelines, draw(st.integers(1, 4)))
+    return timelines, cut_blocks(timelines, examples, draw(st.integers(1, 5)))
+
+
+def shared(
+    kind: Kind, form: Form, answered: bool, cut: tuple[Timelines, Blocks]
+) -> tuple[Sequences, list[list[int]]]:
+    """The blocks' sequences, and the prompts of their examples one by one."""
+    tokens, (timelines, blocks) = tokens_of(kind, form), cut
+    assert tokens.differing == []
+    answers = tokens.answers if answered else None
+    sequences = block_sequences(tokens.pieces, timelines, blocks, form, answers)
+    return sequences, lists(tokens.prompts(timelines, blocks.examples))
+
+
+@given(kinds, forms, st.booleans(), cut_timelines())
+def test_a_verdict_of_a_block_has_the_prompt_of_its_example(
+    kind: Kind, form: Form, answered: bool, cut: tuple[Timelines, Blocks]
+):
+    sequences, prompts = shared(kind, form, answered, cut)
+    assert lists(sequences.alone()) == prompts
+    assert sequences.prompt_lengths.tolist() == [len(prompt) for prompt in prompts]
+    assert sequences.answered == answered
+    sizes = np.diff(sequences.verdict_offsets).tolist()
+    assert sizes == [len(block) for block in stretches(cut[1])]
+
+
+@given(kinds, forms, cut_timelines())
+def test_the_right_answer_stands_behind_every_question(
+    kind: Kind, form: Form, cut: tuple[Timelines, Blocks]
+):
+    sequences, _ = shared(kind, form, True, cut)
+    answers, (timelines, blocks) = tokens_of(kind, form).answers, cut
+    for row, place, target in zip(
+        sequences.row, sequences.asked, blocks.examples.target, strict=True
+    ):
+        word = answers.yes if timelines.stars[target] >= 4.0 else answers.no
+        assert sequences.ids[int(row)][place + 1] == word
+
+
+@given(kinds, st.booleans(), cut_timelines())
+def test_a_window_has_its_history_once_and_a_branch_for_each_candidate(
+    kind: Kind, answered: bool, cut: tuple[Timelines, Blocks]
+):
+    sequences, prompts = shared(kind, WINDOW, answered, cut)
+    offsets = sequences.verdict_offsets
+    behind = 2 if answered else 1
+    for row in range(len(sequences)):
+        own = slice(offsets[row], offsets[row + 1])
+        trunk, leave = int(sequences.trunk[row]), sequences.leave[own]
+        # The last candidate leaves the trunk at its end; the others before, one after another.
+        assert leave[-1] == trunk
+        assert (np.diff(leave) > 0).all()
+        begins, ends = sequences.branch[own], sequences.asked[own] + behind
+        assert begins.tolist() == [trunk, *ends[:-1].tolist()]
+        assert ends[-1] == len(sequences.ids[row])
+        branches = [len(p) - at for p, at in zip(prompts[own], leave.tolist(), strict=True)]
+        assert len(sequences.ids[row]) == trunk + sum(branches) + (behind - 1) * len(branches)
+
+
+@given(kinds, st.booleans(), cut_timelines())
+def test_an_interview_is_its_last_prompt_and_has_no_branches(
+    kind: Kind, answered: bool, cut: tuple[Timelines, Blocks]
+):
+    sequences, prompts = shared(kind, INTERVIEW, answered, cut)
+    last = [prompts[end - 1] for end in sequences.verdict_offsets[1:]]
+    ids = lists(sequences.ids)
+    assert [row[:-1] for row in ids] == last if answered else ids == last
+    assert sequences.trunk.tolist() == [len(row) for row in ids]
+    assert (sequences.branch == NO_BRANCH).all()
+    assert (sequences.leave == sequences.asked + 1).all()
+
+
+@given(kinds, forms, st.booleans(), cut_timelines(), st.integers(1, 600))
+def test_divided_blocks_ask_the_same(
+    kind: Kind, form: Form, answered: bool, cut: tuple[Timelines, Blocks], limit: int
+):
+    sequences, prompts = shared(kind, form, answered, cut)
+    assert lists(sequences.divided(limit).alone()) == prompts
+
+
+@given(kinds, forms, random_timelines(len(FILMS)), st.data())
+def test_candidates_after_one_history_have_their_prompts(
+    kind: Kind, form: Form, timelines: Timelines, data: st.DataObject
+):
+    tokens = tokens_of(kind, form)
+    # One user's history, also an empty one, and any films, also the same one twice.
+    user = np.flatnonzero(timelines.user_id == timelines.user_id[0])
+    start = data.draw(st.integers(0, len(user)))
+    history = range(start, data.draw(st.integers(start, len(user))))
+    films = st.integers(0, len(FILMS) - 1)
+    candidates = np.array(data.draw(st.lists(films, max_size=6)), dtype=np.int64)
+    sequences = candidate_sequence(
+        tokens.pieces, timelines, history.start, history.stop, candidates
+    )
+    assert len(sequences) == 1
+    assert lists(sequences.alone()) == lists(
+        tokens.candidate_prompts(timelines, history, candidates)
+    )
+    assert (sequences.leave == sequences.trunk[0]).all()
+    assert sequences.verdicts == len(candidates)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("answered", [False, True])
+def test_no_block_makes_no_sequence(form: Form, answered: bool):
+    timelines = timelines_of([0, 1], [4.0, 2.0], split=["context", "test"])
+    blocks = cut_blocks(timelines, examples_of(timelines, 3), 5)
+    sequences, prompts = shared("qwen3", form, answered, (timelines, blocks))
+    assert (len(sequences), sequences.verdicts, prompts) == (0, 0, [])
+    assert sequences.answered == answered
