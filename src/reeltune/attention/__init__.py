@@ -1,0 +1,1 @@
+"""Exact sharing inside the model: packed sequences, and attention that keeps branches apart."""
