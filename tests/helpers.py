@@ -123,8 +123,14 @@ def tiny_tokenizer(folder: Path, kind: Kind = "qwen3") -> Path:
     return folder
 
 
-def tiny_model(folder: Path, kind: Kind = "qwen3") -> Path:
-    """Save a random causal language model with its tokenizer: float32, two layers, 32 wide."""
+def tiny_model(folder: Path, kind: Kind = "qwen3", head_dim: int = 8) -> Path:
+    """Save a random causal language model with its tokenizer: float32, two layers, 32 wide.
+
+    Args:
+        folder: Where to.
+        kind: As in :func:`chat_tokenizer`.
+        head_dim: Size of an attention head; FlexAttention's kernels need at least 16.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
@@ -135,7 +141,7 @@ def tiny_model(folder: Path, kind: Kind = "qwen3") -> Path:
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "head_dim": 8,
+        "head_dim": head_dim,
         "intermediate_size": 64,
         "vocab_size": -(-len(tokenizer) // 64) * 64,
         "max_position_embeddings": 4096,

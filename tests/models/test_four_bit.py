@@ -15,6 +15,7 @@ from reeltune.models.causal import causal_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_adapter, load_base
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.scorer import Scorer
 from tests.runs import tiny_config
@@ -70,7 +71,7 @@ def test_gradients_after_an_evaluation_equal_the_dequantized_reference(
             torch.nn.init.normal_(parameter, std=0.1)
     reference = dequantized(model)
     ids = torch.randint(3, 200, (2, 12), generator=torch.Generator().manual_seed(0))
-    prompts = Ragged.from_rows([np.arange(3, 15)])
+    prompts = Sequences.single(Ragged.from_rows([np.arange(3, 15)]))
     Scorer(model, AnswerTokens(7, 9, 2), 100).score(prompts)  # this is what repacks the weights
     found, expected = gradients(model, ids), gradients(reference, ids)
     assert found.keys() == expected.keys()
@@ -85,7 +86,7 @@ def test_a_reloaded_adapter_gives_the_same_verdicts(tiny_qwen3, prepared, tmp_pa
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
-    prompts = Ragged.from_rows([np.arange(3, 15), np.arange(9, 40)])
+    prompts = Sequences.single(Ragged.from_rows([np.arange(3, 15), np.arange(9, 40)]))
     answers = AnswerTokens(7, 9, 2)
     before = Scorer(model, answers, 100).score(prompts).p_yes
     model.save_pretrained(tmp_path / "adapter")

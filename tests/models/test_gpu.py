@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,18 +17,122 @@ from reeltune.models.causal import causal_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.scorer import Scorer
+from reeltune.training.progress import StepClock
+from reeltune.training.train import train
+from tests.helpers import Kind, tiny_model
+from tests.models.test_four_bit import dequantized, gradients
 from tests.runs import tiny_config
+from tests.scoring.sharing import (
+    FORMS,
+    ask,
+    check_gradients,
+    check_verdicts,
+    drawn_model,
+    shared_gradients,
+)
 
 pytestmark = pytest.mark.gpu
 
 
-def test_qlora_trains_and_scores_afterwards_as_it_did_in_training(tiny_qwen3, prepared, tmp_path):
-    from reeltune.training.train import train
+@pytest.fixture(autouse=True)
+def float32_in_full():
+    """No rounding to TensorFloat32, and nothing compiled for another test's model."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    torch._dynamo.reset()
+    yield
+    torch.set_float32_matmul_precision(before)
 
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[Kind, Path]:
+    """Tiny models whose heads are large enough for FlexAttention's kernels."""
+    folder = tmp_path_factory.mktemp("models")
+    kinds: tuple[Kind, ...] = ("qwen3", "llama")
+    return {kind: tiny_model(folder / kind, kind, head_dim=32) for kind in kinds}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_shared_verdicts_equal_those_of_the_prompts_alone(kind, form, compiled, models, prepared):
+    asked = ask(prepared, drawn_model(models[kind], "cuda"), models[kind], form)
+    asked.scorer(900).check(asked.rows(7, 20, 0).sequences)
+    check_verdicts(asked, asked.rows(7, 20, 0).sequences, atol=2e-5, compiled=compiled)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("end", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_shared_gradients_equal_those_of_the_prompts_alone(form, end, compiled, models, prepared):
+    asked = ask(prepared, drawn_model(models["qwen3"], "cuda"), models["qwen3"], form)
+    rows = asked.rows(3, 20, 0, answered=True)
+    check_gradients(asked, rows, end, rtol=2e-4, compiled=compiled)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_compiled_blocks_train_and_score_afterwards_as_they_did_in_training(
+    form, checkpointing, models, prepared, tmp_path
+):
     config = tiny_config(
-        tiny_qwen3,
+        models["qwen3"],
+        prepared.path,
+        tmp_path,
+        prompt__form=form,
+        train__compile=True,
+        train__batch_size=2,
+        train__max_steps=6,
+        train__activation_checkpointing=checkpointing,
+    )
+    run = train(config)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["speed"]["steps_counted"] == 6 - StepClock.WARM_UP_STEPS
+    after = score_split(load_subject(config, run), VALIDATION).metrics
+    assert after.log_loss == pytest.approx(metrics["best"]["eval_log_loss"], abs=1e-3)
+
+
+def test_compiled_layers_learn_the_same(models, prepared, tmp_path):
+    def losses(compiled: bool) -> list[float]:
+        config = tiny_config(
+            models["qwen3"],
+            prepared.path,
+            tmp_path,
+            train__compile=compiled,
+            train__optimizer="sgd",
+            train__batch_size=1,
+            train__logging_steps=1,
+            train__output_dir=tmp_path / str(compiled),
+            lora__dropout=0,
+        )
+        written = json.loads((train(config) / "metrics.json").read_text())
+        return [entry["loss"] for entry in written["losses"]]
+
+    assert losses(True) == pytest.approx(losses(False), rel=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_shared_verdicts_and_gradients_equal_those_of_the_cpu(form, models, prepared):
+    """FlexAttention against the CPU's own attention, on the same packed rows."""
+    found = []
+    for device in ("cuda", "cpu"):
+        asked = ask(prepared, drawn_model(models["llama"], device), models["llama"], form)
+        verdicts = asked.scorer(900).score(asked.rows(7, 20, 0).sequences)
+        found.append((verdicts, shared_gradients(asked, asked.rows(3, 20, 0, True), end=True)))
+    (verdicts, (loss, there)), (expected, (expected_loss, here)) = found
+    np.testing.assert_allclose(verdicts.p_yes, expected.p_yes, rtol=0, atol=2e-5)
+    assert loss == pytest.approx(expected_loss, rel=2e-4)
+    for name, gradient in here.items():
+        atol = 2e-4 * gradient.abs().max().item()
+        torch.testing.assert_close(there[name].cpu(), gradient, rtol=0, atol=atol)
+
+
+def test_qlora_trains_and_scores_afterwards_as_it_did_in_training(models, prepared, tmp_path):
+    config = tiny_config(
+        models["qwen3"],
         prepared.path,
         tmp_path,
         model__dtype="auto",
@@ -43,8 +148,6 @@ def test_qlora_trains_and_scores_afterwards_as_it_did_in_training(tiny_qwen3, pr
 
 
 def test_four_bit_gradients_equal_the_dequantized_reference(tiny_qwen3, prepared, tmp_path):
-    from tests.models.test_four_bit import dequantized, gradients
-
     config = tiny_config(
         tiny_qwen3, prepared.path, tmp_path, quantization__load_in_4bit=True, lora__dropout=0
     )
@@ -54,7 +157,8 @@ def test_four_bit_gradients_equal_the_dequantized_reference(tiny_qwen3, prepared
             torch.nn.init.normal_(parameter, std=0.1)
     reference = dequantized(model)
     ids = torch.randint(3, 200, (2, 12), generator=torch.Generator().manual_seed(0)).cuda()
-    Scorer(model, AnswerTokens(7, 9, 2), 100).score(Ragged.from_rows([np.arange(3, 15)]))
+    one = Sequences.single(Ragged.from_rows([np.arange(3, 15)]))
+    Scorer(model, AnswerTokens(7, 9, 2), 100).score(one)
     found, expected = gradients(model, ids), gradients(reference, ids)
     assert found.keys() == expected.keys()
     for name, gradient in found.items():
@@ -64,7 +168,7 @@ def test_four_bit_gradients_equal_the_dequantized_reference(tiny_qwen3, prepared
 def test_verdicts_equal_those_of_the_cpu(tiny_qwen3, prepared, tmp_path):
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path)
     model = causal_of(load_base(config, make_choices(config)).model)
-    prompts = Ragged.from_rows([np.arange(3, 3 + n) for n in (5, 30, 12)])
+    prompts = Sequences.single(Ragged.from_rows([np.arange(3, 3 + n) for n in (5, 30, 12)]))
     answers = AnswerTokens(7, 9, 2)
     there = Scorer(model, answers, 100).score(prompts).p_yes
     here = Scorer(copy.deepcopy(model).cpu(), answers, 100).score(prompts).p_yes

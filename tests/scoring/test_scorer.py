@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ from transformers import (
 
 from reeltune.errors import ModelError
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
-from reeltune.scoring.head import AnswerHead
-from reeltune.scoring.scorer import Scorer, batches_by_length
+from reeltune.scoring.scorer import Scorer, Verdicts, batches_by_length
 
 ANSWERS = AnswerTokens(yes=7, no=9, end=2)
 
@@ -52,7 +53,7 @@ def alone(model: torch.nn.Module, prompts: Ragged) -> np.ndarray:
 
 @pytest.mark.parametrize("tokens_per_batch", [1, 40, 100, 10_000])
 def test_equals_the_models_own_softmax(model, prompts, tokens_per_batch):
-    scored = Scorer(model, ANSWERS, tokens_per_batch).score(prompts).p_yes
+    scored = Scorer(model, ANSWERS, tokens_per_batch).score(Sequences.single(prompts)).p_yes
     np.testing.assert_allclose(scored, alone(model, prompts), rtol=0, atol=1e-6)
 
 
@@ -66,11 +67,13 @@ def test_an_adapter_counts_and_can_be_switched_off(model, prompts):
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5)
     scorer = Scorer(tuned, ANSWERS, 100)
-    with_adapter = scorer.score(prompts).p_yes
+    with_adapter = scorer.score(Sequences.single(prompts)).p_yes
     np.testing.assert_allclose(with_adapter, alone(tuned.eval(), prompts), rtol=0, atol=1e-6)
     assert np.abs(with_adapter - before).max() > 1e-3
     with tuned.disable_adapter():
-        np.testing.assert_allclose(scorer.score(prompts).p_yes, before, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            scorer.score(Sequences.single(prompts)).p_yes, before, rtol=0, atol=1e-6
+        )
 
 
 def test_dropout_is_off_while_scoring_and_back_afterwards(model, prompts):
@@ -83,25 +86,25 @@ def test_dropout_is_off_while_scoring_and_back_afterwards(model, prompts):
             torch.nn.init.normal_(parameter, std=0.5)
     tuned.train()
     scorer = Scorer(tuned, ANSWERS, 100)
-    first, second = scorer.score(prompts).p_yes, scorer.score(prompts).p_yes
+    first, second = (scorer.score(Sequences.single(prompts)).p_yes for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert tuned.training
 
 
 def test_no_prompts_no_verdicts(model):
-    assert len(Scorer(model, ANSWERS, 100).score(Ragged.from_rows([])).p_yes) == 0
+    none = Sequences.single(Ragged.from_rows([]))
+    assert len(Scorer(model, ANSWERS, 100).score(none).p_yes) == 0
 
 
 def test_progress_counts_every_prompt(model, prompts):
     told: list[tuple[int, int]] = []
-    Scorer(model, ANSWERS, 40).score(prompts, lambda done, total: told.append((done, total)))
+    scorer = Scorer(model, ANSWERS, 40)
+    scorer.score(Sequences.single(prompts), lambda done, total: told.append((done, total)))
     assert told[-1] == (len(prompts), len(prompts))
     assert [done for done, _ in told] == sorted({done for done, _ in told})
 
 
 def test_extreme_logits_give_probabilities_not_errors():
-    from reeltune.scoring.scorer import Verdicts
-
     huge = Verdicts(np.array([1e4, -1e4], np.float32), np.array([-1e4, 1e4], np.float32))
     np.testing.assert_array_equal(huge.p_yes, [1.0, 0.0])
 
@@ -115,7 +118,7 @@ def test_batches_hold_every_row_once_within_the_bound():
     assert lengths[batches[0]].max() == lengths.max()
 
 
-TINY = {
+TINY: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -143,8 +146,8 @@ def test_models_that_change_their_logits(build, prompts):
     torch.manual_seed(0)
     model = build().eval()
     torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.5)
-    AnswerHead(model).check(prompts[0].tolist(), ANSWERS)
-    scored = Scorer(model, ANSWERS, 100).score(prompts).p_yes
+    Scorer(model, ANSWERS, 100).check(Sequences.single(prompts))
+    scored = Scorer(model, ANSWERS, 100).score(Sequences.single(prompts)).p_yes
     np.testing.assert_allclose(scored, alone(model, prompts), rtol=0, atol=1e-6)
 
 
@@ -159,4 +162,4 @@ def test_an_unknown_change_of_the_logits_is_refused(model, prompts, monkeypatch)
     monkeypatch.setattr(model, "forward", doubled)
     torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.5)
     with pytest.raises(ModelError, match="changes its logits"):
-        AnswerHead(model).check(prompts[1].tolist(), ANSWERS)
+        Scorer(model, ANSWERS, 100).check(Sequences.single(prompts))

@@ -105,7 +105,7 @@ def _bfloat16_supported(device: torch.device) -> bool:
 
 def _attention(asked: str, device: torch.device, dtype: torch.dtype) -> Choice[str]:
     if asked == "auto":
-        return Choice("sdpa", "PyTorch's own fused attention; nothing to install")
+        return Choice("sdpa", "PyTorch's own fused attention, for prompts one per row")
     if asked != "flash_attention_2":
         return Choice(asked, "asked for")
     if device.type != "cuda":

@@ -6,10 +6,16 @@ builds logits for positions nobody asks about.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from reeltune.attention.packed import Packed
+from reeltune.attention.shared import sharing, visibility
 from reeltune.errors import ModelError
 from reeltune.models.causal import causal_of, head_of
 from reeltune.prompts.chat import AnswerTokens
@@ -49,6 +55,30 @@ class AnswerHead:
         decoder = self.causal.base_model
         output = decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         return output.last_hidden_state
+
+    def packed_hidden(self, packed: Packed) -> torch.Tensor:
+        """Return the last hidden states of packed rows, shape ``(rows, length, hidden)``.
+
+        Args:
+            packed: A batch on the model's device.
+        """
+        with self.reading(packed) as inputs:
+            return self.causal.base_model(**inputs).last_hidden_state
+
+    @contextlib.contextmanager
+    def reading(self, packed: Packed) -> Iterator[dict[str, Any]]:
+        """Give, inside the block, what to call the model with to read packed rows.
+
+        Args:
+            packed: A batch on the model's device.
+        """
+        with sharing(self.causal):
+            yield {
+                "input_ids": packed.ids,
+                "position_ids": packed.position,
+                "visible": visibility(packed, _attention_dtype(self.causal)),
+                "use_cache": False,
+            }
 
     def all_logits(self, states: torch.Tensor) -> torch.Tensor:
         """Return the logits of the whole vocabulary, in float32.
@@ -106,3 +136,9 @@ class AnswerHead:
         if self.softcap:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
+
+
+def _attention_dtype(causal: PreTrainedModel) -> torch.dtype:
+    """Return the number type queries and keys have: autocast's inside it, else the model's."""
+    device = causal.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else causal.dtype

@@ -12,10 +12,28 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from reeltune.attention.packed import lay_out
+from reeltune.attention.packing import pack, whole_tiles
+from reeltune.errors import ModelError
 from reeltune.models.causal import causal_of
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.rows import SINGLE
+from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.head import AnswerHead
+
+_Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+"""Which verdicts were computed, and their logits, shape ``(n, 2)``."""
+
+_CHECKED = 3
+"""How many verdicts of one sequence are compared with their prompts alone."""
+
+_AGREE_SHARED = {True: 1e-3, False: 0.5}
+"""Largest difference in log-odds that rounding explains, in float32 and in 16 bits.
+
+16-bit numbers keep 8 to 11 bits, and a verdict passes through dozens of layers; verdicts that see
+the wrong tokens differ by more.
+"""
 
 Progress = Callable[[int, int], None]
 """Called with the prompts scored so far and the prompts in all."""
@@ -34,14 +52,18 @@ class Verdicts:
     no_logit: npt.NDArray[np.float32]
 
     @property
+    def log_odds(self) -> npt.NDArray[np.float64]:
+        """The logarithm of P(Yes) over P(No)."""
+        return self.yes_logit.astype(np.float64) - self.no_logit.astype(np.float64)
+
+    @property
     def p_yes(self) -> npt.NDArray[np.float64]:
         """P(Yes): the softmax of the two logits, which is the logistic of their difference."""
-        odds = self.yes_logit.astype(np.float64) - self.no_logit.astype(np.float64)
-        return np.exp(-np.logaddexp(0.0, -odds))
+        return np.exp(-np.logaddexp(0.0, -self.log_odds))
 
 
 class Scorer:
-    """Computes verdicts one prompt per row.
+    """Computes verdicts: of plain prompts one per row, of shared sequences in packed rows.
 
     Args:
         model: A causal language model, with or without adapter.
@@ -60,24 +82,64 @@ class Scorer:
         self.tokens_per_batch = tokens_per_batch
         self.head = AnswerHead(model)
 
-    def score(self, prompts: Ragged, progress: Progress | None = None) -> Verdicts:
-        """Return the verdict of every prompt.
+    def score(self, sequences: Sequences, progress: Progress | None = None) -> Verdicts:
+        """Return every verdict, in the order of the sequences' verdicts.
 
         Args:
-            prompts: Token ids up to where the answer begins, none of them empty.
+            sequences: Where each verdict is asked.
             progress: Told after every batch.
         """
-        logits = np.empty((len(prompts), 2), dtype=np.float32)
+        logits = np.empty((sequences.verdicts, 2), dtype=np.float32)
         done = 0
+        if sequences.plain:
+            batches = self._plain(sequences.alone() if sequences.answered else sequences.ids)
+        else:
+            batches = self._shared(sequences)
         with evaluating(self.model), torch.no_grad(), compute_context(self.model):
-            for rows in batches_by_length(prompts.lengths, self.tokens_per_batch):
-                logits[rows] = self._score_batch([prompts[int(row)] for row in rows])
-                done += len(rows)
+            for verdicts, found in batches:
+                logits[verdicts] = found
+                done += len(verdicts)
                 if progress is not None:
-                    progress(done, len(prompts))
+                    progress(done, sequences.verdicts)
         return Verdicts(yes_logit=logits[:, 0], no_logit=logits[:, 1])
 
-    def _score_batch(self, rows: list[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
+    def check(self, sequences: Sequences) -> None:
+        """Prove on a few of the prompts to be scored that their verdicts will be right.
+
+        The head's two rows must give what the model itself gives, and verdicts that share a history
+        must equal those of the same prompts alone.
+
+        Raises:
+            ModelError: This kind of model changes its logits, or attends, in a way of its own.
+        """
+        shared = np.flatnonzero(np.diff(sequences.verdict_offsets) > 1)[:1]
+        some = sequences.take(shared if len(shared) else np.arange(1))
+        alone = some.alone()
+        with torch.compiler.set_stance("force_eager"):
+            self.head.check(alone[0].tolist(), self.answers)
+        if some.plain:
+            return
+        kept = np.unique(np.linspace(0, len(alone) - 1, _CHECKED).astype(np.int64))
+        expected = self.score(Sequences.single(alone.take(kept))).log_odds
+        found = self.score(some).log_odds[kept]
+        worst = float(np.abs(found - expected).max())
+        bound = _AGREE_SHARED[self.head.causal.dtype == torch.float32]
+        if not worst <= bound:
+            raise ModelError(
+                f"{type(self.head.causal).__name__} attends in a way that histories cannot be "
+                f"shared in: log-odds differ by {worst:.4f} from those of the prompts alone",
+                where=str(self.head.causal.config.name_or_path),
+                mend=f"Set train.layout and scoring.layout to {SINGLE}",
+            )
+
+    def _plain(self, prompts: Ragged) -> Iterator[_Batch]:
+        for rows in batches_by_length(prompts.lengths, self.tokens_per_batch):
+            # Every batch has another shape, and compiled layers would be compiled for each.
+            with torch.compiler.set_stance("force_eager"):
+                found = self._score_rows([prompts[int(row)] for row in rows])
+            yield rows, found
+
+    def _score_rows(self, rows: list[npt.NDArray[np.int32]]) -> npt.NDArray[np.float32]:
         lengths = torch.tensor([len(row) for row in rows])
         ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
         for i, row in enumerate(rows):
@@ -87,6 +149,18 @@ class Scorer:
         states = self.head.hidden(ids.to(device), mask.to(device))
         last = states[torch.arange(len(rows), device=device), (lengths - 1).to(device)]
         return self.head.answer_logits(last, self.answers).cpu().numpy()
+
+    def _shared(self, sequences: Sequences) -> Iterator[_Batch]:
+        device = self.head.causal.device
+        sequences = sequences.divided(self.tokens_per_batch)
+        longest = max(self.tokens_per_batch, int(sequences.ids.lengths.max()))
+        width = whole_tiles(longest)
+        for row in pack(sequences.ids.lengths, width):
+            # A compiled kernel wants one shape; the CPU skips what it need not compute.
+            laid = lay_out(sequences, [row], 0, length=width if device.type == "cuda" else None)
+            states = self.head.packed_hidden(laid.packed.to(device)).flatten(0, 1)
+            asked = states[laid.asked.to(device)]
+            yield laid.verdict, self.head.answer_logits(asked, self.answers).cpu().numpy()
 
 
 def batches_by_length(

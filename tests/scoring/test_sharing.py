@@ -1,0 +1,163 @@
+"""Exact sharing: a verdict does not depend on what shares its history, its row or its batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from reeltune.attention.shared import NAME
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import ModelError
+from reeltune.prompts.sequences import NO_BRANCH, Sequences
+from reeltune.ragged import Ragged
+from reeltune.scoring.ranking import score_candidates
+from tests.helpers import write_prepared
+from tests.scoring.sharing import (
+    FORMS,
+    Asked,
+    ask,
+    check_gradients,
+    check_verdicts,
+    drawn,
+    drawn_model,
+)
+
+# Examples of a block, how many examples, seed of the sample.
+BLOCKS = ((7, 20, 0), (3, 10, 1), (40, 24, 2))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> PreparedFolder:
+    path = tmp_path_factory.mktemp("sharing") / "prepared"
+    return PreparedFolder.open(write_prepared(path, users=4, films=60, events=30))
+
+
+@pytest.fixture(scope="module", params=["qwen3", "llama"])
+def model(request: pytest.FixtureRequest) -> tuple[Path, PeftModel]:
+    path = request.getfixturevalue(f"tiny_{request.param}")
+    return path, drawn_model(path)
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def asked(request: pytest.FixtureRequest, folder, model) -> Asked:
+    path, drawn = model
+    return ask(folder, drawn, path, request.param)
+
+
+@pytest.fixture(scope="module")
+def windows(folder, model) -> Asked:
+    path, drawn = model
+    return ask(folder, drawn, path, "window")
+
+
+def changed(sequences: Sequences, row: int, place: int) -> Sequences:
+    """The same sequences with another token at one place."""
+    ids = Ragged(sequences.ids.values.copy(), sequences.ids.offsets)
+    ids[row][place] += 1 if ids[row][place] < 300 else -1
+    return replace(sequences, ids=ids)
+
+
+@pytest.mark.parametrize(("targets", "limit", "seed"), BLOCKS)
+def test_verdicts_equal_those_of_the_prompts_alone(asked, targets, limit, seed):
+    check_verdicts(asked, asked.rows(targets, limit, seed).sequences, atol=2e-6)
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_gradients_equal_those_of_the_prompts_alone(asked, end):
+    check_gradients(asked, asked.rows(3, 20, 0, answered=True), end, rtol=2e-5)
+
+
+def test_a_branch_is_seen_by_its_own_verdict_alone(windows):
+    sequences = windows.rows(7, 14, 0).sequences
+    scorer = windows.scorer(5000)
+    before = scorer.score(sequences).log_odds
+    for verdict in range(sequences.verdicts):
+        row = int(sequences.row[verdict])
+        other = changed(sequences, row, int(sequences.branch[verdict]) + 1)
+        differing = np.flatnonzero(scorer.score(other).log_odds != before)
+        assert differing.tolist() == [verdict]
+
+
+def test_an_event_of_the_history_is_seen_by_the_verdicts_behind_it(asked):
+    sequences = asked.rows(7, 7, 0).sequences.take(np.array([0]))
+    place = int(sequences.leave[2]) - 3
+    after = asked.scorer(5000).score(changed(sequences, 0, place)).log_odds
+    before = asked.scorer(5000).score(sequences).log_odds
+    assert ((after != before) == (sequences.leave > place)).all()
+    assert not (sequences.leave > place).all()
+
+
+def test_candidates_of_one_history_are_judged_as_if_alone(asked):
+    timelines, history = asked.folder.timelines, range(3, 12)
+    candidates = np.arange(0, 60, 4)
+    prompts = asked.tokens.candidate_prompts(timelines, history, candidates)
+    expected = asked.scorer(1).score(Sequences.single(prompts)).p_yes
+    assert expected.std() > 0.01
+    for tokens_per_batch in (1, 700, 100_000):
+        scorer = asked.scorer(tokens_per_batch)
+        found = score_candidates(scorer, asked.tokens, timelines, history, candidates).p_yes
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+def test_another_history_gives_every_candidate_another_verdict(asked):
+    stars = asked.folder.timelines.stars.copy()
+    stars[5] = 1.0 if stars[5] > 2 else 5.0
+    verdicts = [
+        score_candidates(asked.scorer(2000), asked.tokens, timelines, range(3, 12), np.arange(9))
+        for timelines in (asked.folder.timelines, replace(asked.folder.timelines, stars=stars))
+    ]
+    assert (verdicts[0].log_odds != verdicts[1].log_odds).all()
+
+
+def test_models_that_share_exactly_pass_the_check(asked):
+    asked.scorer(2000).check(asked.rows(7, 20, 0).sequences)
+    asked.scorer(2000).check(Sequences.single(asked.rows(7, 5, 0).sequences.alone()))
+
+
+def causal_over_the_row(module, query, key, value, attention_mask, *, scaling, **other):
+    """Attention as a model without sharing has it: nothing keeps branches apart."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
+    out = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scaling
+    )
+    return out.transpose(1, 2), None
+
+
+def test_a_model_that_attends_in_its_own_way_is_refused(windows, monkeypatch):
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
+    sequences = windows.rows(7, 20, 0).sequences
+    assert (sequences.branch != NO_BRANCH).all()
+    with pytest.raises(ModelError, match="histories cannot be shared") as caught:
+        windows.scorer(2000).check(sequences)
+    assert "train.layout" in str(caught.value)
+    # One prompt to a row needs none of it.
+    windows.scorer(2000).check(Sequences.single(sequences.alone()))
+
+
+def test_a_model_whose_layers_look_back_a_little_way_only_is_refused(folder, tiny_qwen3):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_qwen3)
+    config = MistralConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        vocab_size=len(tokenizer),
+        sliding_window=64,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    for form in FORMS:
+        asked = ask(folder, drawn(MistralForCausalLM(config)), tiny_qwen3, form)
+        sequences = asked.rows(7, 20, 0).sequences
+        assert sequences.prompt_lengths.min() > 64
+        with pytest.raises(ModelError, match=r"MistralForCausalLM attends in a way"):
+            asked.scorer(2000).check(sequences)
