@@ -23,6 +23,7 @@ OTHER: dict[str, Any] = {
     "lora.alpha": 8,
     "lora.dropout": 0.0,
     "lora.target_modules": ["q_proj"],
+    "prompt.form": "window",
     "prompt.genres": True,
     "data.prepared_dir": "elsewhere",
     "data.cache_dir": "elsewhere",
@@ -30,9 +31,14 @@ OTHER: dict[str, Any] = {
     "data.max_train_examples": 10,
     "data.max_eval_examples": None,
     "train.output_dir": "elsewhere",
+    "train.layout": "single",
+    "train.block_targets": 1,
+    "train.pack_length": 4096,
+    "train.compile": False,
+    "train.loss": "verdict",
     "train.epochs": 2,
     "train.max_steps": 10,
-    "train.batch_size": 2,
+    "train.batch_size": 4,
     "train.gradient_accumulation_steps": 4,
     "train.learning_rate": 1e-3,
     "train.lr_scheduler": "linear",
@@ -42,19 +48,19 @@ OTHER: dict[str, Any] = {
     "train.optimizer": "adafactor",
     "train.activation_checkpointing": False,
     "train.logging_steps": 1,
-    "train.eval_steps": 250,
-    "train.save_steps": 500,
+    "train.eval_steps": 25,
+    "train.save_steps": 200,
     "train.save_total_limit": 3,
     "train.metric_for_best_model": "eval_log_loss",
     "train.early_stopping_patience": None,
     "train.early_stopping_min_delta": 0.01,
     "train.dataloader_workers": 1,
     "train.seed": 0,
+    "scoring.layout": "single",
     "scoring.tokens_per_batch": 1024,
     "evaluation.max_examples": 10,
     "evaluation.samples": 0,
 }
-ONE_VALUE = {"prompt.form", "train.layout"}
 
 
 def tree_with(**values: Any) -> dict[str, Any]:
@@ -67,7 +73,15 @@ def tree_with(**values: Any) -> dict[str, Any]:
 
 
 def test_every_key_has_another_value_here():
-    assert set(OTHER) | ONE_VALUE == set(key_paths())
+    assert set(OTHER) == set(key_paths())
+
+
+def test_examples_share_histories_by_default():
+    config = Config()
+    assert (config.train.layout, config.scoring.layout) == ("blocks", "blocks")
+    assert (config.train.block_targets, config.train.pack_length) == (60, 8192)
+    assert (config.train.compile, config.train.loss) == (True, "answer")
+    assert (config.prompt.form, config.data.max_length) == ("interview", 4096)
 
 
 def test_the_hash_changes_with_any_key():
@@ -125,7 +139,7 @@ def test_fields_that_contradict_each_other_name_what_to_change(
 def test_all_contradictions_are_told_at_once():
     tree = tree_with(
         train__metric_for_best_model="eval_loss",
-        train__save_steps=750,
+        train__save_steps=75,
         model__attention="flash_attention_2",
         model__dtype="float32",
         lora__target_modules=["lm_head"],
@@ -154,6 +168,12 @@ def test_metrics_where_less_is_better_are_measured():
         ("lora.target_modules", "q_proj"),
         ("prompt.form", "other"),
         ("data.max_length", -1),
+        ("train.layout", "packed"),
+        ("train.block_targets", 0),
+        ("train.pack_length", 0),
+        ("train.compile", "sometimes"),
+        ("train.loss", "all"),
+        ("scoring.layout", "packed"),
         ("train.epochs", 0),
         ("train.batch_size", 1.5),
         ("train.learning_rate", 1),
@@ -167,6 +187,14 @@ def test_metrics_where_less_is_better_are_measured():
 def test_a_value_out_of_bounds_is_refused(path: str, value: Any):
     with pytest.raises(ConfigError, match=path.replace(".", r"\.")):
         build_config(tree_with(**{path.replace(".", "__"): value}))
+
+
+@pytest.mark.parametrize("length", [8000, 1, 8193])
+def test_rows_that_are_no_whole_tiles_of_attention_are_refused(length: int):
+    with pytest.raises(ConfigError) as caught:
+        build_config(tree_with(train__pack_length=length))
+    said = f"train.pack_length: input should be a multiple of 128, got {length}"
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("path", ["train.epochs", "train.max_grad_norm", "train.weight_decay"])

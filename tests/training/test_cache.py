@@ -12,11 +12,11 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import Renderer
-from reeltune.prompts.rows import choose_examples, tokenize
-from reeltune.training.cache import CacheKey, look_up, store, token_rows
+from reeltune.prompts.rows import Selection, choose_blocks, tokenize
+from reeltune.training.cache import CacheKey, look_up, store
 from tests.helpers import write_prepared
 
-SELECTION = {"split": TRAIN, "limit": None, "seed": None}
+SELECTION = Selection(TRAIN, None, 0, "blocks", 4, answered=True)
 
 
 @pytest.fixture
@@ -29,21 +29,33 @@ def key_of(folder, tokenizer, selection=SELECTION, **changes):
     return CacheKey.of(folder, settings, tokenizer, selection)
 
 
-def rows_of(folder, tokenizer):
-    tokens = PromptTokens(tokenizer, Renderer(folder.prompt_settings), folder.films)
-    return tokenize(folder, tokens, choose_examples(folder, TRAIN, None, 0))
+def rows_of(folder, tokenizer, selection=SELECTION, **changes):
+    renderer = Renderer(replace(folder.prompt_settings, **changes))
+    tokens = PromptTokens(tokenizer, renderer, folder.films)
+    return tokenize(folder, tokens, choose_blocks(folder, selection), selection)
 
 
-def test_what_is_stored_comes_back_equal(prepared, tokenizer, tmp_path):
-    rows, key = rows_of(prepared, tokenizer), key_of(prepared, tokenizer)
-    store(tmp_path / "cache", key, rows)
+def assert_equal(found, expected):
+    for name in ("liked", "user_id", "film_id"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    one, other = found.sequences, expected.sequences
+    assert one.answered == other.answered
+    for name in ("trunk", "row", "asked", "branch", "leave"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.ids.values, other.ids.values)
+    np.testing.assert_array_equal(one.ids.offsets, other.ids.offsets)
+
+
+@pytest.mark.parametrize("form", ["window", "interview"])
+@pytest.mark.parametrize("selection", [SELECTION, replace(SELECTION, answered=False, limit=9)])
+def test_what_is_stored_comes_back_equal(form, selection, prepared, tokenizer, tmp_path):
+    rows = rows_of(prepared, tokenizer, selection, form=form)
+    key = key_of(prepared, tokenizer, selection, form=form)
+    assert look_up(tmp_path / "cache", key).rows is None
+    assert_equal(store(tmp_path / "cache", key, rows), rows)
     found = look_up(tmp_path / "cache", key)
     assert found.rows is not None
-    again = token_rows(found.rows)
-    for name in ("liked", "user_id", "film_id"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
-    np.testing.assert_array_equal(again.prompts.values, rows.prompts.values)
-    np.testing.assert_array_equal(again.prompts.offsets, rows.prompts.offsets)
+    assert_equal(found.rows, rows)
 
 
 def test_the_folder_is_an_arrow_dataset_with_its_descriptions(prepared, tokenizer, tmp_path):
@@ -66,7 +78,13 @@ def test_nothing_there_is_a_miss(prepared, tokenizer, tmp_path):
         ("prompt", {"genres": True}),
         ("prompt", {"threshold": 3.0}),
         ("prompt", {"version": "next"}),
-        ("selection", {"selection": SELECTION | {"limit": 3, "seed": 1}}),
+        ("prompt", {"form": "interview"}),
+        ("selection", {"selection": replace(SELECTION, split="test")}),
+        ("selection", {"selection": replace(SELECTION, limit=3)}),
+        ("selection", {"selection": replace(SELECTION, seed=1)}),
+        ("selection", {"selection": replace(SELECTION, layout="single")}),
+        ("selection", {"selection": replace(SELECTION, block_targets=5)}),
+        ("selection", {"selection": replace(SELECTION, answered=False)}),
     ],
 )
 def test_a_changed_part_is_a_miss_that_names_it(part, change, prepared, tokenizer, tmp_path):

@@ -4,67 +4,90 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from reeltune.models.causal import head_of
-from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
-from reeltune.training.collate import IGNORED, AnswerCollator
+from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.rows import TokenRows
+from reeltune.prompts.sequences import Sequences
+from reeltune.ragged import Ragged
+from reeltune.scoring.head import AnswerHead
+from reeltune.training.collate import ROW, Labels, PlainCollator
+from reeltune.training.loss import answer_loss
 from reeltune.training.train import train
-from reeltune.training.trainer import answer_loss
 from tests.runs import tiny_config
 
 ANSWERS = AnswerTokens(yes=7, no=9, end=2)
-ROWS = [
-    {"input_ids": [11, 12, 13], "liked": True},
-    {"input_ids": [21, 22, 23, 24, 25], "liked": False},
-]
+PROMPTS = [[11, 12, 13], [21, 22, 23, 24, 25]]
+WORDS = [7, 9]
+IGNORED = -100
 
 
-def test_only_the_answer_and_the_end_carry_a_label():
-    batch = AnswerCollator(ANSWERS, pad_id=0)(ROWS)
-    assert batch["input_ids"].tolist() == [[11, 12, 13, 7, 2, 0, 0], [21, 22, 23, 24, 25, 9, 2]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0], [1] * 7]
-    assert batch["labels"].tolist() == [
-        [IGNORED] * 3 + [7, 2] + [IGNORED] * 2,
-        [IGNORED] * 5 + [9, 2],
-    ]
+def batch_of(end: bool):
+    ids = Ragged.from_rows([[*prompt, word] for prompt, word in zip(PROMPTS, WORDS, strict=True)])
+    none = np.zeros(2, dtype=np.int64)
+    rows = TokenRows(Sequences.single(ids, answered=True), np.array([True, False]), none, none)
+    return PlainCollator(rows, Labels(ANSWERS, end), pad_id=0)([{ROW: 0}, {ROW: 1}])
 
 
-def test_the_trained_tokens_read_as_the_answer(tiny_qwen3):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_qwen3)
-    answers = answer_tokens(tokenizer, chat_frame(tokenizer))
-    batch = AnswerCollator(answers, pad_id=0)(ROWS)
-    trained = [tokenizer.decode(row[row != IGNORED]) for row in batch["labels"]]
-    assert trained == ["Yes<|im_end|>", "No<|im_end|>"]
+@pytest.fixture(params=["qwen3", "llama"])
+def model(request: pytest.FixtureRequest):
+    return AutoModelForCausalLM.from_pretrained(request.getfixturevalue(f"tiny_{request.param}"))
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "llama"])
-def test_equals_the_models_own_loss_on_the_same_labels(kind, request):
-    model = AutoModelForCausalLM.from_pretrained(request.getfixturevalue(f"tiny_{kind}"))
-    batch = AnswerCollator(ANSWERS, pad_id=0)(ROWS)
-    loss, outputs = answer_loss(model, head_of(model), batch)
+def test_the_answers_loss_is_the_models_own_on_the_same_labels(model):
+    loss, outputs = answer_loss(model, AnswerHead(model), batch_of(end=True), ANSWERS)
     assert outputs.logits.shape == (4, model.config.vocab_size)
-    torch.testing.assert_close(loss / 4, model(**batch).loss)
-    # and the head is whole again afterwards
-    assert model(batch["input_ids"]).logits.shape[:2] == batch["input_ids"].shape
+    own = 0.0
+    for prompt, word in zip(PROMPTS, WORDS, strict=True):
+        ids = torch.tensor([[*prompt, word, ANSWERS.end]])
+        labels = torch.tensor([[IGNORED] * len(prompt) + [word, ANSWERS.end]])
+        own += 2 * model(ids, labels=labels).loss
+    torch.testing.assert_close(loss, own)
 
 
-def test_batch_size_and_accumulation_change_nothing(tiny_qwen3, prepared, tmp_path):
-    """One effective batch of 8, cut three ways: the same losses and the same adapter."""
+def test_the_verdicts_loss_is_the_log_loss_of_yes_against_no(model):
+    loss, _ = answer_loss(model, AnswerHead(model), batch_of(end=False), ANSWERS)
+    own = 0.0
+    for prompt, word in zip(PROMPTS, WORDS, strict=True):
+        two = model(torch.tensor([prompt])).logits[0, -1, [ANSWERS.yes, ANSWERS.no]]
+        own -= two.log_softmax(-1)[[ANSWERS.yes, ANSWERS.no].index(word)]
+    torch.testing.assert_close(loss, own)
+
+
+def test_the_head_is_whole_again_afterwards(model):
+    answer_loss(model, AnswerHead(model), batch_of(end=True), ANSWERS)
+    ids = torch.tensor(PROMPTS[:1])
+    assert model(ids).logits.shape == (1, 3, model.config.vocab_size)
+
+
+# The same effective batch cut in several ways: rows of a batch, batches of a step.
+CUTS = {"single": ((8, 1), (4, 2), (1, 8)), "blocks": ((2, 1), (1, 2))}
+
+
+@pytest.mark.parametrize(
+    ("layout", "loss"), [("single", "answer"), ("blocks", "answer"), ("blocks", "verdict")]
+)
+def test_batch_size_and_accumulation_change_nothing(tiny_qwen3, prepared, tmp_path, layout, loss):
+    """The same losses and the same adapter."""
     losses, adapters = [], []
-    for size, accumulated in ((8, 1), (4, 2), (1, 8)):
+    for size, accumulated in CUTS[layout]:
         run = train(
             tiny_config(
                 tiny_qwen3,
                 prepared.path,
                 tmp_path,
+                train__layout=layout,
+                train__loss=loss,
                 train__batch_size=size,
                 train__gradient_accumulation_steps=accumulated,
                 train__output_dir=tmp_path / f"run-{size}",
                 train__logging_steps=1,
+                train__eval_steps=4,
+                train__save_steps=4,
                 # Adam divides by the size of the gradient, which blows rounding up.
                 train__optimizer="sgd",
                 lora__dropout=0,

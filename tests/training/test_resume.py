@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from reeltune.config import Config
 from reeltune.models.names import ADAPTER_WEIGHTS, TRAINER_STATE
-from tests.runs import tiny_overrides
+from reeltune.training.train import train
+from tests.runs import tiny_config, tiny_overrides
 
 # No evaluation improves the AUC by more than 1, so patience runs out at the fifth evaluation: at
 # step 10 of 20, if the counter survives the kill.
@@ -23,6 +26,7 @@ SETTINGS = {
     "train__early_stopping_min_delta": 1.0,
     "train__save_total_limit": 3,
     "train__learning_rate": 1e-3,
+    "train__batch_size": 2,
 }
 _DEADLINE_S = 240
 
@@ -52,6 +56,15 @@ def kill_once_saved(process: subprocess.Popen[str], checkpoint: Path) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
+def assert_same(killed: Path, whole: Path) -> None:
+    """Compare what two runs learned, measured and decided."""
+    assert (killed / ADAPTER_WEIGHTS).read_bytes() == (whole / ADAPTER_WEIGHTS).read_bytes()
+    one, other = (json.loads((run / "metrics.json").read_text()) for run in (whole, killed))
+    for key in ("steps", "stopped_early", "best_step", "tokens_seen", "evaluations", "losses"):
+        assert other[key] == one[key]
+    assert (one["steps"], one["stopped_early"]) == (10, True)
+
+
 @pytest.mark.slow
 def test_sigkill_then_resume_equals_the_uninterrupted_run(tiny_qwen3, prepared, tmp_path):
     def overrides(name: str) -> list[str]:
@@ -72,10 +85,23 @@ def test_sigkill_then_resume_equals_the_uninterrupted_run(tiny_qwen3, prepared, 
     assert "resuming from checkpoint-" in output
     assert "removed checkpoint-19" in output
 
-    whole = tmp_path / "whole"
-    assert (killed / ADAPTER_WEIGHTS).read_bytes() == (whole / ADAPTER_WEIGHTS).read_bytes()
-    one, other = (json.loads((run / "metrics.json").read_text()) for run in (whole, killed))
-    for key in ("steps", "stopped_early", "best_step", "tokens_seen", "evaluations", "losses"):
-        assert other[key] == one[key]
-    assert (one["steps"], one["stopped_early"]) == (10, True)
+    assert_same(killed, tmp_path / "whole")
     assert json.loads((killed / "run.json").read_text())["resumed_from"]
+
+
+@pytest.mark.slow
+def test_single_prompts_too_continue_to_the_last_byte(tiny_qwen3, prepared, tmp_path):
+    """Here only the run that is killed has a process of its own."""
+
+    def changes(name: str) -> dict[str, Any]:
+        return {**SETTINGS, "train__layout": "single", "train__output_dir": tmp_path / name}
+
+    def config(name: str) -> Config:
+        return tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes(name))
+
+    whole = train(config("whole"))
+    process = start(tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **changes("killed")))
+    kill_once_saved(process, tmp_path / "killed" / "checkpoint-2")
+    killed = train(config("killed"), resume=True)
+    assert json.loads((killed / "run.json").read_text())["resumed_from"]
+    assert_same(killed, whole)

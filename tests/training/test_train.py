@@ -6,12 +6,11 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from peft import PeftModel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
@@ -19,7 +18,6 @@ from reeltune.errors import DataError, LengthError, ModelError, RunError
 from reeltune.evaluation.evaluate import score_split
 from reeltune.evaluation.subject import load_subject
 from reeltune.runs.folder import RunFolder
-from reeltune.training.dry_run import dry_run
 from reeltune.training.train import train
 from tests.helpers import write_prepared
 from tests.runs import tiny_config, tiny_overrides
@@ -112,7 +110,7 @@ def test_the_card_repeats_the_numbers_of_metrics_json(run):
     card = (run / "README.md").read_text()
     best = read(run / "metrics.json")["best"]
     assert f"| AUC | {best['eval_auc']:.4f} |" in card
-    assert "Will the user like it?" in card
+    assert "Film to judge: The Candidate (1999)\nYes or No?" in card
 
 
 def test_a_second_run_hits_the_cache_and_learns_the_same(run, tiny_qwen3, prepared):
@@ -218,72 +216,6 @@ def test_a_base_model_is_evaluated_without_getting_in_the_way_of_training(
     written = read(tmp_path / "evaluation-base-validation.json")
     assert written["metrics"]["base"]["rows"] == len(prepared.examples(VALIDATION))
     assert not (tmp_path / "run").exists()
-
-
-@pytest.fixture
-def eager_model(tiny_qwen3, tmp_path) -> Path:
-    """The tiny model with embeddings large enough that its logits can become certain."""
-    model = AutoModelForCausalLM.from_pretrained(tiny_qwen3)
-    with torch.no_grad():
-        model.get_input_embeddings().weight.mul_(30)
-    model.save_pretrained(tmp_path / "eager")
-    AutoTokenizer.from_pretrained(tiny_qwen3).save_pretrained(tmp_path / "eager")
-    return tmp_path / "eager"
-
-
-def test_training_learns_the_form_of_the_answer(eager_model, prepared, tmp_path):
-    config = tiny_config(
-        eager_model,
-        prepared.path,
-        tmp_path,
-        train__max_steps=24,
-        train__batch_size=8,
-        train__eval_steps=24,
-        train__save_steps=24,
-        lora__r=16,
-    )
-    metrics = read(train(config) / "metrics.json")
-    losses = [entry["loss"] for entry in metrics["losses"]]
-    # two tokens are learned; once their form is known, only the choice of Yes or No is left
-    assert losses[0] > 4
-    assert losses[-1] < 1
-
-
-def test_a_dry_run_shows_everything_and_writes_nothing(
-    tiny_qwen3, prepared, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    config = tiny_config(tiny_qwen3, prepared.path, tmp_path)
-    dry_run(config)
-    shown = capsys.readouterr().out
-    assert list(tmp_path.iterdir()) == []
-    for expected in (
-        "learning_rate: 0.01",
-        "counts: ",
-        "train: 64 rows, tokens min",
-        "trainable: ",
-        "memory of one step, estimated",
-        "one step on the 4 longest rows: loss ",
-    ):
-        assert expected in shown
-    trained = shown.rpartition(">>>")[2].partition("<<<")[0]
-    assert trained in ("Yes<|im_end|>", "No<|im_end|>")
-
-
-def test_activation_checkpointing_learns_the_same(tiny_qwen3, prepared, tmp_path):
-    def losses(checkpointing: bool) -> list[float]:
-        run = train(
-            tiny_config(
-                tiny_qwen3,
-                prepared.path,
-                tmp_path,
-                train__activation_checkpointing=checkpointing,
-                train__output_dir=tmp_path / str(checkpointing),
-            )
-        )
-        return [entry["loss"] for entry in read(run / "metrics.json")["losses"]]
-
-    np.testing.assert_allclose(losses(True), losses(False), rtol=1e-6)
 
 
 def test_a_cut_off_checkpoint_is_not_resumed_from(tmp_path):

@@ -76,7 +76,7 @@ class LoraSection(Section):
 class PromptSection(Section):
     """How an example is put into words."""
 
-    form: Literal["window"] = "window"
+    form: Literal["window", "interview"] = "interview"
     genres: bool = False
 
 
@@ -85,7 +85,7 @@ class DataSection(Section):
 
     prepared_dir: Path = Path("data/movielens_qwen3")
     cache_dir: Path = Path(".cache/preprocessed")
-    max_length: PositiveInt = 1024
+    max_length: PositiveInt = 4096
     max_train_examples: PositiveInt | None = None
     max_eval_examples: PositiveInt | None = 1000
 
@@ -94,10 +94,14 @@ class TrainSection(Section):
     """The training run."""
 
     output_dir: Path = Path("output/qwen3_movielens_qlora")
-    layout: Literal["single"] = "single"
+    layout: Literal["blocks", "single"] = "blocks"
+    block_targets: PositiveInt = 60
+    pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = 8192
+    compile: bool = True
+    loss: Literal["answer", "verdict"] = "answer"
     epochs: Annotated[float, Field(gt=0)] = 1.0
     max_steps: PositiveInt | None = None
-    batch_size: PositiveInt = 16
+    batch_size: PositiveInt = 2
     gradient_accumulation_steps: PositiveInt = 1
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
     lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
@@ -115,8 +119,8 @@ class TrainSection(Section):
     ] = "adamw_torch"
     activation_checkpointing: bool = True
     logging_steps: PositiveInt = 10
-    eval_steps: PositiveInt = 500
-    save_steps: PositiveInt = 2000
+    eval_steps: PositiveInt = 50
+    save_steps: PositiveInt = 100
     save_total_limit: Annotated[int, Field(ge=2)] = 2
     metric_for_best_model: str = "eval_auc"
     early_stopping_patience: PositiveInt | None = 4
@@ -128,6 +132,7 @@ class TrainSection(Section):
 class ScoringSection(Section):
     """How verdicts are computed."""
 
+    layout: Literal["blocks", "single"] = "blocks"
     tokens_per_batch: PositiveInt = 16384
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.integrations import TensorBoardCallback
@@ -13,12 +14,13 @@ from trl import SFTConfig
 from reeltune.config import Config
 from reeltune.config.schema import LOWER_IS_BETTER
 from reeltune.models.causal import pad_id_of
+from reeltune.models.compiled import compile_layers
 from reeltune.models.prompt_record import PromptRecord
-from reeltune.prompts.rows import TokenRows
+from reeltune.prompts.rows import BLOCKS, SINGLE, TokenRows
 from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest
-from reeltune.training.collate import AnswerCollator
+from reeltune.training.collate import ROW, Collator, Labels, PlainCollator, pack_collator
 from reeltune.training.progress import ProgressLog, StepClock
 from reeltune.training.setup import TunableModel
 from reeltune.training.trainer import VerdictTrainer
@@ -29,7 +31,7 @@ class Material:
     """What a trainer is built from."""
 
     tunable: TunableModel
-    train_rows: Dataset
+    train_rows: TokenRows
     eval_rows: TokenRows
     prompt: PromptRecord
 
@@ -48,26 +50,49 @@ def build_trainer(
             EarlyStoppingCallback(section.early_stopping_patience, section.early_stopping_min_delta)
         )
     callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
+    on_gpu = tunable.base.choices.device.value.type == "cuda"
+    # Plain prompts come in batches of ever new shapes, each of which would be compiled for itself.
+    if section.compile and section.layout == BLOCKS and on_gpu:
+        compile_layers(tunable.model)
+    collator = build_collator(config, tunable, material.train_rows)
+    rows = Dataset.from_dict({ROW: np.arange(len(collator))})
     trainer = VerdictTrainer(
         model=tunable.model,
         args=trainer_arguments(config, tunable, run.path),
-        train_dataset=material.train_rows,
+        train_dataset=rows,
         # evaluate() scores eval_rows; the trainer only insists on being given something here
-        eval_dataset=material.train_rows.select([]),
+        eval_dataset=rows.select([]),
         processing_class=tokenizer,
-        data_collator=AnswerCollator(tunable.answers, pad_id_of(tokenizer)),
+        data_collator=collator,
         callbacks=callbacks,
         scorer=Scorer(tunable.model, tunable.answers, config.scoring.tokens_per_batch),
         eval_rows=material.eval_rows,
         prompt_record=material.prompt,
+        clock=clock,
     )
     trainer.remove_callback(PrinterCallback)  # ProgressLog says the same, readably
     return trainer
 
 
+def build_collator(config: Config, tunable: TunableModel, rows: TokenRows) -> Collator:
+    """Return what makes batches of the training rows.
+
+    Raises:
+        LengthError: A sequence is longer than a packed row.
+    """
+    section = config.train
+    labels = Labels(tunable.answers, end=section.loss == "answer")
+    pad_id = pad_id_of(tunable.base.tokenizer)
+    if section.layout == SINGLE:
+        return PlainCollator(rows, labels, pad_id)
+    one_shape = tunable.base.choices.device.value.type == "cuda"
+    return pack_collator(rows, labels, pad_id, section.pack_length, one_shape)
+
+
 def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -> SFTConfig:
     """Return TRL's arguments for a configuration."""
     section, choices = config.train, tunable.base.choices
+    on_gpu = choices.device.value.type == "cuda"
     dtype = str(choices.dtype.value).removeprefix("torch.")
     return SFTConfig(
         output_dir=str(output_dir),
@@ -88,6 +113,8 @@ def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -
         gradient_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=section.logging_steps,
         logging_first_step=True,
+        # The filter would wait for the GPU at every step, and hide a loss that is not a number.
+        logging_nan_inf_filter=False,
         eval_strategy="steps",
         eval_steps=section.eval_steps,
         save_strategy="steps",
@@ -99,8 +126,9 @@ def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -
         restore_callback_states_from_checkpoint=True,
         seed=section.seed,
         data_seed=section.seed,
+        # A batch is copied to the GPU while the step before it still runs.
+        accelerator_config={"non_blocking": on_gpu},
         dataloader_num_workers=section.dataloader_workers,
-        include_num_input_tokens_seen="non_padding",
         remove_unused_columns=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from datasets import Dataset, disable_progress_bars, load_from_disk
 from datasets.table import InMemoryTable
@@ -16,19 +17,20 @@ from datasets.table import InMemoryTable
 from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.files import atomic_folder, file_digest, write_json
 from reeltune.prompts.renderer import PromptSettings
-from reeltune.prompts.rows import TokenRows
+from reeltune.prompts.rows import Selection, TokenRows
+from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CACHE_FORMAT: Final = 1
+CACHE_FORMAT: Final = 2
 _KEY_FILE: Final = "cache_key.json"
 
 INPUT_IDS: Final = "input_ids"
-LIKED: Final = "liked"
-USER: Final = "user_id"
-FILM: Final = "film_id"
+_TRUNK: Final = "trunk"
+_PER_VERDICT: Final = ("asked", "branch", "leave")
+_LABELS: Final = ("liked", "user_id", "film_id")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class CacheKey:
         folder: PreparedFolder,
         prompt: PromptSettings,
         tokenizer: PreTrainedTokenizerBase,
-        selection: dict[str, Any],
+        selection: Selection,
     ) -> CacheKey:
         """Collect the key.
 
@@ -51,7 +53,7 @@ class CacheKey:
             folder: The prepared data; its files count by content.
             prompt: The words' settings, version included.
             tokenizer: Counts by its vocabulary, rules and chat template.
-            selection: Split, limit and seed of the rows.
+            selection: Which rows, and how they share their histories.
         """
         return cls(
             {
@@ -62,7 +64,7 @@ class CacheKey:
                 "history": [folder.min_history, folder.history_len],
                 "prompt": prompt.to_dict(),
                 "tokenizer": tokenizer_digest(tokenizer),
-                "selection": selection,
+                "selection": asdict(selection),
             }
         )
 
@@ -76,7 +78,7 @@ class CacheKey:
 class CacheLookup:
     """What was found, and why; ``rows`` is None on a miss."""
 
-    rows: Dataset | None
+    rows: TokenRows | None
     reason: str
 
 
@@ -105,40 +107,51 @@ def look_up(path: Path, key: CacheKey) -> CacheLookup:
     rows = load_from_disk(str(path))
     if not isinstance(rows, Dataset):
         return CacheLookup(None, "the folder does not hold one table")
-    return CacheLookup(rows, "data, prompt, tokenizer and settings are the same")
+    answered = bool(key.parts["selection"]["answered"])
+    return CacheLookup(_read(rows, answered), "data, prompt, tokenizer and settings are the same")
 
 
-def store(path: Path, key: CacheKey, rows: TokenRows) -> Dataset:
+def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
     """Write token rows to the cache, whole or not at all, and return them memory-mapped."""
-    prompts = pa.LargeListArray.from_arrays(
-        pa.array(rows.prompts.offsets), pa.array(rows.prompts.values)
-    )
-    table = pa.table(
-        {
-            INPUT_IDS: prompts,
-            LIKED: pa.array(rows.liked),
-            USER: pa.array(rows.user_id),
-            FILM: pa.array(rows.film_id),
-        }
-    )
+    sequences = rows.sequences
+    verdicts = sequences.verdict_offsets
+    lists = {
+        INPUT_IDS: (sequences.ids.offsets, sequences.ids.values),
+        **{name: (verdicts, getattr(sequences, name)) for name in _PER_VERDICT},
+        **{name: (verdicts, getattr(rows, name)) for name in _LABELS},
+    }
+    columns = {
+        name: pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+        for name, (offsets, values) in lists.items()
+    }
+    table = pa.table(columns | {_TRUNK: pa.array(sequences.trunk)})
     disable_progress_bars()  # a second's work
     with atomic_folder(path) as temporary:
         Dataset(InMemoryTable(table)).save_to_disk(str(temporary))
         write_json(temporary / _KEY_FILE, key.parts)
-    return Dataset.load_from_disk(str(path))
+    return _read(Dataset.load_from_disk(str(path)), sequences.answered)
 
 
-def token_rows(dataset: Dataset) -> TokenRows:
-    """Read cached rows back into memory, equal to what was stored."""
+def _read(dataset: Dataset, answered: bool) -> TokenRows:
+    """Return cached rows as arrays, equal to what was stored."""
     table = dataset.data.table.combine_chunks()
-    prompts = (
-        table[INPUT_IDS].chunk(0) if table.num_rows else pa.array([], pa.large_list(pa.int32()))
-    )
-    offsets = prompts.offsets.to_numpy().astype(np.int64)
-    values = prompts.values.to_numpy()[offsets[0] : offsets[-1]]
+    offsets, ids = _list_column(table, INPUT_IDS)
+    verdicts = np.diff(_list_column(table, _PER_VERDICT[0])[0])
     return TokenRows(
-        prompts=Ragged(values.astype(np.int32, copy=False), offsets - offsets[0]),
-        liked=table[LIKED].to_numpy(),
-        user_id=table[USER].to_numpy(),
-        film_id=table[FILM].to_numpy(),
+        sequences=Sequences(
+            ids=Ragged(ids, offsets),
+            trunk=table[_TRUNK].to_numpy(),
+            row=np.repeat(np.arange(table.num_rows), verdicts),
+            **{name: _list_column(table, name)[1] for name in _PER_VERDICT},
+            answered=answered,
+        ),
+        **{name: _list_column(table, name)[1] for name in _LABELS},
     )
+
+
+def _list_column(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    column = table[name].chunk(0)
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    # A column of truth values is stored in bits, which cannot be read in place.
+    values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
+    return offsets - offsets[0], values.to_numpy(zero_copy_only=False)

@@ -1,42 +1,173 @@
-"""From cached rows to a padded batch."""
+"""From rows chosen by the trainer to a batch of arrays.
+
+The tokenized sequences stay in memory-mapped arrays; what travels through the trainer's data loader
+are row numbers, so that no token ever passes through a Python list.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from reeltune.attention.packed import lay_out
+from reeltune.attention.packing import pack
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.prompts.rows import ANSWER_TOKENS
-from reeltune.training.cache import INPUT_IDS, LIKED
+from reeltune.prompts.rows import TokenRows
 
-IGNORED: Final = -100
-"""The label of a position that carries no loss, as PyTorch's cross entropy defines it."""
+ROW: Final = "row"
+"""The column of row numbers that the trainer's data set consists of."""
+
+Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class AnswerCollator:
-    """Sets the answer behind each prompt and pads on the right.
+class Labels:
+    """Makes the tokens that rightly follow each asked token.
 
-    Only the answer and the end of the turn carry a label.
+    Attributes:
+        answers: The ids of the answers.
+        end: Whether the end of the turn is learned as well as the answer.
     """
 
     answers: AnswerTokens
+    end: bool
+
+    def __call__(self, liked: npt.NDArray[np.bool_]) -> Batch:
+        """Return the labels, shape ``(n, 2)`` with the end of the turn, else ``(n, 1)``.
+
+        The trainer counts labels under the first name and, because they are already those of the
+        next token, under the second.
+        """
+        words = np.where(liked, self.answers.yes, self.answers.no)
+        columns = [words, np.full_like(words, self.answers.end)] if self.end else [words]
+        found = torch.from_numpy(np.stack(columns, axis=1))
+        return {"labels": found, "shift_labels": found}
+
+
+class Collator(Protocol):
+    """Makes batches of the rows it holds.
+
+    Every batch has ``asked`` ``(n,)``, flat indices (``row * length + place``) of the tokens that
+    are asked; what :class:`Labels` makes; and ``tokens``, the count of tokens that are not padding.
+    """
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        ...
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row, shape ``(rows,)``."""
+        ...
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> Batch:
+        """Return the batch of some row numbers."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlainCollator:
+    """One prompt with its answer per row, padded on the right.
+
+    Adds ``input_ids`` and ``attention_mask``, both ``(rows, length)``.
+    """
+
+    rows: TokenRows
+    labels: Labels
     pad_id: int
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Return ``input_ids``, ``attention_mask`` and ``labels``, each ``(batch, length)``."""
-        lengths = [len(row[INPUT_IDS]) + ANSWER_TOKENS for row in rows]
-        shape = (len(rows), max(lengths))
-        ids = torch.full(shape, self.pad_id, dtype=torch.long)
-        labels = torch.full(shape, IGNORED, dtype=torch.long)
-        mask = torch.zeros(shape, dtype=torch.long)
-        for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            answer = torch.tensor([self.answers.of(bool(row[LIKED])), self.answers.end])
-            ids[i, : length - ANSWER_TOKENS] = torch.as_tensor(row[INPUT_IDS])
-            ids[i, length - ANSWER_TOKENS : length] = answer
-            labels[i, length - ANSWER_TOKENS : length] = answer
-            mask[i, :length] = 1
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row, shape ``(rows,)``."""
+        return self.rows.sequences.ids.lengths
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> Batch:
+        """Return the batch of some examples."""
+        chosen = np.array([row[ROW] for row in rows], dtype=np.int64)
+        found = self.rows.sequences.take(chosen)
+        lengths = found.ids.lengths
+        width = int(lengths.max())
+        places = np.arange(width)[None, :] < lengths[:, None]
+        ids = np.full(places.shape, self.pad_id, dtype=np.int64)
+        ids[places] = found.ids.values
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(places.astype(np.int64)),
+            "asked": torch.from_numpy(np.arange(len(found)) * width + found.asked),
+            **self.labels(self.rows.liked[chosen]),
+            "tokens": int(lengths.sum()),
+        }
+
+
+@dataclass(frozen=True)
+class PackCollator:
+    """Packed rows of several sequences each.
+
+    Adds ``packed``, a :class:`reeltune.attention.packed.Packed`.
+
+    Attributes:
+        rows: The tokenized sequences.
+        labels: Makes the labels.
+        pad_id: What fills rows up.
+        packs: The sequences of each row.
+        length: Tokens of every row; None for as many as the fullest of a batch needs.
+    """
+
+    rows: TokenRows
+    labels: Labels
+    pad_id: int
+    packs: list[npt.NDArray[np.int64]]
+    length: int | None
+
+    def __len__(self) -> int:
+        return len(self.packs)
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row, shape ``(rows,)``."""
+        lengths = self.rows.sequences.ids.lengths
+        return np.array([lengths[pack].sum() for pack in self.packs], dtype=np.int64)
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> Batch:
+        """Return the batch of some packed rows."""
+        chosen = [self.packs[row[ROW]] for row in rows]
+        laid = lay_out(self.rows.sequences, chosen, self.pad_id, length=self.length)
+        return {
+            "packed": laid.packed,
+            "asked": laid.asked,
+            **self.labels(self.rows.liked[laid.verdict]),
+            "tokens": laid.tokens,
+        }
+
+
+def pack_collator(
+    rows: TokenRows,
+    labels: Labels,
+    pad_id: int,
+    row_length: int,
+    one_shape: bool,
+) -> PackCollator:
+    """Pack sequences into rows, tightly: the trainer shuffles the rows.
+
+    Args:
+        rows: The tokenized sequences.
+        labels: Makes the labels.
+        pad_id: What fills rows up.
+        row_length: Tokens a row may hold, in whole tiles of attention.
+        one_shape: Whether all batches are to have one shape, as compiled models want.
+    """
+    packs = pack(rows.sequences.ids.lengths, row_length)
+    return PackCollator(rows, labels, pad_id, packs, row_length if one_shape else None)
+
+
+def tokens_held(batch: Batch) -> int:
+    """Return how many tokens a batch's arrays hold, padding included."""
+    return int((batch["packed"].ids if "packed" in batch else batch["input_ids"]).numel())

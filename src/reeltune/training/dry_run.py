@@ -7,16 +7,18 @@ import time
 import numpy as np
 import torch
 import yaml
+from accelerate.utils import send_to_device
 
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
-from reeltune.models.causal import causal_of, head_of, pad_id_of
 from reeltune.prompts.rows import ANSWER_TOKENS, TokenRows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.log import LOGGER, logging_to
+from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.scorer import compute_context
-from reeltune.training.cache import INPUT_IDS, LIKED
-from reeltune.training.collate import IGNORED, AnswerCollator
+from reeltune.training.build import build_collator
+from reeltune.training.collate import ROW, tokens_held
+from reeltune.training.loss import answer_loss, attention_of
 from reeltune.training.memory import estimate_memory
 from reeltune.training.setup import (
     RowSource,
@@ -25,7 +27,6 @@ from reeltune.training.setup import (
     open_data,
     refuse_undefined_metric,
 )
-from reeltune.training.trainer import answer_loss
 
 
 def dry_run(config: Config) -> None:
@@ -40,8 +41,8 @@ def dry_run(config: Config) -> None:
         _say_data(folder)
         tunable = load_tunable(config)
         source = RowSource(config, folder, settings, tunable.base)
-        rows = source.rows(source.train_request)
-        eval_rows = source.rows(source.eval_request)
+        rows = source.rows(source.train)
+        eval_rows = source.rows(source.validation)
         refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
         _say_rows("train", rows, config.data.max_length)
         _say_rows("validation", eval_rows, config.data.max_length)
@@ -57,11 +58,14 @@ def _say_data(folder: PreparedFolder) -> None:
 
 
 def _say_rows(name: str, rows: TokenRows, max_length: int) -> None:
-    lengths = rows.prompts.lengths + ANSWER_TOKENS
+    lengths = rows.sequences.prompt_lengths + ANSWER_TOKENS
     LOGGER.info(
-        "%s: %d rows, tokens min %d, mean %.0f, max %d (data.max_length %d), %.1f %% Yes",
+        "%s: %d rows in %d sequences, %.1f tokens read for each; as single prompts min %d, mean "
+        "%.0f, max %d tokens (data.max_length %d); %.1f %% Yes",
         name,
         len(rows),
+        len(rows.sequences),
+        len(rows.sequences.ids.values) / len(rows),
         lengths.min(),
         lengths.mean(),
         lengths.max(),
@@ -72,25 +76,23 @@ def _say_rows(name: str, rows: TokenRows, max_length: int) -> None:
 
 def _say_example(rows: TokenRows, tunable: TunableModel) -> None:
     tokenizer, answers = tunable.base.tokenizer, tunable.answers
-    prompt = tokenizer.decode(rows.prompts[0].tolist())
+    prompt = tokenizer.decode(rows.sequences.take(np.arange(1)).alone()[0].tolist())
     answer = tokenizer.decode([answers.of(bool(rows.liked[0])), answers.end])
     LOGGER.info("one example, the trained tokens between >>> and <<<:\n%s>>>%s<<<", prompt, answer)
 
 
 def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
-    """Run the longest batch forward and backward, so that memory that suffices here suffices."""
-    size = min(config.train.batch_size, len(rows))
-    longest = np.argsort(-rows.prompts.lengths, kind="stable")[:size]
-    collate = AnswerCollator(tunable.answers, pad_id_of(tunable.base.tokenizer))
-    batch = collate(
-        [{INPUT_IDS: rows.prompts[int(row)], LIKED: rows.liked[row]} for row in longest]
-    )
-    labelled = int((batch["labels"] != IGNORED).sum())
+    """Run the fullest batch forward and backward, so that memory that suffices here suffices."""
+    collator = build_collator(config, tunable, rows)
+    size = min(config.train.batch_size, len(collator))
+    fullest = np.argsort(-collator.sizes, kind="stable")[:size]
+    batch = collator([{ROW: int(row)} for row in fullest])
+    labelled = batch["labels"].numel()
     model = tunable.model
     if config.train.activation_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     estimate = estimate_memory(
-        model, batch["input_ids"].numel(), labelled, config.train.activation_checkpointing
+        model, tokens_held(batch), labelled, config.train.activation_checkpointing
     )
     LOGGER.info(
         "memory of one step, estimated: %.2f GiB (weights %.2f, adapter with gradients and "
@@ -102,15 +104,17 @@ def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
         estimate.head,
     )
     model.train()
-    batch = {name: tensor.to(tunable.base.choices.device.value) for name, tensor in batch.items()}
+    batch = dict(send_to_device(batch, tunable.base.choices.device.value))
     began = time.monotonic()
-    with compute_context(model):
-        loss, _ = answer_loss(model, head_of(causal_of(model)), batch)
-    (loss / labelled).backward()
+    head = AnswerHead(model)
+    with attention_of(head, batch):
+        with compute_context(model):
+            loss, _ = answer_loss(model, head, batch, tunable.answers)
+        (loss / labelled).backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     LOGGER.info(
-        "one step on the %d longest rows: loss %.4f, gradient norm %.3f, %.1f s with warm-up, "
+        "one step on the %d fullest rows: loss %.4f, gradient norm %.3f, %.1f s with warm-up, "
         "peak memory %s",
         size,
         loss.item() / labelled,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from accelerate import PartialState
-from datasets import Dataset
 from peft import PeftModel
 
 from reeltune.config import Config
@@ -24,14 +22,17 @@ from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import PromptSettings, Renderer
 from reeltune.prompts.rows import (
+    Selection,
     TokenRows,
-    choose_examples,
+    choose_blocks,
+    held_out_rows,
     prompt_settings,
     refuse_too_long,
     tokenize,
+    train_rows,
 )
 from reeltune.runs.log import LOGGER
-from reeltune.training.cache import CacheKey, look_up, store, token_rows
+from reeltune.training.cache import CacheKey, look_up, store
 
 TRAIN_CACHE = "train_preprocessed"
 EVAL_CACHE = "eval_preprocessed"
@@ -44,15 +45,6 @@ class TunableModel:
     base: BaseModel
     model: PeftModel
     answers: AnswerTokens
-
-
-@dataclass(frozen=True)
-class SplitRequest:
-    """Which rows to tokenize and where they are cached."""
-
-    split: str
-    limit: int | None
-    cache: Path
 
 
 def load_tunable(config: Config) -> TunableModel:
@@ -69,7 +61,7 @@ def load_tunable(config: Config) -> TunableModel:
         f"{total:,}",
         100 * trainable / total,
     )
-    frame = chat_frame(base.tokenizer)
+    frame = chat_frame(base.tokenizer, config.prompt.form)
     return TunableModel(base, model, answer_tokens(base.tokenizer, frame))
 
 
@@ -105,49 +97,55 @@ class RowSource:
         self.prompt_tokens: Callable[[], PromptTokens] = cache(self._prompt_tokens)
 
     @property
-    def train_request(self) -> SplitRequest:
+    def train(self) -> Selection:
         """The training rows."""
-        data = self.config.data
-        return SplitRequest(TRAIN, data.max_train_examples, data.cache_dir / TRAIN_CACHE)
+        return train_rows(self.config)
 
     @property
-    def eval_request(self) -> SplitRequest:
+    def validation(self) -> Selection:
         """The validation rows that are scored during training."""
-        data = self.config.data
-        return SplitRequest(VALIDATION, data.max_eval_examples, data.cache_dir / EVAL_CACHE)
+        return held_out_rows(self.config, VALIDATION, self.config.data.max_eval_examples)
 
-    def rows(self, request: SplitRequest) -> TokenRows:
-        """Tokenize the rows without reading or writing the cache."""
-        seed = self.config.train.seed
-        examples = choose_examples(self.folder, request.split, request.limit, seed)
-        rows = tokenize(self.folder, self.prompt_tokens(), examples)
-        refuse_too_long(rows.prompts.lengths, self.config.data.max_length)
+    def rows(self, selection: Selection) -> TokenRows:
+        """Tokenize rows without reading or writing the cache."""
+        blocks = choose_blocks(self.folder, selection)
+        rows = tokenize(self.folder, self.prompt_tokens(), blocks, selection)
+        refuse_too_long(rows.sequences.prompt_lengths, self.config.data.max_length)
         return rows
 
-    def cached(self, request: SplitRequest) -> Dataset:
-        """Return the rows from the cache, filling it first where it is missing or stale.
+    def cached(self, selection: Selection) -> TokenRows:
+        """Return rows from the cache, filling it first where it is missing or stale.
 
         Raises:
-            LengthError: A row is longer than ``data.max_length``.
+            LengthError: A prompt is longer than ``data.max_length``.
         """
-        seed = self.config.train.seed if request.limit is not None else None
-        selection = {"split": request.split, "limit": request.limit, "seed": seed}
+        name = TRAIN_CACHE if selection.split == TRAIN else EVAL_CACHE
+        path = self.config.data.cache_dir / name
         key = CacheKey.of(self.folder, self.settings, self.tokenizer, selection)
         with PartialState().main_process_first():
-            found = look_up(request.cache, key)
+            found = look_up(path, key)
             hit = "hit" if found.rows is not None else "miss"
-            LOGGER.info("cache %s for %s rows: %s", hit, request.split, found.reason)
-            dataset = found.rows
-            if dataset is None:
-                dataset = store(request.cache, key, self.rows(request))
+            LOGGER.info("cache %s for %s rows: %s", hit, selection.split, found.reason)
+            rows = found.rows
+            if rows is None:
+                rows = store(path, key, self.rows(selection))
             else:
-                refuse_too_long(token_rows(dataset).prompts.lengths, self.config.data.max_length)
-        self._say_rows(request, len(dataset))
-        return dataset
+                refuse_too_long(rows.sequences.prompt_lengths, self.config.data.max_length)
+        self._say_rows(selection, rows)
+        return rows
 
-    def _say_rows(self, request: SplitRequest, kept: int) -> None:
-        available = int(self.folder.meta["counts"][request.split])
-        LOGGER.info("%s rows: %d of %d", request.split, kept, available)
+    def _say_rows(self, selection: Selection, rows: TokenRows) -> None:
+        available = int(self.folder.meta["counts"][selection.split])
+        read = len(rows.sequences.ids.values)
+        LOGGER.info(
+            "%s rows: %d of %d, in %d sequences of %.0f tokens: %.1f tokens for each verdict",
+            selection.split,
+            len(rows),
+            available,
+            len(rows.sequences),
+            read / len(rows.sequences),
+            read / len(rows),
+        )
 
     def _prompt_tokens(self) -> PromptTokens:
         tokens = PromptTokens(self.tokenizer, Renderer(self.settings), self.folder.films)

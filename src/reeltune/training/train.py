@@ -9,14 +9,15 @@ from typing import Any
 
 from accelerate import PartialState
 
+from reeltune.attention.shared import backend
 from reeltune.config import Config
 from reeltune.errors import RunError
 from reeltune.files import write_json
+from reeltune.prompts.rows import BLOCKS
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase
 from reeltune.training.build import Material, build_trainer
-from reeltune.training.cache import token_rows
 from reeltune.training.card import write_card
 from reeltune.training.progress import StepClock
 from reeltune.training.record import first_record, run_metrics
@@ -64,8 +65,8 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
             tunable = load_tunable(config)
         with phase(2, "preprocess"):
             source = RowSource(config, folder, settings, tunable.base)
-            train_rows = source.cached(source.train_request)
-            eval_rows = token_rows(source.cached(source.eval_request))
+            train_rows = source.cached(source.train)
+            eval_rows = source.cached(source.validation)
             refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
             prompt = record_of(config, folder, settings)
             material = Material(tunable, train_rows, eval_rows, prompt)
@@ -74,12 +75,13 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
             run.write_record(record)
         clock = StepClock()
         trainer = build_trainer(config, material, run, clock)
-        trainer.scorer.head.check(eval_rows.prompts[0].tolist(), tunable.answers)
+        for rows in (train_rows, eval_rows):
+            trainer.scorer.check(rows.sequences)
         with phase(3, "train, with periodic evaluation"):
-            effective = _say_batch(config, trainer, checkpoint)
+            _say_batch(config, trainer, len(train_rows), checkpoint)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         with phase(4, "save"):
-            _save(run, trainer, record, clock.speed(effective), time.monotonic() - began)
+            _save(run, trainer, record, clock.speed(), time.monotonic() - began)
     return run.path
 
 
@@ -98,21 +100,26 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
     return checkpoints[-1] if checkpoints else None
 
 
-def _say_batch(config: Config, trainer: VerdictTrainer, checkpoint: Path | None) -> int:
-    """Announce the effective batch, and return it in examples."""
+def _say_batch(
+    config: Config, trainer: VerdictTrainer, examples: int, checkpoint: Path | None
+) -> None:
+    """Announce the effective batch."""
     section = config.train
     processes = trainer.accelerator.num_processes
-    effective = section.batch_size * section.gradient_accumulation_steps * processes
+    rows = section.batch_size * section.gradient_accumulation_steps * processes
     LOGGER.info(
-        "effective batch: %d examples (%d per device x %d accumulated x %d processes)",
-        effective,
+        "effective batch: %d rows (%d per device x %d accumulated x %d processes), %.1f examples "
+        "on average",
+        rows,
         section.batch_size,
         section.gradient_accumulation_steps,
         processes,
+        rows * examples / trainer.train_rows,
     )
+    if section.layout == BLOCKS:
+        LOGGER.info("attention in packed rows: %s", backend(trainer.args.device))
     if checkpoint is not None:
         LOGGER.info("resuming from %s", checkpoint.name)
-    return effective
 
 
 def _save(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,12 @@ import torch
 from trl import SFTTrainer
 
 from reeltune.evaluation.metrics import measure
-from reeltune.models.causal import head_of
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.scoring.scorer import Scorer
-from reeltune.training.collate import IGNORED
+from reeltune.training.collate import Batch
+from reeltune.training.loss import answer_loss, attention_of
+from reeltune.training.progress import StepClock
 
 
 class VerdictTrainer(SFTTrainer):
@@ -31,6 +30,7 @@ class VerdictTrainer(SFTTrainer):
         scorer: Computes the verdicts, on the same model that is trained.
         eval_rows: The validation rows.
         prompt_record: Saved with every adapter.
+        clock: Told what every step reads.
     """
 
     def __init__(
@@ -39,17 +39,31 @@ class VerdictTrainer(SFTTrainer):
         scorer: Scorer,
         eval_rows: TokenRows,
         prompt_record: PromptRecord,
+        clock: StepClock,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.scorer = scorer
+        self.clock = clock
         self.eval_rows = eval_rows
         self.prompt_record = prompt_record
+
+    @property
+    def train_rows(self) -> int:
+        """How many rows, of one sequence or several, an epoch has."""
+        return len(self.data_collator)  # pyright: ignore[reportArgumentType]
+
+    def training_step(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, model: torch.nn.Module, inputs: Batch, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Do one forward and one backward pass."""
+        with attention_of(self.scorer.head, inputs):
+            return super().training_step(model, inputs, *args, **kwargs)
 
     def compute_loss(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
+        inputs: Batch,
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
@@ -57,14 +71,16 @@ class VerdictTrainer(SFTTrainer):
 
         Args:
             model: The model, possibly wrapped for several devices.
-            inputs: ``input_ids``, ``attention_mask``, ``labels``, each ``(batch, length)``.
+            inputs: What a :class:`reeltune.training.collate.Collator` gives.
             return_outputs: Whether to return the model's outputs as well.
             num_items_in_batch: Labels in the whole step, over all devices and accumulation.
         """
-        head = head_of(self.scorer.head.causal)
-        loss, outputs = answer_loss(model, head, inputs)
+        loss, outputs = answer_loss(model, self.scorer.head, inputs, self.scorer.answers)
+        processes = self.accelerator.num_processes
+        self.state.num_input_tokens_seen += inputs["tokens"] * processes
+        self.clock.count(len(inputs["asked"]) * processes, inputs["tokens"] * processes)
         if num_items_in_batch is None:
-            loss = loss / (inputs["labels"][:, 1:] != IGNORED).sum()
+            loss = loss / inputs["labels"].numel()
         else:
             loss = loss / num_items_in_batch
             if self.args.average_tokens_across_devices:
@@ -77,7 +93,7 @@ class VerdictTrainer(SFTTrainer):
     ) -> dict[str, float]:
         """Score the validation rows and report every metric that is defined on them."""
         del args, kwargs  # the rows are fixed; see eval_rows
-        p_yes = self.scorer.score(self.eval_rows.prompts).p_yes
+        p_yes = self.scorer.score(self.eval_rows.sequences).p_yes
         found = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
         metrics = {
             f"{metric_key_prefix}_{name}": float(value)
@@ -98,47 +114,3 @@ class VerdictTrainer(SFTTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write nothing: the card is made from the run's record when training has ended."""
-
-
-def answer_loss(
-    model: torch.nn.Module, head: torch.nn.Module, batch: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, Any]:
-    """Return the summed cross entropy of the labelled tokens, in nats, and the model's outputs.
-
-    Args:
-        model: The model, possibly wrapped for several devices.
-        head: Its output embedding.
-        batch: ``input_ids``, ``attention_mask``, ``labels``, each ``(batch, length)``.
-    """
-    labels = batch["labels"][:, 1:]
-    labelled = labels != IGNORED
-    with applied_only_at(head, torch.nn.functional.pad(labelled, (0, 1))):
-        outputs = model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
-        )
-    logits = outputs.logits.float()
-    return torch.nn.functional.cross_entropy(logits, labels[labelled], reduction="sum"), outputs
-
-
-@contextlib.contextmanager
-def applied_only_at(head: torch.nn.Module, positions: torch.Tensor) -> Iterator[None]:
-    """Inside the block, apply a head only to the hidden states at some positions.
-
-    The model is called as always, so wrappers for several devices see an ordinary forward pass and
-    whatever the model does to its logits still happens.
-
-    Args:
-        head: The output embedding.
-        positions: Boolean, shape ``(batch, length)``. The logits come out as
-            ``(positions.sum(), vocabulary)``, in row-major order.
-    """
-
-    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        # Boolean indexing copies into a contiguous array; a strided one would copy the head.
-        return inputs[0][positions]
-
-    hook = head.register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        hook.remove()

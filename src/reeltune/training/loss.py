@@ -1,0 +1,83 @@
+"""The training loss: cross entropy where a verdict is asked, with the head applied nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from reeltune.attention.shared import sharing
+from reeltune.models.causal import head_of
+from reeltune.prompts.chat import AnswerTokens
+from reeltune.scoring.head import AnswerHead
+from reeltune.training.collate import Batch
+
+
+def answer_loss(
+    model: torch.nn.Module, head: AnswerHead, batch: Batch, answers: AnswerTokens
+) -> tuple[torch.Tensor, Any]:
+    """Return the summed cross entropy of what follows the asked tokens, in nats, and the outputs.
+
+    With two labels for each asked token, they are the answer and the end of the turn, among the
+    whole vocabulary. With one, it is the verdict: Yes against No and nothing else.
+
+    Args:
+        model: The model, possibly wrapped for several devices.
+        head: The head of the language model inside it.
+        batch: What a :class:`reeltune.training.collate.Collator` gives.
+        answers: The ids of Yes and No.
+    """
+    asked, labels = batch["asked"], batch["labels"]
+    # The answer follows the asked token, the end of the turn follows the answer.
+    positions = torch.stack([asked + i for i in range(labels.shape[1])], dim=1).flatten()
+    with applied_only_at(head_of(head.causal), positions):
+        outputs = _forward(model, head, batch)
+    logits, labels = outputs.logits.float(), labels.flatten()
+    if batch["labels"].shape[1] == 1:
+        logits = logits[:, [answers.yes, answers.no]]
+        labels = (labels == answers.no).long()
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="sum"), outputs
+
+
+def attention_of(head: AnswerHead, batch: Batch) -> contextlib.AbstractContextManager[None]:
+    """Return a context for a batch's forward and backward pass.
+
+    With recomputed activations, the backward pass runs the model again and has to attend as the
+    forward pass did.
+    """
+    return sharing(head.causal) if "packed" in batch else contextlib.nullcontext()
+
+
+def _forward(model: torch.nn.Module, head: AnswerHead, batch: Batch) -> Any:
+    if "packed" in batch:
+        with head.reading(batch["packed"]) as inputs:
+            return model(**inputs)
+    return model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+    )
+
+
+@contextlib.contextmanager
+def applied_only_at(head: torch.nn.Module, positions: torch.Tensor) -> Iterator[None]:
+    """Inside the block, apply a head only to the hidden states at some positions.
+
+    The model is called as always, so wrappers for several devices see an ordinary forward pass and
+    whatever the model does to its logits still happens.
+
+    Args:
+        head: The output embedding.
+        positions: Flat indices of positions (``row * length + place``), shape ``(n,)``. The
+            logits come out as ``(n, vocabulary)``.
+    """
+
+    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        # Indexing copies into a contiguous array; a strided one would copy the head.
+        return inputs[0].flatten(0, 1)[positions]
+
+    hook = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()
