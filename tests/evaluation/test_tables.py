@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from reeltune.evaluation.compare import Sample, verdict
+from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics, measure
-from reeltune.evaluation.tables import metrics_table, samples_table
+from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
 from reeltune.prompts.renderer import Film
 
 LABELS = np.array([True, False, True, False])
@@ -83,6 +84,28 @@ def test_the_caption_says_what_the_numbers_are_of():
     assert "4 rows, 0.5000 of them Yes" in caption
     assert "accuracy 0.5000" in caption
     assert "1 users, 1 more have one label only" in caption
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict_on_zero"),
+    [
+        (0.01, 0.05, "clear of zero."),
+        (-0.05, -0.01, "clear of zero."),
+        (-0.01, 0.05, "not clear of zero."),
+        (0.0, 0.05, "not clear of zero."),
+        (-0.05, 0.0, "not clear of zero."),
+    ],
+)
+def test_a_difference_says_whether_it_is_clear_of_zero(
+    low: float, high: float, verdict_on_zero: str
+):
+    line = difference_line(Interval(0.03125, low, high, 997))
+    numbers = f"+0.0312, 95 % interval {low:+.4f} to {high:+.4f} over 997 draws of users"
+    assert line == f"AUC of tuned less base: {numbers}: {verdict_on_zero}"
+
+
+def test_a_difference_that_does_not_exist_says_why():
+    assert "one label" in difference_line(None)
 
 
 def sample(title: str = "Heat", year: int | None = 1995, writes: str = "Yes") -> Sample:

@@ -43,7 +43,7 @@ def compare(
     from reeltune.evaluation.compare import compare as run
     from reeltune.evaluation.evaluate import evaluation_record
     from reeltune.evaluation.subject import load_subject
-    from reeltune.evaluation.tables import metrics_table, samples_table
+    from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
     from reeltune.files import write_json
     from reeltune.runs.log import logging_to
 
@@ -61,7 +61,16 @@ def compare(
         console.print(samples_table(found.samples))
     metrics = {"base": found.base.metrics, "tuned": found.tuned.metrics}
     console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", metrics))
+    console.print(difference_line(found.auc_difference))
     target = output or folder / f"comparison-{split}.json"
     record = evaluation_record(subject, split, metrics)
-    write_json(target, record | {"samples": [asdict(sample) for sample in found.samples]})
+    interval = found.auc_difference
+    write_json(
+        target,
+        record
+        | {
+            "auc_difference": asdict(interval) if interval is not None else None,
+            "samples": [asdict(sample) for sample in found.samples],
+        },
+    )
     typer.echo(f"written to {target}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,10 @@ def evaluate(
     base_only: Annotated[
         bool, typer.Option("--base-only", help="Score the base model, without any adapter.")
     ] = False,
+    form: Annotated[
+        Literal["window", "interview"] | None,
+        typer.Option("--form", help="Ask in this form, whichever the adapter was trained in."),
+    ] = None,
     output: OutputOption = None,
 ) -> None:
     """Measure a model on validation or test rows: a table, and JSON beside the adapter."""
@@ -48,7 +52,7 @@ def evaluate(
     resolved = load_config(config, evaluation_overrides(override, max_examples))
     folder = adapter or resolved.train.output_dir
     with logging_to(None):
-        subject = load_subject(resolved, None if base_only else folder)
+        subject = load_subject(resolved, None if base_only else folder, form)
         name = "base" if base_only else "tuned"
         with scoring_progress() as progress:
             scored = score_split(subject, split, progress(name))
@@ -56,6 +60,7 @@ def evaluate(
     Console().print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", metrics))
     # A base model has no run folder, and a file in an empty one would be in training's way.
     beside = resolved.train.output_dir.parent if base_only else folder
-    target = output or beside / f"evaluation-{name}-{split}.json"
+    asked = f"-{form}" if form else ""
+    target = output or beside / f"evaluation-{name}-{split}{asked}.json"
     write_json(target, evaluation_record(subject, split, metrics))
     typer.echo(f"written to {target}")

@@ -9,6 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from reeltune.evaluation.evaluate import Scored, score_rows
+from reeltune.evaluation.intervals import Interval, auc_difference
 from reeltune.evaluation.metrics import THRESHOLD
 from reeltune.evaluation.subject import Subject
 from reeltune.models.causal import causal_of
@@ -44,10 +45,19 @@ class Sample:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both models on the same rows."""
+    """Both models on the same rows.
+
+    Attributes:
+        base: The untuned model.
+        tuned: The tuned one.
+        auc_difference: AUC of the tuned model less that of the base, with its interval over users;
+            None where all rows have one label.
+        samples: Some rows in full.
+    """
 
     base: Scored
     tuned: Scored
+    auc_difference: Interval | None
     samples: list[Sample]
 
 
@@ -67,7 +77,14 @@ def compare(subject: Subject, split: str, progress: ProgressFor | None = None) -
     with subject.without_adapter():
         base = score_rows(subject, rows, report("base"))
     tuned = score_rows(subject, rows, report("tuned"))
-    return Comparison(base, tuned, _samples(subject, base, tuned))
+    difference = auc_difference(
+        rows.liked,
+        tuned.verdicts.p_yes,
+        base.verdicts.p_yes,
+        rows.user_id,
+        subject.config.train.seed,
+    )
+    return Comparison(base, tuned, difference, _samples(subject, base, tuned))
 
 
 def _samples(subject: Subject, base: Scored, tuned: Scored) -> list[Sample]:
@@ -75,8 +92,9 @@ def _samples(subject: Subject, base: Scored, tuned: Scored) -> list[Sample]:
     count, seed = subject.config.evaluation.samples, subject.config.train.seed
     films = {film.film_id: film for film in subject.folder.films}
     found = []
+    prompts = rows.sequences.alone()
     for row in sample_rows(len(rows), count, seed, "samples shown")[:count]:
-        prompt = rows.prompts[int(row)].tolist()
+        prompt = prompts[int(row)].tolist()
         with subject.without_adapter():
             generated_base = generate(subject, prompt)
         found.append(

@@ -33,7 +33,7 @@ def score_split(subject: Subject, split: str, progress: Progress | None = None) 
 
 def score_rows(subject: Subject, rows: TokenRows, progress: Progress | None = None) -> Scored:
     """Score given rows with the subject's model as it is switched now."""
-    verdicts = subject.scorer().score(rows.prompts, progress)
+    verdicts = subject.scorer(rows.sequences).score(rows.sequences, progress)
     return Scored(rows, verdicts, measure(rows.liked, verdicts.p_yes, rows.user_id))
 
 
@@ -44,6 +44,9 @@ def evaluation_record(subject: Subject, split: str, metrics: dict[str, Metrics])
         "edition": subject.folder.meta["edition"],
         "rows_available": int(subject.folder.meta["counts"][split]),
         "prompt_version": subject.tokens.renderer.settings.version,
+        "form": subject.tokens.renderer.settings.form,
+        "layout": subject.config.scoring.layout,
+        "block_targets": subject.config.train.block_targets,
         "choices": list(subject.base.choices.sentences()),
         "metrics": {name: value.to_dict() for name, value in metrics.items()},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,14 +17,16 @@ from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, load_adapter, load_base
 from reeltune.models.prompt_record import refuse_other_prompt
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Renderer
+from reeltune.prompts.renderer import Form, Renderer
 from reeltune.prompts.rows import (
     TokenRows,
-    choose_examples,
+    choose_blocks,
+    held_out_rows,
     prompt_settings,
     refuse_too_long,
     tokenize,
 )
+from reeltune.prompts.sequences import Sequences
 from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.scorer import Scorer
@@ -48,18 +50,18 @@ class Subject:
     model: PreTrainedModel | PeftModel
     tokens: PromptTokens
 
-    def scorer(self) -> Scorer:
-        """Return the one scorer on this model, after proving that it reads the head rightly."""
+    def scorer(self, sequences: Sequences) -> Scorer:
+        """Return the one scorer on this model, proven on some of what it is to score."""
         scorer = Scorer(self.model, self.tokens.answers, self.config.scoring.tokens_per_batch)
-        scorer.head.check(self.tokens.pieces.head.tolist(), self.tokens.answers)
+        scorer.check(sequences)
         return scorer
 
     def rows(self, split: str) -> TokenRows:
         """Return the rows to ask: a whole split, or the sample the configuration limits it to."""
-        limit = self.config.evaluation.max_examples
-        examples = choose_examples(self.folder, split, limit, self.config.train.seed)
-        rows = tokenize(self.folder, self.tokens, examples)
-        refuse_too_long(rows.prompts.lengths, self.config.data.max_length)
+        selection = held_out_rows(self.config, split, self.config.evaluation.max_examples)
+        blocks = choose_blocks(self.folder, selection)
+        rows = tokenize(self.folder, self.tokens, blocks, selection)
+        refuse_too_long(rows.sequences.prompt_lengths, self.config.data.max_length)
         return rows
 
     @contextmanager
@@ -72,12 +74,13 @@ class Subject:
             yield
 
 
-def load_subject(config: Config, adapter: Path | None) -> Subject:
+def load_subject(config: Config, adapter: Path | None, form: Form | None = None) -> Subject:
     """Load the model and the data.
 
     Args:
         config: Names the data, and the model where there is no run that says more.
         adapter: A folder with a trained adapter; None for the base model alone.
+        form: Asks in this form, whatever form the adapter was trained in.
 
     Raises:
         ReeltuneError: Data, model or adapter is missing, or the adapter was trained on another
@@ -89,6 +92,9 @@ def load_subject(config: Config, adapter: Path | None) -> Subject:
     settings = prompt_settings(folder, config.prompt)
     if adapter is not None:
         refuse_other_prompt(adapter, settings, folder.history_len)
+    if form is not None and form != settings.form:
+        LOGGER.info("asked in the form %s; without this, it would be %s", form, settings.form)
+        settings = replace(settings, form=form)
     choices = make_choices(config)
     for sentence in choices.sentences():
         LOGGER.info(sentence)
@@ -110,4 +116,8 @@ def _as_trained(config: Config, adapter: Path) -> Config:
     differing = [part for part in parts if getattr(config, part) != getattr(trained, part)]
     if differing:
         LOGGER.info("as in training, not as in the configuration: %s", ", ".join(differing))
-    return config.model_copy(update={part: getattr(trained, part) for part in parts})
+    # How far histories grow belongs to what was learned.
+    train = config.train.model_copy(update={"block_targets": trained.train.block_targets})
+    return config.model_copy(
+        update={part: getattr(trained, part) for part in parts} | {"train": train}
+    )

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reeltune.evaluation.compare import Sample, verdict
+from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
 
 _SHOWN = (
@@ -45,6 +46,18 @@ def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
     )
     table.caption_justify = "left"
     return table
+
+
+def difference_line(interval: Interval | None) -> str:
+    """Return what the tuned model's AUC gained, in one sentence."""
+    if interval is None:
+        return "All rows have one label: there is no AUC to compare."
+    clear = interval.low > 0 or interval.high < 0
+    return (
+        f"AUC of tuned less base: {interval.value:+.4f}, 95 % interval {interval.low:+.4f} to "
+        f"{interval.high:+.4f} over {interval.draws} draws of users: "
+        f"{'clear of' if clear else 'not clear of'} zero."
+    )
 
 
 def samples_table(samples: Sequence[Sample]) -> Table:

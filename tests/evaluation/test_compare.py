@@ -1,0 +1,55 @@
+"""``compare`` says how much better the tuned model is, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reeltune.cli import main
+from reeltune.evaluation.intervals import DRAWS, Interval
+from reeltune.evaluation.tables import difference_line
+from reeltune.training.train import train
+from tests.runs import tiny_config, tiny_overrides
+
+
+@pytest.fixture(scope="module")
+def overrides(tiny_qwen3, prepared, tmp_path_factory) -> list[str]:
+    """The overrides a run was trained with."""
+    work = tmp_path_factory.mktemp("compared")
+    train(tiny_config(tiny_qwen3, prepared.path, work))
+    return tiny_overrides(tiny_qwen3, prepared.path, work)
+
+
+def compared(
+    overrides: list[str], output: Path, capsys: pytest.CaptureFixture[str], *flags: str
+) -> tuple[str, dict[str, Any]]:
+    """What the command says, however its lines are broken, and what it writes."""
+    capsys.readouterr()
+    sets = [part for override in overrides for part in ("--set", override)]
+    args = ["--config", os.devnull, "--samples", "0", "--output", str(output)]
+    with pytest.raises(SystemExit) as left:
+        main(["compare", *args, *sets, *flags])
+    assert not left.value.code
+    return " ".join(capsys.readouterr().out.split()), json.loads(output.read_text())
+
+
+def test_the_difference_is_shown_and_written_with_its_interval(overrides, tmp_path, capsys):
+    said, written = compared(overrides, tmp_path / "found.json", capsys)
+    interval = Interval(**written["auc_difference"])
+    base, tuned = (written["metrics"][name]["auc"] for name in ("base", "tuned"))
+    assert interval.value == pytest.approx(tuned - base, abs=1e-12)
+    assert tuned != base
+    assert interval.low < interval.high
+    assert 0 < interval.draws <= DRAWS
+    assert difference_line(interval) in said
+
+
+def test_one_label_has_no_difference(overrides, tmp_path, capsys):
+    said, written = compared(overrides, tmp_path / "found.json", capsys, "--max-examples", "1")
+    assert written["metrics"]["tuned"]["rows"] == 1
+    assert written["auc_difference"] is None
+    assert difference_line(None) in said

@@ -1,0 +1,103 @@
+"""``evaluate`` asks in the form it is told to, and says in its record how it asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reeltune.cli import main
+from reeltune.data.columns import VALIDATION
+from reeltune.evaluation.evaluate import score_split
+from reeltune.evaluation.subject import load_subject
+from reeltune.prompts.renderer import Form
+from reeltune.training.train import train
+from tests.runs import tiny_config, tiny_overrides
+
+OTHER: dict[Form, Form] = {"window": "interview", "interview": "window"}
+
+
+@pytest.fixture(scope="module", params=OTHER)
+def trained(request: pytest.FixtureRequest, tiny_qwen3, prepared, tmp_path_factory):
+    """A run in one form, and the overrides it was made with; only evaluations may be added."""
+    work = tmp_path_factory.mktemp("form")
+    changes = {"prompt__form": request.param, "train__max_steps": 2, "train__batch_size": 1}
+    run = train(tiny_config(tiny_qwen3, prepared.path, work, **changes))
+    return request.param, run, tiny_overrides(tiny_qwen3, prepared.path, work, **changes)
+
+
+def evaluate(overrides: list[str], *flags: str) -> int:
+    sets = [part for override in overrides for part in ("--set", override)]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--config", os.devnull, "--split", "validation", *sets, *flags])
+    return int(left.value.code or 0)
+
+
+def record(run: Path, name: str) -> dict[str, Any]:
+    return json.loads((run / f"evaluation-{name}.json").read_text())
+
+
+def test_an_adapter_is_asked_in_its_own_form_unless_told_otherwise(trained, prepared):
+    form, run, overrides = trained
+    other = OTHER[form]
+    assert evaluate(overrides) == 0
+    assert evaluate(overrides, "--form", other) == 0
+    own, asked = record(run, "tuned-validation"), record(run, f"tuned-validation-{other}")
+    assert (own["form"], asked["form"]) == (form, other)
+    assert own["layout"] == asked["layout"] == "blocks"
+    found, told = own["metrics"]["tuned"], asked["metrics"]["tuned"]
+    assert found["rows"] == told["rows"] == len(prepared.examples(VALIDATION))
+    assert found["log_loss"] != told["log_loss"]
+
+
+def test_a_base_model_is_asked_in_either_form(trained):
+    _, run, overrides = trained
+    for asked in OTHER:
+        assert evaluate(overrides, "--base-only", "--form", asked) == 0
+        assert record(run.parent, f"base-validation-{asked}")["form"] == asked
+
+
+def test_an_unknown_form_is_wrong_usage(trained, capsys):
+    assert evaluate(trained[2], "--form", "chat") == 2
+    assert "chat" in capsys.readouterr().err
+
+
+def test_the_layout_is_recorded(trained):
+    _, run, overrides = trained
+    file = run / "single.json"
+    assert evaluate([*overrides, "scoring.layout=single"], "--output", str(file)) == 0
+    assert json.loads(file.read_text())["layout"] == "single"
+
+
+def test_form_and_layout_change_how_is_asked_and_never_what(
+    trained, tiny_qwen3, prepared, tmp_path
+):
+    """A sample of the rows holds the same candidates, labels and users in every way of asking."""
+    _, run, _ = trained
+    asked = []
+    for layout in ("blocks", "single"):
+        changes = {"scoring__layout": layout, "evaluation__max_examples": 13}
+        config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
+        for form in OTHER:
+            rows = load_subject(config, run, form).rows(VALIDATION)
+            assert rows.sequences.plain == (layout == "single")
+            asked.append([rows.user_id.tolist(), rows.film_id.tolist(), rows.liked.tolist()])
+    assert len(asked[0][0]) == 13
+    assert all(rows == asked[0] for rows in asked)
+
+
+def test_blocks_of_one_example_are_judged_as_single_prompts(
+    trained, tiny_qwen3, prepared, tmp_path
+):
+    """Longer blocks show longer histories, which is the one thing the layout changes."""
+    _, run, _ = trained
+    p_yes = []
+    for layout in ("blocks", "single"):
+        changes = {"scoring__layout": layout, "train__block_targets": 1}
+        config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
+        p_yes.append(score_split(load_subject(config, run), VALIDATION).verdicts.p_yes)
+    np.testing.assert_allclose(p_yes[0], p_yes[1], rtol=0, atol=1e-6)
