@@ -5,33 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from reeltune.cli import main
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ConfigError, DataError, LengthError
 from reeltune.lengths.measure import char_lengths, prompt_tokens, token_lengths
-from reeltune.prompts.renderer import PromptSettings, Renderer
-from tests.helpers import chat_tokenizer, tiny_tokenizer
-from tests.prompts.build import prefixing_tokenizer
+from reeltune.prompts.renderer import Form, PromptSettings, Renderer
+from tests.helpers import chat_tokenizer
+from tests.lengths.command import SPLITS, run
+from tests.prompts.build import FORMS, prefixing_tokenizer, turns_of
 
-
-@pytest.fixture
-def config(tmp_path: Path, prepared: PreparedFolder) -> Path:
-    tree = {
-        "model": {"name_or_path": str(tiny_tokenizer(tmp_path / "tokenizer"))},
-        "data": {"prepared_dir": str(prepared.path), "max_length": 1024},
-    }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
-    return tmp_path / "config.yaml"
-
-
-def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
-    """Run ``reeltune lengths``: exit code, output and error output."""
-    with pytest.raises(SystemExit) as left:
-        main(["lengths", *args])
-    shown = capsys.readouterr()
-    return int(left.value.code or 0), shown.out, shown.err
+SINGLE = ("--set", "train.layout=single", "--set", "scoring.layout=single")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +27,7 @@ def tokenizer_lengths(prepared: PreparedFolder) -> dict[str, list[int]]:
             len(tokenizer(text + "Yes<|im_end|>", add_special_tokens=False)["input_ids"])
             for text in tokens.texts(prepared.timelines, prepared.examples(split))
         ]
-        for split in ("train", "validation", "test")
+        for split in SPLITS
     }
 
 
@@ -71,19 +54,20 @@ def test_token_lengths_are_right_where_pieces_do_not_add_up(prepared: PreparedFo
 
 
 @pytest.mark.parametrize("genres", [False, True])
-def test_character_lengths_are_those_of_the_user_turn(prepared: PreparedFolder, genres: bool):
-    settings = PromptSettings(genres=genres)
-    renderer, timelines = Renderer(settings), prepared.timelines
-    examples = prepared.examples("train")
+@pytest.mark.parametrize("form", FORMS)
+def test_character_lengths_are_those_of_the_turns(
+    prepared: PreparedFolder, genres: bool, form: Form
+):
+    settings = PromptSettings(genres=genres, form=form)
+    renderer, examples = Renderer(settings), prepared.examples("train")
     expected = []
-    for start, target in zip(examples.start, examples.target, strict=True):
-        rows = range(start, target)
-        films = [prepared.films[timelines.film_row[row]] for row in (*rows, target)]
-        history = list(zip((float(timelines.stars[row]) for row in rows), films, strict=False))
-        expected.append(len(renderer.user_text(history, films[-1])))
+    for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+        turns = turns_of(renderer, prepared.films, prepared.timelines, start, target)
+        expected.append(sum(len(turn) for turn in turns))
     report = char_lengths(prepared, settings, "train", (50, 100))
     assert (report.unit, report.count) == ("characters", len(expected))
     assert (report.minimum, report.maximum) == (min(expected), max(expected))
+    assert report.mean == pytest.approx(sum(expected) / len(expected))
 
 
 def test_the_command_shows_every_split(
@@ -98,21 +82,30 @@ def test_the_command_shows_every_split(
     for split, expected in tokenizer_lengths.items():
         assert f"{split}: {len(expected)} prompts, lengths in tokens" in out
         assert f"p100 {max(expected)}  p0 {min(expected)}" in out
-    assert "every prompt fits in data.max_length 1024" in out
+    assert "every prompt fits in data.max_length 2048" in out
+
+
+def test_single_prompts_are_all_there_is_where_nothing_is_shared(
+    capsys: pytest.CaptureFixture[str], config: Path
+):
+    code, out, _ = run(capsys, "--config", str(config), *SINGLE, "--set", "train.pack_length=128")
+    assert code == 0
+    assert "blocks" not in out
+    assert "packed" not in out
 
 
 def test_a_limit_that_just_admits_the_longest_prompt(
     capsys: pytest.CaptureFixture[str], config: Path, tokenizer_lengths: dict[str, list[int]]
 ):
     longest = max(max(lengths) for lengths in tokenizer_lengths.values())
-    args = ("--config", str(config), "--set")
+    args = ("--config", str(config), *SINGLE, "--set")
     assert run(capsys, *args, f"data.max_length={longest}")[0] == 0
     code, _, err = run(capsys, *args, f"data.max_length={longest - 1}")
     assert code == LengthError.exit_code == 7
     (line,) = err.strip().splitlines()
     exceeding = sum(lengths.count(longest) for lengths in tokenizer_lengths.values())
     assert line.startswith(f"error: data.max_length: {exceeding} prompts exceed {longest - 1}")
-    assert f"Set data.max_length to at least {longest}" in line
+    assert f"Set data.max_length to at least {longest}, or prepare with" in line
 
 
 def test_characters_are_counted_whatever_the_limit(

@@ -9,9 +9,16 @@ import typer
 from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption
 
 if TYPE_CHECKING:
+    from reeltune.config import Config
+    from reeltune.data.folder import PreparedFolder
+    from reeltune.lengths.blocks import BlockLengths
     from reeltune.lengths.report import LengthReport
+    from reeltune.prompts.pieces import PromptTokens
+    from reeltune.prompts.renderer import PromptSettings
 
 _BAR_WIDTH = 40
+_MAX_LENGTH = "data.max_length"
+_PACK_LENGTH = "train.pack_length"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,12 +37,11 @@ def lengths(
         typer.Option("--char-only", help="Count characters and load no tokenizer."),
     ] = False,
 ) -> None:
-    """Show how long the prompts are, and fail when one exceeds data.max_length."""
+    """Show how long prompts and blocks are, and fail when something would not fit."""
     from reeltune.config import load_config
     from reeltune.data.columns import EXAMPLE_SPLITS
     from reeltune.data.folder import PreparedFolder
-    from reeltune.errors import LengthError
-    from reeltune.lengths.measure import char_lengths, prompt_tokens, token_lengths
+    from reeltune.lengths.measure import char_lengths
     from reeltune.lengths.report import parse_percentiles
     from reeltune.prompts.rows import prompt_settings
 
@@ -46,41 +52,104 @@ def lengths(
     splits = [split for split in EXAMPLE_SPLITS if len(folder.examples(split))]
     if char_only:
         for split in splits:
-            _show(split, char_lengths(folder, settings, split, asked))
-        typer.echo("characters of the user turn, without the chat template")
+            _show(f"{split}: ", "prompts", char_lengths(folder, settings, split, asked))
+        typer.echo("characters of the turns, without the chat template")
         return
+    tokens = _load_tokens(resolved, folder, settings)
+    _show_tokens(resolved, folder, tokens, splits, asked)
 
+
+def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSettings) -> PromptTokens:
+    from reeltune.lengths.measure import prompt_tokens
     from reeltune.models.tokenizer import load_tokenizer
 
-    tokenizer = load_tokenizer(resolved.model.name_or_path, resolved.model.revision)
+    tokenizer = load_tokenizer(config.model.name_or_path, config.model.revision)
     tokens = prompt_tokens(folder, settings, tokenizer)
     if tokens.differing:
         typer.echo(f"tokenized whole: pieces differ for {len(tokens.differing)} films")
     else:
         typer.echo(f"pieces equal the whole for all {len(folder.films)} films")
-    limit = resolved.data.max_length
-    reports = {s: token_lengths(folder, tokens, s, asked, limit) for s in splits}
-    for split, report in reports.items():
-        _show(split, report)
-    exceeding = sum(report.exceeding for report in reports.values())
+    return tokens
+
+
+def _show_tokens(
+    config: Config,
+    folder: PreparedFolder,
+    tokens: PromptTokens,
+    splits: list[str],
+    asked: tuple[float, ...],
+) -> None:
+    from reeltune.data.columns import TRAIN
+    from reeltune.lengths.blocks import block_lengths, block_prompts, describe_packing, rows_read
+    from reeltune.lengths.measure import token_lengths
+    from reeltune.prompts.rows import BLOCKS
+
+    limit = config.data.max_length
+    reports = {s: [token_lengths(folder, tokens, s, asked, limit)] for s in splits}
+    for split, (report,) in reports.items():
+        _show(f"{split}: ", "prompts", report, _MAX_LENGTH)
+    selections = {split: rows_read(config, split) for split in splits}
+    shared = {
+        split: block_lengths(folder, tokens, selection)
+        for split, selection in selections.items()
+        if selection.layout == BLOCKS
+    }
+    for split, held in shared.items():
+        reports[split].append(block_prompts(held, asked, limit))
+        title = f"{split} in blocks of up to {config.train.block_targets}: "
+        _show(title, "prompts", reports[split][-1], _MAX_LENGTH, bars=split == TRAIN)
+        if split == TRAIN:
+            _show_sequences(title, held, asked, config.train.pack_length)
+    _refuse_too_long(reports, limit, in_blocks=bool(shared))
+    fits = f"every prompt fits in {_MAX_LENGTH} {limit}"
+    if TRAIN in shared:
+        length = config.train.pack_length
+        packing = describe_packing(shared[TRAIN].sequences, length)
+        typer.echo(f"packed: {packing.rows} rows of {length} tokens, {packing.filled:.1%} filled")
+        fits += f", every block in {_PACK_LENGTH} {length}"
+    typer.echo(fits)
+
+
+def _show_sequences(
+    title: str, held: BlockLengths, asked: tuple[float, ...], pack_length: int
+) -> None:
+    from reeltune.lengths.report import describe_lengths
+
+    report = describe_lengths(held.sequences, asked, "tokens", pack_length)
+    _show(title, "sequences", report, _PACK_LENGTH)
+    read, alone = held.per_verdict, held.per_verdict_alone
+    typer.echo(
+        f"  read for each verdict: {read:.1f} tokens; with each prompt alone: {alone:.1f} tokens, "
+        f"{alone / read:.1f} times as many"
+    )
+
+
+def _refuse_too_long(reports: dict[str, list[LengthReport]], limit: int, in_blocks: bool) -> None:
+    from reeltune.errors import LengthError
+
+    exceeding = sum(max(report.exceeding for report in of) for of in reports.values())
     if exceeding:
-        longest = max(report.maximum for report in reports.values())
+        longest = max(report.maximum for of in reports.values() for report in of)
+        fewer = "lower train.block_targets, " if in_blocks else ""
         raise LengthError(
             f"{exceeding} prompts exceed {limit} tokens; the longest has {longest}",
-            where="data.max_length",
-            mend=f"Set data.max_length to at least {longest}, or prepare with a smaller "
+            where=_MAX_LENGTH,
+            mend=f"Set {_MAX_LENGTH} to at least {longest}, {fewer}or prepare with a smaller "
             "--history-len",
         )
-    typer.echo(f"every prompt fits in data.max_length {limit}")
 
 
-def _show(split: str, report: LengthReport) -> None:
-    typer.echo(f"{split}: {report.count} prompts, lengths in {report.unit}")
+def _show(
+    title: str, things: str, report: LengthReport, limit_key: str = "", *, bars: bool = True
+) -> None:
+    typer.echo(f"{title}{report.count} {things}, lengths in {report.unit}")
     typer.echo(f"  min {report.minimum}  mean {report.mean:.1f}  max {report.maximum}")
     if report.percentiles:
         typer.echo("  " + "  ".join(f"p{p:g} {value}" for p, value in report.percentiles))
     if report.limit is not None:
-        typer.echo(f"  longer than data.max_length {report.limit}: {report.exceeding}")
+        typer.echo(f"  longer than {limit_key} {report.limit}: {report.exceeding}")
+    if not bars:
+        return
     most = max(report.histogram)
     for count, low, high in zip(report.histogram, report.edges, report.edges[1:], strict=False):
         bar = "#" * round(_BAR_WIDTH * count / most)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def char_lengths(
     folder: PreparedFolder, settings: PromptSettings, split: str, percentiles: Sequence[float]
 ) -> LengthReport:
-    """Describe the characters of the user turn of every example of a split."""
+    """Describe the characters of the turns of every example of a split."""
     pieces = char_pieces(Renderer(settings), folder.films)
     lengths = pieces.lengths(folder.timelines, folder.examples(split))
     return describe_lengths(lengths, percentiles, "characters")

@@ -1,4 +1,4 @@
-"""Prompt lengths: their spread, and how many would not fit."""
+"""Lengths of prompts or sequences: their spread, and how many would not fit."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _HISTOGRAM_BINS = 12
 
 @dataclass(frozen=True)
 class LengthReport:
-    """The spread of the lengths of one split's prompts.
+    """The spread of the lengths of one split's prompts or sequences.
 
     Attributes:
-        unit: ``tokens``, the answer included, or ``characters`` of the user turn.
-        count: How many prompts.
+        unit: ``tokens``, the answer included, or ``characters`` of the turns.
+        count: How many there are.
         minimum: The shortest.
         maximum: The longest.
         mean: The mean.
         percentiles: Asked percentile and the length at it: the smallest length that at least that
-            share of the prompts does not exceed.
+            share of them does not exceed.
         histogram: Counts per bin, shape ``(bins,)``.
         edges: Bin edges, shape ``(bins + 1,)``.
         limit: The length allowed, if any.
-        exceeding: How many prompts are longer.
+        exceeding: How many are longer.
     """
 
     unit: str

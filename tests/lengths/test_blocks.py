@@ -1,0 +1,109 @@
+"""Lengths of blocks are those of what training reads."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from reeltune.config import Config, build_config
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import LengthError
+from reeltune.lengths.blocks import (
+    BlockLengths,
+    block_lengths,
+    block_prompts,
+    describe_packing,
+    rows_read,
+)
+from reeltune.lengths.measure import prompt_tokens
+from reeltune.prompts.renderer import Form, PromptSettings
+from reeltune.prompts.rows import BLOCKS, SINGLE, Selection, choose_blocks, tokenize
+from tests.helpers import chat_tokenizer
+from tests.prompts.build import FORMS, merging_tokenizer
+
+
+def measured_and_read(
+    folder: PreparedFolder, tokenizer: PreTrainedTokenizerBase, form: Form, selection: Selection
+) -> tuple[BlockLengths, BlockLengths]:
+    """The lengths as they are measured, and those of the rows that training would read."""
+    tokens = prompt_tokens(folder, PromptSettings(form=form), tokenizer)
+    rows = tokenize(folder, tokens, choose_blocks(folder, selection), selection)
+    sequences = rows.sequences
+    read = BlockLengths(sequences.prompt_lengths, sequences.ids.lengths, sequences.answered)
+    return block_lengths(folder, tokens, selection), read
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("limit", [None, 10])
+@pytest.mark.parametrize("targets", [1, 4, 30])
+def test_lengths_are_those_of_the_rows_that_are_read(
+    prepared: PreparedFolder, form: Form, answered: bool, limit: int | None, targets: int
+):
+    selection = Selection("train", limit, 3, BLOCKS, targets, answered)
+    found, read = measured_and_read(prepared, chat_tokenizer("qwen3"), form, selection)
+    assert found.prompts.tolist() == read.prompts.tolist()
+    assert found.sequences.tolist() == read.sequences.tolist()
+    assert found.answered == answered
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lengths_are_right_where_pieces_do_not_add_up(prepared: PreparedFolder, form: Form):
+    selection = Selection("train", None, 0, BLOCKS, 4, answered=True)
+    found, read = measured_and_read(prepared, merging_tokenizer(), form, selection)
+    assert found.prompts.tolist() == read.prompts.tolist()
+    assert found.sequences.tolist() == read.sequences.tolist()
+    # Nothing is shared, so each prompt is read alone.
+    assert found.per_verdict == found.per_verdict_alone
+
+
+def test_tokens_for_each_verdict_by_hand():
+    # Two blocks, of two prompts and of one, each verdict with its answer.
+    held = BlockLengths(np.array([10, 12, 8]), np.array([16, 9]), answered=True)
+    assert held.per_verdict == 25 / 3
+    assert held.per_verdict_alone == 30 / 3 + 1
+    report = block_prompts(held, (100,), 13)
+    assert (report.count, report.minimum, report.maximum) == (3, 10, 14)
+    assert (report.limit, report.exceeding) == (13, 1)
+
+
+def test_packing_counts_rows_and_what_fills_them():
+    packing = describe_packing(np.array([6, 4, 5, 5, 3]), 10)
+    assert (packing.rows, packing.filled) == (3, 23 / 30)
+
+
+def test_a_sequence_longer_than_a_row_is_refused():
+    with pytest.raises(LengthError) as caught:
+        describe_packing(np.array([6, 11]), 10)
+    assert caught.value.where == "train.pack_length"
+    assert "train.pack_length to at least 128" in str(caught.value)
+
+
+def config_with(**train: Any) -> Config:
+    return build_config(
+        {
+            "train": {"seed": 7, "block_targets": 3, **train},
+            "data": {"max_train_examples": 40, "max_eval_examples": 20},
+            "scoring": {"layout": "single"},
+            "evaluation": {"max_examples": 10},
+        }
+    )
+
+
+@pytest.mark.parametrize("layout", [BLOCKS, SINGLE])
+def test_the_rows_measured_are_those_training_reads(prepared: PreparedFolder, layout: str):
+    from reeltune.training.setup import RowSource
+
+    config = config_with(layout=layout)
+    base = cast(Any, SimpleNamespace(tokenizer=None))
+    source = RowSource(config, prepared, PromptSettings(), base)
+    assert rows_read(config, "train") == source.train
+    assert rows_read(config, "validation") == source.validation
+
+
+def test_the_test_rows_measured_are_those_evaluation_reads():
+    assert rows_read(config_with(), "test") == Selection("test", 10, 7, SINGLE, 3)
