@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -12,6 +13,15 @@ from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
 Rows = list[list[int]]
 
 row_lists = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5), max_size=8)
+
+
+@pytest.fixture(autouse=True, scope="module", params=["at once", "in stretches"])
+def moved(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Values are moved a few hundred thousand at once; here also three at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in stretches":
+            patch.setattr("reeltune.ragged._TOGETHER", 3)
+        yield
 
 
 def plain(ragged: Ragged) -> Rows:

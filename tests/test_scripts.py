@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reeltune.fetch.synthetic import make_synthetic
 
@@ -19,11 +20,17 @@ ROOT = Path(__file__).parent.parent
 def checkout(tiny_qwen3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to stand in: the default configuration, made-up ratings where the edition would be
     and a tiny model under the default model's name, which loads before the hub is asked.
+
+    Packed rows are as short as a few users' ratings, so that an epoch has several steps.
     """
     folder = tmp_path_factory.mktemp("checkout")
     make_synthetic(folder / "data/raw/ml-latest-small", users=24, films=80, ratings_per_user=45)
     shutil.copytree(tiny_qwen3, folder / "Qwen/Qwen3-0.6B")
     shutil.copytree(ROOT / "configs", folder / "configs")
+    config = folder / "configs/qwen3_movielens_qlora.yaml"
+    tree = yaml.safe_load(config.read_text())
+    tree["train"] |= {"block_targets": 8, "pack_length": 2048}
+    config.write_text(yaml.safe_dump(tree))
     shutil.copytree(ROOT / "scripts", folder / "scripts")
     return folder
 
@@ -55,6 +62,7 @@ def test_the_mission_from_ratings_to_comparison(checkout):
     assert f"train: {meta['counts']['train']} prompts, lengths in tokens" in shown
     assert "p50 " in shown
     assert "every prompt fits" in shown
+    assert "every block" in shown
     shown = run(
         checkout,
         f"python scripts/check_seq_len.py {config} --percentiles 50,90,95,99,100 --char-only",
@@ -75,5 +83,7 @@ def test_the_mission_from_ratings_to_comparison(checkout):
     assert found["metrics"]["base"]["rows"] == meta["counts"]["test"]
     assert found["metrics"]["tuned"]["rows"] == meta["counts"]["test"]
     assert len(found["samples"]) == 6
+    assert "AUC of tuned less base: " in " ".join(shown.split())
+    assert found["auc_difference"]["low"] <= found["auc_difference"]["high"]
     # training moved the model: it can hardly be worse than not knowing the form of the answer
     assert found["metrics"]["tuned"]["log_loss"] != found["metrics"]["base"]["log_loss"]

@@ -66,11 +66,14 @@ def test_an_unknown_form_is_wrong_usage(trained, capsys):
     assert "chat" in capsys.readouterr().err
 
 
-def test_the_layout_is_recorded(trained):
+def test_layout_and_length_of_blocks_are_recorded(trained):
     _, run, overrides = trained
     file = run / "single.json"
-    assert evaluate([*overrides, "scoring.layout=single"], "--output", str(file)) == 0
-    assert json.loads(file.read_text())["layout"] == "single"
+    others = ("scoring.layout=single", "train.block_targets=2")
+    assert evaluate([*overrides, *others], "--output", str(file)) == 0
+    written = json.loads(file.read_text())
+    assert written["layout"] == "single"
+    assert f"train.block_targets={written['block_targets']}" in overrides  # the run's own
 
 
 def test_form_and_layout_change_how_is_asked_and_never_what(
@@ -90,14 +93,24 @@ def test_form_and_layout_change_how_is_asked_and_never_what(
     assert all(rows == asked[0] for rows in asked)
 
 
-def test_blocks_of_one_example_are_judged_as_single_prompts(
-    trained, tiny_qwen3, prepared, tmp_path
-):
-    """Longer blocks show longer histories, which is the one thing the layout changes."""
+def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, tmp_path):
+    """What a run learned from is what it is asked, whatever the configuration says now."""
     _, run, _ = trained
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_targets=2)
+    own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_targets
+    asked = np.diff(load_subject(config, run).rows(VALIDATION).sequences.verdict_offsets)
+    assert 2 < asked.max() <= own
+    base = np.diff(load_subject(config, None).rows(VALIDATION).sequences.verdict_offsets)
+    assert base.max() == 2
+
+
+@pytest.mark.parametrize("form", OTHER)
+def test_blocks_of_one_example_are_judged_as_single_prompts(form, tiny_qwen3, prepared, tmp_path):
+    """Longer blocks show longer histories, which is the one thing the layout changes."""
     p_yes = []
     for layout in ("blocks", "single"):
-        changes = {"scoring__layout": layout, "train__block_targets": 1}
+        changes = {"scoring__layout": layout, "train__block_targets": 1, "prompt__form": form}
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
-        p_yes.append(score_split(load_subject(config, run), VALIDATION).verdicts.p_yes)
+        p_yes.append(score_split(load_subject(config, None), VALIDATION).verdicts.p_yes)
+    assert np.ptp(p_yes[0]) > 1e-4
     np.testing.assert_allclose(p_yes[0], p_yes[1], rtol=0, atol=1e-6)

@@ -57,6 +57,13 @@ def test_equals_the_models_own_softmax(model, prompts, tokens_per_batch):
     np.testing.assert_allclose(scored, alone(model, prompts), rtol=0, atol=1e-6)
 
 
+def test_answers_that_stand_behind_prompts_change_no_verdict(model, prompts):
+    """Training's rows carry their answers; a verdict is asked before them."""
+    answered = Ragged.from_rows([np.append(prompt, ANSWERS.yes) for prompt in prompts])
+    scored = Scorer(model, ANSWERS, 100).score(Sequences.single(answered, answered=True)).p_yes
+    np.testing.assert_allclose(scored, alone(model, prompts), rtol=0, atol=1e-6)
+
+
 def test_an_adapter_counts_and_can_be_switched_off(model, prompts):
     before = alone(model, prompts)
     torch.manual_seed(1)
