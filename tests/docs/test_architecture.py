@@ -1,4 +1,4 @@
-"""docs/ARCHITECTURE.md names what is there: import order, exit codes, dependencies, files."""
+"""docs/ARCHITECTURE.md names what is there: import order, exit codes, packages, files, words."""
 
 from __future__ import annotations
 
@@ -7,17 +7,32 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from reeltune import errors
-from tests.docs.pages import ROOT, blocks, spans, table
+from reeltune.prompts.renderer import (
+    INTERVIEW,
+    PROMPT_VERSION,
+    WINDOW,
+    Film,
+    Form,
+    PromptSettings,
+    Renderer,
+)
+from tests.docs.pages import README, ROOT, blocks, spans, table, text_of
 
 PAGE = ROOT / "docs" / "ARCHITECTURE.md"
 SOURCE = ROOT / "src" / "reeltune"
 
 _RENDERER = "prompts.renderer"
 
+_HISTORY = [(4.5, Film(1, "Heat", 1995, ())), (3.0, Film(2, "Fargo", 1996, ()))]
+_CANDIDATE = Film(3, "Casino", 1995, ())
+_SPEAKERS = ("user", "assistant")
+
 
 def import_order() -> list[str]:
-    (line,) = (block for block in blocks(PAGE) if " < " in block)
+    (line,) = (block for block in blocks(PAGE) if block.startswith("errors "))
     return line.replace("<", " ").split()
 
 
@@ -61,6 +76,21 @@ def test_the_order_names_every_part_once():
     folders = [path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()]
     modules = [path.stem for path in SOURCE.glob("*.py") if not path.stem.startswith("__")]
     assert sorted(import_order()) == sorted([*folders, *modules, _RENDERER])
+
+
+@pytest.mark.parametrize(
+    ("page", "form"), [(PAGE, WINDOW), (PAGE, INTERVIEW), (README, INTERVIEW)], ids=str
+)
+def test_a_prompt_is_shown_as_it_is_rendered(page: Path, form: Form):
+    words = []
+    for i, turn in enumerate(Renderer(PromptSettings(form=form)).turns(_HISTORY, _CANDIDATE)):
+        words += [_SPEAKERS[i % 2], *turn.split()]
+    words += ["assistant", "(the", "verdict)"]
+    assert words in [block.split() for block in blocks(page)]
+
+
+def test_the_version_of_the_prompt_is_the_renderers():
+    assert f"`PROMPT_VERSION` (now {PROMPT_VERSION})" in text_of(PAGE)
 
 
 def test_every_kind_of_error_has_its_exit_code():

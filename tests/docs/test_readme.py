@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -44,7 +45,10 @@ FILES = (TRAIN_EXPORT, PROMPT_FILE)
 """Files whose names look like keys."""
 MACHINE_PATHS = ("/work/", "/tmp/", "/root/", "/home/", "/mnt/")
 
+_QUOTED = re.compile(r'"([^"]+)"')
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_DECLARED = re.compile(r'add_argument\(\s*"(--[a-z-]+)"')
+_BENCHMARK = re.compile(r"\bbenchmarks\.(\w+)")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 _KEY = re.compile(r"([a-z]\w*\.\w+)(?:=.*)?")
 
@@ -118,16 +122,49 @@ def test_commands_and_their_flags_exist(page: Path):
         assert flags <= flags_of(known[name if name in known else ""]), snippet
 
 
+def said_by_the_code() -> list[str]:
+    """Every text in the source; what a formatted text fills in is left out."""
+    found = []
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "..." for p in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
+
+
+def test_the_messages_quoted_are_those_of_the_code():
+    said = said_by_the_code()
+    quoted = [text for row in table(README, "What you see") for text in _QUOTED.findall(row[0])]
+    for text in quoted:
+        assert any(text.strip(". ") in message for message in said), text
+    assert len(quoted) >= len(table(README, "What you see"))
+
+
 def test_the_readme_calls_every_command():
     shown = {call[0] for snippet in snippets(README) if (call := called(snippet))}
     leaves = {name for name, command in commands().items() if not hasattr(command, "commands")}
     assert leaves <= shown
 
 
+def benchmark_flags() -> set[str]:
+    """Every flag that some benchmark declares."""
+    files = (ROOT / "benchmarks").glob("*.py")
+    return {flag for file in files for flag in _DECLARED.findall(text_of(file))}
+
+
 @every_page
 def test_every_flag_is_known_to_some_command(page: Path):
     known = {flag for command in commands().values() for flag in flags_of(command)}
-    assert set(_FLAG.findall(text_of(page))) <= known | OTHER_TOOLS
+    assert set(_FLAG.findall(text_of(page))) <= known | OTHER_TOOLS | benchmark_flags()
+
+
+@every_page
+def test_every_benchmark_named_exists(page: Path):
+    for name in _BENCHMARK.findall("\n".join(snippets(page))):
+        assert (ROOT / "benchmarks" / f"{name}.py").is_file(), name
 
 
 @every_page
