@@ -142,6 +142,8 @@ class _Softmaxed(torch.autograd.Function):
         ctx: Any, gradient: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
         query, key, value, weights = ctx.saved_tensors
+        # Products of strided 16-bit arrays are not left to the fast library.
+        gradient = gradient.contiguous()
         to_value = weights.transpose(1, 2) @ gradient
         to_weights = gradient @ value.transpose(1, 2)
         to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
