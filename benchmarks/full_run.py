@@ -4,8 +4,10 @@ The model has the shape of Qwen3-0.6B and random weights, the tokenizer and the 
 what is measured is speed, memory and whether every command works, not quality. Each case is run
 through the command line, as a user would.
 
-    python benchmarks/full_run.py --tokenizer QWEN3_TOKENIZER --prepared data/movielens_qwen3
-    python benchmarks/full_run.py ... --shape tiny --steps 8      # the same path, on a CPU
+    python -m benchmarks.full_run --tokenizer QWEN3_TOKENIZER --prepared data/movielens_qwen3
+    python -m benchmarks.full_run ... --shape tiny --steps 40     # the same path, on a CPU
+
+Where rows share histories, ``train.batch_size`` counts packed rows of ``train.pack_length`` tokens.
 """
 
 from __future__ import annotations
@@ -18,59 +20,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-SHAPES: dict[str, dict[str, int]] = {
-    # https://huggingface.co/Qwen/Qwen3-0.6B/blob/main/config.json
-    "qwen3-0.6b": {
-        "hidden_size": 1024,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "intermediate_size": 3072,
-    },
-    "tiny": {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "intermediate_size": 128,
-    },
-}
+from benchmarks.common import SHAPES, command_line, common_options, make_model, write_result
+
+_LORA: Final = "quantization.load_in_4bit=false"
+_KEPT: Final = ("train.activation_checkpointing=false", "train.batch_size=1")
 # Each is run whole: trained, killed, resumed, compared.
-CASES = {
-    "lora_bf16": ["quantization.load_in_4bit=false"],
-    "qlora_nf4": [],
+CASES: Final = {
+    "lora_bf16": [_LORA, "train.batch_size=4"],
+    "qlora_nf4": ["train.batch_size=4"],
 }
 # Each changes one thing in one of the cases and is only trained.
-VARIANTS = {
-    "lora_bf16, no checkpointing": [
+VARIANTS: Final = {
+    "lora_bf16, activations kept": [_LORA, *_KEPT],
+    "qlora_nf4, activations kept": [*_KEPT],
+    "lora_bf16, interview": [
         *CASES["lora_bf16"],
-        "train.activation_checkpointing=false",
+        "prompt.form=interview",
+        "data.max_length=4096",
     ],
-    "qlora_nf4, no checkpointing": ["train.activation_checkpointing=false"],
-    "qlora_nf4, batch 64": ["train.batch_size=64"],
+    "lora_bf16, single prompts": [_LORA, "train.layout=single", "train.batch_size=64"],
 }
-
-
-def make_model(folder: Path, tokenizer: Path, shape: str) -> None:
-    """Save a model of a given shape with random weights, in bfloat16, and its tokenizer."""
-    import torch
-    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
-
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    config = Qwen3Config(
-        **SHAPES[shape],
-        vocab_size=151_936,
-        tie_word_embeddings=True,
-        max_position_embeddings=40_960,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
 
 
 def reeltune(*arguments: str) -> None:
@@ -85,7 +56,7 @@ def train_and_kill(arguments: list[str], checkpoint: Path) -> None:
     while not (checkpoint / "trainer_state.json").is_file():
         if process.poll() is not None:
             raise SystemExit("the run ended before it could be killed")
-        time.sleep(0.2)
+        time.sleep(0.01)  # the steps of a tiny model are short
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -147,48 +118,37 @@ def figures(name: str, run: Path) -> dict[str, Any]:
         "steps": metrics["steps"],
         "first_loss": metrics["losses"][0]["loss"],
         "last_loss": metrics["losses"][-1]["loss"],
-        "validation_auc": [entry["eval_auc"] for entry in metrics["evaluations"]],
+        "validation_auc": [entry.get("eval_auc") for entry in metrics["evaluations"]],
         "choices": record["choices"],
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the cases and print one table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = common_options(__doc__ or "")
     parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--prepared", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=Path("configs/qwen3_movielens_qlora.yaml"))
     parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--rows", type=int, default=500)
+    parser.add_argument("--rows", type=int, default=500, help="Validation and test rows scored.")
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/full_run"))
-    parser.add_argument("--result", type=Path, help="Where the JSON goes.")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
-    from reeltune.runs.environment import hardware, package_versions
-
-    model = options.work / "model"
-    make_model(model, options.tokenizer, options.shape)
+    model = make_model(options.work / "model", options.tokenizer, options.shape)
     cases = []
     runs = [(run_case, name) for name in options.cases]
     runs += [(run_variant, name) for name in options.variants]
     for measure, name in runs:
         cases.append(measure(name, options, model))
         print(json.dumps(cases[-1], indent=2), flush=True)
-    result = {
-        "hardware": hardware(),
-        "versions": package_versions(),
-        "command": f"python benchmarks/full_run.py --shape {options.shape} --steps {options.steps}",
-        "cases": cases,
-    }
-    if options.result is not None:
-        options.result.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    command = command_line("full_run", options, "shape", "steps", "rows", "set")
+    write_result(options.result, command, cases, note=options.note)
     for case in cases:
         print(
-            f"{case['case']:40} {case['examples_per_s']:9.1f} examples/s "
+            f"{case['case']:32} {case['examples_per_s']:9.1f} examples/s "
             f"{case['tokens_per_s']:11.0f} tokens/s {case['peak_gib']:7.2f} GiB"
         )
 

@@ -1,104 +1,174 @@
-"""Tokenizing prompts: pieces assembled, against ``datasets.map`` on the whole rendered strings.
+"""Tokenizing training rows: blocks and prompts assembled from pieces, against ``datasets.map``.
 
-The same rows in one run, and the ids must be equal. Rendering is left out of the time of ``map``,
-tokenizing every film once is included in the time of the pieces.
+``map`` tokenizes whole rendered strings, with two processes; rendering them is left out of its
+time. What is assembled must have the same ids, for every row that ``map`` was given: a single
+prompt those of its string, and each verdict of a block those of the prompt it equals.
 
-    python benchmarks/tokenize_throughput.py --tokenizer models/smollm2-135m --prepared data/demo
+    python -m benchmarks.tokenize_throughput --tokenizer models/smollm2-135m --prepared data/demo
+
+``map`` may be given a sample of the rows (``--rows``); the ratios compare rows per second, which
+takes its time for all of them to grow in proportion. The other cases always read every training
+row. "All included" is all that follows loading data and tokenizer: rendering and tokenizing the
+films, the proof that pieces equal the whole, and assembling. Their times are medians of some calls.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from datasets import Dataset, disable_progress_bars
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerBase
 
+from benchmarks.common import command_line, common_options, timed, write_result
+from reeltune.config.schema import PromptSection
 from reeltune.data.columns import TRAIN
-from reeltune.data.folder import Examples, PreparedFolder
+from reeltune.data.folder import PreparedFolder
+from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Renderer
-from reeltune.prompts.rows import choose_examples
-from reeltune.ragged import Ragged
-from reeltune.runs.environment import hardware, package_versions
+from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form, PromptSettings, Renderer
+from reeltune.prompts.rows import (
+    BLOCKS,
+    SINGLE,
+    Layout,
+    Selection,
+    TokenRows,
+    choose_blocks,
+    prompt_settings,
+    tokenize,
+)
+
+_FORMS: Final[tuple[Form, ...]] = (WINDOW, INTERVIEW)
+_LAYOUTS: Final[tuple[Layout, ...]] = (BLOCKS, SINGLE)
 
 
-def by_pieces(
-    folder: PreparedFolder, tokens: PromptTokens, examples: Examples
-) -> tuple[float, Ragged]:
-    """Tokenize every film and assemble the rows; return seconds and ids."""
-    began = time.perf_counter()
-    fresh = PromptTokens(tokens.tokenizer, tokens.renderer, folder.films)
-    prompts = fresh.prompts(folder.timelines, examples)
-    return time.perf_counter() - began, prompts
-
-
-def by_map(texts: list[str], tokenizer: Any, processes: int) -> tuple[float, list[list[int]]]:
+def by_map(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, processes: int
+) -> tuple[float, list[list[int]]]:
     """Tokenize whole strings with ``datasets.map``; return seconds and ids."""
     rows = Dataset.from_dict({"text": texts})
-    began = time.perf_counter()
-    done = rows.map(
-        lambda batch: {
-            "input_ids": tokenizer(batch["text"], add_special_tokens=False)["input_ids"]
-        },
-        batched=True,
-        num_proc=processes,
-        load_from_cache_file=False,
-        remove_columns=["text"],
+    seconds, done = timed(
+        lambda: rows.map(
+            lambda batch: {
+                "input_ids": tokenizer(batch["text"], add_special_tokens=False)["input_ids"]
+            },
+            batched=True,
+            num_proc=processes,
+            load_from_cache_file=False,
+            remove_columns=["text"],
+        ),
+        calls=1,
     )
-    return time.perf_counter() - began, done["input_ids"][:]
+    return seconds, done["input_ids"][:]
 
 
-def main() -> None:
-    """Measure both and print one table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--prepared", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=20_000, help="A random sample of this many.")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--result", type=Path, help="Where the JSON goes.")
-    options = parser.parse_args()
+class Measurement:
+    """Times one form of prompt.
+
+    Args:
+        options: As parsed.
+        folder: The prepared data, read before any clock runs.
+        tokenizer: Whose ids.
+        settings: The words of the prompts.
+    """
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        folder: PreparedFolder,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: PromptSettings,
+    ) -> None:
+        self.options = options
+        self.folder = folder
+        self.tokenizer = tokenizer
+        self.renderer = Renderer(settings)
+
+    def cases(self) -> list[dict[str, Any]]:
+        """Return the figures of every case, the slowest first."""
+        films, tokens = timed(self._tokens, self.options.calls)
+        if tokens.differing:
+            raise SystemExit(f"pieces and whole differ for {len(tokens.differing)} films")
+        cases = [case for layout in _LAYOUTS for case in self._layout(tokens, films, layout)]
+        return [{"form": self.renderer.settings.form, **case} for case in cases]
+
+    def _tokens(self) -> PromptTokens:
+        return PromptTokens(self.tokenizer, self.renderer, self.folder.films)
+
+    def _layout(self, tokens: PromptTokens, films: float, layout: Layout) -> list[dict[str, Any]]:
+        """Return the cases of one layout: ``map``, all included, assembling alone."""
+        mapped, per_second = self._map(tokens, layout)
+        assembling, rows = timed(lambda: self._rows(tokens, layout, None), self.options.calls)
+        cases = [{"case": f"datasets.map, {layout}", "rows": mapped, "examples_per_s": per_second}]
+        for name, seconds in (
+            (f"{layout}, all included", films + assembling),
+            (f"{layout}, assembling alone", assembling),
+        ):
+            found = len(rows) / seconds
+            cases.append(
+                {
+                    "case": name,
+                    "rows": len(rows),
+                    "seconds": seconds,
+                    "examples_per_s": found,
+                    "ratio_to_map": found / per_second,
+                }
+            )
+        return cases
+
+    def _map(self, tokens: PromptTokens, layout: Layout) -> tuple[int, float]:
+        """Return how many rows ``map`` was given and its speed, having compared all its ids."""
+        selection = self._selection(layout, self.options.rows)
+        examples = choose_blocks(self.folder, selection).examples
+        texts = list(tokens.texts(self.folder.timelines, examples))
+        seconds, whole = by_map(texts, self.tokenizer, self.options.processes)
+        alone = self._rows(tokens, layout, self.options.rows).sequences.alone()
+        if any(row.tolist() != ids for row, ids in zip(alone, whole, strict=True)):
+            raise SystemExit(f"{layout}: the ids differ from those of the whole strings")
+        return len(texts), len(texts) / seconds
+
+    def _rows(self, tokens: PromptTokens, layout: Layout, limit: int | None) -> TokenRows:
+        selection = self._selection(layout, limit)
+        return tokenize(self.folder, tokens, choose_blocks(self.folder, selection), selection)
+
+    def _selection(self, layout: Layout, limit: int | None) -> Selection:
+        targets = self.options.block_targets
+        return Selection(TRAIN, limit, 0, layout, targets, answered=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure both forms and print one table."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--tokenizer", required=True, help="A folder or a name on the hub.")
+    parser.add_argument("--rows", type=int, default=20_000, help="The rows that map is given.")
+    parser.add_argument("--block-targets", type=int, default=30, help="The examples of a block.")
+    parser.add_argument("--processes", type=int, default=2, help="Of map.")
+    parser.add_argument("--calls", type=int, default=5, help="Calls whose median is reported.")
+    options = parser.parse_args(arguments)
 
     disable_progress_bars()
     folder = PreparedFolder.open(options.prepared)
-    tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
-    tokens = PromptTokens(tokenizer, Renderer(folder.prompt_settings), folder.films)
-    examples = choose_examples(folder, TRAIN, options.rows, seed=0)
-    texts = list(tokens.texts(folder.timelines, examples))
-
-    seconds_map, whole = by_map(texts, tokenizer, options.processes)
-    seconds_pieces, pieced = by_pieces(folder, tokens, examples)
-    if any(row.tolist() != ids for row, ids in zip(pieced, whole, strict=True)):
-        raise SystemExit("the ids differ")
-    total = len(pieced.values)
-    cases = [
-        {
-            "case": case,
-            "examples_per_s": len(examples) / seconds,
-            "tokens_per_s": total / seconds,
-        }
-        for case, seconds in (
-            (f"datasets.map, {options.processes} processes", seconds_map),
-            ("pieces, films tokenized in the same time", seconds_pieces),
-        )
-    ]
-    result = {
-        "hardware": hardware(),
-        "versions": package_versions(),
-        "command": f"python benchmarks/tokenize_throughput.py --rows {options.rows}",
-        "rows": len(examples),
-        "films": len(folder.films),
-        "ratio": seconds_map / seconds_pieces,
-        "cases": cases,
-    }
-    if options.result is not None:
-        options.result.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    tokenizer = load_tokenizer(options.tokenizer)
+    _ = folder.films, folder.timelines
+    cases = []
+    for form in _FORMS:
+        settings = prompt_settings(folder, PromptSection(form=form))
+        cases += Measurement(options, folder, tokenizer, settings).cases()
+    shown = ("rows", "block_targets", "processes", "calls")
+    write_result(
+        options.result,
+        command_line("tokenize_throughput", options, *shown),
+        cases,
+        note=options.note,
+        films=len(folder.films),
+    )
     for case in cases:
-        print(f"{case['case']:44} {case['examples_per_s']:10.0f} examples/s")
-    print(f"ratio {result['ratio']:.1f}; the ids are equal")
+        ratio = f"{case['ratio_to_map']:7.1f} x map" if "ratio_to_map" in case else ""
+        print(
+            f"{case['form']:10} {case['case']:26} {case['rows']:8} rows "
+            f"{case['examples_per_s']:11.0f} examples/s {ratio}"
+        )
+    print("the ids are equal")
 
 
 if __name__ == "__main__":

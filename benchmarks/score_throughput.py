@@ -1,0 +1,248 @@
+"""Verdicts per second: the same questions asked one at a time, in batches, and in blocks.
+
+Every case asks one model about the same test rows, and all answer the same prompts: those of
+blocks, whose histories grow. A random adapter that changes every linear layer is on the model,
+since that is what users score with. Verdicts must be equal before anything is timed: within 1e-4 in
+float32; in bfloat16, where rounding depends on what is computed together, within 0.05; and never
+further apart than the standard deviation of the verdicts themselves.
+
+    python -m benchmarks.score_throughput --model models/smollm2-135m --prepared data/demo --rows 48
+    python -m benchmarks.score_throughput --tokenizer QWEN3 --prepared data/movielens_qwen3
+
+`rank` is what recommending does: every film of the edition after one history, from token pieces to
+verdicts, with the history computed once. Compiled layers need a CUDA device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.common import (
+    SHAPES,
+    command_line,
+    common_options,
+    load_with_adapter,
+    make_model,
+    peak_gib,
+    reset_peak,
+    timed,
+    write_result,
+)
+from reeltune.config import Config, load_config
+from reeltune.data.columns import TEST
+from reeltune.data.folder import PreparedFolder
+from reeltune.models.causal import causal_of
+from reeltune.models.compiled import compile_layers
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form, Renderer
+from reeltune.prompts.rows import BLOCKS, Selection, choose_blocks, prompt_settings, tokenize
+from reeltune.prompts.sequences import Sequences
+from reeltune.prompts.sharing import candidate_sequence
+from reeltune.ragged import Ragged
+from reeltune.scoring.ranking import score_candidates
+from reeltune.scoring.scorer import Scorer
+
+P = npt.NDArray[np.float64]
+
+_FORMS: Final[tuple[Form, ...]] = (WINDOW, INTERVIEW)
+_TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+"""Largest difference of two P(Yes) that rounding explains."""
+
+_ALL: Final = slice(None)
+_COMPARED: Final = 32
+"""How many verdicts of a ranking are compared with those of the films' own prompts."""
+
+
+class Measurement:
+    """Times one form of prompt on one model.
+
+    Args:
+        options: As parsed.
+        model: The folder of the model.
+        form: The form of the prompts.
+
+    Attributes:
+        sequences: The rows in blocks.
+        prompts: The single prompts they equal.
+        tolerance: The largest difference of two P(Yes) that counts as equal.
+    """
+
+    def __init__(self, options: argparse.Namespace, model: Path, form: Form) -> None:
+        config = config_of(options, model, form)
+        self.options = options
+        self.form = form
+        self.folder = PreparedFolder.open(options.prepared)
+        self.model, tokenizer = load_with_adapter(config)
+        settings = prompt_settings(self.folder, config.prompt)
+        self.tokens = PromptTokens(tokenizer, Renderer(settings), self.folder.films)
+        if self.tokens.differing:
+            raise SystemExit(f"pieces and whole differ for {len(self.tokens.differing)} films")
+        selection = Selection(TEST, options.rows, 0, BLOCKS, options.block_targets)
+        blocks = choose_blocks(self.folder, selection)
+        self.sequences = tokenize(self.folder, self.tokens, blocks, selection).sequences
+        self.prompts = self.sequences.alone()
+
+    def cases(self) -> list[dict[str, Any]]:
+        """Return the figures of every case, the compiled ones last."""
+        scorer = self._scorer(self.options.tokens_per_batch)
+        few = self.prompts.take(np.arange(min(self.options.one_at_a_time_rows, len(self.prompts))))
+        batches = Sequences.single(self.prompts)
+        expected = scorer.score(batches).p_yes
+        # A larger difference would show even between verdicts on different films.
+        self.tolerance = min(_TOLERANCE[causal_of(self.model).dtype], float(expected.std()))
+        blocks = (self.sequences.ids, lambda: scorer.score(self.sequences).p_yes, expected)
+        ranking = self._ranking()
+        cases = [
+            self._case("one at a time", few, lambda: one_by_one(scorer, few), expected[: len(few)]),
+            self._case("in batches", self.prompts, lambda: scorer.score(batches).p_yes, expected),
+            self._case("in blocks", *blocks),
+            self._case("rank", *ranking),
+        ]
+        if self.model.device.type == "cuda":
+            compile_layers(self.model)
+            cases.append(self._case("in blocks, compiled layers", *blocks))
+            cases.append(self._case("rank, compiled layers", *ranking))
+        return [{"form": self.form, **case} for case in cases]
+
+    def _ranking(self) -> tuple[Ragged, Callable[[], P], P, npt.NDArray[np.int64]]:
+        """Return the arguments of :meth:`_case` for ranking films after one whole history."""
+        timelines, count = self.folder.timelines, self.folder.history_len
+        # The first user's who has so many events: which one it is hardly matters.
+        stop = int(np.flatnonzero(timelines.position >= count - 1)[0]) + 1
+        history = range(stop - count, stop)
+        films = spread(len(self.folder.films), self.options.rank_films)
+        some = spread(len(films), _COMPARED)
+        prompts = self.tokens.candidate_prompts(timelines, history, films[some])
+        alone = self._scorer(self.options.tokens_per_batch).score(Sequences.single(prompts))
+        read = candidate_sequence(self.tokens.pieces, timelines, stop - count, stop, films).ids
+        # Room for all candidates, so that the history is computed once.
+        scorer = self._scorer(len(read.values))
+
+        def rank() -> P:
+            return score_candidates(scorer, self.tokens, timelines, history, films).p_yes
+
+        return read, rank, alone.p_yes, some
+
+    def _case(
+        self,
+        name: str,
+        read: Ragged,
+        work: Callable[[], P],
+        expected: P,
+        compared: npt.NDArray[np.int64] | slice = _ALL,
+    ) -> dict[str, Any]:
+        """Compare a case's verdicts with those of prompts in batches, then time it.
+
+        Args:
+            name: The case.
+            read: The tokens it reads, padding excluded.
+            work: Returns its verdicts.
+            expected: P(Yes) of the same questions, asked in batches.
+            compared: Which of its verdicts these are.
+        """
+        reset_peak()
+        found = work()
+        difference = float(np.abs(found[compared] - expected).max())
+        if not difference <= self.tolerance:
+            raise SystemExit(f"{self.form}, {name}: P(Yes) differs by {difference:.2g}")
+        seconds, _ = timed(work, self.options.calls)
+        return {
+            "case": name,
+            "verdicts": len(found),
+            "seconds": seconds,
+            "verdicts_per_s": len(found) / seconds,
+            "tokens_per_verdict": len(read.values) / len(found),
+            "tokens_per_s": len(read.values) / seconds,
+            "largest_difference": difference,
+            "deviation": float(found.std()),
+            "peak_gib": peak_gib(),
+        }
+
+    def _scorer(self, tokens_per_batch: int) -> Scorer:
+        return Scorer(self.model, self.tokens.answers, tokens_per_batch)
+
+
+def spread(count: int, most: int | None) -> npt.NDArray[np.int64]:
+    """Return at most so many of ``count`` numbers, evenly spread; all without a limit."""
+    return np.unique(np.linspace(0, count - 1, min(count, most or count)).astype(np.int64))
+
+
+def one_by_one(scorer: Scorer, prompts: Ragged) -> P:
+    """Return P(Yes) of each prompt, asked alone."""
+    return np.concatenate(
+        [
+            scorer.score(Sequences.single(prompts.take(np.array([row])))).p_yes
+            for row in range(len(prompts))
+        ]
+    )
+
+
+def config_of(options: argparse.Namespace, model: Path, form: Form) -> Config:
+    """Return the configuration of one form."""
+    sets = {
+        "model.name_or_path": model,
+        "model.dtype": options.dtype,
+        "prompt.form": form,
+        "train.block_targets": options.block_targets,
+    }
+    return load_config(None, [f"{key}={value}" for key, value in sets.items()])
+
+
+def line(case: dict[str, Any], batches: float) -> str:
+    """Return a case as one line of the table, beside the verdicts per second in batches."""
+    speed = case["verdicts_per_s"]
+    memory = "" if case["peak_gib"] is None else f"{case['peak_gib']:6.1f} GiB"
+    return (
+        f"{case['form']:10} {case['case']:27} {case['verdicts']:6} in {case['seconds']:8.3f} s "
+        f"{speed:9.1f} /s {speed / batches:6.1f} x {case['largest_difference']:8.1e} {memory}"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure both forms and print one table."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--model", type=Path, help="Real weights instead of a shape.")
+    parser.add_argument("--tokenizer", type=Path, help="With --shape: its tokenizer.")
+    parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
+    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto")
+    parser.add_argument("--rows", type=int, default=2000, help="Test rows.")
+    parser.add_argument("--one-at-a-time-rows", type=int, default=200)
+    parser.add_argument("--block-targets", type=int, default=30, help="The verdicts of a block.")
+    parser.add_argument("--tokens-per-batch", type=int, default=16384)
+    parser.add_argument("--rank-films", type=int, help="Ranked films; by default all.")
+    parser.add_argument("--calls", type=int, default=3, help="Timed calls, after a first one.")
+    parser.add_argument("--work", type=Path, default=Path("output/score_throughput"))
+    options = parser.parse_args(arguments)
+    if (options.model is None) == (options.tokenizer is None):
+        parser.error("give either --model, or --tokenizer for a --shape with random weights")
+
+    asked = ("shape",) if options.model is None else ("model",)
+    asked += ("dtype", "rows", "one_at_a_time_rows", "block_targets", "tokens_per_batch")
+    asked += ("rank_films", "calls")
+    model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
+    cases = []
+    for form in _FORMS:
+        cases += Measurement(options, model, form).cases()
+        gc.collect()
+        torch._dynamo.reset()
+    write_result(
+        options.result,
+        command_line("score_throughput", options, *asked),
+        cases,
+        note=options.note,
+    )
+    batches = {c["form"]: c["verdicts_per_s"] for c in cases if c["case"] == "in batches"}
+    for case in cases:
+        print(line(case, batches[case["form"]]))
+
+
+if __name__ == "__main__":
+    main()

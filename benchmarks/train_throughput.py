@@ -1,0 +1,387 @@
+"""Training: TRL as its users set it, TRL at its fastest, and this package's layouts and forms.
+
+The same rows, the same LoRA, the same machine, one run after another in one process. The model has
+the shape of Qwen3-0.6B and random weights, or is a folder with real ones; tokenizer and ratings are
+real.
+
+    python -m benchmarks.train_throughput --tokenizer QWEN3 --prepared data/movielens_qwen3
+    python -m benchmarks.train_throughput --model models/smollm2-135m --steps 4 --batch 1 ...
+
+Every case reads training rows with a history of 15. The cases of TRL and `single` read each row as
+a prompt of its own; `blocks` and `interview` read the same rows in blocks, where the history grows
+and each row costs fewer tokens: examples per second is what compares them.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from benchmarks.common import (
+    SHAPES,
+    command_line,
+    common_options,
+    make_model,
+    peak_gib,
+    reset_peak,
+    wait_for_gpu,
+    write_result,
+)
+from reeltune.config import Config, load_config
+from reeltune.data.columns import TRAIN
+from reeltune.prompts.renderer import Renderer
+from reeltune.prompts.rows import SINGLE, Selection, choose_blocks
+from reeltune.runs.folder import RunFolder
+from reeltune.training.build import Material, build_trainer
+from reeltune.training.callbacks import KeepBest
+from reeltune.training.progress import StepClock
+from reeltune.training.setup import RowSource, load_tunable, open_data, record_of
+
+WARM_UP = 6
+"""Steps left out: they compile, and fill caches."""
+
+
+@dataclass(frozen=True)
+class TrlCase:
+    """TRL's trainer with some settings.
+
+    Attributes:
+        settings: Of SFTConfig, beyond its defaults.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+KEPT = {"gradient_checkpointing": False}
+TRL: dict[str, TrlCase] = {
+    # SFTConfig's own batch of 8, recomputed activations, bfloat16.
+    "trl_default": TrlCase(),
+    "trl batch 32, activations kept": TrlCase({"per_device_train_batch_size": 32, **KEPT}),
+    "trl packed": TrlCase(
+        {"packing": True, "max_length": 4096, "per_device_train_batch_size": 2, **KEPT}
+    ),
+}
+FASTEST = "trl_fastest"
+
+_KEPT = ["train.activation_checkpointing=false"]
+_WINDOW = ["prompt.form=window", "train.block_targets=30"]
+OURS: dict[str, list[str]] = {
+    "single": [*_KEPT, *_WINDOW, "train.layout=single"],
+    "blocks": [*_KEPT, *_WINDOW],
+    "blocks, activations recomputed": [*_WINDOW, "train.activation_checkpointing=true"],
+    "blocks_qlora": [*_KEPT, *_WINDOW, "quantization.load_in_4bit=true"],
+    "interview": [*_KEPT, "prompt.form=interview", "train.block_targets=60"],
+}
+
+
+class Timer(TrainerCallback):
+    """Times the steps of any trainer after the warm-up; the GPU is waited for at both ends."""
+
+    def __init__(self) -> None:
+        self.began = 0.0
+        self.seconds = 0.0
+        self.steps = 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin after the warm-up, end with the last step."""
+        del args, control, kwargs
+        if state.global_step == WARM_UP:
+            wait_for_gpu()
+            self.began = time.perf_counter()
+        if state.global_step == state.max_steps:
+            wait_for_gpu()
+            self.seconds = time.perf_counter() - self.began
+            self.steps = state.max_steps - WARM_UP
+
+
+class Counted:
+    """A collator that remembers how much each batch holds.
+
+    Args:
+        collate: The trainer's own.
+        count: Returns examples and tokens of a batch.
+    """
+
+    def __init__(
+        self, collate: Callable[[Any], Any], count: Callable[[Any], tuple[int, int]]
+    ) -> None:
+        self.collate = collate
+        self.count = count
+        self.held: list[tuple[int, int]] = []
+
+    def __call__(self, rows: Any) -> Any:
+        """Collate and count."""
+        batch = self.collate(rows)
+        self.held.append(self.count(batch))
+        return batch
+
+    def __len__(self) -> int:
+        return len(self.collate)  # pyright: ignore[reportArgumentType]
+
+    def mean(self) -> tuple[float, float]:
+        """Return examples and tokens of the batches after the warm-up, on average."""
+        counted = np.array(self.held[WARM_UP:], dtype=np.float64)
+        return float(counted[:, 0].mean()), float(counted[:, 1].mean())
+
+
+def chats(config: Config, rows: int) -> Dataset:
+    """Return training rows as TRL's users give them: a prompt, a completion, thinking off."""
+    folder, settings = open_data(config)
+    renderer, films = Renderer(settings), folder.films
+    blocks = choose_blocks(folder, Selection(TRAIN, rows, config.train.seed, SINGLE, 30))
+    timelines = folder.timelines
+    listed = []
+    for start, target in zip(blocks.examples.start, blocks.examples.target, strict=True):
+        events = range(int(start), int(target))
+        shown = [(float(timelines.stars[e]), films[timelines.film_row[e]]) for e in events]
+        turn = renderer.turns(shown, films[timelines.film_row[target]])[0]
+        answer = renderer.answer(bool(timelines.liked[target]))
+        listed.append(
+            {
+                "prompt": [{"role": "user", "content": turn}],
+                "completion": [{"role": "assistant", "content": answer}],
+                "chat_template_kwargs": {"enable_thinking": False},
+            }
+        )
+    return Dataset.from_list(listed)
+
+
+def run_trl(case: TrlCase, config: Config, options: Any) -> dict[str, Any]:
+    """Train with TRL alone and return the figures."""
+    dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(config.model.name_or_path, dtype=dtype)
+    lora = config.lora
+    timer = Timer()
+    settings: dict[str, Any] = {
+        "output_dir": str(options.work / "trl"),
+        "max_steps": options.steps + WARM_UP,
+        "max_length": 1024,
+        "bf16": options.dtype == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(),
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 1000,
+        "disable_tqdm": True,
+        "dataset_num_proc": options.processes,
+        "learning_rate": config.train.learning_rate,
+        **case.settings,
+    }
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(**settings),
+        train_dataset=chats(config, options.rows),
+        processing_class=AutoTokenizer.from_pretrained(config.model.name_or_path),
+        peft_config=LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules="all-linear",
+        ),
+        callbacks=[timer],
+    )
+    trainer.data_collator = Counted(trainer.data_collator, _count_trl)  # pyright: ignore
+    trainer.train()
+    return _figures(timer, trainer)
+
+
+def _count_trl(batch: dict[str, torch.Tensor]) -> tuple[int, int]:
+    if "position_ids" in batch:
+        position = batch["position_ids"]
+        return int((position == 0).sum()), position.numel()
+    mask = batch["attention_mask"]
+    return len(mask), int(mask.sum())
+
+
+def run_ours(config: Config, options: Any) -> dict[str, Any]:
+    """Train with this package's trainer and return the figures."""
+    folder, settings = open_data(config)
+    tunable = load_tunable(config)
+    source = RowSource(config, folder, settings, tunable.base)
+    material = Material(
+        tunable,
+        source.rows(source.train),
+        source.rows(source.validation),
+        record_of(config, folder, settings),
+    )
+    run = RunFolder(options.work / "ours")
+    trainer = build_trainer(config, material, run, StepClock())
+    # Steps alone are measured.
+    trainer.remove_callback(KeepBest)
+    trainer.args.load_best_model_at_end = False
+    trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+    timer = Timer()
+    trainer.add_callback(timer)
+    trainer.data_collator = Counted(  # pyright: ignore[reportAttributeAccessIssue]
+        trainer.data_collator, lambda batch: (len(batch["asked"]), batch["tokens"])
+    )
+    trainer.train()
+    return _figures(timer, trainer)
+
+
+def _figures(timer: Timer, trainer: Any) -> dict[str, Any]:
+    examples, tokens = trainer.data_collator.mean()
+    per_second = timer.steps / timer.seconds
+    causal = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
+    layers = causal.base_model.layers
+    weights = sum(
+        module.in_features * module.out_features
+        for module in layers.modules()
+        if hasattr(module, "base_layer")
+    )
+    return {
+        "examples_per_s": examples * per_second,
+        "tokens_per_s": tokens * per_second,
+        "steps_per_s": per_second,
+        "examples_per_step": examples,
+        "tokens_per_step": tokens,
+        # A frozen weight takes part in two products of training: forward, and towards the input.
+        "matrix_tflop_per_s": 4e-12 * weights * tokens * per_second,
+        "peak_gib": peak_gib(),
+    }
+
+
+def matrix_peak() -> float:
+    """Return the bfloat16 rate of one large matrix product in TFLOP/s, the best of ten."""
+    size = 8192 if torch.cuda.is_available() else 1024
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        wait_for_gpu()
+        began = time.perf_counter()
+        a @ b
+        wait_for_gpu()
+        best = min(best, time.perf_counter() - began)
+    return 2e-12 * size**3 / best
+
+
+def run_case(name: str, options: Any, model: Path) -> dict[str, Any]:
+    """Run one case in a clean state."""
+    gc.collect()
+    torch._dynamo.reset()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    reset_peak()
+    steps = options.steps + WARM_UP
+    config = load_config(
+        None,
+        [
+            f"model.name_or_path={model}",
+            f"model.dtype={options.dtype}",
+            f"data.prepared_dir={options.prepared}",
+            f"data.max_train_examples={options.rows}",
+            f"train.output_dir={options.work / 'ours'}",
+            f"train.max_steps={steps}",
+            f"train.batch_size={options.single_batch if name == 'single' else options.batch}",
+            f"train.pack_length={options.pack_length}",
+            "train.optimizer=adamw_torch_fused",
+            "train.logging_steps=1000",
+            "lora.dropout=0",
+            "prompt.form=window",
+            "train.early_stopping_patience=null",
+            *OURS.get(name, []),
+            *options.set,
+        ],
+    )
+    if name in TRL:
+        return run_trl(TRL[name], config, options)
+    return run_ours(config, options)
+
+
+def main() -> None:
+    """Run the cases and print one table."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--tokenizer", type=Path, help="With --shape: its tokenizer.")
+    parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
+    parser.add_argument("--model", type=Path, help="Real weights instead of a shape.")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--steps", type=int, default=20, help="Steps timed, after the warm-up.")
+    parser.add_argument("--rows", type=int, default=40_000, help="Training rows to draw from.")
+    parser.add_argument("--batch", type=int, default=4, help="Packed rows of a step.")
+    parser.add_argument("--single-batch", type=int, default=32, help="Prompts of a step.")
+    parser.add_argument("--pack-length", type=int, default=8192)
+    parser.add_argument("--processes", type=int, default=2, help="For TRL's own tokenizing.")
+    parser.add_argument("--cases", nargs="*", choices=[*TRL, *OURS], default=[*TRL, *OURS])
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--work", type=Path, default=Path("output/train_throughput"))
+    options = parser.parse_args()
+
+    model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
+    peak = matrix_peak()
+    cases: list[dict[str, Any]] = []
+    for name in options.cases:
+        try:
+            found = run_case(name, options, model)
+            found["share_of_matrix_peak"] = found["matrix_tflop_per_s"] / peak
+            cases.append({"case": name, **found})
+        except torch.OutOfMemoryError:
+            cases.append({"case": name, "failed": "out of memory"})
+        print(cases[-1], flush=True)
+        _compare(cases)
+        write_result(
+            options.result,
+            command_line(
+                "train_throughput",
+                options,
+                "shape",
+                "model",
+                "steps",
+                "rows",
+                "batch",
+                "single_batch",
+                "pack_length",
+                "cases",
+                "set",
+            ),
+            cases,
+            matrix_peak_tflop_per_s=peak,
+            note=options.note,
+        )
+    print(f"matrix products reach {peak:.1f} TFLOP/s")
+    for case in cases:
+        print(_line(case))
+
+
+def _compare(cases: list[dict[str, Any]]) -> None:
+    """Add every case's ratio to TRL as its users set it, and to the fastest of TRL's."""
+    speed = {case["case"]: case["examples_per_s"] for case in cases if "failed" not in case}
+    theirs = {name: value for name, value in speed.items() if name in TRL}
+    if not theirs:
+        return
+    fastest = max(theirs, key=lambda name: theirs[name])
+    for case in cases:
+        if "failed" in case:
+            continue
+        if "trl_default" in speed:
+            case["ratio_to_trl_default"] = case["examples_per_s"] / speed["trl_default"]
+        case["ratio_to_trl_fastest"] = case["examples_per_s"] / speed[fastest]
+        if case["case"] == fastest:
+            case["role"] = FASTEST
+
+
+def _line(case: dict[str, Any]) -> str:
+    if "failed" in case:
+        return f"{case['case']:34} {case['failed']}"
+    peak = f"{case['peak_gib']:6.1f} GiB" if case["peak_gib"] is not None else ""
+    return (
+        f"{case['case']:34} {case['examples_per_s']:9.1f} examples/s "
+        f"{case['tokens_per_s']:9.0f} tokens/s {100 * case['share_of_matrix_peak']:5.1f} % {peak} "
+        f"x{case.get('ratio_to_trl_default', float('nan')):.1f} "
+        f"x{case.get('ratio_to_trl_fastest', float('nan')):.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

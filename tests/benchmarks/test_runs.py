@@ -1,0 +1,143 @@
+"""Every benchmark runs at a tiny size, and writes a result of the form the page is made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import full_run, score_throughput, tokenize_throughput
+from benchmarks.render import problems, rendered
+from reeltune.data.folder import PreparedFolder
+from reeltune.scoring.scorer import Scorer, Verdicts
+from tests.helpers import tiny_model, tiny_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def result_of(file: Path, name: str) -> dict[str, Any]:
+    """A result, checked for what every result has."""
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert problems(result) == []
+    assert result["command"].startswith(f"python -m benchmarks.{name} --")
+    assert str(file.parent) not in json.dumps(result)
+    assert rendered(name, result).count("\n|") == 2 + len(result["cases"])
+    return result
+
+
+def test_tokenizing(
+    tokenizer: Path, prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "result.json"
+    tokenize_throughput.main(
+        f"--tokenizer {tokenizer} --prepared {prepared.path} --rows 40 --processes 1 --calls 2 "
+        f"--result {file}".split()
+    )
+    result = result_of(file, "tokenize_throughput")
+    train = len(prepared.examples("train"))
+    assert [(case["form"], case["case"], case["rows"]) for case in result["cases"]] == [
+        (form, what, rows)
+        for form in ("window", "interview")
+        for layout in ("blocks", "single")
+        for what, rows in (
+            (f"datasets.map, {layout}", 40),
+            (f"{layout}, all included", train),
+            (f"{layout}, assembling alone", train),
+        )
+    ]
+    for mapped, included, alone in zip(*(result["cases"][i::3] for i in range(3)), strict=True):
+        assert included["seconds"] > alone["seconds"]
+        assert included["ratio_to_map"] == pytest.approx(
+            included["examples_per_s"] / mapped["examples_per_s"]
+        )
+    assert capsys.readouterr().out.count("x map") == 8
+
+
+def test_ids_that_differ_from_those_of_map_are_refused(
+    tokenizer: Path, prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def by_map(texts: list[str], *_: Any) -> tuple[float, list[list[int]]]:
+        return 1.0, [[1, 2, 3] for _ in texts]
+
+    monkeypatch.setattr(tokenize_throughput, "by_map", by_map)
+    with pytest.raises(SystemExit, match="the ids differ"):
+        tokenize_throughput.main(
+            f"--tokenizer {tokenizer} --prepared {prepared.path} --rows 4 "
+            f"--result {tmp_path / 'result.json'}".split()
+        )
+    assert not (tmp_path / "result.json").exists()
+
+
+SCORED = "--rows 20 --one-at-a-time-rows 3 --tokens-per-batch 2048 --calls 1"
+
+
+def test_scoring(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
+    file = tmp_path / "result.json"
+    score_throughput.main(
+        f"--shape tiny --tokenizer {tokenizer} --dtype float32 --prepared {prepared.path} "
+        f"--work {tmp_path} --result {file} --note rough {SCORED}".split()
+    )
+    result = result_of(file, "score_throughput")
+    assert result["note"] == "rough"
+    names = [(case["form"], case["case"], case["verdicts"]) for case in result["cases"]]
+    expected = [("one at a time", 3), ("in batches", 20), ("in blocks", 20)]
+    expected.append(("rank", len(prepared.films)))
+    assert names == [(form, *case) for form in ("window", "interview") for case in expected]
+    # Without this, verdicts that all say the same would pass for equal.
+    assert all(case["deviation"] > 100 * case["largest_difference"] for case in result["cases"])
+    tokens = [case["tokens_per_verdict"] for case in result["cases"]]
+    assert tokens[2] < tokens[1] and tokens[6] < tokens[5]
+
+
+def test_scoring_real_weights_and_few_films(prepared: PreparedFolder, tmp_path: Path):
+    model = tiny_model(tmp_path / "a-model", "llama")
+    file = tmp_path / "result.json"
+    score_throughput.main(
+        f"--model {model} --dtype float32 --prepared {prepared.path} --rank-films 5 "
+        f"--result {file} {SCORED}".split()
+    )
+    result = result_of(file, "score_throughput")
+    assert "--model a-model --dtype float32" in result["command"]
+    assert [c["verdicts"] for c in result["cases"] if c["case"] == "rank"] == [5, 5]
+
+
+def test_verdicts_that_differ_are_refused(
+    prepared: PreparedFolder, tiny_qwen3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    score = Scorer.score
+
+    def shifted(self: Scorer, sequences: Any, *args: Any) -> Verdicts:
+        found = score(self, sequences, *args)
+        shift = 0.0 if sequences.plain else 1e-3
+        return Verdicts(found.yes_logit + shift, found.no_logit)
+
+    monkeypatch.setattr(Scorer, "score", shifted)
+    with pytest.raises(SystemExit, match=r"window, in blocks: P\(Yes\) differs by 0\.0002"):
+        score_throughput.main(
+            f"--model {tiny_qwen3} --dtype float32 --prepared {prepared.path} "
+            f"--result {tmp_path / 'result.json'} {SCORED}".split()
+        )
+    assert not (tmp_path / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_a_full_run(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
+    file = tmp_path / "result.json"
+    full_run.main(
+        [
+            *("--tokenizer", str(tokenizer), "--prepared", str(prepared.path), "--shape", "tiny"),
+            *("--work", str(tmp_path), "--result", str(file), "--steps", "24", "--rows", "20"),
+            *("--cases", "lora_bf16", "--variants"),
+            *("--set", "train.batch_size=1", "--set", "train.pack_length=1024"),
+            *("--set", "train.activation_checkpointing=false"),
+        ]
+    )
+    (case,) = result_of(file, "full_run")["cases"]
+    assert case["resumed_from"] == ["checkpoint-12"]
+    assert case["steps"] == 24
+    assert case["test_rows"] == 20
