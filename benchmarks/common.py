@@ -74,7 +74,7 @@ def load_with_adapter(config: Config) -> tuple[PeftModel, PreTrainedTokenizerBas
     model.requires_grad_(False)
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # a new adapter has zeros here, and changes nothing
-            torch.nn.init.normal_(weight, std=0.05)
+            torch.nn.init.normal_(weight, std=0.02)
     return model, base.tokenizer
 
 
