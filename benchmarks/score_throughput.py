@@ -4,8 +4,7 @@ Every case asks one model about the same test rows, and all answer the same prom
 blocks, whose histories grow. A random adapter that changes every linear layer is on the model,
 since that is what users score with. Verdicts must be equal before anything is timed: within 1e-4 in
 float32, and in bfloat16, where rounding depends on what is computed together, within 0.05. The
-largest difference is reported, beside the standard deviation of the verdicts, which shows what it
-is worth.
+largest difference is reported beside the standard deviation of the verdicts.
 
     python -m benchmarks.score_throughput --model models/smollm2-135m --prepared data/demo --rows 48
     python -m benchmarks.score_throughput --tokenizer QWEN3 --prepared data/movielens_qwen3

@@ -40,7 +40,7 @@ def tokens_with(form: Form, *added: str) -> PromptTokens:
         (WINDOW, "Heat\nFilm to"),
         (WINDOW, "judge: Heat\n"),
         (WINDOW, "Heat\nYes or"),
-        (WINDOW, "Heat\nYes or No?<|im_end|>\n<|im_start|>assistant\n<think>"),
+        (WINDOW, "Heat\nYes or No?<|im_end|>\n"),
         (INTERVIEW, "First: Heat\n"),
         (INTERVIEW, "1.0 stars. Next: Heat\n"),
         (INTERVIEW, "Heat\n<|im_end|>\n<|im_start|>assistant\nNo"),
@@ -85,12 +85,26 @@ def test_films_are_asked_about_together_where_nothing_differs(form: Form):
     assert asked[0] < len(FILMS) / 10
 
 
-@pytest.mark.parametrize(("form", "token"), [(WINDOW, "\n\n1.0"), (INTERVIEW, "assistant\n<|im_")])
+@pytest.mark.parametrize(
+    ("form", "token"), [(WINDOW, "<|im_end|>\n1.0"), (INTERVIEW, "<|im_end|>\nFirst")]
+)
 def test_what_no_prompt_has_does_not_count(form: Form, token: str):
     differing, asked = proven(tokens_with(form, token))
     assert differing == []
     # The strings that several films share did differ, and their films were asked about alone.
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "token"),
+    [(INTERVIEW, "stars.\nFirst"), *((form, "<|im_end|>\n<|im_start|>") for form in FORMS)],
+)
+def test_a_line_that_ends_inside_a_token_is_shown_whole(form: Form, token: str):
+    differing, asked = proven(tokens_with(form, token))
+    assert differing == []
+    assert len(asked) == 1
+    differing, asked = proven(tokens_with(form, token, ": Heat\n"))
+    assert differing == [HEAT]
 
 
 _over = st.sampled_from([": The ", "\n4.", ")\nFilm", "judge: A", ")\nYes", ")\n<|im_end|>", ": W"])

@@ -6,17 +6,20 @@ in it, that the piece keeps its tokens between those neighbours. What is shown t
 
 * In a window, every film in a line before another line, in the last line before the candidate, and
   as the candidate: after stars, after what leads to the candidate, before stars, before what leads
-  to the candidate, before the question with all that the chat template sets behind it.
-* In an interview, every film directly after the instruction, after the answer and the stars of the
-  film before it, before an answer, and where the prompt ends.
-* The instruction before every number of stars, and before the candidate where there is no history;
-  each in a prompt of its own, which is tokenized alone.
+  to the candidate, before the question.
+* In an interview, every film after the last line of the instruction, after the answer and the stars
+  of the film before it, before an answer, and where the prompt asks.
+* The whole instruction before every number of stars, and before the candidate where there is no
+  history; the question with all that the chat template sets behind it. Each in a prompt of its own
+  with one film, tokenized by an ordinary call.
 
-From film to film the stars go through the whole scale: not every film is shown with all of them.
+From film to film the stars go through the whole scale: not every film is shown with all of them. Of
+the instruction and of what the chat template sets behind the question, films are shown with the
+line next to them, where the tokenizer cuts at that line's end.
 
-Several films share a string, for what costs time is the instruction before them. Within it one
-film's question is followed by the next film's lines, which no prompt has. Where that or anything
-else makes a string differ, its films are proven again, each in a prompt of its own, and only that
+Several films share a string, for what costs time is what stands around them. Within it one film's
+question is followed by the next film's lines, which no prompt has. Where that or anything else
+makes a string differ, its films are proven again, each in a prompt of its own, and only that
 counts.
 """
 
@@ -24,7 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +43,13 @@ Ints = npt.NDArray[np.int64]
 
 _TOGETHER: Final = 16
 """Films that share a string: tokenizers get slower again on texts of many thousand characters."""
+
+
+class _Part(NamedTuple):
+    """A part of a piece, as text and as token ids."""
+
+    text: str
+    ids: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class PiecesProof:
         alone = [np.array([row]) for group in self._unequal(shared) for row in group]
         found = [int(group[0]) for group in self._unequal(alone)]
         sound = np.setdiff1d(rows, found)
-        if len(sound) and not self._head_holds(int(sound[0])):
+        if len(sound) and not self._whole_holds(int(sound[0])):
             return rows.tolist()
         return found
 
@@ -85,46 +96,71 @@ class PiecesProof:
             if not np.array_equal(ours, theirs)
         ]
 
-    @property
-    def _head_meets_films(self) -> bool:
-        """Whether a film stands directly behind the instruction, so that each is shown there."""
-        return not self.texts.before_film[0]
+    @cached_property
+    def _head(self) -> tuple[_Part, _Part]:
+        """What is shown once of the instruction, and what before every film."""
+        text, ids = self.texts.head, self.pieces.head
+        if self.texts.before_film[0]:  # no film stands directly behind it
+            return _Part(text, ids), _Part("", ids[:0])
+        last_line = text.rstrip().rfind("\n") + 1
+        return self._cut(text, ids, last_line) or (_Part("", ids[:0]), _Part(text, ids))
+
+    @cached_property
+    def _tail(self) -> tuple[_Part, _Part]:
+        """What is shown behind every film asked about, and what once."""
+        text, ids = self.texts.tail, self.pieces.tail
+        begin = len(text) - len(text.lstrip())
+        first_line = text.find("\n", begin) + 1 or len(text)
+        return self._cut(text, ids, first_line) or (_Part(text, ids), _Part("", ids[:0]))
+
+    def _cut(self, text: str, ids: npt.NDArray[np.int32], at: int) -> tuple[_Part, _Part] | None:
+        """Cut a piece in two, unless the tokenizer does not cut there."""
+        first, second = (
+            _Part(part, np.array(self.encode(part), dtype=np.int32))
+            for part in (text[:at], text[at:])
+        )
+        whole = np.concatenate([first.ids, second.ids])
+        return (first, second) if np.array_equal(whole, ids) else None
 
     def _steps(self, rows: Ints) -> list[Ints]:
         """Return the stars of each line that films are shown in."""
         steps = rows % len(STAR_STEPS)
         # Where the instruction leads to every line, a second one would show nothing new.
-        return [steps] if self._head_meets_films else [steps, len(STAR_STEPS) - 1 - steps]
+        return [steps] if self._head[1].text else [steps, len(STAR_STEPS) - 1 - steps]
 
     def _shown(self, group: list[int]) -> str:
         texts = self.texts
+        lead, close = self._head[1].text, self._tail[0].text
         steps = [lines.tolist() for lines in self._steps(np.array(group))]
-        between = texts.head if self._head_meets_films else ""
-        prompts = [
-            "".join(texts.line(line[i], self.films[row]) for line in steps)
-            + texts.question(self.films[row])
-            for i, row in enumerate(group)
-        ]
-        return texts.head + between.join(prompts)
+        shown = [self._head[0].text]
+        for i, row in enumerate(group):
+            film = self.films[row]
+            shown.append(lead)
+            shown += [texts.line(line[i], film) for line in steps]
+            shown += [texts.before_candidate, film, close]
+        return "".join([*shown, self._tail[1].text])
 
     def _pieced(self, groups: list[Ints]) -> Ragged:
         """Return the ids of :meth:`_shown` for every group, put together from pieces."""
         rows, pieces = np.concatenate(groups), self.pieces
-        head = repeat_row(pieces.head, len(rows))
-        shown = [
+        count = len(rows)
+        each = join(
+            repeat_row(self._head[1].ids, count),
             *(pieces.lines(steps, rows) for steps in self._steps(rows)),
-            pieces.questions(rows),
-        ]
-        prompts = join(head, *shown) if self._head_meets_films else join(*shown)
-        # The prompts of a group already lie behind one another.
+            repeat_row(pieces.before_candidate, count),
+            pieces.films.take(rows),
+            repeat_row(self._tail[0].ids, count),
+        )
+        # What is shown of a group already lies behind one another.
         first = offsets_of(np.array([len(group) for group in groups]))
-        together = Ragged(prompts.values, prompts.offsets[first])
-        if self._head_meets_films:
-            return together
-        return join(repeat_row(pieces.head, len(groups)), together)
+        return join(
+            repeat_row(self._head[0].ids, len(groups)),
+            Ragged(each.values, each.offsets[first]),
+            repeat_row(self._tail[1].ids, len(groups)),
+        )
 
-    def _head_holds(self, row: int) -> bool:
-        """Return whether the instruction keeps its tokens before all that may follow it."""
+    def _whole_holds(self, row: int) -> bool:
+        """Return whether whole prompts with one film hold, with all stars and with no history."""
         texts, pieces, film = self.texts, self.pieces, self.films[row]
         lines = [texts.line(step, film) for step in range(len(STAR_STEPS))]
         whole = [self.encode(texts.whole(line, film)) for line in ["", *lines]]
