@@ -114,8 +114,8 @@ def shared_gradients(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """Return loss and gradients of several packed rows, two at a time."""
     labels = Labels(asked.tokens.answers, end)
-    one_shape = asked.model.device.type == "cuda"
-    collator = pack_collator(rows, labels, PAD_ID, PACK_LENGTH, one_shape)
+    batch_size = 2 if asked.model.device.type == "cuda" else None
+    collator = pack_collator(rows, labels, PAD_ID, PACK_LENGTH, batch_size)
     assert 2 < len(collator) < len(rows.sequences) < len(rows)
     return gradients(asked, collator, 2)
 

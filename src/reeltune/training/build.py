@@ -85,8 +85,9 @@ def build_collator(config: Config, tunable: TunableModel, rows: TokenRows) -> Co
     pad_id = pad_id_of(tunable.base.tokenizer)
     if section.layout == SINGLE:
         return PlainCollator(rows, labels, pad_id)
-    one_shape = tunable.base.choices.device.value.type == "cuda"
-    return pack_collator(rows, labels, pad_id, section.pack_length, one_shape)
+    compiled = tunable.base.choices.device.value.type == "cuda"
+    batch_size = section.batch_size if compiled else None
+    return pack_collator(rows, labels, pad_id, section.pack_length, batch_size)
 
 
 def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -> SFTConfig:

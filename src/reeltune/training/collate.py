@@ -118,14 +118,14 @@ class PackCollator:
         labels: Makes the labels.
         pad_id: What fills rows up.
         packs: The sequences of each row.
-        length: Tokens of every row; None for as many as the fullest of a batch needs.
+        shape: Rows and tokens of every batch; None for as many as it needs.
     """
 
     rows: TokenRows
     labels: Labels
     pad_id: int
     packs: list[npt.NDArray[np.int64]]
-    length: int | None
+    shape: tuple[int, int] | None
 
     def __len__(self) -> int:
         return len(self.packs)
@@ -139,7 +139,11 @@ class PackCollator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> Batch:
         """Return the batch of some packed rows."""
         chosen = [self.packs[row[ROW]] for row in rows]
-        laid = lay_out(self.rows.sequences, chosen, self.pad_id, length=self.length)
+        length = None
+        if self.shape is not None:
+            count, length = self.shape
+            chosen += [np.empty(0, dtype=np.int64)] * (count - len(chosen))
+        laid = lay_out(self.rows.sequences, chosen, self.pad_id, length=length)
         return {
             "packed": laid.packed,
             "asked": laid.asked,
@@ -153,7 +157,7 @@ def pack_collator(
     labels: Labels,
     pad_id: int,
     row_length: int,
-    one_shape: bool,
+    batch_size: int | None,
 ) -> PackCollator:
     """Pack sequences into rows, tightly: the trainer shuffles the rows.
 
@@ -162,10 +166,12 @@ def pack_collator(
         labels: Makes the labels.
         pad_id: What fills rows up.
         row_length: Tokens a row may hold, in whole tiles of attention.
-        one_shape: Whether all batches are to have one shape, as compiled models want.
+        batch_size: Rows every batch is filled up to, and each of them to ``row_length``, because
+            compiled layers are compiled anew for every shape; None for no more than it needs.
     """
     packs = pack(rows.sequences.ids.lengths, row_length)
-    return PackCollator(rows, labels, pad_id, packs, row_length if one_shape else None)
+    shape = None if batch_size is None else (batch_size, row_length)
+    return PackCollator(rows, labels, pad_id, packs, shape)
 
 
 def tokens_held(batch: Batch) -> int:
