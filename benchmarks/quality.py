@@ -9,9 +9,10 @@ intervals over users, drawn with the same users for both.
 
 from __future__ import annotations
 
-import gc
-import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def config_of(name: str, seed: int, options: Any) -> Config:
             f"data.prepared_dir={options.prepared}",
             f"data.max_train_examples={options.examples}",
             "data.max_eval_examples=200",
-            f"train.output_dir={options.work / 'run'}",
+            f"train.output_dir={folder_of(name, seed, options)}",
             f"train.seed={seed}",
             f"train.batch_size={rows_per_step}",
             f"train.learning_rate={options.learning_rate}",
@@ -97,6 +98,11 @@ def config_of(name: str, seed: int, options: Any) -> Config:
     )
 
 
+def folder_of(name: str, seed: int, options: Any) -> Path:
+    """Return where a case may write."""
+    return options.work / f"{name}_{seed}"
+
+
 def packed_to_batch(config: Config, name: str, options: Any) -> Config:
     """Choose the packed rows' length so that a step holds about as many examples as ``batch``."""
     if name == SINGLE:
@@ -108,7 +114,6 @@ def packed_to_batch(config: Config, name: str, options: Any) -> Config:
 
 def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train one case; return its figures, and its verdicts by way of asking."""
-    gc.collect()
     torch._dynamo.reset()
     config = packed_to_batch(config_of(name, seed, options), name, options)
     folder = PreparedFolder.open(config.data.prepared_dir)
@@ -119,29 +124,28 @@ def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[s
     material = Material(
         tunable, rows, source.rows(source.validation), record_of(config, folder, settings)
     )
-    trainer = build_trainer(config, material, RunFolder(options.work / "run"), StepClock())
+    trainer = build_trainer(
+        config, material, RunFolder(folder_of(name, seed, options)), StepClock()
+    )
     trainer.remove_callback(KeepBest)
     trainer.args.load_best_model_at_end = False
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
-    began = time.perf_counter()
     trainer.train()
-    seconds = time.perf_counter() - began
     figures: dict[str, Any] = {
         "case": f"{name}, seed {seed}",
         "examples": len(rows),
         "steps": trainer.state.global_step,
         "examples_per_step": len(rows) * config.train.epochs / trainer.state.global_step,
         "tokens_read": trainer.state.num_input_tokens_seen,
-        "train_seconds": seconds,
+        "metrics": {},
     }
     verdicts: dict[str, Any] = {}
     for way in WAYS[name]:
         held_out = held_out_of(config, folder, tunable.base.tokenizer, way, TEST, options.test_rows)
-        began = time.perf_counter()
         p_yes = trainer.scorer.score(held_out.sequences).p_yes
         found = measure(held_out.liked, p_yes, held_out.user_id).to_dict()
-        found["seconds"] = time.perf_counter() - began
-        figures[way.name] = found
+        figures["metrics"][way.name] = found
+        figures[f"auc, {way.name}"] = found["auc"]
         verdicts[way.name] = (held_out, p_yes)
     return figures, verdicts
 
@@ -203,14 +207,17 @@ def main() -> None:
     parser.add_argument("--test-rows", type=int, default=None)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--at-once", type=int, default=1, help="Cases that run side by side.")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/quality"))
     options = parser.parse_args()
 
     cases, verdicts, compared = [], {}, []
-    for seed in options.seeds:
-        for name in options.cases:
-            figures, found = run_case(name, seed, options)
+    seeds = [seed for seed in options.seeds for _ in options.cases]
+    names = options.cases * len(options.seeds)
+    run = partial(run_case, options=options)
+    with ProcessPoolExecutor(options.at_once, get_context("spawn")) as processes:
+        for figures, found in processes.map(run, names, seeds):
             cases.append(figures)
             verdicts[figures["case"]] = found
             print(_line(figures), flush=True)
@@ -244,12 +251,9 @@ def main() -> None:
 
 
 def _line(figures: dict[str, Any]) -> str:
-    asked = {way.name for ways in WAYS.values() for way in ways} & figures.keys()
-    shown = "  ".join(f"{name}: AUC {figures[name]['auc']:.4f}" for name in sorted(asked))
-    return (
-        f"{figures['case']:18} {figures['examples']} examples, {figures['steps']} steps, "
-        f"{figures['train_seconds']:.0f} s  {shown}"
-    )
+    metrics = figures["metrics"]
+    shown = "  ".join(f"{name}: AUC {metrics[name]['auc']:.4f}" for name in sorted(metrics))
+    return f"{figures['case']:18} {figures['examples']} examples, {figures['steps']} steps  {shown}"
 
 
 if __name__ == "__main__":

@@ -67,12 +67,6 @@ def rendered(name: str, result: dict[str, Any]) -> str:
         name: The result's file name, without its ending.
         result: Its content.
     """
-    columns = columns_of(result["cases"])
-    rows = [[_cell(key, case.get(key)) for key in columns] for case in result["cases"]]
-    titles = [title(key) for key in columns]
-    right = [all(_is_number(case.get(key)) for case in result["cases"]) for key in columns]
-    rule = ["---:" if number else "---" for number in right]
-    lines = ["| " + " | ".join(row) + " |" for row in (titles, rule, *rows)]
     file = f"{name}.json"
     said = [
         f"`{result['command']}`",
@@ -80,7 +74,21 @@ def rendered(name: str, result: dict[str, Any]) -> str:
         *([f"{result['note'].rstrip('.')}."] if "note" in result else []),
         f"All figures: [{file}](../benchmarks/results/{file}).",
     ]
-    return "\n\n".join([*said, "\n".join(lines)]) + "\n"
+    tables = [table(result["cases"])]
+    for key, value in result.items():
+        if key != "cases" and isinstance(value, list):
+            tables += [f"{title(key).capitalize()}:", table(value)]
+    return "\n\n".join([*said, *tables]) + "\n"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return rows as a table, with the columns of :func:`columns_of`."""
+    columns = columns_of(rows)
+    cells = [[_cell(key, row.get(key)) for key in columns] for row in rows]
+    right = [all(_is_number(row.get(key)) for row in rows) for key in columns]
+    rule = ["---:" if number else "---" for number in right]
+    lines = ([title(key) for key in columns], rule, *cells)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def columns_of(cases: list[dict[str, Any]]) -> list[str]:

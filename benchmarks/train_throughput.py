@@ -17,7 +17,9 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from benchmarks.common import (
     wait_for_gpu,
     write_result,
 )
+from benchmarks.profiling import StepProfile, step_table
 from reeltune.config import Config, load_config
 from reeltune.data.columns import TRAIN
 from reeltune.prompts.renderer import Renderer
@@ -62,6 +65,11 @@ class TrlCase:
 
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def alters_classes(self) -> bool:
+        """Whether what it does to the model's classes would stay for the cases after it."""
+        return bool(self.settings.get("use_liger_kernel"))
+
 
 KEPT = {"gradient_checkpointing": False}
 TRL: dict[str, TrlCase] = {
@@ -71,6 +79,18 @@ TRL: dict[str, TrlCase] = {
     "trl packed": TrlCase(
         {"packing": True, "max_length": 4096, "per_device_train_batch_size": 2, **KEPT}
     ),
+    "trl batch 32, Liger kernels": TrlCase(
+        {"per_device_train_batch_size": 32, "use_liger_kernel": True, **KEPT}
+    ),
+    # Lengths are rounded up, so that few shapes are compiled.
+    "trl batch 32, compiled": TrlCase(
+        {
+            "per_device_train_batch_size": 32,
+            "torch_compile": True,
+            "pad_to_multiple_of": 64,
+            **KEPT,
+        }
+    ),
 }
 FASTEST = "trl_fastest"
 
@@ -79,6 +99,7 @@ _WINDOW = ["prompt.form=window", "train.block_targets=30"]
 OURS: dict[str, list[str]] = {
     "single": [*_KEPT, *_WINDOW, "train.layout=single"],
     "blocks": [*_KEPT, *_WINDOW],
+    "blocks, not compiled": [*_KEPT, *_WINDOW, "train.compile=false"],
     "blocks, activations recomputed": [*_WINDOW, "train.activation_checkpointing=true"],
     "blocks_qlora": [*_KEPT, *_WINDOW, "quantization.load_in_4bit=true"],
     "interview": [*_KEPT, "prompt.form=interview", "train.block_targets=60"],
@@ -223,11 +244,17 @@ def run_ours(config: Config, options: Any) -> dict[str, Any]:
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     timer = Timer()
     trainer.add_callback(timer)
+    step_profile = StepProfile(WARM_UP - 1, config.lora.r)
+    if options.profile:
+        trainer.add_callback(step_profile)
     trainer.data_collator = Counted(  # pyright: ignore[reportAttributeAccessIssue]
         trainer.data_collator, lambda batch: (len(batch["asked"]), batch["tokens"])
     )
     trainer.train()
-    return _figures(timer, trainer)
+    figures = _figures(timer, trainer)
+    if step_profile.found:
+        figures["profile"] = step_profile.found
+    return figures
 
 
 def _figures(timer: Timer, trainer: Any) -> dict[str, Any]:
@@ -265,6 +292,17 @@ def matrix_peak() -> float:
         wait_for_gpu()
         best = min(best, time.perf_counter() - began)
     return 2e-12 * size**3 / best
+
+
+def run_apart(name: str, options: Any, model: Path) -> dict[str, Any]:
+    """Run one case, in a process of its own where it would change the cases after it."""
+    if name not in TRL or not TRL[name].alters_classes:
+        return run_case(name, options, model)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+        return apart.submit(run_case, name, options, model).result()
 
 
 def run_case(name: str, options: Any, model: Path) -> dict[str, Any]:
@@ -314,20 +352,25 @@ def main() -> None:
     parser.add_argument("--pack-length", type=int, default=8192)
     parser.add_argument("--processes", type=int, default=2, help="For TRL's own tokenizing.")
     parser.add_argument("--cases", nargs="*", choices=[*TRL, *OURS], default=[*TRL, *OURS])
+    parser.add_argument("--profile", action="store_true", help="Say where a step's time goes.")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/train_throughput"))
     options = parser.parse_args()
+    if options.profile and not torch.cuda.is_available():
+        parser.error("--profile shows the GPU's time: it needs a CUDA device")
 
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     peak = matrix_peak()
     cases: list[dict[str, Any]] = []
     for name in options.cases:
         try:
-            found = run_case(name, options, model)
+            found = run_apart(name, options, model)
             found["share_of_matrix_peak"] = found["matrix_tflop_per_s"] / peak
             cases.append({"case": name, **found})
         except torch.OutOfMemoryError:
             cases.append({"case": name, "failed": "out of memory"})
+        except ImportError as error:  # a library that only one case needs
+            cases.append({"case": name, "failed": str(error)})
         print(cases[-1], flush=True)
         _compare(cases)
         write_result(
@@ -347,6 +390,7 @@ def main() -> None:
             ),
             cases,
             matrix_peak_tflop_per_s=peak,
+            milliseconds_of_one_step=step_table(cases) or None,
             note=options.note,
         )
     print(f"matrix products reach {peak:.1f} TFLOP/s")
