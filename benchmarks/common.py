@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -151,7 +152,8 @@ def command_line(name: str, options: argparse.Namespace, *shown: str) -> str:
     for option in shown:
         value = getattr(options, option)
         listed = value if isinstance(value, list) else [value]
-        if value is not None and listed:
-            names = [part.name if isinstance(part, Path) else str(part) for part in listed]
-            words += [f"--{option.replace('_', '-')}", *names]
-    return " ".join(words)
+        if value in (None, False, []):
+            continue
+        names = [part.name if isinstance(part, Path) else str(part) for part in listed]
+        words += [f"--{option.replace('_', '-')}", *(names if value is not True else [])]
+    return shlex.join(words)

@@ -51,7 +51,7 @@ from reeltune.training.callbacks import KeepBest
 from reeltune.training.progress import StepClock
 from reeltune.training.setup import RowSource, load_tunable, open_data, record_of
 
-WARM_UP = 6
+WARM_UP = 6 if torch.cuda.is_available() else 1
 """Steps left out: they compile, and fill caches."""
 
 
@@ -378,8 +378,8 @@ def main() -> None:
             command_line(
                 "train_throughput",
                 options,
-                "shape",
-                "model",
+                "shape" if options.model is None else "model",
+                "dtype",
                 "steps",
                 "rows",
                 "batch",
@@ -387,6 +387,7 @@ def main() -> None:
                 "pack_length",
                 "cases",
                 "set",
+                "profile",
             ),
             cases,
             matrix_peak_tflop_per_s=peak,
@@ -411,6 +412,7 @@ def _compare(cases: list[dict[str, Any]]) -> None:
         if "trl_default" in speed:
             case["ratio_to_trl_default"] = case["examples_per_s"] / speed["trl_default"]
         case["ratio_to_trl_fastest"] = case["examples_per_s"] / speed[fastest]
+        case.pop("role", None)
         if case["case"] == fastest:
             case["role"] = FASTEST
 
