@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,25 +91,24 @@ class Measurement:
         self.sequences = tokenize(self.folder, self.tokens, blocks, selection).sequences
         self.prompts = self.sequences.alone()
 
-    def cases(self) -> list[dict[str, Any]]:
-        """Return the figures of every case, the compiled ones last."""
+    def cases(self) -> Iterator[dict[str, Any]]:
+        """Give the figures of every case as they are found, the compiled ones last."""
         scorer = self._scorer(self.options.tokens_per_batch)
         few = self.prompts.take(np.arange(min(self.options.one_at_a_time_rows, len(self.prompts))))
         batches = Sequences.single(self.prompts)
         expected = scorer.score(batches).p_yes
         blocks = (self.sequences.ids, lambda: scorer.score(self.sequences).p_yes, expected)
         ranking = self._ranking()
-        cases = [
-            self._case("one at a time", few, lambda: one_by_one(scorer, few), expected[: len(few)]),
-            self._case("in batches", self.prompts, lambda: scorer.score(batches).p_yes, expected),
-            self._case("in blocks", *blocks),
-            self._case("rank", *ranking),
-        ]
+        yield self._case("in batches", self.prompts, lambda: scorer.score(batches).p_yes, expected)
+        yield self._case(
+            "one at a time", few, lambda: one_by_one(scorer, few), expected[: len(few)]
+        )
+        yield self._case("in blocks", *blocks)
+        yield self._case("rank", *ranking)
         if self.model.device.type == "cuda":
             compile_layers(self.model)
-            cases.append(self._case("in blocks, compiled layers", *blocks))
-            cases.append(self._case("rank, compiled layers", *ranking))
-        return [{"form": self.form, **case} for case in cases]
+            yield self._case("rank, compiled layers", *ranking)
+            yield self._case("in blocks, compiled layers", *blocks)
 
     def _ranking(self) -> tuple[Ragged, Callable[[], P], P, npt.NDArray[np.int64]]:
         """Return the arguments of :meth:`_case` for ranking films after one whole history."""
@@ -154,6 +153,7 @@ class Measurement:
             raise SystemExit(f"{self.form}, {name}: P(Yes) differs by {difference:.2g}")
         seconds, _ = timed(work, self.options.calls)
         return {
+            "form": self.form,
             "case": name,
             "verdicts": len(found),
             "seconds": seconds,
@@ -195,13 +195,13 @@ def config_of(options: argparse.Namespace, model: Path, form: Form) -> Config:
     return load_config(None, [f"{key}={value}" for key, value in sets.items()])
 
 
-def line(case: dict[str, Any], batches: float) -> str:
-    """Return a case as one line of the table, beside the verdicts per second in batches."""
-    speed = case["verdicts_per_s"]
+def line(case: dict[str, Any]) -> str:
+    """Return a case as one line of the table."""
     memory = "" if case["peak_gib"] is None else f"{case['peak_gib']:6.1f} GiB"
     return (
         f"{case['form']:10} {case['case']:27} {case['verdicts']:6} in {case['seconds']:8.3f} s "
-        f"{speed:9.1f} /s {speed / batches:6.1f} x {case['largest_difference']:8.1e} {memory}"
+        f"{case['verdicts_per_s']:9.1f} /s {case['ratio_to_batches']:6.1f} x "
+        f"{case['largest_difference']:8.1e} {memory}"
     )
 
 
@@ -227,20 +227,17 @@ def main(arguments: list[str] | None = None) -> None:
     asked += ("dtype", "rows", "one_at_a_time_rows", "block_targets", "tokens_per_batch")
     asked += ("rank_films", "calls")
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
-    cases = []
+    command = command_line("score_throughput", options, *asked)
+    cases: list[dict[str, Any]] = []
     for form in _FORMS:
-        cases += Measurement(options, model, form).cases()
+        batches = None
+        for case in Measurement(options, model, form).cases():
+            batches = batches or case["verdicts_per_s"]  # of the first case
+            cases.append({**case, "ratio_to_batches": case["verdicts_per_s"] / batches})
+            print(line(cases[-1]), flush=True)
+            write_result(options.result, command, cases, note=options.note)
         gc.collect()
         torch._dynamo.reset()
-    write_result(
-        options.result,
-        command_line("score_throughput", options, *asked),
-        cases,
-        note=options.note,
-    )
-    batches = {c["form"]: c["verdicts_per_s"] for c in cases if c["case"] == "in batches"}
-    for case in cases:
-        print(line(case, batches[case["form"]]))
 
 
 if __name__ == "__main__":
