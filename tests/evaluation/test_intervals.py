@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from reeltune.evaluation.intervals import Interval, auc_difference, weighted_auc
+from reeltune.evaluation import intervals
+from reeltune.evaluation.intervals import Interval, auc_difference, draw_users, interval_of
 
 # Few values, so that ties are frequent; two of them are neighbours in float64.
 SCORES = st.sampled_from([0.0, 0.1, float(np.nextafter(0.1, 1)), 0.25, 0.5, 1.0])
-WEIGHTS = st.tuples(*[st.sampled_from([0.0, 0.5, 1.0, 3.0])] * 3)
-WEIGHTED = st.lists(st.tuples(st.booleans(), SCORES, WEIGHTS), min_size=1, max_size=24)
 JUDGED = st.lists(
     st.tuples(st.booleans(), SCORES, SCORES, st.integers(0, 4)), min_size=2, max_size=24
 ).filter(lambda drawn: len({label for label, *_ in drawn}) == 2)
@@ -51,35 +50,6 @@ def close(interval: Interval | None, *expected: float) -> bool:
 
 def plain_difference(labels: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
     return float(roc_auc_score(labels, one) - roc_auc_score(labels, other))
-
-
-@given(WEIGHTED)
-def test_the_weighted_auc_is_that_of_scikit_learn_under_every_set_of_weights(drawn):
-    labels, p_yes, weights = map(np.array, zip(*drawn, strict=True))
-    found = weighted_auc(labels, p_yes, weights.T)
-    expected = [
-        roc_auc_score(labels, p_yes, sample_weight=one)
-        if one[labels].any() and one[~labels].any()
-        else np.nan
-        for one in weights.T
-    ]
-    assert found == pytest.approx(expected, nan_ok=True)
-
-
-def test_weights_count_rows_as_copies_would():
-    labels, p_yes, _, _ = judged(2, 15)
-    times = np.random.default_rng(1).integers(0, 4, size=len(labels))
-    copied = weighted_auc(labels.repeat(times), p_yes.repeat(times), np.ones((1, times.sum())))
-    weighted = weighted_auc(labels, p_yes, times[None].astype(np.float64))
-    assert weighted == pytest.approx(copied, rel=1e-12)
-
-
-def test_weights_on_one_label_alone_have_no_auc():
-    labels, p_yes = np.array([True, True, False]), np.array([0.9, 0.2, 0.4])
-    weights = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]])
-    assert weighted_auc(labels, p_yes, weights) == pytest.approx(
-        [np.nan, np.nan, np.nan, 1.0], nan_ok=True
-    )
 
 
 @settings(max_examples=25)
@@ -171,3 +141,74 @@ def test_one_label_has_no_difference(labels: list[bool]):
     p_yes = np.linspace(0.2, 0.8, len(labels))
     rows = np.array(labels, dtype=bool)
     assert auc_difference(rows, p_yes, 1 - p_yes, np.arange(len(labels)), seed=0) is None
+
+
+def test_no_draw_with_both_labels_has_no_difference():
+    """With one draw of two users, half of the seeds draw one of them twice."""
+    labels = np.array([True, False])
+    found = [
+        auc_difference(labels, np.array([0.8, 0.3]), np.array([0.2, 0.6]), np.arange(2), seed, 1)
+        for seed in range(20)
+    ]
+    assert None in found
+    assert Interval(1.0, 1.0, 1.0, 1) in found
+
+
+@pytest.mark.parametrize(
+    ("value", "drawn", "expected"),
+    [
+        (0.5, np.linspace(0.0, 1.0, 201), Interval(0.5, 0.025, 0.975, 201)),
+        (0.5, np.array([np.nan, 0.25, np.nan]), Interval(0.5, 0.25, 0.25, 1)),
+        (0.5, np.array([np.nan]), None),
+        (0.5, np.array([]), None),
+        (np.nan, np.array([0.25]), None),
+    ],
+)
+def test_an_interval_is_of_the_draws_in_which_the_figure_is_defined(
+    value: float, drawn: np.ndarray, expected: Interval | None
+):
+    found = interval_of(value, drawn)
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert close(found, *astuple(expected)[:3])
+        assert found.draws == expected.draws
+
+
+def all_draws(users: int, rows: int, draws: int) -> np.ndarray:
+    found = np.full((draws, users), -1.0)
+    for some, times in draw_users(users, rows, seed=1, draws=draws):
+        found[some] = times
+    return found
+
+
+@pytest.mark.parametrize("users", [1, 7])
+def test_every_draw_has_as_many_users_as_there_are(users: int):
+    times = all_draws(users, 10, draws=30)
+    assert (times >= 0).all()
+    assert (times.sum(axis=1) == users).all()
+
+
+def test_no_users_are_never_drawn():
+    assert list(draw_users(0, 0, seed=1, draws=30)) == []
+
+
+def test_how_many_draws_are_made_at_a_time_changes_none_of_them(monkeypatch: pytest.MonkeyPatch):
+    together = all_draws(7, 10, draws=30)
+    for held in (1, 40, 170):
+        monkeypatch.setattr(intervals, "_AT_ONCE", held)
+        assert (all_draws(7, 10, draws=30) == together).all()
+
+
+def test_what_is_held_at_once_does_not_grow_with_the_draws():
+    sizes = [times.size for _, times in draw_users(2000, 20_000, seed=1, draws=200)]
+    assert sum(sizes) == 200 * 2000
+    assert max(sizes) * 10 <= intervals._AT_ONCE
+
+
+def test_every_user_is_drawn_as_often_as_any_other():
+    times = all_draws(20, 20, draws=4000)
+    # The number of times one user is drawn in one draw has variance 0.95.
+    assert times.mean(axis=0) == pytest.approx(np.ones(20), abs=5 * (0.95 / 4000) ** 0.5)
+    assert times.var(axis=0) == pytest.approx(np.full(20, 0.95), abs=0.15)

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
-from math import exp, log
+from math import exp, log, log2
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import brier_score_loss, log_loss, ndcg_score
 
 from reeltune.errors import DataError
-from reeltune.evaluation.metrics import Metrics, auc_per_user, measure
+from reeltune.evaluation.metrics import Metrics, measure
 
 # Few values, so that ties are frequent; two of them are neighbours in float64.
 scores = st.sampled_from([0.0, 0.1, float(np.nextafter(0.1, 1)), 0.25, 0.5, 0.75, 1.0])
@@ -37,7 +37,7 @@ def test_hand_computed_values():
     labels = np.array([True, True, False, False, True])
     p_yes = np.array([0.9, 0.6, 0.6, 0.2, 0.4])
     users = np.array([1, 1, 1, 2, 2])
-    metrics = measure(labels, p_yes, users)
+    metrics = measure(labels, p_yes, users, threshold=0.4)
     assert metrics.rows == 5
     assert metrics.positive_rate == pytest.approx(3 / 5)
     assert metrics.majority_rate == pytest.approx(3 / 5)
@@ -48,9 +48,17 @@ def test_hand_computed_values():
     assert (metrics.users_scored, metrics.users_skipped) == (2, 0)
     assert metrics.accuracy == pytest.approx(3 / 5)
     assert metrics.f1 == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    # From 0.4 on, all but the 0.2 read Yes: three rightly, one wrongly.
+    assert metrics.accuracy_chosen == pytest.approx(4 / 5)
+    assert metrics.f1_chosen == pytest.approx(2 * 3 / (2 * 3 + 1))
+    # User 1: a Yes in front, then one Yes of two rows in places 2 and 3; user 2 is in order.
+    second, third = 1 / log2(3), 1 / log2(4)
+    assert metrics.ndcg_at_10 == pytest.approx(((1 + (second + third) / 2) / (1 + second) + 1) / 2)
     nats = -(log(0.9) + log(0.6) + log(0.4) + log(0.8) + log(0.4)) / 5
     assert metrics.log_loss == pytest.approx(nats)
     assert metrics.brier == pytest.approx((0.01 + 0.16 + 0.36 + 0.04 + 0.36) / 5)
+    # Bins 13, 9 (one Yes of two), 3 and 6.
+    assert metrics.ece == pytest.approx((0.1 + 0.2 + 0.2 + 0.6) / 5)
     assert metrics.yes_rate == pytest.approx(3 / 5)
 
 
@@ -63,18 +71,6 @@ def test_auc_is_the_share_of_rightly_ordered_pairs(drawn: Rows):
 
 
 @given(rows)
-def test_auc_per_user_is_the_auc_of_each_users_rows(drawn: Rows):
-    labels, p_yes, users = columns(drawn)
-    found = auc_per_user(labels, p_yes, users)
-    expected = []
-    for user in np.unique(users):
-        own = users == user
-        both = 0 < labels[own].mean() < 1
-        expected.append(roc_auc_score(labels[own], p_yes[own]) if both else np.nan)
-    assert found == pytest.approx(expected, nan_ok=True)
-
-
-@given(rows)
 def test_the_mean_is_over_users_with_both_labels(drawn: Rows):
     labels, p_yes, users = columns(drawn)
     metrics = measure(labels, p_yes, users)
@@ -84,6 +80,13 @@ def test_the_mean_is_over_users_with_both_labels(drawn: Rows):
     assert metrics.users_scored + metrics.users_skipped == len(each)
     mean = pytest.approx(sum(defined) / len(defined)) if defined else None
     assert metrics.auc_per_user_mean == mean
+    ordered = [
+        ndcg_score([labels[users == user]], [p_yes[users == user]], k=10)
+        for user, auc in zip(np.unique(users), each, strict=True)
+        if auc is not None
+    ]
+    mean = pytest.approx(sum(ordered) / len(ordered)) if ordered else None
+    assert metrics.ndcg_at_10 == mean
 
 
 @given(rows)
@@ -100,6 +103,36 @@ def test_shares_count_rows(drawn: Rows):
     assert metrics.f1 == (pytest.approx(2 * hits / total) if total else None)
 
 
+@given(rows, scores)
+def test_the_chosen_threshold_is_the_one_of_the_chosen_metrics_alone(drawn: Rows, threshold: float):
+    labels, p_yes, users = columns(drawn)
+    plain = measure(labels, p_yes, users)
+    chosen = measure(labels, p_yes, users, threshold)
+    said = p_yes >= threshold
+    assert chosen.accuracy_chosen == pytest.approx((said == labels).mean())
+    wanted = said.sum() + labels.sum()
+    assert chosen.f1_chosen == (
+        pytest.approx(2 * (said & labels).sum() / wanted) if wanted else None
+    )
+    assert replace(chosen, accuracy_chosen=None, f1_chosen=None) == plain
+
+
+@given(rows)
+def test_losses_are_those_of_scikit_learn(drawn: Rows):
+    labels, p_yes, users = columns(drawn)
+    metrics = measure(labels, p_yes, users)
+    assert metrics.log_loss == pytest.approx(log_loss(labels, p_yes, labels=[False, True]))
+    assert metrics.brier == pytest.approx(brier_score_loss(labels, p_yes))
+
+
+@given(rows)
+def test_the_calibration_error_is_the_mean_gap_of_the_rows_bins(drawn: Rows):
+    labels, p_yes, users = columns(drawn)
+    place = np.array([min(int(p * 15 + 1e-9), 14) for p in p_yes])
+    gap = [abs(p_yes[place == at].mean() - labels[place == at].mean()) for at in place]
+    assert measure(labels, p_yes, users).ece == pytest.approx(np.mean(gap), abs=1e-12)
+
+
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_the_names_of_users_do_not_matter(drawn: Rows, random):
     shuffled = random.sample(drawn, len(drawn))
@@ -110,7 +143,8 @@ def test_the_order_of_rows_and_the_names_of_users_do_not_matter(drawn: Rows, ran
 
 def test_no_row_has_no_metric():
     empty = measure(np.array([], dtype=bool), np.array([]), np.array([], dtype=np.int64))
-    assert empty == Metrics(0, None, None, None, None, 0, 0, None, None, None, None, None)
+    counts = {"rows": 0, "users_scored": 0, "users_skipped": 0}
+    assert empty == Metrics(**{field.name: counts.get(field.name) for field in fields(Metrics)})
 
 
 @pytest.mark.parametrize("label", [True, False])
@@ -118,6 +152,8 @@ def test_a_single_row(label: bool):
     metrics = measure(np.array([label]), np.array([0.8]), np.array([5]))
     assert metrics.auc is None
     assert metrics.auc_per_user_mean is None
+    assert metrics.ndcg_at_10 is None
+    assert metrics.ece == pytest.approx(0.2 if label else 0.8)
     assert (metrics.rows, metrics.users_scored, metrics.users_skipped) == (1, 0, 1)
     assert metrics.accuracy == (1.0 if label else 0.0)
     assert metrics.f1 == (1.0 if label else 0.0)
@@ -134,6 +170,23 @@ def test_one_label_with_no_yes_said_leaves_f1_undefined():
 
 def test_half_is_a_yes():
     assert measure(np.array([True]), np.array([0.5]), np.array([1])).yes_rate == 1.0
+
+
+def test_a_threshold_is_compared_as_it_was_chosen():
+    """0.1 in float32 is above 0.1 in float64, and below its neighbour but one."""
+    p_yes = np.array([0.1], dtype=np.float32)
+    row = (np.array([True]), p_yes, np.array([1]))
+    assert measure(*row, threshold=float(p_yes[0])).accuracy_chosen == 1.0
+    assert measure(*row, threshold=float(np.nextafter(float(p_yes[0]), 1))).accuracy_chosen == 0.0
+
+
+def test_users_without_both_labels_have_no_ndcg():
+    """Rows all liked would be in perfect order whatever the scorer says."""
+    labels = np.array([True, True, False, False, False, True])
+    p_yes = np.array([0.1, 0.2, 0.9, 0.8, 0.7, 0.3])
+    metrics = measure(labels, p_yes, np.array([1, 1, 2, 2, 3, 3]))
+    assert metrics.ndcg_at_10 == pytest.approx(1 / log2(3))
+    assert (metrics.users_scored, metrics.users_skipped) == (1, 2)
 
 
 def test_a_certain_and_wrong_verdict_costs_much_and_stays_finite():
@@ -154,6 +207,11 @@ def test_scores_of_the_scorers_own_type_are_accepted():
 def test_the_dictionary_names_every_metric():
     metrics = measure(np.array([True]), np.array([0.8]), np.array([5]))
     assert list(metrics.to_dict()) == [field.name for field in fields(Metrics)]
+
+
+def test_verdicts_and_labels_must_be_as_many():
+    with pytest.raises(DataError, match="2 verdicts for 3 labels"):
+        measure(np.array([True, False, True]), np.array([0.5, 0.5]), np.array([1, 1, 2]))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -0.01, 1.01])

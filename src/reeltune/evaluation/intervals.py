@@ -7,17 +7,27 @@ same rows is drawn with the same users for both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.evaluation.metrics import Labels, Probabilities
+from reeltune.evaluation.ranked_rows import RankedRows
+from reeltune.evaluation.verdict_arrays import (
+    Floats,
+    Labels,
+    Probabilities,
+    number_users,
+    probabilities,
+)
 from reeltune.seeds import stream
 
 DRAWS: Final = 1000
-_AT_ONCE: Final = 100
+
+_AT_ONCE: Final = 1 << 19
+"""Draws times rows that are worked on together, in arrays of 4 MiB: memory stays bounded."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,49 @@ class Interval:
     low: float
     high: float
     draws: int
+
+
+def interval_of(value: float, drawn: Floats) -> Interval | None:
+    """Return a figure with its percentile interval.
+
+    Args:
+        value: On the rows themselves; NaN where undefined.
+        drawn: In every draw, shape ``(draws,)``; NaN where undefined, which is left out.
+
+    Returns:
+        None where the figure is undefined on the rows themselves, or in every draw.
+    """
+    defined = drawn[~np.isnan(drawn)]
+    if np.isnan(value) or not len(defined):
+        return None
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return Interval(float(value), float(low), float(high), len(defined))
+
+
+def draw_users(
+    users: int, rows: int, seed: int, draws: int = DRAWS
+) -> Iterator[tuple[slice, Floats]]:
+    """Draw users with replacement, as many as there are, a few draws at a time.
+
+    Args:
+        users: How many there are.
+        rows: How many rows they have; decides how many draws are given at a time, and nothing
+            else.
+        seed: Decides the draws: equal seeds and numbers of users give equal draws.
+        draws: How often users are drawn.
+
+    Yields:
+        Which draws these are, and how often each user counts in them, shape ``(draws, users)``.
+        Nothing where there are no users.
+    """
+    if not users:
+        return
+    random = stream(seed, "bootstrap")
+    even = np.full(users, 1 / users)
+    at_once = max(1, _AT_ONCE // max(rows, users))
+    for first in range(0, draws, at_once):
+        times = random.multinomial(users, even, size=min(at_once, draws - first))
+        yield slice(first, first + len(times)), times.astype(np.float64)
 
 
 def auc_difference(
@@ -56,43 +109,16 @@ def auc_difference(
         draws: How often users are drawn.
 
     Returns:
-        None where all rows have one label.
+        None where all rows have one label, or those of every draw.
+
+    Raises:
+        DataError: There are more or fewer verdicts than labels, or one is not a probability.
     """
-    if labels.all() or not labels.any():
-        return None
-    users, group = np.unique(user_id, return_inverse=True)
-    random = stream(seed, "bootstrap")
-    even = np.full(len(users), 1.0 / len(users))
-    found = []
-    for first in range(0, draws, _AT_ONCE):
-        times = random.multinomial(len(users), even, size=min(_AT_ONCE, draws - first))
-        weights = times[:, group].astype(np.float64)
-        found.append(weighted_auc(labels, p_yes, weights) - weighted_auc(labels, other, weights))
-    drawn = np.concatenate(found)
-    drawn = drawn[~np.isnan(drawn)]
-    once = np.ones((1, len(labels)))
-    value = weighted_auc(labels, p_yes, once) - weighted_auc(labels, other, once)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(float(value[0]), float(low), float(high), len(drawn))
-
-
-def weighted_auc(
-    labels: Labels, p_yes: Probabilities, weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the AUC under each set of weights: the weighted Mann-Whitney statistic.
-
-    Args:
-        labels: Shape ``(n,)``.
-        p_yes: Shape ``(n,)``; ties count one half.
-        weights: How often each row counts, shape ``(draws, n)``.
-
-    Returns:
-        Shape ``(draws,)``; NaN where one label has no weight.
-    """
-    order = np.argsort(p_yes, kind="stable")
-    begins = np.flatnonzero(np.diff(p_yes[order], prepend=np.nan) != 0)
-    positive = np.add.reduceat((weights * labels)[:, order], begins, axis=1)
-    negative = np.add.reduceat((weights * ~labels)[:, order], begins, axis=1)
-    below = np.cumsum(negative, axis=1) - negative / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (positive * below).sum(1) / (positive.sum(1) * negative.sum(1))
+    user = number_users(user_id)
+    users = int(user.max(initial=-1)) + 1
+    one, two = (RankedRows(labels, probabilities(labels, found), user) for found in (p_yes, other))
+    once = np.ones((1, users))
+    drawn = np.full(draws, np.nan)
+    for some, times in draw_users(users, len(labels), seed, draws):
+        drawn[some] = one.auc(times) - two.auc(times)
+    return interval_of(float((one.auc(once) - two.auc(once))[0]), drawn)

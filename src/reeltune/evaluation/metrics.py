@@ -1,4 +1,4 @@
-"""What the verdicts are worth: pure functions of labels and P(Yes).
+"""What the verdicts are worth: pure functions of labels, P(Yes) and users.
 
 Undefined values are None, never a stand-in: an AUC of rows that all have one label does not exist.
 """
@@ -10,21 +10,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
-from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, log_loss, roc_auc_score
 
-from reeltune.errors import DataError
+from reeltune.evaluation.user_sums import UserSums
+from reeltune.evaluation.verdict_arrays import THRESHOLD, Labels, Probabilities, number_users
 
-Labels = npt.NDArray[np.bool_]
-Probabilities = npt.NDArray[np.floating[Any]]
-
-THRESHOLD = 0.5
-"""P(Yes) from which a verdict reads Yes."""
+__all__ = ["THRESHOLD", "Labels", "Metrics", "Probabilities", "measure"]
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """One scorer on one set of rows.
+    """One scorer on one set of rows; formulas are in ``docs/EVALUATION.md``.
 
     Attributes:
         rows: How many rows were scored.
@@ -32,14 +27,19 @@ class Metrics:
         majority_rate: Accuracy of always giving the more frequent answer; read accuracy beside it.
         auc: Area under the ROC curve over all rows; None unless both labels occur.
         auc_per_user_mean: Mean of the AUC within each user's rows, over users with both labels.
-        users_scored: Users that mean is over.
+        ndcg_at_10: Mean of the nDCG of the first ten places of each user's rows, over the same
+            users.
+        users_scored: Users those two means are over.
         users_skipped: Users whose rows all have one label.
         accuracy: Share of rows where P(Yes) >= 0.5 agrees with the label.
         f1: F1 of the Yes class at 0.5; 0 when nothing is rightly called Yes but something should
             be, None when there is neither a true nor a predicted Yes.
+        accuracy_chosen: Accuracy at the threshold chosen on validation rows; None without one.
+        f1_chosen: F1 of the Yes class at that threshold; None without one, or as ``f1``.
         log_loss: Mean negative log-likelihood in nats.
         brier: Mean squared difference of P(Yes) and the label.
-        yes_rate: Share of rows with the verdict Yes.
+        ece: Expected calibration error over 15 bins of equal width.
+        yes_rate: Share of rows where P(Yes) >= 0.5.
     """
 
     rows: int
@@ -47,12 +47,16 @@ class Metrics:
     majority_rate: float | None
     auc: float | None
     auc_per_user_mean: float | None
+    ndcg_at_10: float | None
     users_scored: int
     users_skipped: int
     accuracy: float | None
     f1: float | None
+    accuracy_chosen: float | None
+    f1_chosen: float | None
     log_loss: float | None
     brier: float | None
+    ece: float | None
     yes_rate: float | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,59 +64,33 @@ class Metrics:
         return asdict(self)
 
 
-def measure(labels: Labels, p_yes: Probabilities, user_id: npt.NDArray[np.int64]) -> Metrics:
+def measure(
+    labels: Labels,
+    p_yes: Probabilities,
+    user_id: npt.NDArray[np.int64],
+    threshold: float | None = None,
+) -> Metrics:
     """Compute every metric.
 
     Args:
         labels: True where the answer is Yes, shape ``(n,)``.
         p_yes: P(Yes), shape ``(n,)``.
         user_id: Whose row it is, shape ``(n,)``.
+        threshold: P(Yes) from which the scorer says Yes in the ``_chosen`` metrics, chosen on
+            other rows with :func:`reeltune.evaluation.thresholds.choose_threshold`.
 
     Raises:
-        DataError: A probability is missing or outside 0 to 1.
+        DataError: There are more or fewer verdicts than labels, or one is missing or outside 0
+            to 1.
     """
-    if len(labels) == 0:
-        return Metrics(0, None, None, None, None, 0, 0, None, None, None, None, None)
-    if not (np.isfinite(p_yes).all() and (p_yes >= 0).all() and (p_yes <= 1).all()):
-        bad = int(np.flatnonzero(~(np.isfinite(p_yes) & (p_yes >= 0) & (p_yes <= 1)))[0])
-        raise DataError(f"{p_yes[bad]} is not a probability", where=f"verdict of row {bad}")
-    said_yes = p_yes >= THRESHOLD
-    positive_rate = float(labels.mean())
-    per_user = auc_per_user(labels, p_yes, user_id)
-    defined = per_user[~np.isnan(per_user)]
+    sums = UserSums(labels, p_yes, number_users(user_id), threshold)
+    found = {
+        name: None if np.isnan(value[0]) else float(value[0])
+        for name, value in sums.measured(np.ones((1, sums.users))).items()
+    }
     return Metrics(
         rows=len(labels),
-        positive_rate=positive_rate,
-        majority_rate=max(positive_rate, 1 - positive_rate),
-        auc=float(roc_auc_score(labels, p_yes)) if 0 < positive_rate < 1 else None,
-        auc_per_user_mean=float(defined.mean()) if len(defined) else None,
-        users_scored=len(defined),
-        users_skipped=len(per_user) - len(defined),
-        accuracy=float(accuracy_score(labels, said_yes)),
-        f1=float(f1_score(labels, said_yes)) if (labels | said_yes).any() else None,
-        log_loss=float(log_loss(labels, p_yes, labels=[False, True])),
-        brier=float(brier_score_loss(labels, p_yes)),
-        yes_rate=float(said_yes.mean()),
+        users_scored=sums.users_scored,
+        users_skipped=sums.users - sums.users_scored,
+        **found,
     )
-
-
-def auc_per_user(
-    labels: Labels, p_yes: Probabilities, user_id: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Return the AUC within each user's rows, users in ascending order; NaN with one label only.
-
-    The AUC is the Mann-Whitney statistic on average ranks, so ties count one half (Hanley and
-    McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747).
-    """
-    users, group = np.unique(user_id, return_inverse=True)
-    # Ranks within groups: shift every group's scores apart by more than their range, rank once.
-    # Ranking first keeps ties exact, which adding an offset to the scores themselves would not.
-    order = rankdata(p_yes, method="dense")
-    rank = rankdata(group * (order.max() + 1.0) + order, method="average")
-    sizes = np.bincount(group)
-    rank -= (np.cumsum(sizes) - sizes)[group]
-    positives = np.bincount(group, weights=labels, minlength=len(users))
-    negatives = sizes - positives
-    rank_sum = np.bincount(group, weights=rank * labels, minlength=len(users))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)

@@ -1,0 +1,93 @@
+"""AUC and nDCG within a user are scikit-learn's, user by user."""
+
+from __future__ import annotations
+
+from itertools import pairwise, permutations
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import ndcg_score, roc_auc_score
+
+from reeltune.evaluation.ranking_metrics import auc_per_user, ndcg_per_user
+from reeltune.evaluation.verdict_arrays import number_users
+
+# Few values, so that ties are frequent; two of them are neighbours in float64.
+SCORES = st.sampled_from([0.0, 0.1, float(np.nextafter(0.1, 1)), 0.25, 0.5, 0.75, 1.0])
+ROWS = st.lists(st.tuples(st.booleans(), SCORES, st.integers(0, 3)), min_size=1, max_size=60)
+FEW = st.lists(st.tuples(st.booleans(), SCORES), min_size=2, max_size=6)
+Rows = list[tuple[bool, float, int]]
+
+
+def columns(drawn: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    labels, p_yes, users = zip(*drawn, strict=True)
+    return np.array(labels), np.array(p_yes), number_users(np.array(users, dtype=np.int64))
+
+
+def each_user(drawn: Rows, metric) -> list[float]:
+    labels, p_yes, user = columns(drawn)
+    found = []
+    for number in range(user.max() + 1):
+        own = user == number
+        both = 0 < labels[own].mean() < 1
+        found.append(metric(labels[own], p_yes[own]) if both else np.nan)
+    return found
+
+
+@given(ROWS)
+def test_auc_per_user_is_the_auc_of_each_users_rows(drawn: Rows):
+    expected = pytest.approx(each_user(drawn, roc_auc_score), nan_ok=True)
+    assert auc_per_user(*columns(drawn)) == expected
+
+
+@given(ROWS)
+def test_ndcg_per_user_is_the_ndcg_of_each_users_rows(drawn: Rows):
+    def ndcg(labels: np.ndarray, p_yes: np.ndarray) -> float:
+        return float(ndcg_score([labels], [p_yes], k=10))
+
+    assert ndcg_per_user(*columns(drawn)) == pytest.approx(each_user(drawn, ndcg), nan_ok=True)
+
+
+@given(FEW.filter(lambda rows: len({label for label, _ in rows}) == 2))
+def test_ties_are_worth_the_mean_over_their_orders(rows: list[tuple[bool, float]]):
+    """Every order that P(Yes) allows, written out."""
+    discounts = [1 / log2(place + 2) for place in range(len(rows))]
+    gains = []
+    for order in permutations(rows):
+        if all(one[1] >= other[1] for one, other in pairwise(order)):
+            gains.append(sum(d for d, (label, _) in zip(discounts, order, strict=True) if label))
+    ideal = sum(discounts[: sum(label for label, _ in rows)])
+    found = ndcg_per_user(*columns([(*row, 0) for row in rows]))
+    assert found == pytest.approx([np.mean(gains) / ideal])
+
+
+def test_ten_places_count():
+    """Of twelve rows in order one is liked: that in place 10, or that in place 11."""
+    p_yes = np.linspace(0.9, 0.1, 12)
+    tenth, eleventh = np.arange(12) == 9, np.arange(12) == 10
+    user = np.zeros(12, dtype=np.int64)
+    assert ndcg_per_user(tenth, p_yes, user) == pytest.approx([1 / log2(11)])
+    assert ndcg_per_user(eleventh, p_yes, user) == [0.0]
+
+
+def test_more_than_ten_liked_films_can_be_in_perfect_order():
+    labels = np.arange(15) < 12
+    user = np.zeros(15, dtype=np.int64)
+    assert ndcg_per_user(labels, np.linspace(0.9, 0.1, 15), user) == pytest.approx([1.0])
+
+
+def test_a_tie_across_the_tenth_place_is_shared():
+    """Of two tied rows in places 10 and 11 one is liked: it has half of what place 10 is worth."""
+    p_yes = np.append(np.linspace(0.9, 0.5, 9), [0.3, 0.3])
+    labels = np.arange(11) == 10
+    assert ndcg_per_user(labels, p_yes, np.zeros(11, dtype=np.int64)) == pytest.approx(
+        [0.5 / log2(11)]
+    )
+
+
+def test_no_row_has_no_user():
+    nothing = (np.zeros(0, dtype=bool), np.zeros(0), np.zeros(0, dtype=np.int64))
+    assert auc_per_user(*nothing).shape == (0,)
+    assert ndcg_per_user(*nothing).shape == (0,)
