@@ -58,7 +58,12 @@ OTHER: dict[str, Any] = {
     "train.seed": 0,
     "scoring.layout": "single",
     "scoring.tokens_per_batch": 1024,
+    "scoring.calibration": "temperature",
     "evaluation.max_examples": 10,
+    "evaluation.validation_examples": 10,
+    "evaluation.baselines": False,
+    "evaluation.control_examples": 0,
+    "evaluation.draws": 10,
     "evaluation.samples": 0,
 }
 
@@ -174,6 +179,7 @@ def test_metrics_where_less_is_better_are_measured():
         ("train.compile", "sometimes"),
         ("train.loss", "all"),
         ("scoring.layout", "packed"),
+        ("scoring.calibration", "platt"),
         ("train.epochs", 0),
         ("train.batch_size", 1.5),
         ("train.learning_rate", 1),

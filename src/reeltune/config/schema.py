@@ -134,12 +134,17 @@ class ScoringSection(Section):
 
     layout: Literal["blocks", "single"] = "blocks"
     tokens_per_batch: PositiveInt = 16384
+    calibration: Literal["none", "temperature", "isotonic"] = "none"
 
 
 class EvaluationSection(Section):
     """What ``evaluate`` and ``compare`` read and show."""
 
     max_examples: PositiveInt | None = None
+    validation_examples: PositiveInt | None = None
+    baselines: bool = True
+    control_examples: Annotated[int, Field(ge=0)] = 500
+    draws: PositiveInt = 1000
     samples: Annotated[int, Field(ge=0)] = 6
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
@@ -29,7 +31,21 @@ from reeltune.prompts.rows import (
 from reeltune.prompts.sequences import Sequences
 from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER
+from reeltune.scoring.calibration import Calibrate, calibrate_with
 from reeltune.scoring.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows to judge.
+
+    Attributes:
+        event: Each row's candidate, as a place among the timelines' events, shape ``(n,)``.
+        rows: Where each verdict is asked.
+    """
+
+    event: npt.NDArray[np.int64]
+    rows: TokenRows
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Subject:
         base: The base model and its tokenizer.
         model: The base model itself, or with the adapter on it.
         tokens: Turns examples into prompts.
+        calibrate: What is made of the P(Yes) of the adapter; None tells it as the model gives it.
     """
 
     config: Config
@@ -49,20 +66,49 @@ class Subject:
     base: BaseModel
     model: PreTrainedModel | PeftModel
     tokens: PromptTokens
+    calibrate: Calibrate | None = None
 
     def scorer(self, sequences: Sequences) -> Scorer:
-        """Return the one scorer on this model, proven on some of what it is to score."""
-        scorer = Scorer(self.model, self.tokens.answers, self.config.scoring.tokens_per_batch)
+        """Return the one scorer on this model, proven on some of what it is to score.
+
+        Inside :meth:`without_adapter` its verdicts are not calibrated: what was learned on the
+        verdicts of the adapter says nothing about those of the base model.
+        """
+        limit = self.config.scoring.tokens_per_batch
+        calibrate = self.calibrate if self._tuned else None
+        scorer = Scorer(self.model, self.tokens.answers, limit, calibrate)
         scorer.check(sequences)
         return scorer
 
+    @property
+    def _tuned(self) -> bool:
+        """Whether there is an adapter and it is switched on."""
+        return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
+
+    @property
+    def tuned(self) -> bool:
+        """Whether there is an adapter, switched on or not."""
+        return isinstance(self.model, PeftModel)
+
     def rows(self, split: str) -> TokenRows:
         """Return the rows to ask: a whole split, or the sample the configuration limits it to."""
-        selection = held_out_rows(self.config, split, self.config.evaluation.max_examples)
+        return self.asked(split, self.config.evaluation.max_examples).rows
+
+    def asked(self, split: str, limit: int | None) -> Asked:
+        """Return the rows of a split with the events they judge.
+
+        Args:
+            split: ``validation`` or ``test``.
+            limit: How many rows to sample; None for all.
+
+        Raises:
+            LengthError: A row is longer than ``data.max_length``.
+        """
+        selection = held_out_rows(self.config, split, limit)
         blocks = choose_blocks(self.folder, selection)
         rows = tokenize(self.folder, self.tokens, blocks, selection)
         refuse_too_long(rows.sequences.prompt_lengths, self.config.data.max_length)
-        return rows
+        return Asked(blocks.examples.target, rows)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
@@ -74,16 +120,20 @@ class Subject:
             yield
 
 
-def load_subject(config: Config, adapter: Path | None, form: Form | None = None) -> Subject:
+def load_subject(
+    config: Config, adapter: Path | None, form: Form | None = None, *, calibrated: bool = True
+) -> Subject:
     """Load the model and the data.
 
     Args:
         config: Names the data, and the model where there is no run that says more.
         adapter: A folder with a trained adapter; None for the base model alone.
         form: Asks in this form, whatever form the adapter was trained in.
+        calibrated: Whether ``scoring.calibration`` counts; False tells P(Yes) as the model gives
+            it, which is what a calibration is learned from.
 
     Raises:
-        ReeltuneError: Data, model or adapter is missing, or the adapter was trained on another
+        ReeltuneError: Data, model, adapter or its calibration is missing, or made for another
             prompt.
     """
     if adapter is not None:
@@ -95,6 +145,10 @@ def load_subject(config: Config, adapter: Path | None, form: Form | None = None)
     if form is not None and form != settings.form:
         LOGGER.info("asked in the form %s; without this, it would be %s", form, settings.form)
         settings = replace(settings, form=form)
+    calibrate = None
+    if adapter is not None and calibrated:
+        section = config.scoring
+        calibrate = calibrate_with(adapter, section.calibration, settings.form, section.layout)
     choices = make_choices(config)
     for sentence in choices.sentences():
         LOGGER.info(sentence)
@@ -103,7 +157,7 @@ def load_subject(config: Config, adapter: Path | None, form: Form | None = None)
     model.requires_grad_(False)
     tokens = PromptTokens(base.tokenizer, Renderer(settings), folder.films)
     torch.manual_seed(config.train.seed)
-    return Subject(config, folder, base, model, tokens)
+    return Subject(config, folder, base, model, tokens, calibrate)
 
 
 def _as_trained(config: Config, adapter: Path) -> Config:

@@ -32,7 +32,12 @@ _FREE_TO_CHANGE: Final = frozenset(
         "train.save_total_limit",
         "train.dataloader_workers",
         "scoring.tokens_per_batch",
+        "scoring.calibration",
         "evaluation.max_examples",
+        "evaluation.validation_examples",
+        "evaluation.baselines",
+        "evaluation.control_examples",
+        "evaluation.draws",
         "evaluation.samples",
     }
 )
@@ -70,6 +75,17 @@ class RunFolder:
             return build_config(tree, where=str(self.record_file))
         except ConfigError as error:
             raise RunError(f"made by another version of reeltune: {error}") from error
+
+    def metrics(self) -> dict[str, Any]:
+        """Return how the run learned: its losses and evaluations.
+
+        Raises:
+            RunError: It has not ended.
+        """
+        file = self.path / METRICS_FILE
+        if not file.is_file():
+            raise RunError("training has not ended", where=str(file), mend="Run: reeltune train")
+        return json.loads(file.read_text(encoding="utf-8"))
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write the run's record, whole or not at all."""

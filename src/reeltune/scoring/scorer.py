@@ -20,6 +20,7 @@ from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.rows import SINGLE
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
+from reeltune.scoring.calibration import Calibrate
 from reeltune.scoring.head import AnswerHead
 
 _Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -46,20 +47,23 @@ class Verdicts:
     Attributes:
         yes_logit: Shape ``(n,)``, float32.
         no_logit: Shape ``(n,)``, float32.
+        calibrate: What is made of P(Yes) before it is told; None tells it as the model gives it.
     """
 
     yes_logit: npt.NDArray[np.float32]
     no_logit: npt.NDArray[np.float32]
+    calibrate: Calibrate | None = None
 
     @property
     def log_odds(self) -> npt.NDArray[np.float64]:
-        """The logarithm of P(Yes) over P(No)."""
+        """The logarithm of P(Yes) over P(No), as the model gives it."""
         return self.yes_logit.astype(np.float64) - self.no_logit.astype(np.float64)
 
     @property
     def p_yes(self) -> npt.NDArray[np.float64]:
-        """P(Yes): the softmax of the two logits, which is the logistic of their difference."""
-        return np.exp(-np.logaddexp(0.0, -self.log_odds))
+        """P(Yes): the softmax of the two logits (the logistic of their difference), calibrated."""
+        given = np.exp(-np.logaddexp(0.0, -self.log_odds))
+        return given if self.calibrate is None else self.calibrate(given)
 
 
 class Scorer:
@@ -69,6 +73,7 @@ class Scorer:
         model: A causal language model, with or without adapter.
         answers: The ids of Yes and No.
         tokens_per_batch: How many tokens, padding included, one forward pass may hold.
+        calibrate: What is made of P(Yes) before it is told; None tells it as the model gives it.
     """
 
     def __init__(
@@ -76,10 +81,12 @@ class Scorer:
         model: PreTrainedModel | PeftModel,
         answers: AnswerTokens,
         tokens_per_batch: int,
+        calibrate: Calibrate | None = None,
     ) -> None:
         self.model = model
         self.answers = answers
         self.tokens_per_batch = tokens_per_batch
+        self.calibrate = calibrate
         self.head = AnswerHead(model)
 
     def score(self, sequences: Sequences, progress: Progress | None = None) -> Verdicts:
@@ -101,7 +108,7 @@ class Scorer:
                 done += len(verdicts)
                 if progress is not None:
                     progress(done, sequences.verdicts)
-        return Verdicts(yes_logit=logits[:, 0], no_logit=logits[:, 1])
+        return Verdicts(logits[:, 0], logits[:, 1], self.calibrate)
 
     def check(self, sequences: Sequences) -> None:
         """Prove on a few of the prompts to be scored that their verdicts will be right.

@@ -1,0 +1,156 @@
+"""Rows asked otherwise than they were prepared: the data are altered, never the words around them.
+
+Every row becomes a little timeline of its own, its history and then its candidate, so that one row
+can be altered without touching another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.data.folder import Examples, Timelines
+from reeltune.evaluation.subject import Subject
+from reeltune.prompts.piece_texts import STAR_STEPS
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.renderer import Film
+from reeltune.ragged import offsets_of
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Rows, and what puts them into words.
+
+    Attributes:
+        timelines: Row after row, the events of its history and then its candidate.
+        examples: Where in them each row begins, and its candidate, which is its last event.
+        films: What the events' ``film_row`` counts.
+        tokens: Puts events and films into tokens.
+    """
+
+    timelines: Timelines
+    examples: Examples
+    films: list[Film]
+    tokens: PromptTokens
+
+    @property
+    def row(self) -> Ints:
+        """The row each event belongs to, shape ``(events,)``."""
+        sizes = self.examples.target + 1 - self.examples.start
+        return np.repeat(np.arange(len(sizes)), sizes)
+
+    @property
+    def is_candidate(self) -> npt.NDArray[np.bool_]:
+        """Which events are judged; the others are history."""
+        found = np.zeros(len(self.timelines), dtype=bool)
+        found[self.examples.target] = True
+        return found
+
+
+def as_prepared(subject: Subject, events: Ints) -> Asking:
+    """Return rows as they are, each with the prepared length of history.
+
+    Args:
+        subject: Whose data and words are used.
+        events: The candidates, as places among the events of the subject's timelines.
+    """
+    folder = subject.folder
+    shown = np.minimum(folder.timelines.position[events].astype(np.int64), folder.history_len)
+    taken, _ = _stretches(events - shown, shown + 1)
+    offsets = offsets_of(shown + 1)
+    return Asking(
+        timelines=_taken(folder.timelines, taken),
+        examples=Examples(start=offsets[:-1], target=offsets[1:] - 1),
+        films=folder.films,
+        tokens=subject.tokens,
+    )
+
+
+def history_shuffled(asking: Asking, random: np.random.Generator) -> Asking:
+    """Return the rows with the events of each history in random order."""
+    key = random.random(len(asking.timelines))
+    key[asking.examples.target] = 1.0  # behind every history
+    return replace(asking, timelines=_taken(asking.timelines, np.lexsort((key, asking.row))))
+
+
+def stars_hidden(asking: Asking, random: np.random.Generator) -> Asking:
+    """Return the rows with every past film given the stars in the middle of the scale.
+
+    Where the middle is no rating, the next higher one is taken: 3.0 between 0.5 and 5.0.
+    """
+    settings = asking.tokens.renderer.settings
+    step = float(STAR_STEPS[1])
+    middle = np.ceil((settings.scale_min + settings.scale_max) / 2 / step) * step
+    stars = np.where(asking.is_candidate, asking.timelines.stars, np.float32(middle))
+    return replace(asking, timelines=replace(asking.timelines, stars=stars))
+
+
+def titles_as_ids(asking: Asking, random: np.random.Generator) -> Asking:
+    """Return the rows with every film called ``Film`` and its id, and nothing else said of it."""
+    # Only films that occur: every film of the list is tokenized.
+    used, film_row = np.unique(asking.timelines.film_row, return_inverse=True)
+    ids = [asking.films[row].film_id for row in used]
+    films = [Film(film_id, f"Film {film_id}", None, ()) for film_id in ids]
+    return Asking(
+        timelines=replace(asking.timelines, film_row=film_row.astype(np.int32)),
+        examples=asking.examples,
+        films=films,
+        tokens=PromptTokens(asking.tokens.tokenizer, asking.tokens.renderer, films),
+    )
+
+
+def history_of_another(asking: Asking, random: np.random.Generator) -> Asking | None:
+    """Return the rows, each with the history of a row of another user; None where that cannot be.
+
+    No row's history is used twice. Where it holds the candidate itself, that event is left out: in
+    a prompt as prepared, a candidate is never among the films already rated.
+    """
+    timelines, examples = asking.timelines, asking.examples
+    other = partners(timelines.user_id[examples.target], random)
+    if other is None:
+        return None
+    start, stop = examples.start[other], examples.target[other]
+    shown, row = _stretches(start, stop - start)
+    kept = timelines.film_row[shown] != timelines.film_row[examples.target[row]]
+    events = np.concatenate([shown[kept], examples.target])
+    rows = np.concatenate([row[kept], np.arange(len(examples))])
+    # A stable sort leaves the candidates, which were added last, at the end of their rows.
+    order = np.argsort(rows, kind="stable")
+    offsets = offsets_of(np.bincount(rows, minlength=len(examples)))
+    return replace(
+        asking,
+        timelines=_taken(timelines, events[order]),
+        examples=Examples(start=offsets[:-1], target=offsets[1:] - 1),
+    )
+
+
+def partners(user_id: Ints, random: np.random.Generator) -> Ints | None:
+    """Return for each row another one, of another user, no row twice.
+
+    Returns:
+        Shape ``(n,)``; None where one user has more than half of the rows.
+    """
+    count = len(user_id)
+    _, user, rows = np.unique(user_id, return_inverse=True, return_counts=True)
+    most = int(rows.max(initial=0))
+    if 2 * most > count:
+        return None
+    # Users in random order, each one's rows together: as many places on, nobody is still there.
+    order = np.lexsort((random.random(count), random.permutation(len(rows))[user]))
+    found = np.empty(count, dtype=np.int64)
+    found[order] = np.roll(order, -most)
+    return found
+
+
+def _stretches(begin: Ints, lengths: Ints) -> tuple[Ints, Ints]:
+    """Return the places of stretches that begin somewhere, and which stretch each belongs to."""
+    number = np.repeat(np.arange(len(lengths)), lengths)
+    return np.arange(len(number)) + (begin - offsets_of(lengths)[:-1])[number], number
+
+
+def _taken(timelines: Timelines, events: Ints) -> Timelines:
+    return Timelines(**{name: values[events] for name, values in vars(timelines).items()})

@@ -1,0 +1,112 @@
+"""Rows worth reading: where the tuned model is sure, wrong, ahead, behind, changed or undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.data.folder import PreparedFolder
+from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.result import Example, PastEvent
+from reeltune.evaluation.verdict_arrays import THRESHOLD
+from reeltune.prompts.renderer import Film
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """A reason to show a row, and the rows it is true of, the most telling first."""
+
+    why: str
+    rows: Ints
+
+
+def telling_examples(
+    folder: PreparedFolder,
+    predictions: Predictions,
+    scorer: str,
+    base_name: str | None,
+    baseline_name: str | None,
+    count: int = 10,
+) -> list[Example]:
+    """Return rows worth reading, each once, in the order of their reasons.
+
+    Every reason gives its most telling row that is not yet taken, then every reason another, until
+    there are enough. Of equally telling rows the first is taken.
+
+    Args:
+        folder: The prepared data the rows come from.
+        predictions: The rows and the verdicts of every scorer.
+        scorer: The tuned model, as the predictions call it.
+        base_name: The base model; None leaves out how far the verdict has moved.
+        baseline_name: The best baseline; None leaves out where the tuned model is ahead and behind.
+        count: How many rows; fewer where there are no more.
+    """
+    reasons = list(_reasons(predictions, scorer, base_name, baseline_name))
+    chosen: list[list[int]] = [[] for _ in reasons]
+    taken: set[int] = set()
+    left = [iter(reason.rows.tolist()) for reason in reasons]
+    found = True
+    while found and len(taken) < count:
+        found = False
+        for rows, kept in zip(left, chosen, strict=True):
+            row = next((row for row in rows if row not in taken), None)
+            if row is not None and len(taken) < count:
+                kept.append(row)
+                taken.add(row)
+                found = True
+    return [
+        _example(folder, predictions, row, reason.why)
+        for reason, rows in zip(reasons, chosen, strict=True)
+        for row in rows
+    ]
+
+
+def _reasons(
+    predictions: Predictions, scorer: str, base_name: str | None, baseline_name: str | None
+) -> Iterator[_Reason]:
+    p_yes, liked = predictions.p_yes[scorer], predictions.liked
+    said_yes = p_yes >= THRESHOLD
+    yield _most("confident and right: Yes", p_yes, liked & said_yes)
+    yield _most("confident and right: No", -p_yes, ~liked & ~said_yes)
+    yield _most("confident and wrong: said Yes", p_yes, ~liked & said_yes)
+    yield _most("confident and wrong: said No", -p_yes, liked & ~said_yes)
+    if baseline_name is not None:
+        ahead = np.where(liked, 1.0, -1.0) * (p_yes - predictions.p_yes[baseline_name])
+        yield _most(f"most ahead of {baseline_name}", ahead, ahead > 0)
+        yield _most(f"furthest behind {baseline_name}", -ahead, ahead < 0)
+    if base_name is not None:
+        moved = np.abs(p_yes - predictions.p_yes[base_name])
+        yield _most(f"moved most from {base_name}", moved, moved > 0)
+    yield _most("least decided", -np.abs(p_yes - THRESHOLD), np.ones(len(p_yes), dtype=bool))
+
+
+def _most(why: str, worth: npt.NDArray[np.float64], true_of: npt.NDArray[np.bool_]) -> _Reason:
+    order = np.argsort(-worth, kind="stable")
+    return _Reason(why, order[true_of[order]])
+
+
+def _example(folder: PreparedFolder, predictions: Predictions, row: int, why: str) -> Example:
+    timelines, films = folder.timelines, folder.films
+    event = int(predictions.event[row])
+    shown = min(int(predictions.position[row]), folder.history_len)
+    return Example(
+        why=why,
+        user_id=int(predictions.user_id[row]),
+        history=[
+            PastEvent(_title(films[timelines.film_row[past]]), float(timelines.stars[past]))
+            for past in range(event - shown, event)
+        ],
+        candidate=_title(films[timelines.film_row[event]]),
+        stars=float(timelines.stars[event]),
+        liked=bool(predictions.liked[row]),
+        p_yes={name: float(values[row]) for name, values in predictions.p_yes.items()},
+    )
+
+
+def _title(film: Film) -> str:
+    return f"{film.title} ({film.year})" if film.year is not None else film.title

@@ -1,0 +1,185 @@
+"""Every row is in exactly one group of every breakdown, and a group is measured on its own rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from reeltune.data.columns import TEST, TRAIN
+from reeltune.data.folder import PreparedFolder
+from reeltune.evaluation.breakdowns import breakdowns, by_quantile, cuts, training_events
+from reeltune.evaluation.predictions import Predictions
+from tests.helpers import write_prepared
+
+NAMES = [
+    "history length",
+    "film popularity",
+    "film in training",
+    "user in training",
+    "year of the film",
+    "time of the rating",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> PreparedFolder:
+    """Users with histories of very different length; films that training does not hold."""
+    path = tmp_path_factory.mktemp("broken down") / "prepared"
+    written = write_prepared(path, users=9, films=90, events=22, min_history=2, history_len=4)
+    return PreparedFolder.open(written)
+
+
+@pytest.fixture(scope="module")
+def predictions(folder: PreparedFolder) -> Predictions:
+    rows = Predictions.of_events(folder, TEST, folder.examples(TEST).target)
+    random = np.random.default_rng(0)
+    for name in ("tuned", "baseline"):
+        rows = rows.scored(name, random.random(len(rows)))
+    return rows
+
+
+def groups_of(folder: PreparedFolder, rows: Predictions, name: str) -> list[tuple[str, list[int]]]:
+    """Labels of one breakdown's groups, each with its rows."""
+    (cut,) = (cut for cut in cuts(folder, rows) if cut.name == name)
+    return [(label, np.flatnonzero(cut.group == i).tolist()) for i, label in enumerate(cut.labels)]
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(2, 6))
+def test_groups_of_neighbouring_values_hold_every_row_once(values: list[int], most: int):
+    labels, group = by_quantile(np.array(values, dtype=np.int64), most)
+    assert 1 <= len(labels) <= most
+    assert set(group.tolist()) == set(range(len(labels)))
+    held = [np.unique(np.array(values)[group == i]).tolist() for i in range(len(labels))]
+    assert [*chain(*held)] == sorted(set(values))  # in order, and no value in two groups
+    for label, own in zip(labels, held, strict=True):
+        assert label == (f"{own[0]} to {own[-1]}" if len(own) > 1 else str(own[0]))
+
+
+def test_groups_are_about_equally_large():
+    labels, group = by_quantile(np.arange(100)[::-1])
+    assert labels == ["0 to 19", "20 to 39", "40 to 59", "60 to 79", "80 to 99"]
+    assert np.bincount(group).tolist() == [20] * 5
+
+
+def test_every_row_is_in_one_group_of_every_breakdown(folder, predictions):
+    for cut in cuts(folder, predictions):
+        assert cut.group.shape == predictions.event.shape
+        assert 0 <= cut.group.min() <= cut.group.max() < len(cut.labels)
+        assert len(set(cut.labels)) == len(cut.labels)
+    found = breakdowns(folder, predictions, seed=0)
+    assert [one.name for one in found] == NAMES
+    for one in found:
+        assert sum(group.rows for group in one.groups) == len(predictions)
+        assert one.about.endswith(".")
+
+
+def test_a_group_is_measured_on_its_own_rows(folder, predictions):
+    found = {one.name: one.groups for one in breakdowns(folder, predictions, seed=0)}
+    measured = 0
+    for name in NAMES:
+        for group, (label, rows) in zip(
+            found[name], groups_of(folder, predictions, name), strict=True
+        ):
+            liked = predictions.liked[rows]
+            assert (group.label, group.rows) == (label, len(rows))
+            assert group.users == len(set(predictions.user_id[rows].tolist()))
+            assert group.positive_rate == (pytest.approx(liked.mean()) if rows else None)
+            assert list(group.auc) == ["tuned", "baseline"]
+            for scorer, interval in group.auc.items():
+                if len(set(liked.tolist())) < 2:
+                    assert interval is None
+                    continue
+                expected = roc_auc_score(liked, predictions.p_yes[scorer][rows])
+                assert interval is not None
+                assert interval.value == pytest.approx(expected)
+                measured += 1
+    assert measured > 20
+
+
+def test_a_group_of_one_label_has_no_auc(folder, predictions):
+    seen = predictions.position > np.median(predictions.position)
+    rows = replace(predictions, liked=seen)
+    (history, *_) = breakdowns(folder, rows, seed=0)
+    assert history.groups[0].auc == {"tuned": None, "baseline": None}
+    assert (history.groups[0].positive_rate, history.groups[-1].positive_rate) == (0, 1)
+
+
+def test_a_seed_decides_the_intervals(folder, predictions):
+    found = [breakdowns(folder, predictions, seed, draws=40) for seed in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+    seen = found[0][2].groups[0].auc["tuned"]
+    assert seen is not None
+    assert seen.draws == 40
+
+
+def test_training_holds_what_it_asks_about_and_what_it_shows(folder):
+    examples, held = folder.examples(TRAIN), set()
+    for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+        held |= set(range(start, target + 1))
+    assert np.flatnonzero(training_events(folder)).tolist() == sorted(held)
+    assert len(examples) < len(held) < len(folder.timelines)
+
+
+def test_popularity_counts_ratings_in_training_only(folder, predictions):
+    films = folder.timelines.film_row[training_events(folder)].tolist()
+    ids = [folder.films[row].film_id for row in films]
+    counted = [ids.count(film_id) for film_id in predictions.film_id.tolist()]
+    for label, rows in groups_of(folder, predictions, "film popularity"):
+        low, _, high = label.partition(" to ")
+        own = [counted[row] for row in rows]
+        assert (min(own), max(own)) == (int(low), int(high or low))
+    (_, seen), (_, unseen) = groups_of(folder, predictions, "film in training")
+    assert unseen == [row for row, count in enumerate(counted) if count == 0]
+    assert seen
+    assert unseen
+
+
+def test_users_of_later_years_are_not_in_training(folder, predictions):
+    (label, seen), (_, unseen) = groups_of(folder, predictions, "user in training")
+    assert (label, len(seen), unseen) == ("seen", len(predictions), [])
+    split = folder.timelines.split.copy()
+    late = predictions.user_id[-1]
+    split[(folder.timelines.user_id == late) & (split == TRAIN)] = TEST
+    altered = PreparedFolder(folder.path, folder.meta)
+    altered.__dict__["timelines"] = replace(folder.timelines, split=split)
+    _, (label, unseen) = groups_of(altered, predictions, "user in training")
+    assert label == "unseen"
+    assert unseen == np.flatnonzero(predictions.user_id == late).tolist()
+
+
+def test_films_without_a_year_are_a_group_of_their_own(folder, predictions):
+    years = {film.film_id: film.year for film in folder.films}
+    *known, (label, rows) = groups_of(folder, predictions, "year of the film")
+    assert label == "unknown"
+    assert rows == [i for i, film in enumerate(predictions.film_id.tolist()) if years[film] is None]
+    assert rows
+    for label, rows in known:
+        low, high = map(int, label.split(" to "))
+        assert all(low <= years[film] <= high for film in predictions.film_id[rows].tolist())
+
+
+def test_quarters_of_the_time_are_equally_long(folder, predictions):
+    day = 86_400
+    first = 1_000_000_000 - 1_000_000_000 % day  # 2001-09-09
+    days = np.array([0, 9, 10, 15, 25, 39, 30])
+    event = predictions.event[: len(days)]
+    rows = replace(Predictions.of_events(folder, TEST, event), timestamp=first + days * day)
+    rows.timestamp[5] += day - 1
+    assert groups_of(folder, rows, "time of the rating") == [
+        ("1: 2001-09-09 to 2001-09-19", [0, 1]),
+        ("2: 2001-09-19 to 2001-09-29", [2, 3]),
+        ("3: 2001-09-29 to 2001-10-09", [4]),
+        ("4: 2001-10-09 to 2001-10-19", [5, 6]),
+    ]
+
+
+def test_one_moment_is_one_quarter(folder, predictions):
+    one = replace(predictions, timestamp=np.full(len(predictions), 10**9))
+    sizes = [len(rows) for _, rows in groups_of(folder, one, "time of the rating")]
+    assert sorted(sizes) == [0, 0, 0, len(predictions)]

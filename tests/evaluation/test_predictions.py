@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from reeltune.errors import DataError
+from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
+
+
+def some(prepared, split: str) -> Predictions:
+    return Predictions.of_events(prepared, split, prepared.examples(split).target)
+
+
+def test_rows_say_what_the_timelines_say_of_their_events(prepared):
+    rows = some(prepared, "test")
+    timelines = prepared.timelines
+    assert len(rows) == len(prepared.examples("test"))
+    assert set(timelines.split[rows.event]) == {"test"}
+    films = [prepared.films[row].film_id for row in timelines.film_row[rows.event]]
+    assert rows.film_id.tolist() == films
+    assert rows.liked.tolist() == timelines.liked[rows.event].tolist()
+    assert rows.p_yes == {}
+
+
+def test_what_is_read_is_what_was_written(prepared, tmp_path):
+    written = {}
+    for split in ("validation", "test"):
+        rows = some(prepared, split)
+        chance = np.random.default_rng(0).random((2, len(rows)))
+        written[split] = rows.scored("one", chance[0]).scored("tuned + one", chance[1])
+    write_predictions(tmp_path / "predictions.parquet", list(written.values()))
+    read = read_predictions(tmp_path / "predictions.parquet")
+    assert list(read) == list(written)
+    for split, rows in written.items():
+        for name in ("event", "user_id", "film_id", "position", "timestamp", "liked"):
+            np.testing.assert_array_equal(getattr(read[split], name), getattr(rows, name))
+        assert list(read[split].p_yes) == ["one", "tuned + one"]
+        for name, p_yes in rows.p_yes.items():
+            np.testing.assert_array_equal(read[split].p_yes[name], p_yes)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -0.01, 1.01])
+def test_what_is_no_probability_is_refused_naming_scorer_and_row(prepared, bad):
+    rows = some(prepared, "test")
+    p_yes = np.full(len(rows), 0.5)
+    p_yes[3] = bad
+    with pytest.raises(DataError, match=r"scorer 'odd', row 3"):
+        rows.scored("odd", p_yes)
+
+
+def test_too_few_verdicts_are_refused(prepared):
+    rows = some(prepared, "test")
+    with pytest.raises(DataError, match=f"{len(rows) - 1} verdicts for {len(rows)} rows"):
+        rows.scored("short", np.full(len(rows) - 1, 0.5))
+
+
+def test_a_missing_file_names_the_command(tmp_path):
+    with pytest.raises(DataError, match="reeltune evaluate"):
+        read_predictions(tmp_path / "predictions.parquet")

@@ -1,0 +1,206 @@
+"""Calibration changes how P(Yes) is told, not the order of rows, and helps where it was learned."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import logit
+from sklearn.metrics import log_loss, roc_auc_score
+
+from reeltune.errors import DataError, ModelError
+from reeltune.scoring.calibration import (
+    Calibration,
+    Method,
+    calibrate_with,
+    fit_calibration,
+    load_calibration,
+    write_calibration,
+)
+from reeltune.scoring.scorer import Verdicts
+
+METHODS: tuple[Method, ...] = ("temperature", "isotonic")
+GRID = np.linspace(0, 1, 401)
+
+# Few values, so that ties are frequent; verdicts can be as good as certain, and certain.
+SAID = st.sampled_from([0.0, 1e-9, 0.01, 0.2, 0.21, 0.5, 0.6, 0.93, 0.999, 1 - 1e-9, 1.0])
+ROWS = st.lists(st.tuples(st.booleans(), SAID), min_size=2, max_size=40).filter(
+    lambda rows: len({liked for liked, _ in rows}) == 2
+)
+
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+def columns(rows: list[tuple[bool, float]]) -> Rows:
+    liked, p_yes = map(np.array, zip(*rows, strict=True))
+    return liked, p_yes
+
+
+def fitted(liked: np.ndarray, p_yes: np.ndarray) -> Calibration:
+    return fit_calibration(liked, p_yes, form="interview", layout="blocks")
+
+
+def loss(liked: np.ndarray, p_yes: np.ndarray) -> float:
+    return float(log_loss(liked, p_yes, labels=[False, True]))
+
+
+@pytest.fixture
+def some() -> Calibration:
+    random = np.random.default_rng(0)
+    p_yes = random.random(200)
+    return fitted(random.random(200) < p_yes**2, p_yes)
+
+
+@given(ROWS)
+def test_a_higher_p_yes_never_becomes_the_lower_one(rows):
+    calibration = fitted(*columns(rows))
+    for method in METHODS:
+        assert (np.diff(calibration.apply(GRID, method)) >= -1e-15).all()
+
+
+@given(ROWS)
+def test_a_temperature_keeps_the_order_of_the_rows(rows):
+    liked, p_yes = columns(rows)
+    calibrated = fitted(liked, p_yes).apply(p_yes, "temperature")
+    assert roc_auc_score(liked, calibrated) == roc_auc_score(liked, p_yes)
+
+
+@given(ROWS)
+def test_a_temperature_does_not_raise_the_log_loss_it_was_fitted_by(rows):
+    liked, p_yes = columns(rows)
+    calibrated = fitted(liked, p_yes).apply(p_yes, "temperature")
+    assert loss(liked, calibrated) <= loss(liked, p_yes) + 1e-12
+
+
+@given(ROWS)
+def test_the_curve_has_the_lowest_log_loss_of_all_that_stay_as_far_from_certainty(rows):
+    """The model's own verdicts are one such curve, once they stay as far from 0 and 1."""
+    liked, p_yes = columns(rows)
+    calibrated = fitted(liked, p_yes).apply(p_yes, "isotonic")
+    margin = 1 / (len(rows) + 2)
+    assert margin - 1e-15 <= calibrated.min() <= calibrated.max() <= 1 - margin + 1e-15
+    assert loss(liked, calibrated) <= loss(liked, np.clip(p_yes, margin, 1 - margin)) + 1e-12
+
+
+@given(ROWS)
+def test_no_verdict_becomes_certain(rows):
+    calibration = fitted(*columns(rows))
+    for method in METHODS:
+        calibrated = calibration.apply(GRID, method)
+        assert calibrated.min() > 0
+        assert calibrated.max() < 1
+
+
+def test_a_temperature_worked_out_by_hand():
+    """Three of four are right where 0.9 is said: log-odds of ln 9 should be ln 3, half as large."""
+    liked = np.array([True, True, True, False, False, False, False, True])
+    calibration = fitted(liked, np.repeat([0.9, 0.1], 4))
+    assert calibration.temperature == pytest.approx(2.0, rel=1e-6)
+    told = calibration.apply(np.array([0.9, 0.1, 0.5]), "temperature")
+    assert told == pytest.approx([0.75, 0.25, 0.5], rel=1e-6)
+
+
+def test_a_model_that_is_too_timid_is_made_surer():
+    liked = np.repeat([True, False], [9, 1])
+    calibration = fitted(np.append(liked, ~liked), np.repeat([0.75, 0.25], 10))
+    assert calibration.temperature == pytest.approx(0.5, rel=1e-6)
+
+
+def test_verdicts_that_cannot_be_bettered_keep_their_temperature():
+    liked = np.array([True, True, True, False, False, False, False, True])
+    calibration = fitted(liked, np.repeat([0.75, 0.25], 4))
+    assert calibration.temperature == pytest.approx(1.0, abs=1e-6)
+
+
+def test_rows_told_apart_without_a_mistake_do_not_all_become_certain():
+    p_yes = np.array([0.1, 0.3, 0.6, 0.95])
+    told = fitted(p_yes > 0.5, p_yes).apply(p_yes, "temperature")
+    assert np.abs(logit(told)).max() <= 20 + 1e-6
+    assert (np.diff(told) > 0).all()
+
+
+def test_verdicts_without_any_use_end_near_one_half():
+    liked = np.array([True, False])
+    told = fitted(liked, np.array([0.2, 0.8])).apply(np.array([0.01, 0.99]), "temperature")
+    assert told == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+def test_a_curve_worked_out_by_hand():
+    """No, Yes, No, Yes: the two in the middle are turned round and share their mean."""
+    p_yes = np.array([0.4, 0.1, 0.3, 0.2])
+    calibration = fitted(np.array([True, False, False, True]), p_yes)
+    told = calibration.apply(np.array([0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 1.0]), "isotonic")
+    low, high = 1 / 6, 5 / 6
+    assert told == pytest.approx([low, low, (low + 0.5) / 2, 0.5, 0.5, 0.5, high, high])
+
+
+def test_equal_verdicts_share_their_mean_on_the_curve():
+    calibration = fitted(np.array([True, False, False, False]), np.full(4, 0.7))
+    assert calibration.apply(np.array([0.1, 0.7, 0.9]), "isotonic") == pytest.approx([0.25] * 3)
+
+
+def test_without_a_method_nothing_changes(some):
+    assert some.apply(GRID, "none").tolist() == GRID.tolist()
+
+
+@pytest.mark.parametrize("liked", [[], [True], [False, False, False]])
+def test_rows_without_both_labels_are_refused(liked: list[bool]):
+    with pytest.raises(DataError, match=f"{len(liked)} validation rows without both labels"):
+        fitted(np.array(liked, dtype=bool), np.full(len(liked), 0.4))
+
+
+def test_what_was_written_is_read(some, tmp_path):
+    file = write_calibration(tmp_path, some)
+    assert file == tmp_path / "calibration.json"
+    assert load_calibration(tmp_path) == some
+    written = json.loads(file.read_text())
+    assert (written["rows"], written["form"], written["layout"]) == (200, "interview", "blocks")
+    assert written["temperature"] == some.temperature
+
+
+def test_a_missing_calibration_names_the_file_and_the_command(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        calibrate_with(tmp_path, "temperature", "interview", "blocks")
+    assert str(tmp_path / "calibration.json") in str(caught.value)
+    assert f"reeltune evaluate --adapter {tmp_path}" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": 1, "rows": 3}'])
+def test_a_broken_calibration_is_refused(tmp_path: Path, text: str):
+    (tmp_path / "calibration.json").write_text(text)
+    with pytest.raises(ModelError, match="not a calibration"):
+        load_calibration(tmp_path)
+
+
+def test_another_format_is_refused(some, tmp_path):
+    file = write_calibration(tmp_path, some)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 9}))
+    with pytest.raises(ModelError, match="written in format 9, this version reads 1"):
+        load_calibration(tmp_path)
+
+
+def test_verdicts_asked_otherwise_are_not_calibrated(some, tmp_path):
+    write_calibration(tmp_path, some)
+    for form, layout in (("window", "blocks"), ("interview", "single")):
+        with pytest.raises(ModelError, match=f"asked in {form} and {layout}"):
+            calibrate_with(tmp_path, "temperature", form, layout)
+
+
+def test_no_file_is_wanted_where_nothing_is_calibrated(tmp_path):
+    assert calibrate_with(tmp_path, "none", "interview", "blocks") is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_verdicts_tell_p_yes_calibrated_and_their_logits_as_they_are(some, tmp_path, method):
+    write_calibration(tmp_path, some)
+    yes, no = np.array([3.0, -1.0, 0.5], np.float32), np.zeros(3, np.float32)
+    plain = Verdicts(yes, no)
+    told = replace(plain, calibrate=calibrate_with(tmp_path, method, "interview", "blocks"))
+    assert told.p_yes.tolist() == some.apply(plain.p_yes, method).tolist()
+    assert np.abs(told.p_yes - plain.p_yes).max() > 0.01
+    assert told.log_odds.tolist() == plain.log_odds.tolist()
