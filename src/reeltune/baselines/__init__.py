@@ -1,0 +1,1 @@
+"""Classical baselines: what simpler methods make of the same rows."""

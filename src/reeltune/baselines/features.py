@@ -1,0 +1,117 @@
+"""What the learned baselines know of an event: numbers made of what came before it.
+
+Of its own user: earlier events, all of them, as the language model may be shown them. Of its film:
+training ratings of other users (see :mod:`reeltune.baselines.film_view`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from reeltune.baselines.film_view import FilmView, film_view
+from reeltune.baselines.genres import genre_affinity
+from reeltune.baselines.problem import Floats, Ints, Problem
+from reeltune.baselines.running import Running
+
+RECENT: Final = 15
+"""Events that count as recent: the history a prompt has by default."""
+
+USER_PRIOR: Final = 5.0
+"""Events of the average user that are added to each user's own."""
+
+FEATURES: Final = {
+    "user_stars": "mean stars of the user's earlier events, shrunk to the mean of all",
+    "user_like_rate": "share of likes among them, shrunk likewise",
+    "user_spread": "standard deviation of their stars, shrunk to 1 star",
+    "user_lift": "mean of what their stars lie above their films' mean, shrunk to 0",
+    "recent_stars": "as user_stars, of the last 15 events",
+    "recent_like_rate": "as user_like_rate, of the last 15 events",
+    "recent_lift": "as user_lift, of the last 15 events",
+    "user_events": "log(1 + earlier events of the user)",
+    "film_stars": "mean stars of the film's training ratings, shrunk to the mean of all",
+    "film_like_rate": "share of likes among them, shrunk likewise",
+    "film_events": "log(1 + training ratings of the film)",
+    "expected_stars": "film_stars + user_lift",
+    "genre_affinity": "what the user's earlier stars for the film's genres lie above user_lift",
+    "film_year": "the film's year, the mean year where it has none",
+    "film_age": "years from the film's year to the event",
+    "gap": "log(1 + seconds since the user's event before)",
+}
+"""Every feature by name, in the order of the columns, with what it is."""
+
+
+def feature_table(problem: Problem, event: Ints) -> Floats:
+    """Return the features of events.
+
+    Args:
+        problem: The data.
+        event: Places in the timelines, shape ``(n,)``.
+
+    Returns:
+        Shape ``(n, len(FEATURES))``, finite.
+    """
+    table = np.empty((len(event), len(FEATURES)))
+    place = {name: column for column, name in enumerate(FEATURES)}
+    for name, values in _columns(problem):
+        table[:, place[name]] = values[event]
+    return table
+
+
+def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
+    """Give each feature of all events, one after another: all at once would not fit for 32m."""
+    running = Running(problem.timelines)
+    film = film_view(problem)
+    lift = problem.stars - film.stars
+    user_lift = running.earlier(lift) / (running.before + USER_PRIOR)
+    yield "user_lift", user_lift
+    yield "expected_stars", film.stars + user_lift
+    yield "genre_affinity", genre_affinity(problem, running, lift, user_lift)
+    yield from _user_columns(problem, running, film)
+    yield from _recent_columns(problem, running, film, lift)
+    yield "film_stars", film.stars
+    yield "film_like_rate", film.like_rate
+    yield "film_events", np.log1p(film.count)
+    yield from _time_columns(problem)
+
+
+def _user_columns(
+    problem: Problem, running: Running, film: FilmView
+) -> Iterator[tuple[str, Floats]]:
+    weight = running.before + USER_PRIOR
+    stars = (running.earlier(problem.stars) + USER_PRIOR * film.any_stars) / weight
+    yield "user_stars", stars
+    likes = running.earlier(problem.timelines.liked)
+    yield "user_like_rate", (likes + USER_PRIOR * film.any_like) / weight
+    squares = running.earlier(problem.stars**2) + USER_PRIOR * (1 + film.any_stars**2)
+    yield "user_spread", np.sqrt(np.maximum(squares / weight - stars**2, 0))
+    yield "user_events", np.log1p(running.before)
+
+
+def _recent_columns(
+    problem: Problem, running: Running, film: FilmView, lift: Floats
+) -> Iterator[tuple[str, Floats]]:
+    weight = np.minimum(running.before, RECENT) + USER_PRIOR
+    stars = running.recent(problem.stars, RECENT)
+    yield "recent_stars", (stars + USER_PRIOR * film.any_stars) / weight
+    likes = running.recent(problem.timelines.liked, RECENT)
+    yield "recent_like_rate", (likes + USER_PRIOR * film.any_like) / weight
+    yield "recent_lift", running.recent(lift, RECENT) / weight
+
+
+def _time_columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
+    known = problem.timelines
+    dated = [film.year for film in problem.films if film.year is not None]
+    usual = float(np.mean(dated)) if dated else 0.0
+    years = np.array([usual if film.year is None else film.year for film in problem.films], float)
+    year = years[known.film_row]
+    yield "film_year", year
+    yield "film_age", 1970 + known.timestamp / _YEAR - year
+    since = np.diff(known.timestamp, prepend=known.timestamp[:1])
+    yield "gap", np.log1p(np.where(known.position > 0, since, 0))
+
+
+_YEAR: Final = 365.2425 * 86_400
+"""Seconds."""

@@ -1,0 +1,54 @@
+"""Sums over what comes before an event in its user's timeline, for all events at once."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.baselines.problem import Floats
+from reeltune.data.folder import Timelines
+
+_GRID: Final = 2.0**20
+"""Values are added on a grid of this many steps to one, on which float64 adds without error: a sum
+is then the same whatever lies in other users' timelines before it."""
+
+
+class Running:
+    """Sums over earlier events of the same user. An event's own value is never in its sum.
+
+    Args:
+        timelines: Users one after another, each with the oldest event first.
+
+    Attributes:
+        before: How many earlier events there are, shape ``(events,)``.
+    """
+
+    def __init__(self, timelines: Timelines) -> None:
+        self._index = np.arange(len(timelines), dtype=np.int64)
+        self._first = self._index - timelines.position
+        self.before: Floats = timelines.position.astype(np.float64)
+
+    def earlier(self, values: npt.NDArray[Any]) -> Floats:
+        """Return the sum over all earlier events of the user.
+
+        Args:
+            values: One per event, shape ``(events,)``.
+        """
+        totals = _totals(values)
+        return (totals[self._index] - totals[self._first]) / _GRID
+
+    def recent(self, values: npt.NDArray[Any], length: int) -> Floats:
+        """Return the sum over the user's last ``length`` events before each event."""
+        totals = _totals(values)
+        start = np.maximum(self._first, self._index - length)
+        return (totals[self._index] - totals[start]) / _GRID
+
+
+def _totals(values: npt.NDArray[Any]) -> Floats:
+    """Return sums of all values before each place, in steps of the grid: shape ``(events + 1,)``.
+
+    Whole numbers, exact up to 2**53 steps: more than a thousand million events of 5 stars.
+    """
+    return np.concatenate([[0.0], np.cumsum(np.rint(values * _GRID))])

@@ -1,0 +1,18 @@
+"""Less boosting, so that tests of tiny data are quick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reeltune.baselines import learned
+
+
+@pytest.fixture(scope="package", autouse=True)
+def little_boosting() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learned, "ROUNDS", 12)
+        patch.setattr(learned, "LEAVES", (4, 8))
+        patch.setattr(learned, "LEAST_ROWS", (5,))
+        yield

@@ -1,0 +1,98 @@
+"""Every feature of one event by its definition, with loops: what the vectorized ones must equal."""
+
+from __future__ import annotations
+
+from math import log1p, sqrt
+
+import numpy as np
+
+from reeltune.baselines.features import RECENT, USER_PRIOR
+from reeltune.baselines.film_view import FILM_PRIOR, parts_of_users
+from reeltune.baselines.genres import GENRE_PRIOR
+from reeltune.baselines.problem import Problem
+
+
+class Naive:
+    """Looks at one event at a time."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.known = problem.timelines
+        self.stars = problem.timelines.stars.tolist()
+        self.liked = problem.timelines.liked.tolist()
+        self.part = parts_of_users(problem).tolist()
+
+    def asked(self, event: int) -> list[int]:
+        """Training ratings of the users in other parts."""
+        ratings = self.problem.ratings.tolist()
+        return [other for other in ratings if self.part[other] != self.part[event]]
+
+    def film(self, event: int) -> tuple[float, float, float, float, float]:
+        """Scaled count, stars and like rate of the film; stars and like rate of all."""
+        asked = self.asked(event)
+        row = self.known.film_row
+        same = [other for other in asked if row[other] == row[event]]
+        any_stars = (sum(self.stars[i] for i in asked) + 3.0) / (len(asked) + 1)
+        any_like = (sum(self.liked[i] for i in asked) + 0.5) / (len(asked) + 1)
+        weight = len(same) + FILM_PRIOR
+        return (
+            len(same) * len(self.problem.ratings) / max(len(asked), 1),
+            (sum(self.stars[i] for i in same) + FILM_PRIOR * any_stars) / weight,
+            (sum(self.liked[i] for i in same) + FILM_PRIOR * any_like) / weight,
+            any_stars,
+            any_like,
+        )
+
+    def lift(self, event: int) -> float:
+        return self.stars[event] - self.film(event)[1]
+
+    def features(self, event: int) -> dict[str, float]:
+        earlier = list(range(event - int(self.known.position[event]), event))
+        recent = earlier[-RECENT:]
+        count, stars, like_rate, any_stars, any_like = self.film(event)
+
+        def shrunk(values: list[float], to: float) -> float:
+            return (sum(values) + USER_PRIOR * to) / (len(values) + USER_PRIOR)
+
+        user_stars = shrunk([self.stars[i] for i in earlier], any_stars)
+        user_lift = shrunk([self.lift(i) for i in earlier], 0.0)
+        square = shrunk([self.stars[i] ** 2 for i in earlier], 1 + any_stars**2)
+        return {
+            "user_stars": user_stars,
+            "user_like_rate": shrunk([self.liked[i] for i in earlier], any_like),
+            "user_spread": sqrt(max(square - user_stars**2, 0.0)),
+            "user_lift": user_lift,
+            "recent_stars": shrunk([self.stars[i] for i in recent], any_stars),
+            "recent_like_rate": shrunk([self.liked[i] for i in recent], any_like),
+            "recent_lift": shrunk([self.lift(i) for i in recent], 0.0),
+            "user_events": log1p(len(earlier)),
+            "film_stars": stars,
+            "film_like_rate": like_rate,
+            "film_events": log1p(count),
+            "expected_stars": stars + user_lift,
+            "genre_affinity": self.affinity(event, earlier, user_lift),
+            **self.times(event),
+        }
+
+    def affinity(self, event: int, earlier: list[int], user_lift: float) -> float:
+        films, row = self.problem.films, self.known.film_row
+        genres = films[row[event]].genres
+        found = []
+        for genre in genres:
+            inside = [i for i in earlier if genre in films[row[i]].genres]
+            above = sum(self.lift(i) - user_lift for i in inside)
+            found.append(above / (len(inside) + GENRE_PRIOR))
+        return float(np.mean(found)) if found else 0.0
+
+    def times(self, event: int) -> dict[str, float]:
+        years = [film.year for film in self.problem.films]
+        year = years[self.known.film_row[event]]
+        if year is None:
+            year = float(np.mean([one for one in years if one is not None]))
+        time = self.known.timestamp
+        since = int(time[event] - time[event - 1]) if self.known.position[event] else 0
+        return {
+            "film_year": year,
+            "film_age": 1970 + time[event] / (365.2425 * 24 * 3600) - year,
+            "gap": log1p(since),
+        }

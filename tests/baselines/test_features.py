@@ -1,0 +1,82 @@
+"""Features equal their definitions, and know nothing they must not know."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reeltune.baselines.features import FEATURES, feature_table
+from reeltune.baselines.film_view import film_view
+from reeltune.baselines.problem import Floats, Problem
+from tests.baselines.naive import Naive
+from tests.baselines.problems import random_problem, with_stars
+from tests.docs.pages import ROOT, text_of
+
+seeds = st.integers(0, 10_000)
+
+
+def features_of(problem: Problem) -> Floats:
+    return feature_table(problem, np.arange(len(problem.timelines)))
+
+
+@settings(max_examples=10)
+@given(seed=seeds, users=st.integers(1, 12))
+def test_features_equal_their_definitions(seed: int, users: int):
+    problem = random_problem(seed, users)
+    table, naive = features_of(problem), Naive(problem)
+    for event in range(len(problem.timelines)):
+        wanted = naive.features(event)
+        found = dict(zip(FEATURES, table[event].tolist(), strict=True))
+        assert found == pytest.approx(wanted, abs=1e-4), event
+
+
+@settings(max_examples=15)
+@given(seed=seeds, data=st.data())
+def test_no_event_knows_itself_what_comes_later_or_what_other_users_hold_out(
+    seed: int, data: st.DataObject
+):
+    problem = random_problem(seed)
+    known = problem.timelines
+    changed = data.draw(st.integers(0, len(known) - 1))
+    stars = data.draw(st.sampled_from([0.5, 5.0]))
+    before = features_of(problem)
+    after = features_of(with_stars(problem, np.array([changed]), stars))
+
+    everyone = np.arange(len(known))
+    own_user = known.user_id == known.user_id[changed]
+    must_not_know = own_user & (everyone <= changed)
+    if known.split[changed] in {"validation", "test"}:
+        must_not_know |= ~own_user
+    assert np.array_equal(before[must_not_know], after[must_not_know])
+
+
+@given(seed=seeds)
+def test_later_events_of_the_same_user_do_know(seed: int):
+    problem = random_problem(seed)
+    first = int(problem.train[0])
+    other = 0.5 if problem.stars[first] > 2.5 else 5.0
+    before = features_of(problem)[first + 1]
+    after = features_of(with_stars(problem, np.array([first]), other))[first + 1]
+    moved = {name for name, a, b in zip(FEATURES, before, after, strict=True) if a != b}
+    assert {"user_stars", "recent_stars", "user_lift"} <= moved
+
+
+def test_a_film_nobody_trained_on_is_like_any_film():
+    problem = random_problem(3)
+    view = film_view(problem)
+    cold = np.flatnonzero(problem.timelines.film_row >= 12)
+    assert len(cold)
+    assert np.allclose(view.stars[cold], view.any_stars[cold])
+    assert np.allclose(view.like_rate[cold], view.any_like[cold])
+    assert not view.count[cold].any()
+
+
+def test_all_features_are_finite_even_for_a_single_user():
+    assert np.isfinite(features_of(random_problem(5, users=1))).all()
+
+
+def test_the_page_explains_every_feature():
+    text = text_of(ROOT / "docs" / "EVALUATION.md")
+    assert [name for name in FEATURES if f"`{name}`" not in text] == []

@@ -1,0 +1,152 @@
+"""All baselines together: the same rows, nothing learned from what is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reeltune.baselines.problem import make_problem
+from reeltune.baselines.score import BASELINES, score_baselines
+from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import ConfigError, DataError
+from tests.baselines.problems import problem_of, random_problem
+from tests.docs.pages import ROOT, table
+
+
+def events(folder: PreparedFolder, split: str) -> np.ndarray:
+    return np.flatnonzero(folder.timelines.split == split)
+
+
+@pytest.fixture(scope="module")
+def scored(prepared: PreparedFolder):
+    told: list[str] = []
+    scores = score_baselines(
+        prepared,
+        events(prepared, VALIDATION),
+        events(prepared, TEST),
+        seed=1,
+        progress=told.append,
+    )
+    return scores, told
+
+
+def test_every_baseline_answers_every_row(prepared: PreparedFolder, scored):
+    scores, told = scored
+    assert [one.name for one in scores] == told == list(BASELINES)
+    for one in scores:
+        for p_yes, split in ((one.validation, VALIDATION), (one.test, TEST)):
+            assert p_yes.dtype == np.float64
+            assert p_yes.shape == events(prepared, split).shape
+            assert ((p_yes >= 0) & (p_yes <= 1)).all()
+        assert one.seconds > 0
+
+
+def test_what_each_learned_from_is_said(prepared: PreparedFolder, scored):
+    rows = len(events(prepared, TRAIN))
+    ratings = rows + len(events(prepared, CONTEXT))
+    learned = {one.name: one.learned_from for one in scored[0]}
+    of_labels = {"majority", "logistic regression", "gradient boosting"}
+    assert learned == {name: rows if name in of_labels else ratings for name in BASELINES}
+
+
+def test_some_are_as_all_and_the_seed_decides(prepared: PreparedFolder, scored):
+    some = score_baselines(
+        prepared,
+        events(prepared, VALIDATION),
+        events(prepared, TEST),
+        seed=1,
+        names=["gradient boosting", "item mean"],
+    )
+    assert [one.name for one in some] == ["item mean", "gradient boosting"]
+    before = {one.name: one for one in scored[0]}
+    for one in some:
+        assert np.array_equal(one.test, before[one.name].test)
+        assert np.array_equal(one.validation, before[one.name].validation)
+        assert one.settings == before[one.name].settings
+
+
+def test_fewer_training_rows_are_respected(prepared: PreparedFolder):
+    first_user = prepared.timelines.user_id == prepared.timelines.user_id[0]
+    rows = events(prepared, TRAIN)
+    rows = rows[first_user[rows]][:4]
+    problem = make_problem(
+        prepared, events(prepared, VALIDATION), events(prepared, TEST), seed=1, train_event=rows
+    )
+    context = np.flatnonzero(first_user & (prepared.timelines.split == CONTEXT))
+    assert problem.train.tolist() == rows.tolist()
+    assert problem.ratings.tolist() == [*context, *rows]
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_no_answer_depends_on_stars_that_come_after_it(name: str):
+    problem = random_problem(21, users=25)
+    known = problem.timelines
+    last = np.flatnonzero(np.diff(known.user_id, append=-1))
+    assert (known.split[last] == TEST).all()
+    stars = known.stars.copy()
+    stars[last] = 5.5 - stars[last]
+    other = replace(problem, timelines=replace(known, stars=stars, liked=stars >= 4.0))
+    before, after = BASELINES[name](problem), BASELINES[name](other)
+    assert np.array_equal(before.validation, after.validation)
+    assert np.array_equal(before.test, after.test)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_users_and_films_nobody_learned_from_get_an_answer(name: str):
+    problem = random_problem(22, users=25)
+    known = problem.timelines
+    # As in a split by time: the last users come after training, and so do some films.
+    new = (known.user_id > known.user_id[len(known) // 2]) & (known.split != CONTEXT)
+    split = np.where(new & (known.split == TRAIN), TEST, known.split)
+    problem = problem_of(replace(known, split=split), list(problem.films))
+    assert not np.isin(known.user_id[problem.test][-1], known.user_id[problem.train])
+    answers = BASELINES[name](problem)
+    for p_yes in (answers.validation, answers.test):
+        assert ((p_yes > 0) & (p_yes < 1)).all()
+
+
+def test_no_rows_to_judge_give_no_answers(prepared: PreparedFolder):
+    none = np.empty(0, dtype=np.int64)
+    for one in score_baselines(prepared, events(prepared, VALIDATION), none, seed=1):
+        assert one.test.shape == (0,)
+        assert len(one.validation)
+
+
+def test_an_unknown_name_is_refused(prepared: PreparedFolder):
+    none = np.empty(0, dtype=np.int64)
+    with pytest.raises(ConfigError, match="unknown baseline 'svd'"):
+        score_baselines(prepared, none, none, seed=1, names=["svd"])
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test", "wrong"),
+    [
+        (TEST, VALIDATION, TEST, "'test' was given to the baselines as train row"),
+        (TRAIN, TEST, TEST, "'test' was given to the baselines as validation row"),
+        (TRAIN, VALIDATION, TRAIN, "'train' was given to the baselines as test row"),
+        (TRAIN, None, TEST, "need validation rows"),
+        (None, VALIDATION, TEST, "need train rows"),
+    ],
+)
+def test_rows_that_would_leak_or_teach_nothing_are_refused(
+    prepared: PreparedFolder, train, validation, test, wrong: str
+):
+    none = np.empty(0, dtype=np.int64)
+    rows = [none if split is None else events(prepared, split) for split in (train, validation)]
+    with pytest.raises(DataError, match=wrong):
+        make_problem(prepared, rows[1], events(prepared, test), seed=1, train_event=rows[0])
+
+
+def test_training_rows_of_one_label_are_refused(prepared: PreparedFolder):
+    rows = events(prepared, TRAIN)
+    rows = rows[prepared.timelines.liked[rows]]
+    with pytest.raises(DataError, match="same label"):
+        make_problem(prepared, events(prepared, VALIDATION), rows[:0], seed=1, train_event=rows)
+
+
+def test_the_page_explains_every_baseline():
+    rows = table(ROOT / "docs" / "EVALUATION.md", "Baseline")
+    assert [name for name, *_ in rows] == list(BASELINES)
