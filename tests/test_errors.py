@@ -6,6 +6,7 @@ from reeltune.errors import (
     ConfigError,
     DataError,
     FetchError,
+    LeakError,
     LengthError,
     ModelError,
     ReeltuneError,
@@ -19,6 +20,7 @@ KINDS = {
     ModelError: RuntimeError,
     LengthError: ValueError,
     RunError: RuntimeError,
+    LeakError: ValueError,
 }
 
 

@@ -64,3 +64,9 @@ class RunError(ReeltuneError, RuntimeError):
     """A run folder cannot be started, resumed or read."""
 
     exit_code = 8
+
+
+class LeakError(ReeltuneError, ValueError):
+    """A guard found that held-out rows could have been known."""
+
+    exit_code = 9

@@ -16,6 +16,9 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError
 from reeltune.files import atomic_file
 
+PREDICTIONS_FILE: Final = "predictions.parquet"
+"""What the file is called in the folder of an evaluation."""
+
 EVENT: Final = "event"
 """The candidate's place among the events of ``timelines.parquet``, which names the row."""
 

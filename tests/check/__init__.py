@@ -1,0 +1,1 @@
+"""Tests of the leak guard: sound data pass, and every planted leak is found."""

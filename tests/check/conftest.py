@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reeltune.check.events import Events
+from reeltune.data.folder import PreparedFolder
+from tests.helpers import write_prepared
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Sound prepared data to plant a fault in."""
+    return write_prepared(tmp_path / "prepared", users=12, films=60)
+
+
+@pytest.fixture(scope="session")
+def many_events(tmp_path_factory: pytest.TempPathFactory) -> Events:
+    """Sound events of 100 users with 300 test events and more; read them, never change them."""
+    path = write_prepared(tmp_path_factory.mktemp("check") / "prepared", users=100, films=60)
+    return Events.read(PreparedFolder.open(path))

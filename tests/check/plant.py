@@ -1,0 +1,108 @@
+"""Planting a fault: change what a prepared folder holds, and let it describe itself anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reeltune.check.events import Events
+from reeltune.check.findings import FAILED, Outcome
+from reeltune.check.guards import check_target
+from reeltune.check.target import Target, find_target
+from reeltune.data.counts import count_timelines
+from reeltune.data.export import export_json
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.settings import ExportFormat
+from reeltune.files import file_digest
+
+TIMELINES = "timelines.parquet"
+FILMS = "films.parquet"
+
+Rows = list[dict[str, Any]]
+
+
+def failing(target: Target | Path) -> dict[str, Outcome]:
+    """Run every guard, and return those that failed."""
+    target = find_target(target) if isinstance(target, Path) else target
+    return {o.guard: o for o in check_target(target) if o.status == FAILED}
+
+
+def named(outcome: Outcome) -> list[tuple[int | None, int | None, int | None]]:
+    """User, film and event of every offender that is named."""
+    return [(f.user_id, f.film_id, f.event) for f in outcome.offenders.first]
+
+
+def row_of(folder: Path, event: int) -> tuple[int, int, int]:
+    """User, film and place of an event, as a guard should name it."""
+    events = Events.read(PreparedFolder.open(folder))
+    return int(events.timelines.user_id[event]), int(events.film_id[event]), event
+
+
+def read_events(folder: Path) -> Rows:
+    return pq.read_table(folder / TIMELINES).to_pylist()
+
+
+def write_events(folder: Path, rows: Rows) -> None:
+    """Write the events and describe them: counts and checksums are those of what is written."""
+    schema = pq.read_schema(folder / TIMELINES)
+    pq.write_table(pa.Table.from_pylist(rows, schema), folder / TIMELINES)
+    counts = count_timelines(folder / TIMELINES)
+
+    def describe(meta: dict[str, Any]) -> None:
+        meta["counts"] |= counts.to_dict() | {"events": len(rows), "ratings_in_source": len(rows)}
+        meta["label_rates"], meta["span"] = counts.label_rates(), counts.span()
+        meta["files"][TIMELINES]["rows"] = len(rows)
+
+    change_meta(folder, describe)
+    sign(folder)
+
+
+def change_meta(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the description alone."""
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    change(meta)
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def sign(folder: Path) -> None:
+    """Write the checksums of the files as they are now."""
+
+    def describe(meta: dict[str, Any]) -> None:
+        for name, file in meta["files"].items():
+            file["sha256"] = file_digest(folder / name)
+
+    change_meta(folder, describe)
+
+
+def export(folder: Path, form: ExportFormat = "chat") -> None:
+    """Write the JSON files, as ``prepare`` does."""
+    written = export_json(PreparedFolder.open(folder), form)
+
+    def describe(meta: dict[str, Any]) -> None:
+        meta["files"] |= {name: {"rows": rows} for name, rows in written.items()}
+
+    change_meta(folder, describe)
+    sign(folder)
+
+
+def cut_in_time(folder: Path) -> None:
+    """Divide the examples at one moment for everybody instead of within each user."""
+    rows = read_events(folder)
+    times = sorted(row["timestamp"] for row in rows)
+    validation, test = times[len(times) * 6 // 10], times[len(times) * 8 // 10]
+    for row in rows:
+        if row["split"] != "context":
+            late = (row["timestamp"] >= validation) + (row["timestamp"] >= test)
+            row["split"] = ("train", "validation", "test")[late]
+
+    def describe(meta: dict[str, Any]) -> None:
+        cuts = {"val_from": {"seconds": validation}, "test_from": {"seconds": test}}
+        meta["settings"] |= {"split": "time", **cuts}
+
+    change_meta(folder, describe)
+    write_events(folder, rows)

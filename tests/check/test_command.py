@@ -1,0 +1,103 @@
+"""``reeltune check``: its lines, its JSON and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reeltune.check.findings import NONE, Finding, Guard, Offenders
+from reeltune.check.report import outcome_lines
+from reeltune.cli import main
+from reeltune.errors import ConfigError, DataError, LeakError
+from tests.check.plant import failing, named, read_events, row_of, write_events
+
+
+def check(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    """Run ``reeltune check``: exit code, output and error output."""
+    with pytest.raises(SystemExit) as left:
+        main(["check", *map(str, args)])
+    shown = capsys.readouterr()
+    return int(left.value.code or 0), shown.out, shown.err
+
+
+@pytest.fixture
+def leaking(folder: Path) -> Path:
+    rows = read_events(folder)
+    rows[30]["liked"] = not rows[30]["liked"]
+    write_events(folder, rows)
+    return folder
+
+
+def test_sound_data_are_a_line_for_each_guard(capsys: pytest.CaptureFixture[str], folder: Path):
+    code, out, err = check(capsys, folder)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 21
+    assert all(line.startswith(("ok ", "not applicable ")) for line in lines)
+    assert "ok              labels                    liked from 4.0 stars on" in lines
+
+
+def test_a_leak_has_an_exit_code_of_its_own_and_is_named(
+    capsys: pytest.CaptureFixture[str], leaking: Path
+):
+    code, out, err = check(capsys, leaking)
+    user, film, event = row_of(leaking, 30)
+    assert code == LeakError.exit_code == 9
+    assert f"    user {user}, film {film}, event {event}: " in out
+    assert "    mend: Prepare the data again" in out
+    assert err.startswith(f"error: {leaking}: 1 of 21 guards failed (labels)")
+    assert len(err.splitlines()) == 1
+
+
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str], leaking: Path):
+    code, out, _ = check(capsys, leaking, "--json")
+    found = json.loads(out)
+    assert (code, found["ok"], len(found["guards"])) == (9, False, 21)
+    (labels,) = [guard for guard in found["guards"] if guard["status"] == "failed"]
+    (row,) = labels["offenders"]["first"]
+    named_by_guard = named(failing(leaking)["labels"])
+    assert [(row["user_id"], row["film_id"], row["event"])] == named_by_guard
+    assert labels["offenders"]["count"] == 1
+    assert labels["mend"]
+
+
+def test_json_of_sound_data(capsys: pytest.CaptureFixture[str], folder: Path):
+    code, out, _ = check(capsys, folder, "--json")
+    assert (code, json.loads(out)["ok"]) == (0, True)
+
+
+def test_what_cannot_be_checked_is_no_leak(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    code, _, err = check(capsys, tmp_path)
+    assert (code, DataError.exit_code) == (4, 4)
+    assert "neither prepared data, nor a run, nor predictions" in err
+
+
+def test_data_of_prepared_data_are_wrong_flags(capsys: pytest.CaptureFixture[str], folder: Path):
+    assert check(capsys, folder, "--data", folder)[0] == ConfigError.exit_code
+
+
+def test_offenders_that_are_not_named_are_counted():
+    findings = [Finding("wrong", event=event) for event in range(1_234)]
+    lines = list(outcome_lines(Guard("rows", "Mend it").judge("all", Offenders.of(findings))))
+    assert lines[0].split() == ["failed", "rows", "all"]
+    assert lines[1:3] == ["    event 0: wrong", "    event 1: wrong"]
+    assert lines[-2:] == ["    and 1,229 more", "    mend: Mend it"]
+    assert len(list(outcome_lines(Guard("rows", "Mend it").judge("all", NONE)))) == 1
+
+
+def test_checking_loads_no_model_library(folder: Path):
+    code = (
+        "import sys\n"
+        "from reeltune.cli import main\n"
+        "try:\n"
+        f"    main(['check', {str(folder)!r}])\n"
+        "finally:\n"
+        "    print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,223 @@
+"""Each fault of the prepared data is found by its own guard, which names the planted row."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from reeltune.check.events import UNKNOWN, Events
+from reeltune.check.findings import SHOWN
+from reeltune.check.guards import check_target
+from reeltune.check.target import find_target
+from reeltune.errors import DataError
+from tests.check.plant import (
+    TIMELINES,
+    Rows,
+    cut_in_time,
+    failing,
+    named,
+    read_events,
+    row_of,
+    write_events,
+)
+
+WITHOUT_DATA = {
+    "exported texts",
+    "exported facts",
+    "the run's data",
+    "training rows",
+    "cached training rows",
+    "predicted rows",
+    "predicted once",
+    "probabilities",
+    "verdicts are not labels",
+    "no AUC too good",
+}
+"""Guards that have nothing to look at in a prepared folder without exports."""
+
+
+@pytest.mark.parametrize("split", ["user", "time"])
+def test_sound_data_pass_every_guard(folder: Path, split: str):
+    if split == "time":
+        cut_in_time(folder)
+    outcomes = list(check_target(find_target(folder)))
+    ok = {outcome.guard for outcome in outcomes if outcome.status == "ok"}
+    idle = {outcome.guard for outcome in outcomes if outcome.status == "not applicable"}
+    assert idle == WITHOUT_DATA
+    assert len(ok) == len(outcomes) - len(idle) == 11
+
+
+def first(rows: Rows, wanted: Callable[[int], bool]) -> int:
+    """The first event after another one of its user for which something holds."""
+    return next(i for i in range(1, len(rows)) if rows[i]["position"] and wanted(i))
+
+
+def film_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("film_id", "film_row")}
+
+
+def go_back_in_time(rows: Rows) -> int:
+    event = first(rows, lambda i: rows[i + 1]["position"] == 0)
+    rows[event]["timestamp"] = rows[event - 1]["timestamp"] - 1
+    return event
+
+
+def swap_films_of_one_second(rows: Rows) -> int:
+    event = first(rows, lambda i: rows[i]["timestamp"] == rows[i - 1]["timestamp"])
+    former, latter = film_of(rows[event - 1]), film_of(rows[event])
+    rows[event - 1] |= latter
+    rows[event] |= former
+    return event
+
+
+def put_a_user_in_front(rows: Rows) -> int:
+    last = [row for row in rows if row["user_id"] == rows[-1]["user_id"]]
+    rows[:] = last + rows[: -len(last)]
+    return len(last)
+
+
+def miscount(rows: Rows) -> int:
+    rows[7]["position"] = 9
+    return 7
+
+
+def judge_a_film_of_the_history(rows: Rows) -> int:
+    """A candidate whose film the user rated before; no other event is in either second."""
+    times = [(row["user_id"], row["timestamp"]) for row in rows]
+    event = first(rows, lambda i: rows[i]["split"] == "test" and times.count(times[i]) == 1)
+    rows[event] |= film_of(rows[event - rows[event]["position"]])
+    return event
+
+
+def point_at_another_film(rows: Rows) -> int:
+    rows[20]["film_row"] = (rows[20]["film_row"] + 1) % 60
+    return 20
+
+
+def point_at_no_film(rows: Rows) -> int:
+    rows[20]["film_row"] = 60
+    return 20
+
+
+def put_in_no_split(rows: Rows) -> int:
+    event = first(rows, lambda i: rows[i]["split"] == "train")
+    rows[event]["split"] = "trial"
+    return event
+
+
+def set_split(rows: Rows, event: int, split: str) -> int:
+    rows[event]["split"] = split
+    return event
+
+
+def context_after_an_example(rows: Rows) -> int:
+    return set_split(rows, first(rows, lambda i: rows[i]["split"] == "test"), "context")
+
+
+def example_without_history(rows: Rows) -> int:
+    return set_split(rows, first(rows, lambda i: rows[i]["position"] == 2), "train")
+
+
+def train_after_test(rows: Rows) -> int:
+    return set_split(rows, first(rows, lambda i: rows[i + 1]["position"] == 0), "train")
+
+
+def flip_a_label(rows: Rows) -> int:
+    rows[30]["liked"] = not rows[30]["liked"]
+    return 30
+
+
+@pytest.mark.parametrize(
+    ("plant", "guard"),
+    [
+        (go_back_in_time, "order in time"),
+        (swap_films_of_one_second, "order in time"),
+        (put_a_user_in_front, "order in time"),
+        (miscount, "positions"),
+        (judge_a_film_of_the_history, "films once per user"),
+        (point_at_another_film, "film rows"),
+        (point_at_no_film, "film rows"),
+        (put_in_no_split, "one split per event"),
+        (context_after_an_example, "context first"),
+        (example_without_history, "context first"),
+        (train_after_test, "splits in order"),
+        (flip_a_label, "labels"),
+    ],
+)
+def test_a_planted_event_is_named_by_its_guard_alone(
+    folder: Path, plant: Callable[[Rows], int], guard: str
+):
+    rows = read_events(folder)
+    event = plant(rows)
+    write_events(folder, rows)
+    failed = failing(folder)
+    assert list(failed) == [guard]
+    assert named(failed[guard]) == [row_of(folder, event)]
+    assert failed[guard].offenders.count == 1
+    assert failed[guard].mend
+
+
+def test_a_test_row_among_training_rows_is_named_beside_the_row_that_follows(folder: Path):
+    rows = read_events(folder)
+    event = first(rows, lambda i: rows[i]["split"] == rows[i + 1]["split"] == "train")
+    rows[event]["split"] = "test"
+    write_events(folder, rows)
+    failed = failing(folder)
+    assert list(failed) == ["splits in order"]
+    (found,) = failed["splits in order"].offenders.first
+    assert found.event == event + 1
+    assert f"event {event} above it (film {rows[event]['film_id']}) is test" in found.what
+
+
+@pytest.mark.parametrize(
+    ("held", "planted"), list(itertools.permutations(("train", "validation", "test"), 2))
+)
+def test_one_cut_in_time_holds_for_everybody(folder: Path, held: str, planted: str):
+    cut_in_time(folder)
+    rows = read_events(folder)
+    event = first(rows, lambda i: rows[i]["split"] == held)
+    write_events(folder, [*rows[:event], rows[event] | {"split": planted}, *rows[event + 1 :]])
+    failed = failing(folder)
+    assert list(failed) == ["splits in order"]
+    assert named(failed["splits in order"]) == [row_of(folder, event)]
+
+
+def test_the_first_offenders_are_named_and_all_are_counted(folder: Path):
+    rows = read_events(folder)
+    for row in rows[:17]:
+        row["liked"] = not row["liked"]
+    write_events(folder, rows)
+    offenders = failing(folder)["labels"].offenders
+    assert offenders.count == 17
+    assert [found.event for found in offenders.first] == list(range(SHOWN))
+
+
+def test_a_missing_value_is_refused(folder: Path):
+    rows = read_events(folder)
+    rows[3]["stars"] = None
+    write_events(folder, rows)
+    with pytest.raises(DataError, match=r"timelines\.parquet: event 3 has no stars"):
+        failing(folder)
+
+
+def test_no_events_are_refused(folder: Path):
+    path = folder / TIMELINES
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    with pytest.raises(DataError, match=r"timelines\.parquet: holds no event"):
+        failing(folder)
+
+
+def test_an_event_is_found_by_user_and_film(many_events: Events):
+    places = np.arange(len(many_events))
+    user, film = many_events.timelines.user_id, many_events.film_id
+    assert (many_events.find(user, film) == places).all()
+    for absent in (-5, 10**6):
+        nobody = np.full(len(many_events), absent)
+        assert (many_events.find(nobody, film) == UNKNOWN).all()
+        assert (many_events.find(user, nobody) == UNKNOWN).all()

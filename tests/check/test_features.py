@@ -1,0 +1,236 @@
+"""Features that know what they may not know are found, however they came by it; others pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reeltune.check.baselines import BASELINE_FEATURES, baseline_features, learned_from
+from reeltune.check.events import Bools, Events, Ints
+from reeltune.check.features import (
+    Copy,
+    FeatureFunction,
+    features_are_from_the_past,
+    without_the_future,
+)
+from reeltune.check.findings import Outcome
+from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.prompts.renderer import Film
+from tests.check.plant import cut_in_time, failing, named
+
+Column = Callable[[Timelines, Bools], np.ndarray]
+
+
+def user_mean(known: Timelines, train: Bools) -> np.ndarray:
+    """Mean stars of the user's earlier events."""
+    del train
+    total = np.concatenate([[0.0], np.cumsum(known.stars.astype(np.float64))])
+    here = np.arange(len(known))
+    return (total[here] - total[here - known.position]) / np.maximum(known.position, 1)
+
+
+def film_mean(known: Timelines, train: Bools) -> np.ndarray:
+    """Mean stars of the film's training events, the event itself left out."""
+    own = np.where(train, known.stars, 0.0)
+    total = np.bincount(known.film_row, np.where(train, known.stars, 0.0), minlength=100)
+    count = np.bincount(known.film_row, train, minlength=100)
+    return (total[known.film_row] - own) / np.maximum(count[known.film_row] - train, 1)
+
+
+def own_stars(known: Timelines, train: Bools) -> np.ndarray:
+    del train
+    return known.stars
+
+
+def own_label(known: Timelines, train: Bools) -> np.ndarray:
+    del train
+    return known.liked
+
+
+def user_mean_with_itself(known: Timelines, train: Bools) -> np.ndarray:
+    """A running mean that is off by one."""
+    return (user_mean(known, train) * known.position + known.stars) / (known.position + 1)
+
+
+def next_stars(known: Timelines, train: Bools) -> np.ndarray:
+    """The stars of the user's next event."""
+    del train
+    last = np.append(known.user_id[1:] != known.user_id[:-1], True)
+    return np.where(last, 0.0, np.roll(known.stars, -1))
+
+
+def user_events(known: Timelines, train: Bools) -> np.ndarray:
+    """Events of the user, later ones too."""
+    del train
+    return np.bincount(known.user_id)[known.user_id]
+
+
+def film_mean_of_all(known: Timelines, train: Bools) -> np.ndarray:
+    """As ``film_mean``, with the ratings other users' held-out events have."""
+    return film_mean(known, np.ones_like(train))
+
+
+def film_events_of_all(known: Timelines, train: Bools) -> np.ndarray:
+    """How popular a film is among all events, without a look at any stars."""
+    del train
+    return np.bincount(known.film_row, minlength=100)[known.film_row]
+
+
+HONEST: dict[str, Column] = {"user_mean": user_mean, "film_mean": film_mean}
+LEAKING = (
+    own_stars,
+    own_label,
+    user_mean_with_itself,
+    next_stars,
+    user_events,
+    film_mean_of_all,
+    film_events_of_all,
+)
+
+
+def function_of(columns: dict[str, Column]) -> FeatureFunction:
+    def features(
+        timelines: Timelines, films: list[Film], train_mask: Bools, events: Ints
+    ) -> np.ndarray:
+        del films
+        table = [column(timelines, train_mask)[events] for column in columns.values()]
+        return np.stack(table, axis=1).astype(np.float64)
+
+    return features
+
+
+def judge(events: Events, columns: dict[str, Column]) -> Outcome:
+    return features_are_from_the_past(
+        events, events.is_in("train", "context"), function_of(columns), list(columns)
+    )
+
+
+def test_features_from_the_past_pass(many_events: Events):
+    outcome = judge(many_events, HONEST)
+    assert outcome.status == "ok"
+    assert outcome.about == "2 features of 108 held-out events"  # 100 users, and 8 further on
+
+
+@pytest.mark.parametrize("column", LEAKING, ids=lambda column: column.__name__)
+def test_a_feature_that_knows_more_is_named(many_events: Events, column: Column):
+    outcome = judge(many_events, {**HONEST, column.__name__: column})
+    assert outcome.status == "failed"
+    for user, film, event in named(outcome):
+        assert event is not None
+        assert many_events.timelines.split[event] in ("validation", "test")
+        assert user == many_events.timelines.user_id[event]
+        assert film == many_events.film_id[event]
+    for found in outcome.offenders.first:
+        assert found.what.startswith(f"{column.__name__} is ")
+        assert "user_mean is" not in found.what.removeprefix(column.__name__)
+
+
+def test_of_many_users_some_are_looked_at(many_events: Events, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("reeltune.check.features._WORLD", 7)
+    seen = set()
+
+    def spy(known: Timelines, train: Bools) -> np.ndarray:
+        seen.update(known.user_id.tolist())
+        return own_stars(known, train)
+
+    outcome = judge(many_events, {"spy": spy})
+    assert outcome.about == "1 features of 15 held-out events"
+    assert len(seen) == 7
+    for user, film, event in named(outcome):
+        assert user in seen
+        assert (user, film) == (many_events.timelines.user_id[event], many_events.film_id[event])
+
+
+def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: Events):
+    def undefined(known: Timelines, train: Bools) -> np.ndarray:
+        del train
+        return np.full(len(known), np.nan)
+
+    assert judge(many_events, {"undefined": undefined}).status == "ok"
+
+
+def test_without_held_out_events_there_is_nothing_to_judge(many_events: Events):
+    split = np.full(len(many_events), "train")
+    events = replace(many_events, timelines=replace(many_events.timelines, split=split))
+    assert judge(events, HONEST).status == "not applicable"
+
+
+def copy_for(events: Events, asked: Ints, seed: int) -> Copy:
+    films, random = len(events.folder.films), np.random.default_rng(seed)
+    return without_the_future(events.timelines, events.is_in("train"), asked, films, random)
+
+
+def rows(timelines: Timelines, where: Bools | Ints) -> list[tuple[object, ...]]:
+    """User, film, stars, label and time of some events."""
+    names = ("user_id", "film_row", "stars", "liked", "timestamp")
+    return list(zip(*(getattr(timelines, name)[where].tolist() for name in names), strict=True))
+
+
+@settings(max_examples=20)
+@given(user=st.integers(0, 99), back=st.integers(0, 5), seed=st.integers(0, 9))
+def test_a_copy_agrees_in_what_may_be_known_and_in_nothing_else(
+    many_events: Events, user: int, back: int, seed: int
+):
+    known, train = many_events.timelines, many_events.is_in("train")
+    asked = np.flatnonzero(known.user_id == 10 * user + 1)[-1 - back :][:1]
+    copy = copy_for(many_events, asked, seed)
+    own = copy.timelines.user_id == known.user_id[asked]
+    assert copy.asked.tolist() == [np.flatnonzero(own)[-1]]
+    past = np.flatnonzero(known.user_id == known.user_id[asked])[: int(known.position[asked][0])]
+    assert rows(copy.timelines, own)[:-1] == rows(known, past)
+    others = known.user_id != known.user_id[asked]
+    assert rows(copy.timelines, ~own & copy.train_mask) == rows(known, others & train)
+    unknown = ~own & ~copy.train_mask
+    hidden = others & ~train
+    assert unknown.sum() == hidden.sum()
+    assert (copy.timelines.stars[unknown] != known.stars[hidden]).all()
+    assert (copy.timelines.liked[unknown] != known.liked[hidden]).all()
+    assert (copy.timelines.film_row[unknown] != known.film_row[hidden]).mean() > 0.9
+    (target,) = copy.asked
+    assert copy.timelines.film_row[target] == known.film_row[asked[0]]
+    assert copy.timelines.timestamp[target] == known.timestamp[asked[0]]
+    assert copy.timelines.stars[target] != known.stars[asked[0]]
+    assert copy.timelines.liked[target] != known.liked[asked[0]]
+
+
+def test_users_asked_for_together_do_not_see_each_other(many_events: Events):
+    known, held_out = many_events.timelines, many_events.is_in("validation", "test")
+    users = np.unique(known.user_id)[::3]
+    asked = np.array([np.flatnonzero(held_out & (known.user_id == user))[0] for user in users])
+    copy = copy_for(many_events, asked[::-1], 0)
+    assert copy.timelines.user_id[copy.asked].tolist() == users[::-1].tolist()
+    for user, event, target in zip(users, asked, copy.asked[::-1], strict=True):
+        own = np.flatnonzero(copy.timelines.user_id == user)
+        assert own[-1] == target
+        past = np.arange(event - known.position[event], event)
+        assert rows(copy.timelines, own[:-1]) == rows(known, past)
+        assert not held_out[past].any()
+        assert copy.timelines.stars[target] != known.stars[event]
+
+
+@pytest.mark.parametrize("split", ["user", "time"])
+def test_the_features_of_the_baselines_are_from_the_past(folder: Path, split: str):
+    if split == "time":
+        cut_in_time(folder)
+    events = Events.read(PreparedFolder.open(folder))
+    mask = learned_from(events)
+    assert mask[events.is_in("train")].all()
+    assert not mask[events.is_in("validation", "test")].any()
+    outcome = features_are_from_the_past(events, mask, baseline_features, BASELINE_FEATURES)
+    assert outcome.status == "ok", outcome.offenders
+
+
+def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        "reeltune.baselines.running.Running.earlier",
+        lambda self, values: np.cumsum(values.astype(np.float64)) * (self.before > 0),
+    )
+    failed = failing(folder)
+    assert list(failed) == ["features from the past"]
+    assert "user_stars is" in failed["features from the past"].offenders.first[0].what

@@ -1,0 +1,248 @@
+"""Predictions of the wrong rows, and verdicts only a leak can give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reeltune.check.events import Events
+from reeltune.check.findings import Outcome
+from reeltune.check.predictions import (
+    Parts,
+    predicted_once,
+    predicted_rows_are_held_out,
+    read_parts,
+)
+from reeltune.check.report import outcome_lines
+from reeltune.check.verdicts import (
+    FEWEST_ROWS,
+    no_auc_is_too_good,
+    probabilities_are_valid,
+    verdicts_are_not_labels,
+)
+from reeltune.errors import DataError
+from reeltune.evaluation.predictions import P_YES, Predictions, write_predictions
+from tests.check.plant import named
+
+
+@pytest.fixture
+def parts(many_events: Events) -> dict[str, Predictions]:
+    """Sound predictions of two scorers on all held-out rows."""
+    random, found = np.random.default_rng(0), {}
+    for split in ("validation", "test"):
+        event = np.flatnonzero(many_events.is_in(split))
+        rows = Predictions.of_events(many_events.folder, split, event)
+        for scorer in ("tuned", "base"):
+            rows = rows.scored(scorer, random.random(len(rows)))
+        found[split] = rows
+    return found
+
+
+def judged(events: Events, parts: Parts, strays: int = 0) -> dict[str, Outcome]:
+    outcomes = (
+        predicted_rows_are_held_out(events, parts, strays),
+        predicted_once(parts),
+        probabilities_are_valid(parts),
+        verdicts_are_not_labels(parts),
+        no_auc_is_too_good(parts),
+    )
+    return {outcome.guard: outcome for outcome in outcomes}
+
+
+def failed(events: Events, parts: Parts) -> dict[str, Outcome]:
+    return {name: o for name, o in judged(events, parts).items() if o.status == "failed"}
+
+
+def row_of(rows: Predictions, row: int) -> tuple[int, int, int]:
+    return int(rows.user_id[row]), int(rows.film_id[row]), int(rows.event[row])
+
+
+def changed(rows: Predictions, row: int, **values: object) -> Predictions:
+    """The rows with some values of one row changed."""
+    columns = {name: getattr(rows, name).copy() for name in values}
+    for name, value in values.items():
+        columns[name][row] = value
+    return replace(rows, **columns)
+
+
+def with_verdict(rows: Predictions, row: int, p_yes: float) -> Predictions:
+    verdicts = rows.p_yes["tuned"].copy()
+    verdicts[row] = p_yes
+    return replace(rows, p_yes={**rows.p_yes, "tuned": verdicts})
+
+
+def test_sound_predictions_pass(many_events: Events, parts: dict[str, Predictions]):
+    statuses = {name: outcome.status for name, outcome in judged(many_events, parts).items()}
+    assert set(statuses.values()) == {"ok"}
+    assert len(statuses) == 5
+
+
+@pytest.mark.parametrize("split", ["train", "context", "validation"])
+def test_a_row_of_another_split_is_named(
+    many_events: Events, parts: dict[str, Predictions], split: str
+):
+    event = np.flatnonzero(many_events.is_in(split))[:1]
+    other = Predictions.of_events(many_events.folder, split, event)
+    values = {
+        name: getattr(other, name)[0]
+        for name in ("event", "user_id", "film_id", "position", "timestamp", "liked")
+    }
+    parts["test"] = changed(parts["test"], 9, **values)
+    found = failed(many_events, parts)
+    assert list(found) == ["predicted rows"]
+    assert named(found["predicted rows"]) == [row_of(parts["test"], 9)]
+    assert f"split {split}" in found["predicted rows"].offenders.first[0].what
+
+
+@pytest.mark.parametrize("name", ["user_id", "film_id", "position", "timestamp", "liked"])
+def test_another_fact_than_the_event_s_is_named(
+    many_events: Events, parts: dict[str, Predictions], name: str
+):
+    value = getattr(parts["test"], name)[4]
+    other = not value if name == "liked" else value + 1
+    parts["test"] = changed(parts["test"], 4, **{name: other})
+    found = failed(many_events, parts)
+    assert list(found) == ["predicted rows"]
+    assert named(found["predicted rows"]) == [row_of(parts["test"], 4)]
+    assert f"{name} {value}" in found["predicted rows"].offenders.first[0].what
+
+
+@pytest.mark.parametrize("event", [-1, 10**6])
+def test_an_event_that_does_not_exist_is_named(
+    many_events: Events, parts: dict[str, Predictions], event: int
+):
+    parts["test"] = changed(parts["test"], 4, event=event)
+    found = failed(many_events, parts)
+    assert list(found) == ["predicted rows"]
+    assert found["predicted rows"].offenders.first[0].event == event
+
+
+def test_training_rows_are_not_predicted(many_events: Events, parts: dict[str, Predictions]):
+    event = np.flatnonzero(many_events.is_in("train"))[:3]
+    parts["train"] = Predictions.of_events(many_events.folder, "train", event)
+    found = failed(many_events, parts)
+    assert list(found) == ["predicted rows"]
+    assert found["predicted rows"].offenders.count == 3
+
+
+def test_a_row_that_stands_twice_is_named(many_events: Events, parts: dict[str, Predictions]):
+    rows = parts["test"]
+    twice = np.append(np.arange(len(rows)), 6)
+    parts["test"] = replace(
+        Predictions.of_events(many_events.folder, "test", rows.event[twice]),
+        p_yes={name: p_yes[twice] for name, p_yes in rows.p_yes.items()},
+    )
+    found = failed(many_events, parts)
+    assert list(found) == ["predicted once"]
+    assert named(found["predicted once"]) == [row_of(rows, 6)]
+
+
+def test_rows_of_no_split_are_counted(
+    many_events: Events, parts: dict[str, Predictions], tmp_path: Path
+):
+    write_predictions(tmp_path / "predictions.parquet", list(parts.values()))
+    assert read_parts(tmp_path / "predictions.parquet")[1] == 0
+    event = np.flatnonzero(many_events.is_in("context"))[:4]
+    context = replace(
+        Predictions.of_events(many_events.folder, "context", event),
+        p_yes={name: np.full(4, 0.5) for name in ("tuned", "base")},
+    )
+    write_predictions(tmp_path / "predictions.parquet", [*parts.values(), context])
+    read, strays = read_parts(tmp_path / "predictions.parquet")
+    (found,) = judged(many_events, read, strays)["predicted rows"].offenders.first
+    assert found.what.startswith("4 rows are of no split")
+
+
+@pytest.mark.parametrize("column", ["event", "split", f"{P_YES}tuned"])
+def test_a_row_without_a_value_is_refused(
+    parts: dict[str, Predictions], tmp_path: Path, column: str
+):
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, list(parts.values()))
+    table = pq.read_table(path)
+    values = table[column].to_pylist()
+    values[2] = None
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values)), path)
+    with pytest.raises(DataError, match=f"row 2 has no {column}"):
+        read_parts(path)
+
+
+@pytest.mark.parametrize("p_yes", [-0.01, 1.01, np.nan, np.inf])
+def test_what_is_no_probability_is_named(
+    many_events: Events, parts: dict[str, Predictions], p_yes: float
+):
+    parts["validation"] = with_verdict(parts["validation"], 8, p_yes)
+    found = failed(many_events, parts)
+    assert list(found) == ["probabilities"]
+    assert named(found["probabilities"]) == [row_of(parts["validation"], 8)]
+    assert "tuned gives" in found["probabilities"].offenders.first[0].what
+
+
+def test_rows_without_a_scorer_are_not_predictions(
+    many_events: Events, parts: dict[str, Predictions]
+):
+    bare = {split: replace(rows, p_yes={}) for split, rows in parts.items()}
+    assert list(failed(many_events, bare)) == ["probabilities"]
+
+
+def test_a_scorer_that_gives_the_label_is_named(many_events: Events, parts: dict[str, Predictions]):
+    rows = parts["test"]
+    parts["test"] = rows.scored("oracle", rows.liked.astype(np.float64))
+    found = failed(many_events, parts)
+    assert list(found) == ["verdicts are not labels"]
+    assert "oracle" in found["verdicts are not labels"].offenders.first[0].what
+
+
+def test_one_label_throughout_proves_nothing(many_events: Events, parts: dict[str, Predictions]):
+    rows = parts["test"]
+    liked = rows.event[rows.liked]
+    always_yes = Predictions.of_events(many_events.folder, "test", liked)
+    parts["test"] = always_yes.scored("always", np.ones(len(liked)))
+    assert failed(many_events, parts) == {}
+
+
+def leaning(liked: np.ndarray, by: float) -> np.ndarray:
+    """Verdicts that lean to the label: at 0.6 the AUC is about 0.9."""
+    return 0.5 * np.random.default_rng(1).random(len(liked)) + by * 0.5 * liked
+
+
+@pytest.mark.parametrize(
+    ("by", "is_flagged"), [(0.6, True), (0.3, False)], ids=["about 0.92", "about 0.75"]
+)
+def test_an_auc_too_good_to_be_true_is_flagged_with_what_to_look_at(
+    many_events: Events, parts: dict[str, Predictions], by: float, is_flagged: bool
+):
+    rows = parts["test"]
+    parts["test"] = rows.scored("leaning", leaning(rows.liked, by))
+    assert failed(many_events, parts) == {}  # it may be honest
+    found = judged(many_events, parts)["no AUC too good"]
+    assert found.status == ("suspicious" if is_flagged else "ok")
+    lines = list(outcome_lines(found))
+    if is_flagged:
+        assert lines[1].strip().startswith("leaning has an AUC of 0.9")
+        assert "stars" in lines[2]
+    else:
+        assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [lambda rows: np.arange(FEWEST_ROWS - 1), lambda rows: np.flatnonzero(rows.liked)],
+    ids=["few rows", "one label"],
+)
+def test_an_auc_of_few_rows_or_of_one_label_is_not_judged(
+    many_events: Events,
+    parts: dict[str, Predictions],
+    keep: Callable[[Predictions], np.ndarray],
+):
+    event = parts["test"].event[keep(parts["test"])]
+    rows = Predictions.of_events(many_events.folder, "test", event)
+    rows = rows.scored("leaning", leaning(rows.liked, 0.9))
+    assert no_auc_is_too_good({"test": rows}).status == "not applicable"

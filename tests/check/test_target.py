@@ -1,0 +1,70 @@
+"""What a folder is, and which data belong to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reeltune.check.target import find_target
+from reeltune.config import config_tree
+from reeltune.errors import ConfigError, DataError
+from reeltune.runs.folder import RunFolder
+from tests.runs import tiny_config
+
+
+@pytest.fixture
+def run(folder: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    RunFolder(path).write_record({"config": config_tree(tiny_config(path, folder, tmp_path))})
+    return path
+
+
+def predictions_in(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "predictions.parquet").touch()
+    return folder / "predictions.parquet"
+
+
+def test_a_prepared_folder_stands_for_itself(folder: Path):
+    target = find_target(folder)
+    assert (target.prepared.path, target.run, target.predictions) == (folder, None, None)
+
+
+def test_a_run_names_its_data(run: Path, folder: Path):
+    target = find_target(run)
+    assert (target.prepared.path, target.run, target.predictions) == (folder, RunFolder(run), None)
+
+
+def test_predictions_of_a_run_are_found_from_both_folders(run: Path, folder: Path):
+    predictions = predictions_in(run / "evaluation")
+    for path in (run, run / "evaluation"):
+        target = find_target(path)
+        assert (target.prepared.path, target.run) == (folder, RunFolder(run))
+        assert target.predictions == predictions
+
+
+def test_data_can_be_named(run: Path, folder: Path, tmp_path: Path):
+    moved = folder.rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="no prepared data here"):
+        find_target(run)
+    assert find_target(run, moved).prepared.path == moved
+
+
+def test_predictions_without_a_run_need_their_data_named(folder: Path, tmp_path: Path):
+    predictions = predictions_in(tmp_path / "alone")
+    with pytest.raises(DataError, match="Name the prepared data with --data"):
+        find_target(tmp_path / "alone")
+    target = find_target(tmp_path / "alone", folder)
+    assert (target.run, target.predictions) == (None, predictions)
+
+
+def test_other_folders_are_refused(tmp_path: Path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(DataError, match="neither prepared data, nor a run, nor predictions"):
+            find_target(path)
+
+
+def test_other_data_for_prepared_data_are_refused(folder: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="Leave --data out"):
+        find_target(folder, tmp_path)
