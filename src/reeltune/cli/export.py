@@ -1,0 +1,94 @@
+"""``reeltune export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from reeltune.cli.options import (
+    DEFAULT_CONFIG,
+    AdapterOption,
+    ConfigOption,
+    SetOption,
+    SplitOption,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(export)
+
+
+def export(
+    *,
+    merged: Annotated[
+        Path, typer.Option("--merged", help="The folder to make, with the merged model in it.")
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+    override: SetOption = None,
+    adapter: AdapterOption = None,
+    split: SplitOption = "test",
+    rows: Annotated[
+        int, typer.Option("--rows", min=1, help="Measure on a random sample of this many rows.")
+    ] = 1000,
+    dtype: Annotated[
+        Literal["bfloat16", "float16", "float32"],
+        typer.Option("--dtype", help="The number type of the merged weights."),
+    ] = "bfloat16",
+    onto: Annotated[
+        Literal["published", "4bit"],
+        typer.Option(
+            "--onto",
+            help="Merge into the base's weights as published, or into the values its 4 bits stand "
+            "for, which an adapter trained in 4 bits was trained with.",
+        ),
+    ] = "published",
+    max_auc_drift: Annotated[
+        float,
+        typer.Option("--max-auc-drift", min=0, help="How far the AUC may be from the adapter's."),
+    ] = 0.005,
+    max_p_drift: Annotated[
+        float,
+        typer.Option("--max-p-drift", min=0, help="How far any P(Yes) may be from the adapter's."),
+    ] = 0.05,
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="Keep the model even past a bound, and say so.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier export in that folder.")
+    ] = False,
+) -> None:
+    """Write base and adapter as one ordinary model, and prove that it gives the same verdicts."""
+    from rich.console import Console
+
+    from reeltune.cli.scoring_progress import scoring_progress
+    from reeltune.config import load_config
+    from reeltune.export.drift import Bounds
+    from reeltune.export.export import export_merged
+    from reeltune.export.options import ExportOptions
+    from reeltune.export.tables import drift_tables
+    from reeltune.runs.log import logging_to
+
+    resolved = load_config(config, override or ())
+    options = ExportOptions(
+        rows=rows,
+        split=split,
+        dtype=dtype,
+        onto=onto,
+        bounds=Bounds(max_auc_drift, max_p_drift),
+        allow_drift=allow_drift,
+        overwrite=overwrite,
+    )
+    console = Console()
+    with logging_to(None), scoring_progress() as progress:
+        export_merged(
+            resolved,
+            adapter or resolved.train.output_dir,
+            merged,
+            options,
+            lambda drift: console.print(drift_tables(drift)),
+            progress,
+        )
+    typer.echo(f"written to {merged}")

@@ -1,0 +1,263 @@
+"""``export`` keeps a merged model that gives the adapter's verdicts, and no other."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from reeltune.config import load_config
+from reeltune.errors import ModelError, RunError
+from reeltune.evaluation.compare import generate
+from reeltune.evaluation.subject import Subject, load_subject
+from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED
+from reeltune.models.names import ADAPTER_WEIGHTS
+from reeltune.models.prompt_record import PROMPT_FILE
+from tests.export.conftest import Trained, change_record, record
+
+FLOAT32 = ("--dtype", "float32")
+ANY_AUC = ("--max-auc-drift", "1")
+"""On a few rows that are much alike, one exchanged pair moves the AUC by more than the bound."""
+OUT = "merged"
+
+
+@pytest.fixture(scope="module")
+def exact(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run, merged without any rounding."""
+    target = tmp_path_factory.mktemp("exact") / OUT
+    assert trained.export(target, *FLOAT32) == 0
+    return target
+
+
+@pytest.fixture(scope="module")
+def subject(trained: Trained) -> Subject:
+    """The adapter on its base."""
+    return load_subject(load_config(None, trained.overrides), trained.adapter)
+
+
+def plain(folder: Path, prompts: list[list[int]], answers: tuple[int, int]) -> np.ndarray:
+    """P(Yes) of the folder's model by transformers alone, one prompt at a time."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    found = []
+    for prompt in prompts:
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt])).logits[0, -1, list(answers)]
+        found.append(logits.double().softmax(0)[0].item())
+    return np.array(found)
+
+
+def pair(written: dict, first: str, second: str) -> dict:
+    (found,) = (p for p in written["pairs"] if (p["first"], p["second"]) == (first, second))
+    return found
+
+
+# In float32 only the order of sums differs; in 16 bits every weight and every activation is
+# rounded: bfloat16 keeps 8 bits of each, float16 11.
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.01), ("float16", 0.002)]
+)
+def test_plain_transformers_gives_the_adapters_verdicts(
+    trained, subject, tmp_path, dtype, tolerance
+):
+    target = tmp_path / OUT
+    assert trained.export(target, "--dtype", dtype, *ANY_AUC) == 0
+    rows = subject.rows("test")
+    adapter = subject.scorer(rows.sequences).score(rows.sequences).p_yes
+    prompts = [row.tolist() for row in rows.sequences.alone()]
+    answers = (subject.tokens.answers.yes, subject.tokens.answers.no)
+    np.testing.assert_allclose(plain(target, prompts, answers), adapter, rtol=0, atol=tolerance)
+    with subject.without_adapter():
+        base = subject.scorer(rows.sequences).score(rows.sequences).p_yes
+    assert np.abs(base - adapter).max() > 5 * tolerance
+    assert np.ptp(adapter) > 3 * tolerance
+
+
+def test_what_was_measured_is_written_down(exact, trained, prepared):
+    written = record(exact)
+    drift = written["drift"]
+    assert drift["rows"] == len(prepared.examples("test"))
+    assert drift["reference"] == UNQUANTIZED
+    assert drift["exceeded"] == []
+    assert not written["kept_in_spite_of_drift"]
+    merged = pair(drift, UNQUANTIZED, MERGED)
+    assert 0 < merged["largest"] < 1e-5
+    assert 0 < merged["mean"] <= merged["largest"]
+    aucs = {reading["name"]: reading["auc"] for reading in drift["readings"]}
+    assert merged["auc_difference"] == aucs[MERGED] - aucs[UNQUANTIZED]
+    assert "the split has no more" in " ".join(drift["notes"])
+    assert written["dtype"] == "float32"
+    run = json.loads((trained.adapter / "run.json").read_text())
+    assert written["adapter"]["config_sha256"] == run["config_sha256"]
+    assert "model.safetensors" in written["files"]
+    assert {file.name for file in exact.iterdir()} == {
+        *written["files"],
+        "export.json",
+        "README.md",
+    }
+
+
+def test_a_sample_of_rows_is_what_was_asked_for(trained, tmp_path):
+    assert trained.export(tmp_path / OUT, *FLOAT32, "--rows", "7", "--split", "validation") == 0
+    drift = record(tmp_path / OUT)["drift"]
+    assert (drift["rows"], drift["split"]) == (7, "validation")
+    assert "7 rows, as asked" in " ".join(drift["notes"])
+
+
+def test_it_answers_one_word_and_stops_where_the_adapter_does(exact, subject):
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(exact), subject.base.tokenizer
+    end = subject.tokens.answers.end
+    prompts = subject.rows("test").sequences.alone()
+    for row in range(0, len(prompts), 5):
+        ids = torch.tensor([prompts[row].tolist()])
+        said = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))[0, ids.shape[1] :]
+        assert len(said) == 2
+        assert said[-1].item() == end
+        assert tokenizer.decode(said[:1]) in ("Yes", "No")
+        assert tokenizer.decode(said[:1]) == generate(subject, prompts[row].tolist())
+
+
+def test_the_code_in_the_card_gives_the_verdict(exact, subject, monkeypatch):
+    card = (exact / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(exact)
+    told: dict = {}
+    exec(compile(code, "README.md", "exec"), told)
+    ids = [subject.tokens.tokenizer(told["prompt"], add_special_tokens=False)["input_ids"]]
+    answers = (subject.tokens.answers.yes, subject.tokens.answers.no)
+    assert told["p_yes"] == pytest.approx(plain(exact, ids, answers)[0], abs=1e-6)
+    turns = [message["content"] for message in told["messages"]]
+    assert told["prompt"] == subject.tokens.frame.wrap(*turns)
+    assert "| merged less adapter | " in card
+    assert "kept in spite" not in card
+
+
+def test_rounding_past_the_bound_leaves_nothing(trained, tmp_path, capsys):
+    code = trained.export(tmp_path / OUT, "--max-p-drift", "0")
+    said = capsys.readouterr()
+    assert code == ModelError.exit_code
+    assert list(tmp_path.iterdir()) == []
+    assert "P(Yes) of one row differs by" in said.err
+    assert "--allow-drift" in said.err
+    assert "--dtype float16" in said.err
+    assert "Out of bounds" in " ".join(said.out.split())
+
+
+def test_allowed_drift_is_kept_and_said_everywhere(trained, tmp_path, capsys):
+    target = tmp_path / OUT
+    assert trained.export(target, "--max-p-drift", "0", "--allow-drift", *ANY_AUC) == 0
+    written = record(target)
+    assert written["kept_in_spite_of_drift"]
+    assert len(written["drift"]["exceeded"]) == 1
+    assert written["drift"]["bounds"]["p_yes"] == 0
+    assert "kept in spite of this drift" in (target / "README.md").read_text()
+    assert "kept because of --allow-drift" in capsys.readouterr().out
+
+
+def test_what_exists_is_not_replaced_unless_it_is_an_export(trained, exact, tmp_path, capsys):
+    target = tmp_path / OUT
+    target.mkdir()
+    assert trained.export(target) == RunError.exit_code
+    (target / "mine.txt").write_text("mine")
+    assert trained.export(target, "--overwrite") == RunError.exit_code
+    assert "something else than an export" in capsys.readouterr().err
+    assert [file.name for file in target.iterdir()] == ["mine.txt"]
+    assert trained.export(trained.adapter, "--overwrite") == RunError.exit_code
+    assert (trained.adapter / ADAPTER_WEIGHTS).is_file()
+
+
+def test_an_earlier_export_is_replaced_only_by_one_that_holds(trained, tmp_path):
+    target = tmp_path / OUT
+    assert trained.export(target, *FLOAT32) == 0
+    assert trained.export(target, "--overwrite", "--max-p-drift", "0") == ModelError.exit_code
+    assert record(target)["dtype"] == "float32"
+    assert trained.export(target, "--overwrite", *ANY_AUC) == 0
+    assert record(target)["dtype"] == "bfloat16"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_adapter_of_another_prompt_is_refused(trained, tmp_path, capsys):
+    adapter = trained.copy(tmp_path / "run")
+    prompt = json.loads((adapter / PROMPT_FILE).read_text())
+    prompt["settings"]["version"] = "0"
+    (adapter / PROMPT_FILE).write_text(json.dumps(prompt))
+    assert trained.export(tmp_path / OUT, adapter=adapter) == ModelError.exit_code
+    assert "prompt version 0" in capsys.readouterr().err
+    assert not (tmp_path / OUT).exists()
+
+
+def test_an_adapter_without_a_record_can_be_exported(trained, tmp_path):
+    adapter = trained.copy(tmp_path / "run")
+    for name in ("run.json", "metrics.json"):
+        (adapter / name).unlink()
+    assert trained.export(tmp_path / OUT, *FLOAT32, adapter=adapter) == 0
+    written = record(tmp_path / OUT)
+    assert written["adapter"]["config_sha256"] is None
+    assert "Nothing says what the adapter was trained on" in " ".join(written["drift"]["notes"])
+    assert "How it was trained" not in (tmp_path / OUT / "README.md").read_text()
+
+
+on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="about a machine without GPU")
+
+
+@on_cpu
+def test_4_bits_that_cannot_be_had_are_called_not_measured(exact):
+    drift = record(exact)["drift"]
+    (reading,) = (r for r in drift["readings"] if r["name"] == FOUR_BIT)
+    assert reading["auc"] is None
+    assert "CUDA GPU" in reading["not_measured"]
+    assert pair(drift, FOUR_BIT, MERGED)["largest"] is None
+
+
+@on_cpu
+def test_an_adapter_trained_in_4_bits_is_held_to_its_own_base(trained_in_4_bits, tmp_path, capsys):
+    assert trained_in_4_bits.export(tmp_path / OUT, "--max-p-drift", "1", *ANY_AUC) == 0
+    drift = record(tmp_path / OUT)["drift"]
+    assert drift["reference"] == FOUR_BIT
+    assert [r["not_measured"] for r in drift["readings"]] == [None] * 3
+    rounded, quantized = (pair(drift, name, MERGED)["largest"] for name in (UNQUANTIZED, FOUR_BIT))
+    # Leaving the 4-bit base changes far more than rounding to 16 bits does.
+    assert quantized > 2 * rounded > 0
+    assert quantized > 1e-3
+    bound = str(quantized / 2)
+    flags = ("--max-p-drift", bound, *ANY_AUC)
+    assert trained_in_4_bits.export(tmp_path / "other", *flags) == ModelError.exit_code
+    assert "--onto 4bit" in capsys.readouterr().err
+
+
+@on_cpu
+def test_merged_into_the_values_of_its_4_bits_it_is_the_adapter(trained_in_4_bits, tmp_path):
+    target = tmp_path / OUT
+    assert trained_in_4_bits.export(target, *FLOAT32, "--onto", "4bit") == 0
+    written = record(target)
+    assert pair(written["drift"], FOUR_BIT, MERGED)["largest"] < 1e-5
+    assert pair(written["drift"], UNQUANTIZED, MERGED)["largest"] > 1e-3
+    assert written["onto"] == "4bit"
+    assert "quantization_config" not in json.loads((target / "config.json").read_text())
+    assert "the values its 4 bits stand for" in (target / "README.md").read_text()
+
+
+@on_cpu
+def test_4_bits_cannot_be_merged_into_where_there_are_none(trained, tmp_path, capsys):
+    assert trained.export(tmp_path / OUT, "--onto", "4bit") == ModelError.exit_code
+    assert "4 bits need a CUDA GPU" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@on_cpu
+def test_a_reference_that_cannot_be_had_here_is_no_proof(trained, tmp_path, capsys):
+    adapter = trained.copy(tmp_path / "run")
+    choices = json.loads((adapter / "run.json").read_text())["choices"]
+    in_4_bits = [c.replace("four bit: False", "four bit: True") for c in choices]
+    assert in_4_bits != choices
+    change_record(adapter, choices=in_4_bits)
+    assert trained.export(tmp_path / OUT, *FLOAT32, adapter=adapter) == ModelError.exit_code
+    assert "was not measured" in capsys.readouterr().err
+    assert not (tmp_path / OUT).exists()
+    allowed = ("--set", "quantization.allow_cpu=true", "--max-p-drift", "1", *ANY_AUC)
+    assert trained.export(tmp_path / OUT, *FLOAT32, *allowed, adapter=adapter) == 0
+    assert record(tmp_path / OUT)["drift"]["reference"] == FOUR_BIT

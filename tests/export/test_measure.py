@@ -1,0 +1,94 @@
+"""What is measured of a merged model is what lies in its folder."""
+
+from __future__ import annotations
+
+import gc
+import json
+import weakref
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from reeltune.config import load_config
+from reeltune.errors import ModelError
+from reeltune.export.drift import Reading, pair_of
+from reeltune.export.measure import Questions, read_as_loaded, read_merged
+from reeltune.models.names import ADAPTER_WEIGHTS
+from tests.export.conftest import WEIGHTS, Trained
+
+
+@pytest.fixture(scope="module")
+def asked(trained: Trained) -> tuple[Questions, Reading]:
+    """The rows, and what the adapter says."""
+    config = load_config(None, trained.overrides)
+    return read_as_loaded(config, trained.adapter, "test", lambda _: None)
+
+
+@pytest.fixture
+def merged(trained: Trained, tmp_path: Path) -> Path:
+    """A merged model, exact, to be changed."""
+    assert trained.export(tmp_path / "merged", "--dtype", "float32", "--rows", "3") == 0
+    return tmp_path / "merged"
+
+
+def test_weights_changed_after_saving_show(asked, merged):
+    questions, adapter = asked
+    assert pair_of(adapter, read_merged(questions, merged)).largest < 1e-5
+    weights = load_file(merged / WEIGHTS)
+    weights["model.layers.0.mlp.down_proj.weight"] *= 1.5
+    save_file(weights, merged / WEIGHTS, {"format": "pt"})
+    assert pair_of(adapter, read_merged(questions, merged)).largest > 1e-4
+
+
+def test_a_tokenizer_that_writes_other_prompts_is_refused(asked, merged):
+    file = merged / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    words = content["model"]["vocab"]
+    words["a"], words["e"] = words["e"], words["a"]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match="other prompts"):
+        read_merged(asked[0], merged)
+
+
+def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_path):
+    loaded: list[weakref.ref[PreTrainedModel]] = []
+    alive: list[int] = []
+    load = PreTrainedModel.from_pretrained.__func__
+
+    def counting(cls, *args, **kwargs):
+        alive.append(sum(model() is not None for model in loaded))
+        model = load(cls, *args, **kwargs)
+        loaded.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", classmethod(counting))
+    flags = ("--dtype", "float32", "--rows", "3", "--set", "quantization.allow_cpu=true")
+    gc.disable()  # nothing but the code itself lets go
+    try:
+        assert trained.export(tmp_path / "merged", *flags) == 0
+    finally:
+        gc.enable()
+    assert alive == [0, 0, 0, 0]
+
+
+def test_a_calibration_plays_no_part(trained, tmp_path):
+    # The run has none, so that whoever asked for it would be refused.
+    flags = ("--dtype", "float32", "--rows", "3", "--set", "scoring.calibration=temperature")
+    assert trained.export(tmp_path / "merged", *flags) == 0
+
+
+def test_activations_too_large_for_the_number_type_are_called_that(trained, tmp_path, capsys):
+    adapter = trained.copy(tmp_path / "run")
+    weights = load_file(adapter / ADAPTER_WEIGHTS)
+    larger = {
+        name: weight * 300 if ".mlp." in name and ".lora_B." in name else weight
+        for name, weight in weights.items()
+    }
+    save_file(larger, adapter / ADAPTER_WEIGHTS, {"format": "pt"})
+    flags = ("--dtype", "float16", "--rows", "3")
+    assert trained.export(tmp_path / "merged", *flags, adapter=adapter) == ModelError.exit_code
+    assert "its verdicts are not numbers" in capsys.readouterr().err
+    assert not (tmp_path / "merged").exists()
+    assert [path for path in tmp_path.iterdir() if path != adapter] == []

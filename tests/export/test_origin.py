@@ -1,0 +1,41 @@
+"""What an adapter was trained on is read from its run's record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from reeltune.export.origin import Origin
+from reeltune.models.choices import Choice, ModelChoices
+from reeltune.models.prompt_record import PromptRecord
+from reeltune.prompts.renderer import PromptSettings
+
+PROMPT = PromptRecord(PromptSettings(), history_len=5, base_model="some/model")
+
+
+def origin(run: dict | None) -> Origin:
+    return Origin(Path("run"), PROMPT, run, None)
+
+
+@pytest.mark.parametrize("four_bit", [True, False])
+def test_choices_are_read_as_a_run_writes_them(four_bit):
+    choices = ModelChoices(
+        device=Choice(torch.device("cuda", 0), "NVIDIA (any): one"),
+        dtype=Choice(torch.bfloat16, "the processor has bfloat16 instructions"),
+        attention=Choice("sdpa", "PyTorch's own: fused (fast)"),
+        four_bit=Choice(four_bit, "QLoRA, nf4, as asked for"),
+    )
+    found = origin({"choices": list(choices.sentences())})
+    assert found.four_bit is four_bit
+    assert [found.chosen(name) for name in ("device", "dtype", "attention")] == [
+        "cuda:0",
+        "bfloat16",
+        "sdpa",
+    ]
+
+
+@pytest.mark.parametrize("run", [None, {}, {"choices": []}])
+def test_what_no_record_says_is_not_known(run):
+    assert origin(run).four_bit is None
