@@ -33,12 +33,17 @@ def trained(request: pytest.FixtureRequest, tiny_qwen3, prepared, tmp_path_facto
 def evaluate(overrides: list[str], *flags: str) -> int:
     sets = [part for override in overrides for part in ("--set", override)]
     with pytest.raises(SystemExit) as left:
-        main(["evaluate", "--config", os.devnull, "--split", "validation", *sets, *flags])
+        quick = ("--no-baselines", "--controls", "0", "--set", "evaluation.draws=10")
+        main(["evaluate", "--config", os.devnull, "--split", "validation", *quick, *sets, *flags])
     return int(left.value.code or 0)
 
 
-def record(run: Path, name: str) -> dict[str, Any]:
-    return json.loads((run / f"evaluation-{name}.json").read_text())
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def log_loss(written: dict[str, Any]) -> float:
+    return written["scorers"][0]["metrics"]["log_loss"]["value"]
 
 
 def test_an_adapter_is_asked_in_its_own_form_unless_told_otherwise(trained, prepared):
@@ -46,19 +51,21 @@ def test_an_adapter_is_asked_in_its_own_form_unless_told_otherwise(trained, prep
     other = OTHER[form]
     assert evaluate(overrides) == 0
     assert evaluate(overrides, "--form", other) == 0
-    own, asked = record(run, "tuned-validation"), record(run, f"tuned-validation-{other}")
+    own = record(run / "evaluation-validation")
+    asked = record(run / f"evaluation-validation-{other}")
     assert (own["form"], asked["form"]) == (form, other)
     assert own["layout"] == asked["layout"] == "blocks"
-    found, told = own["metrics"]["tuned"], asked["metrics"]["tuned"]
-    assert found["rows"] == told["rows"] == len(prepared.examples(VALIDATION))
-    assert found["log_loss"] != told["log_loss"]
+    assert own["rows"] == asked["rows"] == len(prepared.examples(VALIDATION))
+    assert own["scorers"][0]["name"] == asked["scorers"][0]["name"] == "tuned"
+    assert log_loss(own) != log_loss(asked)
 
 
 def test_a_base_model_is_asked_in_either_form(trained):
     _, run, overrides = trained
     for asked in OTHER:
         assert evaluate(overrides, "--base-only", "--form", asked) == 0
-        assert record(run.parent, f"base-validation-{asked}")["form"] == asked
+        folder = run.with_name(f"{run.name}-base-evaluation-validation-{asked}")
+        assert record(folder)["form"] == asked
 
 
 def test_an_unknown_form_is_wrong_usage(trained, capsys):
@@ -68,10 +75,10 @@ def test_an_unknown_form_is_wrong_usage(trained, capsys):
 
 def test_layout_and_length_of_blocks_are_recorded(trained):
     _, run, overrides = trained
-    file = run / "single.json"
+    folder = run / "single"
     others = ("scoring.layout=single", "train.block_targets=2")
-    assert evaluate([*overrides, *others], "--output", str(file)) == 0
-    written = json.loads(file.read_text())
+    assert evaluate([*overrides, *others], "--output", str(folder)) == 0
+    written = record(folder)
     assert written["layout"] == "single"
     assert f"train.block_targets={written['block_targets']}" in overrides  # the run's own
 

@@ -211,10 +211,11 @@ def test_a_base_model_is_evaluated_without_getting_in_the_way_of_training(
     overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path)
     sets = [part for override in overrides for part in ("--set", override)]
     with pytest.raises(SystemExit) as left:
-        main(["evaluate", "--config", os.devnull, "--base-only", "--split", "validation", *sets])
+        flags = ("--base-only", "--no-baselines", "--split", "validation")
+        main(["evaluate", "--config", os.devnull, *flags, *sets])
     assert left.value.code == 0
-    written = read(tmp_path / "evaluation-base-validation.json")
-    assert written["metrics"]["base"]["rows"] == len(prepared.examples(VALIDATION))
+    written = read(tmp_path / "run-base-evaluation-validation" / "metrics.json")
+    assert written["rows"] == len(prepared.examples(VALIDATION))
     assert not (tmp_path / "run").exists()
 
 

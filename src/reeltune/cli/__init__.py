@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from reeltune import __version__
-from reeltune.cli import compare, config, evaluate, fetch, lengths, prepare, train
+from reeltune.cli import check, compare, config, evaluate, export, fetch, lengths, prepare, train
 from reeltune.errors import ReeltuneError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (fetch, prepare, lengths, train, evaluate, compare):
+for module in (fetch, prepare, lengths, train, evaluate, compare, check, export):
     module.register(app)
 app.add_typer(config.app, name="config")
 

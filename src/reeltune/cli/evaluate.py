@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,7 +12,6 @@ from reeltune.cli.options import (
     AdapterOption,
     ConfigOption,
     LimitOption,
-    OutputOption,
     SetOption,
     SplitOption,
     evaluation_overrides,
@@ -36,31 +36,64 @@ def evaluate(
         Literal["window", "interview"] | None,
         typer.Option("--form", help="Ask in this form, whichever the adapter was trained in."),
     ] = None,
-    output: OutputOption = None,
+    baselines: Annotated[
+        bool | None,
+        typer.Option("--baselines/--no-baselines", help="Whether to fit classical baselines."),
+    ] = None,
+    controls: Annotated[
+        int | None,
+        typer.Option(
+            "--controls", min=0, help="Rows to ask with something taken away; 0 for none."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="The folder to write to; by default beside the adapter."),
+    ] = None,
 ) -> None:
-    """Measure a model on validation or test rows: a table, and JSON beside the adapter."""
+    """Measure tuned model, base model and classical baselines on the same rows, with a report."""
     from rich.console import Console
 
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
-    from reeltune.evaluation.evaluate import evaluation_record, score_split
+    from reeltune.evaluation.assemble import assemble
+    from reeltune.evaluation.gather import BASE, gather
     from reeltune.evaluation.subject import load_subject
-    from reeltune.evaluation.tables import metrics_table
-    from reeltune.files import write_json
-    from reeltune.runs.log import logging_to
+    from reeltune.evaluation.tables import difference_line, scorers_table
+    from reeltune.report.keep import REPORT_FILE, keep, keep_with_adapter
+    from reeltune.runs.folder import RunFolder
+    from reeltune.runs.log import LOGGER, logging_to
 
-    resolved = load_config(config, evaluation_overrides(override, max_examples))
-    folder = adapter or resolved.train.output_dir
+    overrides = evaluation_overrides(override, max_examples)
+    if baselines is not None:
+        overrides.append(f"evaluation.baselines={str(baselines).lower()}")
+    if controls is not None:
+        overrides.append(f"evaluation.control_examples={controls}")
+    resolved = load_config(config, overrides)
+    run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
     with logging_to(None):
-        subject = load_subject(resolved, None if base_only else folder, form)
-        name = "base" if base_only else "tuned"
+        subject = load_subject(resolved, run.path if run else None, form, calibrated=False)
         with scoring_progress() as progress:
-            scored = score_split(subject, split, progress(name))
-    metrics = {name: scored.metrics}
-    Console().print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", metrics))
+            found = gather(subject, split, progress, lambda name: LOGGER.info("baseline: %s", name))
+            evaluation = assemble(subject, found, progress)
+        target = output or _target(run and run.path, resolved.train.output_dir, split, form)
+        keep(target, subject, found, evaluation, run)
+        if run is not None and form is None and split == "test":
+            keep_with_adapter(run, found, evaluation)
+    console = Console()
+    console.print(scorers_table(evaluation))
+    shown = {BASE, found.best_baseline()}
+    for difference in [d for d in evaluation.differences if d.other in shown]:
+        line = difference_line(difference.metrics["auc"], difference.scorer, difference.other)
+        console.print(line, highlight=False)
+    for warning in evaluation.warnings:
+        console.print(f"Note: {warning}", highlight=False)
+    typer.echo(f"written to {target / REPORT_FILE} and beside it")
+
+
+def _target(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
+    """Return the folder an evaluation is written to."""
+    parts = ["evaluation", *([split] if split != "test" else []), *([form] if form else [])]
+    name = "-".join(parts)
     # A base model has no run folder, and a file in an empty one would be in training's way.
-    beside = resolved.train.output_dir.parent if base_only else folder
-    asked = f"-{form}" if form else ""
-    target = output or beside / f"evaluation-{name}-{split}{asked}.json"
-    write_json(target, evaluation_record(subject, split, metrics))
-    typer.echo(f"written to {target}")
+    return adapter / name if adapter else output_dir.with_name(f"{output_dir.name}-base-{name}")

@@ -1,4 +1,4 @@
-"""``evaluate``: how good the verdicts are on rows training has not seen."""
+"""Scoring rows with a subject's model, as it is switched now."""
 
 from __future__ import annotations
 
@@ -41,12 +41,19 @@ def evaluation_record(subject: Subject, split: str, metrics: dict[str, Metrics])
     """Return what is written as JSON: the metrics of each scorer and what they were measured on."""
     return {
         "split": split,
-        "edition": subject.folder.meta["edition"],
         "rows_available": int(subject.folder.meta["counts"][split]),
+        **asked_how(subject),
+        "metrics": {name: value.to_dict() for name, value in metrics.items()},
+    }
+
+
+def asked_how(subject: Subject) -> dict[str, Any]:
+    """Return on which data and in which way a subject is asked, for JSON."""
+    return {
+        "edition": subject.folder.meta["edition"],
         "prompt_version": subject.tokens.renderer.settings.version,
         "form": subject.tokens.renderer.settings.form,
         "layout": subject.config.scoring.layout,
         "block_targets": subject.config.train.block_targets,
         "choices": list(subject.base.choices.sentences()),
-        "metrics": {name: value.to_dict() for name, value in metrics.items()},
     }

@@ -59,6 +59,7 @@ class Subject:
         model: The base model itself, or with the adapter on it.
         tokens: Turns examples into prompts.
         calibrate: What is made of the P(Yes) of the adapter; None tells it as the model gives it.
+        learned_from: Training rows the adapter has learned from; None where its run does not say.
     """
 
     config: Config
@@ -67,6 +68,7 @@ class Subject:
     model: PreTrainedModel | PeftModel
     tokens: PromptTokens
     calibrate: Calibrate | None = None
+    learned_from: int | None = None
 
     def scorer(self, sequences: Sequences) -> Scorer:
         """Return the one scorer on this model, proven on some of what it is to score.
@@ -157,7 +159,12 @@ def load_subject(
     model.requires_grad_(False)
     tokens = PromptTokens(base.tokenizer, Renderer(settings), folder.films)
     torch.manual_seed(config.train.seed)
-    return Subject(config, folder, base, model, tokens, calibrate)
+    learned_from = None if adapter is None else _learned_from(RunFolder(adapter))
+    return Subject(config, folder, base, model, tokens, calibrate, learned_from)
+
+
+def _learned_from(run: RunFolder) -> int | None:
+    return int(run.record()["rows"]["train"]) if run.record_file.is_file() else None
 
 
 def _as_trained(config: Config, adapter: Path) -> Config:

@@ -10,6 +10,7 @@ from rich.text import Text
 from reeltune.evaluation.compare import Sample, verdict
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
+from reeltune.evaluation.result import Evaluation
 
 _SHOWN = (
     ("auc", "AUC"),
@@ -48,14 +49,47 @@ def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
     return table
 
 
-def difference_line(interval: Interval | None) -> str:
-    """Return what the tuned model's AUC gained, in one sentence."""
+_COLUMNS = (
+    ("auc", "AUC"),
+    ("auc_per_user_mean", "in a user"),
+    ("log_loss", "log loss"),
+    ("ece", "ECE"),
+)
+
+
+def scorers_table(evaluation: Evaluation) -> Table:
+    """Return one row per scorer, with the figures that say most; the report has all of them."""
+    table = Table(title=f"{evaluation.split} rows", title_justify="left")
+    table.add_column("scorer", no_wrap=True)
+    for key, label in _COLUMNS:
+        table.add_column(label, justify="right")
+        if key == "auc":
+            table.add_column("95 %", no_wrap=True)
+    for scorer in evaluation.scorers:
+        cells = []
+        for key, _ in _COLUMNS:
+            found = scorer.metrics[key]
+            cells.append("undefined" if found is None else f"{found.value:.3f}")
+            if key == "auc":
+                cells.append("" if found is None else f"{found.low:.3f}-{found.high:.3f}")
+        table.add_row(scorer.name, *cells)
+    table.caption = (
+        f"{evaluation.rows} rows of {evaluation.users} users, {evaluation.positive_rate:.4f} of "
+        "them Yes. 95 %: interval of the AUC over users; in a user: mean of the AUC within each; "
+        "ECE: expected calibration error."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def difference_line(interval: Interval | None, scorer: str = "tuned", other: str = "base") -> str:
+    """Return how much higher the AUC of one scorer is than another's, in one sentence."""
     if interval is None:
         return "All rows have one label: there is no AUC to compare."
     clear = interval.low > 0 or interval.high < 0
     return (
-        f"AUC of tuned less base: {interval.value:+.4f}, 95 % interval {interval.low:+.4f} to "
-        f"{interval.high:+.4f} over {interval.draws} draws of users: "
+        f"AUC of {scorer} less {other}: {interval.value:+.4f}, 95 % interval {interval.low:+.4f} "
+        f"to {interval.high:+.4f} over {interval.draws} draws of users: "
         f"{'clear of' if clear else 'not clear of'} zero."
     )
 

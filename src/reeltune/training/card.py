@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
 
+from reeltune.evaluation.intervals import Interval
+from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
 from reeltune.prompts.renderer import Film, PromptSettings, Renderer
 
@@ -56,6 +58,26 @@ measures those.
 No evaluation was made.
 {%- endif %}
 
+{% if evaluation -%}
+## On {{ evaluation.split }} rows
+
+{{ evaluation.rows }} rows of {{ evaluation.users }} users, \
+{{ "%.1f" | format(100 * evaluation.positive_rate) }} % of them Yes, the same for every scorer; in
+parentheses 95 % intervals over users.
+
+| scorer | AUC | AUC within a user, mean | log loss | expected calibration error |
+|---|---|---|---|---|
+{% for scorer in evaluation.scorers -%}
+| {{ scorer.name }} | {{ scorer.metrics.auc | interval }} | \
+{{ scorer.metrics.auc_per_user_mean | interval }} | {{ scorer.metrics.log_loss | interval }} | \
+{{ scorer.metrics.ece | interval }} |
+{% endfor %}
+{% for warning in evaluation.warnings -%}
+- {{ warning }}
+{% endfor %}
+`evaluation/report.html` shows more.
+
+{% endif -%}
 ## How it was trained
 
 | | |
@@ -100,15 +122,22 @@ _EXAMPLE_FILMS: Final = (
 _EXAMPLE_CANDIDATE: Final = Film(3, "The Candidate", 1999, ("Thriller",))
 
 
-def write_card(path: Path, record: dict[str, Any], metrics: dict[str, Any]) -> None:
+def write_card(
+    path: Path,
+    record: dict[str, Any],
+    metrics: dict[str, Any],
+    evaluation: Evaluation | None = None,
+) -> None:
     """Write the model card.
 
     Args:
         path: Where it goes.
         record: The content of ``run.json``.
-        metrics: The content of ``metrics.json``.
+        metrics: The content of the run's ``metrics.json``.
+        evaluation: What held-out rows have shown, once they have been scored.
     """
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.filters["interval"] = _interval
     renderer = Renderer(PromptSettings.from_dict(record["prompt"]))
     text = environment.from_string(_TEMPLATE).render(
         name=path.parent.name,
@@ -117,6 +146,13 @@ def write_card(path: Path, record: dict[str, Any], metrics: dict[str, Any]) -> N
         metrics=metrics,
         shown=_SHOWN,
         turns=renderer.turns(_EXAMPLE_FILMS, _EXAMPLE_CANDIDATE),
+        evaluation=evaluation,
     )
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _interval(found: Interval | None) -> str:
+    if found is None:
+        return "undefined"
+    return f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"

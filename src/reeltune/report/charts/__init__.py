@@ -1,0 +1,1 @@
+"""The charts: matplotlib draws them, as SVG whose colours the page decides."""

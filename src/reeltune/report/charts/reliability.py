@@ -1,0 +1,129 @@
+"""How far P(Yes) can be taken at its word, before and after calibration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from reeltune.evaluation.result import Reliability
+from reeltune.report.cast import Cast, Role
+from reeltune.report.charts.chart import Chart
+from reeltune.report.charts.ink import FAINT, MUTED, PENS, SMALL_SIZE, inked
+from reeltune.report.charts.sheet import WIDTH, frame, new_sheet, shortened, to_svg
+from reeltune.report.grids import Cell, Grid, Head, plain, words
+from reeltune.report.numbers import count, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_HEIGHT: Final = 440.0
+_STRIP: Final = 78.0
+_BELOW: Final = 48.0
+_LEFT: Final = 42.0
+_RIGHT: Final = 12.0
+_LONGEST: Final = 34
+_PENS: Final[tuple[Role, ...]] = ("tuned", "baseline", "base")
+"""What tells the lines apart: the model as it is looks as it does in the other charts."""
+
+_ABOUT: Final = (
+    "Rows are put into bins by P(Yes). On the diagonal, of the rows given 70 % just 70 % are Yes; "
+    "below it the model promises too much. The bars below count rows."
+)
+
+
+@inked()
+def reliability_chart(found: list[Reliability], cast: Cast) -> Chart:
+    """Return the reliability diagram with a histogram of rows.
+
+    Args:
+        found: As the model gives P(Yes) first, then after each calibration.
+        cast: Says which model that is.
+    """
+    title = f"Reliability of {cast.named}"
+    if not any(b.rows for reliability in found for b in reliability.bins):
+        return Chart.absent(title, _ABOUT, "no calibration was measured")
+    figure = new_sheet(_HEIGHT)
+    diagram = frame(figure, _LEFT, 26, _RIGHT, _BELOW + _STRIP + 14)
+    strip = frame(figure, _LEFT, _HEIGHT - _BELOW - _STRIP, _RIGHT, _BELOW)
+    _prepare(diagram, strip)
+    _draw(diagram, found)
+    _histogram(strip, found)
+    said = "; ".join(f"{r.name}, ECE {number(r.ece)}" for r in found)
+    drawing = to_svg(figure, "reliability", f"Reliability diagram. {said}.")
+    return Chart(title, _ABOUT, drawing, grid=_bins_grid(found))
+
+
+def calibration_grid(found: list[Reliability], cast: Cast) -> Grid:
+    """Return what calibration does to the figures that look at the level of P(Yes)."""
+    rows = [
+        [words(r.name), Cell(number(r.ece)), Cell(number(r.log_loss)), Cell(number(r.brier))]
+        for r in found
+    ]
+    heads = [
+        Head(f"P(Yes) of {cast.named}", numeric=False),
+        *(Head(text, "lower is better") for text in ("ECE", "Log loss", "Brier")),
+    ]
+    return Grid(
+        "How far P(Yes) can be taken at its word, without and with calibration.", heads, rows
+    )
+
+
+def _bins_grid(found: list[Reliability]) -> Grid:
+    rows = [
+        [
+            words(f"{b.low:.2f} to {b.high:.2f}", reliability.name),
+            Cell(count(b.rows)),
+            plain(b.mean_p_yes, "no rows"),
+            plain(b.positive_rate, "no rows"),
+        ]
+        for reliability in found
+        for b in reliability.bins
+    ]
+    heads = [
+        Head("P(Yes)", numeric=False),
+        *(Head(text) for text in ("Rows", "Mean P(Yes)", "Share of Yes")),
+    ]
+    return Grid("Rows of each bin, what was promised and what came true", heads, rows)
+
+
+def _prepare(diagram: Axes, strip: Axes) -> None:
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    labels = [f"{tick:g}" for tick in ticks]
+    for axes in (diagram, strip):
+        axes.set_xlim(0, 1)
+    diagram.set_xticks(ticks, [""] * len(ticks))
+    diagram.set_ylim(0, 1)
+    diagram.set_yticks(ticks, labels)
+    diagram.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4)
+    edge, place = -_LEFT / (WIDTH - _LEFT - _RIGHT), diagram.transAxes
+    text = "Share of rows that are Yes"
+    diagram.text(edge, 1.05, text, transform=place, color=MUTED, fontsize=SMALL_SIZE)
+    strip.set_xticks(ticks, labels)
+    strip.set_xlabel("P(Yes)")
+
+
+def _draw(diagram: Axes, found: list[Reliability]) -> None:
+    for reliability, role in zip(found, _PENS, strict=False):
+        pen = PENS[role]
+        full = [b for b in reliability.bins if b.rows]
+        promised = np.array([b.mean_p_yes for b in full], dtype=np.float64)
+        came_true = np.array([b.positive_rate for b in full], dtype=np.float64)
+        line = {"color": pen.color, "linestyle": pen.dashes, "linewidth": 1.6, **pen.marks}
+        diagram.plot(promised, came_true, label=shortened(reliability.name, _LONGEST), **line)
+    diagram.legend(loc="upper left")
+
+
+def _histogram(strip: Axes, found: list[Reliability]) -> None:
+    """Draw how many rows each bin holds: bars before calibration, outlines after it."""
+    largest = max(b.rows for reliability in found for b in reliability.bins)
+    strip.set_ylim(0, largest * 1.05)
+    strip.set_yticks([0, largest], ["0", count(largest)])
+    for place, (reliability, role) in enumerate(zip(found, _PENS, strict=False)):
+        pen = PENS[role]
+        edges = [reliability.bins[0].low, *(b.high for b in reliability.bins)]
+        rows = [b.rows for b in reliability.bins]
+        if place == 0:
+            strip.stairs(rows, edges, fill=True, color=pen.color, alpha=0.35, linewidth=0)
+        else:
+            strip.stairs(rows, edges, color=pen.color, linestyle=pen.dashes, linewidth=1.2)

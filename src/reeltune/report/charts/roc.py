@@ -1,0 +1,115 @@
+"""ROC curves of every scorer, thinned so that the page stays small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from sklearn.metrics import roc_curve
+
+from reeltune.evaluation.predictions import Floats, Predictions
+from reeltune.report.cast import Cast, Role
+from reeltune.report.charts.chart import Chart
+from reeltune.report.charts.ink import FAINT, MUTED, PENS, SMALL_SIZE, inked
+from reeltune.report.charts.sheet import WIDTH, frame, new_sheet, shortened, to_svg
+from reeltune.report.grids import Cell, Grid, Head, words
+from reeltune.report.numbers import percent
+from reeltune.report.shown import ONE_LABEL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POINTS: Final = 300
+"""Largest number of points of a curve; enough to be off by less than a pixel."""
+
+Curve = tuple[Floats, Floats]
+"""False and true positive rates of one scorer."""
+
+_HEIGHT: Final = 440.0
+_LEFT: Final = 42.0
+_RIGHT: Final = 12.0
+_LIMITS: Final = (0.05, 0.1, 0.2, 0.5)
+_LONGEST: Final = 38
+_TITLE: Final = "ROC curves"
+_ABOUT: Final = (
+    "Of the rows that are Yes, how many are found, against how many of the No rows are taken for "
+    "Yes, as the threshold falls. The diagonal is guessing."
+)
+
+
+def thinned(false_rate: Floats, true_rate: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
+    """Return at most so many points of a curve, its ends among them.
+
+    They are spread evenly along the curve, so a steep beginning is kept as well as a flat end.
+
+    Args:
+        false_rate: Never falling, shape ``(n,)``.
+        true_rate: Never falling, shape ``(n,)``.
+        points: At least 2.
+    """
+    along = false_rate + true_rate
+    wanted = np.linspace(along[0], along[-1], points - 1)
+    kept = np.unique(np.append(np.searchsorted(along, wanted), len(along) - 1))
+    return false_rate[kept], true_rate[kept]
+
+
+@inked()
+def roc_chart(predictions: Predictions, cast: Cast) -> Chart:
+    """Return the ROC curves of all scorers whose verdicts are at hand; the leads stand out."""
+    liked = predictions.liked
+    if liked.all() or not liked.any():
+        return Chart.absent(_TITLE, _ABOUT, ONE_LABEL if len(liked) else "no rows")
+    curves: dict[str, Curve] = {
+        scorer.name: roc_curve(liked, predictions.p_yes[scorer.name], drop_intermediate=False)[:2]
+        for scorer in cast.ordered
+        if scorer.name in predictions.p_yes
+    }
+    if not curves:
+        return Chart.absent(_TITLE, _ABOUT, "no verdicts of these scorers are at hand")
+    figure = new_sheet(_HEIGHT)
+    axes = frame(figure, left=_LEFT, top=26, right=_RIGHT, bottom=48)
+    _prepare(axes)
+    _draw(axes, curves, cast)
+    rows = [[words(name), *_found(*curve)] for name, curve in curves.items()]
+    said = "; ".join(f"{row[0].text} {row[2].text}" for row in rows)
+    alternative = f"{_TITLE}. Yes rows found when 10 % of No rows are taken for Yes: {said}."
+    heads = [
+        Head("Yes rows found when", numeric=False),
+        *(Head(f"{limit:.0%}", "of No rows, at most") for limit in _LIMITS),
+    ]
+    grid = Grid("Share of Yes rows found, by share of No rows taken for Yes", heads, rows)
+    return Chart(_TITLE, _ABOUT, to_svg(figure, "roc", alternative), grid=grid)
+
+
+def _found(false_rate: Floats, true_rate: Floats) -> list[Cell]:
+    return [Cell(percent(float(true_rate[false_rate <= limit].max()))) for limit in _LIMITS]
+
+
+def _prepare(axes: Axes) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4)
+    axes.set_xlabel("Share of No rows taken for Yes")
+    edge = -_LEFT / (WIDTH - _LEFT - _RIGHT)
+    text = "Share of Yes rows found"
+    axes.text(edge, 1.035, text, transform=axes.transAxes, color=MUTED, fontsize=SMALL_SIZE)
+
+
+def _draw(axes: Axes, curves: dict[str, Curve], cast: Cast) -> None:
+    """Draw the curves, the tuned model's on top, and say which is which."""
+    handles = []
+    leads: dict[Role, str] = {r: s.name for r, s in cast.leads.items() if s.name in curves}
+    others = [curve for name, curve in curves.items() if name not in leads.values()]
+    for curve in others:
+        handles = axes.plot(*thinned(*curve), color=MUTED, linewidth=0.8, alpha=0.5)
+    for handle in handles:
+        handle.set_label("every other scorer")
+    for role, name in reversed(leads.items()):
+        pen = PENS[role]
+        label = shortened(name, _LONGEST)
+        line = {"color": pen.color, "linestyle": pen.dashes, "linewidth": 2}
+        handles += axes.plot(*thinned(*curves[name]), label=label, **line)
+    axes.legend(handles=handles[::-1], loc="lower right")

@@ -1,0 +1,131 @@
+"""Figures with their intervals, one row below the other: forest plots and breakdowns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
+
+from reeltune.evaluation.intervals import Interval
+from reeltune.report.cast import Role
+from reeltune.report.charts.ink import FAINT, MUTED, PENS, SMALL_SIZE, TEXT_SIZE
+from reeltune.report.charts.sheet import WIDTH, clean, frame, new_sheet, shortened, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LABEL: Final = 21.0
+_MARK: Final = 14.0
+_GAP: Final = 12.0
+_LEFT: Final = 22.0
+_RIGHT: Final = 72.0
+_BELOW: Final = 30.0
+_WIDE: Final = WIDTH - _LEFT - _RIGHT
+_LEFT_EDGE: Final = -_LEFT / _WIDE
+_RIGHT_EDGE: Final = 1 + _RIGHT / _WIDE
+"""The edges of the figure in the axes' own coordinates."""
+_LONGEST: Final = 44
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the chart.
+
+    Attributes:
+        label: What the figures are of.
+        note: What stands at the right end of the label.
+        marks: Who reached what; None where it is undefined.
+        undefined: Why nothing is, where all of them are.
+    """
+
+    label: str
+    note: str
+    marks: list[tuple[Role, Interval | None]]
+    undefined: str
+
+
+def draw_rows(rows: list[Row], name: str, alternative: str, difference: bool) -> Markup | None:
+    """Draw rows of figures with intervals; None where not a single figure is defined.
+
+    Each label stands above its marks, not beside them, so that long names fit a phone.
+
+    Args:
+        rows: From top to bottom.
+        name: Of the chart, unique on the page.
+        alternative: What it shows, in words.
+        difference: Whether the figures are differences: zero is drawn, numbers have signs.
+    """
+    defined = [found for row in rows for _, found in row.marks if found is not None]
+    if not defined:
+        return None
+    tall = sum(_height(row) for row in rows)
+    figure = new_sheet(tall + _BELOW)
+    axes = frame(figure, _LEFT, 0, _RIGHT, _BELOW)
+    axes.set_ylim(tall, 0)
+    _limit(axes, defined, difference)
+    top = 0.0
+    for row in rows:
+        _label(axes, row, top + _LABEL - 6)
+        if not any(found for _, found in row.marks):
+            _undefined(axes, f"undefined: {row.undefined}", top + _LABEL + _MARK / 2)
+        else:
+            for place, (role, found) in enumerate(row.marks):
+                _mark(axes, role, found, top + _LABEL + _MARK * (place + 0.5))
+        top += _height(row)
+    return to_svg(figure, name, alternative)
+
+
+def _height(row: Row) -> float:
+    drawn = len(row.marks) if any(found for _, found in row.marks) else 1
+    return _LABEL + _MARK * drawn + _GAP
+
+
+def _limit(axes: Axes, defined: list[Interval], difference: bool) -> None:
+    ends = [end for found in defined for end in (found.low, found.value, found.high)]
+    if difference:
+        ends.append(0.0)
+    # Figures all alike are drawn in a stretch of their own, not blown up to rounding errors.
+    around = max(0.04 * (max(ends) - min(ends)), 0.001)
+    low, high = min(ends) - around, max(ends) + around
+    axes.set_xlim(low, high)
+    steps = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+    decimals = max(0, -math.floor(math.log10(steps[1] - steps[0]) + 1e-9))
+    ticks = [float(step) for step in steps if low <= step <= high]
+    axes.set_xticks(ticks, [_tick(tick, decimals, difference) for tick in ticks])
+    if difference:
+        axes.axvline(0, color=MUTED, linewidth=1.4, zorder=1)
+    axes.set_yticks([])
+    axes.spines["bottom"].set_color(FAINT)
+
+
+def _tick(value: float, decimals: int, difference: bool) -> str:
+    if difference and abs(value) < 1e-9:
+        return "0"
+    text = f"{value:+.{decimals}f}" if difference else f"{value:.{decimals}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _label(axes: Axes, row: Row, y: float) -> None:
+    across = axes.get_yaxis_transform()
+    axes.text(_LEFT_EDGE, y, shortened(row.label, _LONGEST), transform=across, fontsize=TEXT_SIZE)
+    axes.text(
+        _RIGHT_EDGE, y, clean(row.note), transform=across, ha="right", fontsize=SMALL_SIZE,
+        color=MUTED,
+    )  # fmt: skip
+
+
+def _mark(axes: Axes, role: Role, found: Interval | None, y: float) -> None:
+    pen = PENS[role]
+    if found is None:
+        _undefined(axes, "undefined", y)
+        return
+    axes.plot([found.low, found.high], [y, y], color=pen.color, linewidth=2.2, zorder=2)
+    axes.plot([found.value], [y], linestyle="none", zorder=3, **pen.marks)
+
+
+def _undefined(axes: Axes, text: str, y: float) -> None:
+    across = axes.get_yaxis_transform()
+    axes.text(_LEFT_EDGE, y + 4, text, transform=across, fontsize=SMALL_SIZE, color=MUTED)

@@ -1,0 +1,77 @@
+"""What an evaluation leaves behind: verdicts, figures, report, calibration, model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from reeltune.evaluation.evaluate import asked_how
+from reeltune.evaluation.gather import Gathered
+from reeltune.evaluation.predictions import PREDICTIONS_FILE, write_predictions
+from reeltune.evaluation.result import Evaluation
+from reeltune.evaluation.subject import Subject
+from reeltune.files import write_json
+from reeltune.report.training import TrainingCurves
+from reeltune.report.write import write_report
+from reeltune.runs.folder import CARD_FILE, METRICS_FILE, RunFolder
+from reeltune.runs.log import LOGGER
+from reeltune.scoring.calibration import (
+    CALIBRATION_FILE,
+    Calibration,
+    load_calibration,
+    write_calibration,
+)
+from reeltune.training.card import write_card
+
+REPORT_FILE: Final = "report.html"
+
+
+def keep(
+    target: Path, subject: Subject, found: Gathered, evaluation: Evaluation, run: RunFolder | None
+) -> None:
+    """Write an evaluation.
+
+    Args:
+        target: The folder to write ``predictions.parquet``, ``metrics.json`` and ``report.html``
+            into; made where there is none.
+        subject: The model and the data.
+        found: The verdicts.
+        evaluation: What was found.
+        run: Where the adapter lies; None without one.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    parts = [found.judged]
+    if found.validation.split != found.judged.split:
+        parts.insert(0, found.validation)
+    write_predictions(target / PREDICTIONS_FILE, parts)
+    write_json(target / METRICS_FILE, asked_how(subject) | evaluation.to_dict())
+    learned = run.path / METRICS_FILE if run is not None else None
+    curves = TrainingCurves.read(learned) if learned is not None and learned.is_file() else None
+    write_report(target / REPORT_FILE, evaluation, found.judged, curves)
+
+
+def keep_with_adapter(run: RunFolder, found: Gathered, evaluation: Evaluation) -> None:
+    """Write what belongs to the adapter itself: its calibration, and the figures in its card.
+
+    A calibration learned on more rows, in the same way of asking, is not replaced.
+
+    Args:
+        run: Where the adapter lies.
+        found: Verdicts of the adapter asked in its own form.
+        evaluation: What was found on test rows.
+    """
+    if found.calibration is not None and not _has_better(run.path, found.calibration):
+        write_calibration(run.path, found.calibration)
+    if run.record_file.is_file() and run.finished:
+        write_card(run.path / CARD_FILE, run.record(), run.metrics(), evaluation)
+
+
+def _has_better(adapter: Path, found: Calibration) -> bool:
+    """Return whether an adapter has a calibration learned on more rows asked in the same way."""
+    if not (adapter / CALIBRATION_FILE).is_file():
+        return False
+    there = load_calibration(adapter)
+    same = (there.form, there.layout) == (found.form, found.layout)
+    if same and there.rows > found.rows:
+        LOGGER.info("calibration: kept, for it was learned on %d rows", there.rows)
+    return same and there.rows > found.rows

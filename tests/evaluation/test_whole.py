@@ -1,0 +1,121 @@
+"""``reeltune evaluate`` from the command to the files it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reeltune.cli import main
+from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.predictions import read_predictions
+from reeltune.evaluation.thresholds import choose_threshold
+from reeltune.scoring.calibration import load_calibration
+from reeltune.training.train import train
+from tests.runs import tiny_config, tiny_overrides
+
+SHORT = {"evaluation__draws": 40, "evaluation__control_examples": 12}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_qwen3, prepared, tmp_path_factory) -> tuple[Path, list[str]]:
+    """A trained run and its overrides."""
+    work = tmp_path_factory.mktemp("whole")
+    folder = train(tiny_config(tiny_qwen3, prepared.path, work, **SHORT))
+    return folder, tiny_overrides(tiny_qwen3, prepared.path, work, **SHORT)
+
+
+def evaluate(overrides: list[str], *flags: str) -> None:
+    sets = [part for override in overrides for part in ("--set", override)]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--config", os.devnull, *sets, *flags])
+    assert not left.value.code
+
+
+@pytest.fixture(scope="module")
+def evaluated(run) -> Path:
+    folder, overrides = run
+    evaluate(overrides)
+    return folder
+
+
+def test_every_scorer_judges_the_same_rows_and_the_averages_are_averages(evaluated, prepared):
+    rows = read_predictions(evaluated / "evaluation" / "predictions.parquet")
+    assert rows["test"].event.tolist() == prepared.examples("test").target.tolist()
+    assert rows["validation"].event.tolist() == prepared.examples("validation").target.tolist()
+    names = list(rows["test"].p_yes)
+    assert names[:2] == ["tuned", "base"] and "logistic regression" in names
+    assert names == list(rows["validation"].p_yes)
+    best = names[-1].removeprefix("tuned + ")
+    losses = {
+        name: measure(rows["validation"].liked, p, rows["validation"].user_id).log_loss
+        for name, p in rows["validation"].p_yes.items()
+        if name not in {"tuned", "base", names[-1]}
+    }
+    assert losses[best] == min(losses.values())
+    mean = (rows["test"].p_yes["tuned"] + rows["test"].p_yes[best]) / 2
+    np.testing.assert_array_equal(rows["test"].p_yes[names[-1]], mean)
+
+
+def test_figures_are_those_of_the_predictions(evaluated):
+    rows = read_predictions(evaluated / "evaluation" / "predictions.parquet")
+    written = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
+    assert [scorer["name"] for scorer in written["scorers"]] == list(rows["test"].p_yes)
+    for scorer in written["scorers"]:
+        p_yes = {split: part.p_yes[scorer["name"]] for split, part in rows.items()}
+        threshold = choose_threshold(rows["validation"].liked, p_yes["validation"])
+        assert scorer["threshold"] == threshold
+        own = measure(rows["test"].liked, p_yes["test"], rows["test"].user_id, threshold)
+        for name, found in scorer["metrics"].items():
+            expected = getattr(own, name)
+            assert (found is None) == (expected is None)
+            if found is not None:
+                assert found["value"] == pytest.approx(expected, abs=1e-9)
+                assert found["low"] <= found["high"]
+
+
+def test_differences_are_the_tuned_model_less_every_other(evaluated):
+    written = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
+    auc = {s["name"]: s["metrics"]["auc"]["value"] for s in written["scorers"]}
+    assert {d["other"] for d in written["differences"]} == auc.keys() - {"tuned"}
+    for found in written["differences"]:
+        expected = auc["tuned"] - auc[found["other"]]
+        assert found["metrics"]["auc"]["value"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
+    written = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
+    assert load_calibration(evaluated).rows > 0
+    assert [found["name"] for found in written["reliability"]][1:] == ["temperature", "isotonic"]
+    tuned = next(s for s in written["scorers"] if s["name"] == "tuned")["metrics"]["auc"]
+    card = (evaluated / "README.md").read_text()
+    assert f"| tuned | {tuned['value']:.4f} ({tuned['low']:.4f} to {tuned['high']:.4f})" in card
+    assert "On test rows" in card and "On validation rows" in card
+    report = (evaluated / "evaluation" / "report.html").read_text()
+    assert "logistic regression" in report
+
+
+def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, run, tmp_path):
+    _, overrides = run
+    flags = ("--set", "scoring.calibration=temperature", "--output", str(tmp_path / "calibrated"))
+    evaluate(overrides, *flags, "--controls", "0")
+    before = read_predictions(evaluated / "evaluation" / "predictions.parquet")["test"].p_yes
+    after = read_predictions(tmp_path / "calibrated" / "predictions.parquet")["test"].p_yes
+    calibrated = load_calibration(evaluated).apply(before["tuned"], "temperature")
+    np.testing.assert_allclose(after["tuned"], calibrated, atol=1e-7)
+    np.testing.assert_allclose(after["base"], before["base"], atol=1e-7)
+    np.testing.assert_array_equal(after["item mean"], before["item mean"])
+    assert not json.loads((tmp_path / "calibrated" / "metrics.json").read_text())["controls"]
+
+
+def test_a_base_model_is_measured_alone(run, tiny_qwen3, prepared, tmp_path):
+    overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **SHORT)
+    evaluate(overrides, "--base-only", "--no-baselines", "--max-examples", "20")
+    written = json.loads((tmp_path / "run-base-evaluation" / "metrics.json").read_text())
+    assert [(s["name"], s["kind"]) for s in written["scorers"]] == [("base", "base")]
+    assert (written["rows"], written["controls"]) == (20, [])
+    assert any("20 of the" in warning for warning in written["warnings"])
+    assert not (tmp_path / "run").exists()

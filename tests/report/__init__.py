@@ -1,0 +1,1 @@
+"""The report: what it says, and what it looks like in a browser."""

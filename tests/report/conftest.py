@@ -1,0 +1,63 @@
+"""Reports that several tests read, and a real browser to open them in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.result import Evaluation
+from reeltune.report import write_report
+from tests.report.build import make_evaluation, make_predictions, make_training
+from tests.report.reading import Page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = "REELTUNE_TEST_CHROMIUM"
+"""Names the browser where it is not on the path."""
+
+
+@pytest.fixture(scope="session")
+def predictions() -> Predictions:
+    return make_predictions()
+
+
+@pytest.fixture(scope="session")
+def evaluation(predictions: Predictions) -> Evaluation:
+    return make_evaluation(predictions)
+
+
+@pytest.fixture(scope="session")
+def report(
+    tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation, predictions: Predictions
+) -> Path:
+    """A report with everything in it; read it, never write to it."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(path, evaluation, predictions, make_training())
+    return path
+
+
+@pytest.fixture(scope="session")
+def page(report: Path) -> Page:
+    return Page(report.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium: the system's own, nothing is downloaded."""
+    names = ("chromium", "chromium-browser")
+    found = os.environ.get(CHROMIUM) or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no Chromium here: install Debian's chromium, or set {CHROMIUM}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found)
+        yield opened
+        opened.close()

@@ -1,0 +1,169 @@
+"""The parts of a made-up evaluation: groups, controls, reliability, examples."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import expit
+from sklearn.metrics import brier_score_loss, log_loss
+
+from reeltune.evaluation.intervals import Interval
+from reeltune.evaluation.predictions import Floats, Predictions
+from reeltune.evaluation.result import (
+    Breakdown,
+    Control,
+    Example,
+    Group,
+    Kind,
+    PastEvent,
+    Reliability,
+    ReliabilityBin,
+)
+
+SKILL: dict[str, tuple[Kind, float]] = {
+    "tuned": ("tuned", 1.35),
+    "base": ("base", 0.15),
+    "share of Yes": ("baseline", 0.0),
+    "film mean": ("baseline", 0.8),
+    "user mean": ("baseline", 0.75),
+    "user and film means": ("baseline", 1.2),
+    "item neighbours": ("baseline", 1.05),
+    "matrix factorization (biased, 64 factors)": ("baseline", 1.1),
+    "logistic regression on running means": ("baseline", 1.3),
+    "tuned and logistic regression": ("average", 1.5),
+}
+"""Scorers by name: what they are, and how much of the truth they see."""
+
+TITLES = (
+    "Heat (1995)",
+    "Fargo (1996)",
+    "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)",
+    "Crouching Tiger, Hidden Dragon (Wo hu cang long) (2000)",
+    "Alien (1979)",
+    "Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb (1964)",
+    "Casino (1995)",
+    "Toy Story (1995)",
+    "Paris, Texas (1984)",
+)
+
+
+def around(value: float, half: float = 0.012) -> Interval:
+    return Interval(float(value), float(value) - half, float(value) + half, 1000)
+
+
+def breakdowns(names: list[str]) -> list[Breakdown]:
+    random = np.random.default_rng(11)
+    properties = {
+        "history length": ("15 to 24", "25 to 49", "50 to 99", "100 and more"),
+        "popularity of the film": ("rarely rated", "seldom", "often", "most often rated"),
+        "decade of the film": ("before 1970", "1970s", "1980s", "1990s", "2000s", "unknown year"),
+        "genre": ("Action", "Comedy", "Drama", "Documentary", "Horror", "(no genres listed)"),
+    }
+    return [
+        Breakdown(
+            name,
+            f"Rows by {name}, cut so that the groups are about equally large.",
+            [
+                _group(label, names, random, empty=label in ("unknown year", "(no genres listed)"))
+                for label in labels
+            ],
+        )
+        for name, labels in properties.items()
+    ]
+
+
+def _group(label: str, names: list[str], random: np.random.Generator, empty: bool) -> Group:
+    if empty:
+        return Group(label, 0, 0, None, dict.fromkeys(names))
+    rows = int(random.integers(80, 4000))
+    auc = {
+        name: around(0.55 + 0.16 * SKILL[name][1] + 0.02 * random.normal(), 1 / np.sqrt(rows))
+        for name in names
+    }
+    return Group(label, rows, rows // 15 + 1, float(random.uniform(0.3, 0.7)), dict(auc))
+
+
+def controls() -> list[Control]:
+    return [
+        Control(
+            "titles hidden",
+            "Every title is replaced by a number, years and stars stay. A loss is what the model "
+            "knows of films by name.",
+            600,
+            around(0.752),
+            around(-0.061, 0.012),
+        ),
+        Control(
+            "stars hidden",
+            "The history is shown without stars. A loss is what the model makes of taste.",
+            600,
+            around(0.701),
+            around(-0.112, 0.014),
+        ),
+        Control(
+            "history of somebody else",
+            "The history is another user's. A loss is what is personal.",
+            600,
+            around(0.689),
+            around(-0.124, 0.013),
+        ),
+        Control("candidate alone", "No history at all; all rows had one label.", 600, None, None),
+    ]
+
+
+def reliability(predictions: Predictions) -> list[Reliability]:
+    p_yes = next(iter(predictions.p_yes.values()))
+    steps = {
+        "as the model gives it": p_yes,
+        "temperature": expit(1.2 * np.log(p_yes / (1 - p_yes))),
+        "isotonic": expit(1.1 * np.log(p_yes / (1 - p_yes)) + 0.03),
+    }
+    return [_reliable(name, predictions.liked, values) for name, values in steps.items()]
+
+
+def _reliable(name: str, liked: np.ndarray, p_yes: Floats) -> Reliability:
+    edges = np.linspace(0, 1, 16)
+    bins = []
+    for low, high in pairwise(edges):
+        inside = (p_yes >= low) & (p_yes < high)
+        some = bool(inside.any())
+        bins.append(
+            ReliabilityBin(
+                float(low),
+                float(high),
+                int(inside.sum()),
+                float(p_yes[inside].mean()) if some else None,
+                float(liked[inside].mean()) if some else None,
+            )
+        )
+    scores = float(log_loss(liked, p_yes)), float(brier_score_loss(liked, p_yes))
+    return Reliability(name, bins, gap(liked, p_yes), *scores)
+
+
+def gap(liked: np.ndarray, p_yes: Floats) -> float:
+    """The expected calibration error over fifteen bins."""
+    place = np.minimum((p_yes * 15).astype(int), 14)
+    gaps = np.bincount(place, weights=p_yes - liked, minlength=15)
+    return float(np.abs(gaps).sum() / len(liked))
+
+
+def examples(predictions: Predictions, names: list[str]) -> list[Example]:
+    whys = ("confident and right", "confident and wrong", "training changed its mind",
+            "the baseline knew better", "undecided")  # fmt: skip
+    stars = (4.5, 3.0, 5.0, 0.5, 2.5, 4.0)
+    return [
+        Example(
+            why=whys[place % len(whys)],
+            user_id=int(predictions.user_id[place]),
+            history=[
+                PastEvent(TITLES[(place + i) % len(TITLES)], stars[(place * i) % len(stars)])
+                for i in range(15)
+            ],
+            candidate=TITLES[(place * 4 + 2) % len(TITLES)],
+            stars=4.5 if predictions.liked[place] else 2.5,
+            liked=bool(predictions.liked[place]),
+            p_yes={name: float(predictions.p_yes[name][place]) for name in names},
+        )
+        for place in range(10)
+    ]

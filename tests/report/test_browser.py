@@ -1,0 +1,164 @@
+"""The report in a real browser: it loads nothing, fits the screen, and has two themes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.result import Evaluation
+from reeltune.report import write_report
+from tests.report.hostile import HOSTILE, hostile_evaluation, hostile_predictions
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+WIDTHS = (360, 1280)
+Scheme = Literal["light", "dark"]
+
+_OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+_UNFOLD = "document.querySelectorAll('details').forEach(details => { details.open = true })"
+
+_OVERLAPPING = """() => {
+    const found = [];
+    const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+        // A box is as tall as a line; its letters are not.
+        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 5;
+    for (const svg of document.querySelectorAll('.chart svg')) {
+        const words = [...svg.querySelectorAll('text')].filter(word => word.textContent.trim());
+        const all = [...words, ...svg.querySelectorAll('use')];
+        const boxes = all.map(one => one.getBoundingClientRect());
+        for (let i = 0; i < words.length; i++)
+            for (let j = i + 1; j < all.length; j++)
+                if (overlap(boxes[i], boxes[j]))
+                    found.push([words[i].textContent, all[j].textContent || 'a mark']);
+    }
+    return found;
+}"""
+
+
+class Opened:
+    """A report in a browser, with all it said and asked for."""
+
+    def __init__(self, context: BrowserContext, path: Path) -> None:
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        context.on("request", lambda request: self.requests.append(request.url))
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_load_state("networkidle")
+
+    def pictures(self) -> list[np.ndarray]:
+        """What is seen first, and one chart, each of shape ``(height, width, 3)``."""
+        shots = (self.page.screenshot(), self.page.locator(".chart svg").first.screenshot())
+        return [255 * imread(io.BytesIO(shot))[..., :3] for shot in shots]
+
+
+def open_report(browser: Browser, path: Path, width: int, scheme: Scheme = "light") -> Opened:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+    )
+    return Opened(context, path)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_loaded_and_nothing_goes_wrong(browser: Browser, report: Path, width: int):
+    opened = open_report(browser, report, width)
+    assert opened.requests == [report.as_uri()]
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_does_not_move_sideways(browser: Browser, report: Path, width: int):
+    page = open_report(browser, report, width).page
+    assert page.evaluate(_OVERFLOW) == 0
+    page.evaluate(_UNFOLD)
+    assert page.evaluate(_OVERFLOW) == 0
+
+
+def test_a_wide_table_moves_within_its_own_frame(browser: Browser, report: Path):
+    page = open_report(browser, report, 360).page
+    frame = page.locator("#scorers ~ .scroll").first
+    assert frame.evaluate("frame => frame.scrollWidth > frame.clientWidth")
+    frame.evaluate("frame => { frame.scrollLeft = 200 }")
+    first = frame.locator("tbody th").first.bounding_box()
+    outer = frame.bounding_box()
+    assert first is not None
+    assert outer is not None
+    assert first["x"] == pytest.approx(outer["x"], abs=1)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_light_and_dark_differ_and_neither_is_blank(browser: Browser, report: Path, width: int):
+    light = open_report(browser, report, width, "light").pictures()
+    dark = open_report(browser, report, width, "dark").pictures()
+    for day, night in zip(light, dark, strict=True):
+        assert day.shape == night.shape
+        assert day.mean() > 200
+        assert night.mean() < 60
+        for picture in (day, night):
+            assert (picture.reshape(-1, 3).std(axis=0) > 5).all()
+
+
+def test_charts_follow_the_theme(browser: Browser, report: Path):
+    colours = {}
+    for scheme in ("light", "dark"):
+        page = open_report(browser, report, 1280, scheme).page
+        words = page.locator(".chart text")
+        colours[scheme] = set(
+            words.evaluate_all("all => all.map(word => getComputedStyle(word).fill)")
+        )
+    assert colours["light"].isdisjoint(colours["dark"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_words_of_a_chart_overlap_neither_words_nor_marks(
+    browser: Browser, report: Path, width: int
+):
+    page = open_report(browser, report, width).page
+    assert page.locator(".chart svg use").count() > 50
+    assert page.evaluate(_OVERLAPPING) == []
+
+
+def test_hostile_texts_are_only_text(
+    browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: Predictions
+):
+    path = tmp_path / "report.html"
+    write_report(path, hostile_evaluation(evaluation), hostile_predictions(predictions), None)
+    opened = open_report(browser, path, 360)
+    assert opened.requests == [path.as_uri()]
+    assert opened.complaints == []
+    page = opened.page
+    assert page.locator("script, iframe, object, embed, img, form").count() == 0
+    titles = page.locator(".card h3").all_text_contents()
+    assert titles == [HOSTILE[place % len(HOSTILE)] for place in range(len(titles))]
+    assert page.evaluate(_OVERFLOW) == 0
+
+
+def test_one_very_long_word_does_not_widen_the_page(
+    browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: Predictions
+):
+    example = replace(evaluation.examples[0], candidate="W" * 300, why="y" * 300)
+    long = replace(
+        evaluation, examples=[example], warnings=["x" * 300], about={"k" * 90: "v" * 300}
+    )
+    path = tmp_path / "report.html"
+    write_report(path, long, predictions, None)
+    assert open_report(browser, path, 360).page.evaluate(_OVERFLOW) == 0
+
+
+def test_printing_is_light_whatever_the_screen(browser: Browser, report: Path):
+    page = open_report(browser, report, 1280, "dark").page
+    page.emulate_media(media="print", color_scheme="dark")
+    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert ground == "rgb(255, 255, 255)"
+    assert not page.locator("nav").is_visible()

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.result import Evaluation
+from reeltune.report.write import render
+from tests.report.build import (
+    METRICS,
+    make_evaluation,
+    make_predictions,
+    make_training,
+    without,
+)
+from tests.report.parts import SKILL
+from tests.report.reading import Page
+
+SCORERS = "Every scorer"
+DIFFERENCES = "the other scorer's"
+
+
+def read(evaluation: Evaluation, predictions: Predictions) -> Page:
+    return Page(render(evaluation, predictions, None))
+
+
+def test_every_figure_is_there_with_its_interval(page: Page, evaluation: Evaluation):
+    found = page.table(SCORERS)
+    assert len(found) == len(evaluation.scorers)
+    for scorer in evaluation.scorers:
+        (cells,) = (cells for head, cells in found.items() if head.startswith(f"{scorer.name} the"
+                    if scorer.kind in ("tuned", "base") else scorer.name + " "))  # fmt: skip
+        for key, cell in zip(METRICS, cells, strict=True):
+            interval = scorer.metrics[key]
+            assert interval is not None
+            expected = f"{interval.value:.4f} {interval.low:.4f} to {interval.high:.4f}"
+            assert cell.removeprefix("best ").replace("\u2212", "-") == expected
+
+
+def test_scorers_are_sorted_by_kind_and_then_by_auc(page: Page):
+    rows = list(page.table(SCORERS).items())
+    kinds = ["the tuned model", "the base model", *["classical baseline"] * 7, "mean of two"]
+    assert [head.endswith(kind) for (head, _), kind in zip(rows, kinds, strict=True)] == [True] * 10
+    baselines = [float(cells[0].removeprefix("best ").split()[0]) for _, cells in rows[2:9]]
+    assert baselines == sorted(baselines, reverse=True)
+
+
+def test_the_best_of_each_column_says_so_in_a_word(page: Page, evaluation: Evaluation):
+    found = page.table(SCORERS)
+    for place, key in enumerate(METRICS):
+        best = [head for head, cells in found.items() if cells[place].startswith("best ")]
+        values = {s.name: s.metrics[key].value for s in evaluation.scorers if s.metrics[key]}  # pyright: ignore[reportOptionalMemberAccess]
+        choose = min if key in ("log_loss", "brier", "ece") else max
+        assert len(best) == 1
+        assert best[0].startswith(choose(values, key=values.__getitem__))
+
+
+def test_every_difference_is_there_with_its_ruling(page: Page, evaluation: Evaluation):
+    found = page.table(DIFFERENCES, "differences")
+    assert found.keys() == {difference.other for difference in evaluation.differences}
+    for difference in evaluation.differences:
+        for key, cell in zip(METRICS, found[difference.other], strict=True):
+            interval = difference.metrics[key]
+            assert interval is not None
+            gain = interval.value * (-1 if key in ("log_loss", "brier", "ece") else 1)
+            clear = interval.low > 0 or interval.high < 0
+            ruling = ("better" if gain > 0 else "worse") if clear else "not clear"
+            plain = cell.replace("\u2212", "-")
+            assert plain.startswith(f"{interval.value:+.4f} {interval.low:+.4f} to ")
+            assert plain.endswith(f", {ruling}")
+
+
+def test_the_headline_is_the_title_and_comes_first(page: Page):
+    (heading,) = page.root.all("h1")
+    assert heading.text.startswith("Tuned: clearly better than the base model")
+    assert page.root.all("title")[0].text == f"{heading.text} · reeltune evaluation"
+
+
+def test_warnings_and_the_way_it_was_run_are_all_there(page: Page, evaluation: Evaluation):
+    assert [item.text for item in page.section("warnings").all("li")] == evaluation.warnings
+    run = page.section("run")
+    pairs = zip(run.all("dt"), run.all("dd"), strict=True)
+    assert {name.text: value.text for name, value in pairs} == evaluation.about
+
+
+def test_groups_controls_and_curves_have_their_numbers(page: Page, evaluation: Evaluation):
+    groups = page.section("groups")
+    assert len(groups.all("svg")) == len(evaluation.breakdowns)
+    decades = page.table("By decade of the film", "groups")
+    assert decades["unknown year"] == ["0", "0", *["undefined no rows"] * 4]
+    first = evaluation.breakdowns[0].groups[0]
+    assert page.table("By history length")[first.label][0] == f"{first.rows:,}"
+    controls = list(page.table("Change in AUC", "controls").values())
+    assert controls[0] == ["600", "0.7520 0.7400 to 0.7640",
+                           "\u22120.0610 \u22120.0730 to \u22120.0490"]  # fmt: skip
+    assert controls[3] == ["600", *["undefined all rows have one label"] * 2]
+    calibrated = page.table("without and with calibration", "curves")
+    assert list(calibrated) == [reliability.name for reliability in evaluation.reliability]
+
+
+def test_examples_show_what_was_said_and_what_was_true(page: Page, evaluation: Evaluation):
+    cards = page.section("examples").all("article")
+    assert len(cards) == 10
+    for card, example in zip(cards, evaluation.examples, strict=True):
+        answer = "Yes" if example.liked else "No"
+        assert card.all("h3")[0].text == example.candidate
+        assert f"{example.stars:.1f} stars afterwards: the answer is {answer}." in card.text
+        shown = [item.text for item in card.all("ol")[0].all("li") + card.all("ol")[1].all("li")]
+        assert len(shown) == len(example.history)
+        for text, event in zip(shown, example.history, strict=True):
+            assert text.startswith(event.title)
+            assert f"{event.stars:.1f} stars" in text
+        verdicts = [item.text for item in card.all("ul")[0].all("li")]
+        names = ("tuned", "base", "logistic regression on running means")
+        for name, verdict in zip(names, verdicts, strict=True):
+            p_yes = example.p_yes[name]
+            says = "Yes" if p_yes >= 0.48 else "No"
+            right = "✓ right" if says == answer else "✗ wrong"
+            assert verdict.startswith(name)
+            assert f"P(Yes) {p_yes:.4f}, says {says} {right}" in verdict
+
+
+def test_undefined_metrics_are_said_to_be_with_the_reason(
+    evaluation: Evaluation, predictions: Predictions
+):
+    bare = evaluation
+    for key in METRICS:
+        bare = without(bare, key)
+    page = read(bare, predictions)
+    reasons = (
+        "all rows have one label",
+        "no user has rows with both labels",
+        *["no rows"] * 4,
+        "neither a true nor a predicted Yes",
+        "no user has rows with both labels",
+    )
+    expected = [f"undefined {reason}" for reason in reasons]
+    for words in (SCORERS, DIFFERENCES):
+        found = page.table(words)
+        assert found
+        assert all(cells == expected for cells in found.values())
+    tiles = [tile.text for tile in page.root.all("dl")[0].all("dd")]
+    assert [tile.startswith("undefined") for tile in tiles] == [True, True, True, False, False]
+    assert not page.section("differences").all("svg")
+
+
+def test_a_metric_nobody_measured_for_one_scorer_is_not_passed_over(
+    evaluation: Evaluation, predictions: Predictions
+):
+    base = replace(evaluation.scorers[1], metrics={"auc": None})
+    some = replace(evaluation, scorers=[evaluation.scorers[0], base, *evaluation.scorers[2:]])
+    cells = read(some, predictions).table(SCORERS)["base the base model"]
+    assert cells == ["undefined all rows have one label", *["undefined not measured"] * 7]
+
+
+def test_rows_of_one_label_make_a_report(evaluation: Evaluation, predictions: Predictions):
+    page = read(without(evaluation, "auc"), replace(predictions, liked=predictions.liked | True))
+    assert "undefined: all rows have one label" in page.section("curves").text
+    assert "not comparable with" in page.root.all("h1")[0].text
+
+
+@pytest.mark.parametrize("name", ["tuned", "base", "film mean"])
+def test_one_scorer_alone_makes_a_report(name: str):
+    skill = {name: SKILL[name]}
+    rows = make_predictions(60, skill)
+    alone = replace(make_evaluation(rows, skill), controls=[], reliability=[], examples=[])
+    page = read(replace(alone, breakdowns=[]), rows)
+    assert len(page.table(SCORERS)) == 1
+    assert not [cell for cell in page.table(SCORERS).popitem()[1] if "best" in cell]
+    for section in ("differences", "learning", "groups", "controls", "examples"):
+        assert "undefined: " in page.section(section).text
+
+
+def test_a_value_that_does_not_exist_cannot_be_printed(
+    evaluation: Evaluation, predictions: Predictions
+):
+    lost: dict[str, Any] = {"seed": None}
+    with pytest.raises(TypeError, match="not defined"):
+        render(replace(evaluation, about=lost), predictions, None)
+
+
+def test_a_run_is_shown_where_there_is_one(evaluation: Evaluation, predictions: Predictions):
+    page = Page(render(evaluation, predictions, make_training()))
+    learning = page.section("learning")
+    assert len(learning.all("svg")) == 3
+    assert page.table("Validation AUC", "learning").keys() >= {"40", "400"}
+    assert "kept: step 360" in learning.all("svg")[0].text

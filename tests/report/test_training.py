@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltune.errors import RunError
+from reeltune.report import TrainingCurves
+from reeltune.report.charts.learning import learning_charts, spread
+
+METRICS: dict[str, Any] = {
+    "steps": 12,
+    "best_step": 10,
+    "evaluations": [
+        {"eval_auc": 0.6, "eval_log_loss": 0.69, "eval_rows": 100.0, "epoch": 0.04, "step": 5},
+        {"eval_log_loss": 0.68, "eval_f1": None, "eval_rows": 100.0, "epoch": 0.08, "step": 10},
+    ],
+    "losses": [{"step": 1, "loss": 0.9}, {"step": 5, "loss": 0.8}, {"step": 10, "loss": 0.7}],
+}
+
+
+def test_curves_are_those_of_the_runs_metrics(tmp_path: Path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(METRICS), encoding="utf-8")
+    curves = TrainingCurves.read(path)
+    assert curves.loss == [(1, 0.9), (5, 0.8), (10, 0.7)]
+    assert curves.validation["log_loss"] == [(5, 0.69), (10, 0.68)]
+    assert curves.kept_step == 10
+
+
+def test_a_step_where_a_metric_was_undefined_is_left_out():
+    curves = TrainingCurves.of_metrics(METRICS)
+    assert curves.validation["auc"] == [(5, 0.6)]
+    assert "f1" not in curves.validation
+
+
+def test_without_an_evaluation_no_step_was_kept_for_what_it_did():
+    curves = TrainingCurves.of_metrics({**METRICS, "evaluations": [], "best_step": 0})
+    assert curves.validation == {}
+    assert curves.kept_step is None
+    drawn = {chart.title: chart for chart in learning_charts(curves)}
+    assert drawn["Training loss"].drawing is not None
+    assert drawn["Validation AUC"].drawing is None
+    assert drawn["Validation AUC"].missing == "the run has not recorded it"
+
+
+def test_a_missing_file_names_the_command(tmp_path: Path):
+    with pytest.raises(RunError, match="reeltune train") as raised:
+        TrainingCurves.read(tmp_path / "metrics.json")
+    assert raised.value.where == str(tmp_path / "metrics.json")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"evaluations": [{"eval_auc": "x"}]}'])
+def test_another_file_is_refused(tmp_path: Path, content: str):
+    path = tmp_path / "metrics.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match="not the metrics of a training run"):
+        TrainingCurves.read(path)
+
+
+@given(st.integers(0, 2000), st.integers(2, 300))
+def test_a_spread_curve_keeps_its_ends_and_its_order(length: int, points: int):
+    curve = [(step, step / 7) for step in range(length)]
+    kept = spread(curve, points)
+    assert len(kept) == min(length, points)
+    assert kept == sorted(set(kept))
+    assert set(kept) <= set(curve)
+    if curve:
+        assert (kept[0], kept[-1]) == (curve[0], curve[-1])
+
+
+def test_a_run_of_one_step_can_be_drawn():
+    drawn = learning_charts(TrainingCurves([(1, 0.9)], {"auc": [(1, 0.5)]}, 1))
+    assert [chart.drawing is not None for chart in drawn] == [True, True, False]
+    assert drawn[0].grid is not None
+    assert [cell.text for cell in drawn[0].grid.rows[0]] == ["1", "0.9000"]
