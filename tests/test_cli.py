@@ -16,7 +16,17 @@ from reeltune.errors import ConfigError, DataError, ReeltuneError
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "polars", "pydantic", "datasets")
-COMMANDS = ("fetch", "prepare", "lengths", "train", "evaluate", "compare", "check", "export", "config")
+COMMANDS = (
+    "fetch",
+    "prepare",
+    "lengths",
+    "train",
+    "evaluate",
+    "compare",
+    "check",
+    "export",
+    "config",
+)
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
