@@ -65,7 +65,7 @@ class Ragged:
         values = np.empty(offsets[-1], dtype=np.int32)
         for rows in _stretches(offsets):
             values[offsets[rows.start] : offsets[rows.stop]] = self.values[
-                _places(begin[rows], end[rows] - begin[rows])
+                places(begin[rows], end[rows] - begin[rows])
             ]
         return Ragged(values, offsets)
 
@@ -83,12 +83,12 @@ def _stretches(offsets: npt.NDArray[np.int64]) -> Iterator[slice]:
     return (slice(a, b) for a, b in pairwise(cuts))
 
 
-def _places(begin: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def places(begin: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the places of rows that begin somewhere, one row's after another's."""
     offsets = offsets_of(lengths)
-    places = np.repeat(begin - offsets[:-1], lengths)
-    places += np.arange(len(places))
-    return places
+    found = np.repeat(begin - offsets[:-1], lengths)
+    found += np.arange(len(found))
+    return found
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -113,7 +113,7 @@ def join(*parts: Ragged) -> Ragged:
         begin = offsets[rows].copy()
         for part, sizes in zip(parts, lengths, strict=True):
             own = slice(part.offsets[rows.start], part.offsets[rows.stop])
-            values[_places(begin, sizes[rows])] = part.values[own]
+            values[places(begin, sizes[rows])] = part.values[own]
             begin += sizes[rows]
     return Ragged(values, offsets)
 

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from reeltune.evaluation.intervals import DRAWS, auc_difference
+from reeltune.evaluation.auc_intervals import auc_difference
+from reeltune.evaluation.intervals import DRAWS
 from reeltune.evaluation.metrics import measure
 from tests.docs.pages import ROOT, table, text_of
 

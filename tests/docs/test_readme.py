@@ -43,7 +43,7 @@ OTHER_TOOLS = {"--no-build-isolation", "--logdir"}
 """Flags of pip and TensorBoard."""
 FILES = (TRAIN_EXPORT, PROMPT_FILE)
 """Files whose names look like keys."""
-MACHINE_PATHS = ("/work/", "/tmp/", "/root/", "/home/", "/mnt/")
+MACHINE_PATHS = tuple(f"/{top}/" for top in ("work", "tmp", "root", "home", "mnt"))
 
 _QUOTED = re.compile(r'"([^"]+)"')
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reeltune.evaluation import intervals
+from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
-from reeltune.evaluation.intervals import Interval, auc_difference, draw_users
+from reeltune.evaluation.intervals import Interval, draw_users
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.user_sums import METRICS
 

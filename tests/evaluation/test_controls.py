@@ -103,7 +103,7 @@ def test_progress_is_told_by_name(subject, events):
 
 def test_calibration_changes_no_control(subject, events, found, monkeypatch):
     """A curve with steps makes ties; the controls are about what the model itself says."""
-    monkeypatch.setattr(Subject, "_tuned", True)
+    monkeypatch.setattr(Subject, "_adapter_is_on", True)
     flat = replace(subject, calibrate=np.round)
     assert len(set(ask(flat, as_prepared(flat, events)).p_yes.tolist())) <= 2
     assert controls(flat, events, seed=7) == found

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from reeltune.evaluation import intervals
-from reeltune.evaluation.intervals import Interval, auc_difference, draw_users, interval_of
+from reeltune.evaluation.auc_intervals import auc_difference
+from reeltune.evaluation.intervals import Interval, draw_users, interval_of
 
 # Few values, so that ties are frequent; two of them are neighbours in float64.
 SCORES = st.sampled_from([0.0, 0.1, float(np.nextafter(0.1, 1)), 0.25, 0.5, 1.0])

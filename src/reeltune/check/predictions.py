@@ -90,9 +90,14 @@ def _wrong(
 
 
 def _finding(rows: Predictions, row: int, held: list[str]) -> Finding:
-    user, film, event = rows.user_id[row], rows.film_id[row], rows.event[row]
-    what = f"predicted as a {rows.split} row, but the event has {', '.join(held)}"
-    return Finding(what, int(user), int(film), int(event))
+    return name_row(
+        rows, row, f"predicted as a {rows.split} row, but the event has {', '.join(held)}"
+    )
+
+
+def name_row(rows: Predictions, row: int, what: str) -> Finding:
+    """Return a finding about one predicted row."""
+    return Finding(what, int(rows.user_id[row]), int(rows.film_id[row]), int(rows.event[row]))
 
 
 def predicted_once(parts: Parts) -> Outcome:
@@ -102,12 +107,7 @@ def predicted_once(parts: Parts) -> Outcome:
         order = np.argsort(rows.event, kind="stable")
         again = np.sort(order[1:][np.diff(rows.event[order]) == 0])
         first = (
-            Finding(
-                f"stands in the {split} rows more than once",
-                int(rows.user_id[row]),
-                int(rows.film_id[row]),
-                int(rows.event[row]),
-            )
+            name_row(rows, row, f"stands in the {split} rows more than once")
             for row in again[:SHOWN]
         )
         offenders += Offenders(len(again), tuple(first))

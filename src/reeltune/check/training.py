@@ -16,10 +16,8 @@ from reeltune.config import Config
 from reeltune.data.columns import TRAIN, Columns
 from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.files import file_digest
+from reeltune.models.names import CACHE_KEY, TRAIN_CACHE
 from reeltune.prompts.rows import choose_blocks, train_rows
-
-TRAIN_CACHE: Final = "train_preprocessed"
-CACHE_KEY: Final = "cache_key.json"
 
 _MEND: Final = "Train again on these data, or name with --data those the run was trained on"
 SAME_DATA: Final = Guard("the run's data", _MEND)

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from reeltune.check.events import Bools
 from reeltune.check.findings import NONE, SHOWN, Finding, Guard, Offenders, Outcome
-from reeltune.check.predictions import Parts
+from reeltune.check.predictions import Parts, name_row
 from reeltune.evaluation.predictions import Floats, Predictions
 
 HIGHEST_AUC: Final = 0.85
@@ -37,15 +37,7 @@ def probabilities_are_valid(parts: Parts) -> Outcome:
     for rows, scorer, p_yes in _verdicts(parts):
         scorers.add(scorer)
         bad = np.flatnonzero(~((p_yes >= 0) & (p_yes <= 1)))
-        first = (
-            Finding(
-                f"{scorer} gives {p_yes[row]}",
-                int(rows.user_id[row]),
-                int(rows.film_id[row]),
-                int(rows.event[row]),
-            )
-            for row in bad[:SHOWN]
-        )
+        first = (name_row(rows, row, f"{scorer} gives {p_yes[row]}") for row in bad[:SHOWN])
         offenders += Offenders(len(bad), tuple(first))
     if not scorers:
         offenders = Offenders.of([Finding("there is no scorer")])

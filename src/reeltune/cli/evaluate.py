@@ -82,7 +82,7 @@ def evaluate(
             keep_with_adapter(run, found, evaluation)
     console = Console()
     console.print(scorers_table(evaluation))
-    shown = {BASE, found.best_baseline()}
+    shown = {BASE, evaluation.best_baseline}
     for difference in [d for d in evaluation.differences if d.other in shown]:
         line = difference_line(difference.metrics["auc"], difference.scorer, difference.other)
         console.print(line, highlight=False)

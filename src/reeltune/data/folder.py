@@ -48,6 +48,10 @@ class Timelines:
     def __len__(self) -> int:
         return len(self.user_id)
 
+    def take(self, events: slice | npt.NDArray[np.integer]) -> Timelines:
+        """Return some events, in the order they are named in."""
+        return Timelines(**{name: values[events] for name, values in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -154,6 +158,14 @@ class PreparedFolder:
         """
         if split not in EXAMPLE_SPLITS:
             raise DataError(f"unknown split {split!r}", mend=f"Choose from {EXAMPLE_SPLITS}")
-        target = np.flatnonzero(self.timelines.split == split).astype(np.int64)
+        return self.with_own_history(np.flatnonzero(self.timelines.split == split))
+
+    def with_own_history(self, events: npt.NDArray[np.integer]) -> Examples:
+        """Return examples that judge events, each with the prepared length of history.
+
+        Args:
+            events: The candidates, as places among the timelines' events.
+        """
+        target = events.astype(np.int64)
         shown = np.minimum(self.timelines.position[target].astype(np.int64), self.history_len)
         return Examples(start=target - shown, target=target)

@@ -16,7 +16,7 @@ from reeltune.evaluation.subject import Subject
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import Film
-from reeltune.ragged import offsets_of
+from reeltune.ragged import offsets_of, places
 
 Ints = npt.NDArray[np.int64]
 
@@ -59,11 +59,11 @@ def as_prepared(subject: Subject, events: Ints) -> Asking:
         events: The candidates, as places among the events of the subject's timelines.
     """
     folder = subject.folder
-    shown = np.minimum(folder.timelines.position[events].astype(np.int64), folder.history_len)
-    taken, _ = _stretches(events - shown, shown + 1)
-    offsets = offsets_of(shown + 1)
+    whole = folder.with_own_history(events)
+    lengths = whole.target + 1 - whole.start
+    offsets = offsets_of(lengths)
     return Asking(
-        timelines=_taken(folder.timelines, taken),
+        timelines=folder.timelines.take(places(whole.start, lengths)),
         examples=Examples(start=offsets[:-1], target=offsets[1:] - 1),
         films=folder.films,
         tokens=subject.tokens,
@@ -74,7 +74,7 @@ def history_shuffled(asking: Asking, random: np.random.Generator) -> Asking:
     """Return the rows with the events of each history in random order."""
     key = random.random(len(asking.timelines))
     key[asking.examples.target] = 1.0  # behind every history
-    return replace(asking, timelines=_taken(asking.timelines, np.lexsort((key, asking.row))))
+    return replace(asking, timelines=asking.timelines.take(np.lexsort((key, asking.row))))
 
 
 def stars_hidden(asking: Asking, random: np.random.Generator) -> Asking:
@@ -114,7 +114,8 @@ def history_of_another(asking: Asking, random: np.random.Generator) -> Asking | 
     if other is None:
         return None
     start, stop = examples.start[other], examples.target[other]
-    shown, row = _stretches(start, stop - start)
+    shown = places(start, stop - start)
+    row = np.repeat(np.arange(len(examples)), stop - start)
     kept = timelines.film_row[shown] != timelines.film_row[examples.target[row]]
     events = np.concatenate([shown[kept], examples.target])
     rows = np.concatenate([row[kept], np.arange(len(examples))])
@@ -123,7 +124,7 @@ def history_of_another(asking: Asking, random: np.random.Generator) -> Asking | 
     offsets = offsets_of(np.bincount(rows, minlength=len(examples)))
     return replace(
         asking,
-        timelines=_taken(timelines, events[order]),
+        timelines=timelines.take(events[order]),
         examples=Examples(start=offsets[:-1], target=offsets[1:] - 1),
     )
 
@@ -144,13 +145,3 @@ def partners(user_id: Ints, random: np.random.Generator) -> Ints | None:
     found = np.empty(count, dtype=np.int64)
     found[order] = np.roll(order, -most)
     return found
-
-
-def _stretches(begin: Ints, lengths: Ints) -> tuple[Ints, Ints]:
-    """Return the places of stretches that begin somewhere, and which stretch each belongs to."""
-    number = np.repeat(np.arange(len(lengths)), lengths)
-    return np.arange(len(number)) + (begin - offsets_of(lengths)[:-1])[number], number
-
-
-def _taken(timelines: Timelines, events: Ints) -> Timelines:
-    return Timelines(**{name: values[events] for name, values in vars(timelines).items()})

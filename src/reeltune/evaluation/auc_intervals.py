@@ -12,7 +12,13 @@ import numpy.typing as npt
 
 from reeltune.evaluation.intervals import DRAWS, Interval, draw_users, interval_of
 from reeltune.evaluation.ranked_rows import RankedRows
-from reeltune.evaluation.verdict_arrays import Floats, Labels, number_users
+from reeltune.evaluation.verdict_arrays import (
+    Floats,
+    Labels,
+    Probabilities,
+    number_users,
+    probabilities,
+)
 
 
 def drawn_aucs(
@@ -53,3 +59,32 @@ def auc_interval(aucs: Floats) -> Interval | None:
         aucs: As of :func:`drawn_aucs`, or the difference of two of them.
     """
     return interval_of(float(aucs[0]), aucs[1:])
+
+
+def auc_difference(
+    labels: Labels,
+    p_yes: Probabilities,
+    other: Probabilities,
+    user_id: npt.NDArray[np.int64],
+    seed: int,
+    draws: int = DRAWS,
+) -> Interval | None:
+    """Return the AUC of ``p_yes`` less that of ``other``, with its interval over users.
+
+    Args:
+        labels: True where the answer is Yes, shape ``(n,)``.
+        p_yes: P(Yes) of one scorer, shape ``(n,)``.
+        other: P(Yes) of another on the same rows.
+        user_id: Whose row it is, shape ``(n,)``.
+        seed: Decides the draws.
+        draws: How often users are drawn.
+
+    Returns:
+        None where all rows have one label, or those of every draw.
+
+    Raises:
+        DataError: There are more or fewer verdicts than labels, or one is not a probability.
+    """
+    scores = {"one": probabilities(labels, p_yes), "other": probabilities(labels, other)}
+    aucs = drawn_aucs(labels, scores, user_id, seed, draws)
+    return auc_interval(aucs["one"] - aucs["other"])

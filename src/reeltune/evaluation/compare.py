@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig
 
+from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.evaluate import Scored, score_rows
-from reeltune.evaluation.intervals import Interval, auc_difference
+from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import THRESHOLD
 from reeltune.evaluation.subject import Subject
 from reeltune.models.causal import causal_of

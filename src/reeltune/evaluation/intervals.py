@@ -12,16 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from reeltune.evaluation.ranked_rows import RankedRows
-from reeltune.evaluation.verdict_arrays import (
-    Floats,
-    Labels,
-    Probabilities,
-    number_users,
-    probabilities,
-)
+from reeltune.evaluation.verdict_arrays import Floats
 from reeltune.seeds import stream
 
 DRAWS: Final = 1000
@@ -88,37 +80,3 @@ def draw_users(
     for first in range(0, draws, at_once):
         times = random.multinomial(users, even, size=min(at_once, draws - first))
         yield slice(first, first + len(times)), times.astype(np.float64)
-
-
-def auc_difference(
-    labels: Labels,
-    p_yes: Probabilities,
-    other: Probabilities,
-    user_id: npt.NDArray[np.int64],
-    seed: int,
-    draws: int = DRAWS,
-) -> Interval | None:
-    """Return the AUC of ``p_yes`` less that of ``other``, with its interval over users.
-
-    Args:
-        labels: True where the answer is Yes, shape ``(n,)``.
-        p_yes: P(Yes) of one scorer, shape ``(n,)``.
-        other: P(Yes) of another on the same rows.
-        user_id: Whose row it is, shape ``(n,)``.
-        seed: Decides the draws.
-        draws: How often users are drawn.
-
-    Returns:
-        None where all rows have one label, or those of every draw.
-
-    Raises:
-        DataError: There are more or fewer verdicts than labels, or one is not a probability.
-    """
-    user = number_users(user_id)
-    users = int(user.max(initial=-1)) + 1
-    one, two = (RankedRows(labels, probabilities(labels, found), user) for found in (p_yes, other))
-    once = np.ones((1, users))
-    drawn = np.full(draws, np.nan)
-    for some, times in draw_users(users, len(labels), seed, draws):
-        drawn[some] = one.auc(times) - two.auc(times)
-    return interval_of(float((one.auc(once) - two.auc(once))[0]), drawn)

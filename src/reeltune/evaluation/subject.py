@@ -77,13 +77,13 @@ class Subject:
         verdicts of the adapter says nothing about those of the base model.
         """
         limit = self.config.scoring.tokens_per_batch
-        calibrate = self.calibrate if self._tuned else None
+        calibrate = self.calibrate if self._adapter_is_on else None
         scorer = Scorer(self.model, self.tokens.answers, limit, calibrate)
         scorer.check(sequences)
         return scorer
 
     @property
-    def _tuned(self) -> bool:
+    def _adapter_is_on(self) -> bool:
         """Whether there is an adapter and it is switched on."""
         return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
 

@@ -19,9 +19,11 @@ from reeltune.export.tables import (
     verdict_lines,
 )
 from reeltune.files import atomic_file
-from reeltune.prompts.renderer import WINDOW, Film, Renderer
+from reeltune.prompts.renderer import WINDOW, Renderer
+from reeltune.training.card import EXAMPLE_CANDIDATE, EXAMPLE_HISTORY, HOW_TO_ASK
 
-_TEMPLATE: Final = """\
+_TEMPLATE: Final = (
+    """\
 ---
 base_model: {{ record.base.name_or_path }}
 base_model_relation: finetune
@@ -38,13 +40,9 @@ reeltune {{ record.versions.reeltune }} on MovieLens ({{ record.data.edition }})
 
 ## How to ask it
 
-{% if record.prompt.form == "window" -%}
-One user turn in the model's chat template, thinking switched off, with
-{{ record.data.history_len }} rated films or more, oldest first.
-{%- else -%}
-A conversation in the model's chat template, its thinking switch left alone: every rated film is a
-question that was asked and answered, oldest first, {{ record.data.history_len }} or more of them.
-{%- endif %} This is prompt version {{ record.prompt.version }}.
+"""
+    + HOW_TO_ASK
+    + """ This is prompt version {{ record.prompt.version }}.
 
 ```python
 import torch
@@ -113,12 +111,8 @@ Adapter and base were added in float32 and rounded once to {{ record.dtype }}\
 MovieLens, by GroupLens at the University of Minnesota (Harper and Konstan 2015,
 https://doi.org/10.1145/2827872), under its own terms. The weights hold no ratings.
 """
-
-_HISTORY: Final = (
-    (4.5, Film(1, "A Film", 1995, ("Drama",))),
-    (2.0, Film(2, "Another Film", 2003, ("Comedy",))),
 )
-_CANDIDATE: Final = Film(3, "The Candidate", 1999, ("Thriller",))
+
 _ROLES: Final = ("user", "assistant")
 
 
@@ -142,7 +136,7 @@ def write_merged_card(
     """
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     settings = origin.prompt.settings
-    turns = Renderer(settings).turns(_HISTORY, _CANDIDATE)
+    turns = Renderer(settings).turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE)
     messages = [{"role": _ROLES[i % 2], "content": turn} for i, turn in enumerate(turns)]
     text = environment.from_string(_TEMPLATE).render(
         name=name,

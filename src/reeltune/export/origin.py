@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +71,10 @@ def read_origin(adapter: Path) -> Origin:
     Raises:
         ModelError: Its prompt is unknown, or of another version than this package renders.
     """
-    run, metrics = RunFolder(adapter), adapter / METRICS_FILE
+    run = RunFolder(adapter)
     return Origin(
         adapter=adapter,
         prompt=read_prompt_record(adapter),
         run=run.record() if run.record_file.is_file() else None,
-        metrics=json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else None,
+        metrics=run.metrics() if (adapter / METRICS_FILE).is_file() else None,
     )

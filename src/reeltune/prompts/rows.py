@@ -11,7 +11,7 @@ import numpy.typing as npt
 from reeltune.config.schema import Config, PromptSection
 from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
 from reeltune.data.columns import TRAIN
-from reeltune.data.folder import Examples, PreparedFolder
+from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
@@ -115,9 +115,8 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
         blocks = sample_blocks(blocks, order, limit)
     if selection.layout == BLOCKS:
         return blocks
-    target = blocks.examples.target
-    shown = np.minimum(folder.timelines.position[target].astype(np.int64), folder.history_len)
-    return Blocks(Examples(start=target - shown, target=target), np.arange(len(target) + 1))
+    alone = folder.with_own_history(blocks.examples.target)
+    return Blocks(alone, np.arange(len(alone) + 1))
 
 
 def tokenize(

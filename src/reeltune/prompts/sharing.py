@@ -51,7 +51,7 @@ def candidate_sequence(
         stop: The event after its last.
         candidates: Film rows, shape ``(n,)``.
     """
-    lines = pieces.event_lines(_stretch(timelines, start, stop))
+    lines = pieces.event_lines(timelines.take(slice(start, stop)))
     # What leads to a candidate is the same for all of them, so it belongs to the trunk.
     trunk = np.concatenate([pieces.head, lines.values, pieces.before_candidate])
     count = len(candidates)
@@ -65,10 +65,6 @@ def candidate_sequence(
         branch=begin,
         leave=np.full(count, len(trunk)),
     )
-
-
-def _stretch(timelines: Timelines, start: int, stop: int) -> Timelines:
-    return Timelines(**{name: values[start:stop] for name, values in vars(timelines).items()})
 
 
 def _windows(

@@ -16,6 +16,7 @@ from datasets.table import InMemoryTable
 
 from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.files import atomic_folder, file_digest, write_json
+from reeltune.models.names import CACHE_KEY
 from reeltune.prompts.renderer import PromptSettings
 from reeltune.prompts.rows import Selection, TokenRows
 from reeltune.prompts.sequences import Sequences
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CACHE_FORMAT: Final = 2
-_KEY_FILE: Final = "cache_key.json"
 
 INPUT_IDS: Final = "input_ids"
 _TRUNK: Final = "trunk"
@@ -98,7 +98,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def look_up(path: Path, key: CacheKey) -> CacheLookup:
     """Return the cached rows at ``path`` if they were made with an equal key."""
-    key_file = path / _KEY_FILE
+    key_file = path / CACHE_KEY
     if not key_file.is_file():
         return CacheLookup(None, "nothing cached yet")
     changed = key.changed_from(json.loads(key_file.read_text(encoding="utf-8")))
@@ -128,7 +128,7 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
     disable_progress_bars()  # a second's work
     with atomic_folder(path) as temporary:
         Dataset(InMemoryTable(table)).save_to_disk(str(temporary))
-        write_json(temporary / _KEY_FILE, key.parts)
+        write_json(temporary / CACHE_KEY, key.parts)
     return _read(Dataset.load_from_disk(str(path)), sequences.answered)
 
 

@@ -12,7 +12,18 @@ from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
 from reeltune.prompts.renderer import Film, PromptSettings, Renderer
 
-_TEMPLATE: Final = """\
+HOW_TO_ASK: Final = """\
+{% if record.prompt.form == "window" -%}
+One user turn in the model's chat template, thinking switched off, with
+{{ record.data.history_len }} rated films or more, oldest first.
+{%- else -%}
+A conversation in the model's chat template, its thinking switch left alone: every rated film is a
+question that was asked and answered, oldest first, {{ record.data.history_len }} or more of them.
+{%- endif %}"""
+"""How the model is asked, in the words of every card; a part of their templates."""
+
+_TEMPLATE: Final = (
+    """\
 ---
 base_model: {{ config.model.name_or_path }}
 library_name: peft
@@ -28,13 +39,9 @@ whether they will like one more: Yes or No. It was trained with reeltune
 
 ## How to ask it
 
-{% if record.prompt.form == "window" -%}
-One user turn in the model's chat template, thinking switched off, with
-{{ record.data.history_len }} rated films or more, oldest first.
-{%- else -%}
-A conversation in the model's chat template, its thinking switch left alone: every rated film is a
-question that was asked and answered, oldest first, {{ record.data.history_len }} or more of them.
-{%- endif %} This is prompt version {{ record.prompt.version }}:
+"""
+    + HOW_TO_ASK
+    + """ This is prompt version {{ record.prompt.version }}:
 {% for turn in turns %}
 {{ "assistant" if loop.index is even else "user" }}:
 ```
@@ -104,6 +111,7 @@ dropout {{ config.lora.dropout }}, {{ config.lora.target_modules }} |
 MovieLens, by GroupLens at the University of Minnesota (Harper and Konstan 2015,
 https://doi.org/10.1145/2827872), under its own terms. The adapter holds no ratings.
 """
+)
 
 _SHOWN: Final = (
     ("eval_auc", "AUC"),
@@ -115,11 +123,11 @@ _SHOWN: Final = (
     ("eval_brier", "Brier score"),
 )
 
-_EXAMPLE_FILMS: Final = (
+EXAMPLE_HISTORY: Final = (
     (4.5, Film(1, "A Film", 1995, ("Drama",))),
     (2.0, Film(2, "Another Film", 2003, ("Comedy",))),
 )
-_EXAMPLE_CANDIDATE: Final = Film(3, "The Candidate", 1999, ("Thriller",))
+EXAMPLE_CANDIDATE: Final = Film(3, "The Candidate", 1999, ("Thriller",))
 
 
 def write_card(
@@ -145,7 +153,7 @@ def write_card(
         config=record["config"],
         metrics=metrics,
         shown=_SHOWN,
-        turns=renderer.turns(_EXAMPLE_FILMS, _EXAMPLE_CANDIDATE),
+        turns=renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE),
         evaluation=evaluation,
     )
     with atomic_file(path) as temporary:

@@ -17,6 +17,7 @@ from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, add_adapter, load_base, trainable_share
+from reeltune.models.names import TRAIN_CACHE
 from reeltune.models.prompt_record import PromptRecord
 from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
 from reeltune.prompts.pieces import PromptTokens
@@ -34,7 +35,6 @@ from reeltune.prompts.rows import (
 from reeltune.runs.log import LOGGER
 from reeltune.training.cache import CacheKey, look_up, store
 
-TRAIN_CACHE = "train_preprocessed"
 EVAL_CACHE = "eval_preprocessed"
 
 
