@@ -39,6 +39,7 @@ from benchmarks.common import (
 from reeltune.config import Config, load_config
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.history import History
 from reeltune.models.causal import causal_of
 from reeltune.models.compiled import compile_layers
 from reeltune.prompts.pieces import PromptTokens
@@ -115,17 +116,17 @@ class Measurement:
         timelines, count = self.folder.timelines, self.folder.history_len
         # The first user's who has so many events: which one it is hardly matters.
         stop = int(np.flatnonzero(timelines.position >= count - 1)[0]) + 1
-        history = range(stop - count, stop)
+        history = History.from_timelines(timelines, range(stop - count, stop))
         films = spread(len(self.folder.films), self.options.rank_films)
         some = spread(len(films), _COMPARED)
-        prompts = self.tokens.candidate_prompts(timelines, history, films[some])
+        prompts = self.tokens.candidate_prompts(history, films[some])
         alone = self._scorer(self.options.tokens_per_batch).score(Sequences.single(prompts))
-        read = candidate_sequence(self.tokens.pieces, timelines, stop - count, stop, films).ids
+        read = candidate_sequence(self.tokens.pieces, history, films).ids
         # Room for all candidates, so that the history is computed once.
         scorer = self._scorer(len(read.values))
 
         def rank() -> P:
-            return score_candidates(scorer, self.tokens, timelines, history, films).p_yes
+            return score_candidates(scorer, self.tokens, history, films).p_yes
 
         return read, rank, alone.p_yes, some
 

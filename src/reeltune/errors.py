@@ -70,3 +70,9 @@ class LeakError(ReeltuneError, ValueError):
     """A guard found that held-out rows could have been known."""
 
     exit_code = 9
+
+
+class RequestError(ReeltuneError, ValueError):
+    """A film, a user or stars that somebody asks about are not to be had."""
+
+    exit_code = 10

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.altered import (
@@ -20,7 +21,6 @@ from reeltune.evaluation.altered import (
     stars_hidden,
     titles_as_ids,
 )
-from reeltune.evaluation.subject import Subject, load_subject
 from reeltune.prompts.renderer import Film, Form
 from reeltune.seeds import stream
 from tests.helpers import write_prepared

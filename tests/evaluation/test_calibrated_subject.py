@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import ModelError
 from reeltune.evaluation.evaluate import score_split
-from reeltune.evaluation.subject import Subject, load_subject
 from reeltune.scoring.calibration import Calibration, fit_calibration, write_calibration
 from reeltune.training.train import train
 from tests.runs import tiny_config

@@ -11,10 +11,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from reeltune.asking.subject import Subject, load_subject
 from reeltune.config import load_config
 from reeltune.errors import ModelError, RunError
 from reeltune.evaluation.compare import generate
-from reeltune.evaluation.subject import Subject, load_subject
 from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED
 from reeltune.models.names import ADAPTER_WEIGHTS
 from reeltune.models.prompt_record import PROMPT_FILE

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from reeltune.asking.subject import load_subject
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.evaluate import score_split
-from reeltune.evaluation.subject import load_subject
 from reeltune.models.causal import causal_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import AddedToken, PreTrainedTokenizerFast
 
 from reeltune.data.folder import Examples, PreparedFolder, Timelines
+from reeltune.data.history import History
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import (
     PromptTokens,
@@ -63,7 +64,9 @@ def test_prompts_of_candidates_are_the_whole_chats(
     tokens = PromptTokens(tokenizer_of(kind), renderer, films)
     for start, stop in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
         shown = slice(start, stop)
-        prompts = tokens.candidate_prompts(timelines, range(start, stop), np.arange(len(films)))
+        prompts = tokens.candidate_prompts(
+            History.from_timelines(timelines, range(start, stop)), np.arange(len(films))
+        )
         # Each film in turn stands where the event after the history would.
         expected = []
         for row in range(len(films)):

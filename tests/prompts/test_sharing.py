@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reeltune.data.blocks import Blocks, cut_blocks
 from reeltune.data.folder import Timelines
+from reeltune.data.history import History
 from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.prompts.sharing import block_sequences, candidate_sequence
@@ -112,16 +113,13 @@ def test_candidates_after_one_history_have_their_prompts(
     # One user's history, also an empty one, and any films, also the same one twice.
     user = np.flatnonzero(timelines.user_id == timelines.user_id[0])
     start = data.draw(st.integers(0, len(user)))
-    history = range(start, data.draw(st.integers(start, len(user))))
+    stop = data.draw(st.integers(start, len(user)))
+    history = History.from_timelines(timelines, range(start, stop))
     films = st.integers(0, len(FILMS) - 1)
     candidates = np.array(data.draw(st.lists(films, max_size=6)), dtype=np.int64)
-    sequences = candidate_sequence(
-        tokens.pieces, timelines, history.start, history.stop, candidates
-    )
+    sequences = candidate_sequence(tokens.pieces, history, candidates)
     assert len(sequences) == 1
-    assert lists(sequences.alone()) == lists(
-        tokens.candidate_prompts(timelines, history, candidates)
-    )
+    assert lists(sequences.alone()) == lists(tokens.candidate_prompts(history, candidates))
     assert (sequences.leave == sequences.trunk[0]).all()
     assert sequences.verdicts == len(candidates)
 

@@ -14,6 +14,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from reeltune.attention.shared import NAME
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.history import History
 from reeltune.errors import ModelError
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged
@@ -95,23 +96,24 @@ def test_an_event_of_the_history_is_seen_by_the_verdicts_behind_it(asked):
 
 
 def test_candidates_of_one_history_are_judged_as_if_alone(asked):
-    timelines, history = asked.folder.timelines, range(3, 12)
+    history = History.from_timelines(asked.folder.timelines, range(3, 12))
     candidates = np.arange(0, 60, 4)
-    prompts = asked.tokens.candidate_prompts(timelines, history, candidates)
+    prompts = asked.tokens.candidate_prompts(history, candidates)
     expected = asked.scorer(1).score(Sequences.single(prompts)).p_yes
     assert expected.std() > 0.01
     for tokens_per_batch in (1, 700, 100_000):
         scorer = asked.scorer(tokens_per_batch)
-        found = score_candidates(scorer, asked.tokens, timelines, history, candidates).p_yes
+        found = score_candidates(scorer, asked.tokens, history, candidates).p_yes
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
 
 
 def test_another_history_gives_every_candidate_another_verdict(asked):
-    stars = asked.folder.timelines.stars.copy()
-    stars[5] = 1.0 if stars[5] > 2 else 5.0
+    history = History.from_timelines(asked.folder.timelines, range(3, 12))
+    stars = history.stars.copy()
+    stars[2] = 1.0 if stars[2] > 2 else 5.0
     verdicts = [
-        score_candidates(asked.scorer(2000), asked.tokens, timelines, range(3, 12), np.arange(9))
-        for timelines in (asked.folder.timelines, replace(asked.folder.timelines, stars=stars))
+        score_candidates(asked.scorer(2000), asked.tokens, one, np.arange(9))
+        for one in (history, History(history.film_row, stars))
     ]
     assert (verdicts[0].log_odds != verdicts[1].log_odds).all()
 

@@ -12,11 +12,11 @@ from peft import PeftModel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM
 
+from reeltune.asking.subject import load_subject
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import DataError, LengthError, ModelError, RunError
 from reeltune.evaluation.evaluate import score_split
-from reeltune.evaluation.subject import load_subject
 from reeltune.runs.folder import RunFolder
 from reeltune.training.train import train
 from tests.helpers import write_prepared

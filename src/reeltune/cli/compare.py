@@ -38,11 +38,11 @@ def compare(
     """Show base and tuned model side by side on the same rows, with the metrics of both."""
     from rich.console import Console
 
+    from reeltune.asking.subject import load_subject
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.evaluation.compare import compare as run
     from reeltune.evaluation.evaluate import evaluation_record
-    from reeltune.evaluation.subject import load_subject
     from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
     from reeltune.files import write_json
     from reeltune.runs.log import logging_to

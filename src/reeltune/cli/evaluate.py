@@ -54,11 +54,11 @@ def evaluate(
     """Measure tuned model, base model and classical baselines on the same rows, with a report."""
     from rich.console import Console
 
+    from reeltune.asking.subject import load_subject
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.evaluation.assemble import assemble
     from reeltune.evaluation.gather import BASE, gather
-    from reeltune.evaluation.subject import load_subject
     from reeltune.evaluation.tables import difference_line, scorers_table
     from reeltune.report.keep import REPORT_FILE, keep, keep_with_adapter
     from reeltune.runs.folder import RunFolder

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.asking.subject import Subject
 from reeltune.data.folder import Examples, Timelines
-from reeltune.evaluation.subject import Subject
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import Film

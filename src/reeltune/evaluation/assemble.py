@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from reeltune.asking.subject import Subject
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.breakdowns import breakdowns
@@ -21,7 +22,6 @@ from reeltune.evaluation.result import (
     Reliability,
     ScorerResult,
 )
-from reeltune.evaluation.subject import Subject
 from reeltune.evaluation.thresholds import choose_threshold
 from reeltune.evaluation.user_sums import METRICS
 from reeltune.scoring.calibration import Method

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig
 
+from reeltune.asking.subject import Subject
 from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.evaluate import Scored, score_rows
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import THRESHOLD
-from reeltune.evaluation.subject import Subject
 from reeltune.models.causal import causal_of
 from reeltune.prompts.renderer import NO, YES, Film
 from reeltune.scoring.scorer import Progress, compute_context

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.asking.subject import Subject
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
@@ -19,7 +20,6 @@ from reeltune.evaluation.altered import (
 from reeltune.evaluation.auc_intervals import auc_interval, drawn_aucs
 from reeltune.evaluation.intervals import DRAWS
 from reeltune.evaluation.result import Control
-from reeltune.evaluation.subject import Subject
 from reeltune.evaluation.verdict_arrays import Floats
 from reeltune.prompts.sequences import Sequences
 from reeltune.scoring.scorer import Progress, Verdicts

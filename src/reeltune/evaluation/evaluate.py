@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from reeltune.asking.subject import Subject
 from reeltune.evaluation.metrics import Metrics, measure
-from reeltune.evaluation.subject import Subject
 from reeltune.prompts.rows import TokenRows
 from reeltune.scoring.scorer import Progress, Verdicts
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from reeltune.asking.subject import Subject
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Kind
-from reeltune.evaluation.subject import Subject
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.calibration import Calibration, fit_calibration
 from reeltune.scoring.scorer import Progress

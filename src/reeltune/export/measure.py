@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reeltune.asking.subject import Subject, load_subject
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ModelError
 from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.subject import Subject, load_subject
 from reeltune.export.bases import NO_FOUR_BIT, with_four_bit
 from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED, Reading
 from reeltune.export.merge import load_merged

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.folder import Examples, Timelines
+from reeltune.data.history import History
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame, encode
 from reeltune.prompts.piece_texts import STAR_STEPS, piece_texts
 from reeltune.prompts.proof import PiecesProof
@@ -155,27 +156,23 @@ class PromptTokens:
             return self.pieces.assemble(timelines, examples)
         return self._encode_all(list(self.texts(timelines, examples)))
 
-    def candidate_prompts(
-        self, timelines: Timelines, history: range, candidates: npt.NDArray[np.int64]
-    ) -> Ragged:
+    def candidate_prompts(self, history: History, candidates: npt.NDArray[np.int64]) -> Ragged:
         """Return the prompt of every candidate film after one history, each tokenized whole."""
-        lines = self._lines(timelines, history)
+        lines = self._lines(history)
         texts = [self._texts.whole(lines, self.film_texts[row]) for row in candidates]
         return self._encode_all(texts)
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
         for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-            lines = self._lines(timelines, range(start, target))
+            lines = self._lines(History.from_timelines(timelines, range(start, target)))
             yield self._texts.whole(lines, self.film_texts[timelines.film_row[target]])
 
-    def _lines(self, timelines: Timelines, events: range) -> str:
-        span = slice(events.start, events.stop)
-        steps = star_steps(timelines.stars[span])
-        films = timelines.film_row[span]
+    def _lines(self, history: History) -> str:
+        steps = star_steps(history.stars).tolist()
         return "".join(
             self._texts.line(step, self.film_texts[film])
-            for step, film in zip(steps.tolist(), films.tolist(), strict=True)
+            for step, film in zip(steps, history.film_row.tolist(), strict=True)
         )
 
     def _tokenize_pieces(self) -> Pieces:

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from reeltune.data.blocks import Blocks
 from reeltune.data.folder import Timelines
+from reeltune.data.history import History
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.prompts.pieces import Pieces
+from reeltune.prompts.pieces import Pieces, star_steps
 from reeltune.prompts.renderer import INTERVIEW, Form
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged, join, offsets_of, repeat_row
@@ -39,19 +40,15 @@ def block_sequences(
     return build(pieces, timelines, blocks, answers)
 
 
-def candidate_sequence(
-    pieces: Pieces, timelines: Timelines, start: int, stop: int, candidates: Ints
-) -> Sequences:
+def candidate_sequence(pieces: Pieces, history: History, candidates: Ints) -> Sequences:
     """Return one sequence that asks about many films after one history.
 
     Args:
         pieces: Token pieces of either form.
-        timelines: The events.
-        start: The first event of the history.
-        stop: The event after its last.
+        history: What has been rated; nothing at all is a history too.
         candidates: Film rows, shape ``(n,)``.
     """
-    lines = pieces.event_lines(timelines.take(slice(start, stop)))
+    lines = pieces.lines(star_steps(history.stars), history.film_row)
     # What leads to a candidate is the same for all of them, so it belongs to the trunk.
     trunk = np.concatenate([pieces.head, lines.values, pieces.before_candidate])
     count = len(candidates)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from reeltune.asking.subject import Subject
 from reeltune.evaluation.evaluate import asked_how
 from reeltune.evaluation.gather import Gathered
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, write_predictions
 from reeltune.evaluation.result import Evaluation
-from reeltune.evaluation.subject import Subject
 from reeltune.files import write_json
 from reeltune.report.training import TrainingCurves
 from reeltune.report.write import write_report

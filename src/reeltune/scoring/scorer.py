@@ -54,6 +54,15 @@ class Verdicts:
     no_logit: npt.NDArray[np.float32]
     calibrate: Calibrate | None = None
 
+    @classmethod
+    def none(cls) -> Verdicts:
+        """Return no verdicts."""
+        return cls(np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32))
+
+    def part(self, start: int, stop: int) -> Verdicts:
+        """Return the verdicts from ``start`` up to before ``stop``."""
+        return Verdicts(self.yes_logit[start:stop], self.no_logit[start:stop], self.calibrate)
+
     @property
     def log_odds(self) -> npt.NDArray[np.float64]:
         """The logarithm of P(Yes) over P(No), as the model gives it."""

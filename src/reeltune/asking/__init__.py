@@ -1,0 +1,1 @@
+"""A loaded model with its data, and questions put to it."""

@@ -1,0 +1,89 @@
+"""Questions put to a loaded model, as often as one likes: what recommending and serving share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from reeltune.asking.subject import Subject
+from reeltune.data.history import History
+from reeltune.prompts.rows import ANSWER_TOKENS, refuse_too_long
+from reeltune.scoring.ranking import Question, question_sequences, score_questions
+from reeltune.scoring.scorer import Progress, Scorer, Verdicts
+
+_PROVEN_ON: Final = 4
+"""How many films the proof asks about."""
+
+
+class Judge:
+    """Answers questions with one model, proven once to share histories exactly.
+
+    One thread may use it at a time: :attr:`base` switches the adapter off for a moment.
+
+    Args:
+        subject: The model and the data its films come from.
+        history_len: How many of the newest events are shown; by default as many as the data were
+            prepared with, which is the fewest the model has learned from.
+
+    Raises:
+        ModelError: The model cannot share histories.
+        LengthError: The longest titles would make a prompt longer than ``data.max_length``.
+    """
+
+    def __init__(self, subject: Subject, history_len: int | None = None) -> None:
+        self.subject = subject
+        self.history_len = history_len or subject.folder.history_len
+        longest = self.longest_prompt - ANSWER_TOKENS
+        refuse_too_long(np.array([longest]), subject.config.data.max_length)
+        self._scorer = self._proven()
+
+    @property
+    def longest_prompt(self) -> int:
+        """The most tokens a prompt and its answer can have."""
+        pieces = self.subject.tokens.pieces
+        film = int(pieces.films.lengths.max())
+        line = int(pieces.before_film.lengths.max() + pieces.after_film.lengths.max()) + film
+        around = len(pieces.head) + len(pieces.before_candidate) + len(pieces.tail)
+        return around + self.history_len * line + film + ANSWER_TOKENS
+
+    @property
+    def tuned(self) -> bool:
+        """Whether there is an adapter, so that the base model is another judge."""
+        return self.subject.tuned
+
+    def verdicts(
+        self,
+        questions: Sequence[Question],
+        *,
+        base: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Verdicts]:
+        """Return the verdicts on each question's candidates, all in shared passes.
+
+        Args:
+            questions: Of each history the newest :attr:`history_len` events are shown.
+            base: Ask the base model, without the adapter.
+            progress: Told after every batch.
+        """
+        shown = [replace(one, history=one.history.last(self.history_len)) for one in questions]
+        tokens = self.subject.tokens
+        if not base:
+            return score_questions(self._scorer, tokens, shown, progress)
+        with self.subject.without_adapter():
+            return score_questions(self._base_scorer, tokens, shown, progress)
+
+    @cached_property
+    def _base_scorer(self) -> Scorer:
+        return self._proven()
+
+    def _proven(self) -> Scorer:
+        """Return a scorer on the model as it is now, proven on the first user's own films."""
+        folder = self.subject.folder
+        shown = range(min(self.history_len, len(folder.timelines)))
+        history = History.from_timelines(folder.timelines, shown)
+        question = Question(history, np.arange(min(_PROVEN_ON, len(folder.films))))
+        return self.subject.scorer(question_sequences(self.subject.tokens, [question]))

@@ -1,0 +1,1 @@
+"""Verdicts for tables of users and films, in shards that survive a kill."""

@@ -1,0 +1,52 @@
+"""What somebody has rated so far, whoever they are: a user of an edition, or a visitor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.data.folder import Timelines
+
+
+@dataclass(frozen=True)
+class History:
+    """Films with the stars they were given, oldest first.
+
+    Attributes:
+        film_row: Which films, as rows of the edition's films, shape ``(n,)``.
+        stars: In steps of half a star, shape ``(n,)``.
+    """
+
+    film_row: npt.NDArray[np.int64]
+    stars: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, film_row: Sequence[int], stars: Sequence[float]) -> History:
+        """Return a history from plain numbers."""
+        return cls(np.asarray(film_row, dtype=np.int64), np.asarray(stars, dtype=np.float32))
+
+    @classmethod
+    def from_timelines(cls, timelines: Timelines, events: range) -> History:
+        """Return neighbouring events of one timeline.
+
+        Args:
+            timelines: All events.
+            events: Places among them, oldest first.
+        """
+        span = slice(events.start, events.stop)
+        return cls(timelines.film_row[span].astype(np.int64), timelines.stars[span])
+
+    def __len__(self) -> int:
+        return len(self.film_row)
+
+    def last(self, count: int) -> History:
+        """Return the newest ``count`` events, or all if there are fewer."""
+        first = max(0, len(self) - count)
+        return History(self.film_row[first:], self.stars[first:])
+
+    def without(self, place: int) -> History:
+        """Return the history as if one event had not happened."""
+        return History(np.delete(self.film_row, place), np.delete(self.stars, place))

@@ -1,0 +1,1 @@
+"""Films for somebody: found by title, chosen by filters, ordered by P(Yes), and why."""

@@ -1,0 +1,169 @@
+"""The films of an edition as people name them: found by id, by title, or nearly by title."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from rapidfuzz import fuzz, process
+
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.titles import split_year
+from reeltune.errors import RequestError
+from reeltune.prompts.renderer import Film
+
+Ints = npt.NDArray[np.int64]
+
+_CHOICES: Final = 5
+"""How many films a question about an unclear title offers."""
+
+_LIKELY: Final = 70.0
+"""From which likeness, of 100, a film is worth offering."""
+
+_SURE: Final = 90.0
+"""From which likeness a film is taken without asking, if it is clearly the nearest."""
+
+_CLEAR: Final = 5.0
+"""By how much the nearest film must be nearer than the next."""
+
+_ARTICLE = re.compile(r"^(?P<rest>.+), (?P<article>the|a|an|le|la|les|l'|il|el|der|die|das)$")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A film found by its title.
+
+    Attributes:
+        row: Its row among the films.
+        likeness: How near the title is to what was looked for, 0 to 100.
+    """
+
+    row: int
+    likeness: float
+
+
+class Catalogue:
+    """Finds films.
+
+    Args:
+        films: In ``film_row`` order.
+        ratings: How often each was rated, shape ``(films,)``.
+    """
+
+    def __init__(self, films: Sequence[Film], ratings: Ints) -> None:
+        self.films = films
+        self.ratings = ratings
+        self._row_of_id = {film.film_id: row for row, film in enumerate(films)}
+        self._titles = [plain(film.title) for film in films]
+        self._lengths = np.array([len(title) for title in self._titles])
+        self._rows_of_name: dict[str, list[int]] = {}
+        for row, title in enumerate(self._titles):
+            # "Seven (a.k.a. Se7en)" is also called "Seven".
+            short = plain(films[row].title.partition("(")[0])
+            for name in {title, short}:
+                self._rows_of_name.setdefault(name, []).append(row)
+
+    @classmethod
+    def of(cls, folder: PreparedFolder) -> Catalogue:
+        """Return the films of prepared data, with the ratings counted in all its splits."""
+        counts = np.bincount(folder.timelines.film_row, minlength=len(folder.films))
+        return cls(folder.films, counts)
+
+    def name(self, row: int) -> str:
+        """Return a film's title with its year."""
+        film = self.films[row]
+        return film.title if film.year is None else f"{film.title} ({film.year})"
+
+    def row_of(self, film_id: int) -> int:
+        """Return the row of a film by its MovieLens id.
+
+        Raises:
+            RequestError: There is no such film.
+        """
+        row = self._row_of_id.get(film_id)
+        if row is None:
+            raise RequestError(
+                f"no film has the id {film_id}", mend=f"There are {len(self.films)} films"
+            )
+        return row
+
+    def search(self, text: str, limit: int = 10) -> list[Match]:
+        """Return the films whose titles are nearest to a text, best first.
+
+        Equally near ones are ordered by how often they were rated.
+
+        Args:
+            text: A title or a part of one, with or without its year.
+            limit: How many at most.
+        """
+        words, year = split_year(text)
+        looked_for = plain(words)
+        if not looked_for:
+            return []
+        scores = self._likeness(looked_for)
+        if year is not None:
+            of_year = np.array([film.year == year for film in self.films])
+            scores = np.where(of_year, scores, 0.8 * scores)
+        found = np.flatnonzero(scores >= _LIKELY)
+        order = np.lexsort((found, -self.ratings[found], -scores[found]))[:limit]
+        return [Match(int(row), float(scores[row])) for row in found[order]]
+
+    def find(self, text: str) -> int:
+        """Return the one film a text names.
+
+        Args:
+            text: ``Heat (1995)``; ``heat`` where only one film is called so; ``shawshank`` where only
+                one film is as near to it; or ``#6``, its id.
+
+        Raises:
+            RequestError: No film is called so, or several are; the choices are named.
+        """
+        text = text.strip()
+        if re.fullmatch(r"#\d+", text):
+            return self.row_of(int(text[1:]))
+        words, year = split_year(text)
+        called = self._rows_of_name.get(plain(words), [])
+        if year is not None:
+            called = [row for row in called if self.films[row].year == year]
+        if len(called) == 1:
+            return called[0]
+        near = [] if called else self.search(text, _CHOICES)
+        if near and near[0].likeness >= _SURE and _clear(near):
+            return near[0].row
+        choices = called or [match.row for match in near]
+        raise RequestError(
+            f"{len(called)} films are called {text!r}" if called else f"no film is called {text!r}",
+            mend=self._offer(choices),
+        )
+
+    def _likeness(self, looked_for: str) -> npt.NDArray[np.float64]:
+        """Return how near each title is, 0 to 100: as a whole, or as what holds the text."""
+        whole = process.cdist([looked_for], self._titles, scorer=fuzz.ratio)[0]
+        part = process.cdist([looked_for], self._titles, scorer=fuzz.WRatio)[0]
+        # A title such as "M" is a part of most texts, which says nothing.
+        return np.maximum(whole, np.where(self._lengths >= len(looked_for), part, 0.0))
+
+    def _offer(self, rows: list[int]) -> str:
+        if not rows:
+            return "No title is near to it"
+        choices = ", ".join(f"{self.name(row)} (#{self.films[row].film_id})" for row in rows)
+        return f"Choose by title and year, or by id: {choices}"
+
+
+def plain(text: str) -> str:
+    """Return a title as it is compared: no capitals, accents or punctuation, article in front."""
+    text = unicodedata.normalize("NFKD", text).casefold()
+    text = "".join(char for char in text if not unicodedata.combining(char)).strip()
+    moved = _ARTICLE.match(text)
+    if moved:
+        text = f"{moved['article']} {moved['rest']}"
+    return " ".join(re.findall(r"\w+", text))
+
+
+def _clear(near: list[Match]) -> bool:
+    return len(near) == 1 or near[0].likeness - near[1].likeness >= _CLEAR
