@@ -24,10 +24,14 @@ _FIELDS: Final = ("hardware", "versions", "command", "cases")
 _FIRST: Final = ("form", "case")
 _TITLES: Final = {
     "deviation": "deviation of P(Yes)",
+    "high": "97.5 %",
     "largest_difference": "largest difference of P(Yes)",
+    "low": "2.5 %",
     "peak_gib": "peak GiB",
     "ratio_to_map": "times `map`",
     "share_of_matrix_peak": "share of the matrix rate",
+    "value": "difference",
+    "what": "AUC of",
 }
 # Of models with random weights, or of no interest outside the file.
 _LEFT_OUT: Final = frozenset(
@@ -41,23 +45,29 @@ _LEFT_OUT: Final = frozenset(
     }
 )
 _SHARES: Final = frozenset({"share_of_matrix_peak"})
+_DIFFERENCES: Final = frozenset({"value", "low", "high"})
+"""A difference of two AUCs and the ends of its interval."""
 _BLOCK: Final = re.compile(r"<!-- begin: (\S+) -->\n(.*?)<!-- end: \1 -->", re.DOTALL)
 _MARKER: Final = re.compile(r"<!-- (?:begin|end): (\S+) -->")
 
 
 def problems(result: dict[str, Any]) -> list[str]:
-    """Return what a result lacks: where it was measured, how, and a rate or a time per case."""
+    """Return what a result lacks: where it was measured, how, and a figure per case."""
     found = [f"no {field}" for field in _FIELDS if field not in result]
     for number, case in enumerate(result.get("cases", [])):
         if "case" not in case:
             found.append(f"case {number} has no name")
-        if "failed" not in case and not any(_is_speed(key) for key in case):
-            found.append(f"case {number} has neither a rate nor a time")
+        if "failed" not in case and not any(_is_measured(key) for key in case):
+            found.append(f"case {number} has neither a rate nor a time nor an AUC")
     return found
 
 
-def _is_speed(key: str) -> bool:
-    return key.endswith(("_per_s", "seconds"))
+def _is_measured(key: str) -> bool:
+    return key.endswith(("_per_s", "seconds")) or _is_auc(key)
+
+
+def _is_auc(key: str) -> bool:
+    return key.split(",")[0] == "auc"
 
 
 def rendered(name: str, result: dict[str, Any]) -> str:
@@ -121,6 +131,10 @@ def _cell(key: str, value: Any) -> str:
         return ""
     if not _is_number(value):
         return str(value).replace("|", "\\|")
+    if _is_auc(key):
+        return f"{value:.4f}"
+    if key in _DIFFERENCES:
+        return f"{value:+.4f}"
     return f"{100 * value:.1f} %" if key in _SHARES else number(value)
 
 

@@ -110,7 +110,7 @@ def test_a_case_without_name_or_speed_is_noticed():
     cases = [{"train_seconds": 3.0}, {"case": "one", "auc": 0.5}, {"case": "two", "failed": "no"}]
     assert render.problems(a_result(cases=cases)) == [
         "case 0 has no name",
-        "case 1 has neither a rate nor a time",
+        "case 1 has neither a rate nor a time nor an AUC",
     ]
 
 
