@@ -67,7 +67,7 @@ def _is_measured(key: str) -> bool:
 
 
 def _is_auc(key: str) -> bool:
-    return key.split(",")[0] == "auc"
+    return key.split(",", maxsplit=1)[0] == "auc"
 
 
 def rendered(name: str, result: dict[str, Any]) -> str:

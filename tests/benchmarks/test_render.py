@@ -106,8 +106,8 @@ def test_a_result_without_a_field_is_noticed(field: str):
     assert render.problems(result) == [f"no {field}"]
 
 
-def test_a_case_without_name_or_speed_is_noticed():
-    cases = [{"train_seconds": 3.0}, {"case": "one", "auc": 0.5}, {"case": "two", "failed": "no"}]
+def test_a_case_without_name_or_figure_is_noticed():
+    cases = [{"train_seconds": 3.0}, {"case": "one", "rows": 5}, {"case": "two", "failed": "no"}]
     assert render.problems(a_result(cases=cases)) == [
         "case 0 has no name",
         "case 1 has neither a rate nor a time nor an AUC",
