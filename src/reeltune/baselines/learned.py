@@ -29,6 +29,13 @@ ROUNDS: Final = 300
 
 LEARNING_RATE: Final = 0.1
 
+ALONE: Final = 200_000
+"""Up to how many training rows one thread grows the trees.
+
+Several wait for one another, at work all the while, after every step of a tree. Where something else
+keeps the processor busy, that makes a small table many times as slow as one thread is.
+"""
+
 Model = Callable[[Floats], Floats]
 """Gives P(Yes), shape ``(n,)``, for features, shape ``(n, features)``."""
 
@@ -66,6 +73,7 @@ def logistic_regression(problem: Problem) -> Answers:
 def gradient_boosting(problem: Problem) -> Answers:
     """Gradient boosting of small trees on histograms of the features (Friedman 2001)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     state = int(stream(problem.seed, "gradient boosting").integers(2**31))
 
@@ -79,9 +87,10 @@ def gradient_boosting(problem: Problem) -> Answers:
                 early_stopping=False,  # pyright: ignore[reportArgumentType]
                 random_state=state,
             )
-            model.fit(tables.train, tables.train_liked)
-            stages = model.staged_predict_proba(tables.validation)
-            losses = [mean_log_loss(tables.validation_liked, stage[:, 1]) for stage in stages]
+            with threadpool_limits(1 if len(tables.train) <= ALONE else None, "openmp"):
+                model.fit(tables.train, tables.train_liked)
+                stages = model.staged_predict_proba(tables.validation)
+                losses = [mean_log_loss(tables.validation_liked, stage[:, 1]) for stage in stages]
             rounds = int(np.argmin(losses)) + 1
             settings = {"leaves": leaves, "least_rows": least, "rounds": rounds}
             yield settings, partial(_p_yes_after, model, rounds)
