@@ -32,8 +32,8 @@ LEARNING_RATE: Final = 0.1
 ALONE: Final = 200_000
 """Up to how many training rows one thread grows the trees.
 
-Several wait for one another, at work all the while, after every step of a tree. Where something else
-keeps the processor busy, that makes a small table many times as slow as one thread is.
+Several wait for one another, at work all the while, after every step of a tree. Where something
+else keeps the processor busy, that makes a small table many times as slow as one thread is.
 """
 
 Model = Callable[[Floats], Floats]
