@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
 import torch
-from accelerate import PartialState
 from transformers import BitsAndBytesConfig
 from transformers.utils import is_flash_attn_2_available
 
 from reeltune.config.schema import Config
 from reeltune.errors import ConfigError
+from reeltune.models.processes import process_state
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def make_choices(config: Config) -> ModelChoices:
         ConfigError: The configuration asks for a number type the device does not have, or several
             GPUs are visible and nothing says how they are to be shared.
     """
-    state = PartialState()
+    state = process_state()
     device = state.device or torch.device("cpu")
     if torch.cuda.device_count() > 1 and state.num_processes == 1:
         raise ConfigError(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from reeltune.config import Config, build_config, config_hash, config_tree
+from reeltune.config import Config, build_config, config_hash, config_tree, key_paths
+from reeltune.config.schema import ServingSection
 from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import write_json
@@ -39,6 +40,7 @@ _FREE_TO_CHANGE: Final = frozenset(
         "evaluation.control_examples",
         "evaluation.draws",
         "evaluation.samples",
+        *key_paths(ServingSection, "serving."),
     }
 )
 

@@ -14,9 +14,15 @@ LOGGER: Final = logging.getLogger("reeltune")
 
 
 @contextlib.contextmanager
-def logging_to(file: Path | None) -> Iterator[logging.Logger]:
-    """Send the package's log to standard output and, if given, to the end of a file."""
+def logging_to(file: Path | None, *, quiet: bool = False) -> Iterator[logging.Logger]:
+    """Send the package's log to standard output and, if given, to the end of a file.
+
+    Args:
+        file: Made where there is none.
+        quiet: Leaves everything but warnings to another process of the same launch.
+    """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    handlers[0].setLevel(logging.WARNING if quiet else logging.INFO)
     if file is not None:
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

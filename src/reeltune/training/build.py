@@ -15,6 +15,7 @@ from reeltune.config import Config
 from reeltune.config.schema import LOWER_IS_BETTER
 from reeltune.models.causal import pad_id_of
 from reeltune.models.compiled import compile_layers
+from reeltune.models.processes import process_state
 from reeltune.models.prompt_record import PromptRecord
 from reeltune.prompts.rows import BLOCKS, SINGLE, TokenRows
 from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
@@ -49,7 +50,8 @@ def build_trainer(
         callbacks.append(
             EarlyStoppingCallback(section.early_stopping_patience, section.early_stopping_min_delta)
         )
-    callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
+    if process_state().is_main_process:
+        callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
     on_gpu = tunable.base.choices.device.value.type == "cuda"
     # Plain prompts come in batches of ever new shapes, each of which would be compiled for itself.
     if section.compile and section.layout == BLOCKS and on_gpu:

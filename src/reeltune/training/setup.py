@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from accelerate import PartialState
 from peft import PeftModel
 
 from reeltune.config import Config
@@ -18,6 +17,7 @@ from reeltune.evaluation.metrics import measure
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, add_adapter, load_base, trainable_share
 from reeltune.models.names import TRAIN_CACHE
+from reeltune.models.processes import process_state
 from reeltune.models.prompt_record import PromptRecord
 from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
 from reeltune.prompts.pieces import PromptTokens
@@ -122,7 +122,7 @@ class RowSource:
         name = TRAIN_CACHE if selection.split == TRAIN else EVAL_CACHE
         path = self.config.data.cache_dir / name
         key = CacheKey.of(self.folder, self.settings, self.tokenizer, selection)
-        with PartialState().main_process_first():
+        with process_state().main_process_first():
             found = look_up(path, key)
             hit = "hit" if found.rows is not None else "miss"
             LOGGER.info("cache %s for %s rows: %s", hit, selection.split, found.reason)

@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from reeltune.attention.shared import backend
 from reeltune.config import Config
 from reeltune.errors import RunError
 from reeltune.files import write_json
+from reeltune.models.processes import process_state
 from reeltune.prompts.rows import BLOCKS
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
@@ -51,11 +50,12 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         with logging_to(None):
             LOGGER.info("this run has already finished: %s", run.path)
         return run.path
-    process = PartialState()
-    with logging_to(run.path / LOG_FILE if process.is_main_process else None):
+    process = process_state()
+    main = process.is_main_process
+    with logging_to(run.path / LOG_FILE if main else None, quiet=not main):
         began = time.monotonic()
         LOGGER.info("run folder: %s", run.path)
-        if process.is_main_process:
+        if main:
             for path in run.remove_cut_off_checkpoints():
                 LOGGER.warning("removed %s: its writing was cut off", path.name)
         with phase(1, "load"):
@@ -71,7 +71,7 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
             prompt = record_of(config, folder, settings)
             material = Material(tunable, train_rows, eval_rows, prompt)
         record = first_record(config, folder, material, run, checkpoint)
-        if process.is_main_process:
+        if main:
             run.write_record(record)
         clock = StepClock()
         trainer = build_trainer(config, material, run, clock)
@@ -89,7 +89,7 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
     """Make the run folder, or return the checkpoint to continue from."""
     if resume and overwrite:
         raise RunError("--resume and --overwrite contradict each other", mend="Give one of them")
-    process = PartialState()
+    process = process_state()
     continued = resume and run.record_file.is_file()
     if continued:
         run.refuse_other_config(config)

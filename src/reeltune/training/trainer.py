@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from accelerate.utils import gather_object
 from trl import SFTTrainer
 
 from reeltune.evaluation.metrics import measure
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
+from reeltune.prompts.sequences import Sequences
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.collate import Batch
 from reeltune.training.loss import answer_loss, attention_of
@@ -93,7 +97,7 @@ class VerdictTrainer(SFTTrainer):
     ) -> dict[str, float]:
         """Score the validation rows and report every metric that is defined on them."""
         del args, kwargs  # the rows are fixed; see eval_rows
-        p_yes = self.scorer.score(self.eval_rows.sequences).p_yes
+        p_yes = self._p_yes(self.eval_rows.sequences)
         found = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
         metrics = {
             f"{metric_key_prefix}_{name}": float(value)
@@ -105,6 +109,18 @@ class VerdictTrainer(SFTTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def _p_yes(self, sequences: Sequences) -> npt.NDArray[np.float64]:
+        """Return P(Yes) of every verdict, in every process; each computes its share of them."""
+        processes = self.accelerator.num_processes
+        if processes == 1:
+            return self.scorer.score(sequences).p_yes
+        rows = np.arange(self.accelerator.process_index, len(sequences), processes)
+        mine = self.scorer.score(sequences.take(rows)).p_yes
+        p_yes = np.empty(sequences.verdicts)
+        for verdicts, found in gather_object([(sequences.verdicts_of(rows), mine)]):
+            p_yes[verdicts] = found
+        return p_yes
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the adapter together with the prompt it was trained on."""
