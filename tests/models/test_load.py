@@ -54,6 +54,12 @@ def test_the_adapter_sits_on_every_linear_layer_and_never_on_the_head(
     assert trainable == sum(p.numel() for p in model.parameters() if p.requires_grad) < total
 
 
+def test_an_adapter_names_the_revision_of_its_base(tiny_qwen3, prepared, tmp_path):
+    config, base = load(tiny_qwen3, prepared, tmp_path)
+    pinned = config.model_copy(update={"model": config.model.model_copy(update={"revision": "v1"})})
+    assert add_adapter(base, pinned).peft_config["default"].revision == "v1"
+
+
 def test_equal_seeds_give_equal_adapters(tiny_qwen3, prepared, tmp_path):
     def first_weights(seed):
         config, base = load(tiny_qwen3, prepared, tmp_path, train__seed=seed)

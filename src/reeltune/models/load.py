@@ -90,6 +90,7 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
             lora_alpha=section.alpha,
             lora_dropout=section.dropout,
             target_modules=targets if isinstance(targets, str) else list(targets),
+            revision=config.model.revision,
         ),
     )
     if not isinstance(model, PeftModel):

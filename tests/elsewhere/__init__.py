@@ -1,0 +1,1 @@
+"""Adapters and merged weights give reeltune's verdicts in other programs."""

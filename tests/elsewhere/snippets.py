@@ -1,0 +1,47 @@
+"""Calling the scripts of ``examples`` as a person does, and what to tell them."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reeltune.asking.subject import Subject
+from reeltune.prompts.renderer import Film
+from reeltune.prompts.rows import choose_blocks, held_out_rows
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+_TOLD = re.compile(r"P\(Yes\) = (\d\.\d{6})\n")
+
+
+def words(film: Film) -> str:
+    """A film as a person writes it."""
+    title = film.title or "Untitled"
+    return title if film.year is None else f"{title} ({film.year})"
+
+
+def command_lines(subject: Subject, split: str = "test") -> Iterator[list[str]]:
+    """What a script is told of every row of a split: films with stars, then one without."""
+    timelines, films = subject.folder.timelines, subject.folder.films
+    rows = choose_blocks(subject.folder, held_out_rows(subject.config, split, None)).examples
+    for start, target in zip(rows.start.tolist(), rows.target.tolist(), strict=True):
+        shown = [words(films[row]) for row in timelines.film_row[start : target + 1]]
+        stars = timelines.stars[start:target].tolist()
+        yield [*(f"{s}: {film}" for s, film in zip(stars, shown, strict=False)), shown[-1]]
+
+
+def tell(script: str, args: list[str], capsys: pytest.CaptureFixture[str]) -> float:
+    """Run a script with these arguments, and return the P(Yes) it prints."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [script, *args])
+        patch.syspath_prepend(str(EXAMPLES))
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    printed = _TOLD.fullmatch(capsys.readouterr().out)
+    assert printed, script
+    return float(printed[1])
