@@ -25,6 +25,9 @@ COMMANDS = (
     "compare",
     "check",
     "export",
+    "recommend",
+    "score",
+    "serve",
     "config",
 )
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from reeltune.asking.subject import Subject
 from reeltune.data.history import History
-from reeltune.prompts.rows import ANSWER_TOKENS, refuse_too_long
+from reeltune.errors import LengthError
+from reeltune.prompts.rows import ANSWER_TOKENS, Layout
 from reeltune.scoring.ranking import Question, question_sequences, score_questions
 from reeltune.scoring.scorer import Progress, Scorer, Verdicts
 
@@ -21,6 +22,8 @@ _PROVEN_ON: Final = 4
 
 class Judge:
     """Answers questions with one model, proven once to share histories exactly.
+
+    With ``scoring.layout`` ``single`` none are shared: for models that cannot.
 
     One thread may use it at a time: :attr:`base` switches the adapter off for a moment.
 
@@ -37,8 +40,8 @@ class Judge:
     def __init__(self, subject: Subject, history_len: int | None = None) -> None:
         self.subject = subject
         self.history_len = history_len or subject.folder.history_len
-        longest = self.longest_prompt - ANSWER_TOKENS
-        refuse_too_long(np.array([longest]), subject.config.data.max_length)
+        self._layout: Layout = subject.config.scoring.layout
+        self._refuse_too_long()
         self._scorer = self._proven()
 
     @property
@@ -72,9 +75,9 @@ class Judge:
         shown = [replace(one, history=one.history.last(self.history_len)) for one in questions]
         tokens = self.subject.tokens
         if not base:
-            return score_questions(self._scorer, tokens, shown, progress)
+            return score_questions(self._scorer, tokens, shown, progress, self._layout)
         with self.subject.without_adapter():
-            return score_questions(self._base_scorer, tokens, shown, progress)
+            return score_questions(self._base_scorer, tokens, shown, progress, self._layout)
 
     @cached_property
     def _base_scorer(self) -> Scorer:
@@ -86,4 +89,15 @@ class Judge:
         shown = range(min(self.history_len, len(folder.timelines)))
         history = History.from_timelines(folder.timelines, shown)
         question = Question(history, np.arange(min(_PROVEN_ON, len(folder.films))))
-        return self.subject.scorer(question_sequences(self.subject.tokens, [question]))
+        asked = question_sequences(self.subject.tokens, [question], self._layout)
+        return self.subject.scorer(asked)
+
+    def _refuse_too_long(self) -> None:
+        longest, limit = self.longest_prompt, self.subject.config.data.max_length
+        if longest > limit:
+            raise LengthError(
+                f"a prompt with {self.history_len} events can have {longest} tokens, and "
+                f"max_length is {limit}",
+                where="data.max_length",
+                mend=f"Set data.max_length to at least {longest}, or show fewer events",
+            )

@@ -139,7 +139,7 @@ def load_subject(
             prompt.
     """
     if adapter is not None:
-        config = _as_trained(config, adapter)
+        config = as_trained(config, adapter)
     folder = PreparedFolder.open(config.data.prepared_dir)
     settings = prompt_settings(folder, config.prompt)
     if adapter is not None:
@@ -167,7 +167,7 @@ def _learned_from(run: RunFolder) -> int | None:
     return int(run.record()["rows"]["train"]) if run.record_file.is_file() else None
 
 
-def _as_trained(config: Config, adapter: Path) -> Config:
+def as_trained(config: Config, adapter: Path) -> Config:
     """Return the configuration with the model, quantization and prompt the adapter's run had."""
     run = RunFolder(adapter)
     if not run.record_file.is_file():

@@ -14,7 +14,20 @@ from typing import Annotated
 import typer
 
 from reeltune import __version__
-from reeltune.cli import check, compare, config, evaluate, export, fetch, lengths, prepare, train
+from reeltune.cli import (
+    check,
+    compare,
+    config,
+    evaluate,
+    export,
+    fetch,
+    lengths,
+    prepare,
+    recommend,
+    score,
+    serve,
+    train,
+)
 from reeltune.errors import ReeltuneError
 
 app = typer.Typer(
@@ -24,7 +37,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (fetch, prepare, lengths, train, evaluate, compare, check, export):
+for module in (
+    fetch,
+    prepare,
+    lengths,
+    train,
+    evaluate,
+    compare,
+    check,
+    export,
+    recommend,
+    score,
+    serve,
+):
     module.register(app)
 app.add_typer(config.app, name="config")
 

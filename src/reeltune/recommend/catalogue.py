@@ -15,7 +15,7 @@ from rapidfuzz import fuzz, process
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.titles import split_year
 from reeltune.errors import RequestError
-from reeltune.prompts.renderer import Film
+from reeltune.prompts.renderer import Film, plain_text
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,7 +31,9 @@ _SURE: Final = 90.0
 _CLEAR: Final = 5.0
 """By how much the nearest film must be nearer than the next."""
 
-_ARTICLE = re.compile(r"^(?P<rest>.+), (?P<article>the|a|an|le|la|les|l'|il|el|der|die|das)$")
+_LAST_ARTICLE = re.compile(r"^(?P<rest>.+), (?P<article>the|a|an|le|la|les|l'|il|el|der|die|das)$")
+_FIRST_ARTICLE = re.compile(r"^(the|a|an|le|la|les|l|il|el|der|die|das) ")
+_IN_BRACKETS = re.compile(r"\((?:a\.k\.a\. )?([^()]*)\)")
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ class Catalogue:
         self._titles = [plain(film.title) for film in films]
         self._lengths = np.array([len(title) for title in self._titles])
         self._rows_of_name: dict[str, list[int]] = {}
-        for row, title in enumerate(self._titles):
-            # "Seven (a.k.a. Se7en)" is also called "Seven".
-            short = plain(films[row].title.partition("(")[0])
-            for name in {title, short}:
+        self._rows_of_other_name: dict[str, list[int]] = {}
+        for row, film in enumerate(films):
+            for name in _names(film.title):
                 self._rows_of_name.setdefault(name, []).append(row)
+            for name in _other_names(film.title):
+                self._rows_of_other_name.setdefault(name, []).append(row)
 
     @classmethod
     def of(cls, folder: PreparedFolder) -> Catalogue:
@@ -88,7 +91,9 @@ class Catalogue:
         row = self._row_of_id.get(film_id)
         if row is None:
             raise RequestError(
-                f"no film has the id {film_id}", mend=f"There are {len(self.films)} films"
+                f"no film has the id {film_id}",
+                mend=f"The {len(self.films)} films have ids from {min(self._row_of_id)} to "
+                f"{max(self._row_of_id)}, with gaps",
             )
         return row
 
@@ -117,19 +122,16 @@ class Catalogue:
         """Return the one film a text names.
 
         Args:
-            text: ``Heat (1995)``; ``heat`` where only one film is called so; ``shawshank`` where only
-                one film is as near to it; or ``#6``, its id.
+            text: ``Heat (1995)``; ``heat`` where only one film is called so; ``shawshank`` where
+                only one film is as near to it; or ``#6``, its id.
 
         Raises:
             RequestError: No film is called so, or several are; the choices are named.
         """
         text = text.strip()
-        if re.fullmatch(r"#\d+", text):
+        if re.fullmatch(r"#\d{1,18}", text):
             return self.row_of(int(text[1:]))
-        words, year = split_year(text)
-        called = self._rows_of_name.get(plain(words), [])
-        if year is not None:
-            called = [row for row in called if self.films[row].year == year]
+        called = self._called(text)
         if len(called) == 1:
             return called[0]
         near = [] if called else self.search(text, _CHOICES)
@@ -141,6 +143,17 @@ class Catalogue:
             mend=self._offer(choices),
         )
 
+    def _called(self, text: str) -> list[int]:
+        """Return the films that have this name, in the year if one stands behind it."""
+        words, year = split_year(text)
+        name = plain(words)
+        called = self._rows_of_name.get(name) or self._rows_of_other_name.get(name, [])
+        if year is None:
+            return called
+        called = [row for row in called if self.films[row].year == year]
+        # Of two films of one year, the one whose whole title this is.
+        return [row for row in called if self._titles[row] == name] or called
+
     def _likeness(self, looked_for: str) -> npt.NDArray[np.float64]:
         """Return how near each title is, 0 to 100: as a whole, or as what holds the text."""
         whole = process.cdist([looked_for], self._titles, scorer=fuzz.ratio)[0]
@@ -151,7 +164,9 @@ class Catalogue:
     def _offer(self, rows: list[int]) -> str:
         if not rows:
             return "No title is near to it"
-        choices = ", ".join(f"{self.name(row)} (#{self.films[row].film_id})" for row in rows)
+        choices = ", ".join(
+            f"{plain_text(self.name(row))} (#{self.films[row].film_id})" for row in rows
+        )
         return f"Choose by title and year, or by id: {choices}"
 
 
@@ -159,10 +174,23 @@ def plain(text: str) -> str:
     """Return a title as it is compared: no capitals, accents or punctuation, article in front."""
     text = unicodedata.normalize("NFKD", text).casefold()
     text = "".join(char for char in text if not unicodedata.combining(char)).strip()
-    moved = _ARTICLE.match(text)
+    moved = _LAST_ARTICLE.match(text)
     if moved:
         text = f"{moved['article']} {moved['rest']}"
     return " ".join(re.findall(r"\w+", text))
+
+
+def _names(title: str) -> set[str]:
+    """Return what a film is called: "Seven (a.k.a. Se7en)" is called "Seven", too."""
+    return {plain(title), plain(title.partition("(")[0])} - {""}
+
+
+def _other_names(title: str) -> set[str]:
+    """Return what else a film is called: the names in brackets, and its own without an article."""
+    # The marks of video and television releases, "(V)" and "(TV)", are no names.
+    bracketed = {plain(name) for name in _IN_BRACKETS.findall(title) if len(name) > 2}
+    bare = {_FIRST_ARTICLE.sub("", name) for name in _names(title)}
+    return (bracketed | bare) - {""}
 
 
 def _clear(near: list[Match]) -> bool:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from reeltune.asking.judge import Judge
 from reeltune.data.history import History
 from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Progress
+from reeltune.scoring.scorer import Progress, Verdicts
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def recommend(
 ) -> list[Recommendation]:
     """Return the films somebody is likeliest to like, the likeliest first.
 
-    Equal verdicts keep the order of the candidates.
+    Calibration can make verdicts equal: those keep the order the model itself saw. Verdicts that
+    were equal before keep the order of the candidates.
 
     Args:
         judge: Gives the verdicts.
@@ -68,9 +70,15 @@ def recommend(
         progress: Told after every batch.
     """
     question = Question(history, candidates)
-    p_yes = judge.verdicts([question], base=base, progress=progress)[0].p_yes
-    best = np.argsort(-p_yes, kind="stable")[:top]
+    verdicts = judge.verdicts([question], base=base, progress=progress)[0]
+    p_yes = verdicts.p_yes
+    best = likeliest_first(verdicts)[:top]
     return [Recommendation(int(candidates[i]), float(p_yes[i])) for i in best]
+
+
+def likeliest_first(verdicts: Verdicts) -> Ints:
+    """Return the order of some verdicts as :func:`recommend` orders them, shape ``(n,)``."""
+    return np.lexsort((-verdicts.log_odds, -verdicts.p_yes))
 
 
 def why(
@@ -94,12 +102,29 @@ def why(
         most: How many ratings to return for each film; None returns all.
         progress: Told after every batch.
     """
-    shown = history.last(judge.history_len)
     films = np.asarray(candidates, dtype=np.int64)
-    variants = [shown, *(shown.without(place) for place in range(len(shown)))]
+    variants = with_and_without(history.last(judge.history_len))
     verdicts = judge.verdicts([Question(one, films) for one in variants], progress=progress)
-    p_yes = np.array([one.p_yes for one in verdicts])
-    moved = p_yes[0] - p_yes[1:]
+    return influences(variants[0], [one.p_yes for one in verdicts], most)
+
+
+def with_and_without(shown: History) -> list[History]:
+    """Return a history as it is, then once without each of its events, the oldest first."""
+    return [shown, *(shown.without(place) for place in range(len(shown)))]
+
+
+def influences(
+    shown: History, p_yes: Sequence[Floats], most: int | None = None
+) -> list[list[Influence]]:
+    """Return, for each film, which ratings moved its verdict, the strongest first.
+
+    Args:
+        shown: What has been rated.
+        p_yes: P(Yes) of the films after each of :func:`with_and_without`, shape ``(films,)`` each.
+        most: How many ratings to return for each film; None returns all.
+    """
+    asked = np.array(p_yes)
+    moved = asked[0] - asked[1:]
     return [
         [
             Influence(
@@ -110,5 +135,5 @@ def why(
             )
             for place in np.argsort(-np.abs(moved[:, film]), kind="stable")[:most]
         ]
-        for film in range(len(films))
+        for film in range(asked.shape[1])
     ]

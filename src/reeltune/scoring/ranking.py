@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from reeltune.data.history import History
 from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.rows import BLOCKS, SINGLE, Layout
 from reeltune.prompts.sequences import Sequences, concatenate_sequences
 from reeltune.prompts.sharing import candidate_sequence
 from reeltune.ragged import concatenate, offsets_of
@@ -30,7 +31,9 @@ class Question:
     candidates: npt.NDArray[np.int64]
 
 
-def question_sequences(tokens: PromptTokens, questions: Sequence[Question]) -> Sequences:
+def question_sequences(
+    tokens: PromptTokens, questions: Sequence[Question], layout: Layout = BLOCKS
+) -> Sequences:
     """Return what asks all questions, verdict after verdict in their order.
 
     Each history is one trunk with its candidates as branches. Where token pieces do not add up to
@@ -39,9 +42,10 @@ def question_sequences(tokens: PromptTokens, questions: Sequence[Question]) -> S
     Args:
         tokens: Turns films into tokens.
         questions: At least one of them has a candidate.
+        layout: ``single`` gives every candidate a prompt of its own.
     """
     asked = [question for question in questions if len(question.candidates)]
-    if tokens.differing:
+    if tokens.differing or layout == SINGLE:
         prompts = [tokens.candidate_prompts(one.history, one.candidates) for one in asked]
         return Sequences.single(concatenate(prompts))
     return concatenate_sequences(
@@ -54,6 +58,7 @@ def score_questions(
     tokens: PromptTokens,
     questions: Sequence[Question],
     progress: Progress | None = None,
+    layout: Layout = BLOCKS,
 ) -> list[Verdicts]:
     """Return the verdicts on each question's candidates, as if each had been asked about alone.
 
@@ -65,11 +70,12 @@ def score_questions(
         tokens: Turns films into tokens.
         questions: In any number; a question without candidates has no verdicts.
         progress: Told after every batch.
+        layout: ``single`` shares no history.
     """
     ends = offsets_of(np.array([len(one.candidates) for one in questions], dtype=np.int64))
     if not ends[-1]:
         return [Verdicts.none() for _ in questions]
-    verdicts = scorer.score(question_sequences(tokens, questions), progress)
+    verdicts = scorer.score(question_sequences(tokens, questions, layout), progress)
     return [verdicts.part(int(a), int(b)) for a, b in itertools.pairwise(ends)]
 
 

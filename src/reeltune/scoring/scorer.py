@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,17 @@ class Verdicts:
     def part(self, start: int, stop: int) -> Verdicts:
         """Return the verdicts from ``start`` up to before ``stop``."""
         return Verdicts(self.yes_logit[start:stop], self.no_logit[start:stop], self.calibrate)
+
+    def take(self, rows: npt.NDArray[np.integer]) -> Verdicts:
+        """Return the verdicts at the given indices, in that order."""
+        return Verdicts(self.yes_logit[rows], self.no_logit[rows], self.calibrate)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Verdicts]) -> Verdicts:
+        """Return verdicts of one model one behind another; there is at least one part."""
+        yes = np.concatenate([part.yes_logit for part in parts])
+        no = np.concatenate([part.no_logit for part in parts])
+        return cls(yes, no, parts[0].calibrate)
 
     @property
     def log_odds(self) -> npt.NDArray[np.float64]:

@@ -1,0 +1,121 @@
+"""What determines the answers: the model, its adapter, the data, the rows and the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from reeltune.bulk.task import Task
+from reeltune.config import Config
+from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.errors import ModelError
+from reeltune.files import file_digest
+from reeltune.models.choices import make_choices
+from reeltune.models.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from reeltune.prompts.rows import prompt_settings
+from reeltune.scoring.calibration import CALIBRATION_FILE
+
+FORMAT_VERSION: Final = 1
+
+_MODEL_FILES: Final = frozenset({".safetensors", ".bin", ".json", ".jinja", ".model"})
+"""Endings of what a model and its tokenizer are loaded from."""
+
+_SHOWN: Final = 24
+"""How many characters of a value a sentence shows; digests differ early."""
+
+
+def identity(
+    config: Config, folder: PreparedFolder, adapter: Path | None, task: Task, **settings: Any
+) -> dict[str, Any]:
+    """Return all that determines the answers: equal identities, equal answers.
+
+    Number types count; devices do not, since they differ by rounding only.
+
+    Args:
+        config: As used, with model and prompt of the adapter's run.
+        folder: The prepared data.
+        adapter: The folder of the adapter; None for the base model alone.
+        task: What is asked.
+        settings: Further settings that count.
+
+    Raises:
+        ConfigError: The configuration asks for what this machine does not have.
+        ModelError: There is no adapter in its folder.
+    """
+    files = (TIMELINES_FILE, FILMS_FILE)
+    told = {
+        "format_version": FORMAT_VERSION,
+        **task.settings,
+        **settings,
+        "rows": task.rows,
+        "input": None if task.table is None else file_digest(task.table.path),
+        "data": {name: file_digest(folder.path / name) for name in files},
+        "prompt": prompt_settings(folder, config.prompt).to_dict(),
+        "model": _model(config),
+        "adapter": None if adapter is None else _adapter(adapter, config),
+    }
+    return json.loads(json.dumps(told))  # as it is read back
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Return the SHA-256 of an identity's canonical JSON."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what differs between two identities, each as ``name: before -> now``."""
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    names = sorted(old.keys() | new.keys())
+    return [
+        f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _model(config: Config) -> dict[str, Any]:
+    """Return which base model it is: by content where it is a folder, by name on the hub."""
+    choices = make_choices(config)
+    section, quantization = config.model, config.quantization
+    folder = Path(section.name_or_path)
+    files = sorted(path for path in folder.glob("*") if path.suffix in _MODEL_FILES)
+    named: dict[str, Any] = {"name": section.name_or_path, "revision": section.revision}
+    return {
+        **({"files": {path.name: file_digest(path) for path in files}} if files else named),
+        "dtype": str(choices.dtype.value).removeprefix("torch."),
+        "four_bit": choices.four_bit.value
+        and {"type": quantization.quant_type, "double": quantization.double_quant},
+    }
+
+
+def _adapter(adapter: Path, config: Config) -> dict[str, Any]:
+    """Return which adapter it is, and how its P(Yes) is told."""
+    files = [ADAPTER_CONFIG, ADAPTER_WEIGHTS]
+    if missing := [name for name in files if not (adapter / name).is_file()]:
+        raise ModelError(
+            f"no adapter here: {missing[0]} is missing",
+            where=str(adapter),
+            mend="Run: reeltune train, or ask the base model with --base-only",
+        )
+    method = config.scoring.calibration
+    calibration = adapter / CALIBRATION_FILE
+    if method != "none" and calibration.is_file():
+        files.append(CALIBRATION_FILE)
+    return {"calibration": method, **{name: file_digest(adapter / name) for name in files}}
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

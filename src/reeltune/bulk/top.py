@@ -1,0 +1,142 @@
+"""For every user, or for those listed, the films they are likeliest to like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from reeltune.asking.judge import Judge
+from reeltune.bulk.lookup import UNKNOWN, Lookup
+from reeltune.bulk.rows import Rows
+from reeltune.bulk.table import Table
+from reeltune.bulk.task import P_YES
+from reeltune.bulk.turns import Advance, answers
+from reeltune.data.columns import Columns
+from reeltune.errors import RequestError
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.recommend.filters import Filters
+from reeltune.recommend.recommend import likeliest_first
+from reeltune.scoring.ranking import Question
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+RANK: Final = "rank"
+
+_SCHEMA: Final = pa.schema(
+    [
+        (Columns.USER, pa.int64()),
+        (RANK, pa.int32()),
+        (Columns.FILM, pa.int64()),
+        (P_YES, pa.float64()),
+    ]
+)
+
+_NOBODY: Final = (np.array([UNKNOWN]), np.zeros(1))
+"""What a user who cannot be judged is given."""
+
+
+@dataclass(frozen=True)
+class Top:
+    """Users, each to be given the films they are likeliest to like.
+
+    Attributes:
+        table: The users listed; None for all of the prepared data.
+        lookup: Knows users and films.
+        catalogue: Knows genres, years and how often films were rated.
+        filters: What a film must be.
+        count: How many films each user is given.
+        candidates: How many films are judged for each user, the most often rated of those that fit
+            and that the user has not rated; None for all.
+        rows_per_shard: How many users a shard covers.
+    """
+
+    table: Table | None
+    lookup: Lookup
+    catalogue: Catalogue
+    filters: Filters
+    count: int
+    candidates: int | None
+    rows_per_shard: int
+
+    @property
+    def rows(self) -> int:
+        """How many users are given."""
+        return len(self.lookup.user_ids) if self.table is None else self.table.rows
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is asked, as far as it decides the answers."""
+        return {
+            "task": "top",
+            "top": self.count,
+            "candidates": self.candidates,
+            "rows_per_shard": self.rows_per_shard,
+            **asdict(self.filters),
+        }
+
+    @cached_property
+    def films(self) -> Ints:
+        """The films that fit, the most often rated first.
+
+        Raises:
+            RequestError: None fits, or a genre is none that any film has.
+        """
+        rows = self.filters.rows(self.catalogue)
+        if not len(rows):
+            raise RequestError("no film fits the filters", mend="Loosen them")
+        return rows[np.argsort(-self.catalogue.ratings[rows], kind="stable")]
+
+    def stretches(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
+        """Yield the users of each stretch."""
+        if self.table is not None:
+            yield from self.table.stretches(wanted)
+            return
+        for span in wanted:
+            yield pa.table({Columns.USER: self.lookup.user_ids[span.start : span.stop]})
+
+    def scored(self, table: pa.Table, judge: Judge, advance: Advance) -> pa.Table:
+        """Return the films of each user, users in their order, the likeliest film first.
+
+        A user who cannot be judged has one row of nulls; one who has rated all that fits has none.
+        """
+        rows = Rows.of(table, self.lookup)
+        advance(table.num_rows - len(rows.good))
+        questions = (self._question(user, judge.history_len) for user in rows.user[rows.good])
+        best = [_NOBODY] * table.num_rows
+        answered = answers(judge, questions, lambda _: 1, advance)
+        for row, (question, verdicts) in zip(rows.good, answered, strict=True):
+            order = likeliest_first(verdicts)[: self.count]
+            best[row] = (question.candidates[order], verdicts.p_yes[order])
+        return self._listed(table, best)
+
+    def _question(self, user: int, length: int) -> Question:
+        rated = np.zeros(len(self.lookup.film_ids), dtype=np.bool_)
+        rated[self.lookup.rated(user)] = True
+        unrated = self.films[~rated[self.films]]
+        history = self.lookup.history(user, self.lookup.end(user), length)
+        return Question(history, np.sort(unrated[: self.candidates]))
+
+    def _listed(self, users: pa.Table, best: list[tuple[Ints, Floats]]) -> pa.Table:
+        """Return one row for each film of each user."""
+        if not best:
+            return _SCHEMA.empty_table()
+        film, p_yes = (np.concatenate(values) for values in zip(*best, strict=True))
+        counts = [len(films) for films, _ in best]
+        rank = np.concatenate([np.arange(1, count + 1) for count in counts])
+        nobody = film == UNKNOWN
+        return pa.table(
+            [
+                users[Columns.USER].take(np.repeat(np.arange(len(best)), counts)),
+                pa.array(rank, pa.int32(), mask=nobody),
+                pa.array(self.lookup.film_ids[film], mask=nobody),
+                pa.array(p_yes, mask=nobody),
+            ],
+            schema=_SCHEMA,
+        )

@@ -1,0 +1,54 @@
+"""``reeltune serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(serve)
+
+
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    override: SetOption = None,
+    adapter: AdapterOption = None,
+    base_only: Annotated[
+        bool, typer.Option("--base-only", help="Serve the base model, without any adapter.")
+    ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="Listen on this address; beyond loopback a token is needed."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")
+    ] = None,
+    history: Annotated[
+        int | None,
+        typer.Option("--history", min=1, help="Show this many of the newest ratings."),
+    ] = None,
+) -> None:
+    """Answer requests over HTTP, with a page to try it: verdicts, recommendations, why."""
+    from reeltune.asking.judge import Judge
+    from reeltune.asking.subject import load_subject
+    from reeltune.config import load_config
+    from reeltune.runs.log import logging_to
+    from reeltune.serve.app import make_app
+    from reeltune.serve.run import listen, read_token, run
+
+    overrides = list(override or ())
+    overrides += [f"serving.host={host}"] if host is not None else []
+    overrides += [f"serving.port={port}"] if port is not None else []
+    resolved = load_config(config, overrides)
+    folder = None if base_only else adapter or resolved.train.output_dir
+    with logging_to(None):
+        token = read_token(resolved.serving)
+        listener = listen(resolved.serving)
+        judge = Judge(load_subject(resolved, folder), history)
+        app = make_app(judge, resolved.serving, token)
+        run(app, listener, resolved.serving)

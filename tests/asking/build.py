@@ -1,0 +1,75 @@
+"""A loaded model to ask, made in a moment: drawn weights, so that verdicts lie apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from reeltune.asking.judge import Judge
+from reeltune.asking.subject import Subject
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.history import History
+from reeltune.models.choices import make_choices
+from reeltune.models.load import BaseModel
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.renderer import Form, Renderer
+from reeltune.prompts.sequences import Sequences
+from reeltune.scoring.scorer import Scorer
+from tests.runs import tiny_config
+from tests.scoring.sharing import drawn
+
+ROUNDING = 1e-5
+"""How far float32 verdicts of shared and of single prompts may lie apart."""
+
+
+def drawn_subject(
+    folder: PreparedFolder,
+    path: Path,
+    form: Form = "interview",
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    **changes: Any,
+) -> Subject:
+    """Return a subject with an adapter, base and adapter drawn from a seed.
+
+    Args:
+        folder: The prepared data.
+        path: Where a tiny model lies.
+        form: How it is asked.
+        tokenizer: Takes the place of the model's own.
+        changes: Keys of the configuration, as in :func:`tiny_config`.
+    """
+    config = tiny_config(path, folder.path, folder.path.parent, **changes)
+    tokenizer = tokenizer or AutoTokenizer.from_pretrained(path)
+    base = AutoModelForCausalLM.from_pretrained(path)
+    renderer = Renderer(replace(folder.prompt_settings, form=form))
+    return Subject(
+        config=config,
+        folder=folder,
+        base=BaseModel(base, tokenizer, make_choices(config)),
+        model=drawn(base),
+        tokens=PromptTokens(tokenizer, renderer, folder.films),
+    )
+
+
+def alone(judge: Judge, history: History, film: int) -> float:
+    """Return P(Yes) of one film, asked by a whole prompt of its own."""
+    tokens = judge.subject.tokens
+    prompt = tokens.candidate_prompts(history, np.array([film]))
+    scorer = Scorer(judge.subject.model, tokens.answers, 1)
+    return float(scorer.score(Sequences.single(prompt)).p_yes[0])
+
+
+def random_history(random: np.random.Generator, films: int, count: int) -> History:
+    """Return a history of different films with any stars."""
+    rows = random.choice(films, count, replace=False)
+    return History.of(rows.tolist(), (random.integers(1, 11, count) / 2).tolist())
+
+
+def random_candidates(random: np.random.Generator, films: int, count: int) -> npt.NDArray[np.int64]:
+    """Return different films in any order."""
+    return random.choice(films, count, replace=False).astype(np.int64)

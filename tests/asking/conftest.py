@@ -1,0 +1,18 @@
+"""Judges that several tests ask; none of them is changed by being asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reeltune.asking.judge import Judge
+from reeltune.data.folder import PreparedFolder
+from reeltune.prompts.renderer import INTERVIEW, WINDOW
+from tests.asking.build import drawn_subject
+
+
+@pytest.fixture(scope="session", params=[WINDOW, INTERVIEW])
+def judge(request: pytest.FixtureRequest, prepared: PreparedFolder, tiny_qwen3: Path) -> Judge:
+    """A judge in either form that shows five events."""
+    return Judge(drawn_subject(prepared, tiny_qwen3, request.param))

@@ -1,0 +1,189 @@
+"""A judge's verdicts are those of whole prompts, whatever is asked together and whatever before."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from reeltune.asking.judge import Judge
+from reeltune.attention.shared import NAME
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.history import History
+from reeltune.errors import LengthError, ModelError
+from reeltune.prompts.rows import ANSWER_TOKENS
+from reeltune.scoring.ranking import Question, question_sequences
+from tests.asking.build import (
+    ROUNDING,
+    alone,
+    drawn_subject,
+    random_candidates,
+    random_history,
+)
+from tests.prompts.build import prefixing_tokenizer
+from tests.scoring.test_sharing import causal_over_the_row
+
+FILMS = 40
+NOBODY = History.of([], [])
+
+
+def p_yes(judge: Judge, history: History, films: list[int], *, base: bool = False) -> np.ndarray:
+    question = Question(history, np.array(films, dtype=np.int64))
+    return judge.verdicts([question], base=base)[0].p_yes
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_verdicts_asked_together_are_those_of_whole_prompts(judge: Judge, seed: int, count: int):
+    random = np.random.default_rng(seed)
+    questions = [
+        Question(
+            random_history(random, FILMS, int(random.integers(0, 6))),
+            random_candidates(random, FILMS, int(random.integers(0, 4))),
+        )
+        for _ in range(count)
+    ]
+    found = judge.verdicts(questions)
+    assert [len(one.p_yes) for one in found] == [len(one.candidates) for one in questions]
+    for question, verdicts in zip(questions, found, strict=True):
+        expected = [alone(judge, question.history, film) for film in question.candidates]
+        np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
+
+
+def test_many_questions_are_the_questions_one_by_one(judge: Judge):
+    random = np.random.default_rng(3)
+    questions = [
+        Question(random_history(random, FILMS, 5), random_candidates(random, FILMS, 7))
+        for _ in range(6)
+    ]
+    together = np.concatenate([one.p_yes for one in judge.verdicts(questions)])
+    single = np.concatenate([judge.verdicts([one])[0].p_yes for one in questions])
+    np.testing.assert_allclose(together, single, rtol=0, atol=ROUNDING)
+    assert together.std() > 0.01
+
+
+def test_the_newest_events_are_shown_and_no_others(judge: Judge):
+    history = random_history(np.random.default_rng(0), FILMS, 12)
+    assert judge.history_len == 5
+    shown = p_yes(judge, history, [1, 2, 3])
+    assert shown.tolist() == p_yes(judge, history.last(5), [1, 2, 3]).tolist()
+    assert abs(shown - p_yes(judge, history.last(4), [1, 2, 3])).min() > ROUNDING
+    longer = Judge(judge.subject, history_len=12)
+    assert abs(shown - p_yes(longer, history, [1, 2, 3])).min() > ROUNDING
+    np.testing.assert_allclose(
+        p_yes(longer, history, [1]), [alone(judge, history, 1)], rtol=0, atol=ROUNDING
+    )
+
+
+def test_the_base_model_is_another_judge_and_leaves_no_trace(judge: Judge):
+    history, films = random_history(np.random.default_rng(1), FILMS, 5), [0, 1, 2, 3]
+    tuned = p_yes(judge, history, films)
+    base = p_yes(judge, history, films, base=True)
+    assert judge.tuned
+    assert np.abs(tuned - base).max() > 0.01
+    with judge.subject.without_adapter():
+        expected = [alone(judge, history, film) for film in films]
+    np.testing.assert_allclose(base, expected, rtol=0, atol=ROUNDING)
+    assert p_yes(judge, history, films).tolist() == tuned.tolist()
+    assert p_yes(judge, history, films, base=True).tolist() == base.tolist()
+
+
+def test_without_an_adapter_base_changes_nothing(judge: Judge):
+    subject = judge.subject
+    plain = Judge(replace(subject, model=subject.base.model))
+    history = random_history(np.random.default_rng(2), FILMS, 5)
+    assert not plain.tuned
+    found = p_yes(plain, history, [4, 5])
+    assert found.tolist() == p_yes(plain, history, [4, 5], base=True).tolist()
+
+
+def test_calibration_is_of_the_adapter_and_not_of_the_base(judge: Judge):
+    calibrated = Judge(replace(judge.subject, calibrate=lambda given: given / 2))
+    history = random_history(np.random.default_rng(4), FILMS, 5)
+    for base, share in ((False, 2), (True, 1), (False, 2)):
+        found = p_yes(calibrated, history, [6, 7], base=base)
+        as_given = p_yes(judge, history, [6, 7], base=base)
+        np.testing.assert_allclose(found * share, as_given, rtol=0, atol=ROUNDING)
+
+
+def test_nothing_asked_is_nothing_answered(judge: Judge):
+    none = np.array([], dtype=np.int64)
+    assert judge.verdicts([]) == []
+    found = judge.verdicts([Question(NOBODY, none), Question(NOBODY, np.array([3]))])
+    assert [len(one.p_yes) for one in found] == [0, 1]
+    assert found[1].p_yes[0] == pytest.approx(alone(judge, NOBODY, 3), abs=ROUNDING)
+    only_empty = judge.verdicts([Question(NOBODY, none)])
+    assert [len(one.log_odds) for one in only_empty] == [0]
+
+
+def test_progress_counts_every_verdict(judge: Judge):
+    told: list[tuple[int, int]] = []
+    questions = [Question(NOBODY, np.arange(3)), Question(NOBODY, np.arange(4))]
+    judge.verdicts(questions, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (7, 7)
+
+
+def test_no_prompt_is_longer_than_the_longest(judge: Judge):
+    """The film with the most tokens, five times in the history and once more to judge."""
+    tokens = judge.subject.tokens
+    longest = int(tokens.pieces.films.lengths.argmax())
+    line = tokens.pieces.before_film.lengths + tokens.pieces.after_film.lengths
+    history = History.of([longest] * 5, [float(line.argmax()) / 2] * 5)
+    (prompt,) = tokens.candidate_prompts(history, np.array([longest]))
+    assert len(prompt) + ANSWER_TOKENS == judge.longest_prompt
+
+
+def test_prompts_that_could_be_too_long_are_refused_at_once(judge: Judge):
+    def with_max_length(tokens: int) -> Judge:
+        config = judge.subject.config
+        data = config.data.model_copy(update={"max_length": tokens})
+        return Judge(replace(judge.subject, config=config.model_copy(update={"data": data})))
+
+    assert with_max_length(judge.longest_prompt).longest_prompt == judge.longest_prompt
+    with pytest.raises(LengthError) as caught:
+        with_max_length(judge.longest_prompt - 1)
+    error = caught.value
+    assert error.where == "data.max_length"
+    assert str(judge.longest_prompt) in str(error.mend)
+    assert "5 events" in error.what
+
+
+@pytest.mark.parametrize("why", ["pieces differ", "single layout"])
+def test_where_nothing_is_shared_verdicts_are_the_same(
+    prepared: PreparedFolder, tiny_llama: Path, why: str
+):
+    options: dict[str, Any] = {"scoring__layout": "single"}
+    if why == "pieces differ":
+        options = {"tokenizer": prefixing_tokenizer()}
+    judge = Judge(drawn_subject(prepared, tiny_llama, "window", **options))
+    tokens, layout = judge.subject.tokens, judge.subject.config.scoring.layout
+    assert bool(tokens.differing) == (why == "pieces differ")
+    random = np.random.default_rng(5)
+    history, films = random_history(random, FILMS, 5), random_candidates(random, FILMS, 6)
+    assert question_sequences(tokens, [Question(history, films)], layout).plain
+    for base in (False, True):
+        found = p_yes(judge, history, films.tolist(), base=base)
+        with judge.subject.without_adapter() if base else contextlib.nullcontext():
+            expected = [alone(judge, history, film) for film in films]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)
+        assert found.std() > 0.001
+
+
+def test_a_model_that_cannot_share_is_refused_unless_nothing_is_to_be_shared(
+    prepared: PreparedFolder, tiny_qwen3: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
+    with pytest.raises(ModelError, match="histories cannot be shared") as caught:
+        Judge(drawn_subject(prepared, tiny_qwen3))
+    assert "scoring.layout to single" in str(caught.value.mend)
+    judge = Judge(drawn_subject(prepared, tiny_qwen3, scoring__layout="single"))
+    history = random_history(np.random.default_rng(6), FILMS, 5)
+    expected = [alone(judge, history, film) for film in (8, 9)]
+    np.testing.assert_allclose(p_yes(judge, history, [8, 9]), expected, rtol=0, atol=ROUNDING)

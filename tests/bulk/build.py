@@ -1,0 +1,114 @@
+"""Tables to judge, answers read back, and both as a slow and simple reader would make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reeltune.asking.judge import Judge
+from reeltune.bulk.lookup import Lookup
+from reeltune.bulk.output import Output
+from reeltune.bulk.pairs import Pairs
+from reeltune.bulk.processes import Processes
+from reeltune.bulk.progress_bar import no_bar
+from reeltune.bulk.score import Job, Options, Outcome, Plan, score
+from reeltune.bulk.task import Task
+from reeltune.config import Config
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.history import History
+from reeltune.scoring.ranking import Question
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row to judge, by ids."""
+
+    user: int | None
+    film: int | None
+    time: int | None = None
+
+
+def write_rows(path: Path, rows: Sequence[Row], timed: bool = False, **options: Any) -> Path:
+    """Write rows as a table, with or without times."""
+    columns = {
+        "user_id": pa.array([row.user for row in rows], pa.int64()),
+        "film_id": pa.array([row.film for row in rows], pa.int64()),
+    }
+    if timed:
+        columns["timestamp"] = pa.array([row.time for row in rows], pa.int64())
+    pq.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def parts(folder: Path) -> list[Path]:
+    """The shards of an output, in order."""
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def answers(folder: Path) -> list[dict[str, Any]]:
+    """All rows of an output, in order."""
+    return [row for part in parts(folder) for row in pq.read_table(part).to_pylist()]
+
+
+def history_of(folder: PreparedFolder, row: Row) -> History:
+    """What is shown for a row: found event by event, as the documents describe it."""
+    timelines = folder.timelines
+    films: list[int] = []
+    stars: list[float] = []
+    for event in range(len(timelines)):
+        if timelines.user_id[event] != row.user:
+            continue
+        rated_film = folder.films[timelines.film_row[event]].film_id
+        too_late = row.time is not None and timelines.timestamp[event] >= row.time
+        if rated_film == row.film or too_late:
+            break
+        films.append(int(timelines.film_row[event]))
+        stars.append(float(timelines.stars[event]))
+    return History.of(films, stars)
+
+
+def film_row(folder: PreparedFolder, film_id: int | None) -> int:
+    """The row of a film by its id."""
+    return [film.film_id for film in folder.films].index(film_id)  # pyright: ignore
+
+
+def p_yes_alone(judge: Judge, row: Row) -> float:
+    """The verdict on one row, asked for by itself."""
+    folder = judge.subject.folder
+    candidate = np.array([film_row(folder, row.film)])
+    return float(judge.verdicts([Question(history_of(folder, row), candidate)])[0].p_yes[0])
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A configuration and the calls that tests make with it."""
+
+    config: Config
+
+    def job(
+        self, given: Path, output: Path, options: Options | None = None, rows_per_shard: int = 4
+    ) -> Job:
+        """A job that judges pairs with the base model."""
+
+        def make(folder: PreparedFolder, lookup: Lookup) -> Task:
+            return Pairs.open(given, lookup, rows_per_shard)
+
+        return Job.open(self.config, None, make, Output(output), options or Options())
+
+    def score(self, given: Path, output: Path, **options: Any) -> Outcome:
+        """Judge pairs from beginning to end."""
+        per_shard = options.pop("rows_per_shard", 4)
+        settings = Options(**options)
+        return score(lambda: self.job(given, output, settings, per_shard), Processes(), no_bar)
+
+    def plan(self, given: Path, output: Path, **options: Any) -> Plan:
+        """What would be done, without doing it."""
+        with ExitStack() as held:
+            return self.job(given, output, Options(**options)).plan(held)

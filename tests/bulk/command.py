@@ -1,0 +1,53 @@
+"""The command as a process of its own: called, launched several times, killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tqdm import tqdm
+
+from reeltune.cli import main
+
+PRELOADED = ["reeltune.bulk.score", "reeltune.bulk.pairs", "reeltune.bulk.top", "transformers"]
+"""What takes seconds to import; a process made by the fork server has it already."""
+
+
+def arguments(model: Path, prepared: Path, *rest: str | Path) -> list[str]:
+    """What follows ``reeltune`` to judge with a base model in float32."""
+    values = {
+        "model.name_or_path": model,
+        "model.dtype": "float32",
+        "prompt.form": "window",
+        "data.prepared_dir": prepared,
+    }
+    sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+    return ["score", *map(str, rest), "--config", os.devnull, "--base-only", *sets]
+
+
+def call(args: Sequence[str]) -> int:
+    """Call the command in this process, and return its exit code."""
+    with pytest.raises(SystemExit) as left:
+        main(args)
+    return int(left.value.code or 0)
+
+
+def run_silently(args: Sequence[str], log: Path) -> None:
+    """Call the command as the target of a process."""
+    # The lock tqdm would make by itself outlives a process that is killed.
+    tqdm.set_lock(threading.RLock())
+    with log.open("a") as stream:
+        sys.stdout = sys.stderr = stream
+        main(args)
+
+
+def fork_server() -> multiprocessing.context.ForkServerContext:
+    """A context whose processes begin with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context

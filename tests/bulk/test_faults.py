@@ -1,0 +1,88 @@
+"""Rows that cannot be judged stop the run before it begins, or are kept and counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from reeltune.bulk.rows import FaultyRows
+from reeltune.errors import RequestError
+from tests.bulk.build import Row, answers, p_yes_alone, write_rows
+
+GOOD, BETTER = Row(1, 1, 10), Row(11, 4, 2_000_000_000)
+FAULTY = [
+    (Row(None, 1, 10), "no user_id"),
+    (Row(2, 1, 10), "unknown user_id 2"),
+    (Row(1, None, 10), "no film_id"),
+    (Row(1, 2, 10), "unknown film_id 2"),
+    (Row(1, 1, None), "no timestamp"),
+    (Row(-5, -5, 10), "unknown user_id -5"),
+]
+ROWS = [GOOD, *(row for row, _ in FAULTY), BETTER]
+
+
+@pytest.mark.parametrize(("row", "said"), FAULTY)
+def test_a_faulty_row_is_named_before_anything_is_written(bench, tmp_path, row, said):
+    path = write_rows(tmp_path / "in.parquet", [GOOD, GOOD, row], timed=True)
+    with pytest.raises(RequestError) as error:
+        bench.score(path, tmp_path / "out")
+    assert f"1 row of 3 cannot be judged (row 2: {said}; the first row is row 0)" in str(
+        error.value
+    )
+    assert error.value.where == str(path)
+    assert "--skip-unknown" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_first_few_are_named_and_all_counted(bench, tmp_path):
+    rows = [GOOD, *[Row(user, 1) for user in range(2, 10)]]
+    path = write_rows(tmp_path / "in.parquet", rows)
+    with pytest.raises(RequestError) as error:
+        bench.score(path, tmp_path / "out")
+    assert "8 rows of 9 cannot be judged" in str(error.value)
+    assert "row 5: unknown user_id 6; 3 more" in str(error.value)
+    assert "user_id 7" not in str(error.value)
+
+
+def test_they_are_kept_without_a_verdict_where_that_is_asked(bench, judge, tmp_path):
+    path = write_rows(tmp_path / "in.parquet", ROWS, timed=True)
+    record = bench.score(path, tmp_path / "out", skip_unknown=True, rows_per_shard=3).record
+    found = answers(tmp_path / "out")
+    assert [Row(one["user_id"], one["film_id"], one["timestamp"]) for one in found] == ROWS
+    assert [one["p_yes"] is None for one in found] == [False, *[True] * 6, False]
+    assert found[0]["p_yes"] == pytest.approx(p_yes_alone(judge, GOOD), abs=1e-6)
+    assert found[-1]["p_yes"] == pytest.approx(p_yes_alone(judge, BETTER), abs=1e-6)
+    assert (record["rows"], record["scored"], record["without_p_yes"]) == (8, 2, 6)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["unknown"] == {
+        "rows": 6,
+        "why": {
+            "no user_id": 1,
+            "unknown user_id": 2,
+            "no film_id": 1,
+            "unknown film_id": 1,
+            "no timestamp": 1,
+        },
+    }
+
+
+def test_rows_are_numbered_through_the_whole_file(lookup, tmp_path):
+    """However it is cut to be looked at."""
+    from reeltune.bulk.pairs import Pairs
+    from reeltune.bulk.rows import Rows
+
+    rows = [GOOD] * 7 + [Row(2, 1)]
+    pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 5)
+    found = FaultyRows()
+    for stretch in pairs.stretches([range(5), range(5, 8)]):
+        found.add(stretch, Rows.of(stretch, lookup))
+    assert "row 7: unknown user_id 2" in str(found.error("in.parquet"))
+    assert "1 row of 8" in str(found.error("in.parquet"))
+
+
+def test_a_table_of_nothing_but_faults(bench, tmp_path):
+    path = write_rows(tmp_path / "in.parquet", [Row(2, 2), Row(None, None)])
+    record = bench.score(path, tmp_path / "out", skip_unknown=True).record
+    assert (record["rows"], record["scored"]) == (2, 0)
+    assert [one["p_yes"] for one in answers(tmp_path / "out")] == [None, None]

@@ -1,0 +1,182 @@
+"""Whatever would change an answer counts, by content; and the adapter is asked as configured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reeltune.asking.judge import Judge
+from reeltune.asking.subject import load_subject
+from reeltune.bulk.lookup import Lookup
+from reeltune.bulk.output import Output
+from reeltune.bulk.pairs import Pairs
+from reeltune.bulk.processes import Processes
+from reeltune.bulk.progress_bar import no_bar
+from reeltune.bulk.score import Job, Options, Outcome, score
+from reeltune.config import Config, config_tree
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import ModelError, RunError
+from reeltune.models.choices import make_choices
+from reeltune.models.load import add_adapter, load_base
+from reeltune.models.prompt_record import PromptRecord, write_prompt_record
+from reeltune.prompts.rows import prompt_settings
+from reeltune.runs.folder import RunFolder
+from reeltune.scoring.calibration import Calibration, write_calibration
+from tests.bulk.build import Row, answers, p_yes_alone, write_rows
+from tests.helpers import write_prepared
+from tests.runs import tiny_config
+
+ROWS = [Row(1, 1), Row(11, 4), Row(1, 7)]
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass
+class Setting:
+    """Everything answers depend on, each in a place of its own."""
+
+    work: Path
+
+    def config(self, **changes: str) -> Config:
+        return tiny_config(self.work / "model", self.work / "prepared", self.work, **changes)
+
+    def score(self, adapter: bool = True, **changes: str) -> Outcome:
+        """Judge the table, with the adapter or without."""
+        return score(lambda: self._job(adapter, self.config(**changes)), Processes(), no_bar)
+
+    def _job(self, adapter: bool, config: Config) -> Job:
+        table = self.work / "in.parquet"
+
+        def make(_: PreparedFolder, lookup: Lookup) -> Pairs:
+            return Pairs.open(table, lookup, 2)
+
+        run = self.work / "adapter" if adapter else None
+        return Job.open(config, run, make, Output(self.out), Options())
+
+    @property
+    def out(self) -> Path:
+        return self.work / "out"
+
+
+def make_adapter(folder: Path, config: Config) -> None:
+    """Save an adapter that changes every verdict, as a run would leave it."""
+    model = add_adapter(load_base(config, make_choices(config)), config)
+    torch.manual_seed(1)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    model.save_pretrained(str(folder))
+    data = PreparedFolder.open(config.data.prepared_dir)
+    settings = prompt_settings(data, config.prompt)
+    write_prompt_record(folder, PromptRecord(settings, data.history_len, "tiny"))
+    write_calibration(folder, Calibration(9, "window", "blocks", 3.0, (0.0, 1.0), (0.2, 0.4)))
+
+
+@pytest.fixture
+def setting(tiny_qwen3, prepared, tmp_path) -> Setting:
+    """A table that has been judged with an adapter."""
+    shutil.copytree(tiny_qwen3, tmp_path / "model")
+    shutil.copytree(prepared.path, tmp_path / "prepared")
+    write_rows(tmp_path / "in.parquet", ROWS)
+    made = Setting(tmp_path)
+    make_adapter(tmp_path / "adapter", made.config())
+    made.score()
+    return made
+
+
+def change_weights(file: Path) -> None:
+    weights = load_file(file)
+    save_file({name: weight * 1.01 for name, weight in weights.items()}, file, {"format": "pt"})
+
+
+def touch(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"\n")
+
+
+def test_each_change_is_named(setting):
+    def refused(**changes) -> str:
+        with pytest.raises(RunError) as error:
+            setting.score(**changes)
+        return str(error.value)
+
+    assert setting.score().already
+    assert "adapter: None" not in (said := refused(adapter=False))
+    assert "adapter.adapter_model.safetensors" in said
+    assert "adapter.calibration: none -> temperature" in refused(scoring__calibration="temperature")
+    assert "model.dtype: float32 -> bfloat16" in refused(model__dtype="bfloat16")
+    # What changes rounding, or the learning of another run, changes no answer.
+    assert setting.score(scoring__tokens_per_batch="4096", train__epochs="3").already
+
+
+@pytest.mark.parametrize(
+    ("change", "file", "named"),
+    [
+        (change_weights, f"adapter/{WEIGHTS}", f"adapter.{WEIGHTS}"),
+        (touch, "adapter/adapter_config.json", "adapter.adapter_config.json"),
+        (change_weights, "model/model.safetensors", "model.files.model.safetensors"),
+        (touch, "model/chat_template.jinja", "model.files.chat_template.jinja"),
+    ],
+)
+def test_files_count_by_content(setting, change, file, named):
+    change(setting.work / file)
+    with pytest.raises(RunError) as error:
+        setting.score()
+    assert f"({named}: " in str(error.value)
+    assert "; " not in str(error.value)
+
+
+def test_other_data_are_named(setting):
+    write_prepared(setting.work / "prepared", seed=1)
+    with pytest.raises(RunError, match=r"data\.timelines\.parquet"):
+        setting.score()
+
+
+def test_where_things_lie_does_not_count(setting, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("moved") / "all"
+    shutil.copytree(setting.work, moved)
+    assert Setting(moved).score().already
+
+
+def test_the_prompt_of_the_adapters_run_counts_and_not_that_of_the_configuration(setting):
+    record = {"rows": {"train": 9}, "config": config_tree(setting.config())}
+    RunFolder(setting.work / "adapter").write_record(record)
+    assert setting.score(prompt__form="interview").already
+    shutil.rmtree(setting.out)
+    setting.score(prompt__form="interview")
+    assert setting.score().already
+
+
+@pytest.mark.parametrize("method", ["none", "temperature", "isotonic"])
+def test_the_adapter_is_asked_and_calibrated_as_configured(setting, method):
+    shutil.rmtree(setting.out)
+    setting.score(scoring__calibration=method)
+    found = [row["p_yes"] for row in answers(setting.out)]
+    config = setting.config(scoring__calibration=method)
+    tuned = Judge(load_subject(config, setting.work / "adapter"))
+    np.testing.assert_allclose(found, [p_yes_alone(tuned, row) for row in ROWS], atol=1e-6)
+    base = Judge(load_subject(config, None))
+    assert np.abs(np.array(found) - [p_yes_alone(base, row) for row in ROWS]).min() > 1e-4
+    asked = json.loads((setting.out / "manifest.json").read_text())["identity"]["adapter"]
+    assert asked["calibration"] == method
+    assert ("calibration.json" in asked) == (method != "none")
+
+
+def test_another_calibration_is_another_answer(setting):
+    shutil.rmtree(setting.out)
+    setting.score(scoring__calibration="temperature")
+    file = setting.work / "adapter" / "calibration.json"
+    file.write_text(file.read_text().replace("3.0", "2.0"))
+    with pytest.raises(RunError, match=r"\(adapter\.calibration\.json: "):
+        setting.score(scoring__calibration="temperature")
+
+
+def test_an_adapter_without_weights(setting):
+    (setting.work / "adapter" / WEIGHTS).unlink()
+    with pytest.raises(ModelError, match=rf"no adapter here: {WEIGHTS} is missing"):
+        setting.score()

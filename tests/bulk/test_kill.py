@@ -1,0 +1,110 @@
+"""Killed at any moment and called again, as often as it takes: no row is lost, none comes twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from reeltune.bulk.whole_files import is_temporary
+from tests.bulk.build import Row, answers, parts, write_rows
+from tests.bulk.command import arguments, fork_server, run_silently
+
+KILLS = 20
+SHARDS = 80
+ROWS = [Row(10 * (n % 8) + 1, 3 * (7 * n % 40) + 1) for n in range(2 * SHARDS)]
+_DEADLINE_S = 120
+
+
+class Runs:
+    """Processes that judge the same table into the same folder, one after another."""
+
+    def __init__(self, args: list[str], out: Path) -> None:
+        self.out = out
+        self.log = out.with_suffix(".log")
+        self.args = args
+
+    def start(self) -> BaseProcess:
+        process = fork_server().Process(target=run_silently, args=(self.args, self.log))
+        process.start()
+        return process
+
+    def shards(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in parts(self.out)}
+
+    def wait_for_more(self, process: BaseProcess) -> None:
+        """Wait until there is another shard, or the process has ended."""
+        deadline = time.monotonic() + _DEADLINE_S
+        before = len(parts(self.out))
+        while len(parts(self.out)) == before and process.is_alive():
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def finish(self, process: BaseProcess) -> None:
+        process.join(_DEADLINE_S)
+        assert process.exitcode == 0, self.log.read_text()
+
+
+def runs(model: Path, prepared: Path, table: Path, out: Path) -> Runs:
+    return Runs(arguments(model, prepared, table, out, "--rows-per-shard", "2"), out)
+
+
+def assert_all_there(killed: Runs, shards: dict[str, bytes]) -> None:
+    """Every row once, in order; nothing beside what an unkilled run leaves."""
+    assert killed.shards() == shards
+    rows = [Row(row["user_id"], row["film_id"]) for row in answers(killed.out)]
+    assert rows == ROWS
+    assert not [path for path in killed.out.iterdir() if is_temporary(path.name)]
+    assert json.loads((killed.out / "done.json").read_text())["rows"] == len(ROWS)
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_and_repeat_nothing(tiny_qwen3, prepared, tmp_path):
+    """Every other kill comes while it is loading or planning, the others while it is judging."""
+    table = write_rows(tmp_path / "in.parquet", ROWS)
+    whole = runs(tiny_qwen3, prepared.path, table, tmp_path / "whole")
+    whole.finish(whole.start())  # the fork server has to start once
+    shutil.rmtree(whole.out)
+    began = time.monotonic()
+    process = whole.start()
+    whole.wait_for_more(process)
+    loading = time.monotonic() - began
+    whole.finish(process)
+    judging = time.monotonic() - began - loading
+    expected = whole.shards()
+    assert len(expected) == SHARDS
+
+    killed = runs(tiny_qwen3, prepared.path, table, tmp_path / "killed")
+    draw = random.Random(0)
+    kills = halfway = 0
+    before: dict[str, bytes] = {}
+    while kills < KILLS:
+        process = killed.start()
+        if kills % 2:
+            killed.wait_for_more(process)
+            time.sleep(draw.uniform(0, 2 * judging / KILLS))
+        else:
+            time.sleep(draw.uniform(0, loading))
+        process.kill()
+        process.join()
+        if process.exitcode == 0:  # it came too late: begin again
+            assert_all_there(killed, expected)
+            shutil.rmtree(killed.out)
+            before = {}
+            continue
+        assert process.exitcode == -signal.SIGKILL
+        kills += 1
+        # Whatever has its name is whole, and stays.
+        seen = killed.shards()
+        assert before.items() <= seen.items() <= expected.items()
+        before = seen
+        halfway += 0 < len(seen) < SHARDS
+    assert halfway >= KILLS // 4
+    killed.finish(killed.start())
+    assert_all_there(killed, expected)

@@ -1,0 +1,127 @@
+"""Every row once, in order, with the verdict it would have alone."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reeltune.asking.judge import Judge
+from reeltune.bulk.pairs import Pairs
+from reeltune.data.folder import PreparedFolder
+from reeltune.scoring.ranking import Question
+from tests.bulk.build import Row, answers, p_yes_alone, parts, write_rows
+
+# The fixture that lends the model changes nothing from one table to the next.
+few = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], bool]:
+    """Any rows of known users and films, some of them twice, with times around those of events."""
+    users = sorted(set(folder.timelines.user_id.tolist()))[:4]
+    films = [film.film_id for film in folder.films]
+    event = st.sampled_from(folder.timelines.timestamp.tolist())
+    anywhere = st.sampled_from([0, -(2**63), 2**63 - 1])
+    timed = draw.draw(st.booleans())
+    time = st.one_of(event, event.map(lambda at: at + 1), anywhere) if timed else st.none()
+    row = st.builds(Row, st.sampled_from(users), st.sampled_from(films), time)
+    rows = draw.draw(st.lists(row, max_size=14))
+    again = draw.draw(st.lists(st.sampled_from(rows), max_size=4)) if rows else []
+    return [*rows, *again], timed
+
+
+@few
+@given(data=st.data())
+def test_every_row_has_its_own_verdict_in_its_place(bench, judge: Judge, data):
+    rows, timed = drawn_rows(data, judge.subject.folder)
+    per_shard = data.draw(st.integers(1, 7))
+    with tempfile.TemporaryDirectory() as work:
+        table, out = Path(work) / "in.parquet", Path(work) / "out"
+        write_rows(table, rows, timed, row_group_size=data.draw(st.integers(1, 5)))
+        record = bench.score(table, out, rows_per_shard=per_shard).record
+        found = answers(out)
+        sizes = [pq.read_metadata(part).num_rows for part in parts(out)]
+    whole, rest = divmod(len(rows), per_shard)
+    assert sizes == [per_shard] * whole + [rest] * (rest > 0 or not rows)
+    assert [(one["user_id"], one["film_id"]) for one in found] == [(r.user, r.film) for r in rows]
+    assert [one.get("timestamp") for one in found] == [row.time for row in rows]
+    expected = [p_yes_alone(judge, row) for row in rows]
+    np.testing.assert_allclose([one["p_yes"] for one in found], expected, atol=1e-6)
+    assert record["rows"] == record["scored"] == len(rows)
+
+
+def test_rows_of_one_history_are_asked_together(lookup, judge, tmp_path, monkeypatch):
+    """Two films nobody has rated share a history; one that was rated has its own."""
+    folder = judge.subject.folder
+    user = int(folder.timelines.user_id[0])
+    rated = [folder.films[row].film_id for row in lookup.rated(0)]
+    others = [film.film_id for film in folder.films if film.film_id not in rated][:2]
+    rows = [Row(user, others[0]), Row(user, rated[3]), Row(user, others[1]), Row(user, others[0])]
+    asked: list[Question] = []
+    verdicts = judge.verdicts
+
+    def listening(questions, **options):
+        asked.extend(questions)
+        return verdicts(questions, **options)
+
+    monkeypatch.setattr(judge, "verdicts", listening)
+    pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 10)
+    pairs.scored(next(pairs.stretches([range(4)])), judge, lambda _: None)
+    assert sorted(len(question.candidates) for question in asked) == [1, 3]
+    assert all(len(question.history) <= judge.history_len for question in asked)
+
+
+def test_one_users_end_is_not_the_next_ones_beginning(bench, judge, lookup, tmp_path):
+    """Both are the same place among all events."""
+    folder = judge.subject.folder
+    rated = {folder.films[row].film_id for user in (0, 1) for row in lookup.rated(user)}
+    film = next(film.film_id for film in folder.films if film.film_id not in rated)
+    first, second = lookup.user_ids[:2].tolist()
+    rows = [Row(first, film, 2**62), Row(second, film, 0)]
+    bench.score(write_rows(tmp_path / "in.parquet", rows, timed=True), tmp_path / "out")
+    found = [row["p_yes"] for row in answers(tmp_path / "out")]
+    np.testing.assert_allclose(found, [p_yes_alone(judge, row) for row in rows], atol=1e-6)
+
+
+def test_ids_and_times_stay_as_they_were_given(bench, judge, tmp_path):
+    """MovieLens' own names, small integers and parquet times are read; other columns are not."""
+    timelines = judge.subject.folder.timelines
+    event = 7
+    when = int(timelines.timestamp[event])
+    table = pa.table(
+        {
+            "comment": ["a", "b", "c"],
+            "movieId": pa.array([1, 1, 1], pa.int16()),
+            "userId": pa.array([1, 1, 1], pa.uint32()),
+            # Half a second after an event, at it, and half a second before it.
+            "timestamp": pa.array(
+                [1000 * when + 500, 1000 * when, 1000 * when - 500], pa.timestamp("ms", tz="UTC")
+            ),
+        }
+    )
+    pq.write_table(table, tmp_path / "in.parquet")
+    bench.score(tmp_path / "in.parquet", tmp_path / "out")
+    found = pq.read_table(parts(tmp_path / "out")[0])
+    assert found.column_names == ["user_id", "film_id", "timestamp", "p_yes"]
+    assert found.schema.field("p_yes").type == pa.float64()
+    assert found["timestamp"].to_pylist() == table["timestamp"].to_pylist()
+    seconds = [when + 1, when, when]
+    expected = [p_yes_alone(judge, Row(1, 1, time)) for time in seconds]
+    np.testing.assert_allclose(found["p_yes"].to_numpy(), expected, atol=1e-6)
+
+
+def test_the_rows_rating_is_never_shown(judge, lookup):
+    """Not even where a time after it is given: the history ends before it."""
+    timelines = judge.subject.folder.timelines
+    users = np.zeros(len(lookup.rated(0)), dtype=np.int64)
+    films = lookup.rated(0).astype(np.int64)
+    late = np.full(len(films), int(timelines.timestamp.max()) + 10)
+    assert lookup.cuts(users, films).tolist() == list(range(len(films)))
+    assert lookup.cuts(users, films, late).tolist() == list(range(len(films)))
+    first = np.full(len(films), int(timelines.timestamp[0]))
+    assert lookup.cuts(users, films, first).tolist() == [0] * len(films)

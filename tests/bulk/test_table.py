@@ -1,0 +1,168 @@
+"""Reading a table: what is refused, which rows come, and how many are held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltune.bulk import table as table_module
+from reeltune.bulk.pairs import Pairs
+from reeltune.bulk.table import Table, cut_stretches
+from reeltune.bulk.task import P_YES
+from reeltune.errors import DataError
+from tests.bulk.build import Row, write_rows
+
+NEEDED = ("user_id", "film_id")
+SCHEMA = pa.schema([("user_id", pa.int64())])
+
+
+def numbered(first: int, count: int) -> pa.RecordBatch:
+    return pa.record_batch([pa.array(range(first, first + count), pa.int64())], schema=SCHEMA)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 5), max_size=12),
+    cuts=st.lists(st.integers(0, 40), max_size=8, unique=True),
+    kept=st.lists(st.booleans(), min_size=7, max_size=7),
+)
+def test_stretches_are_the_rows_asked_for(sizes, cuts, kept):
+    total = sum(sizes)
+    edges = sorted(cut for cut in cuts if cut <= total)
+    wanted = [range(a, b) for (a, b), keep in zip(pairwise(edges), kept, strict=False) if keep]
+    first = np.cumsum([0, *sizes]).tolist()
+    batches = [(at, numbered(at, size)) for at, size in zip(first, sizes, strict=False)]
+    found = cut_stretches(batches, wanted, SCHEMA)
+    assert [stretch["user_id"].to_pylist() for stretch in found] == [list(w) for w in wanted]
+
+
+def test_no_more_than_a_shard_and_two_batches_are_held():
+    """What Arrow holds is counted whenever a batch comes in."""
+    batch_rows, shard_rows, row_bytes = 1000, 5000, 8
+    before = pa.total_allocated_bytes()
+    held: list[int] = []
+
+    def batches() -> Iterator[tuple[int, pa.RecordBatch]]:
+        for first in range(0, 100_000, batch_rows):
+            yield first, numbered(first, batch_rows)
+            held.append(pa.total_allocated_bytes() - before)
+
+    shards = [range(start, start + shard_rows) for start in range(0, 100_000, shard_rows)]
+    stretches = cut_stretches(batches(), shards, SCHEMA)
+    for shard in shards:
+        assert next(stretches).num_rows == len(shard)
+    slack = 1.1  # buffers are rounded up
+    assert max(held) <= slack * row_bytes * (shard_rows + 2 * batch_rows)
+    assert max(held) >= row_bytes * (shard_rows - batch_rows)
+
+
+def test_a_shard_is_let_go_before_the_next_one_is_read(bench, tmp_path, monkeypatch):
+    """From beginning to end, with verdicts that cost nothing."""
+    shard_rows, row_bytes = 200_000, 16
+    random = np.random.default_rng(0)
+    columns = [random.choice([1, 11, 21], 6 * shard_rows), random.choice([1, 4, 7], 6 * shard_rows)]
+    pq.write_table(pa.table(columns, list(NEEDED)), tmp_path / "in.parquet")
+
+    def scored(_, table, *rest):
+        return table.append_column(P_YES, pa.array(np.zeros(table.num_rows)))
+
+    monkeypatch.setattr(Pairs, "scored", scored)
+    before = pa.total_allocated_bytes()
+    held: list[int] = []
+    read = Table._as_read
+
+    def counting(table, batch):
+        held.append(pa.total_allocated_bytes() - before)
+        return read(table, batch)
+
+    monkeypatch.setattr(Table, "_as_read", counting)
+    bench.score(tmp_path / "in.parquet", tmp_path / "out", rows_per_shard=shard_rows)
+    shard_bytes = shard_rows * row_bytes
+    # Beside a shard: what decoding needs, two pages of a megabyte.
+    assert shard_bytes < max(held) < 2.2 * shard_bytes
+
+
+def test_row_groups_that_nobody_asks_for_are_not_read(tmp_path, monkeypatch):
+    path = write_rows(tmp_path / "in", [Row(n, n) for n in range(60)], row_group_size=10)
+    read: list[int] = []
+    whole = pq.ParquetFile.iter_batches
+
+    def listening(file, size, groups, columns):
+        read.extend(groups)
+        return whole(file, size, groups, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", listening)
+    found = Table.open(path, NEEDED).stretches([range(12, 18), range(38, 42)])
+    assert [one["film_id"].to_pylist() for one in found] == [[*range(12, 18)], [*range(38, 42)]]
+    assert read == [1, 3, 4]
+
+
+def test_a_large_row_group_is_decoded_in_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_module, "_BATCH_ROWS", 8)
+    path = write_rows(tmp_path / "in", [Row(n, n) for n in range(50)])
+    sizes: list[int] = []
+    original = Table._as_read
+
+    def listening(table, batch):
+        sizes.append(batch.num_rows)
+        return original(table, batch)
+
+    monkeypatch.setattr(Table, "_as_read", listening)
+    next(Table.open(path, NEEDED).stretches([range(20)]))
+    assert sizes == [8, 8, 8]
+
+
+def test_a_large_row_group_is_not_read_ahead(tmp_path):
+    """What Arrow holds after the first rows of a row group of 16 MB."""
+    random = np.random.default_rng(0).integers(0, 2**62, (2, 1_000_000))
+    pq.write_table(pa.table(dict(zip(NEEDED, random, strict=True))), tmp_path / "in")
+    table = Table.open(tmp_path / "in", NEEDED)
+    assert pq.read_metadata(tmp_path / "in").num_row_groups == 1
+    before = pa.total_allocated_bytes()
+    stretches = table.stretches([range(1000), range(1000, 2000)])
+    assert next(stretches).num_rows == 1000
+    assert pa.total_allocated_bytes() - before < 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"user_id": [1]}, "no column film_id; it has user_id"),
+        ({"user_id": [1], "userId": [1], "film_id": [1]}, "has user_id and userId"),
+        ({"user_id": [1.0], "film_id": [1]}, "user_id is of the type double, not whole"),
+        ({"user_id": [1], "movieId": ["1"]}, "movieId is of the type string, not whole"),
+        ({"user_id": [True], "film_id": [1]}, "user_id is of the type bool, not whole"),
+        ({"user_id": pa.array([1], pa.uint64()), "film_id": [1]}, "of the type uint64"),
+        ({"user_id": [1], "film_id": [1], "timestamp": [1.5]}, "not seconds since 1970"),
+        ({"user_id": [1], "film_id": [1], "timestamp": ["today"]}, "not seconds since 1970"),
+        ({}, "no column user_id; it has none at all"),
+    ],
+)
+def test_columns_that_cannot_be_what_they_are_called(tmp_path, columns, said):
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(DataError) as error:
+        Table.open(path, NEEDED, ("timestamp",))
+    assert said in str(error.value)
+    assert error.value.where == str(path)
+
+
+def test_what_is_no_parquet_file(tmp_path):
+    (tmp_path / "in.csv").write_text("user_id,film_id\n1,1\n")
+    for path in (tmp_path / "in.csv", tmp_path / "missing", tmp_path):
+        with pytest.raises(DataError, match="cannot be read as parquet"):
+            Table.open(path, NEEDED)
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path):
+    path = write_rows(tmp_path / "in", [Row(n, n) for n in range(9)])
+    table = Table.open(path, NEEDED)
+    write_rows(path, [Row(n, n) for n in range(5)])
+    with pytest.raises(DataError, match="has changed while it was read"):
+        list(table.stretches([range(6)]))

@@ -1,0 +1,108 @@
+"""Every user's best films are those that recommending finds for that user alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reeltune.bulk.lookup import Lookup
+from reeltune.bulk.table import Table
+from reeltune.bulk.task import shard_rows
+from reeltune.bulk.top import Top
+from reeltune.errors import RequestError
+from reeltune.recommend.candidates import user_history
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.recommend.filters import Filters, most_rated
+from reeltune.recommend.recommend import recommend
+
+
+@pytest.fixture
+def ask(judge, lookup: Lookup):
+    """Call with what is asked, get the rows."""
+    catalogue = Catalogue.of(judge.subject.folder)
+
+    def call(
+        filters: Filters | None = None,
+        count: int = 3,
+        candidates: int | None = None,
+        users: Table | None = None,
+    ) -> list[dict]:
+        task = Top(users, lookup, catalogue, filters or Filters(), count, candidates, 3)
+        told: list[int] = []
+        tables = [task.scored(one, judge, told.append) for one in task.stretches(shard_rows(task))]
+        assert sum(told) == task.rows
+        return pa.concat_tables(tables).to_pylist()
+
+    return call
+
+
+def expected(judge, user_id: int, filters: Filters, count: int, candidates: int | None):
+    folder = judge.subject.folder
+    catalogue = Catalogue.of(folder)
+    history = user_history(folder.timelines, user_id)
+    left = np.setdiff1d(filters.rows(catalogue), history.film_row)
+    rows = most_rated(catalogue, left, candidates)
+    return [
+        (user_id, rank, folder.films[one.film_row].film_id, pytest.approx(one.p_yes, abs=1e-6))
+        for rank, one in enumerate(recommend(judge, history, rows, count), start=1)
+    ]
+
+
+def as_tuples(rows: list[dict]) -> list[tuple]:
+    return [tuple(row.values()) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("filters", "count", "candidates"),
+    [
+        (Filters(), 3, None),
+        (Filters(), 100, None),
+        (Filters(), 2, 4),
+        (Filters(genres=("drama",), year_from=1950, year_to=2010, min_ratings=2), 3, None),
+        (Filters(without_genres=("Drama",), max_ratings=6), 3, 5),
+    ],
+)
+def test_all_users_in_order_each_with_their_films(ask, judge, lookup, filters, count, candidates):
+    wanted = [
+        row
+        for user_id in lookup.user_ids.tolist()
+        for row in expected(judge, user_id, filters, count, candidates)
+    ]
+    assert as_tuples(ask(filters, count, candidates)) == wanted
+
+
+def test_listed_users_in_the_order_listed(ask, judge, tmp_path):
+    """One who is listed twice is answered twice; one nobody knows has a row without films."""
+    users = [31, 1, 31, 999, None]
+    pq.write_table(pa.table({"user_id": users, "film_id": [5] * 5}), tmp_path / "users.parquet")
+    table = Table.open(tmp_path / "users.parquet", ("user_id",))
+    assert table.ignored == ("film_id",)
+    found = as_tuples(ask(users=table, count=2))
+    known = [row for user in (31, 1, 31) for row in expected(judge, user, Filters(), 2, None)]
+    assert found == [*known, (999, None, None, None), (None, None, None, None)]
+
+
+def test_who_has_rated_all_that_fit_gets_nothing(ask, judge, lookup):
+    folder = judge.subject.folder
+    popular = int(np.bincount(folder.timelines.film_row).max())
+    found = ask(Filters(min_ratings=popular), count=50)
+    fitting = set(np.flatnonzero(np.bincount(folder.timelines.film_row) >= popular).tolist())
+    everything = {
+        user_id
+        for user, user_id in enumerate(lookup.user_ids.tolist())
+        if fitting <= set(lookup.rated(user).tolist())
+    }
+    assert everything
+    assert {row["user_id"] for row in found} == set(lookup.user_ids.tolist()) - everything
+
+
+def test_no_users_at_all(ask, tmp_path):
+    pq.write_table(pa.table({"user_id": pa.array([], pa.int64())}), tmp_path / "none.parquet")
+    assert ask(users=Table.open(tmp_path / "none.parquet", ("user_id",))) == []
+
+
+def test_filters_that_no_film_fits(ask):
+    with pytest.raises(RequestError, match="no film fits"):
+        ask(Filters(year_from=2030))

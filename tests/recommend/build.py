@@ -1,0 +1,76 @@
+"""Invented films to look for, and verdicts that are known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import strategies as st
+
+from reeltune.prompts.renderer import Film
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.scoring.calibration import Calibrate
+from reeltune.scoring.ranking import Question
+from reeltune.scoring.scorer import Verdicts
+
+GENRES = ("Action", "Comedy", "Film-Noir")
+
+_WORDS = ("The", "Star", "Éloge", "Night", "Other", "(again)", "a", "2nd", "Le", "+")
+_titles = st.lists(st.sampled_from(_WORDS), min_size=1, max_size=3).map(" ".join)
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> Catalogue:
+    """Draw a few films, many of them called alike; ids ascend with gaps."""
+    count = draw(st.integers(1, 12))
+    ids = sorted(draw(st.sets(st.integers(1, 99), min_size=count, max_size=count)))
+    films = [
+        Film(
+            film_id,
+            draw(_titles),
+            draw(st.none() | st.integers(1990, 1993)),
+            tuple(sorted(draw(st.sets(st.sampled_from(GENRES), max_size=2)))),
+        )
+        for film_id in ids
+    ]
+    ratings = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    return Catalogue(films, np.array(ratings, dtype=np.int64))
+
+
+def catalogue_of(*titles: str, ratings: Sequence[int] | None = None) -> Catalogue:
+    """Return a catalogue of films written as ``Title (1999)``, with the ids 10, 20, 30 ..."""
+    films = []
+    for row, text in enumerate(titles):
+        title, _, year = text.rstrip(")").rpartition(" (")
+        films.append(Film(10 * (row + 1), title, int(year), ()))
+    counts = np.array(ratings if ratings is not None else [1] * len(films), dtype=np.int64)
+    return Catalogue(films, counts)
+
+
+@dataclass
+class KnownJudge:
+    """Stands in for a judge whose verdicts depend on the film alone.
+
+    Attributes:
+        log_odds: Of each film.
+        history_len: How many events it would show.
+        calibrate: As a calibrated subject has it.
+        asked: Every question it was asked, call after call.
+    """
+
+    log_odds: Mapping[int, float]
+    history_len: int = 3
+    calibrate: Calibrate | None = None
+    asked: list[list[Question]] = field(default_factory=list)
+
+    def verdicts(self, questions: Sequence[Question], **_: object) -> list[Verdicts]:
+        self.asked.append(list(questions))
+        return [
+            Verdicts(
+                np.array([self.log_odds[film] for film in one.candidates], dtype=np.float32),
+                np.zeros(len(one.candidates), dtype=np.float32),
+                self.calibrate,
+            )
+            for one in questions
+        ]

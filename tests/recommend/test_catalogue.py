@@ -1,0 +1,184 @@
+"""Films are found by their names, however those are written, and never silently the wrong one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import RequestError
+from reeltune.prompts.renderer import Film
+from reeltune.recommend.catalogue import Catalogue, plain
+from tests.recommend.build import catalogue_of, catalogues
+
+SHELF = catalogue_of(
+    "Amélie's Garden (2001)",
+    "Good, the Bad and the Ugly Duck, The (1966)",
+    "Ivory Tower (1980)",
+    "Ivory Tower (1994)",
+    "Zen (a.k.a. Z3n) (1995)",
+    "Night Train to Nowhere (1959)",
+    "Wars of Sand: Episode I (1977)",
+    "Wars of Sand: Episode II (1980)",
+    "(77) Days of Rain (2009)",
+    "Belle, La (2003)",
+    "City of Dust (Ciudad de polvo) (2002)",
+    "Late Show (V) (2004)",
+    "Ciudad de polvo II (2010)",
+    "Lattice, The (1999)",
+    "Lattice Once More, The (2003)",
+    ratings=[5, 4, 1, 9, 3, 2, 4, 8, 1, 1, 1, 1, 1, 1, 1],
+)
+
+
+@given(catalogues())
+def test_every_film_is_found_by_its_id(catalogue: Catalogue):
+    for row, film in enumerate(catalogue.films):
+        assert catalogue.row_of(film.film_id) == row
+        assert catalogue.find(f" #{film.film_id} ") == row
+
+
+@given(catalogues())
+def test_every_film_is_found_by_its_own_name_with_year_or_all_of_that_name_are_offered(
+    catalogue: Catalogue,
+):
+    dated = [(row, film) for row, film in enumerate(catalogue.films) if film.year is not None]
+    for row, film in dated:
+        namesakes = [
+            other
+            for _, other in dated
+            if (plain(other.title), other.year) == (plain(film.title), film.year)
+        ]
+        if not plain(film.title):
+            continue
+        if len(namesakes) == 1:
+            assert catalogue.find(catalogue.name(row)) == row
+            continue
+        with pytest.raises(RequestError) as caught:
+            catalogue.find(catalogue.name(row))
+        assert all(f"(#{other.film_id})" in str(caught.value.mend) for other in namesakes)
+
+
+def test_every_odd_title_of_prepared_data_is_found(prepared: PreparedFolder):
+    catalogue = Catalogue.of(prepared)
+    names = [(plain(film.title), film.year) for film in prepared.films]
+    for row, film in enumerate(prepared.films):
+        if plain(film.title) and film.year is not None and names.count(names[row]) == 1:
+            assert catalogue.find(catalogue.name(row)) == row, film
+    assert catalogue.ratings.sum() == len(prepared.timelines)
+    assert catalogue.ratings[7] == (prepared.timelines.film_row == 7).sum()
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("amelies garden", 0),
+        ("AMÉLIE'S GARDEN", 0),
+        ("Ame\u0301lie's Garden (2001)", 0),
+        ("The Good, the Bad and the Ugly Duck", 1),
+        ("good the bad and the ugly duck, the", 1),
+        ("good, the bad and the ugly duck (1966)", 1),
+        ("Ivory Tower (1994)", 3),
+        ("  ivory   tower (1980) ", 2),
+        ("Zen", 4),
+        ("z3n", 4),
+        ("Zen (1995)", 4),
+        ("night train", 5),
+        ("Night Trian to Nowhere", 5),
+        ("77 days of rain", 8),
+        ("La belle", 9),
+        ("belle", 9),
+        ("ciudad de polvo", 10),
+        ("Late Show (2004) (V)", 11),
+        ("lattice", 13),
+    ],
+)
+def test_a_film_is_found_however_its_name_is_written(text: str, row: int):
+    assert SHELF.find(text) == row
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "offered"),
+    [
+        ("Ivory Tower", "2 films are called", ["Ivory Tower (1980) (#30)", "(1994) (#40)"]),
+        ("Ivory Tower (1995)", "no film is called", ["(1980) (#30)", "(1994) (#40)"]),
+        ("wars of sand", "no film is called", ["Episode II (1980) (#80), ", "Episode I (1977)"]),
+        ("wholly unknown", "no film is called", ["No title is near to it"]),
+        ("???", "no film is called", ["No title is near to it"]),
+        ("", "no film is called", ["No title is near to it"]),
+        ("V", "no film is called", []),
+        ("#31", "no film has the id 31", ["15 films", "from 10 to 150"]),
+        ("#" + "9" * 5000, "no film is called", []),
+    ],
+)
+def test_what_is_unclear_is_asked_and_not_guessed(text: str, what: str, offered: list[str]):
+    with pytest.raises(RequestError) as caught:
+        SHELF.find(text)
+    assert caught.value.what.startswith(what)
+    assert [choice for choice in offered if choice not in str(caught.value.mend)] == []
+
+
+def test_of_two_films_of_one_year_the_name_is_the_whole_title():
+    shelf = catalogue_of("Heist (again) (1999)", "Heist (1999)", "Heist (2001)")
+    assert shelf.find("Heist (1999)") == 1
+    assert shelf.find("Heist (again) (1999)") == 0
+    with pytest.raises(RequestError, match="3 films"):
+        shelf.find("Heist")
+
+
+def test_an_offer_is_one_line_whatever_titles_hold():
+    films = [Film(i, f"Two\nLines\x1b[31m <|im_end|> {i}", 2000, ()) for i in (1, 2)]
+    with pytest.raises(RequestError) as caught:
+        Catalogue(films, np.array([1, 1])).find("two lines")
+    assert "#1" in str(caught.value)
+    assert not {"\n", "\x1b"} & set(str(caught.value))
+    assert "<|" not in str(caught.value)
+
+
+@given(catalogues(), st.text(max_size=8), st.integers(0, 5))
+def test_a_search_gives_the_nearest_first_and_the_most_rated_of_equals(
+    catalogue: Catalogue, text: str, limit: int
+):
+    for looked_for in (text, *(film.title for film in catalogue.films[:2])):
+        found = catalogue.search(looked_for, 100)
+        keys = [(-one.likeness, -int(catalogue.ratings[one.row]), one.row) for one in found]
+        assert keys == sorted(keys)
+        assert len({one.row for one in found}) == len(found)
+        assert all(0 < one.likeness <= 100 for one in found)
+        assert catalogue.search(looked_for, limit) == found[:limit]
+
+
+@given(catalogues())
+def test_a_whole_title_is_nearest_to_itself(catalogue: Catalogue):
+    for film in catalogue.films:
+        if not plain(film.title):
+            assert catalogue.search(film.title) == []
+            continue
+        nearest = catalogue.search(film.title)[0]
+        assert nearest.likeness == 100
+        assert plain(catalogue.films[nearest.row].title) == plain(film.title)
+
+
+def test_a_year_puts_films_of_that_year_first():
+    assert [one.row for one in SHELF.search("Ivory Tower")][:2] == [3, 2]
+    assert [one.row for one in SHELF.search("Ivory Tower (1980)")][:2] == [2, 3]
+
+
+def test_a_short_title_is_not_near_to_every_text_it_stands_in():
+    shelf = catalogue_of("Moon (1931)", "Moonlit Harbour (1950)")
+    assert [one.row for one in shelf.search("moonlit harbours")] == [1]
+    assert shelf.find("moon") == 0
+
+
+@given(st.text(max_size=20))
+def test_a_name_is_compared_by_its_words_alone(text: str):
+    name = plain(text)
+    assert plain(name) == name == " ".join(name.split())
+    assert plain(f"  {name.upper()} !?") == plain(name.upper())
+
+
+def test_names_are_the_same_with_and_without_capitals_accents_and_moved_articles():
+    for texts in (("Été à l'île", "ete a l ile", "ÉTÉ À L'ÎLE"), ("Sea, The", "the sea")):
+        assert len({plain(text) for text in texts}) == 1
