@@ -65,6 +65,20 @@ OTHER: dict[str, Any] = {
     "evaluation.control_examples": 0,
     "evaluation.draws": 10,
     "evaluation.samples": 0,
+    "serving.host": "0.0.0.0",
+    "serving.port": 0,
+    "serving.token_env": "OTHER_TOKEN",
+    "serving.max_body_bytes": 1000,
+    "serving.max_history": 20,
+    "serving.max_candidates": 50,
+    "serving.judged_candidates": 40,
+    "serving.max_top": 10,
+    "serving.max_requests": 1,
+    "serving.questions_per_pass": 1,
+    "serving.pass_s": 0.1,
+    "serving.timeout_s": 5.0,
+    "serving.receive_timeout_s": 1,
+    "serving.shutdown_s": 1,
 }
 
 

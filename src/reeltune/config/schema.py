@@ -148,6 +148,25 @@ class EvaluationSection(Section):
     samples: Annotated[int, Field(ge=0)] = 6
 
 
+class ServingSection(Section):
+    """What ``serve`` listens on, and what it refuses."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, lt=2**16)] = 8000
+    token_env: Annotated[str, Field(min_length=1)] = "REELTUNE_TOKEN"
+    max_body_bytes: PositiveInt = 262144
+    max_history: PositiveInt = 1000
+    max_candidates: PositiveInt = 5000
+    judged_candidates: PositiveInt | None = None
+    max_top: Annotated[int, Field(ge=10)] = 100
+    max_requests: PositiveInt = 64
+    questions_per_pass: PositiveInt = 256
+    pass_s: Annotated[float, Field(gt=0)] = 1.0
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    receive_timeout_s: PositiveInt = 10
+    shutdown_s: PositiveInt = 30
+
+
 class Config(Section):
     """The whole tree."""
 
@@ -159,6 +178,7 @@ class Config(Section):
     train: TrainSection = TrainSection()
     scoring: ScoringSection = ScoringSection()
     evaluation: EvaluationSection = EvaluationSection()
+    serving: ServingSection = ServingSection()
 
 
 def contradictions(config: Config) -> list[str]:

@@ -1,0 +1,148 @@
+"""What may be asked: how much of it, about which films, with which stars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.asking.judge import Judge
+from reeltune.config.schema import ServingSection
+from reeltune.data.history import History
+from reeltune.errors import RequestError
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.serve import contract
+
+Ints = npt.NDArray[np.int64]
+
+JUDGED_ON_CPU: Final = 100
+"""How many films are judged on a CPU where nobody says how many: seconds of work."""
+
+_MOST_NAMED: Final = 10
+"""How many unknown ids one refusal names."""
+
+
+class Bounds:
+    """Checks what needs the data or the configuration.
+
+    Args:
+        judge: Which model answers.
+        catalogue: Knows the films.
+        serving: The limits.
+    """
+
+    def __init__(self, judge: Judge, catalogue: Catalogue, serving: ServingSection) -> None:
+        self.serving = serving
+        self._history_len = judge.history_len
+        self._row_of_id = {film.film_id: row for row, film in enumerate(catalogue.films)}
+        on_cpu = judge.subject.base.choices.device.value.type == "cpu"
+        judged = JUDGED_ON_CPU if on_cpu else serving.max_candidates
+        self.judged_unless_told = min(serving.judged_candidates or judged, serving.max_candidates)
+        self.scale = _scale(judge)
+
+    @property
+    def limits(self) -> contract.Limits:
+        """The most of each that one request may ask for."""
+        serving = self.serving
+        return contract.Limits(
+            candidates=serving.max_candidates, history=serving.max_history, top=serving.max_top
+        )
+
+    def history(self, rated: Sequence[contract.Rated]) -> History:
+        """Return what was rated, of which the newest events are shown.
+
+        Raises:
+            RequestError: Too many films, an unknown one, one that is rated twice, or stars that
+                are not on the scale.
+        """
+        self._refuse_more(len(rated), "rated", "films", "history")
+        rows = self.rows([one.film_id for one in rated], "rated")
+        twice = [one.film_id for one, new in zip(rated, _first_time(rows), strict=True) if not new]
+        if twice:
+            raise RequestError(
+                f"film {twice[0]} is rated twice",
+                where="rated",
+                mend="Give each film's latest stars only",
+            )
+        for place, one in enumerate(rated):
+            self._refuse_off_scale(one.stars, f"rated.{place}.stars")
+        return History.of(rows.tolist(), [one.stars for one in rated]).last(self._history_len)
+
+    def candidates(self, film_ids: Sequence[int]) -> Ints:
+        """Return the rows of films to judge, in their order.
+
+        Raises:
+            RequestError: Too many, or an unknown one.
+        """
+        self._refuse_more(len(film_ids), "film_ids", "films", "candidates")
+        return self.rows(film_ids, "film_ids")
+
+    def judged(self, candidates: int | None) -> int:
+        """Return how many of the most rated films are judged.
+
+        Raises:
+            RequestError: Too many.
+        """
+        self._refuse_more(candidates or 0, "candidates", "films", "candidates")
+        return candidates or self.judged_unless_told
+
+    def top(self, top: int) -> int:
+        """Return how many films are returned.
+
+        Raises:
+            RequestError: Too many.
+        """
+        self._refuse_more(top, "top", "films", "top")
+        return top
+
+    def rows(self, film_ids: Sequence[int], where: str) -> Ints:
+        """Return the rows of films by their MovieLens ids.
+
+        Raises:
+            RequestError: There are no such films.
+        """
+        unknown = list(dict.fromkeys(one for one in film_ids if one not in self._row_of_id))
+        if unknown:
+            listed = ", ".join(str(one) for one in unknown[:_MOST_NAMED])
+            more = len(unknown) - _MOST_NAMED
+            raise RequestError(
+                f"no film has the id {listed}" + (f" (and {more} more)" if more > 0 else ""),
+                where=where,
+                mend="GET /films finds films and their ids",
+            )
+        return np.array([self._row_of_id[one] for one in film_ids], dtype=np.int64)
+
+    def _refuse_more(self, count: int, where: str, what: str, limit: str) -> None:
+        most = int(getattr(self.serving, f"max_{limit}"))
+        if count > most:
+            raise RequestError(
+                f"{count} {what} are more than the {most} one request may have",
+                where=where,
+                mend=f"Ask for fewer, or raise serving.max_{limit}",
+            )
+
+    def _refuse_off_scale(self, stars: float, where: str) -> None:
+        low, high, step = self.scale.min, self.scale.max, self.scale.step
+        if not low <= stars <= high or (stars - low) % step:
+            raise RequestError(
+                f"{stars} stars are not on the scale from {low} to {high} in steps of {step}",
+                where=where,
+            )
+
+
+def _scale(judge: Judge) -> contract.Scale:
+    """Return the stars the model has seen: some editions have no halves."""
+    settings = judge.subject.tokens.renderer.settings
+    halves = bool((judge.subject.folder.timelines.stars % 1).any())
+    return contract.Scale(
+        min=settings.scale_min, max=settings.scale_max, step=0.5 if halves else 1.0
+    )
+
+
+def _first_time(rows: Ints) -> npt.NDArray[np.bool_]:
+    """Return whether each row is one that has not come before."""
+    first = np.zeros(len(rows), dtype=bool)
+    first[np.unique(rows, return_index=True)[1]] = True
+    return first

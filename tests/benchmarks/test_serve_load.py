@@ -1,0 +1,93 @@
+"""The benchmark of serving runs at a tiny size, asks what clients ask, and compares answers."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import serve_load
+from benchmarks.render import problems, rendered
+from reeltune.data.folder import PreparedFolder
+
+
+def test_it_writes_a_result(
+    tiny_qwen3: Path, prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "result.json"
+    serve_load.main(
+        f"--model {tiny_qwen3} --prepared {prepared.path} --clients 1 6 --clients-per-history 1 3 "
+        f"--candidates 2 --rounds 3 --set model.dtype=float32 "
+        f"--tolerance 1e-5 --note rough --result {file}".split()
+    )
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert problems(result) == []
+    assert result["note"] == "rough"
+    assert result["command"].startswith("python -m benchmarks.serve_load --prepared prepared ")
+    assert str(tmp_path) not in json.dumps(result)
+    found = [(case["case"], case["clients"], case["answered"]) for case in result["cases"]]
+    modes = ("one at a time", "gathered")
+    assert found == [
+        (load, clients, mode)
+        for load in ("a history each", "3 clients to a history")
+        for clients in (1, 6)
+        for mode in modes
+    ]
+    for alone, gathered in zip(result["cases"][::2], result["cases"][1::2], strict=True):
+        assert alone["requests_per_pass"] == 1
+        assert alone["ratio_to_one_at_a_time"] == 1
+        assert gathered["ratio_to_one_at_a_time"] == pytest.approx(
+            gathered["verdicts_per_s"] / alone["verdicts_per_s"]
+        )
+        assert 0 < gathered["p50_ms"] <= gathered["p99_ms"]
+        assert (gathered["requests_per_pass"] > 1) == (gathered["clients"] > 1)
+    assert rendered("serve_load", result).count("\n|") == 2 + len(found)
+    assert capsys.readouterr().out.count(" requests in a pass") == len(found)
+
+
+def test_what_clients_ask(prepared: PreparedFolder):
+    requests = serve_load.Requests(prepared, candidates=4, rounds=3)
+    timelines, films = prepared.timelines, prepared.films
+
+    def asked(client: int, turn: int, sharing: int) -> tuple[list[int], list[int]]:
+        body = json.loads(requests.body(client, turn, sharing))
+        return [one["film_id"] for one in body["rated"]], body["film_ids"]
+
+    rated, candidates = asked(1, 0, 1)
+    first = int(np.flatnonzero(timelines.position == 0)[1])
+    expected = timelines.film_row[first : first + prepared.history_len]
+    assert rated == [films[row].film_id for row in expected]
+    assert len(set(candidates)) == 4
+    # One more film rated, so the oldest is no longer shown.
+    assert asked(1, 1, 1)[0][:-1] == rated[1:]
+    assert asked(2, 0, 1)[0] != rated
+    # Clients of one history ask about other films.
+    assert asked(2, 1, 3)[0] == asked(0, 1, 3)[0]
+    assert asked(2, 1, 3)[1] != asked(0, 1, 3)[1]
+    assert asked(3, 1, 3)[0] != asked(0, 1, 3)[0]
+
+
+def test_verdicts_that_differ_are_refused(
+    prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    @contextlib.contextmanager
+    def served(mode: str, options: argparse.Namespace) -> Iterator[serve_load.Served]:
+        del options
+        yield serve_load.Served(mode, 0)
+
+    def load(service: serve_load.Served, *_: object) -> object:
+        shift = 0.0 if service.mode == "one at a time" else 0.01
+        return {"verdicts_per_s": 1.0}, np.full((2, 3), 0.5 + shift)
+
+    monkeypatch.setattr(serve_load, "served", served)
+    monkeypatch.setattr(serve_load, "load", load)
+    monkeypatch.setattr(serve_load, "line", str)
+    with pytest.raises(SystemExit, match=r"verdicts differ by 0\.01"):
+        serve_load.main(
+            f"--model m --prepared {prepared.path} --clients 1 --rounds 3 --tolerance 0.005".split()
+        )

@@ -1,0 +1,171 @@
+"""Somebody who visits the page: opens it in a real browser, gives stars, reads what it shows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page, Route
+
+CHROMIUM = "REELTUNE_TEST_CHROMIUM"
+"""Names the browser where it is not on the path."""
+
+MOST_STARS = 5
+Scheme = Literal["light", "dark"]
+
+_LISTED = """() => [...document.querySelectorAll('#list .item')].map(item => ({
+    title: item.querySelector('h3').firstChild.data,
+    tuned: parseFloat(item.querySelector('.tuned .value').textContent),
+    base: item.querySelector('.base').checkVisibility()
+        ? parseFloat(item.querySelector('.base .value').textContent) : null,
+}))"""
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Open a headless Chromium: the system's own, nothing is downloaded.
+
+    Keep it no longer than a module: while it is open, no other test of the thread can run a loop.
+    """
+    names = ("chromium", "chromium-browser")
+    found = os.environ.get(CHROMIUM) or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no Chromium here: install Debian's chromium, or set {CHROMIUM}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found)
+        yield opened
+        opened.close()
+
+
+class Visitor:
+    """The page in a browser of its own, with all that it said and asked for.
+
+    Args:
+        browser: Opens it.
+        url: Where the service is.
+        scheme: Light or dark.
+        width: Of the window, in CSS pixels.
+        height: Of the window, in CSS pixels.
+        title: What every film is called instead of its title.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        url: str,
+        *,
+        scheme: Scheme = "light",
+        width: int = 1280,
+        height: int = 900,
+        title: str | None = None,
+    ) -> None:
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+        )
+        self.context.on("request", lambda request: self.requests.append(request.url))
+        self.page: Page = self.context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        if title is not None:
+            call_all_films(self.page, title)
+        self.page.goto(url)
+
+    def begun(self) -> Visitor:
+        """Wait until there are films to rate."""
+        self.page.locator(".frame h3").first.wait_for()
+        return self
+
+    def told(self, act: Callable[[], object]) -> dict[str, Any]:
+        """Do something that asks for a new list; return the answer once it is shown."""
+        with self.page.expect_response("**/recommendations") as coming:
+            act()
+        answer = coming.value.json()
+        self.page.locator("#list[aria-busy=false]").wait_for()
+        return answer
+
+    def give(self, place: int, stars: float) -> None:
+        """Click on the stars of a film of the shelf."""
+        click_stars(self.page.locator(".frame .stars").nth(place), stars)
+
+    def give_three(self) -> dict[str, Any]:
+        """Rate the first three films of the shelf; return the answer once it is shown."""
+
+        def rate() -> None:
+            for place, stars in enumerate((5.0, 1.5, 4.0)):
+                self.give(place, stars)
+
+        return self.told(rate)
+
+    def find(self, text: str, stars: int) -> dict[str, Any]:
+        """Search for a film and give it whole stars, all with keys; return the answer."""
+        self.page.locator("#query").focus()
+        self.page.keyboard.type(text)
+        self.page.locator("#found [role=option]").first.wait_for()
+        self.page.keyboard.press("ArrowDown")
+        self.page.keyboard.press("Enter")
+        return self.told(lambda: self.page.keyboard.press(str(stars)))
+
+    def compare(self) -> dict[str, Any]:
+        """Switch the base model on or off; return the answer."""
+        return self.told(self.page.locator("#base").click)
+
+    def ask_why(self) -> dict[str, Any]:
+        """Unfold the reasons of the first film; return the answer."""
+        return self.told(self.page.locator(".item summary").first.click)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return titles and percentages of the list, in its order; base is None where hidden."""
+        return self.page.evaluate(_LISTED)
+
+    def rated(self) -> list[tuple[str, str]]:
+        """Return names and stars under "Your ratings"."""
+        names = self.page.locator("#rated .name").all_text_contents()
+        values = self.page.locator("#rated .value").all_text_contents()
+        return list(zip(names, values, strict=True))
+
+    def foreign(self, url: str) -> list[str]:
+        """Return what was asked for elsewhere than at the service."""
+        return [one for one in self.requests if not one.startswith(f"{url}/")]
+
+
+def click_stars(stars_control: Locator, stars: float) -> None:
+    """Click in the middle of the half star that stands for so many stars."""
+    stars_control.scroll_into_view_if_needed()
+    box = stars_control.bounding_box()
+    assert box is not None
+    across = (stars - 0.25) / MOST_STARS
+    stars_control.click(position={"x": across * box["width"], "y": box["height"] / 2})
+
+
+def call_all_films(page: Page, title: str) -> None:
+    """Let every film of every answer of the service bear a title."""
+
+    def renamed(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        for film in _films_in(told):
+            film["title"] = title
+        route.fulfill(response=answer, json=told)
+
+    page.route("**/films?*", renamed)
+    page.route("**/recommendations", renamed)
+
+
+def _films_in(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from told.get("films", [])
+    for one in told.get("recommendations", []):
+        yield one["film"]
+        yield from (reason["film"] for reason in one["why"])

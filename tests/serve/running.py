@@ -1,0 +1,77 @@
+"""A service that answers on loopback, in a thread of the test."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from reeltune.asking.judge import Judge
+from reeltune.config.schema import ServingSection
+from reeltune.serve.app import make_app
+from reeltune.serve.run import address, listen, server_of
+
+TOKEN = "a-token-for-tests-0123456789"
+MOST_BYTES = 20_000
+"""The longest body that the service with narrow limits reads."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service and where it is.
+
+    Attributes:
+        client: Asks it.
+        port: Where it listens.
+    """
+
+    client: httpx.Client
+    port: int
+
+    def post(self, path: str, **fields: Any) -> httpx.Response:
+        """Post fields as JSON."""
+        return self.client.post(path, json=fields)
+
+    def value(self, line: str) -> float:
+        """Return one figure of /metrics; 0 where nothing was counted yet."""
+        lines = self.client.get("/metrics").text.splitlines()
+        found = [one.rpartition(" ")[2] for one in lines if one.startswith(f"{line} ")]
+        return float(found[0]) if found else 0.0
+
+
+@contextlib.contextmanager
+def running(judge: Judge, token: str | None = None, **settings: Any) -> Iterator[Running]:
+    """Serve inside the block.
+
+    Args:
+        judge: Which model answers.
+        token: What requests must bear; the client bears it.
+        settings: Keys of the section ``serving``.
+    """
+    serving = ServingSection(port=0, **settings)
+    listener = listen(serving)
+    server = server_of(make_app(judge, serving, token), serving)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        with httpx.Client(base_url=address(listener), headers=headers, timeout=60) as client:
+            yield Running(client, listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def refusal(answer: httpx.Response, status: int) -> str:
+    """What a refusal says is wrong, checked for its form."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    found = answer.json()
+    assert found.keys() == {"error", "mend"}
+    assert "Traceback" not in answer.text
+    return found["error"]

@@ -1,0 +1,90 @@
+"""``reeltune serve`` as a process: it says where it is, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from reeltune.cli import main
+from reeltune.config import config_tree, load_config
+from reeltune.errors import ConfigError
+from tests.helpers import write_prepared
+from tests.runs import tiny_overrides
+
+FILMS = 1500
+
+
+class Command(NamedTuple):
+    """The command, running."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, tiny_qwen3: Path) -> Path:
+    """A configuration with many films; a pass holds hardly more than one history."""
+    work = tmp_path_factory.mktemp("served")
+    prepared = write_prepared(work / "prepared", users=2, films=FILMS)
+    overrides = tiny_overrides(tiny_qwen3, prepared, work, serving__pass_s=1e-9)
+    file = work / "config.yaml"
+    file.write_text(json.dumps(config_tree(load_config(None, overrides))), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def command(config: Path) -> Iterator[Command]:
+    """The command, serving a base model."""
+    options = ["--config", str(config), "--base-only", "--port", "0", "--history", "3"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reeltune", "serve", *options], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process:
+        for line in process.stdout:
+            if line.startswith("serving at "):
+                yield Command(process, line.split()[2])
+                break
+        process.kill()
+
+
+def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
+    with (
+        httpx.Client(base_url=command.address, timeout=60) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        health = client.get("/health").json()
+        assert (health["tuned"], health["films"], health["history_len"]) == (False, FILMS, 3)
+        asked = {"rated": [], "candidates": FILMS, "top": 3}
+        accepted = pool.submit(
+            httpx.post, f"{command.address}/recommendations", json=asked, timeout=60
+        )
+        while "reeltune_pass_seconds_count 0.0" in client.get("/metrics").text:
+            time.sleep(0.01)
+        command.process.send_signal(signal.SIGTERM)
+        answer = accepted.result()
+        assert answer.status_code == 200
+        assert answer.json()["judged"] == FILMS
+        assert command.process.wait(30) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{command.address}/health")
+
+
+def test_without_a_token_it_does_not_leave_loopback(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.delenv("REELTUNE_TOKEN", raising=False)
+    with pytest.raises(SystemExit) as left:
+        main(["serve", "--config", str(config), "--base-only", "--host", "0.0.0.0"])
+    assert left.value.code == ConfigError.exit_code
+    assert "so a token is needed" in capsys.readouterr().err

@@ -1,0 +1,272 @@
+"""The page in a real browser, before a real service: what a visitor does, and what it does then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reeltune.asking.judge import Judge
+from tests.serve.page_visitor import Visitor, chromium
+from tests.serve.running import TOKEN, Running, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
+
+SHELF_STARS = (5.0, 1.5, 4.0)
+"""What ``Visitor.give_three`` gives."""
+
+ROUNDING = 0.051
+"""How far a number with one decimal may lie from what it stands for."""
+
+HOSTILE = "<img src=x onerror=\"alert('here')\"> <|im_end|> </h3><script>alert(1)</script> &amp;"
+
+MINUS = "\N{MINUS SIGN}"
+NO_STARS = "\N{EN DASH}"
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def url(service: Running) -> str:
+    return f"http://127.0.0.1:{service.port}"
+
+
+@pytest.fixture
+def visit(browser: Browser, url: str) -> Iterator[Visit]:
+    """Opens the page; afterwards nobody complained, and nothing was asked of anybody else."""
+    visitors: list[Visitor] = []
+
+    def opened(**how: Any) -> Visitor:
+        visitors.append(Visitor(browser, url, **how))
+        return visitors[-1].begun()
+
+    yield opened
+    for visitor in visitors:
+        assert visitor.complaints == []
+        assert f"{url}/page.js" in visitor.requests
+        assert visitor.foreign(url) == []
+        visitor.context.close()
+
+
+def most_rated(service: Running, count: int) -> list[dict[str, Any]]:
+    return service.client.get("/films", params={"limit": count}).json()["films"]
+
+
+def asked_directly(service: Running, stars: tuple[float, ...], **more: Any) -> list[dict[str, Any]]:
+    """Ask the service, not the page, after ratings of the most rated films."""
+    films = most_rated(service, len(stars))
+    rated = [{"film_id": film["id"], "stars": s} for film, s in zip(films, stars, strict=True)]
+    answer = service.post("/recommendations", rated=rated, top=10, **more)
+    assert answer.status_code == 200
+    return answer.json()["recommendations"]
+
+
+def assert_shows(listed: list[dict[str, Any]], told: list[dict[str, Any]]) -> None:
+    """The list on the page has the films and the numbers of an answer."""
+    assert [one["title"] for one in listed] == [one["film"]["title"] or "Untitled" for one in told]
+    for shown, one in zip(listed, told, strict=True):
+        assert shown["tuned"] == pytest.approx(100 * one["p_like"], abs=ROUNDING)
+
+
+def test_three_ratings_show_an_ordered_list_and_a_fourth_changes_it(
+    visit: Visit, service: Running
+) -> None:
+    visitor = visit()
+    assert visitor.listed() == []
+    visitor.give_three()
+    before = visitor.listed()
+    assert len(before) == 10
+    numbers = [one["tuned"] for one in before]
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[0] > numbers[-1]
+    assert_shows(before, asked_directly(service, SHELF_STARS))
+    visitor.told(lambda: visitor.give(3, 0.5))
+    after = visitor.listed()
+    assert_shows(after, asked_directly(service, (*SHELF_STARS, 0.5)))
+    assert after != before
+
+
+def test_the_base_model_is_shown_beside_the_tuned_one_when_asked_for(
+    visit: Visit, service: Running
+) -> None:
+    visitor = visit()
+    visitor.give_three()
+    assert {one["base"] for one in visitor.listed()} == {None}
+    visitor.compare()
+    told = asked_directly(service, SHELF_STARS, base=True)
+    assert_shows(visitor.listed(), told)
+    shown = [one["base"] for one in visitor.listed()]
+    assert shown == pytest.approx([100 * one["p_like_base"] for one in told], abs=ROUNDING)
+    assert shown != [one["tuned"] for one in visitor.listed()]
+    visitor.compare()
+    assert {one["base"] for one in visitor.listed()} == {None}
+
+
+def test_why_names_the_ratings_that_moved_a_film(visit: Visit, service: Running) -> None:
+    visitor = visit()
+    visitor.give_three()
+    visitor.ask_why()
+    reasons = visitor.page.locator(".item").first.locator(".reasons li")
+    shown = reasons.locator(".moved").evaluate_all("all => all.map(one => one.firstChild.data)")
+    told = asked_directly(service, SHELF_STARS, why=3)[0]["why"]
+    assert len(told) == len(SHELF_STARS)
+    moved = [float(one.replace(MINUS, "-").replace("±", "")) for one in shown]
+    assert moved == pytest.approx([100 * reason["moved"] for reason in told], abs=ROUNDING)
+    texts = reasons.all_text_contents()
+    for text, reason in zip(texts, told, strict=True):
+        assert (reason["film"]["title"] or "Untitled") in text
+        assert f", {reason['stars']:g} star" in text
+
+
+def test_search_and_stars_need_no_mouse(visit: Visit, service: Running) -> None:
+    film = next(one for one in most_rated(service, 50) if one["title"] == "Amélie")
+    visitor = visit()
+    page = visitor.page
+    focused = "document.activeElement.id || document.activeElement.getAttribute('aria-label')"
+    keys = page.keyboard
+    keys.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    keys.press("Tab")
+    assert page.evaluate(focused) == "query"
+    keys.type("amelie")
+    page.locator("#found [role=option]").first.wait_for()
+    keys.press("ArrowDown")
+    assert page.locator("#found [aria-selected=true]").get_attribute("id") == page.locator(
+        "#query"
+    ).get_attribute("aria-activedescendant")
+    keys.press("Enter")
+    name = f"Amélie ({film['year']})"
+    assert page.evaluate(focused) == f"Stars for {name}"
+    assert visitor.rated() == [(name, NO_STARS)]
+    visitor.told(lambda: keys.press("4"))
+    assert visitor.rated() == [(name, "4.0")]
+    visitor.told(lambda: keys.press("ArrowLeft"))
+    assert visitor.rated() == [(name, "3.5")]
+    assert page.evaluate(focused) == f"Stars for {name}"
+    told = service.post("/recommendations", rated=[{"film_id": film["id"], "stars": 3.5}], top=10)
+    assert_shows(visitor.listed(), told.json()["recommendations"])
+
+
+def test_ratings_outlive_a_reload_until_one_starts_over(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.give_three()
+    rated, listed = visitor.rated(), visitor.listed()
+    assert [stars for _, stars in rated] == [f"{stars:.1f}" for stars in SHELF_STARS]
+    visitor.told(page.reload)
+    assert visitor.rated() == rated
+    assert visitor.listed() == listed
+    page.locator("#start-over").click()
+    assert visitor.rated() == []
+    assert visitor.listed() == []
+    visitor.told(page.locator("#undo").click)
+    assert visitor.rated() == rated
+    assert visitor.listed() == listed
+    page.locator("#start-over").click()
+    page.reload()
+    visitor.begun()
+    assert visitor.rated() == []
+    assert page.locator("#list-none").inner_text().startswith("Your list begins with one star.")
+
+
+def test_hostile_titles_are_only_text(visit: Visit) -> None:
+    visitor = visit(title=HOSTILE)
+    page = visitor.page
+    visitor.give_three()
+    visitor.ask_why()
+    page.locator("#query").fill("love")
+    page.locator("#found [role=option]").first.wait_for()
+    assert {one["title"] for one in visitor.listed()} == {HOSTILE}
+    assert set(page.locator(".frame h3").all_text_contents()) == {HOSTILE}
+    for place in ("#found .name", "#rated .name", ".reasons li"):
+        texts = page.locator(place).all_text_contents()
+        assert texts
+        assert all(HOSTILE in text for text in texts)
+    assert page.locator("img, iframe, body script").count() == 0
+
+
+def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str) -> None:
+    visitor = Visitor(browser, url).begun()
+    page = visitor.page
+    refused = {"error": "too many wait <b>already</b>", "mend": "come again later"}
+    page.route("**/recommendations", lambda route: route.fulfill(status=422, json=refused))
+    visitor.give(0, 5.0)
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.locator("p").all_text_contents() == [
+        "Too many wait <b>already</b>.",
+        "Come again later.",
+    ]
+    assert visitor.listed() == []
+    page.unroute("**/recommendations")
+    visitor.told(page.get_by_role("button", name="Try again").click)
+    assert len(visitor.listed()) == 10
+    assert alert.count() == 0
+    visitor.context.close()
+
+
+def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: str) -> None:
+    visitor = Visitor(browser, url).begun()
+    page = visitor.page
+    refused = {"error": "busy", "mend": None}
+    headers = {"Retry-After": "1"}
+    page.route(
+        "**/recommendations",
+        lambda route: route.fulfill(status=503, json=refused, headers=headers),
+        times=1,
+    )
+    with page.expect_response(lambda answer: answer.status == 503):
+        visitor.give(0, 5.0)
+    visitor.told(page.get_by_role("alert").wait_for)
+    assert len(visitor.listed()) == 10
+    visitor.context.close()
+
+
+def test_a_token_is_asked_for_and_the_right_one_lets_in(
+    browser: Browser, served_judge: Judge
+) -> None:
+    with running(served_judge, TOKEN) as guarded:
+        visitor = Visitor(browser, f"http://127.0.0.1:{guarded.port}")
+        page = visitor.page
+        field = page.get_by_label("Access token")
+        page.get_by_text("A token is needed.").wait_for()
+        assert page.locator(".frame h3").count() == 0
+        field.fill("guessed-at-random")
+        page.get_by_role("button", name="Use it").click()
+        page.get_by_text("This token was refused.").wait_for()
+        assert page.locator(".frame h3").count() == 0
+        field.fill(TOKEN)
+        page.get_by_role("button", name="Use it").click()
+        visitor.begun()
+        visitor.give_three()
+        assert len(visitor.listed()) == 10
+        assert page.get_by_label("Access token").count() == 0
+        visitor.context.close()
+
+
+def test_only_stars_of_the_scale_can_be_given(browser: Browser, url: str) -> None:
+    visitor = Visitor(browser, url)
+    page = visitor.page
+
+    def without_halves(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json() | {"scale": {"min": 1.0, "max": 5.0, "step": 1.0}}
+        route.fulfill(response=answer, json=told)
+
+    page.route("**/health", without_halves)
+    page.reload()
+    visitor.begun()
+    for place, stars in enumerate((0.5, 1.5, 4.0, 4.5)):
+        visitor.give(place, stars)
+    assert [stars for _, stars in visitor.rated()] == ["1.0", "2.0", "4.0", "5.0"]
+    page.keyboard.press("ArrowLeft")
+    assert visitor.rated()[-1][1] == "4.0"
+    visitor.context.close()

@@ -1,0 +1,112 @@
+"""The token, the socket and the signals."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from reeltune.config.schema import ServingSection
+from reeltune.errors import ConfigError
+from reeltune.serve.run import SHORTEST_TOKEN, address, listen, read_token, run
+from tests.serve.running import TOKEN
+
+
+def section(**settings: Any) -> ServingSection:
+    return ServingSection(**{"port": 0, **settings})
+
+
+def test_loopback_needs_no_token_and_uses_one_that_is_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("REELTUNE_TOKEN", raising=False)
+    assert read_token(section()) is None
+    monkeypatch.setenv("REELTUNE_TOKEN", TOKEN)
+    assert read_token(section()) == TOKEN
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "films.example"])
+def test_any_other_host_needs_a_token(monkeypatch: pytest.MonkeyPatch, host: str):
+    monkeypatch.delenv("FILMS_TOKEN", raising=False)
+    with pytest.raises(ConfigError, match=r"FILMS_TOKEN: .* so a token is needed"):
+        read_token(section(host=host, token_env="FILMS_TOKEN"))
+    monkeypatch.setenv("FILMS_TOKEN", TOKEN)
+    assert read_token(section(host=host, token_env="FILMS_TOKEN")) == TOKEN
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x" * (SHORTEST_TOKEN - 1), "x" * 20 + "\n", "x" * 20 + "é", " " + "x" * 20]
+)
+def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(
+    monkeypatch: pytest.MonkeyPatch, token: str
+):
+    monkeypatch.setenv("REELTUNE_TOKEN", token)
+    with pytest.raises(ConfigError, match="at least 16"):
+        read_token(section())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_socket_on_loopback(host: str):
+    with listen(section(host=host)) as listener:
+        bound, port = listener.getsockname()
+        assert ipaddress.ip_address(bound).is_loopback
+        assert address(listener) == f"http://127.0.0.1:{port}"
+
+
+def test_an_answer_is_sent_at_once():
+    # asyncio switches Nagle's algorithm off where it can tell that a socket is TCP's.
+    async def accepted() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            found.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with listen(section()) as listener:
+            async with await asyncio.start_server(connected, sock=listener) as server:
+                _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+                writer.close()
+                return await found
+
+    assert asyncio.run(accepted())
+
+
+def test_a_port_that_is_taken():
+    with listen(section()) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"serving.port: .* port {port} .*--port"):
+            listen(section(port=port))
+
+
+def test_an_address_that_is_not_this_machines():
+    with pytest.raises(ConfigError, match=r"serving.host: .*--host"):
+        listen(section(host="203.0.113.7"))
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_handlers_are_as_before(sign: signal.Signals):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    started = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            return
+        while True:
+            kind = (await receive())["type"]
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.startup":
+                started.set()
+                os.kill(os.getpid(), sign)
+            else:
+                return
+
+    serving = section()
+    with listen(serving) as listener:
+        run(app, listener, serving)
+    assert started.is_set()
+    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))

@@ -1,0 +1,98 @@
+"""Clients that send too much, too slowly or nothing are given up, and others are answered."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from tests.serve.running import MOST_BYTES, Running, refusal
+
+pytestmark = pytest.mark.usefixtures("alive_afterwards")
+
+
+def raw(service: Running, *parts: bytes) -> tuple[int, dict[str, Any]]:
+    """Send bytes as they are, and return status and content of the answer."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+        for part in parts:
+            connection.sendall(part)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
+
+
+def head(length: str) -> bytes:
+    lines = ["POST /verdicts HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", length]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_body_that_is_announced_too_large_is_not_read(strict: Running):
+    status, told = raw(strict, head("Content-Length: 1000000000"))
+    assert (status, told["error"]) == (413, f"the body is longer than {MOST_BYTES} bytes")
+
+
+def test_a_large_body_is_refused_however_it_comes(strict: Running):
+    content = b'{"rated": [' + b" " * 300_000
+    headers = {"Content-Type": "application/json"}
+    assert refusal(strict.client.post("/verdicts", content=content, headers=headers), 413)
+    pieces = (content[i : i + 9_000] for i in range(0, len(content), 9_000))
+    assert refusal(strict.client.post("/verdicts", content=pieces, headers=headers), 413)
+
+
+def test_a_body_of_the_largest_size_is_read(strict: Running):
+    content = b'{"rated": [], "film_ids": [1]}'.ljust(MOST_BYTES)
+    headers = {"Content-Type": "application/json"}
+    assert strict.client.post("/verdicts", content=content, headers=headers).status_code == 200
+
+
+def test_a_body_that_trickles_is_given_up(strict: Running):
+    status, told = raw(strict, head("Content-Length: 100"), b"{")
+    assert (status, told["error"]) == (408, "the body did not arrive within 1 seconds")
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /health HT", b"POST /verdicts HTTP/1.1\r\nHost: x\r\n"]
+)
+def test_a_connection_that_says_too_little_is_closed(strict: Running, begun: bytes):
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
+        connection.sendall(begun)
+        assert connection.recv(1) == b""
+
+
+def test_headers_that_trickle_are_given_up(strict: Running):
+    # Each byte comes in time, all of them together do not.
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
+        connection.settimeout(0.2)
+        for byte in b"GET /health HTTP/1.1\r\n" + b"X-Long: " + b"y" * 200:
+            try:
+                connection.sendall(bytes([byte]))
+                if connection.recv(1) == b"":
+                    return
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+    pytest.fail("the connection is still open")
+
+
+def test_a_refused_body_without_end_is_given_up(strict: Running):
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
+        connection.sendall(head("Content-Length: 1000000000"))
+        began = time.monotonic()
+        while time.monotonic() - began < 30:
+            try:
+                connection.sendall(b" " * 100)
+            except ConnectionError:
+                return
+            time.sleep(0.05)
+    pytest.fail("the connection is still open")
+
+
+def test_garbage_is_no_request(strict: Running):
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
