@@ -46,7 +46,7 @@ from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form, Renderer
 from reeltune.prompts.rows import BLOCKS, Selection, choose_blocks, prompt_settings, tokenize
 from reeltune.prompts.sequences import Sequences
-from reeltune.prompts.sharing import candidate_sequence
+from reeltune.prompts.sharing import candidate_sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.ranking import score_candidates
 from reeltune.scoring.scorer import Scorer
@@ -121,7 +121,7 @@ class Measurement:
         some = spread(len(films), _COMPARED)
         prompts = self.tokens.candidate_prompts(history, films[some])
         alone = self._scorer(self.options.tokens_per_batch).score(Sequences.single(prompts))
-        read = candidate_sequence(self.tokens.pieces, history, films).ids
+        read = candidate_sequences(self.tokens.pieces, [history], [films]).ids
         # Room for all candidates, so that the history is computed once.
         scorer = self._scorer(len(read.values))
 

@@ -20,6 +20,7 @@ from tests.docs.pages import (
     PAGES,
     README,
     ROOT,
+    TROUBLES,
     blocks,
     relative_links,
     snippets,
@@ -137,10 +138,10 @@ def said_by_the_code() -> list[str]:
 
 def test_the_messages_quoted_are_those_of_the_code():
     said = said_by_the_code()
-    quoted = [text for row in table(README, "What you see") for text in _QUOTED.findall(row[0])]
+    quoted = [text for row in table(TROUBLES, "What you see") for text in _QUOTED.findall(row[0])]
     for text in quoted:
         assert any(text.strip(". ") in message for message in said), text
-    assert len(quoted) >= len(table(README, "What you see"))
+    assert len(quoted) >= len(table(TROUBLES, "What you see"))
 
 
 def test_the_readme_calls_every_command():

@@ -12,7 +12,7 @@ from reeltune.data.folder import Timelines
 from reeltune.data.history import History
 from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
-from reeltune.prompts.sharing import block_sequences, candidate_sequence
+from reeltune.prompts.sharing import block_sequences, candidate_sequences
 from tests.helpers import Kind
 from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokens_of
 from tests.timelines import examples_of, random_timelines, stretches, timelines_of
@@ -106,22 +106,27 @@ def test_divided_blocks_ask_the_same(
 
 
 @given(kinds, forms, random_timelines(len(FILMS)), st.data())
-def test_candidates_after_one_history_have_their_prompts(
+def test_candidates_after_each_history_have_their_prompts(
     kind: Kind, form: Form, timelines: Timelines, data: st.DataObject
 ):
     tokens = tokens_of(kind, form)
-    # One user's history, also an empty one, and any films, also the same one twice.
-    user = np.flatnonzero(timelines.user_id == timelines.user_id[0])
-    start = data.draw(st.integers(0, len(user)))
-    stop = data.draw(st.integers(start, len(user)))
-    history = History.from_timelines(timelines, range(start, stop))
-    films = st.integers(0, len(FILMS) - 1)
-    candidates = np.array(data.draw(st.lists(films, max_size=6)), dtype=np.int64)
-    sequences = candidate_sequence(tokens.pieces, history, candidates)
-    assert len(sequences) == 1
-    assert lists(sequences.alone()) == lists(tokens.candidate_prompts(history, candidates))
-    assert (sequences.leave == sequences.trunk[0]).all()
-    assert sequences.verdicts == len(candidates)
+    films = st.lists(st.integers(0, len(FILMS) - 1), max_size=6)
+    histories, candidates, expected = [], [], []
+    for _ in range(data.draw(st.integers(1, 4))):
+        # One user's history, also an empty one, and any films, also none or the same one twice.
+        user = np.flatnonzero(timelines.user_id == timelines.user_id[0])
+        start = data.draw(st.integers(0, len(user)))
+        stop = data.draw(st.integers(start, len(user)))
+        histories.append(History.from_timelines(timelines, range(start, stop)))
+        candidates.append(np.array(data.draw(films), dtype=np.int64))
+        expected += lists(tokens.candidate_prompts(histories[-1], candidates[-1]))
+    sequences = candidate_sequences(tokens.pieces, histories, candidates)
+    assert len(sequences) == len(histories)
+    assert lists(sequences.alone()) == expected
+    assert np.bincount(sequences.row, minlength=len(histories)).tolist() == [
+        len(asked) for asked in candidates
+    ]
+    assert (sequences.leave == sequences.trunk[sequences.row]).all()
 
 
 @pytest.mark.parametrize("form", FORMS)

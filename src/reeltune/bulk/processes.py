@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-import torch
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from reeltune.errors import ReeltuneError
+from reeltune.models.processes import process_state
 
 T = TypeVar("T")
-
-_PATIENCE: Final = timedelta(days=30)
-"""How long one process waits for another: longer than any share of the work takes.
-
-The default of ten minutes would end a launch whose processes have unequal work. A process that dies
-is noticed by the launcher, which ends the others.
-"""
 
 
 class Processes:
     """The processes that ``accelerate launch`` or ``torchrun`` started, or this one alone."""
 
     def __init__(self) -> None:
-        several = "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
-        # Where there is no accelerator, each process takes itself for the only one unless told so.
-        on_cpu = several and not torch.accelerator.is_available()
-        self._state = PartialState(cpu=on_cpu, timeout=_PATIENCE)
+        self._state = process_state()
 
     @property
     def main(self) -> bool:

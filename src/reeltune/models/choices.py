@@ -56,7 +56,7 @@ def make_choices(config: Config) -> ModelChoices:
             f"{torch.cuda.device_count()} GPUs are visible to one process",
             where="CUDA_VISIBLE_DEVICES",
             mend="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
-            "reeltune train ...",
+            "reeltune train (or score) ...",
         )
     dtype = _dtype(config.model.dtype, device)
     return ModelChoices(

@@ -22,7 +22,7 @@ def process_state() -> PartialState:
 
     Without one, it is that of this process alone.
     """
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     # Where there is no accelerator, each process takes itself for the only one unless told so.
     on_cpu = several and not torch.accelerator.is_available()
     return PartialState(cpu=on_cpu, timeout=PATIENCE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,27 +42,39 @@ def block_sequences(
     return build(pieces, timelines, blocks, answers)
 
 
-def candidate_sequence(pieces: Pieces, history: History, candidates: Ints) -> Sequences:
-    """Return one sequence that asks about many films after one history.
+def candidate_sequences(
+    pieces: Pieces, histories: Sequence[History], candidates: Sequence[Ints]
+) -> Sequences:
+    """Return one sequence for each history, that asks about many films after it.
 
     Args:
         pieces: Token pieces of either form.
-        history: What has been rated; nothing at all is a history too.
-        candidates: Film rows, shape ``(n,)``.
+        histories: What has been rated; nothing at all is a history too.
+        candidates: Film rows for each history.
     """
-    lines = pieces.lines(star_steps(history.stars), history.film_row)
+    count = len(histories)
+    stars = np.concatenate([history.stars for history in histories])
+    lines = pieces.lines(star_steps(stars), np.concatenate([one.film_row for one in histories]))
+    shown = offsets_of(np.array([len(history) for history in histories]))
     # What leads to a candidate is the same for all of them, so it belongs to the trunk.
-    trunk = np.concatenate([pieces.head, lines.values, pieces.before_candidate])
-    count = len(candidates)
-    branches = join(pieces.films.take(candidates), repeat_row(pieces.tail, count))
-    begin = len(trunk) + branches.offsets[:-1]
+    trunk = join(
+        repeat_row(pieces.head, count),
+        Ragged(lines.values, lines.offsets[shown]),
+        repeat_row(pieces.before_candidate, count),
+    )
+    asked = np.concatenate(candidates)
+    branches = join(pieces.films.take(asked), repeat_row(pieces.tail, len(asked)))
+    counts = np.array([len(films) for films in candidates])
+    together = Ragged(branches.values, branches.offsets[offsets_of(counts)])
+    row = np.repeat(np.arange(count), counts)
+    branch = trunk.lengths[row] + branches.offsets[:-1] - together.offsets[:-1][row]
     return Sequences(
-        ids=Ragged.from_rows([np.concatenate([trunk, branches.values])]),
-        trunk=np.array([len(trunk)]),
-        row=np.zeros(count, dtype=np.int64),
-        asked=len(trunk) + branches.offsets[1:] - 1,
-        branch=begin,
-        leave=np.full(count, len(trunk)),
+        ids=join(trunk, together),
+        trunk=trunk.lengths,
+        row=row,
+        asked=branch + branches.lengths - 1,
+        branch=branch,
+        leave=trunk.lengths[row],
     )
 
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from reeltune.data.history import History
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import BLOCKS, SINGLE, Layout
-from reeltune.prompts.sequences import Sequences, concatenate_sequences
-from reeltune.prompts.sharing import candidate_sequence
+from reeltune.prompts.sequences import Sequences
+from reeltune.prompts.sharing import candidate_sequences
 from reeltune.ragged import concatenate, offsets_of
 from reeltune.scoring.scorer import Progress, Scorer, Verdicts
 
@@ -48,8 +48,8 @@ def question_sequences(
     if tokens.differing or layout == SINGLE:
         prompts = [tokens.candidate_prompts(one.history, one.candidates) for one in asked]
         return Sequences.single(concatenate(prompts))
-    return concatenate_sequences(
-        [candidate_sequence(tokens.pieces, one.history, one.candidates) for one in asked]
+    return candidate_sequences(
+        tokens.pieces, [one.history for one in asked], [one.candidates for one in asked]
     )
 
 
