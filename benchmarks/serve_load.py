@@ -27,9 +27,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,14 +42,8 @@ _POPULAR: Final = 200
 """How many of the most rated films clients ask about."""
 
 
-@dataclass(frozen=True)
-class Served:
-    """A running service.
-
-    Attributes:
-        mode: Whether it gathers.
-        port: Where it listens on loopback.
-    """
+class Served(NamedTuple):
+    """A running service: whether it gathers, and where on loopback it listens."""
 
     mode: str
     port: int
@@ -66,8 +59,7 @@ class Requests:
     """
 
     def __init__(self, folder: PreparedFolder, candidates: int, rounds: int) -> None:
-        self.folder = folder
-        self.rounds = rounds
+        self.folder, self.candidates, self.rounds = folder, candidates, rounds
         timelines, self.history = folder.timelines, folder.history_len
         starts = np.flatnonzero(timelines.position == 0)
         events = np.diff(np.append(starts, len(timelines)))
@@ -76,7 +68,6 @@ class Requests:
             raise SystemExit("no user has rated enough films; ask for fewer --rounds")
         counts = np.bincount(timelines.film_row, minlength=len(folder.films))
         self.popular = np.argsort(-counts, kind="stable")[: max(_POPULAR, candidates)]
-        self.candidates = candidates
 
     def body(self, client: int, turn: int, sharing: int) -> bytes:
         """Return one request.
@@ -196,7 +187,7 @@ def passes(service: Served) -> float:
 def compared(
     services: list[Served], requests: Requests, clients: int, sharing: int, tolerance: float
 ) -> Iterator[dict[str, Any]]:
-    """Give the figures of all services under one load, each after a first round that warms it up.
+    """Give the figures of all services under one load.
 
     Raises:
         SystemExit: Their verdicts differ.

@@ -36,7 +36,7 @@ def member(monkeypatch):
     """Make one of several processes."""
 
     def make(number: int, count: int) -> Processes:
-        monkeypatch.setattr(module, "PartialState", lambda **_: Group(number, count))
+        monkeypatch.setattr(module, "process_state", lambda: Group(number, count))
         return Processes()
 
     return make
@@ -47,7 +47,7 @@ def test_every_shard_is_somebodys_and_nobody_elses(missing, count):
     with pytest.MonkeyPatch.context() as patch:
         shares, of_all = [], []
         for number in range(count):
-            patch.setattr(module, "PartialState", lambda number=number, **_: Group(number, count))
+            patch.setattr(module, "process_state", lambda number=number: Group(number, count))
             shares.append(Processes().share(missing))
             of_all.append(Processes().share(range(100)))
     assert sorted(item for share in shares for item in share) == missing

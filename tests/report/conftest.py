@@ -48,7 +48,7 @@ def page(report: Path) -> Page:
     return Page(report.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium: the system's own, nothing is downloaded."""
     names = ("chromium", "chromium-browser")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from reeltune.asking.judge import Judge
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.prompts.renderer import Film
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
 from reeltune.recommend.recommend import recommend, why
 from reeltune.serve.bounds import JUDGED_ON_CPU
-from tests.asking.build import ROUNDING, alone, random_history
+from tests.asking.build import ROUNDING, alone, drawn_subject, random_history
 from tests.helpers import write_prepared
 from tests.serve.running import Running, running
 
@@ -156,7 +158,7 @@ def test_films_are_found_by_title_or_by_how_often_they_were_rated(
     assert len(service.client.get("/films", params={"limit": 3}).json()["films"]) == 3
 
 
-def test_health_says_what_is_served(service: Running, served_judge: Judge, tiny_qwen3):
+def test_health_says_what_is_served(service: Running, served_judge: Judge, tiny_qwen3: Path):
     health = service.client.get("/health").json()
     assert health == {
         "status": "ok",
@@ -177,15 +179,17 @@ def test_odd_titles_are_told_as_they_are(service: Running, served_judge: Judge):
     assert titles == {film.title for film in films_of(served_judge)}
 
 
-def test_a_cpu_judges_few_films_unless_told(served_judge: Judge, tmp_path, tiny_qwen3):
-    from reeltune.data.folder import PreparedFolder
-    from tests.asking.build import drawn_subject
-
+def test_a_cpu_judges_few_films_unless_told(
+    tmp_path: Path, tiny_qwen3: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "reeltune")
     many = PreparedFolder.open(write_prepared(tmp_path / "prepared", users=2, films=130))
     judge = Judge(drawn_subject(many, tiny_qwen3))
     with running(judge) as service:
         answer = service.post("/recommendations", rated=[]).json()
         assert (answer["judged"], answer["fitting"]) == (JUDGED_ON_CPU, 130)
         assert service.post("/recommendations", rated=[], candidates=130).json()["judged"] == 130
+    assert f"judge the {JUDGED_ON_CPU} most rated films" in caplog.text
+    assert "since this is a CPU" in caplog.text
     with running(judge, judged_candidates=20) as service:
         assert service.post("/recommendations", rated=[]).json()["judged"] == 20

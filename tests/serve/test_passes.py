@@ -68,6 +68,13 @@ def test_those_who_are_passed_over_keep_their_order(asked, tokens, most):
     assert list(queue) == [one for one in asked if one not in taken]
 
 
+def test_who_was_passed_over_comes_before_who_was_not_looked_at():
+    asked = [waiting(0), waiting(1), waiting(0), waiting(2)]
+    queue = deque(asked)
+    next_pass(queue, 1, 2)
+    assert list(queue) == [asked[1], asked[3]]
+
+
 @given(st.integers(1, 6), st.integers(100, 1000), st.integers(0, 5))
 def test_a_short_question_does_not_wait_behind_a_long_one(short, long, before):
     asked = [waiting(history, 1) for history in range(short)]

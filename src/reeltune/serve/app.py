@@ -14,6 +14,7 @@ from reeltune import __version__
 from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
 from reeltune.recommend.catalogue import Catalogue
+from reeltune.runs.log import LOGGER
 from reeltune.serve import contract, measuring
 from reeltune.serve.bodies import WholeBodies
 from reeltune.serve.bounds import Bounds
@@ -50,6 +51,7 @@ def make_app(judge: Judge, serving: ServingSection, token: str | None) -> ASGIAp
     catalogue = Catalogue.of(judge.subject.folder)
     costs = Costs(judge.subject.tokens, judge.subject.config.scoring.layout)
     bounds = Bounds(judge, catalogue, serving)
+    LOGGER.info(bounds.sentence())
     pace = Pace(serving.pass_s, judge.subject.config.scoring.tokens_per_batch)
     gatherer = Gatherer(judge, costs, pace, serving.questions_per_pass, measures)
     service = Service(judge, catalogue, gatherer, bounds)

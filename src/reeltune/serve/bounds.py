@@ -37,10 +37,20 @@ class Bounds:
         self.serving = serving
         self._history_len = judge.history_len
         self._row_of_id = {film.film_id: row for row, film in enumerate(catalogue.films)}
-        on_cpu = judge.subject.base.choices.device.value.type == "cpu"
-        judged = JUDGED_ON_CPU if on_cpu else serving.max_candidates
-        self.judged_unless_told = min(serving.judged_candidates or judged, serving.max_candidates)
+        judged, self._reason = serving.max_candidates, "serving.max_candidates"
+        if serving.judged_candidates is not None:
+            judged, self._reason = serving.judged_candidates, "serving.judged_candidates"
+        elif judge.subject.base.choices.device.value.type == "cpu":
+            judged, self._reason = JUDGED_ON_CPU, "few, since this is a CPU"
+        self.judged_unless_told = min(judged, serving.max_candidates)
         self.scale = _scale(judge)
+
+    def sentence(self) -> str:
+        """Return how many films are judged unless a request says so, and why, as a sentence."""
+        return (
+            f"recommendations judge the {self.judged_unless_told} most rated films that fit, "
+            f"unless a request says how many ({self._reason})"
+        )
 
     @property
     def limits(self) -> contract.Limits:

@@ -1,0 +1,85 @@
+"""The page when the service refuses: what it says, and how one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reeltune.asking.judge import Judge
+from tests.serve.page_visitor import Visitor, chromium
+from tests.serve.running import TOKEN, Running, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def url(service: Running) -> str:
+    return f"http://127.0.0.1:{service.port}"
+
+
+def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str) -> None:
+    visitor = Visitor(browser, url).begun()
+    page = visitor.page
+    refused = {"error": "too many wait <b>already</b>", "mend": "come again later"}
+    page.route("**/recommendations", lambda route: route.fulfill(status=422, json=refused))
+    visitor.give(0, 5.0)
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.locator("p").all_text_contents() == [
+        "Too many wait <b>already</b>.",
+        "Come again later.",
+    ]
+    assert visitor.listed() == []
+    page.unroute("**/recommendations")
+    visitor.told(page.get_by_role("button", name="Try again").click)
+    assert len(visitor.listed()) == 10
+    assert alert.count() == 0
+    visitor.context.close()
+
+
+def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: str) -> None:
+    visitor = Visitor(browser, url).begun()
+    page = visitor.page
+    refused = {"error": "busy", "mend": None}
+    headers = {"Retry-After": "1"}
+    page.route(
+        "**/recommendations",
+        lambda route: route.fulfill(status=503, json=refused, headers=headers),
+        times=1,
+    )
+    with page.expect_response(lambda answer: answer.status == 503):
+        visitor.give(0, 5.0)
+    visitor.told(page.get_by_role("alert").wait_for)
+    assert len(visitor.listed()) == 10
+    visitor.context.close()
+
+
+def test_a_token_is_asked_for_and_the_right_one_lets_in(
+    browser: Browser, served_judge: Judge
+) -> None:
+    with running(served_judge, TOKEN) as guarded:
+        visitor = Visitor(browser, f"http://127.0.0.1:{guarded.port}")
+        page = visitor.page
+        field = page.get_by_label("Access token")
+        page.get_by_text("A token is needed.").wait_for()
+        assert page.locator(".frame h3").count() == 0
+        field.fill("guessed-at-random")
+        page.get_by_role("button", name="Use it").click()
+        page.get_by_text("This token was refused.").wait_for()
+        assert page.locator(".frame h3").count() == 0
+        field.fill(TOKEN)
+        page.get_by_role("button", name="Use it").click()
+        visitor.begun()
+        visitor.give_three()
+        assert len(visitor.listed()) == 10
+        assert page.get_by_label("Access token").count() == 0
+        visitor.context.close()
