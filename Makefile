@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEVELOPING := .venv/.installed-dev
 
 .PHONY: help install demo test lint format bench clean
 
@@ -13,13 +14,17 @@ help:
 	@echo "make bench   run the benchmarks at a size for a CPU"
 	@echo "make clean   remove what can be made again, but no data, models or runs"
 
-install: $(INSTALLED)
+install: $(DEVELOPING)
 
 # torch comes first and under the constraints: by itself pip could pick another build of it.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(DEVELOPING): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $@
 
@@ -38,19 +43,19 @@ demo: $(INSTALLED)
 	@echo "learning curves  $(BIN)/tensorboard --logdir output/demo/logs"
 	@echo "base and tuned   output/demo/comparison-test.json, the table above"
 
-test: $(INSTALLED)
+test: $(DEVELOPING)
 	$(BIN)/python -m pytest
 
-lint: $(INSTALLED)
+lint: $(DEVELOPING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-format: $(INSTALLED)
+format: $(DEVELOPING)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)
+bench: $(DEVELOPING)
 	$(BIN)/reeltune fetch ml-100k
 	$(BIN)/reeltune fetch smollm2-135m
 	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 15 --rating-threshold 4.0

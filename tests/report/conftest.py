@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +11,12 @@ import pytest
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Evaluation
 from reeltune.report import write_report
+from tests.browser import chromium
 from tests.report.build import make_evaluation, make_predictions, make_training
 from tests.report.reading import Page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-CHROMIUM = "REELTUNE_TEST_CHROMIUM"
-"""Names the browser where it is not on the path."""
 
 
 @pytest.fixture(scope="session")
@@ -50,14 +46,6 @@ def page(report: Path) -> Page:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium: the system's own, nothing is downloaded."""
-    names = ("chromium", "chromium-browser")
-    found = os.environ.get(CHROMIUM) or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(f"no Chromium here: install Debian's chromium, or set {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found)
+    """A headless Chromium, for one module: while it is open, nothing else can run a loop."""
+    with chromium() as opened:
         yield opened
-        opened.close()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.serve.page_visitor import Visitor, chromium
+from tests.browser import chromium
+from tests.serve.page_visitor import Visitor
 
 WIDTH = 1280
 HEIGHT = 1280

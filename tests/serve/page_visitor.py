@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-import pytest
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
-
-CHROMIUM = "REELTUNE_TEST_CHROMIUM"
-"""Names the browser where it is not on the path."""
 
 MOST_STARS = 5
 Scheme = Literal["light", "dark"]
@@ -25,24 +17,6 @@ _LISTED = """() => [...document.querySelectorAll('#list .item')].map(item => ({
     base: item.querySelector('.base').checkVisibility()
         ? parseFloat(item.querySelector('.base .value').textContent) : null,
 }))"""
-
-
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """Open a headless Chromium: the system's own, nothing is downloaded.
-
-    Keep it no longer than a module: while it is open, no other test of the thread can run a loop.
-    """
-    names = ("chromium", "chromium-browser")
-    found = os.environ.get(CHROMIUM) or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(f"no Chromium here: install Debian's chromium, or set {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found)
-        yield opened
-        opened.close()
 
 
 class Visitor:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.serve.page_visitor import Visitor, chromium
+from tests.browser import chromium
+from tests.serve.page_visitor import Visitor
 from tests.serve.running import Running
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser import chromium
 from tests.serve.page_measures import Contrast, contrasts, controls, overflow
-from tests.serve.page_visitor import Scheme, Visitor, chromium
+from tests.serve.page_visitor import Scheme, Visitor
 from tests.serve.running import Running
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reeltune.asking.judge import Judge
-from tests.serve.page_visitor import Visitor, chromium
+from tests.browser import chromium
+from tests.serve.page_visitor import Visitor
 from tests.serve.running import TOKEN, Running, running
 
 if TYPE_CHECKING:

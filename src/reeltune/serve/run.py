@@ -87,9 +87,10 @@ def server_of(app: ASGIApp, serving: ServingSection) -> uvicorn.Server:
     """
     config = uvicorn.Config(
         app,
-        # Warnings and errors go where Python's logging sends them: to standard error.
+        # Errors go where Python's logging sends them, to standard error. Warnings are about what
+        # strangers send, without end if they like.
         log_config=None,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,

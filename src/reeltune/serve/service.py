@@ -43,16 +43,6 @@ class Service:
         self._gatherer = gatherer
         self._bounds = bounds
         self._tuned = judge.tuned
-        self._told = [
-            contract.FilmTold(
-                id=film.film_id,
-                title=film.title,
-                year=film.year,
-                genres=list(film.genres),
-                ratings=int(catalogue.ratings[row]),
-            )
-            for row, film in enumerate(catalogue.films)
-        ]
         self._most_rated = np.argsort(-catalogue.ratings, kind="stable")
         self._answering = 0
         self._health = contract.Health(
@@ -98,7 +88,7 @@ class Service:
             rows = [match.row for match in self._catalogue.search(query, limit)]
         else:
             rows = self._most_rated[:limit].tolist()
-        return contract.Films(films=[self._told[row] for row in rows])
+        return contract.Films(films=[self._film(row) for row in rows])
 
     async def verdicts(self, asked: contract.VerdictsRequest) -> contract.VerdictsTold:
         """Return the verdict on each film asked about.
@@ -141,11 +131,21 @@ class Service:
         )
         reasons = self._reasons(history, films, again, asked.why)
         told = [
-            contract.RecommendationTold(film=self._told[film], p_like=p, p_like_base=b, why=why)
+            contract.RecommendationTold(film=self._film(film), p_like=p, p_like_base=b, why=why)
             for film, p, b, why in zip(films, p_yes, _chances(base, films), reasons, strict=True)
         ]
         return contract.RecommendationsTold(
             recommendations=told, judged=len(judged), fitting=len(fitting)
+        )
+
+    def _film(self, row: int) -> contract.FilmTold:
+        film = self._catalogue.films[row]
+        return contract.FilmTold(
+            id=film.film_id,
+            title=film.title,
+            year=film.year,
+            genres=list(film.genres),
+            ratings=int(self._catalogue.ratings[row]),
         )
 
     async def _answers(
@@ -182,7 +182,7 @@ class Service:
             return [[] for _ in films]
         return [
             [
-                contract.Reason(film=self._told[one.film_row], stars=one.stars, moved=one.moved)
+                contract.Reason(film=self._film(one.film_row), stars=one.stars, moved=one.moved)
                 for one in moving
             ]
             for moving in influences(history, [one.p_yes for one in verdicts], most)
