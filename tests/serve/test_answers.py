@@ -90,7 +90,8 @@ def test_answers_under_concurrency_are_those_of_requests_alone(
 
 
 def test_recommendations_are_those_of_the_package(service: Running, served_judge: Judge):
-    history = some_history(served_judge)
+    # Of nine events the newest five are shown.
+    history = some_history(served_judge, count=9)
     answer = service.post(
         "/recommendations",
         rated=rated_as_json(served_judge, history),

@@ -53,9 +53,7 @@ class Refused(Response):
         mend: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        # In ASCII, since what is quoted from a request may not be writable as UTF-8.
-        content = json.dumps({"error": error, "mend": mend}).encode("ascii")
-        super().__init__(content, status, headers)
+        super().__init__(json.dumps({"error": error, "mend": mend}), status, headers)
 
 
 def refusals(*statuses: int, model: bool = True) -> dict[int | str, dict[str, Any]]:

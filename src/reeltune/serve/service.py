@@ -153,21 +153,16 @@ class Service:
     ) -> tuple[list[Verdicts], list[Verdicts]]:
         """Return the verdicts on each question's candidates.
 
-        When nobody waits for them any more, nobody computes what is not yet begun.
+        Cancelling this cancels the questions, so that what is not begun is not computed.
 
         Args:
             questions: What the model is asked.
             of_base: What the base model is asked, without the adapter.
         """
-        answers = [
+        found = await asyncio.gather(
             *(self._gatherer.ask(question) for question in questions),
             *(self._gatherer.ask(question, base=True) for question in of_base),
-        ]
-        try:
-            found = await asyncio.gather(*answers)
-        finally:
-            for answer in answers:
-                answer.cancel()
+        )
         return found[: len(questions)], found[len(questions) :]
 
     def _of_base(self, question: Question, wanted: bool) -> list[Question]:
