@@ -23,7 +23,8 @@ from reeltune.prompts.chat import AnswerTokens
 _AGREE_LOGITS = 0.05
 """Largest difference in log-odds between the two rows alone and the model's own full head.
 
-The model multiplies in its own number type; bfloat16 keeps 8 bits of a logit of size 10 to 30.
+The model multiplies in its own number type, so the size of its logits counts; and it hands them
+over rounded to that type, which keeps 8 bits in bfloat16: a logit of 40 to the next quarter.
 """
 
 
@@ -123,7 +124,9 @@ class AnswerHead:
             two = self.answer_logits(self.hidden(ids, mask)[:, -1], answers)[0]
         expected = (own[answers.yes].float() - own[answers.no].float()).item()
         found = (two[0] - two[1]).item()
-        if not abs(found - expected) <= _AGREE_LOGITS * max(1.0, own.abs().max().item() / 8):
+        rounded = torch.finfo(own.dtype).eps * own[[answers.yes, answers.no]].abs().sum().item()
+        allowed = _AGREE_LOGITS * max(1.0, own.abs().max().item() / 8) + rounded
+        if not abs(found - expected) <= allowed:
             raise ModelError(
                 f"{type(self.causal).__name__} changes its logits in a way this scorer does not "
                 f"know (log-odds {expected:.4f}, from the head's rows {found:.4f})",
