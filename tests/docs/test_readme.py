@@ -48,7 +48,7 @@ MACHINE_PATHS = tuple(f"/{top}/" for top in ("work", "tmp", "root", "home", "mnt
 
 _QUOTED = re.compile(r'"([^"]+)"')
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
-_DECLARED = re.compile(r'add_argument\(\s*"(--[a-z-]+)"')
+_DECLARED = re.compile(r'add_argument\(\s*"(--[a-z][a-z0-9-]*)"')
 _BENCHMARK = re.compile(r"\bbenchmarks\.(\w+)")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 _KEY = re.compile(r"([a-z]\w*\.\w+)(?:=.*)?")

@@ -131,6 +131,8 @@ def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -
         data_seed=section.seed,
         # A batch is copied to the GPU while the step before it still runs.
         accelerator_config={"non_blocking": on_gpu},
+        # Every weight of an adapter takes part in every step: none has to be looked for.
+        ddp_find_unused_parameters=False,
         dataloader_num_workers=section.dataloader_workers,
         remove_unused_columns=False,
         max_length=None,

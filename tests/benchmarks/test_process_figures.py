@@ -1,0 +1,158 @@
+"""The benchmark of processes: how commands are launched, and what is read from what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmarks.bulk_answers import largest_difference, slowest_rate, write_pairs
+from benchmarks.launching import Launch, settings
+from benchmarks.trained_runs import training_rates, validation_auc, weights_apart
+from reeltune.data.folder import PreparedFolder
+from reeltune.models.names import ADAPTER_WEIGHTS
+
+PAIRS = {"user_id": [1, 1, 2, 2], "film_id": [4, 5, 4, 6]}
+
+
+def write_shards(folder: Path, *shards: Mapping[str, Sequence[float]]) -> Path:
+    folder.mkdir()
+    for number, columns in enumerate(shards):
+        pq.write_table(pa.table(columns), folder / f"part-{number:05}.parquet")
+    return folder
+
+
+def test_the_slowest_process_counts_for_all(tmp_path: Path):
+    shard = {"p_yes": [0.5] * 10}
+    folder = write_shards(tmp_path / "out", *[shard] * 6)
+    # The first process writes shards 0, 2 and 4, the other one the rest.
+    for number, second in enumerate((100, 150, 101, 152, 102, 154)):
+        os.utime(folder / f"part-{number:05}.parquet", (second, second))
+    assert slowest_rate(folder, 2) == pytest.approx(2 * 20 / 4)
+    assert slowest_rate(folder, 1) == pytest.approx(50 / 54)
+    with pytest.raises(SystemExit, match="6 shards tell no rate of 4 processes"):
+        slowest_rate(folder, 4)
+
+
+def test_pairs_are_films_a_user_has_not_rated(prepared: PreparedFolder, tmp_path: Path):
+    file = tmp_path / "made" / "pairs.parquet"
+    write_pairs(file, prepared.path, users=3, films=7)
+    pairs = list(zip(*pq.read_table(file).to_pydict().values(), strict=True))
+    timelines = prepared.timelines
+    rated = {
+        (int(user), prepared.films[int(row)].film_id)
+        for user, row in zip(timelines.user_id, timelines.film_row, strict=True)
+    }
+    assert len(pairs) == len(set(pairs)) == 3 * 7
+    assert not rated & set(pairs)
+    known = sorted(set(timelines.user_id.tolist()))
+    assert [user for user, _ in pairs] == [user for user in known[:3] for _ in range(7)]
+    every = write_pairs(tmp_path / "all.parquet", prepared.path, users=1000, films=1000)
+    unrated = len(known) * len(prepared.films) - len(rated)
+    assert pq.read_metadata(every).num_rows == unrated
+
+
+def test_how_far_answers_are_apart(tmp_path: Path):
+    table = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table(PAIRS), table)
+    one = write_shards(tmp_path / "one", PAIRS | {"p_yes": [0.1, 0.5, 0.5, 0.9]})
+    halves = [{name: values[i : i + 2] for name, values in PAIRS.items()} for i in (0, 2)]
+    other = write_shards(
+        tmp_path / "other", halves[0] | {"p_yes": [0.1, 0.4]}, halves[1] | {"p_yes": [0.7, 0.9]}
+    )
+    found = largest_difference(table, one, other)
+    assert found["verdicts"] == 4
+    assert found["largest_difference"] == pytest.approx(0.2)
+    assert found["deviation"] == pytest.approx(0.08**0.5)
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], [0, 1, 1, 2], [1, 0, 2, 3], [0, 1, 2, 3, 3]])
+def test_rows_that_are_not_answered_once_each_are_refused(rows: list[int], tmp_path: Path):
+    table = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table(PAIRS), table)
+    right = write_shards(tmp_path / "right", PAIRS | {"p_yes": [0.5] * 4})
+    given = {name: [values[row] for row in rows] for name, values in PAIRS.items()}
+    wrong = write_shards(tmp_path / "wrong", given | {"p_yes": [0.5] * len(rows)})
+    with pytest.raises(SystemExit, match="wrong: not every row is answered once"):
+        largest_difference(table, right, wrong)
+
+
+def test_a_row_without_an_answer_is_refused(tmp_path: Path):
+    table = tmp_path / "pairs.parquet"
+    pq.write_table(pa.table(PAIRS), table)
+    right = write_shards(tmp_path / "right", PAIRS | {"p_yes": [0.5] * 4})
+    wrong = write_shards(tmp_path / "wrong", PAIRS)
+    pq.write_table(pa.table(PAIRS | {"p_yes": [0.5, None, 0.5, 0.5]}), wrong / "part-00000.parquet")
+    with pytest.raises(SystemExit, match="not every row is answered once"):
+        largest_difference(table, right, wrong)
+
+
+def write_run(folder: Path, examples: float, steps: float, **memory: float) -> Path:
+    folder.mkdir()
+    speed = {"steps_counted": 9, "steps_per_second": steps, "examples_per_second": examples}
+    metrics = {"speed": speed, "best": {"eval_auc": 0.75}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "run.json").write_text(json.dumps({"peak_memory": memory}))
+    return folder
+
+
+def test_rates_of_training(tmp_path: Path):
+    one = write_run(tmp_path / "one", examples=600.0, steps=2.0, resident_gib=1.0)
+    # What several processes say about examples is about the first one's share.
+    two = write_run(tmp_path / "two", examples=999.0, steps=3.0, resident_gib=1.0, gpu_gib=4.0)
+    alone, together = training_rates(one, two, 2)
+    assert (alone["processes"], together["processes"]) == (1, 2)
+    assert (alone["examples_per_s"], together["examples_per_s"]) == (600.0, 900.0)
+    assert (alone["ratio_to_one_process"], together["ratio_to_one_process"]) == (1.0, 1.5)
+    assert (alone["peak_gib"], together["peak_gib"]) == (None, 4.0)
+    assert validation_auc(one) == 0.75
+
+
+def test_how_far_weights_are_apart(tmp_path: Path):
+    one = {"layer.lora_A.weight": [[9.0, 1.0]], "layer.lora_B.weight": [[0.5], [-2.0]]}
+    for name, change in (("one", 0.0), ("other", 0.25)):
+        (tmp_path / name).mkdir()
+        weights = {key: torch.tensor(values) for key, values in one.items()}
+        weights["layer.lora_A.weight"][0, 1] -= change
+        save_file(weights, tmp_path / name / ADAPTER_WEIGHTS)
+    assert weights_apart(tmp_path / "one", tmp_path / "other") == {
+        "largest_difference_of_a_weight": 0.25,
+        "largest_change_of_a_weight": 2.0,
+        "share_of_the_change": 0.125,
+    }
+    save_file({"layer.lora_A.weight": torch.zeros(1)}, tmp_path / "other" / ADAPTER_WEIGHTS)
+    with pytest.raises(SystemExit, match="different weights"):
+        weights_apart(tmp_path / "one", tmp_path / "other")
+
+
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_several_processes_have_a_launcher_and_see_every_gpu(
+    gpus: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert Launch(1).command()[1:] == ["-m", "reeltune"]
+    assert Launch(1).environment()["CUDA_VISIBLE_DEVICES"] == "0"
+    assert Launch(1, device=-1).environment()["CUDA_VISIBLE_DEVICES"] == ("1" if gpus else "0")
+    several = Launch(3)
+    launcher, count = {
+        0: ("torch.distributed.run", "--nproc_per_node"),
+        2: ("accelerate.commands.launch", "--num_processes"),
+    }[gpus]
+    words = several.command()
+    assert words[1:3] == ["-m", launcher]
+    assert words[words.index(count) + 1] == "3"
+    assert words[-2:] == ["-m", "reeltune"]
+    assert several.environment()["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_overrides_come_last():
+    assert settings({"a.b": 1}, ["a.b=2"]) == ["--set", "a.b=1", "--set", "a.b=2"]

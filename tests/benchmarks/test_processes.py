@@ -1,0 +1,168 @@
+"""The benchmark of several processes runs at a tiny size, and fails where they are not as one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import processes
+from benchmarks.launching import Launch, finish
+from benchmarks.render import problems, rendered
+from tests.helpers import write_prepared
+
+TINY = """--processes 2 --steps 5 --batch 1 --float32-steps 2 --eval-rows 20 --users 6 --films 5
+--rows-per-shard 6 --tolerance 1e-3 --set prompt.form=window --set train.block_targets=8
+--set train.pack_length=1024 --set lora.r=4"""
+
+
+@pytest.mark.slow
+def test_it_writes_a_result(tiny_qwen3: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    # So many users that no run reaches the end of an epoch, where rows are repeated.
+    prepared = write_prepared(tmp_path / "prepared", users=24)
+    file = tmp_path / "result.json"
+    processes.main(
+        f"--model {tiny_qwen3} --prepared {prepared} --work {tmp_path / 'work'} --result {file} "
+        f"--note rough {TINY}".split()
+    )
+    # PyTorch warns where weights that take no part in a step are looked for in vain.
+    assert "find_unused_parameters" not in capfd.readouterr().err
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert problems(result) == []
+    assert result["note"] == "rough"
+    assert result["command"].startswith("python -m benchmarks.processes --model qwen3 --processes")
+    assert str(tmp_path) not in json.dumps(result)
+    cases = result["cases"]
+    assert [(case["case"], case["processes"]) for case in cases] == [
+        *(("train", 1), ("train", 2), ("score", 1), ("score", 2)),
+        *(("train, float32", 1), ("train, float32, again", 1), ("train, float32", 2)),
+    ]
+    assert [case["steps_counted"] for case in cases[:2]] == [2, 2]
+    for rate, (one, two) in (("examples_per_s", cases[:2]), ("verdicts_per_s", cases[2:4])):
+        assert one["ratio_to_one_process"] == 1
+        assert two["ratio_to_one_process"] == pytest.approx(two[rate] / one[rate])
+    assert [case["auc"] for case in cases[5:]] == pytest.approx([cases[4]["auc"]] * 2)
+    float32 = [one for one in result["adapters"] if one["case"] == "train, float32"]
+    assert [one["compared"] for one in float32] == ["1 process and 1 again", "2 processes and 1"]
+    assert all(one["share_of_the_change"] < 1e-3 for one in float32)
+    (verdicts,) = result["verdicts"]
+    assert verdicts["verdicts"] == 30
+    assert verdicts["largest_difference"] < 1e-5 < verdicts["deviation"]
+    tables = (cases, result["verdicts"], result["adapters"])
+    assert rendered("processes", result).count("\n|") == sum(2 + len(rows) for rows in tables)
+
+
+def without_commands(monkeypatch: pytest.MonkeyPatch, **found: Any) -> None:
+    """Replace the commands, and some of what is read from what they leave."""
+    monkeypatch.setattr(Launch, "run", lambda *_: 1.0)
+    monkeypatch.setattr(Launch, "start", lambda *_: None)
+    monkeypatch.setattr(processes, "finish", lambda *_: None)
+    monkeypatch.setattr(processes, "write_pairs", lambda *_: None)
+    monkeypatch.setattr(processes, "slowest_rate", lambda *_: 2.0)
+    monkeypatch.setattr(processes, "training_rates", lambda *_: [{"case": "train"}] * 2)
+    monkeypatch.setattr(processes, "validation_auc", lambda _: 0.5)
+    for name, function in found.items():
+        monkeypatch.setattr(processes, name, function)
+
+
+def outcome(tmp_path: Path, *more: str) -> dict[str, Any]:
+    """Run the benchmark, and return what it has written, with how it ended."""
+    file = tmp_path / "result.json"
+    words = f"--model m --prepared p --work {tmp_path} --result {file} --tolerance 0.01".split()
+    ended = None
+    try:
+        processes.main([*words, *more])
+    except SystemExit as stopped:
+        ended = str(stopped)
+    return {**json.loads(file.read_text(encoding="utf-8")), "ended": ended}
+
+
+@pytest.mark.parametrize(
+    ("difference", "ended"), [(0.009, None), (0.02, "verdicts differ by 0.02")]
+)
+def test_verdicts_that_differ_are_a_fault(
+    difference: float, ended: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    share = {"share_of_the_change": 1.0}  # of 16-bit weights it says nothing
+    without_commands(
+        monkeypatch,
+        largest_difference=lambda *_: {"largest_difference": difference},
+        weights_apart=lambda *_: share,
+    )
+    found = outcome(tmp_path, "--parts", "rates")
+    assert found["ended"] == ended
+    assert found["verdicts"][0]["largest_difference"] == difference
+    assert len(found["cases"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("again", "several", "ended"),
+    [
+        (0.0, 0.009, None),
+        (0.0, 0.02, "weights differ by 0.02 of their largest change"),
+        (0.02, 0.03, None),  # one process is no more like itself
+        (0.02, 0.05, "weights differ by 0.05 of their largest change"),
+    ],
+)
+def test_weights_that_differ_are_a_fault(
+    again: float,
+    several: float,
+    ended: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def apart(one: Path, other: Path) -> dict[str, float]:
+        assert one.name == "float32-1"
+        return {"share_of_the_change": again if other.name == "again-1" else several}
+
+    without_commands(monkeypatch, weights_apart=apart)
+    assert outcome(tmp_path, "--parts", "weights")["ended"] == ended
+
+
+def test_one_process_accumulates_what_several_take_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ran: list[tuple[int, list[str]]] = []
+    without_commands(
+        monkeypatch,
+        largest_difference=lambda *_: {"largest_difference": 0.0},
+        weights_apart=lambda *_: {"share_of_the_change": 0.0},
+    )
+    monkeypatch.setattr(
+        Launch, "run", lambda self, *words: ran.append((self.processes, [*map(str, words)])) or 1.0
+    )
+    outcome(tmp_path, "--parts", "rates", "--processes", "3", "--batch", "4")
+    batches = [
+        (count, [word for word in words if "batch_size" in word or "accumulation" in word])
+        for count, words in ran
+        if words[0] == "train"
+    ]
+    size = "train.batch_size=4"
+    assert batches == [
+        (1, [size, "train.gradient_accumulation_steps=3"]),
+        (3, [size, "train.gradient_accumulation_steps=1"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--model m --steps 3", "--steps must be more than 3"),
+        ("--model m --processes 1", "--processes must be at least 2"),
+        ("", "give either --model or --tokenizer"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        processes.main(["--prepared", "p", *words.split()])
+    assert said in capsys.readouterr().err
+
+
+def test_a_command_that_fails_ends_it(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match="a command ended with code 2"):
+        finish(Launch(1).start("no-such-command"))
+    capfd.readouterr()
