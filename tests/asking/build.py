@@ -14,10 +14,11 @@ from reeltune.asking.judge import Judge
 from reeltune.asking.subject import Subject
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
+from reeltune.evidence.folder import open_prepared
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Form, Renderer
+from reeltune.prompts.renderer import Evidence, Form, Renderer
 from reeltune.prompts.sequences import Sequences
 from reeltune.scoring.scorer import Scorer
 from tests.runs import tiny_config
@@ -32,6 +33,7 @@ def drawn_subject(
     path: Path,
     form: Form = "interview",
     tokenizer: PreTrainedTokenizerBase | None = None,
+    evidence: tuple[Evidence, ...] = (),
     **changes: Any,
 ) -> Subject:
     """Return a subject with an adapter, base and adapter drawn from a seed.
@@ -41,12 +43,14 @@ def drawn_subject(
         path: Where a tiny model lies.
         form: How it is asked.
         tokenizer: Takes the place of the model's own.
+        evidence: What the prompt tells.
         changes: Keys of the configuration, as in :func:`tiny_config`.
     """
     config = tiny_config(path, folder.path, folder.path.parent, **changes)
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(path)
     base = AutoModelForCausalLM.from_pretrained(path)
-    renderer = Renderer(replace(folder.prompt_settings, form=form))
+    renderer = Renderer(replace(folder.prompt_settings, form=form, evidence=evidence))
+    folder = open_prepared(folder.path, evidence) if evidence else folder
     return Subject(
         config=config,
         folder=folder,
@@ -59,7 +63,11 @@ def drawn_subject(
 def alone(judge: Judge, history: History, film: int) -> float:
     """Return P(Yes) of one film, asked by a whole prompt of its own."""
     tokens = judge.subject.tokens
-    prompt = tokens.candidate_prompts(history, np.array([film]))
+    films, evidence, codes = np.array([film]), judge.subject.evidence, None
+    if evidence is not None:
+        codes = evidence.of_candidates(history, films)
+        history = evidence.of_history(history, judge.history_len)
+    prompt = tokens.candidate_prompts(history, films, codes)
     scorer = Scorer(judge.subject.model, tokens.answers, 1)
     return float(scorer.score(Sequences.single(prompt)).p_yes[0])
 

@@ -8,8 +8,17 @@ import pytest
 
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.renderer import INTERVIEW, WINDOW
+from reeltune.prompts.renderer import EVIDENCE, INTERVIEW, WINDOW
 from tests.asking.build import drawn_subject
+
+
+@pytest.fixture(scope="session", params=[WINDOW, INTERVIEW])
+def telling_judge(
+    request: pytest.FixtureRequest, prepared: PreparedFolder, tiny_qwen3: Path
+) -> Judge:
+    """A judge in either form that shows three events and tells all kinds of evidence."""
+    subject = drawn_subject(prepared, tiny_qwen3, request.param, evidence=tuple(EVIDENCE))
+    return Judge(subject, 3)
 
 
 @pytest.fixture(scope="session", params=[WINDOW, INTERVIEW])

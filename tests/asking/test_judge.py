@@ -57,6 +57,26 @@ def test_verdicts_asked_together_are_those_of_whole_prompts(judge: Judge, seed: 
         np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
+@settings(max_examples=8)
+@given(st.integers(0, 2**32 - 1))
+def test_verdicts_with_evidence_are_those_of_whole_prompts(telling_judge: Judge, seed: int):
+    random = np.random.default_rng(seed)
+    histories = [random_history(random, FILMS, int(random.integers(0, 7))) for _ in range(2)]
+    questions = [Question(one, random_candidates(random, FILMS, 3)) for one in histories]
+    for question, verdicts in zip(questions, telling_judge.verdicts(questions), strict=True):
+        expected = [alone(telling_judge, question.history, film) for film in question.candidates]
+        np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
+
+
+def test_evidence_is_made_of_more_than_is_shown(telling_judge: Judge, judge: Judge):
+    random = np.random.default_rng(1)
+    whole = random_history(random, FILMS, 12)
+    newest = p_yes(telling_judge, whole.last(3), [1, 2, 3])
+    assert not np.allclose(p_yes(telling_judge, whole, [1, 2, 3]), newest, atol=1e-7)
+    assert telling_judge.remembered > 12
+    assert judge.remembered == judge.history_len
+
+
 def test_many_questions_are_the_questions_one_by_one(judge: Judge):
     random = np.random.default_rng(3)
     questions = [

@@ -7,9 +7,9 @@ from math import log1p, sqrt
 import numpy as np
 
 from reeltune.baselines.features import RECENT, USER_PRIOR
-from reeltune.baselines.film_view import FILM_PRIOR, parts_of_users
-from reeltune.baselines.genres import GENRE_PRIOR
 from reeltune.baselines.problem import Problem
+from reeltune.evidence.film_view import FILM_PRIOR, parts_of_users
+from reeltune.evidence.genres import GENRE_PRIOR
 
 
 class Naive:
@@ -20,7 +20,7 @@ class Naive:
         self.known = problem.timelines
         self.stars = problem.timelines.stars.tolist()
         self.liked = problem.timelines.liked.tolist()
-        self.part = parts_of_users(problem).tolist()
+        self.part = parts_of_users(problem.timelines, problem.seed).tolist()
 
     def asked(self, event: int) -> list[int]:
         """Training ratings of the users in other parts."""

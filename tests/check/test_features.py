@@ -228,7 +228,7 @@ def test_the_features_of_the_baselines_are_from_the_past(folder: Path, split: st
 
 def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
-        "reeltune.baselines.running.Running.earlier",
+        "reeltune.evidence.running.Running.earlier",
         lambda self, values: np.cumsum(values.astype(np.float64)) * (self.before > 0),
     )
     failed = failing(folder)

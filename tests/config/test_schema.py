@@ -25,6 +25,7 @@ OTHER: dict[str, Any] = {
     "lora.target_modules": ["q_proj"],
     "prompt.form": "window",
     "prompt.genres": True,
+    "prompt.evidence": ["film", "expected"],
     "data.prepared_dir": "elsewhere",
     "data.cache_dir": "elsewhere",
     "data.max_length": 512,
@@ -95,12 +96,21 @@ def test_every_key_has_another_value_here():
     assert set(OTHER) == set(key_paths())
 
 
+def test_evidence_is_told_in_one_order_and_each_kind_once():
+    told = Config.model_validate(tree_with(prompt__evidence=["expected", "film"])).prompt.evidence
+    assert told == ("film", "expected")
+    with pytest.raises(ValidationError, match="each kind of evidence once"):
+        Config.model_validate(tree_with(prompt__evidence=["film", "film"]))
+    with pytest.raises(ValidationError):
+        Config.model_validate(tree_with(prompt__evidence=["films"]))
+
+
 def test_examples_share_histories_by_default():
     config = Config()
     assert (config.train.layout, config.scoring.layout) == ("blocks", "blocks")
     assert (config.train.block_targets, config.train.pack_length) == (60, 8192)
     assert (config.train.compile, config.train.loss) == (True, "answer")
-    assert (config.prompt.form, config.data.max_length) == ("interview", 4096)
+    assert (config.prompt.form, config.data.max_length) == ("interview", 8192)
 
 
 def test_the_hash_changes_with_any_key():

@@ -78,10 +78,12 @@ def test_every_metric_that_can_choose_the_best_step_is_named():
 def test_what_the_shipped_configuration_changes():
     default, shipped = config_tree(Config()), config_tree(load_config(MISSION))
     changed = {key: leaf(shipped, key) for key in KEYS if leaf(shipped, key) != leaf(default, key)}
-    assert changed == {"quantization.load_in_4bit": True}
-    assert "changes one: `quantization.load_in_4bit` is `true` there" in text_of(PAGE).replace(
-        "\n  ", " "
-    )
+    assert changed == {
+        "quantization.load_in_4bit": True,
+        "prompt.evidence": ["recent", "expected"],
+    }
+    said = "changes two: `quantization.load_in_4bit` is `true` and `prompt.evidence` is "
+    assert said + "`[recent, expected]` there" in text_of(PAGE).replace("\n  ", " ")
 
 
 def test_what_may_change_before_a_resume(tmp_path):

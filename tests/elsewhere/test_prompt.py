@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
-from reeltune.prompts.pieces import break_tokens, control_tokens
+from reeltune.prompts.encoding import break_tokens, control_tokens
 from reeltune.prompts.renderer import Film, PromptSettings, Renderer, plain_text
 from tests.elsewhere.conftest import Case
 from tests.elsewhere.snippets import EXAMPLES, command_lines, words

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AddedToken, PreTrainedTokenizerFast
 
+from reeltune.prompts.encoding import encode_rows
 from reeltune.prompts.piece_texts import piece_texts
-from reeltune.prompts.pieces import PromptTokens, encode_rows
+from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.proof import PiecesProof
 from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from reeltune.ragged import Ragged
@@ -139,7 +140,7 @@ def test_many_texts_are_encoded_as_each_alone(
     tokenizer = tokenizer_of(kind)
     expected = ordinary(tokenizer, texts)
     assert lists(encode_rows(tokenizer, texts)) == expected
-    monkeypatch.setattr("reeltune.prompts.pieces._ENCODE_ROWS", 3)
+    monkeypatch.setattr("reeltune.prompts.encoding._ENCODE_ROWS", 3)
     assert lists(encode_rows(tokenizer, texts)) == expected
 
 

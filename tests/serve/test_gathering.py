@@ -28,7 +28,7 @@ Test = Callable[[Gatherer, Recorder], Awaitable[None]]
 @pytest.fixture
 def gather(served_judge: Judge) -> Callable[..., None]:
     """Runs a test with a gatherer whose judge is a :class:`Recorder`."""
-    costs = Costs(served_judge.subject.tokens, "blocks")
+    costs = Costs(served_judge.subject.tokens, served_judge.history_len, "blocks")
 
     def run(test: Test, most_tokens: int = 10_000, questions: int = 100) -> None:
         async def inside() -> None:
@@ -221,8 +221,8 @@ def test_costs_are_the_tokens_that_are_read(prepared: PreparedFolder, tiny_qwen3
         history = random_history(random, 40, count)
         candidates = random_candidates(random, 40, 7)
         asked = question_sequences(tokens, [Question(history, candidates)])
-        trunk, branches = Costs(tokens, "blocks").of(history, candidates)
+        trunk, branches = Costs(tokens, len(history), "blocks").of(history, candidates)
         assert (trunk, trunk + branches.sum()) == (asked.trunk[0], len(asked.ids.values))
-        nothing, whole = Costs(tokens, "single").of(history, candidates)
+        nothing, whole = Costs(tokens, len(history), "single").of(history, candidates)
         assert (nothing, whole.tolist()) == (0, (trunk + branches).tolist())
         assert whole.tolist() == asked.prompt_lengths.tolist()

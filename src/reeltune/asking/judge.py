@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -50,8 +51,19 @@ class Judge:
         pieces = self.subject.tokens.pieces
         film = int(pieces.films.lengths.max())
         line = int(pieces.before_film.lengths.max() + pieces.after_film.lengths.max()) + film
+        told = sum(int(lines.lengths.max()) for lines in pieces.evidence)
+        film += told
+        line += told if pieces.evidence_in_lines else 0
         around = len(pieces.head) + len(pieces.before_candidate) + len(pieces.tail)
         return around + self.history_len * line + film + ANSWER_TOKENS
+
+    @property
+    def remembered(self) -> int:
+        """How many of a history's newest events say something, whether or not they are shown.
+
+        Evidence is made of all of them.
+        """
+        return self.history_len if self.subject.evidence is None else sys.maxsize
 
     @property
     def tuned(self) -> bool:
@@ -68,16 +80,28 @@ class Judge:
         """Return the verdicts on each question's candidates, all in shared passes.
 
         Args:
-            questions: Of each history the newest :attr:`history_len` events are shown.
+            questions: Of each history the newest :attr:`history_len` events are shown; evidence is
+                made of all of it.
             base: Ask the base model, without the adapter.
             progress: Told after every batch.
         """
-        shown = [replace(one, history=one.history.last(self.history_len)) for one in questions]
+        shown = [self._shown(one) for one in questions]
         tokens = self.subject.tokens
         if not base:
             return score_questions(self._scorer, tokens, shown, progress, self._layout)
         with self.subject.without_adapter():
             return score_questions(self._base_scorer, tokens, shown, progress, self._layout)
+
+    def _shown(self, question: Question) -> Question:
+        """Return a question as it is asked: the newest events, with the evidence there is."""
+        evidence = self.subject.evidence
+        if evidence is None:
+            return replace(question, history=question.history.last(self.history_len))
+        return Question(
+            evidence.of_history(question.history, self.history_len),
+            question.candidates,
+            evidence.of_candidates(question.history, question.candidates),
+        )
 
     @cached_property
     def _base_scorer(self) -> Scorer:
@@ -89,7 +113,7 @@ class Judge:
         shown = range(min(self.history_len, len(folder.timelines)))
         history = History.from_timelines(folder.timelines, shown)
         question = Question(history, np.arange(min(_PROVEN_ON, len(folder.films))))
-        asked = question_sequences(self.subject.tokens, [question], self._layout)
+        asked = question_sequences(self.subject.tokens, [self._shown(question)], self._layout)
         return self.subject.scorer(asked)
 
     def _refuse_too_long(self) -> None:

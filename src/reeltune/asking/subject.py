@@ -15,6 +15,8 @@ from transformers import PreTrainedModel
 
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
+from reeltune.evidence.folder import FolderWithEvidence, open_prepared
+from reeltune.evidence.source import EvidenceSource
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, load_adapter, load_base
 from reeltune.models.prompt_record import refuse_other_prompt
@@ -88,6 +90,11 @@ class Subject:
         return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
 
     @property
+    def evidence(self) -> EvidenceSource | None:
+        """What tells the evidence on films; None where the prompt tells none."""
+        return self.folder.evidence if isinstance(self.folder, FolderWithEvidence) else None
+
+    @property
     def tuned(self) -> bool:
         """Whether there is an adapter, switched on or not."""
         return isinstance(self.model, PeftModel)
@@ -140,7 +147,7 @@ def load_subject(
     """
     if adapter is not None:
         config = as_trained(config, adapter)
-    folder = PreparedFolder.open(config.data.prepared_dir)
+    folder = open_prepared(config.data.prepared_dir, config.prompt.evidence)
     settings = prompt_settings(folder, config.prompt)
     if adapter is not None:
         refuse_other_prompt(adapter, settings, folder.history_len)

@@ -1,7 +1,7 @@
 """What the learned baselines know of an event: numbers made of what came before it.
 
 Of its own user: earlier events, all of them, as the language model may be shown them. Of its film:
-training ratings of other users (see :mod:`reeltune.baselines.film_view`).
+training ratings of other users (see :mod:`reeltune.evidence.film_view`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 
-from reeltune.baselines.film_view import FilmView, film_view
-from reeltune.baselines.genres import genre_affinity
 from reeltune.baselines.problem import Floats, Ints, Problem
-from reeltune.baselines.running import Running
+from reeltune.evidence.film_view import FilmView, film_view
+from reeltune.evidence.genres import genre_affinity, genre_table
+from reeltune.evidence.running import Running
 
 RECENT: Final = 15
 """Events that count as recent: the history a prompt has by default."""
@@ -62,13 +62,14 @@ def feature_table(problem: Problem, event: Ints) -> Floats:
 
 def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
     """Give each feature of all events, one after another: all at once would not fit for 32m."""
-    running = Running(problem.timelines)
-    film = film_view(problem)
+    running = Running(problem.timelines.position)
+    film = film_view(problem.timelines, problem.ratings, len(problem.films), problem.seed)
     lift = problem.stars - film.stars
     user_lift = running.earlier(lift) / (running.before + USER_PRIOR)
     yield "user_lift", user_lift
     yield "expected_stars", film.stars + user_lift
-    yield "genre_affinity", genre_affinity(problem, running, lift, user_lift)
+    genres, row = genre_table(problem.films), problem.timelines.film_row
+    yield "genre_affinity", genre_affinity(genres, row, running, lift, user_lift)
     yield from _user_columns(problem, running, film)
     yield from _recent_columns(problem, running, film, lift)
     yield "film_stars", film.stars

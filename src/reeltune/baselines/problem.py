@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION
+from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder, Timelines
 from reeltune.errors import DataError
+from reeltune.evidence.film_view import training_ratings
 from reeltune.prompts.renderer import Film
 
 Ints = npt.NDArray[np.int64]
@@ -43,16 +44,8 @@ class Problem:
 
     @cached_property
     def ratings(self) -> Ints:
-        """The training ratings, ascending: events whose stars may be learned from.
-
-        They are the training rows and what comes before the first of them in each user's timeline
-        without being a candidate. A user without a training row adds nothing: in a split by time,
-        that user's first events may be later than the rows to judge.
-        """
-        known = self.timelines
-        learns = np.isin(known.user_id, known.user_id[self.train])
-        before = np.flatnonzero((known.split == CONTEXT) & learns)
-        return np.union1d(self.train, before).astype(np.int64)
+        """The training ratings, ascending: events whose stars may be learned from."""
+        return training_ratings(self.timelines, self.train)
 
     @cached_property
     def stars(self) -> Floats:

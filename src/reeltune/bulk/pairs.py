@@ -68,7 +68,7 @@ class Pairs:
         """
         rows = Rows.of(table, self.lookup)
         advance(table.num_rows - len(rows.good))
-        groups, questions = self._questions(rows, judge.history_len)
+        groups, questions = self._questions(rows, judge.remembered)
         answered = answers(judge, questions, lambda question: len(question.candidates), advance)
         p_yes = np.zeros(table.num_rows)
         for group, (_, verdicts) in zip(groups, answered, strict=True):

@@ -19,6 +19,7 @@ from reeltune.bulk.turns import Advance
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import RunError
+from reeltune.evidence.folder import open_prepared
 from reeltune.runs.log import LOGGER
 
 MakeTask = Callable[[PreparedFolder, Lookup], Task]
@@ -108,7 +109,7 @@ class Job:
             ReeltuneError: One of them cannot be read, or is not what it should be.
         """
         config = config if adapter is None else as_trained(config, adapter)
-        folder = PreparedFolder.open(config.data.prepared_dir)
+        folder = open_prepared(config.data.prepared_dir, config.prompt.evidence)
         lookup = Lookup(folder)
         task = make_task(folder, lookup)
         return cls(config, adapter, folder, lookup, task, output, options)

@@ -108,7 +108,7 @@ class Top:
         """
         rows = Rows.of(table, self.lookup)
         advance(table.num_rows - len(rows.good))
-        questions = (self._question(user, judge.history_len) for user in rows.user[rows.good])
+        questions = (self._question(user, judge.remembered) for user in rows.user[rows.good])
         best = [_NOBODY] * table.num_rows
         answered = answers(judge, questions, lambda _: 1, advance)
         for row, (question, verdicts) in zip(rows.good, answered, strict=True):

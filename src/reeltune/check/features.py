@@ -148,7 +148,7 @@ def _events_of_some_users(events: Events, seed: int) -> Ints:
 
 
 def _take(timelines: Timelines, places: Ints) -> Timelines:
-    return Timelines(**{name: values[places] for name, values in vars(timelines).items()})
+    return timelines.take(places)
 
 
 def _groups(timelines: Timelines, seed: int) -> Iterator[Ints]:

@@ -40,14 +40,14 @@ def lengths(
     """Show how long prompts and blocks are, and fail when something would not fit."""
     from reeltune.config import load_config
     from reeltune.data.columns import EXAMPLE_SPLITS
-    from reeltune.data.folder import PreparedFolder
+    from reeltune.evidence.folder import open_prepared
     from reeltune.lengths.measure import char_lengths
     from reeltune.lengths.report import parse_percentiles
     from reeltune.prompts.rows import prompt_settings
 
     resolved = load_config(config, override or ())
     asked = parse_percentiles(percentiles)
-    folder = PreparedFolder.open(resolved.data.prepared_dir)
+    folder = open_prepared(resolved.data.prepared_dir, resolved.prompt.evidence)
     settings = prompt_settings(folder, resolved.prompt)
     splits = [split for split in EXAMPLE_SPLITS if len(folder.examples(split))]
     if char_only:

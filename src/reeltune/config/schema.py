@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from reeltune.prompts.renderer import EVIDENCE, Evidence
+
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 EVAL_METRICS = (
@@ -78,6 +80,15 @@ class PromptSection(Section):
 
     form: Literal["window", "interview"] = "interview"
     genres: bool = False
+    evidence: tuple[Evidence, ...] = ()
+
+    @field_validator("evidence")
+    @classmethod
+    def _each_once(cls, kinds: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+        if len(set(kinds)) < len(kinds):
+            raise PydanticCustomError("repeated", "Name each kind of evidence once")
+        # One order, so that the same evidence is always told in the same words.
+        return tuple(kind for kind in EVIDENCE if kind in kinds)
 
 
 class DataSection(Section):
@@ -85,7 +96,7 @@ class DataSection(Section):
 
     prepared_dir: Path = Path("data/movielens_qwen3")
     cache_dir: Path = Path(".cache/preprocessed")
-    max_length: PositiveInt = 4096
+    max_length: PositiveInt = 8192
     max_train_examples: PositiveInt | None = None
     max_eval_examples: PositiveInt | None = 1000
 

@@ -30,11 +30,18 @@ EVAL_EXPORT: Final = "eval.json"
 TEST_EXPORT: Final = "test_raw.jsonl"
 
 
+Codes = npt.NDArray[np.int16]
+"""Evidence: which of the things that each kind can say is said; shape ``(n, kinds)``."""
+
+
 @dataclass(frozen=True)
 class Timelines:
     """Every event of every user, oldest first within a user, users in ascending order.
 
     All arrays have one entry per event. A history is always a contiguous stretch of them.
+
+    Attributes:
+        evidence: What was known of each event before it happened; None where nobody asked.
     """
 
     user_id: npt.NDArray[np.int64]
@@ -44,13 +51,19 @@ class Timelines:
     timestamp: npt.NDArray[np.int64]
     liked: npt.NDArray[np.bool_]
     split: npt.NDArray[np.str_]
+    evidence: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.user_id)
 
     def take(self, events: slice | npt.NDArray[np.integer]) -> Timelines:
         """Return some events, in the order they are named in."""
-        return Timelines(**{name: values[events] for name, values in vars(self).items()})
+        known = ((name, values) for name, values in vars(self).items() if values is not None)
+        return Timelines(**{name: values[events] for name, values in known})
+
+    def evidence_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
+        """Return the evidence on some events, shape ``(n, kinds)``, if there is any."""
+        return None if self.evidence is None else self.evidence[events]
 
 
 @dataclass(frozen=True)

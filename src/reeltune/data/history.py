@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.folder import Timelines
+from reeltune.data.folder import Codes, Timelines
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,13 @@ class History:
     Attributes:
         film_row: Which films, as rows of the edition's films, shape ``(n,)``.
         stars: In steps of half a star, shape ``(n,)``.
+        evidence: What was known of each event before it happened, shape ``(n, kinds)``; None where
+            nobody asked.
     """
 
     film_row: npt.NDArray[np.int64]
     stars: npt.NDArray[np.float32]
+    evidence: Codes | None = None
 
     @classmethod
     def of(cls, film_row: Sequence[int], stars: Sequence[float]) -> History:
@@ -37,7 +40,8 @@ class History:
             events: Places among them, oldest first.
         """
         span = slice(events.start, events.stop)
-        return cls(timelines.film_row[span].astype(np.int64), timelines.stars[span])
+        evidence = None if timelines.evidence is None else timelines.evidence[span]
+        return cls(timelines.film_row[span].astype(np.int64), timelines.stars[span], evidence)
 
     def __len__(self) -> int:
         return len(self.film_row)
@@ -45,8 +49,12 @@ class History:
     def last(self, count: int) -> History:
         """Return the newest ``count`` events, or all if there are fewer."""
         first = max(0, len(self) - count)
-        return History(self.film_row[first:], self.stars[first:])
+        evidence = None if self.evidence is None else self.evidence[first:]
+        return History(self.film_row[first:], self.stars[first:], evidence)
 
     def without(self, place: int) -> History:
-        """Return the history as if one event had not happened."""
+        """Return the history as if one event had not happened.
+
+        What was known of events after it has changed: their evidence is to be told anew.
+        """
         return History(np.delete(self.film_row, place), np.delete(self.stars, place))

@@ -103,6 +103,20 @@ def titles_as_ids(asking: Asking, random: np.random.Generator) -> Asking:
     )
 
 
+def evidence_shuffled(asking: Asking, random: np.random.Generator) -> Asking | None:
+    """Return the rows with the evidence of other events under each film; None where none is told.
+
+    Candidates get that of candidates, past events that of past events.
+    """
+    timelines = asking.timelines
+    if timelines.evidence is None:
+        return None
+    order = np.arange(len(timelines))
+    for some in (asking.is_candidate, ~asking.is_candidate):
+        order[some] = random.permutation(order[some])
+    return replace(asking, timelines=replace(timelines, evidence=timelines.evidence[order]))
+
+
 def history_of_another(asking: Asking, random: np.random.Generator) -> Asking | None:
     """Return the rows, each with the history of a row of another user; None where that cannot be.
 

@@ -12,6 +12,7 @@ from reeltune.asking.subject import Subject
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
+    evidence_shuffled,
     history_of_another,
     history_shuffled,
     stars_hidden,
@@ -46,11 +47,16 @@ ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
         "Every film is called by a number, without title, year and genres. A loss means that the "
         "model uses what it knows of the films.",
     ),
+    "evidence shuffled": (
+        evidence_shuffled,
+        "Under every film stands the evidence on another one, for another user. A loss means that "
+        "the model reads it.",
+    ),
     "another user's history": (
         history_of_another,
         "Every candidate is asked about after the history of a row of another user (without the "
         "candidate, should it be in there). A loss means that the model judges for the user; what "
-        "is left it knows of films alone.",
+        "is left it knows of films alone, or reads in the evidence, which stays the user's own.",
     ),
 }
 """By name: what alters the rows, and what it means."""
@@ -78,7 +84,8 @@ def controls(
 
     Returns:
         One for each of :data:`ALTERATIONS`, without those that these rows do not allow: where one
-        user has more than half of the rows, not all of them can be given another user's history.
+        user has more than half of the rows, not all of them can be given another user's history,
+        and there may be no evidence to shuffle.
     """
     kept = events[sample_rows(len(events), limit, seed, "controls")]
     report = progress or (lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,18 +24,25 @@ class PieceTexts:
     after_film: list[str]
     before_candidate: str
     tail: str
+    evidence: tuple[list[str], ...] = ()
+    evidence_in_lines: bool = False
 
-    def line(self, step: int, film: str) -> str:
+    def told(self, codes: Sequence[int]) -> str:
+        """Return the evidence on a film, given the entry of each kind."""
+        return "".join(lines[code] for lines, code in zip(self.evidence, codes, strict=True))
+
+    def line(self, step: int, film: str, told: str = "") -> str:
         """Return the line of one event, given which of :data:`STAR_STEPS` its stars are."""
-        return f"{self.before_film[step]}{film}{self.after_film[step]}"
+        evidence = told if self.evidence_in_lines else ""
+        return f"{self.before_film[step]}{film}{evidence}{self.after_film[step]}"
 
-    def question(self, film: str) -> str:
+    def question(self, film: str, told: str = "") -> str:
         """Return what asks about a film: from the history to where the answer begins."""
-        return f"{self.before_candidate}{film}{self.tail}"
+        return f"{self.before_candidate}{film}{told}{self.tail}"
 
-    def whole(self, lines: str, candidate: str) -> str:
+    def whole(self, lines: str, candidate: str, told: str = "") -> str:
         """Return a whole prompt."""
-        return f"{self.head}{lines}{self.question(candidate)}"
+        return f"{self.head}{lines}{self.question(candidate, told)}"
 
 
 def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
@@ -58,4 +66,6 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
         after_film=replies if interview else none,
         before_candidate=renderer.before_candidate(),
         tail=tail,
+        evidence=tuple(renderer.evidence_lines(kind) for kind in renderer.settings.evidence),
+        evidence_in_lines=interview,
     )

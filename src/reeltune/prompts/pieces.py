@@ -7,29 +7,28 @@ it does not hold, prompts are tokenized whole instead.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.folder import Examples, Timelines
+from reeltune.data.folder import Codes, Examples, Timelines
 from reeltune.data.history import History
+from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame, encode
+from reeltune.prompts.encoding import break_tokens, control_tokens, encode_rows
 from reeltune.prompts.piece_texts import STAR_STEPS, piece_texts
 from reeltune.prompts.proof import PiecesProof
 from reeltune.prompts.renderer import Film, Renderer
 from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase
 
 _ASSEMBLE_ROWS: Final = 8192
-_ENCODE_ROWS: Final = 16384
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class Pieces:
         after_film: What ends an event's line; one row per entry of :data:`STAR_STEPS`.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
+        evidence: What each kind of evidence can say, one row per entry.
+        evidence_in_lines: Whether it is told of an event's film, too, before what ends the line.
     """
 
     head: npt.NDArray[np.int32]
@@ -54,30 +55,59 @@ class Pieces:
     after_film: Ragged
     before_candidate: npt.NDArray[np.int32]
     tail: npt.NDArray[np.int32]
+    evidence: tuple[Ragged, ...] = ()
+    evidence_in_lines: bool = False
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
-        return self.lines(star_steps(timelines.stars), timelines.film_row)
+        return self.lines(star_steps(timelines.stars), timelines.film_row, timelines.evidence)
 
-    def lines(self, steps: npt.NDArray[np.integer], film_row: npt.NDArray[np.integer]) -> Ragged:
+    def lines(
+        self,
+        steps: npt.NDArray[np.integer],
+        film_row: npt.NDArray[np.integer],
+        evidence: Codes | None = None,
+    ) -> Ragged:
         """Return the history line of some stars, by their entry of :data:`STAR_STEPS`, and films.
 
         Args:
             steps: Shape ``(n,)``.
             film_row: Shape ``(n,)``.
+            evidence: Shape ``(n, kinds)``; needed where lines tell it.
         """
-        return join(
-            self.before_film.take(steps), self.films.take(film_row), self.after_film.take(steps)
-        )
+        told = self.told(evidence) if self.evidence_in_lines else []
+        films = self.films.take(film_row)
+        return join(self.before_film.take(steps), films, *told, self.after_film.take(steps))
 
-    def questions(self, film_row: npt.NDArray[np.integer]) -> Ragged:
+    def questions(self, film_row: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
         """Return what asks about each film: from the history to where the answer begins."""
-        count = len(film_row)
-        return join(
-            repeat_row(self.before_candidate, count),
-            self.films.take(film_row),
-            repeat_row(self.tail, count),
-        )
+        lead = repeat_row(self.before_candidate, len(film_row))
+        return join(lead, self.asked(film_row, evidence))
+
+    def asked(self, film_row: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
+        """Return films as they are asked about: with their evidence, up to where answers begin.
+
+        Args:
+            film_row: Shape ``(n,)``.
+            evidence: Shape ``(n, kinds)``; needed where there is any to tell.
+        """
+        tail = repeat_row(self.tail, len(film_row))
+        return join(self.films.take(film_row), *self.told(evidence), tail)
+
+    def told(self, evidence: Codes | None) -> list[Ragged]:
+        """Return what each kind of evidence says, one row per film.
+
+        Raises:
+            DataError: There is nothing to tell from.
+        """
+        if not self.evidence:
+            return []
+        if evidence is None:
+            raise DataError(
+                "the prompt tells evidence, and these events come without it",
+                mend="Open the prepared data with reeltune.evidence.folder.open_prepared",
+            )
+        return [lines.take(evidence[:, kind]) for kind, lines in enumerate(self.evidence)]
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the prompt of every example, up to where the answer begins.
@@ -96,7 +126,7 @@ class Pieces:
         return join(
             repeat_row(self.head, len(start)),
             lines.spans(start, target),
-            self.questions(timelines.film_row[target]),
+            self.questions(timelines.film_row[target], timelines.evidence_of(target)),
         )
 
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
@@ -107,9 +137,10 @@ class Pieces:
             + self.films.lengths[timelines.film_row]
             + self.after_film.lengths[steps]
         )
-        before = offsets_of(line)
+        told = sum(lines.lengths for lines in self.told(timelines.evidence))
+        before = offsets_of(line + told if self.evidence_in_lines else line)
         fixed = len(self.head) + len(self.before_candidate) + len(self.tail)
-        candidate = self.films.lengths[timelines.film_row[examples.target]]
+        candidate = (self.films.lengths[timelines.film_row] + told)[examples.target]
         return before[examples.target] - before[examples.start] + candidate + fixed
 
 
@@ -156,24 +187,44 @@ class PromptTokens:
             return self.pieces.assemble(timelines, examples)
         return self._encode_all(list(self.texts(timelines, examples)))
 
-    def candidate_prompts(self, history: History, candidates: npt.NDArray[np.int64]) -> Ragged:
-        """Return the prompt of every candidate film after one history, each tokenized whole."""
+    def candidate_prompts(
+        self,
+        history: History,
+        candidates: npt.NDArray[np.int64],
+        evidence: Codes | None = None,
+    ) -> Ragged:
+        """Return the prompt of every candidate film after one history, each tokenized whole.
+
+        Args:
+            history: What has been rated.
+            candidates: Film rows, shape ``(n,)``.
+            evidence: On each candidate, shape ``(n, kinds)``; needed where there is any to tell.
+        """
         lines = self._lines(history)
-        texts = [self._texts.whole(lines, self.film_texts[row]) for row in candidates]
-        return self._encode_all(texts)
+        told = self._told(evidence, len(candidates))
+        films = [self.film_texts[row] for row in candidates]
+        whole = self._texts.whole
+        return self._encode_all([whole(lines, *one) for one in zip(films, told, strict=True)])
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
-        for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+        told = self._told(timelines.evidence_of(examples.target), len(examples))
+        spans = zip(examples.start.tolist(), examples.target.tolist(), told, strict=True)
+        for start, target, evidence in spans:
             lines = self._lines(History.from_timelines(timelines, range(start, target)))
-            yield self._texts.whole(lines, self.film_texts[timelines.film_row[target]])
+            yield self._texts.whole(lines, self.film_texts[timelines.film_row[target]], evidence)
 
     def _lines(self, history: History) -> str:
         steps = star_steps(history.stars).tolist()
-        return "".join(
-            self._texts.line(step, self.film_texts[film])
-            for step, film in zip(steps, history.film_row.tolist(), strict=True)
-        )
+        films = [self.film_texts[row] for row in history.film_row]
+        in_lines = self._texts.evidence_in_lines
+        told = self._told(history.evidence, len(history)) if in_lines else [""] * len(history)
+        return "".join(map(self._texts.line, steps, films, told))
+
+    def _told(self, evidence: Codes | None, count: int) -> list[str]:
+        self.pieces.told(evidence)
+        codes = [()] * count if evidence is None else evidence.tolist()
+        return [self._texts.told(one) for one in codes] if self._texts.evidence else [""] * count
 
     def _tokenize_pieces(self) -> Pieces:
         texts = self._texts
@@ -186,51 +237,9 @@ class PromptTokens:
             after_film=self._encode_all(texts.after_film),
             before_candidate=before_candidate,
             tail=tail,
+            evidence=tuple(self._encode_all(lines) for lines in texts.evidence),
+            evidence_in_lines=texts.evidence_in_lines,
         )
-
-
-def encode_rows(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
-    """Return the ids of many texts exactly as they stand, one row each.
-
-    Tokenizers share the work among the processor's cores.
-    """
-    if not texts:
-        return Ragged.from_rows([])
-    # What is known of each token besides its id takes a hundred times the room.
-    parts = [texts[first : first + _ENCODE_ROWS] for first in range(0, len(texts), _ENCODE_ROWS)]
-    return concatenate([_encode_part(tokenizer, part) for part in parts])
-
-
-def _encode_part(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
-    if not tokenizer.is_fast:
-        return Ragged.from_rows([encode(tokenizer, text) for text in texts])
-    # An ordinary call leaves the backend without truncation and padding, as this one has to be.
-    encode(tokenizer, "")
-    backend = cast("PreTrainedTokenizerFast", tokenizer).backend_tokenizer
-    found = backend.encode_batch_fast(texts, add_special_tokens=False)
-    return Ragged.from_rows([encoding.ids for encoding in found])
-
-
-def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return the added tokens that hold punctuation: those a title must never produce."""
-    return [
-        token
-        for token in tokenizer.get_added_vocab()  # pyright: ignore
-        if len(token) > 1 and any(unicodedata.category(c)[0] in "PS" for c in token)
-    ]
-
-
-def break_tokens(text: str, tokens: Sequence[str]) -> str:
-    """Set a space after the first character of every control token a film's text contains.
-
-    The renderer has already broken what is shaped like ``<|im_end|>``; this breaks the forms only a
-    given tokenizer knows, such as ``[INST]``.
-    """
-    for token in tokens:
-        if token in text:
-            # Looking ahead also finds occurrences that overlap.
-            text = re.sub(f"{re.escape(token[0])}(?={re.escape(token[1:])})", r"\g<0> ", text)
-    return text
 
 
 def char_pieces(renderer: Renderer, films: Sequence[Film]) -> Pieces:
@@ -250,4 +259,6 @@ def char_pieces(renderer: Renderer, films: Sequence[Film]) -> Pieces:
         after_film=Ragged.from_rows([row(text) for text in texts.after_film]),
         before_candidate=row(texts.before_candidate),
         tail=row(texts.tail),
+        evidence=tuple(Ragged.from_rows([row(text) for text in one]) for one in texts.evidence),
+        evidence_in_lines=texts.evidence_in_lines,
     )

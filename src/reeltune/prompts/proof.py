@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.data.folder import Codes
 from reeltune.prompts.piece_texts import STAR_STEPS, PieceTexts
 from reeltune.ragged import Ragged, join, offsets_of, repeat_row
 
@@ -128,27 +129,37 @@ class PiecesProof:
         # Where the instruction leads to every line, a second one would show nothing new.
         return [steps] if self._head[1].text else [steps, len(STAR_STEPS) - 1 - steps]
 
+    def _codes(self, place: int) -> list[int]:
+        """Return an entry of each kind of evidence; counting on, every one comes up."""
+        return [place % len(lines) for lines in self.texts.evidence]
+
+    def _many_codes(self, places: Ints) -> Codes:
+        codes = [self._codes(place) for place in places.tolist()]
+        return np.array(codes, dtype=np.int16).reshape(len(places), len(self.texts.evidence))
+
     def _shown(self, group: list[int]) -> str:
         texts = self.texts
         lead, close = self._head[1].text, self._tail[0].text
         steps = [lines.tolist() for lines in self._steps(np.array(group))]
         shown = [self._head[0].text]
         for i, row in enumerate(group):
-            film = self.films[row]
+            film, told = self.films[row], texts.told(self._codes(row))
             shown.append(lead)
-            shown += [texts.line(line[i], film) for line in steps]
-            shown += [texts.before_candidate, film, close]
+            shown += [texts.line(line[i], film, told) for line in steps]
+            shown += [texts.before_candidate, film, told, close]
         return "".join([*shown, self._tail[1].text])
 
     def _pieced(self, groups: list[Ints]) -> Ragged:
         """Return the ids of :meth:`_shown` for every group, put together from pieces."""
         rows, pieces = np.concatenate(groups), self.pieces
         count = len(rows)
+        codes = self._many_codes(rows)
         each = join(
             repeat_row(self._head[1].ids, count),
-            *(pieces.lines(steps, rows) for steps in self._steps(rows)),
+            *(pieces.lines(steps, rows, codes) for steps in self._steps(rows)),
             repeat_row(pieces.before_candidate, count),
             pieces.films.take(rows),
+            *pieces.told(codes),
             repeat_row(self._tail[0].ids, count),
         )
         # What is shown of a group already lies behind one another.
@@ -160,12 +171,17 @@ class PiecesProof:
         )
 
     def _whole_holds(self, row: int) -> bool:
-        """Return whether whole prompts with one film hold, with all stars and with no history."""
+        """Return whether whole prompts with one film hold: all stars, all evidence, no history."""
         texts, pieces, film = self.texts, self.pieces, self.films[row]
-        lines = [texts.line(step, film) for step in range(len(STAR_STEPS))]
-        whole = [self.encode(texts.whole(line, film)) for line in ["", *lines]]
-        rows = np.full(len(lines), row)
-        head, asked = repeat_row(pieces.head, len(lines)), pieces.questions(rows)
-        pieced = join(head, pieces.lines(np.arange(len(lines)), rows), asked)
+        count = max(len(STAR_STEPS), *(len(lines) for lines in texts.evidence), 0)
+        steps, rows = np.arange(count) % len(STAR_STEPS), np.full(count, row)
+        codes = self._many_codes(np.arange(count))
+        told = [texts.told(one) for one in codes.tolist()]
+        lines = [texts.line(int(step), film, one) for step, one in zip(steps, told, strict=True)]
+        asked = pieces.questions(rows, codes)
+        pieced = join(repeat_row(pieces.head, count), pieces.lines(steps, rows, codes), asked)
         without = np.concatenate([pieces.head, asked[0]])
-        return whole == [ids.tolist() for ids in (without, *pieced)]
+        whole = [texts.whole("", film, told[0])]
+        whole += [texts.whole(line, film, one) for line, one in zip(lines, told, strict=True)]
+        shown = [ids.tolist() for ids in (without, *pieced)]
+        return [self.encode(text) for text in whole] == shown

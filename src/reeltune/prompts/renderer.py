@@ -45,6 +45,33 @@ Form = Literal["window", "interview"]
 WINDOW: Final[Form] = "window"
 INTERVIEW: Final[Form] = "interview"
 
+Evidence = Literal["film", "user", "recent", "expected"]
+"""What may be told of a film that is asked about, each in a line of its own:
+
+* ``film``: what share of how many other users liked it;
+* ``user``: what share of how many films the user has liked so far;
+* ``recent``: what share of the newest of them;
+* ``expected``: the stars to expect: the film's mean, what the user gives above such means, and what
+  the user gave to films that others rate alike and to films of the same genres.
+"""
+
+EVIDENCE: Final[dict[Evidence, str]] = {
+    "film": "the share of other users who liked it and how many rated it",
+    "user": "the share of films this user has liked so far and how many they are",
+    "recent": "that share of the newest ones",
+    "expected": "the stars to expect",
+}
+"""What the instruction calls each kind, in the order they are told in."""
+
+SHARE_STEPS: Final = 21
+"""Shares are told in steps of 5 %."""
+
+COUNTS: Final = (0, *(base * 10**power for power in range(6) for base in (1, 2, 5)))
+"""Numbers of ratings are told rounded down to one of these."""
+
+EXPECTED_STEPS: Final = 51
+"""Expected stars are told in steps of a tenth of a star, from 0.0 on."""
+
 
 class Film(NamedTuple):
     """One film of an edition."""
@@ -66,6 +93,7 @@ class PromptSettings:
         genres: Whether a film is shown with its genres.
         form: ``window``: a history, then one candidate, in one user turn; ``interview``: a
             conversation in which every past event was asked and answered.
+        evidence: What is told of each film that is asked about, in the order of :data:`EVIDENCE`.
         version: The version of the wording.
     """
 
@@ -74,16 +102,17 @@ class PromptSettings:
     scale_max: float = 5.0
     genres: bool = False
     form: Form = WINDOW
+    evidence: tuple[Evidence, ...] = ()
     version: str = PROMPT_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values for JSON."""
-        return asdict(self)
+        return {**asdict(self), "evidence": list(self.evidence)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
         """Rebuild settings from :meth:`to_dict`."""
-        return cls(**values)
+        return cls(**{**values, "evidence": tuple(values.get("evidence", ()))})
 
 
 def plain_text(text: str) -> str:
@@ -123,10 +152,11 @@ class Renderer:
         if s.form == INTERVIEW:
             return (
                 f"Predict, film after film, whether a user will like the next one. {scale}; after "
-                "each answer you are told the stars.\nFirst:"
+                f"each answer you are told the stars.{self._promised('Under each film')}\nFirst:"
             )
         return (
-            f"Predict whether a user will like a film. {scale}.\n"
+            f"Predict whether a user will like a film. {scale}."
+            f"{self._promised('Under the film to judge')}\n"
             "Films this user has rated, oldest first, each after its stars:\n"
         )
 
@@ -148,6 +178,27 @@ class Renderer:
             text += f" [{', '.join(plain_text(genre) for genre in film.genres)}]"
         return text + "\n"
 
+    def evidence_lines(self, kind: Evidence) -> list[str]:
+        """Return everything that one kind of evidence can say, each with its line break.
+
+        Shares: by the entry of :data:`COUNTS`, and within one by steps of 5 %. Stars: by tenths.
+        """
+        shares = range(0, 100 + 5, 5)
+        if kind == "expected":
+            return [f"Expected {step / 10:.1f}\n" for step in range(EXPECTED_STEPS)]
+        if kind == "recent":
+            return [f"Lately {share}%\n" for share in shares]
+        whose = "Others" if kind == "film" else "User"
+        return [
+            f"{whose} {share}% of {count}\n" if count else f"{whose} none\n"
+            for count in COUNTS
+            for share in shares
+        ]
+
+    def _promised(self, where: str) -> str:
+        told = [EVIDENCE[kind] for kind in self.settings.evidence]
+        return f" {where} you are told {', then '.join(told)}." if told else ""
+
     def before_candidate(self) -> str:
         """Return what stands between the history and the candidate."""
         return "" if self.settings.form == INTERVIEW else "Film to judge:"
@@ -156,20 +207,25 @@ class Renderer:
         """Return what follows the candidate in the user's turn."""
         return "" if self.settings.form == INTERVIEW else "Yes or No?"
 
-    def turns(self, history: Sequence[tuple[float, Film]], candidate: Film) -> list[str]:
+    def turns(
+        self, history: Sequence[tuple[float, Film]], candidate: Film, told: Sequence[str] = ()
+    ) -> list[str]:
         """Return what is said, the user's turns and the model's answers in turn, the user's last.
 
         Args:
             history: Stars and film of each event shown, oldest first.
             candidate: The film to judge.
+            told: The evidence on the film of each event and on the candidate, which comes last; a
+                window tells that of the candidate alone. Nothing where there is no evidence.
         """
-        last = f"{self.before_candidate()}{self.film(candidate)}{self.question()}"
+        evidence = told or [""] * (len(history) + 1)
+        last = f"{self.before_candidate()}{self.film(candidate)}{evidence[-1]}{self.question()}"
         if self.settings.form == WINDOW:
             lines = (self.stars(stars) + self.film(film) for stars, film in history)
             return ["".join((self.head(), *lines, last))]
         said, lead = [], self.head()
-        for stars, film in history:
-            said += [lead + self.film(film), self.answer(self.likes(stars))]
+        for (stars, film), lines in zip(history, evidence[:-1], strict=True):
+            said += [lead + self.film(film) + lines, self.answer(self.likes(stars))]
             lead = self.stars(stars)
         return [*said, lead + last]
 

@@ -73,9 +73,13 @@ class Selection:
 
 
 def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSettings:
-    """Return the words' settings: the data's scale and threshold, the configuration's form."""
+    """Return the words' settings: the data's scale and threshold, the rest as configured."""
     return replace(
-        folder.prompt_settings, genres=section.genres, form=section.form, version=PROMPT_VERSION
+        folder.prompt_settings,
+        genres=section.genres,
+        form=section.form,
+        evidence=section.evidence,
+        version=PROMPT_VERSION,
     )
 
 

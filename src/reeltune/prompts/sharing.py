@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.blocks import Blocks
-from reeltune.data.folder import Timelines
+from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.pieces import Pieces, star_steps
@@ -43,7 +43,10 @@ def block_sequences(
 
 
 def candidate_sequences(
-    pieces: Pieces, histories: Sequence[History], candidates: Sequence[Ints]
+    pieces: Pieces,
+    histories: Sequence[History],
+    candidates: Sequence[Ints],
+    evidence: Sequence[Codes | None] = (),
 ) -> Sequences:
     """Return one sequence for each history, that asks about many films after it.
 
@@ -51,10 +54,15 @@ def candidate_sequences(
         pieces: Token pieces of either form.
         histories: What has been rated; nothing at all is a history too.
         candidates: Film rows for each history.
+        evidence: On each history's candidates; needed where there is any to tell.
     """
     count = len(histories)
     stars = np.concatenate([history.stars for history in histories])
-    lines = pieces.lines(star_steps(stars), np.concatenate([one.film_row for one in histories]))
+    lines = pieces.lines(
+        star_steps(stars),
+        np.concatenate([one.film_row for one in histories]),
+        _together([one.evidence for one in histories]),
+    )
     shown = offsets_of(np.array([len(history) for history in histories]))
     # What leads to a candidate is the same for all of them, so it belongs to the trunk.
     trunk = join(
@@ -63,7 +71,7 @@ def candidate_sequences(
         repeat_row(pieces.before_candidate, count),
     )
     asked = np.concatenate(candidates)
-    branches = join(pieces.films.take(asked), repeat_row(pieces.tail, len(asked)))
+    branches = pieces.asked(asked, _together(evidence))
     counts = np.array([len(films) for films in candidates])
     together = Ragged(branches.values, branches.offsets[offsets_of(counts)])
     row = np.repeat(np.arange(count), counts)
@@ -85,7 +93,9 @@ def _windows(
     lines = pieces.event_lines(timelines)
     first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
     trunk = join(repeat_row(pieces.head, len(blocks)), lines.spans(first, last))
-    branches = pieces.questions(timelines.film_row[examples.target])
+    branches = pieces.questions(
+        timelines.film_row[examples.target], timelines.evidence_of(examples.target)
+    )
     if answers is not None:
         branches = join(branches, answer_rows(timelines, examples.target, answers))
     # The branches of a block already lie behind one another.
@@ -112,14 +122,16 @@ def _interviews(
     parts = [
         repeat_row(pieces.head, len(blocks)),
         lines.spans(first, last),
-        pieces.questions(timelines.film_row[last]),
+        pieces.questions(timelines.film_row[last], timelines.evidence_of(last)),
     ]
     if answers is not None:
         parts.append(answer_rows(timelines, last, answers))
     ids = join(*parts)
     history = len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start]
-    film = pieces.films.lengths[timelines.film_row[examples.target]]
-    asked = history + len(pieces.before_candidate) + film + len(pieces.tail) - 1
+    question = pieces.questions(
+        timelines.film_row[examples.target], timelines.evidence_of(examples.target)
+    )
+    asked = history + question.lengths - 1
     return Sequences(
         ids=ids,
         trunk=ids.lengths,
@@ -129,6 +141,11 @@ def _interviews(
         leave=asked + 1,
         answered=answers is not None,
     )
+
+
+def _together(evidence: Sequence[Codes | None]) -> Codes | None:
+    known = [codes for codes in evidence if codes is not None]
+    return np.concatenate(known) if known else None
 
 
 def _rows_of(blocks: Blocks) -> Ints:

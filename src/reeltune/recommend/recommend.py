@@ -109,7 +109,11 @@ def why(
 
 
 def with_and_without(shown: History) -> list[History]:
-    """Return a history as it is, then once without each of its events, the oldest first."""
+    """Return a history as it is, then once without each of its events, the oldest first.
+
+    Evidence is made anew of each, so that only what is left out differs.
+    """
+    shown = History(shown.film_row, shown.stars)
     return [shown, *(shown.without(place) for place in range(len(shown)))]
 
 

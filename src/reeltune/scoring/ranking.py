@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.data.folder import Codes
 from reeltune.data.history import History
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import BLOCKS, SINGLE, Layout
@@ -25,10 +26,12 @@ class Question:
     Attributes:
         history: What they have rated.
         candidates: Rows of the films to judge, shape ``(n,)``.
+        evidence: On each candidate, shape ``(n, kinds)``; needed where the prompt tells any.
     """
 
     history: History
     candidates: npt.NDArray[np.int64]
+    evidence: Codes | None = None
 
 
 def question_sequences(
@@ -46,10 +49,15 @@ def question_sequences(
     """
     asked = [question for question in questions if len(question.candidates)]
     if tokens.differing or layout == SINGLE:
-        prompts = [tokens.candidate_prompts(one.history, one.candidates) for one in asked]
+        prompts = [
+            tokens.candidate_prompts(one.history, one.candidates, one.evidence) for one in asked
+        ]
         return Sequences.single(concatenate(prompts))
     return candidate_sequences(
-        tokens.pieces, [one.history for one in asked], [one.candidates for one in asked]
+        tokens.pieces,
+        [one.history for one in asked],
+        [one.candidates for one in asked],
+        [one.evidence for one in asked],
     )
 
 

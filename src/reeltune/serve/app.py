@@ -49,7 +49,7 @@ def make_app(judge: Judge, serving: ServingSection, token: str | None) -> ASGIAp
     """
     measures = Measures()
     catalogue = Catalogue.of(judge.subject.folder)
-    costs = Costs(judge.subject.tokens, judge.subject.config.scoring.layout)
+    costs = Costs(judge.subject.tokens, judge.history_len, judge.subject.config.scoring.layout)
     bounds = Bounds(judge, catalogue, serving)
     LOGGER.info(bounds.sentence())
     pace = Pace(serving.pass_s, judge.subject.config.scoring.tokens_per_batch)

@@ -35,7 +35,7 @@ class Bounds:
 
     def __init__(self, judge: Judge, catalogue: Catalogue, serving: ServingSection) -> None:
         self.serving = serving
-        self._history_len = judge.history_len
+        self._remembered = judge.remembered
         self._row_of_id = {film.film_id: row for row, film in enumerate(catalogue.films)}
         judged, self._reason = serving.max_candidates, "serving.max_candidates"
         if serving.judged_candidates is not None:
@@ -78,7 +78,7 @@ class Bounds:
             )
         for place, one in enumerate(rated):
             self._refuse_off_scale(one.stars, f"rated.{place}.stars")
-        return History.of(rows.tolist(), [one.stars for one in rated]).last(self._history_len)
+        return History.of(rows.tolist(), [one.stars for one in rated]).last(self._remembered)
 
     def candidates(self, film_ids: Sequence[int]) -> Ints:
         """Return the rows of films to judge, in their order.

@@ -23,7 +23,7 @@ class Waiting:
     """A question that waits for its verdicts.
 
     Attributes:
-        question: Its history holds the events that are shown, and no more.
+        question: Its history holds the events that its verdicts depend on, and no more.
         base: Whether the base model is asked, without the adapter.
         trunk: The tokens of its history.
         branches: The tokens of each candidate, shape ``(n,)``.

@@ -124,12 +124,13 @@ class Service:
         (verdicts,), _ = await self._answers([Question(history, judged)])
         best = likeliest_first(verdicts)[:top]
         films, p_yes = judged[best], verdicts.p_yes[best]
-        variants = with_and_without(history) if asked.why else []
+        shown = history.last(self._health.history_len)
+        variants = with_and_without(shown) if asked.why else []
         again, base = await self._answers(
             [Question(variant, films) for variant in variants],
             self._of_base(Question(history, films), asked.base),
         )
-        reasons = self._reasons(history, films, again, asked.why)
+        reasons = self._reasons(shown, films, again, asked.why)
         told = [
             contract.RecommendationTold(film=self._film(film), p_like=p, p_like_base=b, why=why)
             for film, p, b, why in zip(films, p_yes, _chances(base, films), reasons, strict=True)

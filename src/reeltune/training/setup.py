@@ -14,6 +14,7 @@ from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
+from reeltune.evidence.folder import open_prepared
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, add_adapter, load_base, trainable_share
 from reeltune.models.names import TRAIN_CACHE
@@ -67,7 +68,7 @@ def load_tunable(config: Config) -> TunableModel:
 
 def open_data(config: Config) -> tuple[PreparedFolder, PromptSettings]:
     """Open the prepared data and settle the words of the prompt."""
-    folder = PreparedFolder.open(config.data.prepared_dir)
+    folder = open_prepared(config.data.prepared_dir, config.prompt.evidence)
     return folder, prompt_settings(folder, config.prompt)
 
 

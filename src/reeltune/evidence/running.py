@@ -7,8 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.baselines.problem import Floats
-from reeltune.data.folder import Timelines
+Floats = npt.NDArray[np.float64]
 
 _GRID: Final = 2.0**20
 """Values are added on a grid of this many steps to one, on which float64 adds without error: a sum
@@ -19,16 +18,17 @@ class Running:
     """Sums over earlier events of the same user. An event's own value is never in its sum.
 
     Args:
-        timelines: Users one after another, each with the oldest event first.
+        position: How many events its user has before each event; users one after another, each with
+            the oldest event first.
 
     Attributes:
         before: How many earlier events there are, shape ``(events,)``.
     """
 
-    def __init__(self, timelines: Timelines) -> None:
-        self._index = np.arange(len(timelines), dtype=np.int64)
-        self._first = self._index - timelines.position
-        self.before: Floats = timelines.position.astype(np.float64)
+    def __init__(self, position: npt.NDArray[np.integer]) -> None:
+        self._index = np.arange(len(position), dtype=np.int64)
+        self._first = self._index - position
+        self.before: Floats = position.astype(np.float64)
 
     def earlier(self, values: npt.NDArray[Any]) -> Floats:
         """Return the sum over all earlier events of the user.
@@ -44,6 +44,23 @@ class Running:
         totals = _totals(values)
         start = np.maximum(self._first, self._index - length)
         return (totals[self._index] - totals[start]) / _GRID
+
+    def decayed(self, values: npt.NDArray[Any], half_life: float, length: int) -> Floats:
+        """Return the weighted sum over the user's last ``length`` events before each event.
+
+        The newest counts whole, and each by as much less as events came after it.
+
+        Args:
+            values: One per event, shape ``(events,)``.
+            half_life: After so many further events, an event counts half.
+            length: How many events count at all.
+        """
+        total = np.zeros(len(self.before))
+        for back in range(1, min(length, int(self.before.max(initial=0))) + 1):
+            known = self.before[back:] >= back
+            weight = 0.5 ** ((back - 1) / half_life)
+            total[back:] += np.where(known, values[: len(total) - back], 0) * weight
+        return total
 
 
 def _totals(values: npt.NDArray[Any]) -> Floats:

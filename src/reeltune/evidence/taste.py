@@ -1,0 +1,74 @@
+"""What a user's own earlier events say, whatever film is asked about next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.evidence.running import Floats, Running
+
+USER_PRIOR: Final = 5.0
+"""Events of the average user that are added to each user's own."""
+
+HALF_LIFE: Final = 7.0
+"""Lately: after so many further events, an event counts half. Users rate in moods."""
+
+LATELY: Final = 50
+"""Lately: how many events count at all."""
+
+LATELY_PRIOR: Final = 2.0
+"""Lately: events of the average user that are added."""
+
+
+@dataclass(frozen=True)
+class Taste:
+    """All arrays have one entry per event, made of its user's earlier events.
+
+    Attributes:
+        events: How many they are.
+        like_rate: Share of likes among them, shrunk to that of all users.
+        lately: The same, where the newest count most.
+        mean_lift: Mean of what their stars lie above their films' means, shrunk to 0.
+        level: The mean of that and the same where the newest count most.
+    """
+
+    events: Floats
+    like_rate: Floats
+    lately: Floats
+    mean_lift: Floats
+    level: Floats
+
+    @property
+    def last(self) -> Taste:
+        """The last event's entries, shape ``(1,)``."""
+        return Taste(**{name: values[-1:] for name, values in vars(self).items()})
+
+
+def taste_before(
+    running: Running, liked: npt.NDArray[np.bool_], lift: Floats, any_like: npt.NDArray[Any] | float
+) -> Taste:
+    """Return what is known of the user before each event.
+
+    Args:
+        running: Sums over earlier events.
+        liked: Shape ``(events,)``.
+        lift: What the stars of each event lie above its film's mean, shape ``(events,)``.
+        any_like: Share of likes of all users.
+    """
+    weight = running.before + USER_PRIOR
+    newest = _lately(running, np.ones(len(lift))) + LATELY_PRIOR
+    mean_lift = running.earlier(lift) / weight
+    return Taste(
+        events=running.before,
+        like_rate=(running.earlier(liked) + USER_PRIOR * any_like) / weight,
+        lately=(_lately(running, liked) + LATELY_PRIOR * any_like) / newest,
+        mean_lift=mean_lift,
+        level=(mean_lift + _lately(running, lift) / newest) / 2,
+    )
+
+
+def _lately(running: Running, values: npt.NDArray[Any]) -> Floats:
+    return running.decayed(values, HALF_LIFE, LATELY)

@@ -1,0 +1,60 @@
+"""Texts as token ids, exactly as they stand, and what a title must never become a part of."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from reeltune.prompts.chat import encode
+from reeltune.ragged import Ragged, concatenate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+_ENCODE_ROWS: Final = 16384
+
+
+def encode_rows(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
+    """Return the ids of many texts exactly as they stand, one row each.
+
+    Tokenizers share the work among the processor's cores.
+    """
+    if not texts:
+        return Ragged.from_rows([])
+    # What is known of each token besides its id takes a hundred times the room.
+    parts = [texts[first : first + _ENCODE_ROWS] for first in range(0, len(texts), _ENCODE_ROWS)]
+    return concatenate([_encode_part(tokenizer, part) for part in parts])
+
+
+def _encode_part(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
+    if not tokenizer.is_fast:
+        return Ragged.from_rows([encode(tokenizer, text) for text in texts])
+    # An ordinary call leaves the backend without truncation and padding, as this one has to be.
+    encode(tokenizer, "")
+    backend = cast("PreTrainedTokenizerFast", tokenizer).backend_tokenizer
+    found = backend.encode_batch_fast(texts, add_special_tokens=False)
+    return Ragged.from_rows([encoding.ids for encoding in found])
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return the added tokens that hold punctuation: those a title must never produce."""
+    return [
+        token
+        for token in tokenizer.get_added_vocab()  # pyright: ignore
+        if len(token) > 1 and any(unicodedata.category(c)[0] in "PS" for c in token)
+    ]
+
+
+def break_tokens(text: str, tokens: Sequence[str]) -> str:
+    """Set a space after the first character of every control token a film's text contains.
+
+    The renderer has already broken what is shaped like ``<|im_end|>``; this breaks the forms only a
+    given tokenizer knows, such as ``[INST]``.
+    """
+    for token in tokens:
+        if token in text:
+            # Looking ahead also finds occurrences that overlap.
+            text = re.sub(f"{re.escape(token[0])}(?={re.escape(token[1:])})", r"\g<0> ", text)
+    return text

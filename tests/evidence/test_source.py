@@ -1,0 +1,180 @@
+"""Evidence: made of the past alone, the same for a timeline as for a history, and worth telling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltune.data.columns import TEST, TRAIN
+from reeltune.data.folder import Timelines
+from reeltune.data.history import History
+from reeltune.errors import ConfigError
+from reeltune.evidence import alike
+from reeltune.evidence.source import EvidenceSource
+from reeltune.prompts.renderer import COUNTS, EVIDENCE, Film, PromptSettings, Renderer
+from tests.timelines import timelines_of
+
+KINDS = tuple(EVIDENCE)
+FILMS = [
+    Film(row, f"Film {row}", 1990 + row, ("Drama",) if row % 3 else ("Comedy", "Drama"))
+    for row in range(8)
+]
+
+
+def drawn(seed: int, users: int = 12, held_out: int = 2) -> Timelines:
+    """Users who rate most films in random order; the last events of each are held out."""
+    random = np.random.default_rng(seed)
+    rows, stars, user, split = [], [], [], []
+    for one in range(users):
+        films = random.permutation(len(FILMS))[: random.integers(4, len(FILMS) + 1)]
+        rows += films.tolist()
+        stars += (random.integers(1, 11, len(films)) / 2).tolist()
+        user += [one] * len(films)
+        split += [TRAIN] * (len(films) - held_out) + [TEST] * held_out
+    return timelines_of(rows, stars, user, split)
+
+
+def source_of(known: Timelines) -> EvidenceSource:
+    return EvidenceSource(known, FILMS, 4.0, KINDS)
+
+
+def with_stars(known: Timelines, event: int, stars: float) -> Timelines:
+    changed = known.stars.copy()
+    changed[event] = stars
+    return replace(known, stars=changed, liked=changed >= 4.0)
+
+
+@given(st.integers(0, 50), st.integers(0, 10_000), st.sampled_from([0.5, 5.0]))
+def test_evidence_on_an_event_does_not_depend_on_its_own_stars(seed: int, place: int, stars: float):
+    known = drawn(seed)
+    event = place % len(known)
+    before = source_of(known).of_events()
+    after = source_of(with_stars(known, event, stars)).of_events()
+    assert np.array_equal(before[event], after[event])
+
+
+@given(st.integers(0, 50), st.integers(0, 10_000))
+def test_evidence_does_not_depend_on_what_its_user_does_later(seed: int, place: int):
+    known = drawn(seed)
+    event = place % (len(known) - 1)
+    if known.user_id[event] != known.user_id[event + 1]:
+        return
+    before = source_of(known).of_events()
+    after = source_of(with_stars(known, event + 1, 0.5)).of_events()
+    assert np.array_equal(before[event], after[event])
+
+
+@given(st.integers(0, 50), st.integers(0, 10_000))
+def test_what_is_held_out_tells_nothing_about_other_users(seed: int, place: int):
+    known = drawn(seed)
+    held_out = np.flatnonzero(known.split == TEST)
+    event = int(held_out[place % len(held_out)])
+    others = known.user_id != known.user_id[event]
+    before = source_of(known).of_events()
+    after = source_of(with_stars(known, event, 0.5)).of_events()
+    assert np.array_equal(before[others], after[others])
+
+
+@given(st.integers(0, 50))
+def test_a_candidate_is_told_what_the_held_out_event_is_told(seed: int):
+    known = drawn(seed)
+    source = source_of(known)
+    whole = source.of_events()
+    for event in np.flatnonzero(known.split == TEST):
+        first = int(event - known.position[event])
+        history = History.from_timelines(known, range(first, int(event)))
+        told = source.of_candidates(history, known.film_row[event : event + 1].astype(np.int64))
+        assert np.array_equal(told[0], whole[event])
+
+
+@given(st.integers(0, 50), st.integers(1, 9))
+def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown: int):
+    source = source_of(drawn(seed))
+    random = np.random.default_rng(seed)
+    history = History.of(
+        random.permutation(8)[:6].tolist(), (random.integers(1, 11, 6) / 2).tolist()
+    )
+    told = source.of_history(history, shown)
+    assert len(told) == min(shown, 6)
+    assert told.evidence is not None
+    for back in range(1, len(told) + 1):
+        place = 6 - back
+        before = History(history.film_row[:place], history.stars[:place])
+        asked = source.of_candidates(before, history.film_row[place : place + 1])
+        assert np.array_equal(told.evidence[-back], asked[0])
+
+
+def test_evidence_a_history_has_already_stays():
+    source = source_of(drawn(1))
+    codes = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=np.int16)
+    history = History(np.array([0, 1]), np.array([4.0, 1.0], dtype=np.float32), codes)
+    kept = source.of_history(history, 1)
+    assert kept.evidence is not None
+    assert kept.evidence.tolist() == [[5, 6, 7, 8]]
+
+
+def test_what_is_told_is_what_is_known():
+    # Ten users of whom eight like film 0; the one asked has liked one film of four.
+    rows = [0] * 10 + [1, 2, 3, 4, 0]
+    stars = [5.0] * 8 + [1.0] * 2 + [5.0, 1.0, 1.0, 1.0, 5.0]
+    users = [*range(10), 10, 10, 10, 10, 10]
+    known = timelines_of(rows, stars, users, [TRAIN] * 14 + [TEST])
+    lines = _lines(known, 14)
+    any_like = (9 + 0.5) / 15
+    film = (8 + 5 * any_like) / 15
+    assert lines["film"] == f"Others {round(film * 20) * 5}% of 10\n"
+    assert lines["user"] == f"User {round((1 + 5 * any_like) / 9 * 20) * 5}% of 2\n"
+    assert int(lines["recent"].split()[1].rstrip("%\n")) < round(any_like * 100)
+
+
+def test_films_that_others_rate_alike_move_what_is_expected():
+    # Everybody who liked film 0 liked film 1, and the other way round; nobody knows film 5.
+    rows, stars, users = [], [], []
+    for user in range(40):
+        own = 5.0 if user % 2 else 1.0
+        rows += [0, 1, 2]
+        stars += [own, own, 3.0]
+        users += [user] * 3
+    known = timelines_of(rows, stars, users)
+    source = source_of(known)
+    column = KINDS.index("expected")
+    asked = np.array([1])
+    fond = source.of_candidates(History.of([2, 0], [3.0, 5.0]), asked)[0, column]
+    cold = source.of_candidates(History.of([2, 0], [3.0, 1.0]), asked)[0, column]
+    unknown = [
+        source.of_candidates(History.of([2, 0], [3.0, given]), np.array([5]))[0, column]
+        for given in (5.0, 1.0)
+    ]
+    assert fond - cold > unknown[0] - unknown[1] > 0
+
+
+def test_too_many_users_and_films_are_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(alike, "MOST_CELLS", 10)
+    known = drawn(0)
+    with pytest.raises(ConfigError, match="too many to compare") as refused:
+        source_of(known).of_events()
+    assert "film, user and recent" in str(refused.value.mend)
+    assert EvidenceSource(known, FILMS, 4.0, ("film", "user", "recent")).of_events().any()
+
+
+def test_every_entry_has_words():
+    known = drawn(3)
+    source = source_of(known)
+    codes = source.of_events()
+    renderer = Renderer(PromptSettings(evidence=KINDS))
+    for column, kind in enumerate(KINDS):
+        lines = renderer.evidence_lines(kind)
+        assert 0 <= codes[:, column].min() <= codes[:, column].max() < len(lines)
+    assert COUNTS[:5] == (0, 1, 2, 5, 10)
+
+
+def _lines(known: Timelines, event: int) -> dict[str, str]:
+    codes = source_of(known).of_events()[event]
+    renderer = Renderer(PromptSettings(evidence=KINDS))
+    return {
+        kind: renderer.evidence_lines(kind)[code] for kind, code in zip(KINDS, codes, strict=True)
+    }

@@ -1,0 +1,174 @@
+"""Evidence in prompts: in pieces, whole, shared and turn by turn the same words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltune.data.blocks import cut_blocks
+from reeltune.data.folder import Timelines
+from reeltune.data.history import History
+from reeltune.errors import DataError
+from reeltune.prompts.pieces import PromptTokens, char_pieces
+from reeltune.prompts.renderer import (
+    EVIDENCE,
+    INTERVIEW,
+    WINDOW,
+    Evidence,
+    Form,
+    PromptSettings,
+    Renderer,
+)
+from reeltune.prompts.sharing import block_sequences, candidate_sequences
+from tests.helpers import Kind
+from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokenizer_of
+from tests.timelines import examples_of, random_timelines, timelines_of
+
+told = st.lists(st.sampled_from(list(EVIDENCE)), unique=True).map(
+    lambda some: tuple(kind for kind in EVIDENCE if kind in some)
+)
+forms, tokenizers = st.sampled_from(FORMS), st.sampled_from(KINDS)
+
+
+def tokens_of(kind: Kind, form: Form, evidence: tuple[Evidence, ...]) -> PromptTokens:
+    settings = PromptSettings(form=form, evidence=evidence)
+    return PromptTokens(tokenizer_of(kind), Renderer(settings), FILMS[:6])
+
+
+def codes_for(tokens: PromptTokens, count: int, seed: int) -> npt.NDArray[np.int16]:
+    """Any entry of each kind, for so many films."""
+    random = np.random.default_rng(seed)
+    columns = [random.integers(0, len(lines), count) for lines in tokens.pieces.evidence]
+    return np.array(columns, dtype=np.int16).reshape(len(columns), count).T
+
+
+def with_codes(tokens: PromptTokens, timelines: Timelines, seed: int) -> Timelines:
+    return replace(timelines, evidence=codes_for(tokens, len(timelines), seed))
+
+
+def said(tokens: PromptTokens, codes: npt.NDArray[np.int16]) -> list[str]:
+    """What the renderer says of each row of codes."""
+    renderer = tokens.renderer
+    lines = [renderer.evidence_lines(kind) for kind in renderer.settings.evidence]
+    return ["".join(own[code] for own, code in zip(lines, row, strict=True)) for row in codes]
+
+
+@given(tokenizers, forms, told, random_timelines(6), st.integers(1, 4), st.integers(0, 99))
+def test_prompts_in_pieces_are_the_turns_the_renderer_says(
+    kind: Kind, form: Form, evidence: tuple[Evidence, ...], timelines: Timelines, length, seed
+):
+    tokens = tokens_of(kind, form, evidence)
+    assert tokens.differing == []
+    timelines = with_codes(tokens, timelines, seed)
+    examples = examples_of(timelines, length)
+    expected = []
+    assert timelines.evidence is not None
+    words = said(tokens, timelines.evidence)
+    for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
+        history = [
+            (float(timelines.stars[i]), FILMS[timelines.film_row[i]]) for i in range(start, target)
+        ]
+        candidate = FILMS[timelines.film_row[target]]
+        turns = tokens.renderer.turns(history, candidate, words[start : target + 1])
+        text = tokens.frame.wrap(*turns)
+        expected.append(tokenizer_of(kind)(text, add_special_tokens=False)["input_ids"])
+    assert lists(tokens.prompts(timelines, examples)) == expected
+    assert tokens.pieces.lengths(timelines, examples).tolist() == [len(ids) for ids in expected]
+    whole = [
+        tokenizer_of(kind)(text, add_special_tokens=False)["input_ids"]
+        for text in tokens.texts(timelines, examples)
+    ]
+    assert whole == expected
+
+
+@given(tokenizers, forms, told, st.booleans(), random_timelines(6), st.integers(0, 99))
+def test_shared_histories_hold_the_prompts_with_their_evidence(
+    kind: Kind, form: Form, evidence: tuple[Evidence, ...], answered, timelines: Timelines, seed
+):
+    tokens = tokens_of(kind, form, evidence)
+    timelines = with_codes(tokens, timelines, seed)
+    blocks = cut_blocks(timelines, examples_of(timelines, 2), 3)
+    answers = tokens.answers if answered else None
+    sequences = block_sequences(tokens.pieces, timelines, blocks, form, answers)
+    assert lists(sequences.alone()) == lists(tokens.prompts(timelines, blocks.examples))
+
+
+@given(tokenizers, forms, told, st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
+def test_candidates_have_their_evidence_in_their_branch(
+    kind: Kind, form: Form, evidence: tuple[Evidence, ...], films: list[int], seed: int
+):
+    tokens = tokens_of(kind, form, evidence)
+    candidates = np.array(films, dtype=np.int64)
+    rated = History.of([2, 4], [4.5, 1.0])
+    histories = [
+        replace(rated, evidence=codes_for(tokens, 2, seed)),
+        replace(History.of([], []), evidence=codes_for(tokens, 0, seed)),
+    ]
+    codes = [codes_for(tokens, len(films), seed + more) for more in (1, 2)]
+    sequences = candidate_sequences(tokens.pieces, histories, [candidates] * 2, codes)
+    expected = [
+        prompt
+        for history, own in zip(histories, codes, strict=True)
+        for prompt in lists(tokens.candidate_prompts(history, candidates, own))
+    ]
+    assert lists(sequences.alone()) == expected
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_instruction_promises_what_is_told_in_order(form: Form):
+    renderer = Renderer(PromptSettings(form=form, evidence=tuple(EVIDENCE)))
+    head = renderer.head()
+    places = [head.index(phrase) for phrase in EVIDENCE.values()]
+    assert places == sorted(places)
+    bare = Renderer(PromptSettings(form=form)).head()
+    assert not any(phrase in bare for phrase in EVIDENCE.values())
+
+
+def test_a_window_tells_of_the_candidate_alone_and_an_interview_of_every_film():
+    history = [(4.5, FILMS[1])]
+    words = ["of the past film\n", "of the candidate\n"]
+    (window,) = Renderer(PromptSettings(form=WINDOW)).turns(history, FILMS[2], words)
+    assert words[0] not in window
+    assert window.endswith("of the candidate\nYes or No?")
+    first, _, last = Renderer(PromptSettings(form=INTERVIEW)).turns(history, FILMS[2], words)
+    assert first.endswith(words[0])
+    assert last.endswith(words[1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_events_without_evidence_are_refused_where_it_is_told(form: Form):
+    tokens = tokens_of("qwen3", form, ("recent",))
+    timelines = timelines_of([0, 1, 2], [4.0, 2.0, 5.0])
+    examples = examples_of(timelines, 2)
+    with pytest.raises(DataError, match="come without it"):
+        tokens.prompts(timelines, examples)
+    with pytest.raises(DataError, match="come without it"):
+        tokens.candidate_prompts(History.of([], []), np.array([1]))
+
+
+def test_characters_count_the_evidence():
+    words = PromptSettings(form=INTERVIEW, evidence=("recent", "expected"))
+    timelines = replace(
+        timelines_of([0, 1, 2], [4.0, 2.0, 5.0]), evidence=np.zeros((3, 2), dtype=np.int16)
+    )
+    examples = examples_of(timelines, 2)
+    more = char_pieces(Renderer(words), FILMS).lengths(timelines, examples)
+    bare = replace(words, evidence=())
+    less = char_pieces(Renderer(bare), FILMS).lengths(timelines, examples)
+    head = len(Renderer(words).head()) - len(Renderer(bare).head())
+    line = len("Lately 0%\nExpected 0.0\n")
+    assert (more - less).tolist() == [head + line * asked for asked in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("evidence", [(), ("film",), tuple(EVIDENCE)])
+def test_settings_survive_their_file(evidence: tuple[Evidence, ...]):
+    settings = PromptSettings(evidence=evidence)
+    assert PromptSettings.from_dict(settings.to_dict()) == settings
+    older = settings.to_dict()
+    del older["evidence"]
+    assert PromptSettings.from_dict(older).evidence == ()
