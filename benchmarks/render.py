@@ -1,4 +1,4 @@
-"""Writes the tables of docs/PERFORMANCE.md from benchmarks/results/*.json.
+"""Writes the tables of docs/PERFORMANCE.md and QUALITY.md from benchmarks/results/*.json.
 
 Each result is one table, between two markers that name its file::
 
@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 RESULTS: Final = Path("benchmarks/results")
-PAGE: Final = Path("docs/PERFORMANCE.md")
+PAGES: Final = {"quality_": Path("docs/QUALITY.md"), "": Path("docs/PERFORMANCE.md")}
+"""Where results go, by what their names begin with; the first that fits."""
 
 _FIELDS: Final = ("hardware", "versions", "command", "cases")
 _FIRST: Final = ("form", "case")
 _TITLES: Final = {
+    "auc_interval": "95 %",
+    "auc_per_user_mean": "AUC in a user, mean",
     "deviation": "deviation of P(Yes)",
     "high": "97.5 %",
     "largest_difference": "largest difference of P(Yes)",
@@ -44,6 +47,8 @@ _LEFT_OUT: Final = frozenset(
         "test_rows",
     }
 )
+_INTERVAL: Final = "auc_interval"
+"""The one interval that is shown: its two ends."""
 _SHARES: Final = frozenset({"share_of_matrix_peak"})
 _DIFFERENCES: Final = frozenset({"value", "low", "high"})
 """A difference of two AUCs and the ends of its interval."""
@@ -111,7 +116,7 @@ def columns_of(cases: list[dict[str, Any]]) -> list[str]:
         key
         for key in keys
         if key not in _LEFT_OUT
-        and not any(isinstance(case.get(key), list | dict) for case in cases)
+        and not any(isinstance(case.get(key), list | dict) for case in cases if key != _INTERVAL)
         and any(case.get(key) is not None for case in cases)
     ]
     return [key for key in _FIRST if key in shown] + [key for key in shown if key not in _FIRST]
@@ -129,6 +134,8 @@ def title(key: str) -> str:
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return ""
+    if key == _INTERVAL:
+        return " to ".join(f"{end:.3f}" for end in value)
     if not _is_number(value):
         return str(value).replace("|", "\\|")
     if _is_auc(key):
@@ -208,14 +215,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="Write nothing; fail if stale.")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--page", type=Path, help="One page for all results.")
     options = parser.parse_args(arguments)
-    before = options.page.read_text(encoding="utf-8")
-    after = rewritten(before, results_in(options.results))
-    if not options.check:
-        options.page.write_text(after, encoding="utf-8")
-    elif before != after:
-        raise SystemExit(f"{options.page} is stale. Run: python -m benchmarks.render")
+    pages = PAGES if options.page is None else {"": options.page}
+    results = results_in(options.results)
+    for begin, page in pages.items():
+        own = {name: results.pop(name) for name in list(results) if name.startswith(begin)}
+        before = page.read_text(encoding="utf-8")
+        after = rewritten(before, own)
+        if not options.check:
+            page.write_text(after, encoding="utf-8")
+        elif before != after:
+            raise SystemExit(f"{page} is stale. Run: python -m benchmarks.render")
 
 
 if __name__ == "__main__":
