@@ -18,6 +18,8 @@ def asked(folder: str, tokenizer: Any, films: list[str]) -> tuple[list[int], lis
     prompt = json.loads((Path(folder) / "prompt.json").read_text(encoding="utf-8"))["settings"]
     if prompt["version"] != "2":
         raise SystemExit(f"{folder}: this writes prompts of version 2, not {prompt['version']}")
+    if prompt.get("evidence"):
+        raise SystemExit(f"{folder}: asked with evidence on films, which only reeltune makes")
     *rated, candidate = films
     pairs = (event.split(":", 1) for event in rated)
     events = [(float(stars), safe(film, tokenizer)) for stars, film in pairs]

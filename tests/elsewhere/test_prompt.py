@@ -56,6 +56,12 @@ def test_scale_and_threshold_are_those_of_the_record(form, writer, tmp_path):
     assert writer.turns(settings.to_dict(), events, candidate) == expected
 
 
+def test_an_adapter_that_is_told_evidence_is_refused(writer, tmp_path):
+    folder = record(tmp_path, PromptSettings(evidence=("recent",)))
+    with pytest.raises(SystemExit, match="evidence"):
+        writer.asked(folder, TOKENIZER, ["4.0: Heat (1995)", "Fargo (1996)"])
+
+
 TOKENIZER = chat_tokenizer("qwen3")
 TOKENIZER.add_tokens(["[INST]", "[/INST]"])
 _PIECES = st.sampled_from(

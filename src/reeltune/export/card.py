@@ -20,7 +20,7 @@ from reeltune.export.tables import (
 )
 from reeltune.files import atomic_file
 from reeltune.prompts.renderer import WINDOW, Renderer
-from reeltune.training.card import EXAMPLE_CANDIDATE, EXAMPLE_HISTORY, HOW_TO_ASK
+from reeltune.training.card import HOW_TO_ASK, example_turns
 
 _TEMPLATE: Final = (
     """\
@@ -136,7 +136,7 @@ def write_merged_card(
     """
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     settings = origin.prompt.settings
-    turns = Renderer(settings).turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE)
+    turns = example_turns(Renderer(settings))
     messages = [{"role": _ROLES[i % 2], "content": turn} for i, turn in enumerate(turns)]
     text = environment.from_string(_TEMPLATE).render(
         name=name,

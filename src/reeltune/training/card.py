@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
-from reeltune.prompts.renderer import Film, PromptSettings, Renderer
+from reeltune.prompts.renderer import SHARE_STEPS, Evidence, Film, PromptSettings, Renderer
 
 HOW_TO_ASK: Final = """\
 {% if record.prompt.form == "window" -%}
@@ -19,6 +19,10 @@ One user turn in the model's chat template, thinking switched off, with
 {%- else -%}
 A conversation in the model's chat template, its thinking switch left alone: every rated film is a
 question that was asked and answered, oldest first, {{ record.data.history_len }} or more of them.
+{%- endif %}
+{%- if record.prompt.get("evidence") %}
+Under each film that is asked about stands what reeltune makes of the ratings
+({{ record.prompt.evidence | join(", ") }}): `reeltune recommend`, `score` and `serve` do it.
 {%- endif %}"""
 """How the model is asked, in the words of every card; a part of their templates."""
 
@@ -128,6 +132,12 @@ EXAMPLE_HISTORY: Final = (
     (2.0, Film(2, "Another Film", 2003, ("Comedy",))),
 )
 EXAMPLE_CANDIDATE: Final = Film(3, "The Candidate", 1999, ("Thriller",))
+_EXAMPLE_ENTRIES: Final[dict[Evidence, int]] = {
+    "film": 7 * SHARE_STEPS + 14,
+    "user": 5 * SHARE_STEPS + 12,
+    "recent": 13,
+    "expected": 38,
+}
 
 
 def write_card(
@@ -153,11 +163,20 @@ def write_card(
         config=record["config"],
         metrics=metrics,
         shown=_SHOWN,
-        turns=renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE),
+        turns=example_turns(renderer),
         evaluation=evaluation,
     )
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def example_turns(renderer: Renderer) -> list[str]:
+    """Return a conversation about films that do not exist, as a model is asked."""
+    told = "".join(
+        renderer.evidence_lines(kind)[_EXAMPLE_ENTRIES[kind]] for kind in renderer.settings.evidence
+    )
+    films = len(EXAMPLE_HISTORY) + 1
+    return renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE, [told] * films)
 
 
 def _interval(found: Interval | None) -> str:
