@@ -30,7 +30,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 PROMPT_VERSION: Final = "2"
-"""Changes whenever a rendered prompt changes; stored with every cache and every adapter."""
+"""Changes whenever a rendered prompt changes, be it by what evidence is made of; stored with every
+cache and every adapter."""
 
 YES: Final = "Yes"
 NO: Final = "No"
