@@ -210,6 +210,15 @@ def results_in(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def results_by_page(results: dict[str, Any]) -> dict[Path, dict[str, Any]]:
+    """Return each page with the results that belong on it."""
+    found: dict[Path, dict[str, Any]] = {page: {} for page in PAGES.values()}
+    for name, result in results.items():
+        begin = next(begin for begin in PAGES if name.startswith(begin))
+        found[PAGES[begin]][name] = result
+    return found
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Write the page, or compare it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -217,10 +226,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, help="One page for all results.")
     options = parser.parse_args(arguments)
-    pages = PAGES if options.page is None else {"": options.page}
     results = results_in(options.results)
-    for begin, page in pages.items():
-        own = {name: results.pop(name) for name in list(results) if name.startswith(begin)}
+    pages = results_by_page(results) if options.page is None else {options.page: results}
+    for page, own in pages.items():
         before = page.read_text(encoding="utf-8")
         after = rewritten(before, own)
         if not options.check:

@@ -1,4 +1,4 @@
-"""The page of performance says what the results say, and nothing else."""
+"""The pages of figures say what the results say, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from benchmarks import render
 from tests.docs.pages import ROOT
 
 RESULTS = render.results_in(ROOT / render.RESULTS)
-PAGE = ROOT / render.PAGE
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -20,11 +19,26 @@ def test_a_committed_result_is_complete(name: str):
     assert render.problems(RESULTS[name]) == []
 
 
-def test_every_committed_result_is_on_the_page_as_it_is():
-    page = PAGE.read_text(encoding="utf-8")
-    assert render.rewritten(page, RESULTS) == page
-    for name, result in RESULTS.items():
-        assert render.rendered(name, result) in page
+def test_every_committed_result_is_on_its_page_as_it_is():
+    pages = render.results_by_page(RESULTS)
+    assert sum(len(own) for own in pages.values()) == len(RESULTS)
+    for path, own in pages.items():
+        page = (ROOT / path).read_text(encoding="utf-8")
+        assert render.rewritten(page, own) == page
+        for name, result in own.items():
+            assert render.rendered(name, result) in page
+
+
+def test_quality_has_a_page_of_its_own_and_shows_the_interval_of_the_auc():
+    quality, speed = render.PAGES["quality_"], render.PAGES[""]
+    found = render.results_by_page({"quality_a_user": {}, "quality.h100": {}, "other": {}})
+    assert {page: list(own) for page, own in found.items()} == {
+        quality: ["quality_a_user"],
+        speed: ["quality.h100", "other"],
+    }
+    case = {"case": "one", "auc": 0.8, "auc_interval": [0.75, 0.85], "ece_interval": [0.0, 0.1]}
+    assert render.table([case]).splitlines()[0] == "| case | auc | 95 % |"
+    assert "| 0.8000 | 0.750 to 0.850 |" in render.table([case])
 
 
 def a_result(**changes: Any) -> dict[str, Any]:

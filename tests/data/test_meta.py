@@ -75,6 +75,7 @@ def test_meta_by_hand(tmp_path) -> None:
             "scale_max": 5.0,
             "genres": False,
             "form": "window",
+            "evidence": [],
             "version": "2",
         },
         "counts": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
+    evidence_shuffled,
     history_of_another,
     history_shuffled,
     partners,
@@ -131,6 +133,27 @@ def test_the_middle_of_a_scale_is_a_rating(asking, monkeypatch, low, high, middl
     assert set(hidden.timelines.stars[~asking.is_candidate].tolist()) == {middle}
     kept = hidden.timelines.stars[asking.is_candidate].tolist()
     assert kept == asking.timelines.stars[asking.is_candidate].tolist()
+
+
+def test_shuffled_evidence_comes_from_other_rows_and_changes_nothing_else(asking):
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 20, (len(asking.timelines), 1)).astype(np.int16)
+    telling = replace(asking, timelines=replace(asking.timelines, evidence=codes))
+    shuffled = evidence_shuffled(telling, stream(0, "x"))
+    assert shuffled is not None
+    found = shuffled.timelines.evidence
+    assert found is not None
+    for some in (asking.is_candidate, ~asking.is_candidate):
+        assert sorted(found[some].ravel()) == sorted(codes[some].ravel())
+    assert (found != codes).mean() > 0.8
+    assert vars(replace(shuffled, timelines=asking.timelines)) == vars(asking)
+    kept = replace(shuffled.timelines, evidence=None)
+    for name, values in vars(asking.timelines).items():
+        assert np.array_equal(getattr(kept, name), values)
+
+
+def test_without_evidence_none_is_shuffled(asking):
+    assert evidence_shuffled(asking, stream(0, "x")) is None
 
 
 def test_ids_replace_all_that_is_said_of_a_film(subject, asking):

@@ -1,0 +1,101 @@
+"""The comparison of runs with baselines, at a tiny size, on verdicts that are made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import recommending
+from benchmarks.render import problems, rendered
+from reeltune.baselines.score import BASELINES
+from reeltune.data.columns import TEST, VALIDATION
+from reeltune.data.folder import PreparedFolder
+from reeltune.evaluation.auc_intervals import auc_difference
+from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
+from reeltune.prompts.renderer import SHARE_STEPS, PromptSettings
+
+
+def evaluated(
+    folder: PreparedFolder, path: Path, seed: int, evidence=("recent",), skip: int = 0
+) -> Path:
+    """A run whose verdicts know the labels a little, the better the higher the seed."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for split in (VALIDATION, TEST):
+        event = np.flatnonzero(folder.timelines.split == split)[skip:]
+        rows = Predictions.of_events(folder, split, random.permutation(event))
+        for name, knows in (("tuned", 0.1 * seed), ("base", 0.0)):
+            noise = random.uniform(0.05, 0.6, len(rows))
+            rows = rows.scored(name, noise + knows * rows.liked)
+        parts.append(rows)
+    (path / "evaluation").mkdir(parents=True)
+    write_predictions(path / "evaluation" / "predictions.parquet", parts)
+    prompt = PromptSettings(evidence=evidence).to_dict()
+    record = {"config": {"train": {"seed": seed}}, "prompt": prompt}
+    (path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    return path
+
+
+def test_it_writes_every_scorer_and_what_the_runs_have_more(
+    prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    runs = [evaluated(prepared, tmp_path / f"run{seed}", seed) for seed in (1, 3)]
+    file = tmp_path / "quality.json"
+    given = ["--prepared", str(prepared.path), "--result", str(file), "--runs", *map(str, runs)]
+    recommending.main(given)
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert problems(result) == []
+    assert result["evidence"].keys() == {"recent"}
+
+    tuned = ["tuned, seed 1", "tuned, seed 3", "tuned, mean of the seeds"]
+    names = [case["case"] for case in result["cases"]]
+    assert names == [
+        "base",
+        *tuned,
+        *(f"{name}, calibrated" for name in tuned),
+        "evidence alone",
+        *BASELINES,
+    ]
+    auc = {case["case"]: case["auc"] for case in result["cases"]}
+    assert auc["tuned, seed 3"] > auc["tuned, seed 1"]
+    # The best baseline has the lowest log loss on validation rows, which the file does not show.
+    assert result["best_baseline"] in BASELINES
+    differences = {(one["case"], one["less"]): one for one in result["differences_of_auc"]}
+    gap = differences["tuned, seed 3", "base"]
+    rows = read_predictions(runs[1] / "evaluation" / "predictions.parquet")[TEST]
+    first = read_predictions(runs[0] / "evaluation" / "predictions.parquet")[TEST]
+    order, base = np.argsort(rows.event), np.argsort(first.event)
+    expected = auc_difference(
+        rows.liked[order],
+        rows.p_yes["tuned"][order],
+        first.p_yes["base"][base],
+        rows.user_id[order],
+        seed=42,
+    )
+    assert expected is not None
+    found = (gap["value"], gap["low"], gap["high"])
+    np.testing.assert_allclose(found, (expected.value, expected.low, expected.high))
+    assert rendered("quality", result).count("tuned, seed 3") == 2 + len(
+        [one for one in result["differences_of_auc"] if one["case"] == "tuned, seed 3"]
+    )
+    assert f"tuned, seed 3 less {result['best_baseline']}" in capsys.readouterr().out
+
+
+def test_runs_evaluated_on_other_rows_are_refused(prepared: PreparedFolder, tmp_path: Path):
+    runs = [
+        evaluated(prepared, tmp_path / "one", 1),
+        evaluated(prepared, tmp_path / "two", 2, skip=1),
+    ]
+    with pytest.raises(SystemExit, match="other validation rows"):
+        recommending.read_runs(runs)
+
+
+def test_entries_become_numbers_that_grow_with_what_they_say():
+    codes = np.array([3 * SHARE_STEPS + 7])
+    assert [int(column[0]) for column in recommending.numbers_of("film", codes)] == [7, 3]
+    assert [int(column[0]) for column in recommending.numbers_of("expected", np.array([38]))] == [
+        38
+    ]
