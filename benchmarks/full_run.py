@@ -38,7 +38,6 @@ VARIANTS: Final = {
     "lora_bf16, interview": [
         *CASES["lora_bf16"],
         "prompt.form=interview",
-        "data.max_length=4096",
     ],
     "lora_bf16, single prompts": [_LORA, "train.layout=single", "train.batch_size=64"],
 }
