@@ -25,7 +25,7 @@ from benchmarks.common import command_line, common_options, write_result
 from reeltune.baselines.score import score_baselines
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
-from reeltune.evaluation.gather import BASE, TUNED
+from reeltune.evaluation.gather import BASE, TUNED, lowest_log_loss
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
@@ -129,13 +129,6 @@ def add_baselines(rows: Rows, prepared: Path, seed: int) -> list[str]:
     return [score.name for score in scores]
 
 
-def best_of(rows: Predictions, names: list[str]) -> str:
-    """Return the scorer with the lowest log loss on validation rows."""
-    return min(
-        names, key=lambda name: measure(rows.liked, rows.p_yes[name], rows.user_id).log_loss or 9.0
-    )
-
-
 def cases_of(rows: Rows, drawn: Bootstrapped) -> list[dict[str, Any]]:
     """Return every scorer's metrics with their intervals, and its AUC on validation rows."""
     cases = []
@@ -145,7 +138,7 @@ def cases_of(rows: Rows, drawn: Bootstrapped) -> list[dict[str, Any]]:
         case: dict[str, Any] = {"case": name, "auc, validation": on_validation.auc}
         for metric in SHOWN:
             found = drawn.interval(name, metric)
-            case["auc" if metric == "auc" else metric] = found.value if found else None
+            case[metric] = found.value if found else None
             case[f"{metric}_interval"] = [found.low, found.high] if found else None
         cases.append(case)
     return cases
@@ -179,7 +172,8 @@ def main(arguments: list[str] | None = None) -> None:
     if kinds:
         add_evidence_alone(rows, options.prepared, kinds)
     baselines = add_baselines(rows, options.prepared, options.seed)
-    best = best_of(rows[VALIDATION], baselines)
+    best = lowest_log_loss(rows[VALIDATION], baselines)
+    assert best is not None
 
     test = rows[TEST]
     thresholds = {
@@ -189,29 +183,31 @@ def main(arguments: list[str] | None = None) -> None:
     drawn = bootstrap(test.liked, test.user_id, test.p_yes, thresholds, options.seed)
     alone = [EVIDENCE_ALONE] if kinds else []
     others = list(dict.fromkeys([best, "logistic regression", *alone, BASE]))
+    cases = cases_of(rows, drawn)
+    of_auc = differences_of(rows, drawn, others, "auc")
     write_result(
         options.result,
         command_line("recommending", options, "prepared", "runs"),
-        cases_of(rows, drawn),
+        cases,
         rows=len(test),
         users=len(np.unique(test.user_id)),
         positive_rate=float(test.liked.mean()),
         evidence={kind: EVIDENCE[kind] for kind in kinds},
         best_baseline=best,
-        differences_of_auc=differences_of(rows, drawn, others, "auc"),
+        differences_of_auc=of_auc,
         other_differences={
             metric: differences_of(rows, drawn, others, metric)
             for metric in ("auc_per_user_mean", "log_loss")
         },
         note=options.note,
     )
-    for case in cases_of(rows, drawn):
+    for case in cases:
         print(
             f"{case['case']:40} AUC {case['auc']:.4f}, in a user "
             f"{case['auc_per_user_mean']:.4f}, log loss {case['log_loss']:.4f}, "
             f"ECE {case['ece']:.4f}"
         )
-    for one in differences_of(rows, drawn, [best], "auc"):
+    for one in (gap for gap in of_auc if gap["less"] == best):
         print(
             f"{one['case']} less {best}: {one['value']:+.4f} ({one['low']:+.4f} to "
             f"{one['high']:+.4f})"

@@ -15,12 +15,10 @@ from reeltune.baselines.problem import Floats, Ints, Problem
 from reeltune.evidence.film_view import FilmView, film_view
 from reeltune.evidence.genres import genre_affinity, genre_table
 from reeltune.evidence.running import Running
+from reeltune.evidence.taste import USER_PRIOR
 
 RECENT: Final = 15
 """Events that count as recent: the history a prompt has by default."""
-
-USER_PRIOR: Final = 5.0
-"""Events of the average user that are added to each user's own."""
 
 FEATURES: Final = {
     "user_stars": "mean stars of the user's earlier events, shrunk to the mean of all",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -69,13 +69,17 @@ class Gathered:
 
     def best_baseline(self) -> str | None:
         """Return the baseline with the lowest log loss on validation rows; None without any."""
-        losses = {
-            name: measure(self.validation.liked, p_yes, self.validation.user_id).log_loss
-            for name, p_yes in self.validation.p_yes.items()
-            if self.notes[name].kind == "baseline"
-        }
-        defined = {name: loss for name, loss in losses.items() if loss is not None}
-        return min(defined, key=lambda name: defined[name]) if defined else None
+        baselines = [name for name, note in self.notes.items() if note.kind == "baseline"]
+        return lowest_log_loss(self.validation, baselines)
+
+
+def lowest_log_loss(rows: Predictions, scorers: Iterable[str]) -> str | None:
+    """Return which of some scorers has the lowest log loss; None where none has any."""
+    losses = {
+        name: measure(rows.liked, rows.p_yes[name], rows.user_id).log_loss for name in scorers
+    }
+    defined = {name: loss for name, loss in losses.items() if loss is not None}
+    return min(defined, key=lambda name: defined[name]) if defined else None
 
 
 def gather(

@@ -100,6 +100,20 @@ class Pieces:
         Raises:
             DataError: There is nothing to tell from.
         """
+        entries = self.entries(evidence)
+        return [lines.take(own) for lines, own in zip(self.evidence, entries, strict=True)]
+
+    def told_lengths(self, evidence: Codes | None) -> npt.NDArray[np.int64] | int:
+        """Return the units of all evidence on each film, shape ``(n,)``; 0 where none is told."""
+        entries = self.entries(evidence)
+        return sum(lines.lengths[own] for lines, own in zip(self.evidence, entries, strict=True))
+
+    def entries(self, evidence: Codes | None) -> list[npt.NDArray[np.int16]]:
+        """Return the entries of each kind of evidence that is told.
+
+        Raises:
+            DataError: There is nothing to tell from.
+        """
         if not self.evidence:
             return []
         if evidence is None:
@@ -107,7 +121,7 @@ class Pieces:
                 "the prompt tells evidence, and these events come without it",
                 mend="Open the prepared data with reeltune.evidence.folder.open_prepared",
             )
-        return [lines.take(evidence[:, kind]) for kind, lines in enumerate(self.evidence)]
+        return [evidence[:, kind] for kind in range(len(self.evidence))]
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the prompt of every example, up to where the answer begins.
@@ -137,7 +151,7 @@ class Pieces:
             + self.films.lengths[timelines.film_row]
             + self.after_film.lengths[steps]
         )
-        told = sum(lines.lengths for lines in self.told(timelines.evidence))
+        told = self.told_lengths(timelines.evidence)
         before = offsets_of(line + told if self.evidence_in_lines else line)
         fixed = len(self.head) + len(self.before_candidate) + len(self.tail)
         candidate = (self.films.lengths[timelines.film_row] + told)[examples.target]
@@ -222,9 +236,10 @@ class PromptTokens:
         return "".join(map(self._texts.line, steps, films, told))
 
     def _told(self, evidence: Codes | None, count: int) -> list[str]:
-        self.pieces.told(evidence)
-        codes = [()] * count if evidence is None else evidence.tolist()
-        return [self._texts.told(one) for one in codes] if self._texts.evidence else [""] * count
+        entries = self.pieces.entries(evidence)
+        if not entries:
+            return [""] * count
+        return [self._texts.told(one) for one in np.column_stack(entries).tolist()]
 
     def _tokenize_pieces(self) -> Pieces:
         texts = self._texts

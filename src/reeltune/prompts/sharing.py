@@ -128,10 +128,9 @@ def _interviews(
         parts.append(answer_rows(timelines, last, answers))
     ids = join(*parts)
     history = len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start]
-    question = pieces.questions(
-        timelines.film_row[examples.target], timelines.evidence_of(examples.target)
-    )
-    asked = history + question.lengths - 1
+    film = pieces.films.lengths[timelines.film_row[examples.target]]
+    film = film + pieces.told_lengths(timelines.evidence_of(examples.target))
+    asked = history + len(pieces.before_candidate) + film + len(pieces.tail) - 1
     return Sequences(
         ids=ids,
         trunk=ids.lengths,
