@@ -13,7 +13,8 @@ from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import Timelines
 from reeltune.data.history import History
 from reeltune.errors import ConfigError
-from reeltune.evidence import alike
+from reeltune.evidence import expectation
+from reeltune.evidence.film_view import deal_users
 from reeltune.evidence.source import EvidenceSource
 from reeltune.prompts.renderer import COUNTS, EVIDENCE, Film, PromptSettings, Renderer
 from tests.timelines import timelines_of
@@ -118,14 +119,18 @@ def test_evidence_a_history_has_already_stays():
 
 
 def test_what_is_told_is_what_is_known():
-    # Ten users of whom eight like film 0; the one asked has liked one film of four.
+    # Ten users of whom eight like film 0; the one asked has liked one film of four. Who is in the
+    # same part as that one is not asked.
     rows = [0] * 10 + [1, 2, 3, 4, 0]
     stars = [5.0] * 8 + [1.0] * 2 + [5.0, 1.0, 1.0, 1.0, 5.0]
     users = [*range(10), 10, 10, 10, 10, 10]
     known = timelines_of(rows, stars, users, [TRAIN] * 14 + [TEST])
+    part = deal_users(known, 0)
+    others = [user for user in range(10) if part[user] != part[-1]]
+    likes = sum(stars[user] == 5.0 for user in others)
+    any_like = (likes + 0.5) / (len(others) + 1)
+    film = (likes + 5 * any_like) / (len(others) + 5)
     lines = _lines(known, 14)
-    any_like = (9 + 0.5) / 15
-    film = (8 + 5 * any_like) / 15
     assert lines["film"] == f"Others {round(film * 20) * 5}% of 10\n"
     assert lines["user"] == f"User {round((1 + 5 * any_like) / 9 * 20) * 5}% of 2\n"
     assert int(lines["recent"].split()[1].rstrip("%\n")) < round(any_like * 100)
@@ -153,7 +158,7 @@ def test_films_that_others_rate_alike_move_what_is_expected():
 
 
 def test_too_many_users_and_films_are_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(alike, "MOST_CELLS", 10)
+    monkeypatch.setattr(expectation, "MOST_CELLS", 10)
     known = drawn(0)
     with pytest.raises(ConfigError, match="too many to compare") as refused:
         source_of(known).of_events()

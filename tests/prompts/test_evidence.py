@@ -161,7 +161,7 @@ def test_characters_count_the_evidence():
     bare = replace(words, evidence=())
     less = char_pieces(Renderer(bare), FILMS).lengths(timelines, examples)
     head = len(Renderer(words).head()) - len(Renderer(bare).head())
-    line = len("Lately 0%\nExpected 0.0\n")
+    line = len("Lately 0%\nExpected 0%\n")
     assert (more - less).tolist() == [head + line * asked for asked in (1, 2, 3)]
 
 

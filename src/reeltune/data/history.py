@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,14 @@ class History:
         stars: In steps of half a star, shape ``(n,)``.
         evidence: What was known of each event before it happened, shape ``(n, kinds)``; None where
             nobody asked.
+        user_id: Whose it is, where that is a user of the prepared data: nobody is told something
+            that was learned from themselves.
     """
 
     film_row: npt.NDArray[np.int64]
     stars: npt.NDArray[np.float32]
     evidence: Codes | None = None
+    user_id: int | None = None
 
     @classmethod
     def of(cls, film_row: Sequence[int], stars: Sequence[float]) -> History:
@@ -41,7 +44,9 @@ class History:
         """
         span = slice(events.start, events.stop)
         evidence = None if timelines.evidence is None else timelines.evidence[span]
-        return cls(timelines.film_row[span].astype(np.int64), timelines.stars[span], evidence)
+        user_id = int(timelines.user_id[events.start]) if len(events) else None
+        films = timelines.film_row[span].astype(np.int64)
+        return cls(films, timelines.stars[span], evidence, user_id)
 
     def __len__(self) -> int:
         return len(self.film_row)
@@ -50,11 +55,18 @@ class History:
         """Return the newest ``count`` events, or all if there are fewer."""
         first = max(0, len(self) - count)
         evidence = None if self.evidence is None else self.evidence[first:]
-        return History(self.film_row[first:], self.stars[first:], evidence)
+        return replace(
+            self, film_row=self.film_row[first:], stars=self.stars[first:], evidence=evidence
+        )
 
     def without(self, place: int) -> History:
         """Return the history as if one event had not happened.
 
         What was known of events after it has changed: their evidence is to be told anew.
         """
-        return History(np.delete(self.film_row, place), np.delete(self.stars, place))
+        return replace(
+            self,
+            film_row=np.delete(self.film_row, place),
+            stars=np.delete(self.stars, place),
+            evidence=None,
+        )

@@ -47,32 +47,6 @@ def genre_affinity(
     return found / np.maximum(table.sum(1), 1)[film_row]
 
 
-def genre_affinity_after(
-    table: npt.NDArray[np.bool_],
-    film_row: npt.NDArray[np.integer],
-    lift: Floats,
-    user_lift: float,
-    candidates: npt.NDArray[np.integer],
-) -> Floats:
-    """Return the same of films asked about after all events of one user.
-
-    Args:
-        table: Which film has which genre.
-        film_row: The films of the user's events, shape ``(events,)``.
-        lift: Of each event, shape ``(events,)``.
-        user_lift: Of the user, after all events.
-        candidates: Film rows, shape ``(n,)``.
-
-    Returns:
-        Shape ``(n,)``.
-    """
-    seen = table[film_row]
-    count = seen.sum(0)
-    above = (lift - user_lift) @ seen
-    chosen = table[candidates]
-    return chosen @ (above / (count + GENRE_PRIOR)) / np.maximum(chosen.sum(1), 1)
-
-
 def genre_table(films: Sequence[Film]) -> npt.NDArray[np.bool_]:
     """Return which film has which genre, shape ``(films, genres)``, genres by name."""
     names = sorted({genre for film in films for genre in film.genres})

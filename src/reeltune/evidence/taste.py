@@ -31,15 +31,11 @@ class Taste:
         events: How many they are.
         like_rate: Share of likes among them, shrunk to that of all users.
         lately: The same, where the newest count most.
-        mean_lift: Mean of what their stars lie above their films' means, shrunk to 0.
-        level: The mean of that and the same where the newest count most.
     """
 
     events: Floats
     like_rate: Floats
     lately: Floats
-    mean_lift: Floats
-    level: Floats
 
     @property
     def last(self) -> Taste:
@@ -48,25 +44,21 @@ class Taste:
 
 
 def taste_before(
-    running: Running, liked: npt.NDArray[np.bool_], lift: Floats, any_like: npt.NDArray[Any] | float
+    running: Running, liked: npt.NDArray[np.bool_], any_like: npt.NDArray[Any] | float
 ) -> Taste:
     """Return what is known of the user before each event.
 
     Args:
         running: Sums over earlier events.
         liked: Shape ``(events,)``.
-        lift: What the stars of each event lie above its film's mean, shape ``(events,)``.
         any_like: Share of likes of all users.
     """
-    weight = running.before + USER_PRIOR
-    newest = _lately(running, np.ones(len(lift))) + LATELY_PRIOR
-    mean_lift = running.earlier(lift) / weight
+    newest = _lately(running, np.ones(len(liked))) + LATELY_PRIOR
+    own = running.earlier(liked) + USER_PRIOR * any_like
     return Taste(
         events=running.before,
-        like_rate=(running.earlier(liked) + USER_PRIOR * any_like) / weight,
+        like_rate=own / (running.before + USER_PRIOR),
         lately=(_lately(running, liked) + LATELY_PRIOR * any_like) / newest,
-        mean_lift=mean_lift,
-        level=(mean_lift + _lately(running, lift) / newest) / 2,
     )
 
 

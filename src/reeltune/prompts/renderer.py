@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-PROMPT_VERSION: Final = "2"
+PROMPT_VERSION: Final = "3"
 """Changes whenever a rendered prompt changes, be it by what evidence is made of; stored with every
 cache and every adapter."""
 
@@ -52,15 +52,15 @@ Evidence = Literal["film", "user", "recent", "expected"]
 * ``film``: what share of how many other users liked it;
 * ``user``: what share of how many films the user has liked so far;
 * ``recent``: what share of the newest of them;
-* ``expected``: the stars to expect: the film's mean, what the user gives above such means, and what
-  the user gave to films that others rate alike and to films of the same genres.
+* ``expected``: how likely a like is to be expected, from all earlier events of the user and from
+  how others rate those films and this one.
 """
 
 EVIDENCE: Final[dict[Evidence, str]] = {
     "film": "the share of other users who liked it and how many rated it",
     "user": "the share of films this user has liked so far and how many they are",
     "recent": "that share of the newest ones",
-    "expected": "the stars to expect",
+    "expected": "how likely this user is expected to like it",
 }
 """What the instruction calls each kind, in the order they are told in."""
 
@@ -70,8 +70,8 @@ SHARE_STEPS: Final = 21
 COUNTS: Final = (0, *(base * 10**power for power in range(6) for base in (1, 2, 5)))
 """Numbers of ratings are told rounded down to one of these."""
 
-EXPECTED_STEPS: Final = 51
-"""Expected stars are told in steps of a tenth of a star, from 0.0 on."""
+CHANCE_STEPS: Final = 101
+"""How likely a like is to be expected is told in steps of 1 %."""
 
 
 class Film(NamedTuple):
@@ -186,7 +186,7 @@ class Renderer:
         """
         shares = range(0, 100 + 5, 5)
         if kind == "expected":
-            return [f"Expected {step / 10:.1f}\n" for step in range(EXPECTED_STEPS)]
+            return [f"Expected {step}%\n" for step in range(CHANCE_STEPS)]
         if kind == "recent":
             return [f"Lately {share}%\n" for share in shares]
         whose = "Others" if kind == "film" else "User"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -113,7 +113,7 @@ def with_and_without(shown: History) -> list[History]:
 
     Evidence is made anew of each, so that only what is left out differs.
     """
-    shown = History(shown.film_row, shown.stars)
+    shown = replace(shown, evidence=None)
     return [shown, *(shown.without(place) for place in range(len(shown)))]
 
 
