@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AddedToken, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from reeltune.data.folder import Examples, Timelines
+from reeltune.data.folder import Codes, Examples, Timelines
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from reeltune.ragged import Ragged
@@ -36,7 +37,15 @@ def turns_of(
         (float(timelines.stars[event]), films[timelines.film_row[event]])
         for event in range(start, target)
     ]
-    return renderer.turns(history, films[timelines.film_row[target]])
+    told = said(renderer, timelines.evidence_of(np.arange(start, target + 1)))
+    return renderer.turns(history, films[timelines.film_row[target]], told)
+
+
+def said(renderer: Renderer, codes: Codes | None) -> list[str]:
+    """What the renderer says of each row of evidence; nothing where there is none."""
+    lines = [renderer.evidence_lines(kind) for kind in renderer.settings.evidence]
+    rows = [] if codes is None else codes.tolist()
+    return ["".join(own[code] for own, code in zip(lines, row, strict=True)) for row in rows]
 
 
 def whole_prompts(

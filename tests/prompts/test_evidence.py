@@ -26,7 +26,7 @@ from reeltune.prompts.renderer import (
 )
 from reeltune.prompts.sharing import block_sequences, candidate_sequences
 from tests.helpers import Kind
-from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokenizer_of
+from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokenizer_of, turns_of
 from tests.timelines import examples_of, random_timelines, timelines_of
 
 told = st.lists(st.sampled_from(list(EVIDENCE)), unique=True).map(
@@ -51,13 +51,6 @@ def with_codes(tokens: PromptTokens, timelines: Timelines, seed: int) -> Timelin
     return replace(timelines, evidence=codes_for(tokens, len(timelines), seed))
 
 
-def said(tokens: PromptTokens, codes: npt.NDArray[np.int16]) -> list[str]:
-    """What the renderer says of each row of codes."""
-    renderer = tokens.renderer
-    lines = [renderer.evidence_lines(kind) for kind in renderer.settings.evidence]
-    return ["".join(own[code] for own, code in zip(lines, row, strict=True)) for row in codes]
-
-
 @given(tokenizers, forms, told, random_timelines(6), st.integers(1, 4), st.integers(0, 99))
 def test_prompts_in_pieces_are_the_turns_the_renderer_says(
     kind: Kind, form: Form, evidence: tuple[Evidence, ...], timelines: Timelines, length, seed
@@ -67,15 +60,8 @@ def test_prompts_in_pieces_are_the_turns_the_renderer_says(
     timelines = with_codes(tokens, timelines, seed)
     examples = examples_of(timelines, length)
     expected = []
-    assert timelines.evidence is not None
-    words = said(tokens, timelines.evidence)
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-        history = [
-            (float(timelines.stars[i]), FILMS[timelines.film_row[i]]) for i in range(start, target)
-        ]
-        candidate = FILMS[timelines.film_row[target]]
-        turns = tokens.renderer.turns(history, candidate, words[start : target + 1])
-        text = tokens.frame.wrap(*turns)
+        text = tokens.frame.wrap(*turns_of(tokens.renderer, FILMS, timelines, start, target))
         expected.append(tokenizer_of(kind)(text, add_special_tokens=False)["input_ids"])
     assert lists(tokens.prompts(timelines, examples)) == expected
     assert tokens.pieces.lengths(timelines, examples).tolist() == [len(ids) for ids in expected]

@@ -8,6 +8,7 @@ tokenizer.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from reeltune.data.folder import Examples, PreparedFolder
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Film, Form, PromptSettings, Renderer
+from reeltune.prompts.renderer import EVIDENCE, Evidence, Film, Form, PromptSettings, Renderer
 from tests.helpers import make_films
 from tests.prompts.build import FORMS, lists, whole_prompts
 from tests.timelines import timelines_of
@@ -41,7 +42,10 @@ def assert_equal_for(films: list[Film], tokenizer_folder: Path, settings: Prompt
     count = len(films)
     rows = [*range(count), 0, 1]
     stars = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
-    timelines = timelines_of(rows, stars)
+    random = np.random.default_rng(0)
+    entries = [len(renderer.evidence_lines(kind)) for kind in settings.evidence]
+    codes = random.integers(0, entries, (len(rows), len(entries))).astype(np.int16)
+    timelines = replace(timelines_of(rows, stars), evidence=codes if entries else None)
     target = np.arange(2, count + 2, dtype=np.int64)
     examples = Examples(start=target - 2, target=target)
     prompts = lists(tokens.prompts(timelines, examples))
@@ -52,14 +56,19 @@ def assert_equal_for(films: list[Film], tokenizer_folder: Path, settings: Prompt
 @pytest.mark.parametrize("variable", TOKENIZERS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
-def test_every_film_of_an_edition(variable: str, genres: bool, form: Form):
+@pytest.mark.parametrize("evidence", [(), tuple(EVIDENCE)], ids=["no evidence", "evidence"])
+def test_every_film_of_an_edition(
+    variable: str, genres: bool, form: Form, evidence: tuple[Evidence, ...]
+):
     films = PreparedFolder.open(folder_from("REELTUNE_TEST_PREPARED")).films
-    assert_equal_for(films, folder_from(variable), PromptSettings(genres=genres, form=form))
+    settings = PromptSettings(genres=genres, form=form, evidence=evidence)
+    assert_equal_for(films, folder_from(variable), settings)
 
 
 @pytest.mark.parametrize("variable", TOKENIZERS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
-def test_odd_titles(variable: str, genres: bool, form: Form):
-    settings = PromptSettings(genres=genres, form=form)
+@pytest.mark.parametrize("evidence", [(), tuple(EVIDENCE)], ids=["no evidence", "evidence"])
+def test_odd_titles(variable: str, genres: bool, form: Form, evidence: tuple[Evidence, ...]):
+    settings = PromptSettings(genres=genres, form=form, evidence=evidence)
     assert_equal_for(make_films(200), folder_from(variable), settings)

@@ -19,7 +19,7 @@ def how_to_ask(prompt: dict[str, object]) -> str:
 def test_the_example_tells_the_evidence_the_model_is_told(form):
     settings = PromptSettings(form=form, evidence=tuple(EVIDENCE))
     said = example_turns(Renderer(settings))
-    lines = "Others 70% of 100\nUser 60% of 20\nLately 65%\nExpected 3.8\n"
+    lines = "Others 70% of 100\nUser 60% of 20\nLately 65%\nExpected 62%\n"
     times = 3 if form == INTERVIEW else 1
     assert "".join(said).count(lines) == times
     assert lines not in "".join(example_turns(Renderer(PromptSettings(form=form))))

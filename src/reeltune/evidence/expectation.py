@@ -13,6 +13,7 @@ How much each part weighs was found on training ratings alone, as what makes the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -193,6 +194,26 @@ class Expectation:
             found = found + getattr(weights, name) * (features[candidates] @ own)
         ago = len(film_row) - np.arange(len(film_row))
         return found + self._near_years(candidates, film_row) @ pull + self._near(ago) @ pull
+
+    def surprise(self, part: int, film_row: Ints, outcomes: Floats) -> float:
+        """Return the negative logarithm of how likely one user's outcomes are, all together.
+
+        Args:
+            part: As for :meth:`along`.
+            film_row: The user's films in order, shape ``(n,)``.
+            outcomes: What came of them, shape ``(n,)``.
+        """
+        table = self._table(part)
+        root = self._root(table, film_row)
+        news = solve_triangular(root, outcomes - table.mean[film_row], lower=True)
+        volume = np.log(np.diag(root)).sum() + len(film_row) * np.log(2 * np.pi) / 2
+        return float(news @ news / 2 + volume)
+
+    def reweighted(self, weights: Weights) -> Expectation:
+        """Return the same with other weights; what it is made of is shared."""
+        other = copy(self)
+        other.weights = weights
+        return other
 
     def _root(self, table: _Table, film_row: Ints) -> Floats:
         """Return the lower Cholesky factor of the covariance of a user's events, ``(n, n)``."""

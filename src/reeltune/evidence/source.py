@@ -44,6 +44,9 @@ class EvidenceSource:
         films: Its films.
         threshold: Stars from which a film counts as liked.
         kinds: What is told.
+
+    Attributes:
+        part: The part of each event's user: nobody in it is asked about that user.
     """
 
     def __init__(
@@ -57,18 +60,19 @@ class EvidenceSource:
         self._films = films
         train = np.flatnonzero(known.split == TRAIN)
         self._ratings = training_ratings(known, train)
-        self._part = deal_users(known, _SEED)
-        self._views = views_without_parts(known, self._ratings, len(films), self._part)
-        self._part_of = dict(zip(known.user_id.tolist(), self._part.tolist(), strict=True))
+        self.part = deal_users(known, _SEED)
+        self._views = views_without_parts(known, self._ratings, len(films), self.part)
+        self._users, self._first = np.unique(known.user_id, return_index=True)
 
     @cached_property
-    def _expectation(self) -> Expectation:
-        return Expectation(self.known, self._ratings, self._part, self._views, self._films)
+    def expectation(self) -> Expectation:
+        """What to expect, from training ratings."""
+        return Expectation(self.known, self._ratings, self.part, self._views, self._films)
 
     def of_events(self) -> Codes:
         """Return the evidence on every event of the prepared data, shape ``(events, kinds)``."""
         known = self.known
-        film = self._views.take(self._part, known.film_row)
+        film = self._views.take(self.part, known.film_row)
         taste = taste_before(Running(known.position), known.liked, film.any_like)
         return self._codes(film, taste, self._expected_along())
 
@@ -87,7 +91,7 @@ class EvidenceSource:
         taste = taste_before(Running(np.arange(len(rows))), liked, film.any_like)
         expected = np.zeros(len(rows))
         if "expected" in self.kinds:
-            expected = self._expectation.along(part, rows, outcome(history.stars, liked))
+            expected = self.expectation.along(part, rows, outcome(history.stars, liked))
         return replace(history, evidence=self._codes(film, taste, expected)).last(shown)
 
     def of_candidates(self, history: History, candidates: Ints) -> Codes:
@@ -110,11 +114,13 @@ class EvidenceSource:
         expected = np.zeros(len(candidates))
         if "expected" in self.kinds:
             outcomes = outcome(history.stars, liked)
-            expected = self._expectation.after(part, history.film_row, outcomes, candidates)
+            expected = self.expectation.after(part, history.film_row, outcomes, candidates)
         return self._codes(film, before.last, expected)
 
     def _part_not_asked(self, history: History) -> int:
-        return FOLDS if history.user_id is None else self._part_of.get(history.user_id, FOLDS)
+        """Return the part of the user whose history it is, or ``FOLDS`` for somebody new."""
+        place = np.flatnonzero(self._users == history.user_id)
+        return int(self.part[self._first[place[0]]]) if len(place) else FOLDS
 
     def _expected_along(self) -> Floats:
         """Return the outcome to expect of every event, 0 where that is not told."""
@@ -122,13 +128,12 @@ class EvidenceSource:
         if "expected" not in self.kinds:
             return expected
         outcomes = outcome(known.stars, known.liked)
-        starts = np.flatnonzero(known.position == 0)
-        ends = np.append(starts[1:], len(known))
+        ends = np.append(self._first[1:], len(known))
         # Part after part: what is made for one serves all its users.
-        for user in np.argsort(self._part[starts], kind="stable"):
-            own = slice(starts[user], ends[user])
-            rows, part = known.film_row[own].astype(np.int64), int(self._part[starts[user]])
-            expected[own] = self._expectation.along(part, rows, outcomes[own])
+        for user in np.argsort(self.part[self._first], kind="stable"):
+            own = slice(self._first[user], ends[user])
+            rows, part = known.film_row[own].astype(np.int64), int(self.part[own.start])
+            expected[own] = self.expectation.along(part, rows, outcomes[own])
         return expected
 
     def _codes(self, film: FilmView, taste: Taste, expected: Floats) -> Codes:

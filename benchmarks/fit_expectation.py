@@ -1,0 +1,118 @@
+"""Weights of what to expect: those that make training ratings most likely.
+
+Training timelines of some users are taken whole, each seen by users of other parts alone, and the
+weights are moved until nothing makes them more likely (Powell's method). Held-out rows have no part
+in it; what they say of the weights is printed beside::
+
+    python -m benchmarks.fit_expectation --prepared data/movielens_qwen3
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from benchmarks.common import command_line, common_options, write_result
+from reeltune.data.columns import VALIDATION
+from reeltune.data.folder import PreparedFolder
+from reeltune.evaluation.metrics import measure
+from reeltune.evidence.expectation import WEIGHTS, Expectation, Weights, outcome
+from reeltune.evidence.film_view import is_learned
+from reeltune.evidence.source import EvidenceSource
+from reeltune.prompts.renderer import CHANCE_STEPS
+
+MOST_EVENTS: Final = 400
+"""Users with more are left out, as each try costs the cube of their number."""
+
+Floats = npt.NDArray[np.float64]
+Timeline = tuple[int, npt.NDArray[np.int64], Floats]
+
+
+def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Timeline]:
+    """Return part, films and outcomes of what may be learned of some users, drawn at random."""
+    known = source.known
+    learned = is_learned(known)
+    found = []
+    for user in np.random.default_rng(seed).permutation(np.unique(known.user_id)):
+        first, end = np.searchsorted(known.user_id, [user, user + 1])
+        own = first + np.flatnonzero(learned[first:end])
+        if 1 < len(own) <= MOST_EVENTS:
+            outcomes = outcome(known.stars[own], known.liked[own])
+            found.append((int(source.part[first]), known.film_row[own].astype(np.int64), outcomes))
+        if len(found) == users:
+            break
+    # Part after part: what is made for one serves all its users.
+    return sorted(found, key=lambda one: one[0])
+
+
+def surprise(expectation: Expectation, timelines: list[Timeline]) -> float:
+    """Return the negative log-likelihood of an event, on average."""
+    events = sum(len(films) for _, films, _ in timelines)
+    return sum(expectation.surprise(*one) for one in timelines) / events
+
+
+def fit(expectation: Expectation, timelines: list[Timeline], tries: int) -> Weights:
+    """Return the weights that make timelines most likely.
+
+    Args:
+        expectation: Begins with its weights.
+        timelines: From :func:`learned_timelines`.
+        tries: How many weights are tried at most.
+    """
+    names = list(asdict(expectation.weights))
+
+    def weights_of(logarithms: Floats) -> Weights:
+        return Weights(**dict(zip(names, np.exp(logarithms).tolist(), strict=True)))
+
+    found = minimize(
+        lambda logarithms: surprise(expectation.reweighted(weights_of(logarithms)), timelines),
+        np.log(list(asdict(expectation.weights).values())),
+        method="Powell",
+        options={"maxfev": tries, "xtol": 0.02, "ftol": 1e-5},
+    )
+    return weights_of(found.x)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Fit the weights and print them beside those in use."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--users", type=int, default=150)
+    parser.add_argument("--tries", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+
+    folder = PreparedFolder.open(options.prepared)
+    source = EvidenceSource(
+        folder.timelines, folder.films, folder.prompt_settings.threshold, ("expected",)
+    )
+    timelines = learned_timelines(source, options.users, options.seed)
+    fitted = fit(source.expectation, timelines, options.tries)
+    cases = []
+    for name, weights in (("in use", WEIGHTS), ("fitted", fitted)):
+        source.expectation = source.expectation.reweighted(weights)
+        case: dict[str, Any] = {
+            "case": name,
+            "surprise_of_an_event": surprise(source.expectation, timelines),
+            "auc, validation": _auc_of(source),
+            **asdict(weights),
+        }
+        cases.append(case)
+        print({key: round(value, 4) if key != "case" else value for key, value in case.items()})
+    command = command_line("fit_expectation", options, "prepared", "users", "tries", "seed")
+    write_result(options.result, command, cases, note=options.note)
+
+
+def _auc_of(source: EvidenceSource) -> float | None:
+    """Return the AUC of what is expected of validation rows."""
+    rows = np.flatnonzero(source.known.split == VALIDATION)
+    known = source.known.take(rows)
+    expected = source.of_events()[rows, 0] / (CHANCE_STEPS - 1)
+    return measure(known.liked, expected, known.user_id).auc
+
+
+if __name__ == "__main__":
+    main()

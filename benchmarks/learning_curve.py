@@ -1,0 +1,184 @@
+"""A learning curve: tuned models and classical baselines that learn from the same few users.
+
+For each size, whole users are drawn until they have that many training rows; nobody else's ratings
+are learned from, neither by the model, nor by its evidence, nor by the baselines. The held-out rows
+are the same for all sizes. A size that has been trained and evaluated is not trained again, so that
+the baselines can be computed on another machine::
+
+    python -m benchmarks.learning_curve --prepared data/movielens_qwen3 \
+        --config configs/smollm2_movielens_lora.yaml --whole output/smollm2_movielens
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.common import command_line, common_options, write_result
+from benchmarks.launching import Launch, settings
+from benchmarks.recommending import (
+    EVIDENCE_ALONE,
+    add_baselines,
+    add_evidence_alone,
+    differences_of,
+    read_runs,
+)
+from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
+from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.evaluation.bootstrap import bootstrap
+from reeltune.evaluation.gather import BASE, lowest_log_loss
+from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.predictions import PREDICTIONS_FILE
+from reeltune.evaluation.thresholds import choose_threshold
+from reeltune.prompts.renderer import PromptSettings
+from reeltune.runs.folder import RunFolder
+
+FEW: Final = 1000
+"""Up to so many rows, steps are small and there are more passes: see :data:`FOR_FEW`."""
+
+FOR_FEW: Final = {"train.block_targets": 30, "train.pack_length": 4608, "train.epochs": 4}
+
+
+def with_fewer_users(prepared: Path, rows: int, seed: int, to: Path) -> int:
+    """Write prepared data in which only some users are learned from.
+
+    Training rows of the others become context: their own histories keep them, but nothing is
+    learned from users without a training row.
+
+    Args:
+        prepared: The whole data.
+        rows: Training rows at most.
+        seed: Decides the users.
+        to: Where to.
+
+    Returns:
+        How many training rows are left.
+    """
+    known = PreparedFolder.open(prepared).timelines
+    users, counts = np.unique(known.user_id[known.split == TRAIN], return_counts=True)
+    kept, left = [], rows
+    for place in np.random.default_rng(seed).permutation(len(users)):
+        if counts[place] <= left:
+            kept.append(users[place])
+            left -= int(counts[place])
+    dropped = (known.split == TRAIN) & ~np.isin(known.user_id, kept)
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(prepared, to, ignore=shutil.ignore_patterns("*.json", "*.jsonl"))
+    table = pq.read_table(prepared / TIMELINES_FILE)
+    place = table.column_names.index(Columns.SPLIT)
+    split = pa.array(np.where(dropped, CONTEXT, known.split).tolist(), pa.string())
+    pq.write_table(table.set_column(place, Columns.SPLIT, split), to / TIMELINES_FILE)
+    meta = json.loads((prepared / META_FILE).read_text(encoding="utf-8"))
+    meta["counts"]["train"] = rows - left
+    meta["counts"]["context"] += int(dropped.sum())
+    (to / META_FILE).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    return rows - left
+
+
+def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> None:
+    """Train on one size and judge the held-out rows, unless that has been done."""
+    run = options.work / f"run_{size}"
+    if (run / "evaluation" / PREDICTIONS_FILE).is_file():
+        return
+    given: dict[str, Any] = {
+        "data.prepared_dir": options.work / f"prepared_{size}",
+        "data.cache_dir": options.work / f"cache_{size}",
+        "train.output_dir": run,
+        "train.seed": options.seed,
+        **(FOR_FEW if size <= FEW else {}),
+    }
+    flags = ["--config", options.config, *settings(given, options.set)]
+    one = Launch(1, device)
+    one.run("train", *flags, "--overwrite")
+    one.run("evaluate", *flags, "--no-baselines", "--controls", "0")
+
+
+def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[str, Any]:
+    """Return the AUC on test rows of everything that learned from one size."""
+    verdicts, (tuned,) = read_runs([run])
+    kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).evidence
+    if kinds:
+        add_evidence_alone(verdicts, prepared, kinds)
+    baselines = add_baselines(verdicts, prepared, seed)
+    test, validation = verdicts[TEST], verdicts[VALIDATION]
+    best = lowest_log_loss(validation, baselines)
+    assert best is not None
+    thresholds = {
+        name: choose_threshold(validation.liked, p) for name, p in validation.p_yes.items()
+    }
+    drawn = bootstrap(test.liked, test.user_id, test.p_yes, thresholds, seed)
+    (gap,) = differences_of(verdicts, drawn, [best], "auc")
+    named = {"base": BASE, "tuned": tuned, "best baseline": best, EVIDENCE_ALONE: EVIDENCE_ALONE}
+    auc = {
+        f"auc, {label}": measure(test.liked, test.p_yes[name], test.user_id).auc
+        for label, name in named.items()
+        if name in test.p_yes
+    }
+    return {
+        "case": f"{size:,} rows" if size else "all rows",
+        "training_rows": rows,
+        **auc,
+        "best_baseline": best,
+        **{end: gap[end] for end in ("value", "low", "high")},
+        "all": {
+            name: measure(test.liked, p, test.user_id).to_dict() for name, p in test.p_yes.items()
+        },
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train what is missing, fit the baselines, write the result."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 1000, 8000, 32_000])
+    parser.add_argument("--whole", type=Path, help="A run on all rows that has been evaluated.")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--at-once", type=int, default=1, help="Trainings beside each other.")
+    parser.add_argument("--only-train", action="store_true", help="Leave the baselines for later.")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--work", type=Path, default=Path("output/learning_curve"))
+    options = parser.parse_args(arguments)
+
+    rows = {
+        size: with_fewer_users(
+            options.prepared, size, options.seed, options.work / f"prepared_{size}"
+        )
+        for size in options.sizes
+    }
+    with ThreadPoolExecutor(options.at_once) as pool:
+        for done in [
+            pool.submit(train_and_evaluate, size, place, options)
+            for place, size in enumerate(reversed(options.sizes))
+        ]:
+            done.result()
+    if options.only_train:
+        return
+    cases = [
+        figures(
+            size,
+            rows[size],
+            options.work / f"run_{size}",
+            options.work / f"prepared_{size}",
+            options.seed,
+        )
+        for size in options.sizes
+    ]
+    if options.whole is not None:
+        train = len(PreparedFolder.open(options.prepared).examples(TRAIN))
+        cases.append(figures(0, train, options.whole, options.prepared, options.seed))
+    command = command_line("learning_curve", options, "prepared", "config", "sizes", "whole", "set")
+    write_result(options.result, command, cases, note=options.note)
+    for case in cases:
+        print({key: value for key, value in case.items() if key != "all"})
+
+
+if __name__ == "__main__":
+    main()

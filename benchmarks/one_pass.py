@@ -1,0 +1,81 @@
+"""How long one pass over all training rows takes, with the evaluation during it, start and all.
+
+Each configuration trains through the command line as its users do, for one pass, one after another.
+Where a tokenizer is given, the model has the shape of Qwen3-0.6B and random weights: its speed is
+measured, not its quality.
+
+    python -m benchmarks.one_pass --prepared data/movielens_qwen3 --tokenizer QWEN3_TOKENIZER \
+        --configs configs/smollm2_movielens_lora.yaml configs/qwen3_movielens_qlora.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import SHAPES, command_line, common_options, make_model, write_result
+from benchmarks.launching import Launch, settings
+from reeltune.config import load_config
+
+
+def train_once(config: Path, model: Path | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Train one pass and return its figures.
+
+    Args:
+        config: What is trained.
+        model: Stands in for its model, unless None.
+        options: As parsed.
+    """
+    run = options.work / config.stem
+    given: dict[str, object] = {
+        "data.prepared_dir": options.prepared,
+        "data.cache_dir": options.work / f"{config.stem}-cache",
+        "train.output_dir": run,
+        "train.epochs": 1,
+        **({} if model is None else {"model.name_or_path": model}),
+    }
+    seconds = Launch(1).run(
+        "train", "--config", config, *settings(given, options.set), "--overwrite"
+    )
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    speed = metrics["speed"] or {}  # too few steps to tell
+    return {
+        "case": config.stem,
+        "shape": options.shape if model is not None else "its own",
+        "whole_command_seconds": seconds,
+        "steps": metrics["steps"],
+        "evaluations": len(metrics["evaluations"]),
+        "examples_per_s": speed.get("examples_per_second"),
+        "tokens_per_s": speed.get("tokens_per_second"),
+        "peak_gib": record["peak_memory"].get("gpu_gib", record["peak_memory"]["resident_gib"]),
+        "choices": record["choices"],
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train every configuration once and print one table."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--configs", type=Path, nargs="+", required=True)
+    parser.add_argument("--tokenizer", type=Path, help="For configurations of Qwen3.")
+    parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--work", type=Path, default=Path("output/one_pass"))
+    options = parser.parse_args(arguments)
+
+    made: Path | None = None
+    cases = []
+    for config in options.configs:
+        qwen3 = "qwen3" in load_config(config, []).model.name_or_path.lower()
+        if qwen3 and options.tokenizer is not None:
+            made = made or make_model(options.work / "model", options.tokenizer, options.shape)
+        cases.append(train_once(config, made if qwen3 else None, options))
+        print(json.dumps(cases[-1], indent=2), flush=True)
+    command = command_line("one_pass", options, "prepared", "configs", "shape", "set")
+    write_result(options.result, command, cases, note=options.note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The learning curve: few users are learned from, and what learned from them is compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import fit_expectation, learning_curve, one_pass
+from benchmarks.render import problems, rendered
+from reeltune.data.folder import PreparedFolder
+from reeltune.evidence.film_view import training_ratings
+from tests.benchmarks.test_recommending import evaluated
+from tests.helpers import tiny_tokenizer
+
+
+def test_only_whole_users_are_learned_from(prepared: PreparedFolder, tmp_path: Path):
+    known = prepared.timelines
+    whole = int((known.split == "train").sum())
+    wanted = whole // 2
+    left = learning_curve.with_fewer_users(prepared.path, wanted, 1, tmp_path / "few")
+    few = PreparedFolder.open(tmp_path / "few")
+    split = few.timelines.split
+    assert left == (split == "train").sum() == len(few.examples("train"))
+    assert wanted - 30 < left <= wanted
+    kept = np.unique(known.user_id[split == "train"])
+    own = np.isin(known.user_id, kept)
+    assert np.array_equal(split[own], known.split[own])
+    assert set(split[~own & (known.split == "train")]) == {"context"}
+    held_out = np.isin(known.split, ["validation", "test"])
+    assert np.array_equal(split[held_out], known.split[held_out])
+    # Nothing is learned of the others, not even from what they have rated before.
+    ratings = training_ratings(few.timelines, np.flatnonzero(split == "train"))
+    assert set(few.timelines.user_id[ratings]) == set(kept)
+    assert few.films == prepared.films
+
+
+def test_runs_that_are_there_are_compared_and_not_made_again(
+    prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    size = int((prepared.timelines.split == "train").sum()) // 2
+    evaluated(prepared, tmp_path / f"run_{size}", 1)
+    whole = evaluated(prepared, tmp_path / "whole", 3)
+    file = tmp_path / "curve.json"
+    learning_curve.main(
+        f"--prepared {prepared.path} --config none.yaml --sizes {size} --whole {whole} "
+        f"--work {tmp_path} --result {file}".split()
+    )
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert problems(result) == []
+    few, every = result["cases"]
+    assert few["training_rows"] <= size < every["training_rows"]
+    for case in result["cases"]:
+        assert case["low"] <= case["value"] <= case["high"]
+        best = case["all"][case["best_baseline"]]["auc"]
+        assert case["auc, best baseline"] == best
+        assert case["value"] == pytest.approx(case["auc, tuned"] - best)
+    # The baselines have learned from other rows.
+    assert few["all"]["item mean"] != every["all"]["item mean"]
+    assert rendered("quality_curve", result).count("\n|") == 2 + 2
+    assert capsys.readouterr().out.count("'training_rows'") == 2
+
+
+def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path: Path):
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "model: {name_or_path: Qwen/Qwen3-0.6B, dtype: float32}\n"
+        "prompt: {form: interview, evidence: [recent, expected]}\n"
+        "lora: {r: 2}\n"
+        "data: {max_train_examples: 40, max_eval_examples: 10, max_length: 8192}\n"
+        "train: {batch_size: 1, pack_length: 8192, eval_steps: 1, save_steps: 1,\n"
+        "        activation_checkpointing: false}\n",
+        encoding="utf-8",
+    )
+    file = tmp_path / "one_pass.json"
+    tokenizer = tiny_tokenizer(tmp_path / "tokenizer")
+    one_pass.main(
+        f"--prepared {prepared.path} --configs {config} --tokenizer {tokenizer} --shape tiny "
+        f"--work {tmp_path / 'work'} --result {file}".split()
+    )
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert problems(result) == []
+    (case,) = result["cases"]
+    assert (case["case"], case["shape"]) == ("small", "tiny")
+    assert case["evaluations"] >= case["steps"] >= 1
+
+
+def test_fitted_weights_make_training_ratings_likelier(prepared: PreparedFolder, tmp_path: Path):
+    file = tmp_path / "fit.json"
+    fit_expectation.main(f"--prepared {prepared.path} --users 6 --tries 60 --result {file}".split())
+    used, fitted = json.loads(file.read_text(encoding="utf-8"))["cases"]
+    assert fitted["surprise_of_an_event"] < used["surprise_of_an_event"]
+    assert fitted["mood"] != used["mood"]
+    assert 0 < used["auc, validation"] < 1

@@ -1,0 +1,177 @@
+"""What to expect: the process as its definition says, and nothing learned from oneself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from reeltune.data.history import History
+from reeltune.evidence import expectation
+from reeltune.evidence.expectation import WEIGHTS, Expectation, chance, outcome
+from reeltune.evidence.film_view import (
+    FILM_PRIOR,
+    FOLDS,
+    deal_users,
+    training_ratings,
+    views_without_parts,
+)
+from reeltune.evidence.source import EvidenceSource
+from reeltune.evidence.taste import USER_PRIOR
+from reeltune.prompts.renderer import EVIDENCE, Film
+from tests.evidence.test_source import FILMS, drawn, with_stars
+
+FILM_KIND = tuple(EVIDENCE).index("film")
+
+
+def expectation_of(seed: int, films: list[Film] = FILMS) -> tuple[Expectation, np.ndarray]:
+    """What is expected in drawn timelines, and the films' mean outcomes that all see."""
+    known = drawn(seed)
+    ratings = training_ratings(known, np.flatnonzero(known.split == "train"))
+    part = deal_users(known, 0)
+    views = views_without_parts(known, ratings, len(films), part)
+    made = Expectation(known, ratings, part, views, films)
+    return made, outcome(views.stars[FOLDS], views.like_rate[FOLDS])
+
+
+def covariance(seed: int, rows: list[int]) -> np.ndarray:
+    """The covariance of films asked about one after another, each pair by itself, as defined."""
+    known = drawn(seed)
+    ratings = np.flatnonzero(known.split == "train")
+    part = deal_users(known, 0)
+    view = views_without_parts(known, ratings, len(FILMS), part).take(FOLDS)
+    mean = outcome(view.stars, view.like_rate)
+    said: dict[int, dict[int, float]] = {}
+    for event in ratings:
+        own = said.setdefault(int(known.user_id[event]), {})
+        came = known.stars[event] / 2 + known.liked[event]
+        own[int(known.film_row[event])] = came - mean[known.film_row[event]]
+    for own in said.values():
+        level = sum(own.values()) / (len(own) + USER_PRIOR)
+        for film in own:
+            own[film] -= level
+    asked = [sum(film in own for own in said.values()) for film in range(len(FILMS))]
+    any_mean = outcome(view.any_stars, view.any_like)
+    w = WEIGHTS
+    found = np.zeros((len(rows), len(rows)))
+    for i, one in enumerate(rows):
+        for j, other in enumerate(rows):
+            scale = np.sqrt((asked[one] + 20) * (asked[other] + 20))
+            both = [own for own in said.values() if one in own and other in own]
+            shared = set(FILMS[one].genres) & set(FILMS[other].genres)
+            lengths = np.sqrt(len(FILMS[one].genres) * len(FILMS[other].genres))
+            years = abs((FILMS[one].year or 0) - (FILMS[other].year or 0))
+            fame = [np.log1p(view.count[film]) - 3 for film in (one, other)]
+            praise = [mean[film] - any_mean[film] for film in (one, other)]
+            found[i, j] = (
+                w.mood * np.exp(-abs(i - j) / w.mood_length)
+                + w.moment * np.exp(-abs(i - j) / w.moment_length)
+                + w.tastes * sum(own[one] * own[other] for own in both) / scale
+                + w.raters * len(both) / scale
+                + w.genres * len(shared) / lengths
+                + w.years * np.exp(-years / w.years_length)
+                + w.fame * fame[0] * fame[1]
+                + w.praise * praise[0] * praise[1]
+            )
+        found[i, i] += w.noise + w.doubt / (asked[one] + FILM_PRIOR)
+    return found
+
+
+@given(st.integers(0, 30), st.integers(1, 6))
+def test_it_is_the_mean_given_all_earlier_events(seed: int, events: int):
+    random = np.random.default_rng(seed)
+    rows = random.permutation(len(FILMS))[: events + 1]
+    stars = random.integers(1, 11, events) / 2
+    outcomes = outcome(stars, stars >= 4.0)
+    made, mean = expectation_of(seed)
+    whole = covariance(seed, rows.tolist())
+    pull = np.linalg.solve(whole[:-1, :-1], outcomes - mean[rows[:-1]])
+    expected = mean[rows[-1]] + whole[-1, :-1] @ pull
+    found = made.after(FOLDS, rows[:-1], outcomes, rows[-1:])
+    assert found == pytest.approx([expected], abs=1e-4)
+    along = made.along(FOLDS, rows, np.append(outcomes, 0.0))
+    assert along[-1] == pytest.approx(found[0], abs=1e-9)
+
+
+def test_surprise_is_the_negative_log_density():
+    made, mean = expectation_of(4)
+    rows, outcomes = np.array([3, 1, 5]), np.array([1.5, 3.0, 0.25])
+    density = multivariate_normal(mean[rows], covariance(4, rows.tolist()))
+    assert made.surprise(FOLDS, rows, outcomes) == pytest.approx(
+        -density.logpdf(outcomes), abs=1e-4
+    )
+    noisier = made.reweighted(replace(WEIGHTS, noise=9.0))
+    assert noisier.surprise(FOLDS, rows, outcomes) > made.surprise(FOLDS, rows, outcomes)
+
+
+def test_without_any_history_the_mean_is_expected():
+    made, mean = expectation_of(2)
+    nothing = np.array([], dtype=np.int64)
+    asked = np.arange(len(FILMS))
+    assert made.after(FOLDS, nothing, np.array([]), asked).tolist() == mean.tolist()
+
+
+def test_films_without_a_year_stand_in_the_middle():
+    nameless = [film._replace(year=None) if film.film_id == 2 else film for film in FILMS]
+    middle = [film._replace(year=1994) if film.film_id == 2 else film for film in FILMS]
+    others = [film.year for film in FILMS if film.film_id != 2]
+    assert np.median([year for year in others if year]) == 1994
+    rows, outcomes, asked = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(FILMS))
+    found = [
+        expectation_of(1, films)[0].after(FOLDS, rows, outcomes, asked)
+        for films in (nameless, middle)
+    ]
+    assert found[0].tolist() == found[1].tolist()
+
+
+@given(st.integers(0, 50), st.integers(0, 10_000))
+def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, place: int):
+    known = drawn(seed)
+    event = place % len(known)
+    own = known.user_id == known.user_id[event]
+    changed = with_stars(known, event, 0.5)
+    before, after = (
+        EvidenceSource(one, FILMS, 4.0, ("film",)).of_events() for one in (known, changed)
+    )
+    assert np.array_equal(before[own], after[own])
+    # A visitor with the same history is nobody's neighbour: all are asked.
+    history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
+    asked = np.arange(len(FILMS))
+    sources = [EvidenceSource(one, FILMS, 4.0, ("film",)) for one in (known, changed)]
+    told = [one.of_candidates(history, asked) for one in sources]
+    assert np.array_equal(told[0], told[1])
+
+
+def test_a_visitor_is_told_what_all_others_say():
+    known = drawn(5)
+    source = EvidenceSource(known, FILMS, 4.0, ("film",))
+    own = History.from_timelines(known, range(0, 3))
+    visitor = History(own.film_row, own.stars)
+    assert own.user_id == known.user_id[0]
+    assert visitor.user_id is None
+    asked = np.arange(len(FILMS))
+    assert (
+        source.of_candidates(own, asked).tolist() != source.of_candidates(visitor, asked).tolist()
+    )
+
+
+def test_tables_that_do_not_all_fit_are_made_again(monkeypatch: pytest.MonkeyPatch):
+    kept, _ = expectation_of(3)
+    rows, outcomes = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5])
+    wanted = [kept.along(part, rows, outcomes).tolist() for part in (0, 1, 0)]
+    monkeypatch.setattr(expectation, "MOST_CELLS", 12 * len(FILMS))
+    one_at_a_time, _ = expectation_of(3)
+    assert [one_at_a_time.along(part, rows, outcomes).tolist() for part in (0, 1, 0)] == wanted
+    assert wanted[0] != wanted[1]
+
+
+def test_a_chance_is_even_between_the_last_dislike_and_the_first_like():
+    stars = np.array([0.5, 3.5, 4.0, 5.0])
+    told = chance(outcome(stars, stars >= 4.0), 4.0)
+    assert told[1] + told[2] == pytest.approx(1)
+    assert 0 < told[0] < told[1] < 0.25
+    assert 0.75 < told[2] < told[3] < 1
