@@ -31,7 +31,7 @@ $(DEVELOPING): $(INSTALLED)
 demo: $(INSTALLED)
 	$(BIN)/reeltune fetch ml-100k
 	$(BIN)/reeltune fetch smollm2-135m
-	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 15 --rating-threshold 4.0
+	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 5 --rating-threshold 4.0
 	$(BIN)/reeltune lengths --config configs/demo_cpu.yaml
 	$(BIN)/reeltune train --config configs/demo_cpu.yaml --overwrite
 	$(BIN)/reeltune compare --config configs/demo_cpu.yaml
@@ -58,9 +58,9 @@ format: $(DEVELOPING)
 bench: $(DEVELOPING)
 	$(BIN)/reeltune fetch ml-100k
 	$(BIN)/reeltune fetch smollm2-135m
-	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 15 --rating-threshold 4.0
-	$(BIN)/python -m benchmarks.tokenize_throughput --tokenizer models/smollm2-135m --prepared data/demo
-	$(BIN)/python -m benchmarks.score_throughput --model models/smollm2-135m --dtype float32 --prepared data/demo --rows 16 --one-at-a-time-rows 4 --rank-films 100 --tokens-per-batch 4096 --calls 1
+	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/bench --history-len 15 --rating-threshold 4.0
+	$(BIN)/python -m benchmarks.tokenize_throughput --tokenizer models/smollm2-135m --prepared data/bench
+	$(BIN)/python -m benchmarks.score_throughput --model models/smollm2-135m --dtype float32 --prepared data/bench --rows 16 --one-at-a-time-rows 4 --rank-films 100 --tokens-per-batch 4096 --calls 1
 
 clean:
 	rm -rf .cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
 from reeltune.scoring.calibration import load_calibration
+from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 
@@ -109,6 +111,43 @@ def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, 
     np.testing.assert_allclose(after["base"], before["base"], atol=1e-7)
     np.testing.assert_array_equal(after["item mean"], before["item mean"])
     assert not json.loads((tmp_path / "calibrated" / "metrics.json").read_text())["controls"]
+
+
+def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
+    evaluated, run, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    _, overrides = run
+    there = tmp_path / "kept"
+    shutil.copytree(evaluated / "evaluation", there)
+    before = read_predictions(there / "predictions.parquet")
+    monkeypatch.setattr(Scorer, "score", None)  # no model is asked
+    flags = ("--output", str(there), "--controls", "0", "--keep-verdicts")
+    evaluate(overrides, "--set", "train.seed=7", *flags)
+    after = read_predictions(there / "predictions.parquet")
+    for split, rows in after.items():
+        assert list(rows.p_yes) == list(before[split].p_yes)
+        for name in ("tuned", "base", "item mean"):
+            np.testing.assert_array_equal(rows.p_yes[name], before[split].p_yes[name])
+    written = json.loads((there / "metrics.json").read_text())
+    assert any("earlier evaluation" in warning for warning in written["warnings"])
+    assert written["scorers"][0]["seconds"] is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--max-examples", "20"], "tuned has not judged just these"),
+        (["--set", "scoring.calibration=isotonic"], "only as the model gave them"),
+        (["--split", "validation"], "no predictions here"),
+    ],
+)
+def test_verdicts_that_do_not_fit_are_refused(evaluated, run, flags, message, capsys):
+    _, overrides = run
+    sets = [part for override in overrides for part in ("--set", override)]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--config", os.devnull, *sets, "--keep-verdicts", *flags])
+    assert left.value.code
+    assert message in capsys.readouterr().err
 
 
 def test_a_base_model_is_measured_alone(run, tiny_qwen3, prepared, tmp_path):

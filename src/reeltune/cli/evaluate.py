@@ -46,12 +46,22 @@ def evaluate(
             "--controls", min=0, help="Rows to ask with something taken away; 0 for none."
         ),
     ] = None,
+    keep_verdicts: Annotated[
+        bool,
+        typer.Option(
+            "--keep-verdicts",
+            help="Take the models' verdicts from this run's last evaluation, as when it was made "
+            "on a GPU and the baselines are to be fitted here.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", help="The folder to write to; by default beside the adapter."),
     ] = None,
 ) -> None:
     """Measure tuned model, base model and classical baselines on the same rows, with a report."""
+    from functools import partial
+
     from rich.console import Console
 
     from reeltune.asking.subject import load_subject
@@ -60,7 +70,7 @@ def evaluate(
     from reeltune.evaluation.assemble import assemble
     from reeltune.evaluation.gather import BASE, gather
     from reeltune.evaluation.tables import difference_line, scorers_table
-    from reeltune.report.keep import REPORT_FILE, keep, keep_with_adapter
+    from reeltune.report.keep import REPORT_FILE, keep, keep_with_adapter, read_earlier
     from reeltune.runs.folder import RunFolder
     from reeltune.runs.log import LOGGER, logging_to
 
@@ -71,12 +81,14 @@ def evaluate(
         overrides.append(f"evaluation.control_examples={controls}")
     resolved = load_config(config, overrides)
     run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
+    target = output or _target(run and run.path, resolved.train.output_dir, split, form)
+    earlier = read_earlier(target, resolved.scoring.calibration) if keep_verdicts else None
     with logging_to(None):
         subject = load_subject(resolved, run.path if run else None, form, calibrated=False)
         with scoring_progress() as progress:
-            found = gather(subject, split, progress, lambda name: LOGGER.info("baseline: %s", name))
+            said = partial(LOGGER.info, "baseline: %s")
+            found = gather(subject, split, progress, said, earlier)
             evaluation = assemble(subject, found, progress)
-        target = output or _target(run and run.path, resolved.train.output_dir, split, form)
         keep(target, subject, found, evaluation, run)
         if run is not None and form is None and split == "test":
             keep_with_adapter(run, found, evaluation)

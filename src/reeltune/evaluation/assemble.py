@@ -155,6 +155,11 @@ def warnings(subject: Subject, found: Gathered) -> list[str]:
             f"The tuned model has learned from {found.learned_from} training rows, the baselines "
             f"from all {there}."
         )
+    if found.kept:
+        listed.append(
+            "The models' verdicts are those of an earlier evaluation of this run; baselines, "
+            "intervals and this page were made anew."
+        )
     if rows.split == TEST and not subject.config.evaluation.baselines:
         listed.append("Classical baselines were left out: nothing says what is easy here.")
     if subject.config.scoring.calibration == "isotonic" and found.calibration is not None:

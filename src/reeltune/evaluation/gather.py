@@ -12,7 +12,7 @@ import numpy as np
 from reeltune.asking.subject import Subject
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import Predictions, verdicts_on
 from reeltune.evaluation.result import Kind
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.calibration import Calibration, fit_calibration
@@ -52,6 +52,7 @@ class Gathered:
         as_given: P(Yes) of the tuned model on the judged rows before any calibration; None without
             an adapter.
         learned_from: Training rows the tuned model has learned from; None where that is not known.
+        kept: Whether the models' verdicts are those of an earlier evaluation.
     """
 
     validation: Predictions
@@ -60,6 +61,7 @@ class Gathered:
     calibration: Calibration | None = None
     as_given: np.ndarray | None = None
     learned_from: int | None = None
+    kept: bool = False
 
     def add(self, name: str, note: ScorerNote, validation: np.ndarray, judged: np.ndarray) -> None:
         """Add the verdicts of one scorer."""
@@ -83,7 +85,11 @@ def lowest_log_loss(rows: Predictions, scorers: Iterable[str]) -> str | None:
 
 
 def gather(
-    subject: Subject, split: str, progress: ProgressFor, said: Callable[[str], None]
+    subject: Subject,
+    split: str,
+    progress: ProgressFor,
+    said: Callable[[str], None],
+    earlier: dict[str, Predictions] | None = None,
 ) -> Gathered:
     """Let every scorer judge the rows of a split, and the validation rows.
 
@@ -92,6 +98,10 @@ def gather(
         split: The rows that are reported.
         progress: Gives, for a name, what is told after every batch of a model.
         said: Told the name of each baseline before it begins.
+        earlier: Verdicts of the models on the same rows by split; they are not asked again.
+
+    Raises:
+        DataError: The earlier verdicts are on other rows.
     """
     section = subject.config.evaluation
     judged = subject.asked(split, section.max_examples)
@@ -99,9 +109,14 @@ def gather(
     found = Gathered(
         Predictions.of_events(subject.folder, VALIDATION, validation.event),
         Predictions.of_events(subject.folder, split, judged.event),
+        kept=earlier is not None,
     )
 
-    def by_model(name: str) -> tuple[np.ndarray, np.ndarray, float]:
+    def by_model(name: str) -> tuple[np.ndarray, np.ndarray, float | None]:
+        if earlier is not None:
+            rows = found.validation, found.judged
+            kept = [verdicts_on(one, earlier, name) for one in rows]
+            return kept[0], kept[1], None
         began = time.perf_counter()
         p_yes = [
             subject.scorer(rows.sequences).score(rows.sequences, progress(f"{name}, {of}")).p_yes
@@ -123,7 +138,11 @@ def gather(
 
 
 def _add_tuned(
-    found: Gathered, subject: Subject, validation: np.ndarray, judged: np.ndarray, seconds: float
+    found: Gathered,
+    subject: Subject,
+    validation: np.ndarray,
+    judged: np.ndarray,
+    seconds: float | None,
 ) -> None:
     liked, scoring = found.validation.liked, subject.config.scoring
     found.as_given = judged

@@ -98,6 +98,32 @@ class Predictions:
         return replace(self, p_yes={**self.p_yes, scorer: found})
 
 
+def verdicts_on(rows: Predictions, earlier: dict[str, Predictions], scorer: str) -> Floats:
+    """Return what a scorer said of rows in an earlier evaluation, shape ``(len(rows),)``.
+
+    Args:
+        rows: Rows of one split, in any order.
+        earlier: From :func:`read_predictions`.
+        scorer: Its name.
+
+    Raises:
+        DataError: It has not judged just these rows.
+    """
+    found = np.empty(len(rows))
+    kept = earlier.get(rows.split)
+    order = np.argsort(rows.event, kind="stable")
+    if kept is not None and scorer in kept.p_yes:
+        theirs = np.argsort(kept.event, kind="stable")
+        if np.array_equal(kept.event[theirs], rows.event[order]):
+            found[order] = kept.p_yes[scorer][theirs]
+            return found
+    raise DataError(
+        f"{scorer} has not judged just these {len(rows)} {rows.split} rows",
+        where="the earlier evaluation",
+        mend="Run reeltune evaluate without --keep-verdicts",
+    )
+
+
 def write_predictions(path: Path, parts: list[Predictions]) -> None:
     """Write the rows of one or more splits, with the same scorers, as one parquet file."""
     tables = [_table(part) for part in parts]

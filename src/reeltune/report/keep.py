@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
 from reeltune.asking.subject import Subject
+from reeltune.errors import ConfigError
 from reeltune.evaluation.evaluate import asked_how
 from reeltune.evaluation.gather import Gathered
-from reeltune.evaluation.predictions import PREDICTIONS_FILE, write_predictions
+from reeltune.evaluation.predictions import (
+    PREDICTIONS_FILE,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import write_json
 from reeltune.report.training import TrainingCurves
@@ -48,6 +55,29 @@ def keep(
     learned = run.path / METRICS_FILE if run is not None else None
     curves = TrainingCurves.read(learned) if learned is not None and learned.is_file() else None
     write_report(target / REPORT_FILE, evaluation, found.judged, curves)
+
+
+def read_earlier(target: Path, calibration: str) -> dict[str, Predictions]:
+    """Return the verdicts an evaluation has left, by split, so that they need not be made again.
+
+    Args:
+        target: The folder it was written to.
+        calibration: How P(Yes) is to be told now.
+
+    Raises:
+        DataError: There are none.
+        ConfigError: They were calibrated, or are to be: what is kept is what the model gave.
+    """
+    found = read_predictions(target / PREDICTIONS_FILE)
+    written = json.loads((target / METRICS_FILE).read_text(encoding="utf-8"))
+    used = [one["settings"].get("calibration", "none") for one in written["scorers"]]
+    if any(one != "none" for one in [*used, calibration]):
+        raise ConfigError(
+            "verdicts can be kept only as the model gave them",
+            where="scoring.calibration",
+            mend="Set it to none here and in the earlier evaluation, or evaluate anew",
+        )
+    return found
 
 
 def keep_with_adapter(run: RunFolder, found: Gathered, evaluation: Evaluation) -> None:
