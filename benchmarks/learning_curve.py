@@ -25,12 +25,12 @@ import pyarrow.parquet as pq
 from benchmarks.common import command_line, common_options, write_result
 from benchmarks.launching import Launch, settings
 from benchmarks.recommending import (
-    EVIDENCE_ALONE,
     add_baselines,
     add_evidence_alone,
     differences_of,
     read_runs,
 )
+from reeltune.baselines.evidence_alone import EVIDENCE_ALONE
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.evaluation.bootstrap import bootstrap

@@ -19,26 +19,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.common import command_line, common_options, write_result
+from reeltune.baselines.evidence_alone import EVIDENCE_ALONE, score_evidence_alone
 from reeltune.baselines.score import score_baselines
-from reeltune.data.columns import TEST, TRAIN, VALIDATION
+from reeltune.data.columns import TEST, VALIDATION
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.gather import BASE, TUNED, lowest_log_loss
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
 from reeltune.evidence.folder import open_prepared
-from reeltune.prompts.renderer import EVIDENCE, SHARE_STEPS, Evidence, PromptSettings
+from reeltune.prompts.renderer import EVIDENCE, Evidence, PromptSettings
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.calibration import fit_calibration
 
 SHOWN: Final = ("auc", "auc_per_user_mean", "log_loss", "brier", "ece", "accuracy", "ndcg_at_10")
-EVIDENCE_ALONE: Final = "evidence alone"
 CALIBRATED: Final = ", calibrated"
 
-Floats = npt.NDArray[np.float64]
 Rows = dict[str, Predictions]
 
 
@@ -91,30 +89,11 @@ def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
 
 def add_evidence_alone(rows: Rows, prepared: Path, kinds: tuple[Evidence, ...]) -> None:
     """Add a logistic regression, learned on training rows, of what the prompt tells."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     known = open_prepared(prepared, kinds).timelines
-    assert known.evidence is not None
-    columns = [
-        column
-        for place, kind in enumerate(kinds)
-        for column in numbers_of(kind, known.evidence[:, place])
-    ]
-    table = np.column_stack(columns).astype(np.float64)
-    train = known.split == TRAIN
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(table[train], known.liked[train])
-    for split, own in rows.items():
-        rows[split] = own.scored(EVIDENCE_ALONE, model.predict_proba(table[own.event])[:, 1])
-
-
-def numbers_of(kind: Evidence, codes: npt.NDArray[np.integer]) -> list[npt.NDArray[Any]]:
-    """Return what entries of one kind of evidence say, as numbers."""
-    if kind in ("film", "user"):
-        return [codes % SHARE_STEPS, codes // SHARE_STEPS]
-    return [codes]
+    found = score_evidence_alone(known, kinds, [own.event for own in rows.values()])
+    assert found is not None
+    for (split, own), p_yes in zip(list(rows.items()), found, strict=True):
+        rows[split] = own.scored(EVIDENCE_ALONE, p_yes)
 
 
 def add_baselines(rows: Rows, prepared: Path, seed: int) -> list[str]:

@@ -15,7 +15,7 @@ from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
-from reeltune.prompts.renderer import SHARE_STEPS, PromptSettings
+from reeltune.prompts.renderer import PromptSettings
 
 
 def evaluated(
@@ -91,11 +91,3 @@ def test_runs_evaluated_on_other_rows_are_refused(prepared: PreparedFolder, tmp_
     ]
     with pytest.raises(SystemExit, match="other validation rows"):
         recommending.read_runs(runs)
-
-
-def test_entries_become_numbers_that_grow_with_what_they_say():
-    codes = np.array([3 * SHARE_STEPS + 7])
-    assert [int(column[0]) for column in recommending.numbers_of("film", codes)] == [7, 3]
-    assert [int(column[0]) for column in recommending.numbers_of("expected", np.array([38]))] == [
-        38
-    ]

@@ -124,6 +124,19 @@ def test_without_a_tuned_model_the_base_is_compared_and_no_gain_is_claimed(evalu
     assert said.sentences[-1] == "What training gains is not measured here."
 
 
+def test_a_model_that_is_told_evidence_is_held_against_it(evaluation: Evaluation):
+    told = next(s for s in evaluation.scorers if s.name == "film mean")
+    told = replace(told, name="evidence alone", kind="evidence")
+    behind = Difference("tuned", "evidence alone", {"auc": Interval(-0.02, -0.03, -0.01, 1000)})
+    scorers = [*only(evaluation, "tuned").scorers, told]
+    said = found(replace(evaluation, scorers=scorers, differences=[behind], best_baseline=None))
+    assert said.claim == "Tuned: clearly worse than its evidence alone"
+    assert "a logistic regression on the evidence its prompts tell: AUC" in said.sentences[0]
+    # A base model by itself has learned nothing of what it is told.
+    base = replace(evaluation, scorers=[*only(evaluation, "base").scorers, told], differences=[])
+    assert found(replace(base, best_baseline=None)).comparisons == []
+
+
 def test_without_any_model_nothing_is_compared(evaluation: Evaluation):
     said = found(replace(only(evaluation, BEST), differences=[]))
     assert said.claim == "No model was scored here"

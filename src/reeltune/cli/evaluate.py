@@ -65,6 +65,7 @@ def evaluate(
     from rich.console import Console
 
     from reeltune.asking.subject import load_subject
+    from reeltune.baselines.evidence_alone import EVIDENCE_ALONE
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.evaluation.assemble import assemble
@@ -94,7 +95,7 @@ def evaluate(
             keep_with_adapter(run, found, evaluation)
     console = Console()
     console.print(scorers_table(evaluation))
-    shown = {BASE, evaluation.best_baseline}
+    shown = {BASE, EVIDENCE_ALONE, evaluation.best_baseline}
     for difference in [d for d in evaluation.differences if d.other in shown]:
         line = difference_line(difference.metrics["auc"], difference.scorer, difference.other)
         console.print(line, highlight=False)

@@ -130,6 +130,7 @@ def gather(
         on_validation, on_judged, seconds = by_model(BASE)
     found.add(BASE, ScorerNote("base", seconds=seconds), on_validation, on_judged)
     if section.baselines:
+        _add_evidence_alone(found, subject)
         _add_baselines(found, subject, said)
     best = found.best_baseline()
     if subject.tuned and best is not None:
@@ -160,6 +161,19 @@ def _add_tuned(
         settings["learned_from"] = found.learned_from
     note = ScorerNote("tuned", settings, seconds)
     found.add(TUNED, note, validation, judged)
+
+
+def _add_evidence_alone(found: Gathered, subject: Subject) -> None:
+    """Add what the prompt tells by itself, where it tells anything."""
+    from reeltune.baselines.evidence_alone import EVIDENCE_ALONE, score_evidence_alone
+
+    began = time.perf_counter()
+    kinds = subject.tokens.renderer.settings.evidence
+    events = [found.validation.event, found.judged.event]
+    scores = score_evidence_alone(subject.folder.timelines, kinds, events)
+    if scores is not None:
+        note = ScorerNote("evidence", {"told": list(kinds)}, time.perf_counter() - began)
+        found.add(EVIDENCE_ALONE, note, *scores)
 
 
 def _add_baselines(found: Gathered, subject: Subject, said: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from reeltune.evaluation.intervals import Interval
 
-Kind = Literal["tuned", "base", "baseline", "average"]
+Kind = Literal["tuned", "base", "evidence", "baseline", "average"]
 """What a scorer is: the tuned model, the base model, a classical baseline, a mean of two."""
 
 

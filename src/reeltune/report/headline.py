@@ -98,6 +98,10 @@ def _comparisons(evaluation: Evaluation, cast: Cast, subject: ScorerResult) -> l
     if cast.baseline is not None:
         full = f"the best of {counted(len(cast.of_kind('baseline')), 'baseline')}"
         others.append((cast.baseline, "the best baseline", f"{full}, {cast.baseline.name}"))
+    told = cast.of_kind("evidence")
+    if cast.tuned is not None and told:
+        full = "a logistic regression on the evidence its prompts tell"
+        others.append((told[0], "its evidence alone", full))
     return [_compare(evaluation, cast, subject, *other) for other in others]
 
 

@@ -14,6 +14,7 @@ from reeltune.report.shown import NOT_MEASURED, ShownMetric, measured
 _KIND_NAMES: Final[dict[Kind, str]] = {
     "tuned": "the tuned model",
     "base": "the base model",
+    "evidence": "what the prompt tells",
     "baseline": "classical baseline",
     "average": "mean of two",
 }
