@@ -6,8 +6,9 @@ the same users rate both, they share genres or years, they are equally known or 
 expectation of an event is the mean of that process given all earlier events of the user: Rasmussen
 and Williams (2006), chapter 2, https://gaussianprocess.org/gpml/.
 
-How much each part weighs was found on training ratings alone, as what makes them most likely
-(``python -m benchmarks.fit_expectation``).
+How much each part weighs is what makes ratings most likely. ``benchmarks.fit_expectation`` finds it
+on training ratings alone. The weights in use were fitted before there was that command, on the
+whole timelines of 150 users; docs/experiments/evidence.md has both side by side.
 """
 
 from __future__ import annotations
