@@ -4,6 +4,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEVELOPING := .venv/.installed-dev
 
+# What is installed is compiled when it is first imported, and has to be kept then.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo test lint format bench clean
 
 help:
@@ -25,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEVELOPING): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: $(INSTALLED)
