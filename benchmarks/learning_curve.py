@@ -24,22 +24,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import command_line, common_options, write_result
 from benchmarks.launching import Launch, settings
-from benchmarks.recommending import (
-    add_baselines,
-    add_evidence_alone,
-    differences_of,
-    read_runs,
-)
+from benchmarks.recommending import add_others, differences_of, drawn_of, read_runs
 from reeltune.baselines.evidence_alone import EVIDENCE_ALONE
-from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
+from reeltune.data.columns import CONTEXT, TEST, TRAIN, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
-from reeltune.evaluation.bootstrap import bootstrap
-from reeltune.evaluation.gather import BASE, lowest_log_loss
+from reeltune.evaluation.gather import BASE
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE
-from reeltune.evaluation.thresholds import choose_threshold
-from reeltune.prompts.renderer import PromptSettings
-from reeltune.runs.folder import RunFolder
 
 FEW: Final = 1000
 """Up to so many rows, steps are small and there are more passes: see :data:`FOR_FEW`."""
@@ -104,33 +95,18 @@ def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> N
 def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[str, Any]:
     """Return the AUC on test rows of everything that learned from one size."""
     verdicts, (tuned,) = read_runs([run])
-    kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).evidence
-    if kinds:
-        add_evidence_alone(verdicts, prepared, kinds)
-    baselines = add_baselines(verdicts, prepared, seed)
-    test, validation = verdicts[TEST], verdicts[VALIDATION]
-    best = lowest_log_loss(validation, baselines)
-    assert best is not None
-    thresholds = {
-        name: choose_threshold(validation.liked, p) for name, p in validation.p_yes.items()
-    }
-    drawn = bootstrap(test.liked, test.user_id, test.p_yes, thresholds, seed)
-    (gap,) = differences_of(verdicts, drawn, [best], "auc")
+    best, _ = add_others(verdicts, run, prepared, seed)
+    test = verdicts[TEST]
+    (gap,) = differences_of(verdicts, drawn_of(verdicts, seed), [best], "auc")
     named = {"base": BASE, "tuned": tuned, "best baseline": best, EVIDENCE_ALONE: EVIDENCE_ALONE}
-    auc = {
-        f"auc, {label}": measure(test.liked, test.p_yes[name], test.user_id).auc
-        for label, name in named.items()
-        if name in test.p_yes
-    }
+    metrics = {name: measure(test.liked, p, test.user_id) for name, p in test.p_yes.items()}
     return {
         "case": f"{size:,} rows" if size else "all rows",
         "training_rows": rows,
-        **auc,
+        **{f"auc, {as_}": metrics[name].auc for as_, name in named.items() if name in metrics},
         "best_baseline": best,
         **{end: gap[end] for end in ("value", "low", "high")},
-        "all": {
-            name: measure(test.liked, p, test.user_id).to_dict() for name, p in test.p_yes.items()
-        },
+        "all": {name: own.to_dict() for name, own in metrics.items()},
     }
 
 

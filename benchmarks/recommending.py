@@ -108,6 +108,31 @@ def add_baselines(rows: Rows, prepared: Path, seed: int) -> list[str]:
     return [score.name for score in scores]
 
 
+def add_others(rows: Rows, run: Path, prepared: Path, seed: int) -> tuple[str, list[Evidence]]:
+    """Add whatever a run's verdicts are held against.
+
+    Returns:
+        The best baseline, and the kinds of evidence the run's prompts tell.
+    """
+    kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).evidence
+    if kinds:
+        add_evidence_alone(rows, prepared, kinds)
+    baselines = add_baselines(rows, prepared, seed)
+    best = lowest_log_loss(rows[VALIDATION], baselines)
+    assert best is not None
+    return best, list(kinds)
+
+
+def drawn_of(rows: Rows, seed: int) -> Bootstrapped:
+    """Return every scorer's metrics on test rows over draws of users."""
+    thresholds = {
+        name: choose_threshold(rows[VALIDATION].liked, p)
+        for name, p in rows[VALIDATION].p_yes.items()
+    }
+    test = rows[TEST]
+    return bootstrap(test.liked, test.user_id, test.p_yes, thresholds, seed)
+
+
 def cases_of(rows: Rows, drawn: Bootstrapped) -> list[dict[str, Any]]:
     """Return every scorer's metrics with their intervals, and its AUC on validation rows."""
     cases = []
@@ -145,21 +170,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     rows, tuned = read_runs(options.runs)
-    record = RunFolder(options.runs[0]).record()
-    kinds = PromptSettings.from_dict(record["prompt"]).evidence
     add_mean_and_calibrated(rows, tuned)
-    if kinds:
-        add_evidence_alone(rows, options.prepared, kinds)
-    baselines = add_baselines(rows, options.prepared, options.seed)
-    best = lowest_log_loss(rows[VALIDATION], baselines)
-    assert best is not None
-
-    test = rows[TEST]
-    thresholds = {
-        name: choose_threshold(rows[VALIDATION].liked, p)
-        for name, p in rows[VALIDATION].p_yes.items()
-    }
-    drawn = bootstrap(test.liked, test.user_id, test.p_yes, thresholds, options.seed)
+    best, kinds = add_others(rows, options.runs[0], options.prepared, options.seed)
+    test, drawn = rows[TEST], drawn_of(rows, options.seed)
     alone = [EVIDENCE_ALONE] if kinds else []
     others = list(dict.fromkeys([best, "logistic regression", *alone, BASE]))
     cases = cases_of(rows, drawn)

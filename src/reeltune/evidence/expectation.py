@@ -124,6 +124,8 @@ class Expectation:
         part: The part of each event's user.
         views: All films as those see them who ask none of one part, shape ``(FOLDS + 1, films)``.
         films: All films.
+
+    Attributes:
         weights: How much each part of the process weighs.
 
     Raises:
@@ -137,7 +139,6 @@ class Expectation:
         part: Ints,
         views: FilmView,
         films: Sequence[Film],
-        weights: Weights = WEIGHTS,
     ) -> None:
         users, who = np.unique(known.user_id[ratings], return_inverse=True)
         if len(users) * len(films) > MOST_CELLS:
@@ -146,7 +147,7 @@ class Expectation:
                 where="prompt.evidence",
                 mend="Leave expected out: film, user and recent can be told of any edition",
             )
-        self.weights = weights
+        self.weights = WEIGHTS
         self._film, self._who = known.film_row[ratings], who
         self._outcome = outcome(known.stars, known.liked)[ratings]
         self._user_part = np.zeros(len(users), dtype=np.int64)
@@ -168,8 +169,7 @@ class Expectation:
             outcomes: What came of them, shape ``(n,)``.
         """
         table = self._table(part)
-        root = self._root(table, film_row)
-        news = solve_triangular(root, outcomes - table.mean[film_row], lower=True)
+        root, news = self._news(table, film_row, outcomes)
         return table.mean[film_row] + np.tril(root, -1) @ news
 
     def after(self, part: int, film_row: Ints, outcomes: Floats, candidates: Ints) -> Floats:
@@ -204,9 +204,7 @@ class Expectation:
             film_row: The user's films in order, shape ``(n,)``.
             outcomes: What came of them, shape ``(n,)``.
         """
-        table = self._table(part)
-        root = self._root(table, film_row)
-        news = solve_triangular(root, outcomes - table.mean[film_row], lower=True)
+        root, news = self._news(self._table(part), film_row, outcomes)
         volume = np.log(np.diag(root)).sum() + len(film_row) * np.log(2 * np.pi) / 2
         return float(news @ news / 2 + volume)
 
@@ -215,6 +213,11 @@ class Expectation:
         other = copy(self)
         other.weights = weights
         return other
+
+    def _news(self, table: _Table, film_row: Ints, outcomes: Floats) -> tuple[Floats, Floats]:
+        """Return :meth:`_root`, and what each outcome tells that no earlier one did, ``(n,)``."""
+        root = self._root(table, film_row)
+        return root, solve_triangular(root, outcomes - table.mean[film_row], lower=True)
 
     def _root(self, table: _Table, film_row: Ints) -> Floats:
         """Return the lower Cholesky factor of the covariance of a user's events, ``(n, n)``."""
