@@ -47,7 +47,7 @@ demo: $(INSTALLED)
 	@echo "base and tuned   output/demo/comparison-test.json, the table above"
 
 test: $(DEVELOPING)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(DEVELOPING)
 	$(BIN)/ruff check .
