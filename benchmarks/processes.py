@@ -200,9 +200,10 @@ def main(arguments: list[str] | None = None) -> None:
         command.error("give either --model or --tokenizer")
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     found = Comparison(options, model)
-    shown = ("processes", "parts", "steps", "batch", "float32_steps", "users", "films")
+    shown = ("processes", "parts", "steps", "batch", "float32_steps", "eval_rows")
     shape = "shape" if options.model is None else "model"
-    line = command_line("processes", options, shape, *shown, "rows_per_shard", "set")
+    shown += ("users", "films", "rows_per_shard", "set")
+    line = command_line("processes", options, shape, *shown)
     for part in (name for one in options.parts or _PARTS for name in _PARTS[one]):
         getattr(found, part)()
         more = {"verdicts": found.verdicts or None, "adapters": found.adapters or None}
