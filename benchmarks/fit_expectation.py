@@ -2,14 +2,17 @@
 
 Training timelines of some users are taken whole, each seen by users of other parts alone, and the
 weights are moved until nothing makes them more likely (Powell's method). Held-out rows have no part
-in it; what they say of the weights is printed beside::
+in it; what they say of the weights is printed beside. Weights for several splits of the same
+ratings may be learned from no row that any of them holds out::
 
-    python -m benchmarks.fit_expectation --prepared data/movielens_qwen3
+    python -m benchmarks.fit_expectation --prepared data/movielens_qwen3 --and-of data/by_time
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +20,11 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from benchmarks.common import command_line, common_options, write_result
-from reeltune.data.columns import VALIDATION
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.columns import TEST, TRAIN, VALIDATION
+from reeltune.data.folder import PreparedFolder, Timelines
 from reeltune.evaluation.metrics import measure
 from reeltune.evidence.expectation import WEIGHTS, Expectation, Weights, outcome
-from reeltune.evidence.film_view import is_learned
+from reeltune.evidence.film_view import training_ratings
 from reeltune.evidence.source import EvidenceSource
 from reeltune.prompts.renderer import CHANCE_STEPS
 
@@ -32,10 +35,34 @@ Floats = npt.NDArray[np.float64]
 Timeline = tuple[int, npt.NDArray[np.int64], Floats]
 
 
+def held_out_by_any(known: Timelines, others: Sequence[Path]) -> Timelines:
+    """Return events with the latest split that any folder of the same ratings puts each in.
+
+    Args:
+        known: The events of one folder.
+        others: More prepared folders.
+
+    Raises:
+        SystemExit: A folder has other events.
+    """
+    split = known.split
+    for path in others:
+        other = PreparedFolder.open(path).timelines
+        if not (
+            np.array_equal(other.user_id, known.user_id)
+            and np.array_equal(other.film_row, known.film_row)
+        ):
+            raise SystemExit(f"{path}: other events. Prepare it from the same ratings")
+        later = (other.split == TEST) | ((other.split == VALIDATION) & (split != TEST))
+        split = np.where(later, other.split, split)
+    return replace(known, split=split)
+
+
 def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Timeline]:
     """Return part, films and outcomes of what may be learned of some users, drawn at random."""
     known = source.known
-    learned = is_learned(known)
+    learned = np.zeros(len(known), dtype=np.bool_)
+    learned[training_ratings(known, np.flatnonzero(known.split == TRAIN))] = True
     found = []
     for user in np.random.default_rng(seed).permutation(np.unique(known.user_id)):
         first, end = np.searchsorted(known.user_id, [user, user + 1])
@@ -80,15 +107,15 @@ def fit(expectation: Expectation, timelines: list[Timeline], tries: int) -> Weig
 def main(arguments: list[str] | None = None) -> None:
     """Fit the weights and print them beside those in use."""
     parser = common_options(__doc__ or "")
+    parser.add_argument("--and-of", type=Path, nargs="*", default=[], help="Of the same ratings.")
     parser.add_argument("--users", type=int, default=150)
     parser.add_argument("--tries", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
 
     folder = PreparedFolder.open(options.prepared)
-    source = EvidenceSource(
-        folder.timelines, folder.films, folder.prompt_settings.threshold, ("expected",)
-    )
+    known = held_out_by_any(folder.timelines, options.and_of)
+    source = EvidenceSource(known, folder.films, folder.prompt_settings.threshold, ("expected",))
     timelines = learned_timelines(source, options.users, options.seed)
     fitted = fit(source.expectation, timelines, options.tries)
     cases = []
@@ -102,7 +129,8 @@ def main(arguments: list[str] | None = None) -> None:
         }
         cases.append(case)
         print({key: round(value, 4) if key != "case" else value for key, value in case.items()})
-    command = command_line("fit_expectation", options, "prepared", "users", "tries", "seed")
+    shown = ("prepared", "and_of", "users", "tries", "seed")
+    command = command_line("fit_expectation", options, *shown)
     write_result(options.result, command, cases, note=options.note)
 
 
