@@ -36,7 +36,7 @@ from reeltune.prompts.rows import (
     tokenize,
 )
 from reeltune.runs.folder import RunFolder
-from reeltune.training.build import Material, build_trainer
+from reeltune.training.build import build_trainer, gather
 from reeltune.training.callbacks import KeepBest
 from reeltune.training.progress import StepClock
 from reeltune.training.setup import RowSource, load_tunable, record_of
@@ -121,9 +121,8 @@ def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[s
     tunable = load_tunable(config)
     source = RowSource(config, folder, settings, tunable.base)
     rows = source.rows(source.train)
-    material = Material(
-        tunable, rows, source.rows(source.validation), record_of(config, folder, settings)
-    )
+    prompt = record_of(config, folder, settings)
+    material = gather(config, tunable, rows, source.rows(source.validation), prompt)
     trainer = build_trainer(
         config, material, RunFolder(folder_of(name, seed, options)), StepClock()
     )

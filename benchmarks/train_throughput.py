@@ -46,7 +46,7 @@ from reeltune.data.columns import TRAIN
 from reeltune.prompts.renderer import Renderer
 from reeltune.prompts.rows import SINGLE, Selection, choose_blocks
 from reeltune.runs.folder import RunFolder
-from reeltune.training.build import Material, build_trainer
+from reeltune.training.build import build_trainer, gather
 from reeltune.training.callbacks import KeepBest
 from reeltune.training.progress import StepClock
 from reeltune.training.setup import RowSource, load_tunable, open_data, record_of
@@ -230,7 +230,8 @@ def run_ours(config: Config, options: Any) -> dict[str, Any]:
     folder, settings = open_data(config)
     tunable = load_tunable(config)
     source = RowSource(config, folder, settings, tunable.base)
-    material = Material(
+    material = gather(
+        config,
         tunable,
         source.rows(source.train),
         source.rows(source.validation),

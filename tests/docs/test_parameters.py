@@ -34,9 +34,9 @@ def leaf(tree: dict[str, Any], key: str) -> Any:
 
 
 def options(annotation: Any) -> set[str]:
-    """The words a key may be set to, wherever they stand in its type."""
+    """The words a key may be set to, as YAML has them, wherever they stand in its type."""
     if get_origin(annotation) is Literal:
-        return set(get_args(annotation))
+        return {str(word).lower() if word is bool(word) else word for word in get_args(annotation)}
     return {word for part in get_args(annotation) for word in options(part)}
 
 

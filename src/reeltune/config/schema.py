@@ -7,7 +7,7 @@ and overrides. The keys are explained for users in docs/TRAINING_PARAMETERS.md.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -40,8 +40,9 @@ class Section(BaseModel):
     @classmethod
     def _truth_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic reads true as 1 where a number is wanted.
-        field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and field.annotation is not bool:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        takes_truth = bool in (annotation, *map(type, get_args(annotation)))
+        if isinstance(value, bool) and not takes_truth:
             raise PydanticCustomError("truth_value", "Input should not be true or false")
         return value
 
@@ -128,7 +129,7 @@ class TrainSection(Section):
         "adafactor",
         "sgd",
     ] = "adamw_torch"
-    activation_checkpointing: bool = True
+    activation_checkpointing: Literal["auto", True, False] = "auto"
     logging_steps: PositiveInt = 10
     eval_steps: PositiveInt = 50
     save_steps: PositiveInt = 100

@@ -24,6 +24,10 @@ class Choice(Generic[T]):
     value: T
     reason: str
 
+    def sentence(self, name: str) -> str:
+        """Return the line that tells it, for the terminal and the log."""
+        return f"{name}: {str(self.value).removeprefix('torch.')} ({self.reason})"
+
 
 @dataclass(frozen=True)
 class ModelChoices:
@@ -37,9 +41,7 @@ class ModelChoices:
     def sentences(self) -> Iterator[str]:
         """Yield one line per choice, for the terminal and the log."""
         for field in fields(self):
-            choice = getattr(self, field.name)
-            value = str(choice.value).removeprefix("torch.")
-            yield f"{field.name.replace('_', ' ')}: {value} ({choice.reason})"
+            yield getattr(self, field.name).sentence(field.name.replace("_", " "))
 
 
 def make_choices(config: Config) -> ModelChoices:

@@ -45,6 +45,15 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def free_memory(device: torch.device) -> float:
+    """Return what is free on a device, in GiB: on a GPU, or of the machine's memory."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().available / 2**30
+    free, _ = torch.cuda.mem_get_info(device)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return (free + kept) / 2**30
+
+
 def peak_memory() -> dict[str, float]:
     """Return the largest memory this process has held, in GiB: resident, and on the GPU if any."""
     # Linux reports the largest resident size in KiB.

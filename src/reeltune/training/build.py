@@ -14,6 +14,7 @@ from trl import SFTConfig
 from reeltune.config import Config
 from reeltune.config.schema import LOWER_IS_BETTER
 from reeltune.models.causal import pad_id_of
+from reeltune.models.choices import Choice
 from reeltune.models.compiled import compile_layers
 from reeltune.models.processes import process_state
 from reeltune.models.prompt_record import PromptRecord
@@ -22,6 +23,7 @@ from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest
 from reeltune.training.collate import ROW, Collator, Labels, PlainCollator, pack_collator
+from reeltune.training.memory import choose_recomputation
 from reeltune.training.progress import ProgressLog, StepClock
 from reeltune.training.setup import TunableModel
 from reeltune.training.trainer import VerdictTrainer
@@ -29,12 +31,40 @@ from reeltune.training.trainer import VerdictTrainer
 
 @dataclass(frozen=True)
 class Material:
-    """What a trainer is built from."""
+    """What a trainer is built from.
+
+    Attributes:
+        tunable: The model with its adapter.
+        train_rows: What is learned.
+        eval_rows: What is scored meanwhile.
+        prompt: Saved with every adapter.
+        collator: Makes the batches.
+        recompute: Whether the backward pass computes activations again.
+    """
 
     tunable: TunableModel
     train_rows: TokenRows
     eval_rows: TokenRows
     prompt: PromptRecord
+    collator: Collator
+    recompute: Choice[bool]
+
+
+def gather(
+    config: Config,
+    tunable: TunableModel,
+    train_rows: TokenRows,
+    eval_rows: TokenRows,
+    prompt: PromptRecord,
+) -> Material:
+    """Return what a trainer is built from, and decide what depends on the size of a batch.
+
+    Raises:
+        LengthError: A sequence is longer than a packed row.
+    """
+    collator = build_collator(config, tunable, train_rows)
+    recompute = choose_recomputation(config, tunable, collator)
+    return Material(tunable, train_rows, eval_rows, prompt, collator, recompute)
 
 
 def build_trainer(
@@ -56,16 +86,15 @@ def build_trainer(
     # Plain prompts come in batches of ever new shapes, each of which would be compiled for itself.
     if section.compile and section.layout == BLOCKS and on_gpu:
         compile_layers(tunable.model)
-    collator = build_collator(config, tunable, material.train_rows)
-    rows = Dataset.from_dict({ROW: np.arange(len(collator))})
+    rows = Dataset.from_dict({ROW: np.arange(len(material.collator))})
     trainer = VerdictTrainer(
         model=tunable.model,
-        args=trainer_arguments(config, tunable, run.path),
+        args=trainer_arguments(config, material, run.path),
         train_dataset=rows,
         # evaluate() scores eval_rows; the trainer only insists on being given something here
         eval_dataset=rows.select([]),
         processing_class=tokenizer,
-        data_collator=collator,
+        data_collator=material.collator,
         callbacks=callbacks,
         scorer=Scorer(tunable.model, tunable.answers, config.scoring.tokens_per_batch),
         eval_rows=material.eval_rows,
@@ -92,9 +121,9 @@ def build_collator(config: Config, tunable: TunableModel, rows: TokenRows) -> Co
     return pack_collator(rows, labels, pad_id, section.pack_length, batch_size)
 
 
-def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -> SFTConfig:
+def trainer_arguments(config: Config, material: Material, output_dir: Path) -> SFTConfig:
     """Return TRL's arguments for a configuration."""
-    section, choices = config.train, tunable.base.choices
+    section, choices = config.train, material.tunable.base.choices
     on_gpu = choices.device.value.type == "cuda"
     dtype = str(choices.dtype.value).removeprefix("torch.")
     return SFTConfig(
@@ -112,7 +141,7 @@ def trainer_arguments(config: Config, tunable: TunableModel, output_dir: Path) -
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         use_cpu=choices.device.value.type == "cpu",
-        gradient_checkpointing=section.activation_checkpointing,
+        gradient_checkpointing=material.recompute.value,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=section.logging_steps,
         logging_first_step=True,

@@ -174,6 +174,17 @@ def pack_collator(
     return PackCollator(rows, labels, pad_id, packs, shape)
 
 
+def fullest_batch(collator: Collator, size: int) -> Batch:
+    """Return the batch with the most tokens: memory that suffices for it suffices.
+
+    Args:
+        collator: Holds the rows.
+        size: Rows of a batch.
+    """
+    fullest = np.argsort(-collator.sizes, kind="stable")[:size]
+    return collator([{ROW: int(row)} for row in fullest])
+
+
 def tokens_held(batch: Batch) -> int:
     """Return how many tokens a batch's arrays hold, padding included."""
     return int((batch["packed"].ids if "packed" in batch else batch["input_ids"]).numel())

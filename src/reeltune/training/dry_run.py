@@ -17,9 +17,9 @@ from reeltune.runs.log import LOGGER, logging_to
 from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.scorer import compute_context
 from reeltune.training.build import build_collator
-from reeltune.training.collate import ROW, tokens_held
+from reeltune.training.collate import fullest_batch, tokens_held
 from reeltune.training.loss import answer_loss, attention_of
-from reeltune.training.memory import estimate_memory
+from reeltune.training.memory import RECOMPUTED, choose_recomputation, estimate_memory
 from reeltune.training.setup import (
     RowSource,
     TunableModel,
@@ -85,15 +85,14 @@ def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
     """Run the fullest batch forward and backward, so that memory that suffices here suffices."""
     collator = build_collator(config, tunable, rows)
     size = min(config.train.batch_size, len(collator))
-    fullest = np.argsort(-collator.sizes, kind="stable")[:size]
-    batch = collator([{ROW: int(row)} for row in fullest])
+    batch = fullest_batch(collator, size)
     labelled = batch["labels"].numel()
     model = tunable.model
-    if config.train.activation_checkpointing:
+    recompute = choose_recomputation(config, tunable, collator)
+    LOGGER.info("%s", recompute.sentence(RECOMPUTED))
+    if recompute.value:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    estimate = estimate_memory(
-        model, tokens_held(batch), labelled, config.train.activation_checkpointing
-    )
+    estimate = estimate_memory(model, tokens_held(batch), labelled, recompute.value)
     LOGGER.info(
         "memory of one step, estimated: %.2f GiB (weights %.2f, adapter with gradients and "
         "optimizer %.2f, activations %.2f, head %.2f)",

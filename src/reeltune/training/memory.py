@@ -1,19 +1,31 @@
-"""A rough estimate of the memory a training step needs, before one is tried."""
+"""A rough estimate of the memory a training step needs, before one is tried, and what follows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
+from reeltune.config import Config
 from reeltune.models.causal import causal_of
+from reeltune.models.choices import Choice
 from reeltune.models.load import trainable_share
+from reeltune.runs.environment import free_memory
+from reeltune.training.collate import Collator, fullest_batch, tokens_held
+from reeltune.training.setup import TunableModel
 
 _GIB = 2**30
 # An adapter weight in training: the weight, its gradient and Adam's two moments, 4 bytes each.
 _BYTES_PER_TRAINABLE = 16
+
+RECOMPUTED: Final = "activations computed again"
+"""How that choice is called in the log and in the record."""
+
+_FREE_SHARE: Final = 0.7
+"""How much of the free memory an estimated step may take: the estimate is rough."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,12 @@ class MemoryEstimate:
     @property
     def total(self) -> float:
         """The sum, in GiB."""
-        return self.weights + self.adapter + self.activations + self.head
+        return self.weights + self.step
+
+    @property
+    def step(self) -> float:
+        """What a step adds to the weights, in GiB."""
+        return self.adapter + self.activations + self.head
 
 
 def estimate_memory(
@@ -75,6 +92,31 @@ def estimate_memory(
         adapter=trainable * _BYTES_PER_TRAINABLE / _GIB,
         activations=(per_layer + inputs if checkpointing else per_layer * layers) / _GIB,
         head=2 * labelled_tokens * config.vocab_size * 4 / _GIB,
+    )
+
+
+def choose_recomputation(config: Config, tunable: TunableModel, collator: Collator) -> Choice[bool]:
+    """Decide whether the backward pass computes activations again.
+
+    Left to ``auto``, they are kept where the fullest batch fits well into the memory that is free.
+
+    Args:
+        config: Its ``train.activation_checkpointing``.
+        tunable: The model, loaded.
+        collator: Makes the batches.
+    """
+    asked = config.train.activation_checkpointing
+    if asked != "auto":
+        return Choice(asked, "asked for")
+    batch = fullest_batch(collator, config.train.batch_size)
+    needed = estimate_memory(
+        tunable.model, tokens_held(batch), batch["labels"].numel(), checkpointing=False
+    ).step
+    free = free_memory(tunable.base.choices.device.value)
+    return Choice(
+        needed > _FREE_SHARE * free,
+        f"keeping them takes about {needed:.1f} GiB; {free:.1f} are free, of which it may have "
+        f"{100 * _FREE_SHARE:.0f} %",
     )
 
 

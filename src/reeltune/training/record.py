@@ -12,6 +12,7 @@ from reeltune.models.load import trainable_share
 from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import RunFolder, config_part
 from reeltune.training.build import Material
+from reeltune.training.memory import RECOMPUTED
 from reeltune.training.trainer import VerdictTrainer
 
 
@@ -32,7 +33,10 @@ def first_record(
         **config_part(config),
         "versions": package_versions(),
         "hardware": hardware(),
-        "choices": list(material.tunable.base.choices.sentences()),
+        "choices": [
+            *material.tunable.base.choices.sentences(),
+            material.recompute.sentence(RECOMPUTED),
+        ],
         "prompt": material.prompt.settings.to_dict(),
         "data": {
             "edition": folder.meta["edition"],

@@ -16,8 +16,9 @@ from reeltune.prompts.rows import BLOCKS
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase
-from reeltune.training.build import Material, build_trainer
+from reeltune.training.build import build_trainer, gather
 from reeltune.training.card import write_card
+from reeltune.training.memory import RECOMPUTED
 from reeltune.training.progress import StepClock
 from reeltune.training.record import first_record, run_metrics
 from reeltune.training.setup import (
@@ -69,7 +70,8 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
             eval_rows = source.cached(source.validation)
             refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
             prompt = record_of(config, folder, settings)
-            material = Material(tunable, train_rows, eval_rows, prompt)
+            material = gather(config, tunable, train_rows, eval_rows, prompt)
+            LOGGER.info("%s", material.recompute.sentence(RECOMPUTED))
         record = first_record(config, folder, material, run, checkpoint)
         if main:
             run.write_record(record)

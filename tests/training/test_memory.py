@@ -1,0 +1,81 @@
+"""Activations are kept where a step fits into free memory, unless told otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reeltune.config import Config
+from reeltune.models.choices import Choice
+from reeltune.training import memory
+from reeltune.training.build import build_collator, gather, trainer_arguments
+from reeltune.training.collate import ROW, Collator, fullest_batch, tokens_held
+from reeltune.training.memory import choose_recomputation, estimate_memory
+from reeltune.training.setup import RowSource, TunableModel, load_tunable, open_data, record_of
+from tests.runs import tiny_config
+
+
+@pytest.fixture(scope="module")
+def ready(tiny_qwen3, prepared, tmp_path_factory) -> tuple[Config, TunableModel, Collator]:
+    """A configuration that decides by itself, with its model and its batches."""
+    work = tmp_path_factory.mktemp("ready")
+    config = tiny_config(tiny_qwen3, prepared.path, work, train__activation_checkpointing="auto")
+    folder, settings = open_data(config)
+    tunable = load_tunable(config)
+    source = RowSource(config, folder, settings, tunable.base)
+    return config, tunable, build_collator(config, tunable, source.rows(source.train))
+
+
+def chosen(ready: Any, gib: float, monkeypatch: pytest.MonkeyPatch) -> Choice[bool]:
+    """Return what is chosen with so much memory free."""
+    monkeypatch.setattr(memory, "free_memory", lambda _: gib)
+    return choose_recomputation(*ready)
+
+
+def needed(ready: Any) -> float:
+    """Return what keeping the activations of the fullest batch takes, in GiB."""
+    config, tunable, collator = ready
+    batch = fullest_batch(collator, config.train.batch_size)
+    held, labelled = tokens_held(batch), batch["labels"].numel()
+    return estimate_memory(tunable.model, held, labelled, checkpointing=False).step
+
+
+def test_activations_are_kept_up_to_a_share_of_what_is_free(ready, monkeypatch):
+    least = needed(ready) / 0.7
+    assert chosen(ready, least * 1.01, monkeypatch).value is False
+    assert chosen(ready, least * 0.99, monkeypatch).value is True
+
+
+def test_the_reason_names_what_it_takes_and_what_is_free(ready, monkeypatch):
+    choice = chosen(ready, 12.34, monkeypatch)
+    assert f"about {needed(ready):.1f} GiB; 12.3 are free" in choice.reason
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_is_asked_for_is_done(asked: bool, ready, monkeypatch):
+    config, tunable, collator = ready
+    section = config.train.model_copy(update={"activation_checkpointing": asked})
+    config = config.model_copy(update={"train": section})
+    for gib in (0.0, 1000.0):
+        choice = chosen((config, tunable, collator), gib, monkeypatch)
+        assert (choice.value, choice.reason) == (asked, "asked for")
+
+
+def test_no_batch_is_fuller(ready):
+    _, _, collator = ready
+    every = [tokens_held(collator([{ROW: row}])) for row in range(len(collator))]
+    assert tokens_held(fullest_batch(collator, 1)) == max(every)
+    assert min(every) < max(every)
+
+
+def test_the_trainer_does_what_was_chosen(ready, tmp_path, monkeypatch):
+    config, tunable, _ = ready
+    folder, settings = open_data(config)
+    source = RowSource(config, folder, settings, tunable.base)
+    rows, record = source.rows(source.train), record_of(config, folder, settings)
+    for gib, recomputed in ((0.0, True), (1000.0, False)):
+        monkeypatch.setattr(memory, "free_memory", lambda _, gib=gib: gib)
+        material = gather(config, tunable, rows, rows, record)
+        found = trainer_arguments(config, material, tmp_path).gradient_checkpointing
+        assert found is recomputed
