@@ -72,18 +72,19 @@ _KEYS: Final = ("event", "user_id", "film_id", "position", "timestamp", "liked")
 
 
 def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
-    """Add the mean of the seeds' P(Yes), and each with isotonic calibration of validation rows."""
+    """Add the mean of the seeds' P(Yes), and each calibrated on validation rows.
+
+    Platt's way is the one the baselines come to their P(Yes) by, too.
+    """
     if len(tuned) > 1:
         for split, own in rows.items():
             mean = np.mean([own.p_yes[name] for name in tuned], axis=0)
             rows[split] = own.scored(f"{TUNED}, mean of the seeds", mean)
-    liked = rows[VALIDATION].liked
+    held = rows[VALIDATION]
     for name in [name for name in rows[TEST].p_yes if name.startswith(TUNED)]:
-        learned = fit_calibration(
-            liked, rows[VALIDATION].p_yes[name], form="interview", layout="blocks"
-        )
+        learned = fit_calibration(held.liked, held.p_yes[name], form="interview", layout="blocks")
         for split, own in rows.items():
-            told = learned.apply(own.p_yes[name], "isotonic")
+            told = learned.apply(own.p_yes[name], "platt")
             rows[split] = own.scored(f"{name}{CALIBRATED}", told)
 
 

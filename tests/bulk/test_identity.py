@@ -75,7 +75,9 @@ def make_adapter(folder: Path, config: Config) -> None:
     data = PreparedFolder.open(config.data.prepared_dir)
     settings = prompt_settings(data, config.prompt)
     write_prompt_record(folder, PromptRecord(settings, data.history_len, "tiny"))
-    write_calibration(folder, Calibration(9, "window", "blocks", 3.0, (0.0, 1.0), (0.2, 0.4)))
+    write_calibration(
+        folder, Calibration(9, "window", "blocks", 3.0, (0.5, 0.2), (0.0, 1.0), (0.2, 0.4))
+    )
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_the_prompt_of_the_adapters_run_counts_and_not_that_of_the_configuration
     assert setting.score().already
 
 
-@pytest.mark.parametrize("method", ["none", "temperature", "isotonic"])
+@pytest.mark.parametrize("method", ["none", "temperature", "platt", "isotonic"])
 def test_the_adapter_is_asked_and_calibrated_as_configured(setting, method):
     shutil.rmtree(setting.out)
     setting.score(scoring__calibration=method)

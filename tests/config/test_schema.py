@@ -203,7 +203,7 @@ def test_metrics_where_less_is_better_are_measured():
         ("train.compile", "sometimes"),
         ("train.loss", "all"),
         ("scoring.layout", "packed"),
-        ("scoring.calibration", "platt"),
+        ("scoring.calibration", "histogram"),
         ("train.epochs", 0),
         ("train.batch_size", 1.5),
         ("train.learning_rate", 1),

@@ -11,11 +11,14 @@ from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import ModelError
 from reeltune.evaluation.evaluate import score_split
-from reeltune.scoring.calibration import Calibration, fit_calibration, write_calibration
+from reeltune.scoring.calibration import (
+    CALIBRATED,
+    Calibration,
+    fit_calibration,
+    write_calibration,
+)
 from reeltune.training.train import train
 from tests.runs import tiny_config
-
-METHODS = ("temperature", "isotonic")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def calibration(run, load) -> Calibration:
     return found
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATED)
 def test_the_verdicts_of_the_adapter_are_calibrated(load, calibration, method):
     given = p_yes(load("none"))
     told = p_yes(load(method))
@@ -59,7 +62,7 @@ def test_the_verdicts_of_the_adapter_are_calibrated(load, calibration, method):
     assert np.abs(told - given).max() > 1e-3
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATED)
 def test_the_base_model_is_asked_as_it_is(load, calibration, method):
     base = p_yes(load("none", adapter=None))
     assert p_yes(load(method, adapter=None)).tolist() == base.tolist()

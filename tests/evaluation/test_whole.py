@@ -14,7 +14,7 @@ from reeltune.cli import main
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
-from reeltune.scoring.calibration import load_calibration
+from reeltune.scoring.calibration import CALIBRATED, load_calibration
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
@@ -91,7 +91,7 @@ def test_differences_are_the_tuned_model_less_every_other(evaluated):
 def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
     written = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
     assert load_calibration(evaluated).rows > 0
-    assert [found["name"] for found in written["reliability"]][1:] == ["temperature", "isotonic"]
+    assert [found["name"] for found in written["reliability"]][1:] == [*CALIBRATED]
     tuned = next(s for s in written["scorers"] if s["name"] == "tuned")["metrics"]["auc"]
     card = (evaluated / "README.md").read_text()
     assert f"| tuned | {tuned['value']:.4f} ({tuned['low']:.4f} to {tuned['high']:.4f})" in card

@@ -174,7 +174,9 @@ def test_history_says_how_many_ratings_are_shown(asked):
 def test_verdicts_are_calibrated_as_the_configuration_says(asked, trained: Trained, tmp_path: Path):
     kept = shutil.ignore_patterns("checkpoint-*", "logs")
     adapter = Path(shutil.copytree(trained.adapter, tmp_path / "run", ignore=kept))
-    write_calibration(adapter, Calibration(9, "interview", "blocks", 2.5, (0.0, 1.0), (0.0, 1.0)))
+    write_calibration(
+        adapter, Calibration(9, "interview", "blocks", 2.5, (1.0, 0.0), (0.0, 1.0), (0.0, 1.0))
+    )
     given, _ = asked(*USER, "--adapter", adapter)
     told, _ = asked(*USER, "--adapter", adapter, "--set", "scoring.calibration=temperature")
     assert (given["calibration"], told["calibration"]) == ("none", "temperature")

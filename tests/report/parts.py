@@ -117,6 +117,7 @@ def reliability(predictions: Predictions) -> list[Reliability]:
     steps = {
         "as the model gives it": p_yes,
         "temperature": expit(1.2 * np.log(p_yes / (1 - p_yes))),
+        "platt": expit(1.3 * np.log(p_yes / (1 - p_yes)) - 0.1),
         "isotonic": expit(1.1 * np.log(p_yes / (1 - p_yes)) + 0.03),
     }
     return [_reliable(name, predictions.liked, values) for name, values in steps.items()]

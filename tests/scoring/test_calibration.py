@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.metrics import log_loss, roc_auc_score
 
 from reeltune.errors import DataError, ModelError
 from reeltune.scoring.calibration import (
+    CALIBRATED,
     Calibration,
     Method,
     calibrate_with,
@@ -24,7 +25,7 @@ from reeltune.scoring.calibration import (
 )
 from reeltune.scoring.scorer import Verdicts
 
-METHODS: tuple[Method, ...] = ("temperature", "isotonic")
+SLOPED: tuple[Method, ...] = ("temperature", "platt")
 GRID = np.linspace(0, 1, 401)
 
 # Few values, so that ties are frequent; verdicts can be as good as certain, and certain.
@@ -59,22 +60,32 @@ def some() -> Calibration:
 @given(ROWS)
 def test_a_higher_p_yes_never_becomes_the_lower_one(rows):
     calibration = fitted(*columns(rows))
-    for method in METHODS:
+    for method in CALIBRATED:
         assert (np.diff(calibration.apply(GRID, method)) >= -1e-15).all()
 
 
+@pytest.mark.parametrize("method", SLOPED)
 @given(ROWS)
-def test_a_temperature_keeps_the_order_of_the_rows(rows):
+def test_a_slope_keeps_the_order_of_the_rows(method, rows):
     liked, p_yes = columns(rows)
-    calibrated = fitted(liked, p_yes).apply(p_yes, "temperature")
+    calibrated = fitted(liked, p_yes).apply(p_yes, method)
     assert roc_auc_score(liked, calibrated) == roc_auc_score(liked, p_yes)
 
 
+@pytest.mark.parametrize("method", SLOPED)
 @given(ROWS)
-def test_a_temperature_does_not_raise_the_log_loss_it_was_fitted_by(rows):
+def test_a_slope_does_not_raise_the_log_loss_it_was_fitted_by(method, rows):
     liked, p_yes = columns(rows)
-    calibrated = fitted(liked, p_yes).apply(p_yes, "temperature")
+    calibrated = fitted(liked, p_yes).apply(p_yes, method)
     assert loss(liked, calibrated) <= loss(liked, p_yes) + 1e-12
+
+
+@given(ROWS.filter(lambda rows: all(1e-3 < p < 1 - 1e-3 for _, p in rows)))
+def test_a_shift_as_well_has_a_log_loss_no_higher_than_a_temperature_alone(rows):
+    liked, p_yes = columns(rows)
+    calibration = fitted(liked, p_yes)
+    both, one = (calibration.apply(p_yes, method) for method in ("platt", "temperature"))
+    assert loss(liked, both) <= loss(liked, one) + 1e-6
 
 
 @given(ROWS)
@@ -90,7 +101,7 @@ def test_the_curve_has_the_lowest_log_loss_of_all_that_stay_as_far_from_certaint
 @given(ROWS)
 def test_no_verdict_becomes_certain(rows):
     calibration = fitted(*columns(rows))
-    for method in METHODS:
+    for method in CALIBRATED:
         calibrated = calibration.apply(GRID, method)
         assert calibrated.min() > 0
         assert calibrated.max() < 1
@@ -103,6 +114,22 @@ def test_a_temperature_worked_out_by_hand():
     assert calibration.temperature == pytest.approx(2.0, rel=1e-6)
     told = calibration.apply(np.array([0.9, 0.1, 0.5]), "temperature")
     assert told == pytest.approx([0.75, 0.25, 0.5], rel=1e-6)
+
+
+def test_a_shift_worked_out_by_hand():
+    """Where 0.5 and 0.9 are said, 0.75 and 0.9 come true: log-odds of 0 and ln 9 are ln 3, ln 9."""
+    liked = np.array([True] * 3 + [False] + [True] * 9 + [False])
+    calibration = fitted(liked, np.repeat([0.5, 0.9], [4, 10]))
+    assert calibration.platt == pytest.approx([0.5, np.log(3)], rel=1e-4)
+    assert calibration.apply(np.array([0.5, 0.9]), "platt") == pytest.approx([0.75, 0.9], rel=1e-4)
+
+
+def test_what_is_too_high_everywhere_is_brought_down():
+    random = np.random.default_rng(3)
+    true = random.uniform(0.05, 0.7, 4000)
+    liked = random.random(4000) < true
+    told = fitted(liked, expit(logit(true) + 0.8)).apply(expit(logit(true) + 0.8), "platt")
+    assert np.abs(told - true).max() < 0.05
 
 
 def test_a_model_that_is_too_timid_is_made_surer():
@@ -170,7 +197,7 @@ def test_a_missing_calibration_names_the_file_and_the_command(tmp_path):
     assert f"reeltune evaluate --adapter {tmp_path}" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": 1, "rows": 3}'])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": 2, "rows": 3}'])
 def test_a_broken_calibration_is_refused(tmp_path: Path, text: str):
     (tmp_path / "calibration.json").write_text(text)
     with pytest.raises(ModelError, match="not a calibration"):
@@ -180,7 +207,7 @@ def test_a_broken_calibration_is_refused(tmp_path: Path, text: str):
 def test_another_format_is_refused(some, tmp_path):
     file = write_calibration(tmp_path, some)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 9}))
-    with pytest.raises(ModelError, match="written in format 9, this version reads 1"):
+    with pytest.raises(ModelError, match="written in format 9, this version reads 2"):
         load_calibration(tmp_path)
 
 
@@ -195,7 +222,7 @@ def test_no_file_is_wanted_where_nothing_is_calibrated(tmp_path):
     assert calibrate_with(tmp_path, "none", "interview", "blocks") is None
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATED)
 def test_verdicts_tell_p_yes_calibrated_and_their_logits_as_they_are(some, tmp_path, method):
     write_calibration(tmp_path, some)
     yes, no = np.array([3.0, -1.0, 0.5], np.float32), np.zeros(3, np.float32)

@@ -146,7 +146,7 @@ class ScoringSection(Section):
 
     layout: Literal["blocks", "single"] = "blocks"
     tokens_per_batch: PositiveInt = 16384
-    calibration: Literal["none", "temperature", "isotonic"] = "none"
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = "none"
 
 
 class EvaluationSection(Section):

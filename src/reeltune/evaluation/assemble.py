@@ -24,13 +24,12 @@ from reeltune.evaluation.result import (
 )
 from reeltune.evaluation.thresholds import choose_threshold
 from reeltune.evaluation.user_sums import METRICS
-from reeltune.scoring.calibration import Method
+from reeltune.scoring.calibration import CALIBRATED
 
 FEW_ROWS: Final = 1000
 """Below this many rows, intervals are so wide that a reader is told."""
 
 AS_GIVEN: Final = "as the model gives it"
-_CALIBRATIONS: Final[tuple[Method, ...]] = ("temperature", "isotonic")
 
 
 def assemble(subject: Subject, found: Gathered, progress: ProgressFor) -> Evaluation:
@@ -120,7 +119,7 @@ def _reliability(found: Gathered) -> list[Reliability]:
     if found.calibration is not None:
         shown += [
             reliability(method, liked, found.calibration.apply(found.as_given, method))
-            for method in _CALIBRATIONS
+            for method in CALIBRATED
         ]
     return shown
 

@@ -126,7 +126,7 @@ class Reliability:
     """How far P(Yes) can be taken at its word.
 
     Attributes:
-        name: ``as the model gives it``, ``temperature`` or ``isotonic``.
+        name: ``as the model gives it``, ``temperature``, ``platt`` or ``isotonic``.
         bins: Of equal width over 0 to 1.
         ece: Expected calibration error over these bins.
         log_loss: In nats.

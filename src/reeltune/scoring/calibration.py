@@ -1,9 +1,12 @@
 """Calibration: P(Yes) brought in line with how often the answer is Yes, on validation rows.
 
-Two ways, both monotone, so that no order of films is turned round:
+Three ways, all monotone, so that no order of films is turned round:
 
 * *temperature*: the log-odds are divided by one number (Guo et al. 2017,
-  https://arxiv.org/abs/1706.04599). It has hardly anything to overfit.
+  https://arxiv.org/abs/1706.04599). It has hardly anything to overfit, and leaves 0.5 where it is.
+* *platt*: the log-odds are multiplied by one number, and another is added (Platt 1999,
+  "Probabilistic outputs for support vector machines"). It mends a P(Yes) that is too high or too
+  low everywhere.
 * *isotonic*: the non-decreasing curve nearest to the labels (Zadrozny and Elkan 2002,
   https://doi.org/10.1145/775047.775151). It can mend more than a slope, needs more rows, and makes
   ties where the curve is flat.
@@ -20,7 +23,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
@@ -30,10 +33,12 @@ from reeltune.prompts.renderer import Form
 from reeltune.prompts.rows import Layout
 
 CALIBRATION_FILE: Final = "calibration.json"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
-Method = Literal["none", "temperature", "isotonic"]
-"""How P(Yes) is told: as the model gives it, or calibrated in one of two ways."""
+Method = Literal["none", "temperature", "platt", "isotonic"]
+"""How P(Yes) is told: as the model gives it, or calibrated in one of three ways."""
+
+CALIBRATED: Final[tuple[Method, ...]] = ("temperature", "platt", "isotonic")
 
 Floats = npt.NDArray[np.float64]
 Calibrate = Callable[[Floats], Floats]
@@ -43,7 +48,7 @@ HIGHEST_TEMPERATURE: Final = 100.0
 """All but P(Yes) = 0.5 for every row, which is best where the model is of no use."""
 
 SHARPEST: Final = 20.0
-"""The largest log-odds a temperature may make of those it is fitted on.
+"""The largest log-odds a slope may make of those it is fitted on; a shift has half of it.
 
 Rows that are told apart without a mistake have no lowest loss. And much larger log-odds would all
 become the same number next to 1, which would change the order of rows.
@@ -62,6 +67,7 @@ class Calibration:
         form: The form of the prompt they were asked in.
         layout: How they shared their histories.
         temperature: What log-odds are divided by; above 1 where the model is too sure of itself.
+        platt: What log-odds are multiplied by, and what is added to them then.
         isotonic_from: P(Yes) as the model gives it at the curve's knots, ascending, shape ``(k,)``.
         isotonic_to: What the curve makes of each, never falling, shape ``(k,)``.
     """
@@ -70,6 +76,7 @@ class Calibration:
     form: Form
     layout: Layout
     temperature: float
+    platt: tuple[float, float]
     isotonic_from: tuple[float, ...]
     isotonic_to: tuple[float, ...]
 
@@ -83,6 +90,9 @@ class Calibration:
         given = np.asarray(p_yes, dtype=np.float64)
         if method == "temperature":
             return _inside(expit(logit(_inside(given)) / self.temperature))
+        if method == "platt":
+            slope, shift = self.platt
+            return _inside(expit(logit(_inside(given)) * slope + shift))
         if method == "isotonic":
             return np.interp(given, self.isotonic_from, self.isotonic_to)
         return given
@@ -95,7 +105,7 @@ def fit_calibration(
     form: Form,
     layout: Layout,
 ) -> Calibration:
-    """Learn both calibrations.
+    """Learn every calibration.
 
     Args:
         liked: The labels of validation rows, shape ``(n,)``.
@@ -112,8 +122,14 @@ def fit_calibration(
             mend="Raise evaluation.max_examples, or prepare with a larger --val-fraction",
         )
     given = np.asarray(p_yes, dtype=np.float64)
-    knots, values = _isotonic(liked, given)
-    return Calibration(len(liked), form, layout, _temperature(liked, given), knots, values)
+    return Calibration(
+        len(liked),
+        form,
+        layout,
+        _temperature(liked, given),
+        _platt(liked, given),
+        *_isotonic(liked, given),
+    )
 
 
 def write_calibration(adapter: Path, calibration: Calibration) -> Path:
@@ -125,6 +141,7 @@ def write_calibration(adapter: Path, calibration: Calibration) -> Path:
         "form": calibration.form,
         "layout": calibration.layout,
         "temperature": calibration.temperature,
+        "platt": {"slope": calibration.platt[0], "shift": calibration.platt[1]},
         "isotonic": {"from": calibration.isotonic_from, "to": calibration.isotonic_to},
     }
     write_json(file, record)
@@ -150,6 +167,7 @@ def load_calibration(adapter: Path) -> Calibration:
                 form=record["form"],
                 layout=record["layout"],
                 temperature=float(record["temperature"]),
+                platt=(float(record["platt"]["slope"]), float(record["platt"]["shift"])),
                 isotonic_from=tuple(map(float, record["isotonic"]["from"])),
                 isotonic_to=tuple(map(float, record["isotonic"]["to"])),
             )
@@ -200,6 +218,24 @@ def _temperature(liked: npt.NDArray[np.bool_], p_yes: Floats) -> float:
     bounds = (np.log(lowest), np.log(HIGHEST_TEMPERATURE))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats) -> tuple[float, float]:
+    """Return slope and shift of the lowest log loss; 1 and 0 where none is lower."""
+    log_odds = logit(_inside(p_yes))
+    sign = np.where(liked, 1.0, -1.0)
+
+    def loss(line: Floats) -> tuple[float, Floats]:
+        margin = sign * (line[0] * log_odds + line[1])
+        pull = -sign * expit(-margin)
+        gradient = np.array([(pull * log_odds).mean(), pull.mean()])
+        return float(np.logaddexp(0.0, -margin).mean()), gradient
+
+    steepest = SHARPEST / max(float(np.abs(log_odds).max()), _EPSILON)
+    bounds = ((1 / HIGHEST_TEMPERATURE, steepest), (-SHARPEST / 2, SHARPEST / 2))
+    found = minimize(loss, (1.0, 0.0), jac=True, bounds=bounds, options={"ftol": 1e-15})
+    slope, shift = found.x if found.fun < loss(np.array([1.0, 0.0]))[0] else (1.0, 0.0)
+    return float(slope), float(shift)
 
 
 def _isotonic(

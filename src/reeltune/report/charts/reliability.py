@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from reeltune.evaluation.result import Reliability
-from reeltune.report.cast import Cast, Role
+from reeltune.report.cast import Cast
 from reeltune.report.charts.chart import Chart
-from reeltune.report.charts.ink import FAINT, MUTED, PENS, SMALL_SIZE, inked
+from reeltune.report.charts.ink import FAINT, INK, MUTED, PENS, SMALL_SIZE, Pen, inked
 from reeltune.report.charts.sheet import WIDTH, frame, new_sheet, shortened, to_svg
 from reeltune.report.grids import Cell, Grid, Head, plain, words
 from reeltune.report.numbers import count, number
@@ -23,7 +23,8 @@ _BELOW: Final = 48.0
 _LEFT: Final = 42.0
 _RIGHT: Final = 12.0
 _LONGEST: Final = 34
-_PENS: Final[tuple[Role, ...]] = ("tuned", "baseline", "base")
+_ANOTHER: Final = Pen(INK, (0, (6, 2, 1.2, 2)), "s", False, 5.5)
+_PENS: Final = (PENS["tuned"], PENS["baseline"], PENS["base"], _ANOTHER)
 """What tells the lines apart: the model as it is looks as it does in the other charts."""
 
 _ABOUT: Final = (
@@ -103,9 +104,12 @@ def _prepare(diagram: Axes, strip: Axes) -> None:
     strip.set_xlabel("P(Yes)")
 
 
+def _drawn(found: list[Reliability]) -> list[tuple[Reliability, Pen]]:
+    return list(zip(found, _PENS[: len(found)], strict=True))
+
+
 def _draw(diagram: Axes, found: list[Reliability]) -> None:
-    for reliability, role in zip(found, _PENS, strict=False):
-        pen = PENS[role]
+    for reliability, pen in _drawn(found):
         full = [b for b in reliability.bins if b.rows]
         promised = np.array([b.mean_p_yes for b in full], dtype=np.float64)
         came_true = np.array([b.positive_rate for b in full], dtype=np.float64)
@@ -119,8 +123,7 @@ def _histogram(strip: Axes, found: list[Reliability]) -> None:
     largest = max(b.rows for reliability in found for b in reliability.bins)
     strip.set_ylim(0, largest * 1.05)
     strip.set_yticks([0, largest], ["0", count(largest)])
-    for place, (reliability, role) in enumerate(zip(found, _PENS, strict=False)):
-        pen = PENS[role]
+    for place, (reliability, pen) in enumerate(_drawn(found)):
         edges = [reliability.bins[0].low, *(b.high for b in reliability.bins)]
         rows = [b.rows for b in reliability.bins]
         if place == 0:
