@@ -1,0 +1,82 @@
+"""How long a full `evaluate` takes, reckoned from parts of one.
+
+On two cores a full evaluation takes hours: the tuned and the base model judge every row of test and
+validation, and some rows again with something taken away. Parts of it, of a share of the rows each,
+are run through the command line with everything else as it is: baselines, intervals, report. A
+straight line through their times, from the share to the seconds, says what the whole would take.
+Samples hold whole blocks of a user's rows, so that a row costs in a part what it costs in the
+whole::
+
+    python -m benchmarks.evaluation_time --config configs/smollm2_movielens_lora.yaml \
+        --prepared data/movielens_qwen3 --run output/smollm2_movielens
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import command_line, common_options, write_result
+from benchmarks.launching import Launch, settings
+from reeltune.config import load_config
+from reeltune.data.columns import TEST, VALIDATION
+from reeltune.data.folder import PreparedFolder
+
+
+def rows_of(prepared: Path, controls: int) -> dict[str, int]:
+    """Return how many rows a full evaluation judges, by the key that limits them."""
+    split = PreparedFolder.open(prepared).timelines.split
+    return {
+        "evaluation.max_examples": int((split == TEST).sum()),
+        "evaluation.validation_examples": int((split == VALIDATION).sum()),
+        "evaluation.control_examples": controls,
+    }
+
+
+def whole(shares: list[float], seconds: list[float]) -> tuple[float, float]:
+    """Return the seconds at a share of 0 and of 1, on the straight line nearest to all."""
+    slope, start = np.polyfit(shares, seconds, 1)
+    return float(start), float(start + slope)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Time the parts and print what the whole would take."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True, help="A folder with an adapter.")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.03, 0.1])
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--work", type=Path, default=Path("output/evaluation_time"))
+    options = parser.parse_args(arguments)
+    if len(set(options.shares)) < 2 or not all(0 < share <= 1 for share in options.shares):
+        parser.error("--shares: two or more, above 0 and at most 1")
+
+    given: dict[str, object] = {"data.prepared_dir": options.prepared}
+    overrides = settings(given, options.set)
+    config = load_config(options.config, overrides[1::2])
+    full = rows_of(options.prepared, config.evaluation.control_examples)
+    cases: list[dict[str, Any]] = []
+    for share in options.shares:
+        rows = {key: max(1, round(share * count)) for key, count in full.items()}
+        words = ["evaluate", "--config", options.config, "--adapter", options.run]
+        words += ["--output", options.work / f"{share:g}"]
+        seconds = Launch(1).run(*words, *overrides, *settings(dict(rows), []))
+        cases.append({"case": f"{share:g} of the rows", **_named(rows), "seconds": seconds})
+    start, end = whole(options.shares, [case["seconds"] for case in cases])
+    cases.append({"case": "all rows, reckoned", **_named(full), "seconds": end})
+    for case in cases:
+        print(json.dumps(case))
+    command = command_line("evaluation_time", options, "prepared", "config", "shares", "set")
+    write_result(options.result, command, cases, note=options.note, seconds_without_rows=start)
+
+
+def _named(rows: dict[str, int]) -> dict[str, int]:
+    names = ("test rows", "validation rows", "control rows")
+    return dict(zip(names, rows.values(), strict=True))
+
+
+if __name__ == "__main__":
+    main()
