@@ -25,6 +25,7 @@ from reeltune.baselines.evidence_alone import EVIDENCE_ALONE, score_evidence_alo
 from reeltune.baselines.score import score_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
+from reeltune.evaluation.calibration_error import errors_by_chance
 from reeltune.evaluation.gather import BASE, TUNED, lowest_log_loss
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
@@ -144,6 +145,8 @@ def cases_of(rows: Rows, drawn: Bootstrapped) -> list[dict[str, Any]]:
         for metric in SHOWN:
             found = drawn.interval(name, metric)
             case[metric] = found.value if found else None
+            if metric == "ece":
+                case["ece_by_chance"] = float(errors_by_chance(rows[TEST].p_yes[name]).mean())
             case[f"{metric}_interval"] = [found.low, found.high] if found else None
         cases.append(case)
     return cases

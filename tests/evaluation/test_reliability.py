@@ -66,6 +66,35 @@ def test_what_is_right_on_average_has_no_error():
     assert reliability("x", liked, np.repeat([0.25, 1.0], [4, 2])).ece == pytest.approx(0)
 
 
+def test_by_chance_one_row_is_off_by_its_own_doubt():
+    """One row of P(Yes) = p is off by 1 - p with chance p, else by p: 2p(1 - p) on average."""
+    for p in (0.1, 0.5, 0.8):
+        found = reliability("x", np.array([True]), np.array([p]))
+        assert found.ece_by_chance == pytest.approx(2 * p * (1 - p), abs=0.05)
+        assert found.ece_by_chance_high == pytest.approx(max(p, 1 - p))
+
+
+def test_verdicts_that_are_certain_have_nothing_by_chance():
+    found = reliability("x", np.array([True, False]), np.array([0.0, 1.0]))
+    assert (found.ece, found.ece_by_chance, found.ece_by_chance_high) == (1, 0, 0)
+
+
+def test_verdicts_that_are_exact_lie_within_chance_and_others_do_not():
+    random = np.random.default_rng(1)
+    p_yes = random.uniform(0.05, 0.95, 5000)
+    liked = random.random(5000) < p_yes
+    exact, low = reliability("x", liked, p_yes), reliability("x", liked, p_yes * 0.8)
+    assert exact.ece < exact.ece_by_chance_high
+    assert low.ece > 2 * low.ece_by_chance_high
+
+
+def test_more_rows_leave_less_to_chance():
+    few, many = (
+        reliability("x", np.ones(n, dtype=bool), np.linspace(0.1, 0.9, n)) for n in (300, 30_000)
+    )
+    assert many.ece_by_chance == pytest.approx(few.ece_by_chance / 10, rel=0.1)
+
+
 def test_without_rows_nothing_is_said():
     with pytest.raises(DataError, match="without rows"):
         reliability("x", np.zeros(0, dtype=bool), np.zeros(0))

@@ -138,8 +138,11 @@ def _reliable(name: str, liked: np.ndarray, p_yes: Floats) -> Reliability:
                 float(liked[inside].mean()) if some else None,
             )
         )
+    drawn = np.random.default_rng(0).random((50, len(p_yes))) < p_yes
+    chance = np.array([gap(labels, p_yes) for labels in drawn])
+    errors = gap(liked, p_yes), float(chance.mean()), float(np.quantile(chance, 0.95))
     scores = float(log_loss(liked, p_yes)), float(brier_score_loss(liked, p_yes))
-    return Reliability(name, bins, gap(liked, p_yes), *scores)
+    return Reliability(name, bins, *errors, *scores)
 
 
 def gap(liked: np.ndarray, p_yes: Floats) -> float:

@@ -98,6 +98,11 @@ def test_groups_controls_and_curves_have_their_numbers(page: Page, evaluation: E
     assert controls[3] == ["600", *["undefined all rows have one label"] * 2]
     calibrated = page.table("without and with calibration", "curves")
     assert list(calibrated) == [reliability.name for reliability in evaluation.reliability]
+    given = evaluation.reliability[0]
+    assert calibrated[given.name][:2] == [
+        f"{given.ece:.4f}",
+        f"{given.ece_by_chance:.4f} to {given.ece_by_chance_high:.4f}",
+    ]
 
 
 def test_examples_show_what_was_said_and_what_was_true(page: Page, evaluation: Evaluation):

@@ -41,6 +41,8 @@ def train(
 
         show(resolved)
         return
+    from reeltune.models.processes import process_state
     from reeltune.training.train import train as run
 
     run(resolved, resume=resume, overwrite=overwrite)
+    process_state().destroy_process_group()  # torch warns of processes that end without

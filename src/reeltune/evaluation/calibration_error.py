@@ -12,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.evaluation.verdict_arrays import Floats, Labels, Probabilities, Users
+from reeltune.seeds import stream
 
 BINS: Final = 15
 EDGES: Final[Floats] = np.arange(BINS + 1) / BINS
 """Where the bins begin, and where the last one ends: 0 to 1."""
+
+_DRAWS: Final = 500
 
 
 def bin_of(p_yes: Probabilities) -> npt.NDArray[np.int64]:
@@ -37,6 +40,20 @@ def gaps_per_user(labels: Labels, p_yes: Floats, user: Users) -> Floats:
     users = int(user.max(initial=-1)) + 1
     gaps = np.bincount(user * BINS + bin_of(p_yes), weights=p_yes - labels, minlength=users * BINS)
     return gaps.reshape(users, BINS).astype(np.float64, copy=False)
+
+
+def errors_by_chance(p_yes: Probabilities) -> Floats:
+    """Return the errors of labels drawn from P(Yes) itself, shape ``(500,)``.
+
+    Verdicts that are right to the last digit have these: on few rows, the share of Yes in a bin is
+    by chance not what was promised, and the error takes every such gap without its sign.
+
+    Args:
+        p_yes: P(Yes), shape ``(n,)``, at least one.
+    """
+    random, user = stream(0, "labels drawn from P(Yes)"), np.zeros(len(p_yes), dtype=np.int64)
+    gaps = [gaps_per_user(random.random(len(p_yes)) < p_yes, p_yes, user) for _ in range(_DRAWS)]
+    return calibration_error(np.concatenate(gaps), np.full(_DRAWS, float(len(p_yes))))
 
 
 def calibration_error(gaps: Floats, rows: Floats) -> Floats:

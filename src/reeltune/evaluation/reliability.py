@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import brier_score_loss, log_loss
 
 from reeltune.errors import DataError
-from reeltune.evaluation.calibration_error import BINS, EDGES, bin_of
+from reeltune.evaluation.calibration_error import BINS, EDGES, bin_of, errors_by_chance
 from reeltune.evaluation.result import Reliability, ReliabilityBin
 from reeltune.evaluation.verdict_arrays import Labels, Probabilities, probabilities
 
@@ -33,10 +33,13 @@ def reliability(name: str, liked: Labels, p_yes: Probabilities) -> Reliability:
         for found in bins
         if found.mean_p_yes is not None and found.positive_rate is not None
     ]
+    by_chance = errors_by_chance(p_yes)
     return Reliability(
         name=name,
         bins=bins,
         ece=sum(gaps) / len(liked),
+        ece_by_chance=float(by_chance.mean()),
+        ece_by_chance_high=float(np.quantile(by_chance, 0.95)),
         log_loss=float(log_loss(liked, p_yes, labels=[False, True])),
         brier=float(brier_score_loss(liked, p_yes)),
     )

@@ -129,6 +129,8 @@ class Reliability:
         name: ``as the model gives it``, ``temperature``, ``platt`` or ``isotonic``.
         bins: Of equal width over 0 to 1.
         ece: Expected calibration error over these bins.
+        ece_by_chance: What it would be on average if P(Yes) were right to the last digit.
+        ece_by_chance_high: What it would not exceed then in 19 of 20 cases.
         log_loss: In nats.
         brier: Mean squared difference of P(Yes) and the label.
     """
@@ -136,6 +138,8 @@ class Reliability:
     name: str
     bins: list[ReliabilityBin]
     ece: float
+    ece_by_chance: float
+    ece_by_chance_high: float
     log_loss: float
     brier: float
 

@@ -58,12 +58,20 @@ def reliability_chart(found: list[Reliability], cast: Cast) -> Chart:
 def calibration_grid(found: list[Reliability], cast: Cast) -> Grid:
     """Return what calibration does to the figures that look at the level of P(Yes)."""
     rows = [
-        [words(r.name), Cell(number(r.ece)), Cell(number(r.log_loss)), Cell(number(r.brier))]
+        [
+            words(r.name),
+            Cell(number(r.ece)),
+            Cell(number(r.ece_by_chance), f"to {number(r.ece_by_chance_high)}"),
+            Cell(number(r.log_loss)),
+            Cell(number(r.brier)),
+        ]
         for r in found
     ]
     heads = [
         Head(f"P(Yes) of {cast.named}", numeric=False),
-        *(Head(text, "lower is better") for text in ("ECE", "Log loss", "Brier")),
+        Head("ECE", "lower is better"),
+        Head("ECE by chance", "were P(Yes) exact; in 19 of 20 cases"),
+        *(Head(text, "lower is better") for text in ("Log loss", "Brier")),
     ]
     return Grid(
         "How far P(Yes) can be taken at its word, without and with calibration.", heads, rows
