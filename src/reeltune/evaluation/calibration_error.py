@@ -42,7 +42,7 @@ def gaps_per_user(labels: Labels, p_yes: Floats, user: Users) -> Floats:
     return gaps.reshape(users, BINS).astype(np.float64, copy=False)
 
 
-def errors_by_chance(p_yes: Probabilities) -> Floats:
+def errors_by_chance(p_yes: Floats) -> Floats:
     """Return the errors of labels drawn from P(Yes) itself, shape ``(500,)``.
 
     Verdicts that are right to the last digit have these: on few rows, the share of Yes in a bin is

@@ -27,13 +27,14 @@ def reliability(name: str, liked: Labels, p_yes: Probabilities) -> Reliability:
     """
     if not len(liked):
         raise DataError("without rows nothing can be said of how reliable P(Yes) is", where=name)
-    bins = reliability_bins(liked, probabilities(liked, p_yes))
+    exact = probabilities(liked, p_yes)
+    bins = reliability_bins(liked, exact)
     gaps = [
         found.rows * abs(found.mean_p_yes - found.positive_rate)
         for found in bins
         if found.mean_p_yes is not None and found.positive_rate is not None
     ]
-    by_chance = errors_by_chance(p_yes)
+    by_chance = errors_by_chance(exact)
     return Reliability(
         name=name,
         bins=bins,
