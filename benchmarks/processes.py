@@ -200,10 +200,9 @@ def main(arguments: list[str] | None = None) -> None:
         command.error("give either --model or --tokenizer")
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     found = Comparison(options, model)
-    shown = ("processes", "parts", "steps", "batch", "float32_steps", "eval_rows")
     shape = "shape" if options.model is None else "model"
-    shown += ("users", "films", "rows_per_shard", "set")
-    line = command_line("processes", options, shape, *shown)
+    asked = ("processes", "parts", "steps", "batch", "float32_steps", "eval_rows", "users", "films")
+    line = command_line("processes", options, shape, *asked, "rows_per_shard", "set")
     for part in (name for one in options.parts or _PARTS for name in _PARTS[one]):
         getattr(found, part)()
         more = {"verdicts": found.verdicts or None, "adapters": found.adapters or None}

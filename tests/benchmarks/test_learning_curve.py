@@ -10,10 +10,11 @@ import pytest
 
 from benchmarks import fit_expectation, learning_curve, one_pass
 from benchmarks.render import problems, rendered
+from reeltune.data.columns import CONTEXT, TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.evidence.film_view import training_ratings
 from tests.benchmarks.test_recommending import evaluated
-from tests.helpers import tiny_tokenizer
+from tests.helpers import tiny_tokenizer, write_prepared
 
 
 def test_only_whole_users_are_learned_from(prepared: PreparedFolder, tmp_path: Path):
@@ -94,3 +95,23 @@ def test_fitted_weights_make_training_ratings_likelier(prepared: PreparedFolder,
     assert fitted["surprise_of_an_event"] < used["surprise_of_an_event"]
     assert fitted["mood"] != used["mood"]
     assert 0 < used["auc, validation"] < 1
+
+
+def test_an_event_is_held_out_if_any_folder_holds_it_out(prepared: PreparedFolder, tmp_path: Path):
+    known = PreparedFolder.open(write_prepared(tmp_path / "other", min_history=9)).timelines
+    split = prepared.timelines.split
+    found = fit_expectation.held_out_by_any(known, [prepared.path]).split
+    for name in (TEST, VALIDATION):
+        assert ((split == name) & (known.split != name)).any()
+    assert ((found == TEST) == ((known.split == TEST) | (split == TEST))).all()
+    either = (known.split == VALIDATION) | (split == VALIDATION)
+    assert ((found == VALIDATION) == (either & (found != TEST))).all()
+    assert ((found == CONTEXT) <= (known.split == CONTEXT)).all()
+
+
+def test_folders_of_other_ratings_have_no_weights_in_common(
+    prepared: PreparedFolder, tmp_path: Path
+):
+    other = write_prepared(tmp_path / "other", users=3)
+    with pytest.raises(SystemExit, match="other events"):
+        fit_expectation.held_out_by_any(prepared.timelines, [other])
