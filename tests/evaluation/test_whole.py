@@ -121,7 +121,9 @@ def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
     shutil.copytree(evaluated / "evaluation", there)
     before = read_predictions(there / "predictions.parquet")
     monkeypatch.setattr(Scorer, "score", None)  # no model is asked
-    flags = ("--output", str(there), "--controls", "0", "--keep-verdicts")
+    asked = json.loads((there / "metrics.json").read_text())["controls"]
+    assert asked
+    flags = ("--output", str(there), "--controls", "20", "--keep-verdicts")
     evaluate(overrides, "--set", "train.seed=7", *flags)
     after = read_predictions(there / "predictions.parquet")
     for split, rows in after.items():
@@ -131,6 +133,20 @@ def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
     written = json.loads((there / "metrics.json").read_text())
     assert any("earlier evaluation" in warning for warning in written["warnings"])
     assert written["scorers"][0]["seconds"] is None
+    assert written["controls"] == asked
+    evaluate(overrides, "--output", str(there), "--controls", "0", "--keep-verdicts")
+    assert json.loads((there / "metrics.json").read_text())["controls"] == []
+
+
+@pytest.mark.parametrize("written", ['{"format_version": 1}', "no JSON"])
+def test_a_calibration_that_cannot_be_read_is_made_anew(evaluated, run, tmp_path, written: str):
+    _, overrides = run
+    there = tmp_path / "again"
+    shutil.copytree(evaluated / "evaluation", there)
+    before = load_calibration(evaluated)
+    (evaluated / "calibration.json").write_text(written)
+    evaluate(overrides, "--output", str(there), "--keep-verdicts", "--no-baselines")
+    assert load_calibration(evaluated) == before
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def evaluate(
         bool,
         typer.Option(
             "--keep-verdicts",
-            help="Take the models' verdicts from this run's last evaluation, as when it was made "
-            "on a GPU and the baselines are to be fitted here.",
+            help="Take the models' verdicts and controls from this run's last evaluation, as when "
+            "it was made on a GPU and the baselines are to be fitted here.",
         ),
     ] = False,
     output: Annotated[

@@ -100,6 +100,8 @@ def _controls(subject: Subject, found: Gathered, progress: ProgressFor) -> list[
     section = subject.config.evaluation
     if not subject.tuned or not section.control_examples:
         return []
+    if found.earlier is not None:
+        return found.earlier.controls
     return controls(
         subject,
         found.judged.event,
@@ -154,7 +156,7 @@ def warnings(subject: Subject, found: Gathered) -> list[str]:
             f"The tuned model has learned from {found.learned_from} training rows, the baselines "
             f"from all {there}."
         )
-    if found.kept:
+    if found.earlier is not None:
         listed.append(
             "The models' verdicts are those of an earlier evaluation of this run; baselines, "
             "intervals and this page were made anew."

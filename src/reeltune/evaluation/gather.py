@@ -13,7 +13,7 @@ from reeltune.asking.subject import Subject
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import Predictions, verdicts_on
-from reeltune.evaluation.result import Kind
+from reeltune.evaluation.result import Control, Kind
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.calibration import Calibration, fit_calibration
 from reeltune.scoring.scorer import Progress
@@ -39,6 +39,19 @@ class ScorerNote:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier evaluation of the same rows has asked the models for.
+
+    Attributes:
+        verdicts: The rows with P(Yes) of every scorer, by split.
+        controls: Of the tuned model.
+    """
+
+    verdicts: dict[str, Predictions]
+    controls: list[Control]
+
+
 @dataclass
 class Gathered:
     """All verdicts. Scorers are added one after another, on validation and on judged rows alike.
@@ -52,7 +65,7 @@ class Gathered:
         as_given: P(Yes) of the tuned model on the judged rows before any calibration; None without
             an adapter.
         learned_from: Training rows the tuned model has learned from; None where that is not known.
-        kept: Whether the models' verdicts are those of an earlier evaluation.
+        earlier: What the models were asked for earlier, and not again; None if they were asked.
     """
 
     validation: Predictions
@@ -61,7 +74,7 @@ class Gathered:
     calibration: Calibration | None = None
     as_given: np.ndarray | None = None
     learned_from: int | None = None
-    kept: bool = False
+    earlier: Earlier | None = None
 
     def add(self, name: str, note: ScorerNote, validation: np.ndarray, judged: np.ndarray) -> None:
         """Add the verdicts of one scorer."""
@@ -89,7 +102,7 @@ def gather(
     split: str,
     progress: ProgressFor,
     said: Callable[[str], None],
-    earlier: dict[str, Predictions] | None = None,
+    earlier: Earlier | None = None,
 ) -> Gathered:
     """Let every scorer judge the rows of a split, and the validation rows.
 
@@ -98,7 +111,7 @@ def gather(
         split: The rows that are reported.
         progress: Gives, for a name, what is told after every batch of a model.
         said: Told the name of each baseline before it begins.
-        earlier: Verdicts of the models on the same rows by split; they are not asked again.
+        earlier: Verdicts of the models on the same rows; they are not asked again.
 
     Raises:
         DataError: The earlier verdicts are on other rows.
@@ -109,13 +122,13 @@ def gather(
     found = Gathered(
         Predictions.of_events(subject.folder, VALIDATION, validation.event),
         Predictions.of_events(subject.folder, split, judged.event),
-        kept=earlier is not None,
+        earlier=earlier,
     )
 
     def by_model(name: str) -> tuple[np.ndarray, np.ndarray, float | None]:
         if earlier is not None:
             rows = found.validation, found.judged
-            kept = [verdicts_on(one, earlier, name) for one in rows]
+            kept = [verdicts_on(one, earlier.verdicts, name) for one in rows]
             return kept[0], kept[1], None
         began = time.perf_counter()
         p_yes = [

@@ -101,6 +101,15 @@ class Control:
     auc: Interval | None
     difference: Interval | None
 
+    @classmethod
+    def from_dict(cls, written: dict[str, Any]) -> Control:
+        """Return a control as :meth:`Evaluation.to_dict` writes it."""
+        auc, difference = (
+            None if ends is None else Interval(**ends)
+            for ends in (written["auc"], written["difference"])
+        )
+        return cls(written["name"], written["about"], written["rows"], auc, difference)
+
 
 @dataclass(frozen=True)
 class ReliabilityBin:

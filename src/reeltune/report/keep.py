@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from reeltune.asking.subject import Subject
-from reeltune.errors import ConfigError
+from reeltune.errors import ConfigError, ModelError
 from reeltune.evaluation.evaluate import asked_how
-from reeltune.evaluation.gather import Gathered
+from reeltune.evaluation.gather import Earlier, Gathered
 from reeltune.evaluation.predictions import (
     PREDICTIONS_FILE,
-    Predictions,
     read_predictions,
     write_predictions,
 )
-from reeltune.evaluation.result import Evaluation
+from reeltune.evaluation.result import Control, Evaluation
 from reeltune.files import write_json
 from reeltune.report.training import TrainingCurves
 from reeltune.report.write import write_report
@@ -57,8 +56,8 @@ def keep(
     write_report(target / REPORT_FILE, evaluation, found.judged, curves)
 
 
-def read_earlier(target: Path, calibration: str) -> dict[str, Predictions]:
-    """Return the verdicts an evaluation has left, by split, so that they need not be made again.
+def read_earlier(target: Path, calibration: str) -> Earlier:
+    """Return what an evaluation has asked the models for, so that they need not be asked again.
 
     Args:
         target: The folder it was written to.
@@ -68,7 +67,7 @@ def read_earlier(target: Path, calibration: str) -> dict[str, Predictions]:
         DataError: There are none.
         ConfigError: They were calibrated, or are to be: what is kept is what the model gave.
     """
-    found = read_predictions(target / PREDICTIONS_FILE)
+    verdicts = read_predictions(target / PREDICTIONS_FILE)
     written = json.loads((target / METRICS_FILE).read_text(encoding="utf-8"))
     used = [one["settings"].get("calibration", "none") for one in written["scorers"]]
     if any(one != "none" for one in [*used, calibration]):
@@ -77,7 +76,7 @@ def read_earlier(target: Path, calibration: str) -> dict[str, Predictions]:
             where="scoring.calibration",
             mend="Set it to none here and in the earlier evaluation, or evaluate anew",
         )
-    return found
+    return Earlier(verdicts, [Control.from_dict(one) for one in written["controls"]])
 
 
 def keep_with_adapter(run: RunFolder, found: Gathered, evaluation: Evaluation) -> None:
@@ -100,7 +99,11 @@ def _has_better(adapter: Path, found: Calibration) -> bool:
     """Return whether an adapter has a calibration learned on more rows asked in the same way."""
     if not (adapter / CALIBRATION_FILE).is_file():
         return False
-    there = load_calibration(adapter)
+    try:
+        there = load_calibration(adapter)
+    except ModelError as error:
+        LOGGER.info("calibration: made anew, as what was there cannot be read (%s)", error.what)
+        return False
     same = (there.form, there.layout) == (found.form, found.layout)
     if same and there.rows > found.rows:
         LOGGER.info("calibration: kept, for it was learned on %d rows", there.rows)
