@@ -221,7 +221,7 @@ def _temperature(liked: npt.NDArray[np.bool_], p_yes: Floats) -> float:
 
 
 def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats) -> tuple[float, float]:
-    """Return slope and shift of the lowest log loss; 1 and 0 where none is lower."""
+    """Return slope and shift of the lowest log loss, never above that of a temperature alone."""
     log_odds = logit(_inside(p_yes))
     sign = np.where(liked, 1.0, -1.0)
 
@@ -233,8 +233,9 @@ def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats) -> tuple[float, float]:
 
     steepest = SHARPEST / max(float(np.abs(log_odds).max()), _EPSILON)
     bounds = ((1 / HIGHEST_TEMPERATURE, steepest), (-SHARPEST / 2, SHARPEST / 2))
-    found = minimize(loss, (1.0, 0.0), jac=True, bounds=bounds, options={"ftol": 1e-15})
-    slope, shift = found.x if found.fun < loss(np.array([1.0, 0.0]))[0] else (1.0, 0.0)
+    alone = np.array([1 / _temperature(liked, p_yes), 0.0])
+    found = minimize(loss, alone, jac=True, bounds=bounds, options={"ftol": 1e-15})
+    slope, shift = found.x if found.fun < loss(alone)[0] else alone
     return float(slope), float(shift)
 
 
