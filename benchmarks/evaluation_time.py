@@ -28,10 +28,10 @@ from reeltune.data.folder import PreparedFolder
 
 def rows_of(prepared: Path, controls: int) -> dict[str, int]:
     """Return how many rows a full evaluation judges, by the key that limits them."""
-    split = PreparedFolder.open(prepared).timelines.split
+    counts = PreparedFolder.open(prepared).meta["counts"]
     return {
-        "evaluation.max_examples": int((split == TEST).sum()),
-        "evaluation.validation_examples": int((split == VALIDATION).sum()),
+        "evaluation.max_examples": counts[TEST],
+        "evaluation.validation_examples": counts[VALIDATION],
         "evaluation.control_examples": controls,
     }
 
@@ -54,16 +54,15 @@ def main(arguments: list[str] | None = None) -> None:
     if len(set(options.shares)) < 2 or not all(0 < share <= 1 for share in options.shares):
         parser.error("--shares: two or more, above 0 and at most 1")
 
-    given: dict[str, object] = {"data.prepared_dir": options.prepared}
-    overrides = settings(given, options.set)
-    config = load_config(options.config, overrides[1::2])
+    overrides = [f"data.prepared_dir={options.prepared}", *options.set]
+    config = load_config(options.config, overrides)
     full = rows_of(options.prepared, config.evaluation.control_examples)
     cases: list[dict[str, Any]] = []
     for share in options.shares:
         rows = {key: max(1, round(share * count)) for key, count in full.items()}
         words = ["evaluate", "--config", options.config, "--adapter", options.run]
         words += ["--output", options.work / f"{share:g}"]
-        seconds = Launch(1).run(*words, *overrides, *settings(dict(rows), []))
+        seconds = Launch(1).run(*words, *settings({}, overrides), *settings(rows, []))
         cases.append({"case": f"{share:g} of the rows", **_named(rows), "seconds": seconds})
     start, end = whole(options.shares, [case["seconds"] for case in cases])
     cases.append({"case": "all rows, reckoned", **_named(full), "seconds": end})

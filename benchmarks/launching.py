@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def finish(*started: subprocess.Popen[bytes]) -> None:
         raise SystemExit(f"a command ended with code {next(filter(None, codes))}")
 
 
-def settings(values: dict[str, object], overrides: list[str]) -> list[str]:
+def settings(values: Mapping[str, object], overrides: list[str]) -> list[str]:
     """Return ``--set`` flags, the overrides last."""
     given = [f"{key}={value}" for key, value in values.items()] + overrides
     return [word for one in given for word in ("--set", one)]

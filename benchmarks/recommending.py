@@ -75,7 +75,7 @@ _KEYS: Final = ("event", "user_id", "film_id", "position", "timestamp", "liked")
 def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
     """Add the mean of the seeds' P(Yes), and each calibrated on validation rows.
 
-    Platt's way is the one the baselines come to their P(Yes) by, too.
+    Platt's way is also the one by which baselines that expect stars come to P(Yes).
     """
     if len(tuned) > 1:
         for split, own in rows.items():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from reeltune.config import Config
 from reeltune.models.choices import Choice
+from reeltune.runs.environment import free_memory, hardware
 from reeltune.training import memory
 from reeltune.training.build import build_collator, gather, trainer_arguments
 from reeltune.training.collate import ROW, Collator, fullest_batch, tokens_held
@@ -18,7 +20,7 @@ from tests.runs import tiny_config
 
 @pytest.fixture(scope="module")
 def ready(tiny_qwen3, prepared, tmp_path_factory) -> tuple[Config, TunableModel, Collator]:
-    """A configuration that decides by itself, with its model and its batches."""
+    """A configuration that decides by itself, with its model and what makes its batches."""
     work = tmp_path_factory.mktemp("ready")
     config = tiny_config(tiny_qwen3, prepared.path, work, train__activation_checkpointing="auto")
     folder, settings = open_data(config)
@@ -30,7 +32,8 @@ def ready(tiny_qwen3, prepared, tmp_path_factory) -> tuple[Config, TunableModel,
 def chosen(ready: Any, gib: float, monkeypatch: pytest.MonkeyPatch) -> Choice[bool]:
     """Return what is chosen with so much memory free."""
     monkeypatch.setattr(memory, "free_memory", lambda _: gib)
-    return choose_recomputation(*ready)
+    config, tunable, collator = ready
+    return choose_recomputation(config, tunable, fullest_batch(collator, config.train.batch_size))
 
 
 def needed(ready: Any) -> float:
@@ -79,3 +82,16 @@ def test_the_trainer_does_what_was_chosen(ready, tmp_path, monkeypatch):
         material = gather(config, tunable, rows, rows, record)
         found = trainer_arguments(config, material, tmp_path).gradient_checkpointing
         assert found is recomputed
+
+
+def test_free_memory_is_part_of_the_machines():
+    assert 0 < free_memory(torch.device("cpu")) <= hardware()["memory_gib"]
+
+
+@pytest.mark.gpu
+def test_free_memory_of_a_gpu_shrinks_by_what_is_held():
+    device = torch.device("cuda")
+    before = free_memory(device)
+    held = torch.ones(2**28, device=device)  # 1 GiB
+    assert before - free_memory(device) == pytest.approx(1, abs=0.2)
+    del held

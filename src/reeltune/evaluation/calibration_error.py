@@ -51,9 +51,12 @@ def errors_by_chance(p_yes: Floats) -> Floats:
     Args:
         p_yes: P(Yes), shape ``(n,)``, at least one.
     """
-    random, user = stream(0, "labels drawn from P(Yes)"), np.zeros(len(p_yes), dtype=np.int64)
-    gaps = [gaps_per_user(random.random(len(p_yes)) < p_yes, p_yes, user) for _ in range(_DRAWS)]
-    return calibration_error(np.concatenate(gaps), np.full(_DRAWS, float(len(p_yes))))
+    random, place, rows = stream(0, "labels drawn from P(Yes)"), bin_of(p_yes), len(p_yes)
+    gaps = [
+        np.bincount(place, weights=p_yes - (random.random(rows) < p_yes), minlength=BINS)
+        for _ in range(_DRAWS)
+    ]
+    return calibration_error(np.array(gaps, dtype=np.float64), np.full(_DRAWS, float(rows)))
 
 
 def calibration_error(gaps: Floats, rows: Floats) -> Floats:

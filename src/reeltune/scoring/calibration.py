@@ -122,14 +122,9 @@ def fit_calibration(
             mend="Raise evaluation.max_examples, or prepare with a larger --val-fraction",
         )
     given = np.asarray(p_yes, dtype=np.float64)
-    return Calibration(
-        len(liked),
-        form,
-        layout,
-        _temperature(liked, given),
-        _platt(liked, given),
-        *_isotonic(liked, given),
-    )
+    temperature = _temperature(liked, given)
+    line = _platt(liked, given, temperature)
+    return Calibration(len(liked), form, layout, temperature, line, *_isotonic(liked, given))
 
 
 def write_calibration(adapter: Path, calibration: Calibration) -> Path:
@@ -220,8 +215,12 @@ def _temperature(liked: npt.NDArray[np.bool_], p_yes: Floats) -> float:
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
-def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats) -> tuple[float, float]:
-    """Return slope and shift of the lowest log loss, never above that of a temperature alone."""
+def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats, temperature: float) -> tuple[float, float]:
+    """Return slope and shift of the lowest log loss, never above that of a temperature alone.
+
+    :func:`reeltune.baselines.platt.fit_platt` smooths the labels and takes any slope; this line is
+    bounded instead, as it has to keep the order of rows and may make no verdict certain.
+    """
     log_odds = logit(_inside(p_yes))
     sign = np.where(liked, 1.0, -1.0)
 
@@ -233,7 +232,7 @@ def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats) -> tuple[float, float]:
 
     steepest = SHARPEST / max(float(np.abs(log_odds).max()), _EPSILON)
     bounds = ((1 / HIGHEST_TEMPERATURE, steepest), (-SHARPEST / 2, SHARPEST / 2))
-    alone = np.array([1 / _temperature(liked, p_yes), 0.0])
+    alone = np.array([1 / temperature, 0.0])
     found = minimize(loss, alone, jac=True, bounds=bounds, options={"ftol": 1e-15})
     slope, shift = found.x if found.fun < loss(alone)[0] else alone
     return float(slope), float(shift)

@@ -22,7 +22,14 @@ from reeltune.prompts.rows import BLOCKS, SINGLE, TokenRows
 from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest
-from reeltune.training.collate import ROW, Collator, Labels, PlainCollator, pack_collator
+from reeltune.training.collate import (
+    ROW,
+    Collator,
+    Labels,
+    PlainCollator,
+    fullest_batch,
+    pack_collator,
+)
 from reeltune.training.memory import choose_recomputation
 from reeltune.training.progress import ProgressLog, StepClock
 from reeltune.training.setup import TunableModel
@@ -63,7 +70,8 @@ def gather(
         LengthError: A sequence is longer than a packed row.
     """
     collator = build_collator(config, tunable, train_rows)
-    recompute = choose_recomputation(config, tunable, collator)
+    fullest = fullest_batch(collator, config.train.batch_size)
+    recompute = choose_recomputation(config, tunable, fullest)
     return Material(tunable, train_rows, eval_rows, prompt, collator, recompute)
 
 

@@ -88,7 +88,7 @@ def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
     batch = fullest_batch(collator, size)
     labelled = batch["labels"].numel()
     model = tunable.model
-    recompute = choose_recomputation(config, tunable, collator)
+    recompute = choose_recomputation(config, tunable, batch)
     LOGGER.info("%s", recompute.sentence(RECOMPUTED))
     if recompute.value:
         model.gradient_checkpointing_enable({"use_reentrant": False})

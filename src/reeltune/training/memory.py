@@ -14,7 +14,7 @@ from reeltune.models.causal import causal_of
 from reeltune.models.choices import Choice
 from reeltune.models.load import trainable_share
 from reeltune.runs.environment import free_memory
-from reeltune.training.collate import Collator, fullest_batch, tokens_held
+from reeltune.training.collate import Batch, tokens_held
 from reeltune.training.setup import TunableModel
 
 _GIB = 2**30
@@ -95,7 +95,7 @@ def estimate_memory(
     )
 
 
-def choose_recomputation(config: Config, tunable: TunableModel, collator: Collator) -> Choice[bool]:
+def choose_recomputation(config: Config, tunable: TunableModel, fullest: Batch) -> Choice[bool]:
     """Decide whether the backward pass computes activations again.
 
     Left to ``auto``, they are kept where the fullest batch fits well into the memory that is free.
@@ -103,14 +103,13 @@ def choose_recomputation(config: Config, tunable: TunableModel, collator: Collat
     Args:
         config: Its ``train.activation_checkpointing``.
         tunable: The model, loaded.
-        collator: Makes the batches.
+        fullest: The batch with the most tokens.
     """
     asked = config.train.activation_checkpointing
     if asked != "auto":
         return Choice(asked, "asked for")
-    batch = fullest_batch(collator, config.train.batch_size)
     needed = estimate_memory(
-        tunable.model, tokens_held(batch), batch["labels"].numel(), checkpointing=False
+        tunable.model, tokens_held(fullest), fullest["labels"].numel(), checkpointing=False
     ).step
     free = free_memory(tunable.base.choices.device.value)
     return Choice(
