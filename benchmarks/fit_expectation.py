@@ -23,9 +23,11 @@ from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder, Timelines
 from reeltune.evaluation.metrics import measure
-from reeltune.evidence.expectation import WEIGHTS, Expectation, Weights, outcome
+from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import training_ratings
+from reeltune.evidence.outcome import outcome
 from reeltune.evidence.source import EvidenceSource
+from reeltune.evidence.weights import WEIGHTS, Weights
 from reeltune.prompts.renderer import CHANCE_STEPS
 
 MOST_EVENTS: Final = 400
@@ -79,7 +81,7 @@ def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Tim
 def surprise(expectation: Expectation, timelines: list[Timeline]) -> float:
     """Return the negative log-likelihood of an event, on average."""
     events = sum(len(films) for _, films, _ in timelines)
-    return sum(expectation.surprise(*one) for one in timelines) / events
+    return sum(expectation.given(*one).surprise() for one in timelines) / events
 
 
 def fit(expectation: Expectation, timelines: list[Timeline], tries: int) -> Weights:

@@ -65,8 +65,7 @@ def alone(judge: Judge, history: History, film: int) -> float:
     tokens = judge.subject.tokens
     films, evidence, codes = np.array([film]), judge.subject.evidence, None
     if evidence is not None:
-        codes = evidence.of_candidates(history, films)
-        history = evidence.of_history(history, judge.history_len)
+        history, codes = evidence.of_question(history, films, judge.history_len)
     prompt = tokens.candidate_prompts(history, films, codes)
     scorer = Scorer(judge.subject.model, tokens.answers, 1)
     return float(scorer.score(Sequences.single(prompt)).p_yes[0])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from reeltune.data.history import History
-from reeltune.evidence import expectation
-from reeltune.evidence.expectation import WEIGHTS, Expectation, chance, outcome
+from reeltune.evidence import expectation, likeness
+from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import (
     FILM_PRIOR,
     FOLDS,
@@ -20,8 +20,11 @@ from reeltune.evidence.film_view import (
     training_ratings,
     views_without_parts,
 )
+from reeltune.evidence.likeness import Likenesses
+from reeltune.evidence.outcome import chance, outcome
 from reeltune.evidence.source import EvidenceSource
 from reeltune.evidence.taste import USER_PRIOR
+from reeltune.evidence.weights import WEIGHTS
 from reeltune.prompts.renderer import EVIDENCE, Film
 from tests.evidence.test_source import FILMS, drawn, with_stars
 
@@ -34,7 +37,7 @@ def expectation_of(seed: int, films: list[Film] = FILMS) -> tuple[Expectation, n
     ratings = training_ratings(known, np.flatnonzero(known.split == "train"))
     part = deal_users(known, 0)
     views = views_without_parts(known, ratings, len(films), part)
-    made = Expectation(known, ratings, part, views, films)
+    made = Expectation(Likenesses(known, ratings, part, views, films))
     return made, outcome(views.stars[FOLDS], views.like_rate[FOLDS])
 
 
@@ -91,9 +94,9 @@ def test_it_is_the_mean_given_all_earlier_events(seed: int, events: int):
     whole = covariance(seed, rows.tolist())
     pull = np.linalg.solve(whole[:-1, :-1], outcomes - mean[rows[:-1]])
     expected = mean[rows[-1]] + whole[-1, :-1] @ pull
-    found = made.after(FOLDS, rows[:-1], outcomes, rows[-1:])
+    found = made.given(FOLDS, rows[:-1], outcomes).after_all(rows[-1:])
     assert found == pytest.approx([expected], abs=1e-4)
-    along = made.along(FOLDS, rows, np.append(outcomes, 0.0))
+    along = made.given(FOLDS, rows, np.append(outcomes, 0.0)).before_each()
     assert along[-1] == pytest.approx(found[0], abs=1e-9)
 
 
@@ -101,18 +104,20 @@ def test_surprise_is_the_negative_log_density():
     made, mean = expectation_of(4)
     rows, outcomes = np.array([3, 1, 5]), np.array([1.5, 3.0, 0.25])
     density = multivariate_normal(mean[rows], covariance(4, rows.tolist()))
-    assert made.surprise(FOLDS, rows, outcomes) == pytest.approx(
-        -density.logpdf(outcomes), abs=1e-4
-    )
+    surprise = made.given(FOLDS, rows, outcomes).surprise()
+    assert surprise == pytest.approx(-density.logpdf(outcomes), abs=1e-4)
     noisier = made.reweighted(replace(WEIGHTS, noise=9.0))
-    assert noisier.surprise(FOLDS, rows, outcomes) > made.surprise(FOLDS, rows, outcomes)
+    assert noisier.given(FOLDS, rows, outcomes).surprise() > surprise
 
 
 def test_without_any_history_the_mean_is_expected():
     made, mean = expectation_of(2)
     nothing = np.array([], dtype=np.int64)
     asked = np.arange(len(FILMS))
-    assert made.after(FOLDS, nothing, np.array([]), asked).tolist() == mean.tolist()
+    visitor = made.given(FOLDS, nothing, np.array([]))
+    assert visitor.after_all(asked).tolist() == mean.tolist()
+    assert visitor.before_each().tolist() == []
+    assert visitor.surprise() == 0
 
 
 def test_films_without_a_year_stand_in_the_middle():
@@ -122,7 +127,7 @@ def test_films_without_a_year_stand_in_the_middle():
     assert np.median([year for year in others if year]) == 1994
     rows, outcomes, asked = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(FILMS))
     found = [
-        expectation_of(1, films)[0].after(FOLDS, rows, outcomes, asked)
+        expectation_of(1, films)[0].given(FOLDS, rows, outcomes).after_all(asked)
         for films in (nameless, middle)
     ]
     assert found[0].tolist() == found[1].tolist()
@@ -142,7 +147,7 @@ def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, plac
     history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
     asked = np.arange(len(FILMS))
     sources = [EvidenceSource(one, FILMS, 4.0, ("film",)) for one in (known, changed)]
-    told = [one.of_candidates(history, asked) for one in sources]
+    told = [one.of_question(history, asked, 0)[1] for one in sources]
     assert np.array_equal(told[0], told[1])
 
 
@@ -154,19 +159,52 @@ def test_a_visitor_is_told_what_all_others_say():
     assert own.user_id == known.user_id[0]
     assert visitor.user_id is None
     asked = np.arange(len(FILMS))
-    assert (
-        source.of_candidates(own, asked).tolist() != source.of_candidates(visitor, asked).tolist()
-    )
+    told = [source.of_question(one, asked, 0)[1].tolist() for one in (own, visitor)]
+    assert told[0] != told[1]
 
 
-def test_tables_that_do_not_all_fit_are_made_again(monkeypatch: pytest.MonkeyPatch):
-    kept, _ = expectation_of(3)
-    rows, outcomes = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5])
-    wanted = [kept.along(part, rows, outcomes).tolist() for part in (0, 1, 0)]
-    monkeypatch.setattr(expectation, "MOST_CELLS", 12 * len(FILMS))
-    one_at_a_time, _ = expectation_of(3)
-    assert [one_at_a_time.along(part, rows, outcomes).tolist() for part in (0, 1, 0)] == wanted
-    assert wanted[0] != wanted[1]
+@given(st.integers(0, 30), st.integers(0, 8))
+def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: int):
+    random = np.random.default_rng(seed)
+    rows = random.permutation(len(FILMS))[:events]
+    stars = random.integers(1, 11, events) / 2
+    outcomes = outcome(stars, stars >= 4.0)
+    made, _ = expectation_of(seed)
+    asked = np.arange(len(FILMS))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(expectation, "STRIDE", 2)
+        long = made.given(FOLDS, rows, outcomes)
+        along, after, surprise = long.before_each(), long.after_all(asked), long.surprise()
+    # Two events and fewer than four: what is further back is forgotten.
+    first = [0, 0, 0, 0, 2, 2, 4, 4, 6][: events + 1]
+    for place, start in enumerate(first):
+        seen = made.given(FOLDS, rows[start:place], outcomes[start:place])
+        told = seen.after_all(asked)
+        assert (along[place] if place < events else after) == pytest.approx(
+            told[rows[place]] if place < events else told, abs=1e-9
+        )
+    if events < 4:
+        assert surprise == pytest.approx(made.given(FOLDS, rows, outcomes).surprise())
+
+
+def test_of_many_users_some_are_asked_which_films_are_alike():
+    rows, outcomes, asked = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5]), np.arange(len(FILMS))
+
+    def told(most: int) -> list[float]:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(likeness, "MOST_ASKED", most)
+            made, _ = expectation_of(3)
+            return made.given(FOLDS, rows, outcomes).after_all(asked).tolist()
+
+    assert told(12) == told(10_000)
+    assert told(6) != told(12)
+    assert told(6) == told(6)
+    # Films are worth what all users say, however few are asked which are alike.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(likeness, "MOST_ASKED", 6)
+        fewer, mean = expectation_of(3)
+        nobody = np.array([], dtype=np.int64)
+        assert fewer.given(FOLDS, nobody, np.array([])).after_all(asked).tolist() == mean.tolist()
 
 
 def test_a_chance_is_even_between_the_last_dislike_and_the_first_like():

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import Timelines
 from reeltune.data.history import History
-from reeltune.errors import ConfigError
-from reeltune.evidence import expectation
 from reeltune.evidence.film_view import deal_users
 from reeltune.evidence.source import EvidenceSource
 from reeltune.prompts.renderer import COUNTS, EVIDENCE, Film, PromptSettings, Renderer
@@ -41,6 +38,11 @@ def drawn(seed: int, users: int = 12, held_out: int = 2) -> Timelines:
 
 def source_of(known: Timelines) -> EvidenceSource:
     return EvidenceSource(known, FILMS, 4.0, KINDS)
+
+
+def told_of(source: EvidenceSource, history: History, candidates: np.ndarray) -> np.ndarray:
+    """The evidence on candidates after a history."""
+    return source.of_question(history, candidates, 0)[1]
 
 
 def with_stars(known: Timelines, event: int, stars: float) -> Timelines:
@@ -88,7 +90,7 @@ def test_a_candidate_is_told_what_the_held_out_event_is_told(seed: int):
     for event in np.flatnonzero(known.split == TEST):
         first = int(event - known.position[event])
         history = History.from_timelines(known, range(first, int(event)))
-        told = source.of_candidates(history, known.film_row[event : event + 1].astype(np.int64))
+        told = told_of(source, history, known.film_row[event : event + 1].astype(np.int64))
         assert np.array_equal(told[0], whole[event])
 
 
@@ -99,13 +101,13 @@ def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown:
     history = History.of(
         random.permutation(8)[:6].tolist(), (random.integers(1, 11, 6) / 2).tolist()
     )
-    told = source.of_history(history, shown)
+    told, _ = source.of_question(history, np.array([0]), shown)
     assert len(told) == min(shown, 6)
     assert told.evidence is not None
     for back in range(1, len(told) + 1):
         place = 6 - back
         before = History(history.film_row[:place], history.stars[:place])
-        asked = source.of_candidates(before, history.film_row[place : place + 1])
+        asked = told_of(source, before, history.film_row[place : place + 1])
         assert np.array_equal(told.evidence[-back], asked[0])
 
 
@@ -113,7 +115,7 @@ def test_evidence_a_history_has_already_stays():
     source = source_of(drawn(1))
     codes = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=np.int16)
     history = History(np.array([0, 1]), np.array([4.0, 1.0], dtype=np.float32), codes)
-    kept = source.of_history(history, 1)
+    kept, _ = source.of_question(history, np.array([2]), 1)
     assert kept.evidence is not None
     assert kept.evidence.tolist() == [[5, 6, 7, 8]]
 
@@ -148,22 +150,13 @@ def test_films_that_others_rate_alike_move_what_is_expected():
     source = source_of(known)
     column = KINDS.index("expected")
     asked = np.array([1])
-    fond = source.of_candidates(History.of([2, 0], [3.0, 5.0]), asked)[0, column]
-    cold = source.of_candidates(History.of([2, 0], [3.0, 1.0]), asked)[0, column]
+    fond = told_of(source, History.of([2, 0], [3.0, 5.0]), asked)[0, column]
+    cold = told_of(source, History.of([2, 0], [3.0, 1.0]), asked)[0, column]
     unknown = [
-        source.of_candidates(History.of([2, 0], [3.0, given]), np.array([5]))[0, column]
+        told_of(source, History.of([2, 0], [3.0, given]), np.array([5]))[0, column]
         for given in (5.0, 1.0)
     ]
     assert fond - cold > unknown[0] - unknown[1] > 0
-
-
-def test_too_many_users_and_films_are_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(expectation, "MOST_CELLS", 10)
-    known = drawn(0)
-    with pytest.raises(ConfigError, match="too many to compare") as refused:
-        source_of(known).of_events()
-    assert "film, user and recent" in str(refused.value.mend)
-    assert EvidenceSource(known, FILMS, 4.0, ("film", "user", "recent")).of_events().any()
 
 
 def test_every_entry_has_words():

@@ -97,11 +97,10 @@ class Judge:
         evidence = self.subject.evidence
         if evidence is None:
             return replace(question, history=question.history.last(self.history_len))
-        return Question(
-            evidence.of_history(question.history, self.history_len),
-            question.candidates,
-            evidence.of_candidates(question.history, question.candidates),
+        history, codes = evidence.of_question(
+            question.history, question.candidates, self.history_len
         )
+        return Question(history, question.candidates, codes)
 
     @cached_property
     def _base_scorer(self) -> Scorer:

@@ -41,6 +41,7 @@ class FilmView:
         like_rate: Share of likes of the film, shrunk to ``any_like``.
         any_stars: Mean stars of all films.
         any_like: Share of likes of all films.
+        asked: Training ratings of the film by those who are asked.
     """
 
     count: Floats
@@ -48,6 +49,7 @@ class FilmView:
     like_rate: Floats
     any_stars: Floats
     any_like: Floats
+    asked: Floats
 
     def take(self, *places: Any) -> FilmView:
         """Return the view at the given places of every array."""
@@ -118,6 +120,7 @@ def views_without_parts(known: Timelines, ratings: Ints, films: int, part: Ints)
         like_rate=(likes + FILM_PRIOR * any_like) / (count + FILM_PRIOR),
         any_stars=any_stars,
         any_like=any_like,
+        asked=count,
     )
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
-from reeltune.evidence.expectation import Expectation, chance, outcome
+from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import (
     FOLDS,
     FilmView,
@@ -25,6 +25,8 @@ from reeltune.evidence.film_view import (
     training_ratings,
     views_without_parts,
 )
+from reeltune.evidence.likeness import Likenesses
+from reeltune.evidence.outcome import chance, outcome
 from reeltune.evidence.running import Running
 from reeltune.evidence.taste import Taste, taste_before
 from reeltune.prompts.renderer import CHANCE_STEPS, COUNTS, SHARE_STEPS, Evidence, Film
@@ -67,7 +69,9 @@ class EvidenceSource:
     @cached_property
     def expectation(self) -> Expectation:
         """What to expect, from training ratings."""
-        return Expectation(self.known, self._ratings, self.part, self._views, self._films)
+        return Expectation(
+            Likenesses(self.known, self._ratings, self.part, self._views, self._films)
+        )
 
     def of_events(self) -> Codes:
         """Return the evidence on every event of the prepared data, shape ``(events, kinds)``."""
@@ -76,46 +80,35 @@ class EvidenceSource:
         taste = taste_before(Running(known.position), known.liked, film.any_like)
         return self._codes(film, taste, self._expected_along())
 
-    def of_history(self, history: History, shown: int) -> History:
-        """Return the newest events of a history with the evidence on each, made of all before it.
+    def of_question(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
+        """Return the newest events of a history with their evidence, and that on candidates.
+
+        Evidence is made of everything before an event, shown or not.
 
         Args:
             history: Everything the user has rated; evidence it has already stays.
+            candidates: Film rows asked about after it, shape ``(n,)``.
             shown: How many events are returned.
-        """
-        if history.evidence is not None:
-            return history.last(shown)
-        part = self._part_not_asked(history)
-        rows, liked = history.film_row, history.stars >= self.threshold
-        film = self._views.take(part, rows)
-        taste = taste_before(Running(np.arange(len(rows))), liked, film.any_like)
-        expected = np.zeros(len(rows))
-        if "expected" in self.kinds:
-            expected = self.expectation.along(part, rows, outcome(history.stars, liked))
-        return replace(history, evidence=self._codes(film, taste, expected)).last(shown)
-
-    def of_candidates(self, history: History, candidates: Ints) -> Codes:
-        """Return the evidence on films asked about after a history, all of it.
-
-        Args:
-            history: Everything the user has rated.
-            candidates: Film rows, shape ``(n,)``.
 
         Returns:
-            Shape ``(n, kinds)``.
+            The history, and codes of shape ``(n, kinds)``.
         """
-        part = self._part_not_asked(history)
-        film = self._views.take(part, candidates)
+        part, rows = self._part_not_asked(history), history.film_row
         liked = history.stars >= self.threshold
         # One event more, whose own stars nothing is made of: what is known before it is the whole.
-        running = Running(np.arange(len(liked) + 1))
+        running = Running(np.arange(len(rows) + 1))
         any_like = float(self._views.any_like[part, 0])
-        before = taste_before(running, np.append(liked, False), any_like)
-        expected = np.zeros(len(candidates))
+        taste = taste_before(running, np.append(liked, False), any_like)
+        given = None
         if "expected" in self.kinds:
-            outcomes = outcome(history.stars, liked)
-            expected = self.expectation.after(part, history.film_row, outcomes, candidates)
-        return self._codes(film, before.last, expected)
+            given = self.expectation.given(part, rows, outcome(history.stars, liked))
+        if history.evidence is None:
+            expected = np.zeros(len(rows)) if given is None else given.before_each()
+            film = self._views.take(part, rows)
+            history = replace(history, evidence=self._codes(film, taste.take(slice(-1)), expected))
+        expected = np.zeros(len(candidates)) if given is None else given.after_all(candidates)
+        film = self._views.take(part, candidates)
+        return history.last(shown), self._codes(film, taste.take(slice(-1, None)), expected)
 
     def _part_not_asked(self, history: History) -> int:
         """Return the part of the user whose history it is, or ``FOLDS`` for somebody new."""
@@ -133,7 +126,7 @@ class EvidenceSource:
         for user in np.argsort(self.part[self._first], kind="stable"):
             own = slice(self._first[user], ends[user])
             rows, part = known.film_row[own].astype(np.int64), int(self.part[own.start])
-            expected[own] = self.expectation.along(part, rows, outcomes[own])
+            expected[own] = self.expectation.given(part, rows, outcomes[own]).before_each()
         return expected
 
     def _codes(self, film: FilmView, taste: Taste, expected: Floats) -> Codes:

@@ -37,10 +37,9 @@ class Taste:
     like_rate: Floats
     lately: Floats
 
-    @property
-    def last(self) -> Taste:
-        """The last event's entries, shape ``(1,)``."""
-        return Taste(**{name: values[-1:] for name, values in vars(self).items()})
+    def take(self, events: slice) -> Taste:
+        """Return the entries of some events."""
+        return Taste(**{name: values[events] for name, values in vars(self).items()})
 
 
 def taste_before(

@@ -1,0 +1,183 @@
+"""Which films are alike: as others rate them, as they choose them, and by what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from reeltune.data.folder import Timelines
+from reeltune.evidence.film_view import FILM_PRIOR, FilmView
+from reeltune.evidence.genres import genre_table
+from reeltune.evidence.outcome import outcome
+from reeltune.evidence.taste import USER_PRIOR
+from reeltune.evidence.weights import Weights
+from reeltune.prompts.renderer import Film
+from reeltune.seeds import sample_rows
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+MOST_ASKED: Final = 10_000
+"""Users who are asked which films are alike, drawn where there are more: what a likeness costs
+grows with them. What a film is worth by itself, all users say."""
+
+_SEED: Final = 0
+"""Who is asked belongs to the data, not to a run."""
+
+_RATERS_PRIOR: Final = 20.0
+"""Users without an opinion who are added to those who rated a film."""
+
+_USUAL_FAME: Final = 3.0
+"""The logarithm of how many ratings a film has that is neither known nor unknown: 19 of them."""
+
+_GRID: Final = 2.0**20
+"""Features lie on a grid of this many steps to one: float64 adds their products without error, so
+that a likeness is the same whatever films it is computed beside."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """All films, as those see them who ask none of one part of the users.
+
+    Attributes:
+        mean: The outcome to expect of each without knowing the user, shape ``(films,)``.
+        doubt: 1 divided by how many ratings that rests on, with those of the average film that are
+            added to them, shape ``(films,)``.
+        years: The year of each, shape ``(films,)``.
+        features: By name of their weight, what makes films alike: their products are likenesses.
+            Each has shape ``(films, features)``, float32.
+    """
+
+    mean: Floats
+    doubt: Floats
+    years: Floats
+    features: dict[str, csr_array]
+
+    def covariance(self, weights: Weights, films: Ints) -> Floats:
+        """Return how alike some films are to each other, shape ``(n, n)``.
+
+        Args:
+            weights: How much each reason weighs.
+            films: Film rows, shape ``(n,)``.
+        """
+        years, which = np.unique(self.years[films], return_inverse=True)
+        found = _near(weights, years, years)[np.ix_(which, which)]
+        for name, features in self.features.items():
+            own = features[films].astype(np.float64).toarray()
+            found += getattr(weights, name) * (own @ own.T)
+        return found
+
+    def pulled(self, weights: Weights, candidates: Ints, films: Ints, pull: Floats) -> Floats:
+        """Return the sum over films of how alike each candidate is to it, times its pull.
+
+        Args:
+            weights: How much each reason weighs.
+            candidates: Film rows, shape ``(m,)``.
+            films: Film rows, shape ``(n,)``.
+            pull: Of each of the films, shape ``(n,)``.
+
+        Returns:
+            Shape ``(m,)``.
+        """
+        found = _near(weights, self.years[candidates], self.years[films]) @ pull
+        for name, features in self.features.items():
+            own = features[films].astype(np.float64).T @ pull
+            found += getattr(weights, name) * (features[candidates] @ own)
+        return found
+
+
+class Likenesses:
+    """Makes, and keeps, the likeness of films that each part of the users sees.
+
+    Args:
+        known: All events.
+        ratings: Those whose stars may be learned from.
+        part: The part of each event's user.
+        views: All films as those see them who ask none of one part, shape ``(FOLDS + 1, films)``.
+        films: All films.
+    """
+
+    def __init__(
+        self,
+        known: Timelines,
+        ratings: Ints,
+        part: Ints,
+        views: FilmView,
+        films: Sequence[Film],
+    ) -> None:
+        users, who = np.unique(known.user_id[ratings], return_inverse=True)
+        drawn = sample_rows(len(users), MOST_ASKED, _SEED, "users asked which films are alike")
+        if len(drawn) < len(users):
+            row = np.full(len(users), len(drawn))
+            row[drawn] = np.arange(len(drawn))
+            kept = row[who] < len(drawn)
+            ratings, who = ratings[kept], row[who][kept]
+        self._film, self._who = known.film_row[ratings], who
+        self._outcome = outcome(known.stars[ratings], known.liked[ratings])
+        self._part = part[ratings]
+        self._shape = (len(films), len(drawn))
+        self._views = views
+        self._years = _years(films)
+        genres = genre_table(films)
+        self._genres = genres / np.sqrt(np.maximum(genres.sum(1, keepdims=True), 1))
+        self._made: dict[int, Likeness] = {}
+
+    def of_part(self, part: int) -> Likeness:
+        """Return what those see who ask none of one part; ``FOLDS`` asks all."""
+        if part not in self._made:
+            self._made[part] = self._make(part)
+        return self._made[part]
+
+    def _make(self, part: int) -> Likeness:
+        view = self._views.take(part)
+        mean = outcome(view.stars, view.like_rate)
+        tastes, raters = self._said_of(mean, self._part != part)
+        features = {
+            "tastes": tastes,
+            "raters": raters,
+            "genres": self._genres,
+            "fame": (np.log1p(view.count) - _USUAL_FAME)[:, None],
+            "praise": (mean - outcome(view.any_stars, view.any_like))[:, None],
+        }
+        return Likeness(
+            mean=mean,
+            doubt=1 / (view.asked + FILM_PRIOR),
+            years=self._years,
+            features={name: _on_grid(csr_array(values)) for name, values in features.items()},
+        )
+
+    def _said_of(self, mean: Floats, asked: npt.NDArray[np.bool_]) -> tuple[csr_array, csr_array]:
+        """Return what each user said of each film above its mean and their own, and who did."""
+        above = self._outcome - mean[self._film]
+        weight = np.bincount(self._who) + USER_PRIOR
+        above -= (np.bincount(self._who, above) / weight)[self._who]
+        film, cells = self._film[asked], (self._film[asked], self._who[asked])
+        count = np.bincount(film, minlength=self._shape[0])
+        scale = (1 / np.sqrt(count + _RATERS_PRIOR)).astype(np.float32)[film]
+        said = above[asked].astype(np.float32) * scale
+        return csr_array((said, cells), self._shape), csr_array((scale, cells), self._shape)
+
+
+def _near(weights: Weights, years: Floats, others: Floats) -> Floats:
+    """Return how alike films of some years are to films of others, for that alone."""
+    apart = np.abs(np.subtract.outer(years, others))
+    return weights.years * np.exp(-apart / weights.years_length)
+
+
+def _on_grid(features: csr_array) -> csr_array:
+    """Return values below 16 on the grid, where float32 still has room for them."""
+    steps = np.rint(features.data.astype(np.float32) * np.float32(_GRID)) / np.float32(_GRID)
+    return csr_array((steps, features.indices, features.indptr), features.shape)
+
+
+def _years(films: Sequence[Film]) -> Floats:
+    """Return the year of each film; films without one stand in the middle."""
+    known = [film.year for film in films if film.year is not None]
+    middle = float(np.median(known)) if known else 0.0
+    years = [middle if film.year is None else float(film.year) for film in films]
+    return np.array(years, dtype=np.float64)

@@ -1,0 +1,41 @@
+"""What is expected of a user and a film: the outcome of an event, and the chance of a like."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_HALF_A_STAR: Final = 0.5
+"""The next step below the threshold, on MovieLens' scale since 2003."""
+
+_SPREAD: Final = 0.4
+"""How far above the middle between likes and the rest an outcome lies whose odds are e to 1."""
+
+
+def outcome(stars: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
+    """Return what is expected: half the stars, and 1 more for a like.
+
+    Stars alone would ask as much about the step from 1 to 2 as about the one that decides; a like
+    alone forgets by how much.
+
+    Args:
+        stars: Of each event, or means of them.
+        like: Whether each is a like, or shares of likes; the same shape.
+    """
+    return stars.astype(np.float64) / 2 + like
+
+
+def chance(expected: Floats, threshold: float) -> Floats:
+    """Return how likely a like is, given the outcome to expect; any shape.
+
+    Args:
+        expected: The outcome to expect.
+        threshold: Stars from which a film counts as liked.
+    """
+    least_liked, most_disliked = threshold / 2 + 1, (threshold - _HALF_A_STAR) / 2
+    middle = (least_liked + most_disliked) / 2
+    return 1 / (1 + np.exp((middle - expected) / _SPREAD))
