@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-PROMPT_VERSION: Final = "3"
+PROMPT_VERSION: Final = "4"
 """Changes whenever a rendered prompt changes, be it by what evidence is made of; stored with every
 cache and every adapter."""
 
