@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
     "train.pack_length": 4096,
     "train.compile": False,
     "train.loss": "verdict",
+    "train.pairwise_weight": 0.5,
     "train.epochs": 2,
     "train.max_steps": 10,
     "train.batch_size": 4,
@@ -172,8 +173,10 @@ def test_all_contradictions_are_told_at_once():
         model__attention="flash_attention_2",
         model__dtype="float32",
         lora__target_modules=["lm_head"],
+        train__layout="single",
+        train__pairwise_weight=1.0,
     )
-    with pytest.raises(ConfigError, match="4 errors:"):
+    with pytest.raises(ConfigError, match="5 errors:"):
         build_config(tree)
 
 

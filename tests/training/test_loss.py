@@ -16,7 +16,7 @@ from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.head import AnswerHead
 from reeltune.training.collate import ROW, Labels, PlainCollator
-from reeltune.training.loss import answer_loss
+from reeltune.training.loss import answer_loss, pairwise_loss
 from reeltune.training.train import train
 from tests.runs import tiny_config
 
@@ -64,14 +64,48 @@ def test_the_head_is_whole_again_afterwards(model):
     assert model(ids).logits.shape == (1, 3, model.config.vocab_size)
 
 
+def test_the_pairwise_loss_by_hand():
+    # Block 3 has two likes and one dislike; in block 4 all are liked, so nothing can stand wrong.
+    log_odds = torch.tensor([1.0, -0.5, 0.25, 9.0, -9.0], requires_grad=True)
+    liked = torch.tensor([True, False, True, True, True])
+    loss = pairwise_loss(log_odds, liked, torch.tensor([3, 3, 3, 4, 4]))
+    by_hand = 3 * (np.log1p(np.exp(-1.5)) + np.log1p(np.exp(-0.75))) / 2
+    assert loss.item() == pytest.approx(by_hand)
+    loss.backward()
+    assert log_odds.grad is not None
+    assert (log_odds.grad[:3].sign() == torch.tensor([-1, 1, -1])).all()
+    assert (log_odds.grad[3:] == 0).all()
+
+
+def test_a_pair_that_stands_right_costs_less_and_users_are_not_compared():
+    liked, alone, both = torch.tensor([True, False]), torch.tensor([0, 1]), torch.tensor([5, 5])
+    right, wrong = torch.tensor([2.0, -2.0]), torch.tensor([-2.0, 2.0])
+    assert pairwise_loss(right, liked, both) < pairwise_loss(wrong, liked, both)
+    assert pairwise_loss(right, liked, alone) == pairwise_loss(wrong, liked, alone) == 0
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_the_order_of_a_blocks_films_is_added_as_often_as_it_weighs(model, end):
+    batch = batch_of(end) | {"sequence": torch.tensor([0, 0])}
+    head = AnswerHead(model)
+    plain, outputs = answer_loss(model, head, batch, ANSWERS)
+    found, _ = answer_loss(model, head, batch, ANSWERS, pairwise_weight=0.5)
+    two = outputs.logits[:: 1 + end, [ANSWERS.yes, ANSWERS.no]]
+    added = pairwise_loss(two[:, 0] - two[:, 1], torch.tensor([True, False]), batch["sequence"])
+    torch.testing.assert_close(found, plain + 0.5 * added)
+
+
 # The same effective batch cut in several ways: rows of a batch, batches of a step.
 CUTS = {"single": ((8, 1), (4, 2), (1, 8)), "blocks": ((2, 1), (1, 2))}
 
 
 @pytest.mark.parametrize(
-    ("layout", "loss"), [("single", "answer"), ("blocks", "answer"), ("blocks", "verdict")]
+    ("layout", "loss", "pairwise"),
+    [("single", "answer", 0), ("blocks", "answer", 2.0), ("blocks", "verdict", 0)],
 )
-def test_batch_size_and_accumulation_change_nothing(tiny_qwen3, prepared, tmp_path, layout, loss):
+def test_batch_size_and_accumulation_change_nothing(
+    tiny_qwen3, prepared, tmp_path, layout, loss, pairwise
+):
     """The same losses and the same adapter."""
     losses, adapters = [], []
     for size, accumulated in CUTS[layout]:
@@ -82,6 +116,7 @@ def test_batch_size_and_accumulation_change_nothing(tiny_qwen3, prepared, tmp_pa
                 tmp_path,
                 train__layout=layout,
                 train__loss=loss,
+                train__pairwise_weight=pairwise,
                 train__batch_size=size,
                 train__gradient_accumulation_steps=accumulated,
                 train__output_dir=tmp_path / f"run-{size}",

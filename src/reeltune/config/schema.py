@@ -111,6 +111,7 @@ class TrainSection(Section):
     pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = 8192
     compile: bool = True
     loss: Literal["answer", "verdict"] = "answer"
+    pairwise_weight: Annotated[float, Field(ge=0)] = 0.0
     epochs: Annotated[float, Field(gt=0)] = 1.0
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 2
@@ -207,6 +208,11 @@ def contradictions(config: Config) -> list[str]:
             f"train.save_steps: {train.save_steps} is not a multiple of train.eval_steps "
             f"{train.eval_steps}, so the best checkpoint could not be told at a save. Change "
             "train.save_steps or train.eval_steps"
+        )
+    if train.pairwise_weight and train.layout == "single":
+        found.append(
+            "train.pairwise_weight: films are compared within a block, and train.layout single has "
+            "none. Set train.layout to blocks, or train.pairwise_weight to 0"
         )
     if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":
         found.append(

@@ -108,6 +108,7 @@ def build_trainer(
         eval_rows=material.eval_rows,
         prompt_record=material.prompt,
         clock=clock,
+        pairwise_weight=section.pairwise_weight,
     )
     trainer.remove_callback(PrinterCallback)  # ProgressLog says the same, readably
     return trainer

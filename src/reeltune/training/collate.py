@@ -111,7 +111,8 @@ class PlainCollator:
 class PackCollator:
     """Packed rows of several sequences each.
 
-    Adds ``packed``, a :class:`reeltune.attention.packed.Packed`.
+    Adds ``packed``, a :class:`reeltune.attention.packed.Packed`, and ``sequence`` ``(n,)``, which
+    tells the sequences apart that the asked tokens stand in.
 
     Attributes:
         rows: The tokenized sequences.
@@ -147,6 +148,7 @@ class PackCollator:
         return {
             "packed": laid.packed,
             "asked": laid.asked,
+            "sequence": torch.from_numpy(self.rows.sequences.row[laid.verdict]),
             **self.labels(self.rows.liked[laid.verdict]),
             "tokens": laid.tokens,
         }

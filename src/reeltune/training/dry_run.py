@@ -108,7 +108,8 @@ def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
     head = AnswerHead(model)
     with attention_of(head, batch):
         with compute_context(model):
-            loss, _ = answer_loss(model, head, batch, tunable.answers)
+            weight = config.train.pairwise_weight
+            loss, _ = answer_loss(model, head, batch, tunable.answers, weight)
         (loss / labelled).backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)

@@ -16,7 +16,11 @@ from reeltune.training.collate import Batch
 
 
 def answer_loss(
-    model: torch.nn.Module, head: AnswerHead, batch: Batch, answers: AnswerTokens
+    model: torch.nn.Module,
+    head: AnswerHead,
+    batch: Batch,
+    answers: AnswerTokens,
+    pairwise_weight: float = 0.0,
 ) -> tuple[torch.Tensor, Any]:
     """Return the summed cross entropy of what follows the asked tokens, in nats, and the outputs.
 
@@ -28,17 +32,50 @@ def answer_loss(
         head: The head of the language model inside it.
         batch: What a :class:`reeltune.training.collate.Collator` gives.
         answers: The ids of Yes and No.
+        pairwise_weight: How much :func:`pairwise_loss` counts beside it; above 0 the batch has to
+            be one of packed rows.
     """
     asked, labels = batch["asked"], batch["labels"]
     # The answer follows the asked token, the end of the turn follows the answer.
     positions = torch.stack([asked + i for i in range(labels.shape[1])], dim=1).flatten()
     with applied_only_at(head_of(head.causal), positions):
         outputs = _forward(model, head, batch)
-    logits, labels = outputs.logits.float(), labels.flatten()
-    if batch["labels"].shape[1] == 1:
-        logits = logits[:, [answers.yes, answers.no]]
-        labels = (labels == answers.no).long()
-    return torch.nn.functional.cross_entropy(logits, labels, reduction="sum"), outputs
+    logits, yes = outputs.logits.float(), labels[:, 0] == answers.yes
+    verdicts = logits[:: labels.shape[1], [answers.yes, answers.no]]
+    loss = (
+        torch.nn.functional.cross_entropy(verdicts, (~yes).long(), reduction="sum")
+        if labels.shape[1] == 1
+        else torch.nn.functional.cross_entropy(logits, labels.flatten(), reduction="sum")
+    )
+    if pairwise_weight:
+        log_odds = verdicts[:, 0] - verdicts[:, 1]
+        loss = loss + pairwise_weight * pairwise_loss(log_odds, yes, batch["sequence"])
+    return loss, outputs
+
+
+def pairwise_loss(
+    log_odds: torch.Tensor, liked: torch.Tensor, sequence: torch.Tensor
+) -> torch.Tensor:
+    """Return how badly liked films stand above disliked ones of the same user, summed, in nats.
+
+    For a pair of a liked and a disliked film in one block it is the negative logarithm of the
+    chance that the liked one comes first, taken as the sigmoid of the difference of their log-odds:
+    RankNet, Burges et al. (2005), https://doi.org/10.1145/1102351.1102363. The mean over a block's
+    pairs counts once for each of its verdicts, so that blocks weigh as they do in the cross
+    entropy, and how blocks are batched changes nothing.
+
+    Args:
+        log_odds: Of each verdict, shape ``(n,)``.
+        liked: Whether each is a Yes, shape ``(n,)``.
+        sequence: The sequence each stands in, shape ``(n,)``.
+    """
+    together = sequence[:, None] == sequence[None, :]
+    size = together.sum(1)
+    likes = (together & liked[None, :]).sum(1)
+    pairs = together & liked[:, None] & ~liked[None, :]
+    weight = size / (likes * (size - likes)).clamp(min=1)
+    wrong = torch.nn.functional.softplus(log_odds[None, :] - log_odds[:, None])
+    return (wrong * pairs * weight[:, None]).sum()
 
 
 def attention_of(head: AnswerHead, batch: Batch) -> contextlib.AbstractContextManager[None]:

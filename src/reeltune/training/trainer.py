@@ -24,9 +24,9 @@ from reeltune.training.progress import StepClock
 class VerdictTrainer(SFTTrainer):
     """An SFTTrainer whose evaluation is the one scorer's verdicts on held-out rows.
 
-    * The loss is the cross entropy at labelled positions, with the head applied nowhere else.
-      Divided by the number of labels in the whole accumulated batch, it does not depend on how
-      that batch is cut up.
+    * The loss is the cross entropy at labelled positions, with the head applied nowhere else, and,
+      if asked for, what :func:`reeltune.training.loss.pairwise_loss` says. Divided by the number of
+      labels in the whole accumulated batch, it does not depend on how that batch is cut up.
     * :meth:`evaluate` reports ``eval_auc`` and the rest, so that early stopping and the best
       checkpoint follow the number users care about.
 
@@ -35,6 +35,7 @@ class VerdictTrainer(SFTTrainer):
         eval_rows: The validation rows.
         prompt_record: Saved with every adapter.
         clock: Told what every step reads.
+        pairwise_weight: How much the order of each block's films counts beside the answers.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class VerdictTrainer(SFTTrainer):
         eval_rows: TokenRows,
         prompt_record: PromptRecord,
         clock: StepClock,
+        pairwise_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.scorer = scorer
         self.clock = clock
+        self.pairwise_weight = pairwise_weight
         self.eval_rows = eval_rows
         self.prompt_record = prompt_record
 
@@ -71,7 +74,7 @@ class VerdictTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """Return the summed cross entropy at labelled positions over the labels of the step.
+        """Return the summed loss over the labels of the step.
 
         Args:
             model: The model, possibly wrapped for several devices.
@@ -79,7 +82,9 @@ class VerdictTrainer(SFTTrainer):
             return_outputs: Whether to return the model's outputs as well.
             num_items_in_batch: Labels in the whole step, over all devices and accumulation.
         """
-        loss, outputs = answer_loss(model, self.scorer.head, inputs, self.scorer.answers)
+        loss, outputs = answer_loss(
+            model, self.scorer.head, inputs, self.scorer.answers, self.pairwise_weight
+        )
         processes = self.accelerator.num_processes
         self.state.num_input_tokens_seen += inputs["tokens"] * processes
         self.clock.count(len(inputs["asked"]) * processes, inputs["tokens"] * processes)
