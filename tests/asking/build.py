@@ -14,7 +14,7 @@ from reeltune.asking.judge import Judge
 from reeltune.asking.subject import Subject
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
-from reeltune.evidence.folder import open_prepared
+from reeltune.evidence.folder import with_evidence
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel
 from reeltune.prompts.pieces import PromptTokens
@@ -50,7 +50,7 @@ def drawn_subject(
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(path)
     base = AutoModelForCausalLM.from_pretrained(path)
     renderer = Renderer(replace(folder.prompt_settings, form=form, evidence=evidence))
-    folder = open_prepared(folder.path, evidence) if evidence else folder
+    folder = with_evidence(folder, evidence)
     return Subject(
         config=config,
         folder=folder,

@@ -108,11 +108,11 @@ def token_rows(folder: Path, config: Config) -> TokenRows:
 
 def cache(folder: Path, config: Config, rows: TokenRows) -> None:
     """Store rows as training does."""
-    from reeltune.training.cache import CacheKey, store
+    from reeltune.training.cache import key_of_rows, store
     from reeltune.training.setup import TRAIN_CACHE
 
     prepared = PreparedFolder.open(folder)
-    key = CacheKey.of(prepared, prepared.prompt_settings, chat_tokenizer(), train_rows(config))
+    key = key_of_rows(prepared, prepared.prompt_settings, chat_tokenizer(), train_rows(config))
     store(config.data.cache_dir / TRAIN_CACHE, key, rows)
 
 

@@ -13,7 +13,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.renderer import Renderer
 from reeltune.prompts.rows import Selection, choose_blocks, tokenize
-from reeltune.training.cache import CacheKey, look_up, store
+from reeltune.training.cache import key_of_rows, look_up, store
 from tests.helpers import write_prepared
 
 SELECTION = Selection(TRAIN, None, 0, "blocks", 4, answered=True)
@@ -26,7 +26,7 @@ def tokenizer(tiny_qwen3):
 
 def key_of(folder, tokenizer, selection=SELECTION, **changes):
     settings = replace(folder.prompt_settings, **changes)
-    return CacheKey.of(folder, settings, tokenizer, selection)
+    return key_of_rows(folder, settings, tokenizer, selection)
 
 
 def rows_of(folder, tokenizer, selection=SELECTION, **changes):

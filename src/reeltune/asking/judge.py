@@ -109,8 +109,8 @@ class Judge:
     def _proven(self) -> Scorer:
         """Return a scorer on the model as it is now, proven on the first user's own films."""
         folder = self.subject.folder
-        shown = range(min(self.history_len, len(folder.timelines)))
-        history = History.from_timelines(folder.timelines, shown)
+        shown = range(min(self.history_len, len(folder.ratings)))
+        history = History.from_timelines(folder.ratings, shown)
         question = Question(history, np.arange(min(_PROVEN_ON, len(folder.films))))
         asked = question_sequences(self.subject.tokens, [self._shown(question)], self._layout)
         return self.subject.scorer(asked)

@@ -147,7 +147,7 @@ def load_subject(
     """
     if adapter is not None:
         config = as_trained(config, adapter)
-    folder = open_prepared(config.data.prepared_dir, config.prompt.evidence)
+    folder = open_prepared(config)
     settings = prompt_settings(folder, config.prompt)
     if adapter is not None:
         refuse_other_prompt(adapter, settings, folder.history_len)

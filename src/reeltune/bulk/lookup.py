@@ -27,7 +27,7 @@ class Lookup:
     """
 
     def __init__(self, folder: PreparedFolder) -> None:
-        self._timelines = folder.timelines
+        self._timelines = folder.ratings
         self.user_ids, first = np.unique(self._timelines.user_id, return_index=True)
         self._first = np.append(first, len(self._timelines))
         self.film_ids = np.array([film.film_id for film in folder.films], dtype=np.int64)

@@ -109,7 +109,7 @@ class Job:
             ReeltuneError: One of them cannot be read, or is not what it should be.
         """
         config = config if adapter is None else as_trained(config, adapter)
-        folder = open_prepared(config.data.prepared_dir, config.prompt.evidence)
+        folder = open_prepared(config)
         lookup = Lookup(folder)
         task = make_task(folder, lookup)
         return cls(config, adapter, folder, lookup, task, output, options)

@@ -47,7 +47,7 @@ def lengths(
 
     resolved = load_config(config, override or ())
     asked = parse_percentiles(percentiles)
-    folder = open_prepared(resolved.data.prepared_dir, resolved.prompt.evidence)
+    folder = open_prepared(resolved)
     settings = prompt_settings(folder, resolved.prompt)
     splits = [split for split in EXAMPLE_SPLITS if len(folder.examples(split))]
     if char_only:

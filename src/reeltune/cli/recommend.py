@@ -192,7 +192,7 @@ def _person(
             mend='Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE',
         )
     if user is not None:
-        return user_history(folder.timelines, user)
+        return user_history(folder.ratings, user)
     kept = read_rated_file(rated_file) if rated_file is not None else []
     typed = [typed_entry(text) for text in rated or ()]
     return rated_history(catalogue, folder.prompt_settings, kept, typed)

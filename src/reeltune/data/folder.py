@@ -140,9 +140,14 @@ class PreparedFolder:
         """What the renderer needs to know of this data."""
         return PromptSettings.from_dict(self.meta["prompt"])
 
-    @cached_property
+    @property
     def timelines(self) -> Timelines:
-        """All events, in time order within each user."""
+        """All events, in time order within each user, with the evidence a prompt tells, if any."""
+        return self.ratings
+
+    @cached_property
+    def ratings(self) -> Timelines:
+        """All events, in time order within each user, and no evidence on them."""
         table = pq.read_table(self.path / TIMELINES_FILE)
         column = {name: table[name] for name in table.column_names}
         return Timelines(
@@ -171,7 +176,7 @@ class PreparedFolder:
         """
         if split not in EXAMPLE_SPLITS:
             raise DataError(f"unknown split {split!r}", mend=f"Choose from {EXAMPLE_SPLITS}")
-        return self.with_own_history(np.flatnonzero(self.timelines.split == split))
+        return self.with_own_history(np.flatnonzero(self.ratings.split == split))
 
     def with_own_history(self, events: npt.NDArray[np.integer]) -> Examples:
         """Return examples that judge events, each with the prepared length of history.
@@ -180,5 +185,5 @@ class PreparedFolder:
             events: The candidates, as places among the timelines' events.
         """
         target = events.astype(np.int64)
-        shown = np.minimum(self.timelines.position[target].astype(np.int64), self.history_len)
+        shown = np.minimum(self.ratings.position[target].astype(np.int64), self.history_len)
         return Examples(start=target - shown, target=target)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
-from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.config import Config
+from reeltune.data.cache_key import CacheKey, prepared_data
+from reeltune.data.folder import Codes, PreparedFolder, Timelines
+from reeltune.evidence.kept import look_up, store
 from reeltune.evidence.source import EvidenceSource
-from reeltune.prompts.renderer import Evidence
+from reeltune.prompts.renderer import PROMPT_VERSION, Evidence
+
+EVIDENCE_FILE: Final = "evidence.npz"
+"""Within ``data.cache_dir``: the evidence on all events."""
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -17,31 +27,65 @@ class FolderWithEvidence(PreparedFolder):
 
     Attributes:
         kinds: What is told.
+        cache_dir: Where the evidence on all events is kept; None keeps none.
     """
 
     kinds: tuple[Evidence, ...] = ()
+    cache_dir: Path | None = None
 
-    @cached_property
+    @property
     def timelines(self) -> Timelines:
         """All events with their evidence."""
-        return replace(self._plain, evidence=self.evidence.of_events())
+        return self._with_evidence
+
+    @cached_property
+    def _with_evidence(self) -> Timelines:
+        return replace(self.ratings, evidence=self._of_events())
 
     @cached_property
     def evidence(self) -> EvidenceSource:
         """Tells what is known of films asked about after any history."""
         threshold = self.prompt_settings.threshold
-        return EvidenceSource(self._plain, self.films, threshold, self.kinds)
+        return EvidenceSource(self.ratings, self.films, threshold, self.kinds)
 
-    @cached_property
-    def _plain(self) -> Timelines:
-        return PreparedFolder(self.path, self.meta).timelines
+    def _of_events(self) -> Codes:
+        """Return the evidence on every event, from the cache where it is fresh."""
+        if self.cache_dir is None:
+            return self.evidence.of_events()
+        path, key = self.cache_dir / EVIDENCE_FILE, self._key
+        found = look_up(path, key)
+        if found.codes is not None:
+            _LOGGER.info("evidence on %s events: from the cache", f"{len(found.codes):,}")
+            return found.codes
+        _LOGGER.info("evidence on %s events: made (%s)", f"{len(self.ratings):,}", found.reason)
+        codes = self.evidence.of_events()
+        store(path, key, codes)
+        return codes
+
+    @property
+    def _key(self) -> CacheKey:
+        return CacheKey(
+            {
+                **prepared_data(self),
+                "prompt version": PROMPT_VERSION,
+                "threshold": self.prompt_settings.threshold,
+                "evidence": list(self.kinds),
+            }
+        )
 
 
-def open_prepared(path: Path, kinds: tuple[Evidence, ...]) -> PreparedFolder:
-    """Open a prepared folder whose events have the evidence a prompt tells, if it tells any.
+def open_prepared(config: Config) -> PreparedFolder:
+    """Open the prepared folder a configuration names, with the evidence its prompt tells.
 
     Raises:
         DataError: It is missing, incomplete or written in another format version.
     """
-    folder = PreparedFolder.open(path)
-    return FolderWithEvidence(folder.path, folder.meta, kinds) if kinds else folder
+    folder = PreparedFolder.open(config.data.prepared_dir)
+    return with_evidence(folder, config.prompt.evidence, config.data.cache_dir)
+
+
+def with_evidence(
+    folder: PreparedFolder, kinds: tuple[Evidence, ...], cache_dir: Path | None = None
+) -> PreparedFolder:
+    """Return a prepared folder whose events have evidence, if there is any to tell."""
+    return FolderWithEvidence(folder.path, folder.meta, kinds, cache_dir) if kinds else folder

@@ -74,7 +74,7 @@ class Catalogue:
     @classmethod
     def of(cls, folder: PreparedFolder) -> Catalogue:
         """Return the films of prepared data, with the ratings counted in all its splits."""
-        counts = np.bincount(folder.timelines.film_row, minlength=len(folder.films))
+        counts = np.bincount(folder.ratings.film_row, minlength=len(folder.films))
         return cls(folder.films, counts)
 
     def name(self, row: int) -> str:

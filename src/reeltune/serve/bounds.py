@@ -145,7 +145,7 @@ class Bounds:
 def _scale(judge: Judge) -> contract.Scale:
     """Return the stars the model has seen: some editions have no halves."""
     settings = judge.subject.tokens.renderer.settings
-    halves = bool((judge.subject.folder.timelines.stars % 1).any())
+    halves = bool((judge.subject.folder.ratings.stars % 1).any())
     return contract.Scale(
         min=settings.scale_min, max=settings.scale_max, step=0.5 if halves else 1.0
     )

@@ -14,8 +14,9 @@ import pyarrow as pa
 from datasets import Dataset, disable_progress_bars, load_from_disk
 from datasets.table import InMemoryTable
 
-from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
-from reeltune.files import atomic_folder, file_digest, write_json
+from reeltune.data.cache_key import CacheKey, prepared_data
+from reeltune.data.folder import PreparedFolder
+from reeltune.files import atomic_folder, write_json
 from reeltune.models.names import CACHE_KEY
 from reeltune.prompts.renderer import PromptSettings
 from reeltune.prompts.rows import Selection, TokenRows
@@ -34,52 +35,37 @@ _LABELS: Final = ("liked", "user_id", "film_id")
 
 
 @dataclass(frozen=True)
-class CacheKey:
-    """Everything the cached rows depend on, named, so that a miss can say what changed."""
-
-    parts: dict[str, Any]
-
-    @classmethod
-    def of(
-        cls,
-        folder: PreparedFolder,
-        prompt: PromptSettings,
-        tokenizer: PreTrainedTokenizerBase,
-        selection: Selection,
-    ) -> CacheKey:
-        """Collect the key.
-
-        Args:
-            folder: The prepared data; its files count by content.
-            prompt: The words' settings, version included.
-            tokenizer: Counts by its vocabulary, rules and chat template.
-            selection: Which rows, and how they share their histories.
-        """
-        return cls(
-            {
-                "cache format": CACHE_FORMAT,
-                "prepared data": {
-                    name: file_digest(folder.path / name) for name in (TIMELINES_FILE, FILMS_FILE)
-                },
-                "history": [folder.min_history, folder.history_len],
-                "prompt": prompt.to_dict(),
-                "tokenizer": tokenizer_digest(tokenizer),
-                "selection": asdict(selection),
-            }
-        )
-
-    def changed_from(self, stored: dict[str, Any]) -> list[str]:
-        """Return the names of the parts that differ from a stored key."""
-        names = self.parts.keys() | stored.keys()
-        return sorted(name for name in names if self.parts.get(name) != stored.get(name))
-
-
-@dataclass(frozen=True)
 class CacheLookup:
     """What was found, and why; ``rows`` is None on a miss."""
 
     rows: TokenRows | None
     reason: str
+
+
+def key_of_rows(
+    folder: PreparedFolder,
+    prompt: PromptSettings,
+    tokenizer: PreTrainedTokenizerBase,
+    selection: Selection,
+) -> CacheKey:
+    """Return everything tokenized rows depend on.
+
+    Args:
+        folder: The prepared data; its files count by content.
+        prompt: The words' settings, version included.
+        tokenizer: Counts by its vocabulary, rules and chat template.
+        selection: Which rows, and how they share their histories.
+    """
+    return CacheKey(
+        {
+            "cache format": CACHE_FORMAT,
+            **prepared_data(folder),
+            "history": [folder.min_history, folder.history_len],
+            "prompt": prompt.to_dict(),
+            "tokenizer": tokenizer_digest(tokenizer),
+            "selection": asdict(selection),
+        }
+    )
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -34,7 +34,7 @@ from reeltune.prompts.rows import (
     train_rows,
 )
 from reeltune.runs.log import LOGGER
-from reeltune.training.cache import CacheKey, look_up, store
+from reeltune.training.cache import key_of_rows, look_up, store
 
 EVAL_CACHE = "eval_preprocessed"
 
@@ -68,7 +68,7 @@ def load_tunable(config: Config) -> TunableModel:
 
 def open_data(config: Config) -> tuple[PreparedFolder, PromptSettings]:
     """Open the prepared data and settle the words of the prompt."""
-    folder = open_prepared(config.data.prepared_dir, config.prompt.evidence)
+    folder = open_prepared(config)
     return folder, prompt_settings(folder, config.prompt)
 
 
@@ -122,7 +122,7 @@ class RowSource:
         """
         name = TRAIN_CACHE if selection.split == TRAIN else EVAL_CACHE
         path = self.config.data.cache_dir / name
-        key = CacheKey.of(self.folder, self.settings, self.tokenizer, selection)
+        key = key_of_rows(self.folder, self.settings, self.tokenizer, selection)
         with process_state().main_process_first():
             found = look_up(path, key)
             hit = "hit" if found.rows is not None else "miss"

@@ -1,0 +1,92 @@
+"""Evidence on all events of prepared data: kept once made, and made anew when anything changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reeltune.data.cache_key import CacheKey
+from reeltune.data.folder import PreparedFolder
+from reeltune.evidence.folder import EVIDENCE_FILE, FolderWithEvidence, with_evidence
+from reeltune.evidence.kept import look_up, store
+from reeltune.evidence.source import EvidenceSource
+from reeltune.prompts.renderer import Evidence
+
+KEY = CacheKey({"prepared data": {"a": "1"}, "evidence": ["recent"]})
+CODES = np.array([[1, 20], [3, 0]], dtype=np.int16)
+
+
+def evidence_of(folder: PreparedFolder, cache: Path, *kinds: Evidence) -> np.ndarray:
+    codes = with_evidence(folder, kinds, cache).timelines.evidence
+    assert codes is not None
+    return codes
+
+
+def test_what_is_kept_comes_back_equal(tmp_path: Path):
+    path = tmp_path / "cache" / "evidence.npz"
+    assert look_up(path, KEY).codes is None
+    assert look_up(path, KEY).reason == "nothing cached yet"
+    store(path, KEY, CODES)
+    found = look_up(path, KEY).codes
+    assert found is not None
+    assert found.dtype == CODES.dtype
+    assert np.array_equal(found, CODES)
+
+
+@pytest.mark.parametrize("part", list(KEY.parts))
+def test_another_key_is_a_miss_that_says_what_changed(tmp_path: Path, part: str):
+    path = tmp_path / "evidence.npz"
+    store(path, KEY, CODES)
+    found = look_up(path, CacheKey({**KEY.parts, part: "another"}))
+    assert found.codes is None
+    assert found.reason == f"changed since: {part}"
+
+
+@pytest.mark.parametrize("kept", [0, 10, 200])
+def test_a_file_cut_off_is_a_miss(tmp_path: Path, kept: int):
+    path = tmp_path / "evidence.npz"
+    store(path, KEY, CODES)
+    path.write_bytes(path.read_bytes()[:kept])
+    found = look_up(path, KEY)
+    assert found.codes is None
+    assert "cannot be read" in found.reason
+
+
+def test_a_second_folder_makes_nothing_anew(
+    prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = evidence_of(prepared, tmp_path, "recent", "expected")
+    assert (tmp_path / EVIDENCE_FILE).is_file()
+    monkeypatch.delattr(EvidenceSource, "of_events")
+    assert np.array_equal(evidence_of(prepared, tmp_path, "recent", "expected"), made)
+
+
+def test_other_evidence_takes_the_place_of_what_was_kept(prepared: PreparedFolder, tmp_path: Path):
+    both = evidence_of(prepared, tmp_path, "film", "user")
+    assert np.array_equal(evidence_of(prepared, tmp_path, "user")[:, 0], both[:, 1])
+    assert np.array_equal(evidence_of(prepared, tmp_path, "film")[:, 0], both[:, 0])
+
+
+def test_other_ratings_are_told_anew(prepared: PreparedFolder, tmp_path: Path):
+    folder = with_evidence(prepared, ("recent",), tmp_path)
+    assert isinstance(folder, FolderWithEvidence)
+    before = folder.timelines.evidence
+    with np.load(tmp_path / EVIDENCE_FILE) as kept:
+        key, codes = json.loads(str(kept["key"])), kept["codes"]
+    assert np.array_equal(codes, before)
+    key["prepared data"] = {name: "0" for name in key["prepared data"]}
+    store(tmp_path / EVIDENCE_FILE, CacheKey(key), codes + 1)
+    assert np.array_equal(evidence_of(prepared, tmp_path, "recent"), codes)
+
+
+def test_examples_and_ratings_need_no_evidence(
+    prepared: PreparedFolder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(EvidenceSource, "of_events")
+    folder = with_evidence(prepared, ("expected",))
+    assert len(folder.examples("test")) == len(prepared.examples("test"))
+    assert folder.ratings.evidence is None
+    assert with_evidence(prepared, ()) is prepared
