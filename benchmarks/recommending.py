@@ -24,13 +24,14 @@ from benchmarks.common import command_line, common_options, write_result
 from reeltune.baselines.evidence_alone import EVIDENCE_ALONE, score_evidence_alone
 from reeltune.baselines.score import score_baselines
 from reeltune.data.columns import TEST, VALIDATION
+from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.calibration_error import errors_by_chance
 from reeltune.evaluation.gather import BASE, TUNED, lowest_log_loss
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
-from reeltune.evidence.folder import open_prepared
+from reeltune.evidence.folder import with_evidence
 from reeltune.prompts.renderer import EVIDENCE, Evidence, PromptSettings
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.calibration import fit_calibration
@@ -91,7 +92,7 @@ def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
 
 def add_evidence_alone(rows: Rows, prepared: Path, kinds: tuple[Evidence, ...]) -> None:
     """Add a logistic regression, learned on training rows, of what the prompt tells."""
-    known = open_prepared(prepared, kinds).timelines
+    known = with_evidence(PreparedFolder.open(prepared), kinds).timelines
     found = score_evidence_alone(known, kinds, [own.event for own in rows.values()])
     assert found is not None
     for (split, own), p_yes in zip(list(rows.items()), found, strict=True):
@@ -100,7 +101,7 @@ def add_evidence_alone(rows: Rows, prepared: Path, kinds: tuple[Evidence, ...]) 
 
 def add_baselines(rows: Rows, prepared: Path, seed: int) -> list[str]:
     """Add every classical baseline; return their names."""
-    folder = open_prepared(prepared, ())
+    folder = PreparedFolder.open(prepared)
     scores = score_baselines(
         folder, rows[VALIDATION].event, rows[TEST].event, seed=seed, progress=print
     )

@@ -81,8 +81,11 @@ def test_what_the_shipped_configuration_changes():
     assert changed == {
         "quantization.load_in_4bit": True,
         "prompt.evidence": ["recent", "expected"],
+        "train.pairwise_weight": 2.0,
+        "train.metric_for_best_model": "eval_log_loss",
     }
-    said = "changes two: `quantization.load_in_4bit` is `true` and `prompt.evidence` is "
+    said = "changes four: `quantization.load_in_4bit` is `true`, `train.pairwise_weight` is `2`, "
+    said += "`train.metric_for_best_model` is `eval_log_loss` and `prompt.evidence` is "
     assert said + "`[recent, expected]` there" in text_of(PAGE).replace("\n  ", " ")
 
 
