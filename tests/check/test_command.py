@@ -36,7 +36,7 @@ def test_sound_data_are_a_line_for_each_guard(capsys: pytest.CaptureFixture[str]
     code, out, err = check(capsys, folder)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert len(lines) == 21
+    assert len(lines) == 22
     assert all(line.startswith(("ok ", "not applicable ")) for line in lines)
     assert "ok              labels                    liked from 4.0 stars on" in lines
 
@@ -49,14 +49,14 @@ def test_a_leak_has_an_exit_code_of_its_own_and_is_named(
     assert code == LeakError.exit_code == 9
     assert f"    user {user}, film {film}, event {event}: " in out
     assert "    mend: Prepare the data again" in out
-    assert err.startswith(f"error: {leaking}: 1 of 21 guards failed (labels)")
+    assert err.startswith(f"error: {leaking}: 1 of 22 guards failed (labels)")
     assert len(err.splitlines()) == 1
 
 
 def test_json_says_the_same(capsys: pytest.CaptureFixture[str], leaking: Path):
     code, out, _ = check(capsys, leaking, "--json")
     found = json.loads(out)
-    assert (code, found["ok"], len(found["guards"])) == (9, False, 21)
+    assert (code, found["ok"], len(found["guards"])) == (9, False, 22)
     (labels,) = [guard for guard in found["guards"] if guard["status"] == "failed"]
     (row,) = labels["offenders"]["first"]
     named_by_guard = named(failing(leaking)["labels"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reeltune.check.baselines import BASELINE_FEATURES, baseline_features, learned_from
 from reeltune.check.events import Bools, Events, Ints
+from reeltune.check.evidence import evidence_is_from_the_past
 from reeltune.check.features import (
     Copy,
     FeatureFunction,
@@ -21,6 +22,7 @@ from reeltune.check.features import (
 )
 from reeltune.check.findings import Outcome
 from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.evidence.expectation import Given
 from reeltune.prompts.renderer import Film
 from tests.check.plant import cut_in_time, failing, named
 
@@ -232,5 +234,24 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
         lambda self, values: np.cumsum(values.astype(np.float64)) * (self.before > 0),
     )
     failed = failing(folder)
-    assert list(failed) == ["features from the past"]
+    assert list(failed) == ["features from the past", "evidence from the past"]
     assert "user_stars is" in failed["features from the past"].offenders.first[0].what
+    assert "user is" in failed["evidence from the past"].offenders.first[0].what
+
+
+@pytest.mark.parametrize("split", ["user", "time"])
+def test_the_evidence_of_prompts_is_from_the_past(folder: Path, split: str):
+    if split == "time":
+        cut_in_time(folder)
+    outcome = evidence_is_from_the_past(Events.read(PreparedFolder.open(folder)))
+    assert outcome.status == "ok", outcome.offenders
+
+
+def test_evidence_that_knows_the_stars_it_is_to_foretell_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    foretold = Given.before_each
+    monkeypatch.setattr(Given, "before_each", lambda self: foretold(self) + 0.2 * self._above)
+    failed = failing(folder)
+    assert list(failed) == ["evidence from the past"]
+    assert "expected is" in failed["evidence from the past"].offenders.first[0].what

@@ -77,7 +77,7 @@ def test_other_ratings_are_told_anew(prepared: PreparedFolder, tmp_path: Path):
     with np.load(tmp_path / EVIDENCE_FILE) as kept:
         key, codes = json.loads(str(kept["key"])), kept["codes"]
     assert np.array_equal(codes, before)
-    key["prepared data"] = {name: "0" for name in key["prepared data"]}
+    key["prepared data"] = dict.fromkeys(key["prepared data"], "0")
     store(tmp_path / EVIDENCE_FILE, CacheKey(key), codes + 1)
     assert np.array_equal(evidence_of(prepared, tmp_path, "recent"), codes)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import Timelines
 from reeltune.data.history import History
+from reeltune.evidence import source as evidence_source
 from reeltune.evidence.film_view import deal_users
 from reeltune.evidence.source import EvidenceSource
 from reeltune.prompts.renderer import COUNTS, EVIDENCE, Film, PromptSettings, Renderer
@@ -80,6 +83,14 @@ def test_what_is_held_out_tells_nothing_about_other_users(seed: int, place: int)
     before = source_of(known).of_events()
     after = source_of(with_stars(known, event, 0.5)).of_events()
     assert np.array_equal(before[others], after[others])
+
+
+@given(st.integers(0, 50), st.lists(st.integers(0, 10_000), max_size=5))
+def test_some_events_are_told_what_they_are_among_all(seed: int, places: list[int]):
+    known = drawn(seed)
+    events = np.array([place % len(known) for place in places], dtype=np.int64)
+    source = source_of(known)
+    assert np.array_equal(source.of_events(events), source.of_events()[events])
 
 
 @given(st.integers(0, 50))
@@ -157,6 +168,20 @@ def test_films_that_others_rate_alike_move_what_is_expected():
         for given in (5.0, 1.0)
     ]
     assert fond - cold > unknown[0] - unknown[1] > 0
+
+
+def test_of_many_events_the_log_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(logging.getLogger("reeltune"), "propagate", True)
+    caplog.set_level(logging.INFO, "reeltune")
+    known = drawn(0)
+    few = source_of(known).of_events()
+    assert caplog.messages == []
+    monkeypatch.setattr(evidence_source, "_WORTH_TELLING", len(known))
+    assert np.array_equal(source_of(known).of_events(), few)
+    assert caplog.messages[0] == "evidence: 1 of 12 users"
+    assert len(caplog.messages) == 11
 
 
 def test_every_entry_has_words():

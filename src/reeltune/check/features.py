@@ -76,6 +76,7 @@ def features_are_from_the_past(
     features: FeatureFunction,
     names: Sequence[str],
     seed: int = 0,
+    guard: Guard = PAST,
 ) -> Outcome:
     """Features of held-out events do not change with what comes later or is held out.
 
@@ -87,12 +88,13 @@ def features_are_from_the_past(
         features: What is judged.
         names: The names of the ``k`` features.
         seed: Decides which events are asked for and how the copies are altered.
+        guard: What these features are called.
     """
     world = _events_of_some_users(events, seed)
     timelines, train_mask = _take(events.timelines, world), train_mask[world]
     films, groups = events.folder.films, list(_groups(timelines, seed))
     if not groups:
-        return PAST.not_applicable("no event is held out")
+        return guard.not_applicable("no event is held out")
     random = stream(seed, "altered events")
     past = []
     for asked in groups:
@@ -100,7 +102,7 @@ def features_are_from_the_past(
         past.append(features(copy.timelines, films, copy.train_mask, copy.asked))
     rows = np.concatenate(groups)
     whole = features(timelines, films, train_mask, rows)
-    return PAST.judge(
+    return guard.judge(
         f"{len(names)} features of {len(rows)} held-out events",
         _differing(events, world[rows], whole, np.concatenate(past), names),
     )

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from reeltune.check import baselines, exports, features, predictions, training, verdicts
+from reeltune.check import (
+    baselines,
+    evidence,
+    exports,
+    features,
+    predictions,
+    training,
+    verdicts,
+)
 from reeltune.check.events import Events
 from reeltune.check.films import film_rows_point_right, films_once
 from reeltune.check.findings import FAILED, Outcome
@@ -50,7 +58,7 @@ def check_target(target: Target) -> Iterator[Outcome]:
     yield counts_agree(events)
     yield checksums_agree(target.prepared)
     yield from _exports(events, sound)
-    yield _features(events) if sound else features.PAST.not_applicable(_UNSOUND)
+    yield from _features(events, sound)
     yield from _training(events, target.run, sound)
     yield from _predictions(events, target)
 
@@ -64,13 +72,18 @@ def _exports(events: Events, sound: bool) -> Iterator[Outcome]:
         yield exports.FACTS.not_applicable(_UNSOUND)
 
 
-def _features(events: Events) -> Outcome:
-    return features.features_are_from_the_past(
+def _features(events: Events, sound: bool) -> Iterator[Outcome]:
+    if not sound:
+        yield features.PAST.not_applicable(_UNSOUND)
+        yield evidence.TOLD.not_applicable(_UNSOUND)
+        return
+    yield features.features_are_from_the_past(
         events,
         baselines.learned_from(events),
         baselines.baseline_features,
         baselines.BASELINE_FEATURES,
     )
+    yield evidence.evidence_is_from_the_past(events)
 
 
 def _training(events: Events, run: RunFolder | None, sound: bool) -> Iterator[Outcome]:

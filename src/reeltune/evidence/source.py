@@ -6,6 +6,7 @@ events. Nothing depends on the stars of the event itself, nor on anything after 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -36,6 +37,13 @@ Floats = npt.NDArray[np.float64]
 
 _SEED: Final = 0
 """The parts of users belong to the data, not to a run: adapters are asked as they were taught."""
+
+_WORTH_TELLING: Final = 1_000_000
+"""From so many events on, the log says how far their evidence is: it takes minutes or hours."""
+
+_TIMES_TOLD: Final = 20
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class EvidenceSource:
@@ -73,12 +81,23 @@ class EvidenceSource:
             Likenesses(self.known, self._ratings, self.part, self._views, self._films)
         )
 
-    def of_events(self) -> Codes:
-        """Return the evidence on every event of the prepared data, shape ``(events, kinds)``."""
+    def of_events(self, events: Ints | None = None) -> Codes:
+        """Return the evidence on events of the prepared data.
+
+        Args:
+            events: Places among them, shape ``(n,)``; None for all.
+
+        Returns:
+            Shape ``(n, kinds)``.
+        """
         known = self.known
         film = self._views.take(self.part, known.film_row)
         taste = taste_before(Running(known.position), known.liked, film.any_like)
-        return self._codes(film, taste, self._expected_along())
+        users = np.arange(len(self._first))
+        if events is not None:
+            users = np.unique(np.searchsorted(self._first, events, side="right") - 1)
+        codes = self._codes(film, taste, self._expected_along(users))
+        return codes if events is None else codes[events]
 
     def of_question(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
         """Return the newest events of a history with their evidence, and that on candidates.
@@ -115,15 +134,18 @@ class EvidenceSource:
         place = np.flatnonzero(self._users == history.user_id)
         return int(self.part[self._first[place[0]]]) if len(place) else FOLDS
 
-    def _expected_along(self) -> Floats:
-        """Return the outcome to expect of every event, 0 where that is not told."""
+    def _expected_along(self, users: Ints) -> Floats:
+        """Return the outcome to expect of every event of some users, 0 where that is not told."""
         known, expected = self.known, np.zeros(len(self.known))
         if "expected" not in self.kinds:
             return expected
         outcomes = outcome(known.stars, known.liked)
         ends = np.append(self._first[1:], len(known))
+        told = max(1, len(users) // _TIMES_TOLD)
         # Part after part: what is made for one serves all its users.
-        for user in np.argsort(self.part[self._first], kind="stable"):
+        for done, user in enumerate(users[np.argsort(self.part[self._first[users]])]):
+            if done and done % told == 0 and len(known) >= _WORTH_TELLING:
+                _LOGGER.info("evidence: %s of %s users", f"{done:,}", f"{len(users):,}")
             own = slice(self._first[user], ends[user])
             rows, part = known.film_row[own].astype(np.int64), int(self.part[own.start])
             expected[own] = self.expectation.given(part, rows, outcomes[own]).before_each()
