@@ -1,0 +1,88 @@
+"""How long the evidence on all events takes to make, for editions of any size.
+
+All that is made once is made: what films are worth and which are alike, as each part of the users
+sees it. Then users are drawn at random, and what they take says what all of them would take. It is
+the kind `expected` that takes the time; the others are sums. Generated ratings serve as well as
+real ones, since only how many there are counts::
+
+    reeltune fetch synthetic --users 6040 --films 3706 --ratings-per-user 165 --into data/raw/as_1m
+    reeltune prepare --ratings-dir data/raw/as_1m --output-dir data/as_1m --no-json
+    python -m benchmarks.evidence_time --prepared data/as_1m
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import command_line, common_options, write_result
+from reeltune.data.folder import PreparedFolder
+from reeltune.evidence.film_view import FOLDS
+from reeltune.evidence.outcome import outcome
+from reeltune.evidence.source import EvidenceSource
+from reeltune.runs.environment import peak_memory
+from reeltune.seeds import sample_rows
+
+
+def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
+    """Return what one edition takes.
+
+    Args:
+        prepared: A prepared folder.
+        users: How many users are drawn.
+        seed: Decides who.
+    """
+    folder = PreparedFolder.open(prepared)
+    known, films = folder.ratings, folder.films
+    began = time.perf_counter()
+    threshold = folder.prompt_settings.threshold
+    source = EvidenceSource(known, films, threshold, ("expected",))
+    nothing = np.empty(0, dtype=np.int64)
+    for part in range(FOLDS):
+        source.expectation.given(part, nothing, np.empty(0)).before_each()
+    once = time.perf_counter() - began
+
+    first = np.flatnonzero(known.position == 0)
+    ends = np.append(first[1:], len(known))
+    drawn = sample_rows(len(first), users, seed, "users timed")
+    outcomes = outcome(known.stars, known.liked)
+    began = time.perf_counter()
+    for user in drawn:
+        own = slice(first[user], ends[user])
+        rows, part = known.film_row[own].astype(np.int64), int(source.part[own.start])
+        source.expectation.given(part, rows, outcomes[own]).before_each()
+    seconds = time.perf_counter() - began
+    return {
+        "case": prepared.name,
+        "users": len(first),
+        "films": len(films),
+        "ratings": len(known),
+        "once, seconds": once,
+        "users timed": len(drawn),
+        "a user, milliseconds": 1000 * seconds / len(drawn),
+        "all users, minutes reckoned": (once + seconds * len(first) / len(drawn)) / 60,
+        "peak_gib": peak_memory()["resident_gib"],
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Time one edition and print its figures."""
+    parser = common_options(__doc__ or "")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="More prepared folders.")
+    parser.add_argument("--users", type=int, default=600, help="How many are timed of each.")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+
+    cases = []
+    for prepared in (options.prepared, *options.also):
+        cases.append(figures(prepared, options.users, options.seed))
+        print(cases[-1], flush=True)
+    command = command_line("evidence_time", options, "prepared", "also", "users", "seed")
+    write_result(options.result, command, cases, note=options.note)
+
+
+if __name__ == "__main__":
+    main()

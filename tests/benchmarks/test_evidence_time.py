@@ -1,0 +1,24 @@
+"""The evidence on all events is reckoned from what some users take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks import evidence_time
+from benchmarks.render import problems
+from reeltune.data.folder import PreparedFolder
+
+
+def test_every_edition_named_is_timed(prepared: PreparedFolder, tmp_path: Path):
+    file, path = tmp_path / "result.json", str(prepared.path)
+    evidence_time.main(["--prepared", path, "--also", path, "--users", "3", "--result", str(file)])
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert problems(result) == []
+    assert [case["case"] for case in result["cases"]] == [prepared.path.name] * 2
+    for case in result["cases"]:
+        users = int((prepared.ratings.position == 0).sum())
+        assert (case["users"], case["ratings"]) == (users, len(prepared.ratings))
+        assert case["users timed"] == 3
+        drawn = case["a user, milliseconds"] * users / 1000
+        assert abs(60 * case["all users, minutes reckoned"] - case["once, seconds"] - drawn) < 1e-6
