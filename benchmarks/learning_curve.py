@@ -35,7 +35,12 @@ from reeltune.evaluation.predictions import PREDICTIONS_FILE
 FEW: Final = 1000
 """Up to so many rows, steps are small and there are more passes: see :data:`FOR_FEW`."""
 
-FOR_FEW: Final = {"train.block_targets": 30, "train.pack_length": 4608, "train.epochs": 4}
+FOR_FEW: Final = {
+    "train.block_targets": 30,
+    "train.pack_length": 4608,
+    "train.epochs": 4,
+    "train.pairwise_weight": 0,
+}
 
 
 def with_fewer_users(prepared: Path, rows: int, seed: int, to: Path) -> int:

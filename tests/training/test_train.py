@@ -51,6 +51,14 @@ def test_the_run_folder_holds_what_is_promised(run):
     assert 1 <= sum(name.startswith("checkpoint-") for name in names) <= 2
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_pairs_of_few_rows_are_warned_of(tiny_qwen3, prepared, tmp_path, weight):
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__pairwise_weight=weight)
+    log = (train(config) / "training.log").read_text()
+    said = "WARNING train.pairwise_weight with 64 training rows: it paid from 8,000 on"
+    assert (said in log) == bool(weight)
+
+
 def test_the_record_says_what_it_was_made_with(run, tiny_qwen3, prepared):
     record = read(run / "run.json")
     assert record["status"] == "finished"

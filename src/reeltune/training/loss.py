@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -13,6 +13,9 @@ from reeltune.models.causal import head_of
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.scoring.head import AnswerHead
 from reeltune.training.collate import Batch
+
+PAIRS_PAY_FROM: Final = 8000
+"""The fewest training rows with which :func:`pairwise_loss` was seen to help (docs/QUALITY.md)."""
 
 
 def answer_loss(

@@ -18,6 +18,7 @@ from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase
 from reeltune.training.build import build_trainer, gather
 from reeltune.training.card import write_card
+from reeltune.training.loss import PAIRS_PAY_FROM
 from reeltune.training.memory import RECOMPUTED
 from reeltune.training.progress import StepClock
 from reeltune.training.record import first_record, run_metrics
@@ -69,6 +70,7 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
             train_rows = source.cached(source.train)
             eval_rows = source.cached(source.validation)
             refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
+            _warn_of_few_pairs(config, len(train_rows))
             prompt = record_of(config, folder, settings)
             material = gather(config, tunable, train_rows, eval_rows, prompt)
             LOGGER.info("%s", material.recompute.sentence(RECOMPUTED))
@@ -100,6 +102,17 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
     process.wait_for_everyone()
     checkpoints = run.checkpoints() if continued else []
     return checkpoints[-1] if checkpoints else None
+
+
+def _warn_of_few_pairs(config: Config, rows: int) -> None:
+    """Warn where the pairwise loss has to learn from fewer rows than it was seen to pay with."""
+    if config.train.pairwise_weight and rows < PAIRS_PAY_FROM:
+        LOGGER.warning(
+            "train.pairwise_weight with %s training rows: it paid from %s on, and up to 1,000 it "
+            "cost more AUC than training brought (docs/QUALITY.md). Set it to 0 for few rows",
+            f"{rows:,}",
+            f"{PAIRS_PAY_FROM:,}",
+        )
 
 
 def _say_batch(
