@@ -147,7 +147,7 @@ def test_users_of_later_years_are_not_in_training(folder, predictions):
     late = predictions.user_id[-1]
     split[(folder.timelines.user_id == late) & (split == TRAIN)] = TEST
     altered = PreparedFolder(folder.path, folder.meta)
-    altered.__dict__["timelines"] = replace(folder.timelines, split=split)
+    altered.__dict__["ratings"] = replace(folder.ratings, split=split)
     _, (label, unseen) = groups_of(altered, predictions, "user in training")
     assert label == "unseen"
     assert unseen == np.flatnonzero(predictions.user_id == late).tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -170,18 +169,17 @@ def test_films_that_others_rate_alike_move_what_is_expected():
     assert fond - cold > unknown[0] - unknown[1] > 0
 
 
-def test_of_many_events_the_log_says_how_far_it_is(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
-    monkeypatch.setattr(logging.getLogger("reeltune"), "propagate", True)
-    caplog.set_level(logging.INFO, "reeltune")
+def test_of_many_events_the_log_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    monkeypatch.setattr(
+        evidence_source._LOGGER, "info", lambda text, *values: said.append(text % values)
+    )
     known = drawn(0)
     few = source_of(known).of_events()
-    assert caplog.messages == []
+    assert said == []
     monkeypatch.setattr(evidence_source, "_WORTH_TELLING", len(known))
     assert np.array_equal(source_of(known).of_events(), few)
-    assert caplog.messages[0] == "evidence: 1 of 12 users"
-    assert len(caplog.messages) == 11
+    assert said == [f"evidence: {done} of 12 users" for done in range(1, 12)]
 
 
 def test_every_entry_has_words():

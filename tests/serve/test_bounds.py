@@ -23,8 +23,8 @@ def whole_stars(served_judge: Judge) -> Bounds:
     given = served_judge.subject.folder
     folder = PreparedFolder(given.path, given.meta)
     # What the folder would read from its files.
-    stars = np.ceil(given.timelines.stars)
-    vars(folder)["timelines"] = replace(given.timelines, stars=stars)
+    stars = np.ceil(given.ratings.stars)
+    vars(folder)["ratings"] = replace(given.ratings, stars=stars)
     judge = copy.copy(served_judge)
     judge.subject = replace(served_judge.subject, folder=folder)
     return Bounds(judge, Catalogue.of(folder), ServingSection())
