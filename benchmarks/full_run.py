@@ -1,13 +1,12 @@
-"""One whole run of a configuration: train, be killed, resume, evaluate, compare.
+"""One whole run of a configuration: train, be killed, resume, compare, evaluate.
 
 The model has the shape of Qwen3-0.6B and random weights, the tokenizer and the ratings are real:
 what is measured is speed, memory and whether every command works, not quality. Each case is run
-through the command line, as a user would.
+through the command line, as a user would, with every setting of the configuration but the number of
+steps and of the rows scored.
 
     python -m benchmarks.full_run --tokenizer QWEN3_TOKENIZER --prepared data/movielens_qwen3
     python -m benchmarks.full_run ... --shape tiny --steps 40     # the same path, on a CPU
-
-Where rows share histories, ``train.batch_size`` counts packed rows of ``train.pack_length`` tokens.
 """
 
 from __future__ import annotations
@@ -24,23 +23,11 @@ from typing import Any, Final
 
 from benchmarks.common import SHAPES, command_line, common_options, make_model, write_result
 
-_LORA: Final = "quantization.load_in_4bit=false"
-_KEPT: Final = ("train.activation_checkpointing=false", "train.batch_size=1")
-# Each is run whole: trained, killed, resumed, compared.
 CASES: Final = {
-    "lora_bf16": [_LORA, "train.batch_size=4"],
-    "qlora_nf4": ["train.batch_size=4"],
+    "qlora_nf4": [],
+    "lora_bf16": ["quantization.load_in_4bit=false"],
 }
-# Each changes one thing in one of the cases and is only trained.
-VARIANTS: Final = {
-    "lora_bf16, activations kept": [_LORA, *_KEPT],
-    "qlora_nf4, activations kept": [*_KEPT],
-    "lora_bf16, interview": [
-        *CASES["lora_bf16"],
-        "prompt.form=interview",
-    ],
-    "lora_bf16, single prompts": [_LORA, "train.layout=single", "train.batch_size=64"],
-}
+"""What each changes in the configuration; otherwise it is what a user gets."""
 
 
 def reeltune(*arguments: str) -> None:
@@ -81,25 +68,19 @@ def arguments_of(
 
 
 def run_case(name: str, options: argparse.Namespace, model: Path) -> dict[str, Any]:
-    """Train, kill, resume and compare one case, and return its figures."""
+    """Train, kill, resume, compare and evaluate one case, and return its figures."""
     run = options.work / name
     arguments = arguments_of(run, CASES[name], options, model)
     train_and_kill(arguments, run / f"checkpoint-{options.steps // 2}")
     reeltune("train", *arguments, "--resume")
     reeltune("compare", *arguments)
+    reeltune("evaluate", *arguments, "--no-baselines")
     compared = json.loads((run / "comparison-test.json").read_text())["metrics"]
     return figures(name, run) | {
         "test_rows": compared["base"]["rows"],
         "test_auc_base": compared["base"]["auc"],
         "test_auc_tuned": compared["tuned"]["auc"],
     }
-
-
-def run_variant(name: str, options: argparse.Namespace, model: Path) -> dict[str, Any]:
-    """Train one variant and return its figures."""
-    run = options.work / name.replace(", ", "-").replace(" ", "_")
-    reeltune("train", *arguments_of(run, VARIANTS[name], options, model))
-    return figures(name, run)
 
 
 def figures(name: str, run: Path) -> dict[str, Any]:
@@ -131,17 +112,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rows", type=int, default=500, help="Validation and test rows scored.")
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
-    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/full_run"))
     options = parser.parse_args(arguments)
 
     model = make_model(options.work / "model", options.tokenizer, options.shape)
     cases = []
-    runs = [(run_case, name) for name in options.cases]
-    runs += [(run_variant, name) for name in options.variants]
-    for measure, name in runs:
-        cases.append(measure(name, options, model))
+    for name in options.cases:
+        cases.append(run_case(name, options, model))
         print(json.dumps(cases[-1], indent=2), flush=True)
     command = command_line("full_run", options, "shape", "steps", "rows", "set")
     write_result(options.result, command, cases, note=options.note)

@@ -46,6 +46,7 @@ def train_once(config: Path, model: Path | None, options: argparse.Namespace) ->
         "case": config.stem,
         "shape": options.shape if model is not None else "its own",
         "whole_command_seconds": seconds,
+        "training_and_evaluation_seconds": metrics["train_seconds"],
         "steps": metrics["steps"],
         "evaluations": len(metrics["evaluations"]),
         "examples_per_s": speed.get("examples_per_second"),

@@ -86,6 +86,7 @@ def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path:
     (case,) = result["cases"]
     assert (case["case"], case["shape"]) == ("small", "tiny")
     assert case["evaluations"] >= case["steps"] >= 1
+    assert 0 < case["training_and_evaluation_seconds"] < case["whole_command_seconds"]
 
 
 def test_fitted_weights_make_training_ratings_likelier(prepared: PreparedFolder, tmp_path: Path):

@@ -133,7 +133,7 @@ def test_a_full_run(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
         [
             *("--tokenizer", str(tokenizer), "--prepared", str(prepared.path), "--shape", "tiny"),
             *("--work", str(tmp_path), "--result", str(file), "--steps", "24", "--rows", "20"),
-            *("--cases", "lora_bf16", "--variants"),
+            *("--cases", "lora_bf16"),
             *("--set", "train.batch_size=1", "--set", "train.pack_length=1280"),
             *("--set", "train.activation_checkpointing=false"),
         ]
