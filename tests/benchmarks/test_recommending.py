@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import recommending
 from benchmarks.render import problems, rendered
+from reeltune.baselines.evidence import EVIDENCE_ALONE, WITH_EVIDENCE
 from reeltune.baselines.score import BASELINES
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
@@ -56,13 +57,33 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
         "base",
         *tuned,
         *(f"{name}, calibrated" for name in tuned),
-        "evidence alone",
+        EVIDENCE_ALONE,
+        WITH_EVIDENCE,
         *BASELINES,
     ]
     auc = {case["case"]: case["auc"] for case in result["cases"]}
     assert auc["tuned, seed 3"] > auc["tuned, seed 1"]
-    # The best baseline has the lowest log loss on validation rows, which the file does not show.
-    assert result["best_baseline"] in BASELINES
+    for metric, best in result["best_baseline"].items():
+        values = {
+            case["case"]: case[f"{metric}, validation"]
+            for case in result["cases"]
+            if case["case"] in BASELINES
+        }
+        assert values[best] == max(values.values())
+    within = {one["less"] for one in result["differences_of_auc_in_a_user"]}
+    told = {EVIDENCE_ALONE, WITH_EVIDENCE, "logistic regression", "base"}
+    assert within == told | {result["best_baseline"]["auc_per_user_mean"]}
+    assert {one["case"] for one in result["differences_of_log_loss"]} == {
+        f"{name}, calibrated" for name in tuned
+    }
+    for case in result["calibration_errors"]:
+        assert case["platt"] == pytest.approx(
+            next(
+                one["ece"]
+                for one in result["cases"]
+                if one["case"] == case["case"] + ", calibrated"
+            )
+        )
     differences = {(one["case"], one["less"]): one for one in result["differences_of_auc"]}
     gap = differences["tuned, seed 3", "base"]
     rows = read_predictions(runs[1] / "evaluation" / "predictions.parquet")[TEST]
@@ -78,10 +99,10 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
     assert expected is not None
     found = (gap["value"], gap["low"], gap["high"])
     np.testing.assert_allclose(found, (expected.value, expected.low, expected.high))
-    assert rendered("quality", result).count("tuned, seed 3") == 2 + len(
-        [one for one in result["differences_of_auc"] if one["case"] == "tuned, seed 3"]
-    )
-    assert f"tuned, seed 3 less {result['best_baseline']}" in capsys.readouterr().out
+    page = rendered("quality", result)
+    for metric in ("auc", "auc_in_a_user", "log_loss"):
+        assert f"Differences of {metric.replace('_', ' ')}:" in page
+    assert f"tuned, seed 3 less {result['best_baseline']['auc']}" in capsys.readouterr().out
 
 
 def test_runs_evaluated_on_other_rows_are_refused(prepared: PreparedFolder, tmp_path: Path):

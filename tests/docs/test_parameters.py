@@ -83,9 +83,11 @@ def test_what_the_shipped_configuration_changes():
         "prompt.evidence": ["recent", "expected"],
         "train.pairwise_weight": 2.0,
         "train.metric_for_best_model": "eval_log_loss",
+        "data.max_eval_examples": 5000,
     }
-    said = "changes four: `quantization.load_in_4bit` is `true`, `train.pairwise_weight` is `2`, "
-    said += "`train.metric_for_best_model` is `eval_log_loss` and `prompt.evidence` is "
+    said = "changes five: `quantization.load_in_4bit` is `true`, `train.pairwise_weight` is `2`, "
+    said += "`train.metric_for_best_model` is `eval_log_loss`, `data.max_eval_examples` is `5000` "
+    said += "and `prompt.evidence` is "
     assert said + "`[recent, expected]` there" in text_of(PAGE).replace("\n  ", " ")
 
 

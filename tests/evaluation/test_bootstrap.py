@@ -111,9 +111,11 @@ def test_differences_are_taken_within_each_draw(drawn, thresholds, seed):
         else:
             low, high = np.percentile(both, [2.5, 97.5])
             value = found.values["one"][metric] - found.values["two"][metric]
-            assert astuple(interval) == pytest.approx((value, low, high, len(both)), abs=1e-12)
+            users = interval.users
+            assert astuple(interval)[:4] == pytest.approx((value, low, high, len(both)), abs=1e-12)
             assert back is not None
-            assert astuple(back) == pytest.approx((-value, -high, -low, len(both)), abs=1e-12)
+            other_way = (-value, -high, -low, len(both), users)
+            assert astuple(back) == pytest.approx(other_way, abs=1e-12)
 
 
 @settings(max_examples=25)

@@ -38,7 +38,8 @@ def test_one_user_is_drawn_every_time():
     whole = measure(labels, p_yes["one"], np.full(3, 9), 0.1).to_dict()
     for metric in METRICS:
         value = whole[metric]
-        assert astuple(interval(found, metric)) == pytest.approx((value, value, value, DRAWS))
+        assert astuple(interval(found, metric)) == pytest.approx((value, value, value, DRAWS, 1))
+        assert not interval(found, metric).told
 
 
 @pytest.mark.parametrize("label", [True, False])

@@ -152,14 +152,14 @@ def test_no_draw_with_both_labels_has_no_difference():
         for seed in range(20)
     ]
     assert None in found
-    assert Interval(1.0, 1.0, 1.0, 1) in found
+    assert Interval(1.0, 1.0, 1.0, 1, 2) in found
 
 
 @pytest.mark.parametrize(
     ("value", "drawn", "expected"),
     [
-        (0.5, np.linspace(0.0, 1.0, 201), Interval(0.5, 0.025, 0.975, 201)),
-        (0.5, np.array([np.nan, 0.25, np.nan]), Interval(0.5, 0.25, 0.25, 1)),
+        (0.5, np.linspace(0.0, 1.0, 201), Interval(0.5, 0.025, 0.975, 201, 60)),
+        (0.5, np.array([np.nan, 0.25, np.nan]), Interval(0.5, 0.25, 0.25, 1, 60)),
         (0.5, np.array([np.nan]), None),
         (0.5, np.array([]), None),
         (np.nan, np.array([0.25]), None),
@@ -168,7 +168,7 @@ def test_no_draw_with_both_labels_has_no_difference():
 def test_an_interval_is_of_the_draws_in_which_the_figure_is_defined(
     value: float, drawn: np.ndarray, expected: Interval | None
 ):
-    found = interval_of(value, drawn)
+    found = interval_of(value, drawn, 60)
     if expected is None:
         assert found is None
     else:

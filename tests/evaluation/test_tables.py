@@ -99,13 +99,20 @@ def test_the_caption_says_what_the_numbers_are_of():
 def test_a_difference_says_whether_it_is_clear_of_zero(
     low: float, high: float, verdict_on_zero: str
 ):
-    line = difference_line(Interval(0.03125, low, high, 997))
+    line = difference_line(Interval(0.03125, low, high, 997, 60))
     numbers = f"+0.0312, 95 % interval {low:+.4f} to {high:+.4f} over 997 draws of users"
     assert line == f"AUC of tuned less base: {numbers}: {verdict_on_zero}"
 
 
-def test_a_difference_that_does_not_exist_says_why():
-    assert "one label" in difference_line(None)
+def test_a_difference_that_does_not_exist_is_said_to_be_missing():
+    assert difference_line(None) == "There is no AUC to compare tuned and base by."
+
+
+def test_of_a_handful_of_users_no_interval_is_told():
+    line = difference_line(Interval(0.16, 0.16, 0.16, 1000, 1), other="kNN", metric="AUC in a user")
+    assert line == (
+        "AUC in a user of tuned less kNN: +0.1600, of 1 users, too few for an interval."
+    )
 
 
 def sample(title: str = "Heat", year: int | None = 1995, writes: str = "Yes") -> Sample:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from reeltune.cli import main
+from reeltune.evaluation.intervals import FEWEST_USERS
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
@@ -94,7 +95,9 @@ def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
     assert [found["name"] for found in written["reliability"]][1:] == [*CALIBRATED]
     tuned = next(s for s in written["scorers"] if s["name"] == "tuned")["metrics"]["auc"]
     card = (evaluated / "README.md").read_text()
-    assert f"| tuned | {tuned['value']:.4f} ({tuned['low']:.4f} to {tuned['high']:.4f})" in card
+    assert tuned["users"] < FEWEST_USERS
+    few = f"(of {tuned['users']} users, too few for an interval)"
+    assert f"| tuned | {tuned['value']:.4f} {few}" in card
     assert "On test rows" in card and "On validation rows" in card
     report = (evaluated / "evaluation" / "report.html").read_text()
     assert "logistic regression" in report
@@ -155,6 +158,7 @@ def test_a_calibration_that_cannot_be_read_is_made_anew(evaluated, run, tmp_path
         (["--max-examples", "20"], "tuned has not judged just these"),
         (["--set", "scoring.calibration=isotonic"], "only as the model gave them"),
         (["--split", "validation"], "no predictions here"),
+        (["--set", "scoring.layout=single"], "of something else: other scoring.layout"),
     ],
 )
 def test_verdicts_that_do_not_fit_are_refused(evaluated, run, flags, message, capsys):

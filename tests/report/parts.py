@@ -49,7 +49,7 @@ TITLES = (
 
 
 def around(value: float, half: float = 0.012) -> Interval:
-    return Interval(float(value), float(value) - half, float(value) + half, 1000)
+    return Interval(float(value), float(value) - half, float(value) + half, 1000, 60)
 
 
 def breakdowns(names: list[str]) -> list[Breakdown]:

@@ -113,7 +113,7 @@ def test_the_users_own_style_changes_nothing(predictions: Predictions, evaluatio
 
 def test_rows_say_who_and_how_much():
     rows = [
-        Row("a label", "+0.1000", [("tuned", Interval(0.1, 0.05, 0.2, 9))], ""),
+        Row("a label", "+0.1000", [("tuned", Interval(0.1, 0.05, 0.2, 9, 60))], ""),
         Row("$x$ & <b>", "", [("tuned", None)], "no rows"),
     ]
     with inked():
@@ -132,7 +132,7 @@ def test_rows_without_a_figure_are_not_drawn():
 
 
 def test_one_mark_of_several_can_be_undefined():
-    row = Row("a", "3 rows", [("tuned", Interval(0.7, 0.6, 0.8, 9)), ("base", None)], "r")
+    row = Row("a", "3 rows", [("tuned", Interval(0.7, 0.6, 0.8, 9, 60)), ("base", None)], "r")
     with inked():
         drawn = draw_rows([row], "n", "w", False)
     assert drawn is not None
@@ -142,7 +142,7 @@ def test_one_mark_of_several_can_be_undefined():
 @settings(max_examples=20)
 @given(st.floats(-0.5, 0.5), st.floats(0, 0.3), st.floats(0, 0.3), st.booleans())
 def test_ticks_lie_within_the_drawing(value: float, below: float, above: float, difference: bool):
-    found = Interval(value, value - below, value + above, 9)
+    found = Interval(value, value - below, value + above, 9, 60)
     with inked():
         drawn = draw_rows([Row("label", "", [("base", found)], "")], "n", "w", difference)
     assert drawn is not None
@@ -156,7 +156,9 @@ def test_ticks_lie_within_the_drawing(value: float, below: float, above: float, 
 def test_characters_xml_cannot_hold_do_no_harm():
     label = "a\x00b\x0bc\ufffed\ud800e"
     with inked():
-        drawn = draw_rows([Row(label, "", [("base", Interval(0, 0, 0, 1))], "")], "n", "w", True)
+        drawn = draw_rows(
+            [Row(label, "", [("base", Interval(0, 0, 0, 1, 60))], "")], "n", "w", True
+        )
     assert drawn is not None
     assert "a b c d e" in words_of(drawn)
 

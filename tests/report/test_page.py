@@ -35,7 +35,8 @@ def test_every_figure_is_there_with_its_interval(page: Page, evaluation: Evaluat
         for key, cell in zip(METRICS, cells, strict=True):
             interval = scorer.metrics[key]
             assert interval is not None
-            expected = f"{interval.value:.4f} {interval.low:.4f} to {interval.high:.4f}"
+            ends = f" {interval.low:.4f} to {interval.high:.4f}" if key != "ece" else ""
+            expected = f"{interval.value:.4f}{ends}"
             assert cell.removeprefix("best ").replace("\u2212", "-") == expected
 
 
@@ -64,10 +65,13 @@ def test_every_difference_is_there_with_its_ruling(page: Page, evaluation: Evalu
         for key, cell in zip(METRICS, found[difference.other], strict=True):
             interval = difference.metrics[key]
             assert interval is not None
-            gain = interval.value * (-1 if key in ("log_loss", "brier", "ece") else 1)
+            plain = cell.replace("\u2212", "-")
+            if key == "ece":
+                assert plain == f"{interval.value:+.4f}"
+                continue
+            gain = interval.value * (-1 if key in ("log_loss", "brier") else 1)
             clear = interval.low > 0 or interval.high < 0
             ruling = ("better" if gain > 0 else "worse") if clear else "not clear"
-            plain = cell.replace("\u2212", "-")
             assert plain.startswith(f"{interval.value:+.4f} {interval.low:+.4f} to ")
             assert plain.endswith(f", {ruling}")
 

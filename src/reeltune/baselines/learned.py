@@ -12,7 +12,7 @@ import numpy as np
 
 from reeltune.baselines.features import feature_table
 from reeltune.baselines.platt import mean_log_loss
-from reeltune.baselines.problem import Answers, Floats, Labels, Problem
+from reeltune.baselines.problem import Answers, Floats, Ints, Labels, Problem
 from reeltune.seeds import stream
 
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
@@ -51,11 +51,14 @@ class Tables:
     test: Floats
 
 
+Features = Callable[[Problem, Ints], Floats]
+"""Gives what is known of events, shape ``(n, features)``, for their places, shape ``(n,)``."""
+
 Trials = Callable[[Tables], Iterator[tuple[dict[str, Any], Model]]]
 """Gives settings, and the model fitted with them, one after another."""
 
 
-def logistic_regression(problem: Problem) -> Answers:
+def logistic_regression(problem: Problem, features: Features = feature_table) -> Answers:
     """Logistic regression on standardized features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -67,10 +70,10 @@ def logistic_regression(problem: Problem) -> Answers:
             model.fit(tables.train, tables.train_liked)
             yield {"C": strength}, partial(_p_yes, model)
 
-    return _choose(problem, trials)
+    return _choose(problem, features, trials)
 
 
-def gradient_boosting(problem: Problem) -> Answers:
+def gradient_boosting(problem: Problem, features: Features = feature_table) -> Answers:
     """Gradient boosting of small trees on histograms of the features (Friedman 2001)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
@@ -95,12 +98,12 @@ def gradient_boosting(problem: Problem) -> Answers:
             settings = {"leaves": leaves, "least_rows": least, "rounds": rounds}
             yield settings, partial(_p_yes_after, model, rounds)
 
-    return _choose(problem, trials)
+    return _choose(problem, features, trials)
 
 
-def _choose(problem: Problem, trials: Trials) -> Answers:
+def _choose(problem: Problem, features: Features, trials: Trials) -> Answers:
     """Return the answers of the model with the lowest log loss on validation rows."""
-    tables = _tables(problem)
+    tables = _tables(problem, features)
     tried = []
     for settings, model in trials(tables):
         p_yes = model(tables.validation)
@@ -110,9 +113,9 @@ def _choose(problem: Problem, trials: Trials) -> Answers:
     return Answers(p_yes, test, len(problem.train), settings)
 
 
-def _tables(problem: Problem) -> Tables:
+def _tables(problem: Problem, features: Features) -> Tables:
     parts = (problem.train, problem.validation, problem.test)
-    together = feature_table(problem, np.concatenate(parts))
+    together = features(problem, np.concatenate(parts))
     cuts = np.cumsum([len(part) for part in parts[:-1]])
     train, validation, test = np.split(together, cuts)
     return Tables(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,6 @@ from reeltune.baselines.learned import gradient_boosting, logistic_regression
 from reeltune.baselines.problem import Baseline, Floats, Ints, make_problem
 from reeltune.baselines.simple import bias_model, item_mean, majority, user_running_mean
 from reeltune.data.folder import PreparedFolder
-from reeltune.errors import ConfigError
 
 BASELINES: Final[dict[str, Baseline]] = {
     "majority": majority,
@@ -32,7 +31,7 @@ class BaselineScores:
     """One baseline on the rows all scorers share.
 
     Attributes:
-        name: One of :data:`BASELINES`.
+        name: As it was asked for.
         validation: P(Yes) on the validation rows, in their order, 0 to 1.
         test: P(Yes) on the rows to judge, likewise.
         settings: What was chosen on the validation rows.
@@ -57,7 +56,7 @@ def score_baselines(
     seed: int,
     train_event: Ints | None = None,
     progress: Callable[[str], None] | None = None,
-    names: Sequence[str] | None = None,
+    baselines: Mapping[str, Baseline] = BASELINES,
 ) -> list[BaselineScores]:
     """Fit baselines on training rows, choose on validation rows, judge both.
 
@@ -68,25 +67,17 @@ def score_baselines(
         seed: Decides whatever is random.
         train_event: The rows to learn from; None for all of ``train``.
         progress: Told the name of each baseline before it begins.
-        names: Which baselines; None for all.
+        baselines: Which ones, by name.
 
     Returns:
-        In the order of :data:`BASELINES`.
+        In the order of ``baselines``.
 
     Raises:
-        ConfigError: A name is unknown.
         DataError: There is nothing to learn or to choose from.
     """
-    unknown = [name for name in names or () if name not in BASELINES]
-    if unknown:
-        raise ConfigError(
-            f"unknown baseline {unknown[0]!r}", mend=f"Choose from: {', '.join(BASELINES)}"
-        )
     problem = make_problem(folder, validation_event, test_event, seed=seed, train_event=train_event)
     found = []
-    for name, baseline in BASELINES.items():
-        if names is not None and name not in names:
-            continue
+    for name, baseline in baselines.items():
         if progress is not None:
             progress(name)
         began = time.perf_counter()

@@ -65,12 +65,11 @@ def evaluate(
     from rich.console import Console
 
     from reeltune.asking.subject import load_subject
-    from reeltune.baselines.evidence_alone import EVIDENCE_ALONE
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.evaluation.assemble import assemble
-    from reeltune.evaluation.gather import BASE, gather
-    from reeltune.evaluation.tables import difference_line, scorers_table
+    from reeltune.evaluation.gather import gather
+    from reeltune.evaluation.tables import difference_lines, scorers_table
     from reeltune.report.keep import REPORT_FILE, keep, keep_with_adapter, read_earlier
     from reeltune.runs.folder import RunFolder
     from reeltune.runs.log import LOGGER, logging_to
@@ -83,9 +82,9 @@ def evaluate(
     resolved = load_config(config, overrides)
     run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
     target = output or _target(run and run.path, resolved.train.output_dir, split, form)
-    earlier = read_earlier(target, resolved.scoring.calibration) if keep_verdicts else None
     with logging_to(None):
         subject = load_subject(resolved, run.path if run else None, form, calibrated=False)
+        earlier = read_earlier(target, subject, run) if keep_verdicts else None
         with scoring_progress() as progress:
             said = partial(LOGGER.info, "baseline: %s")
             found = gather(subject, split, progress, said, earlier)
@@ -95,9 +94,7 @@ def evaluate(
             keep_with_adapter(run, found, evaluation)
     console = Console()
     console.print(scorers_table(evaluation))
-    shown = {BASE, EVIDENCE_ALONE, evaluation.best_baseline}
-    for difference in [d for d in evaluation.differences if d.other in shown]:
-        line = difference_line(difference.metrics["auc"], difference.scorer, difference.other)
+    for line in difference_lines(evaluation):
         console.print(line, highlight=False)
     for warning in evaluation.warnings:
         console.print(f"Note: {warning}", highlight=False)

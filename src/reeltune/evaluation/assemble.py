@@ -13,12 +13,14 @@ from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.breakdowns import breakdowns
 from reeltune.evaluation.controls import controls
 from reeltune.evaluation.examples import telling_examples
-from reeltune.evaluation.gather import BASE, TUNED, Gathered, ProgressFor
+from reeltune.evaluation.gather import BASE, RANKING_METRICS, TUNED, Gathered, ProgressFor
+from reeltune.evaluation.intervals import FEWEST_USERS
 from reeltune.evaluation.reliability import reliability
 from reeltune.evaluation.result import (
     Control,
     Difference,
     Evaluation,
+    Kind,
     Reliability,
     ScorerResult,
 )
@@ -28,6 +30,9 @@ from reeltune.scoring.calibration import CALIBRATED
 
 FEW_ROWS: Final = 1000
 """Below this many rows, intervals are so wide that a reader is told."""
+
+FEW_USERS: Final = 50
+"""Below this many users, intervals are so narrow that a reader is told."""
 
 AS_GIVEN: Final = "as the model gives it"
 
@@ -48,7 +53,7 @@ def assemble(subject: Subject, found: Gathered, progress: ProgressFor) -> Evalua
     }
     draws = subject.config.evaluation.draws
     drawn = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, draws)
-    best = found.best_baseline()
+    best = found.strongest("auc", "baseline")
     shown = [name for name in (TUNED, BASE, best) if name in rows.p_yes]
     few = replace(rows, p_yes={name: rows.p_yes[name] for name in shown if name is not None})
     return Evaluation(
@@ -66,7 +71,7 @@ def assemble(subject: Subject, found: Gathered, progress: ProgressFor) -> Evalua
             subject.folder, rows, main, BASE if main == TUNED else None, best
         ),
         warnings=warnings(subject, found),
-        best_baseline=best,
+        strongest=_strongest(found),
     )
 
 
@@ -84,6 +89,16 @@ def _scorers(
         )
         for name, note in found.notes.items()
     ]
+
+
+def _strongest(found: Gathered) -> dict[str, dict[Kind, str]]:
+    kinds: tuple[Kind, ...] = ("baseline", "evidence")
+    return {
+        metric: {
+            kind: name for kind in kinds if (name := found.strongest(metric, kind)) is not None
+        }
+        for metric in RANKING_METRICS
+    }
 
 
 def _differences(main: str, drawn: Bootstrapped) -> list[Difference]:
@@ -138,6 +153,12 @@ def warnings(subject: Subject, found: Gathered) -> list[str]:
         )
     if len(rows) < FEW_ROWS:
         listed.append(f"{len(rows)} rows are few: read the intervals, not the figures.")
+    users = len(np.unique(rows.user_id))
+    if users < FEW_USERS:
+        listed.append(
+            f"{users} users are few: their intervals are too narrow, the fewer the more, and of "
+            f"less than {FEWEST_USERS} there is none."
+        )
     if rows.split == VALIDATION:
         listed.append(
             "These are validation rows. They chose thresholds, settings and calibration, and the "

@@ -52,13 +52,14 @@ def drawn_aucs(
     return found
 
 
-def auc_interval(aucs: Floats) -> Interval | None:
+def auc_interval(aucs: Floats, users: int) -> Interval | None:
     """Return an AUC, or a difference of two, with its interval; None where it is undefined.
 
     Args:
         aucs: As of :func:`drawn_aucs`, or the difference of two of them.
+        users: How many users the rows are of.
     """
-    return interval_of(float(aucs[0]), aucs[1:])
+    return interval_of(float(aucs[0]), aucs[1:], users)
 
 
 def auc_difference(
@@ -87,4 +88,4 @@ def auc_difference(
     """
     scores = {"one": probabilities(labels, p_yes), "other": probabilities(labels, other)}
     aucs = drawn_aucs(labels, scores, user_id, seed, draws)
-    return auc_interval(aucs["one"] - aucs["other"])
+    return auc_interval(aucs["one"] - aucs["other"], len(np.unique(user_id)))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.evaluation.intervals import DRAWS, Interval, draw_users, interval_of
-from reeltune.evaluation.user_sums import METRICS, UserSums
+from reeltune.evaluation.user_sums import MEANS_OVER_USERS, METRICS, UserSums
 from reeltune.evaluation.verdict_arrays import Floats, Labels, Probabilities, number_users
 
 
@@ -21,10 +21,14 @@ class Bootstrapped:
         values: Each scorer's metrics on the rows themselves; NaN where undefined.
         drawn: Each scorer's metrics in every draw, each of shape ``(draws,)``; NaN where
             undefined.
+        users: How many users there are.
+        users_scored: How many of them have rows of both labels.
     """
 
     values: dict[str, dict[str, float]]
     drawn: dict[str, dict[str, Floats]]
+    users: int
+    users_scored: int
 
     def interval(self, scorer: str, metric: str) -> Interval | None:
         """Return a scorer's metric with the middle 95 % of its draws.
@@ -37,7 +41,9 @@ class Bootstrapped:
             None where the metric is undefined on the rows themselves, or in every draw. Draws it
             is undefined in are left out of the interval and of its ``draws``.
         """
-        return interval_of(self.values[scorer][metric], self.drawn[scorer][metric])
+        return interval_of(
+            self.values[scorer][metric], self.drawn[scorer][metric], self._users_of(metric)
+        )
 
     def difference(self, scorer: str, other: str, metric: str) -> Interval | None:
         """Return how much higher a scorer's metric is than another's, taken within each draw.
@@ -53,7 +59,11 @@ class Bootstrapped:
         return interval_of(
             self.values[scorer][metric] - self.values[other][metric],
             self.drawn[scorer][metric] - self.drawn[other][metric],
+            self._users_of(metric),
         )
+
+    def _users_of(self, metric: str) -> int:
+        return self.users_scored if metric in MEANS_OVER_USERS else self.users
 
 
 def bootstrap(
@@ -97,4 +107,5 @@ def bootstrap(
         for name, own in sums.items():
             for metric, found in own.measured(times).items():
                 drawn[name][metric][some] = found
-    return Bootstrapped(values, drawn)
+    scored = max((own.users_scored for own in sums.values()), default=0)  # the labels' alone
+    return Bootstrapped(values, drawn, users, scored)

@@ -149,10 +149,11 @@ def _measured(predictions: Predictions, cut: Cut, number: int, seed: int, draws:
     liked, user_id = predictions.liked[rows], predictions.user_id[rows]
     scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
     aucs = drawn_aucs(liked, scores, user_id, seed, draws)
+    users = len(np.unique(user_id))
     return Group(
         label=cut.labels[number],
         rows=len(liked),
-        users=len(np.unique(user_id)),
+        users=users,
         positive_rate=float(liked.mean()) if len(liked) else None,
-        auc={name: auc_interval(found) for name, found in aucs.items()},
+        auc={name: auc_interval(found, users) for name, found in aucs.items()},
     )

@@ -96,14 +96,18 @@ def controls(
         if altered is not None:
             scores[name] = _log_odds(subject, altered, report(name))
     timelines = subject.folder.timelines
-    aucs = drawn_aucs(timelines.liked[kept], scores, timelines.user_id[kept], seed, draws)
+    user_id = timelines.user_id[kept]
+    aucs, users = (
+        drawn_aucs(timelines.liked[kept], scores, user_id, seed, draws),
+        np.unique(user_id),
+    )
     return [
         Control(
             name=name,
             about=ALTERATIONS[name][1],
             rows=len(kept),
-            auc=auc_interval(found),
-            difference=auc_interval(found - aucs[UNALTERED]),
+            auc=auc_interval(found, len(users)),
+            difference=auc_interval(found - aucs[UNALTERED], len(users)),
         )
         for name, found in aucs.items()
         if name != UNALTERED

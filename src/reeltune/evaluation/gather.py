@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from reeltune.scoring.scorer import Progress
 
 TUNED: Final = "tuned"
 BASE: Final = "base"
+
+RankingMetric = Literal["auc", "auc_per_user_mean"]
+"""What scorers are chosen by: how well they order all rows, or those of each user."""
+
+RANKING_METRICS: Final[tuple[RankingMetric, ...]] = get_args(RankingMetric)
 
 ProgressFor = Callable[[str], Progress | None]
 
@@ -82,19 +87,20 @@ class Gathered:
         self.judged = self.judged.scored(name, judged)
         self.notes[name] = note
 
-    def best_baseline(self) -> str | None:
-        """Return the baseline with the lowest log loss on validation rows; None without any."""
-        baselines = [name for name, note in self.notes.items() if note.kind == "baseline"]
-        return lowest_log_loss(self.validation, baselines)
+    def strongest(self, metric: RankingMetric, kind: Kind) -> str | None:
+        """Return the scorer of a kind with the highest value on validation rows; None without."""
+        own = [name for name, note in self.notes.items() if note.kind == kind]
+        return strongest(self.validation, own, metric)
 
 
-def lowest_log_loss(rows: Predictions, scorers: Iterable[str]) -> str | None:
-    """Return which of some scorers has the lowest log loss; None where none has any."""
-    losses = {
-        name: measure(rows.liked, rows.p_yes[name], rows.user_id).log_loss for name in scorers
+def strongest(rows: Predictions, scorers: Iterable[str], metric: RankingMetric) -> str | None:
+    """Return which of some scorers has the highest value of a metric; None where none has any."""
+    values = {
+        name: getattr(measure(rows.liked, rows.p_yes[name], rows.user_id), metric)
+        for name in scorers
     }
-    defined = {name: loss for name, loss in losses.items() if loss is not None}
-    return min(defined, key=lambda name: defined[name]) if defined else None
+    defined = {name: value for name, value in values.items() if value is not None}
+    return max(defined, key=lambda name: defined[name]) if defined else None
 
 
 def gather(
@@ -143,9 +149,8 @@ def gather(
         on_validation, on_judged, seconds = by_model(BASE)
     found.add(BASE, ScorerNote("base", seconds=seconds), on_validation, on_judged)
     if section.baselines:
-        _add_evidence_alone(found, subject)
         _add_baselines(found, subject, said)
-    best = found.best_baseline()
+    best = found.strongest("auc", "baseline")
     if subject.tuned and best is not None:
         _add_average(found, best)
     return found
@@ -176,32 +181,24 @@ def _add_tuned(
     found.add(TUNED, note, validation, judged)
 
 
-def _add_evidence_alone(found: Gathered, subject: Subject) -> None:
-    """Add what the prompt tells by itself, where it tells anything."""
-    from reeltune.baselines.evidence_alone import EVIDENCE_ALONE, score_evidence_alone
-
-    began = time.perf_counter()
-    kinds = subject.tokens.renderer.settings.evidence
-    events = [found.validation.event, found.judged.event]
-    scores = score_evidence_alone(subject.folder.timelines, kinds, events)
-    if scores is not None:
-        note = ScorerNote("evidence", {"told": list(kinds)}, time.perf_counter() - began)
-        found.add(EVIDENCE_ALONE, note, *scores)
-
-
 def _add_baselines(found: Gathered, subject: Subject, said: Callable[[str], None]) -> None:
-    from reeltune.baselines.score import score_baselines
+    """Add classical methods: those that are told what the prompt tells, and the others."""
+    from reeltune.baselines.evidence import evidence_baselines
+    from reeltune.baselines.score import BASELINES, score_baselines
 
+    told = evidence_baselines(subject.tokens.renderer.settings.evidence)
     scores = score_baselines(
         subject.folder,
         found.validation.event,
         found.judged.event,
         seed=subject.config.train.seed,
         progress=said,
+        baselines={**told, **BASELINES},
     )
     for score in scores:
         settings = {**score.settings, "learned_from": score.learned_from}
-        note = ScorerNote("baseline", settings, score.seconds)
+        kind: Kind = "evidence" if score.name in told else "baseline"
+        note = ScorerNote(kind, settings, score.seconds)
         found.add(score.name, note, score.validation, score.test)
 
 

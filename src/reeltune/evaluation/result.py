@@ -8,7 +8,8 @@ from typing import Any, Literal
 from reeltune.evaluation.intervals import Interval
 
 Kind = Literal["tuned", "base", "evidence", "baseline", "average"]
-"""What a scorer is: the tuned model, the base model, a classical baseline, a mean of two."""
+"""What a scorer is: the tuned model, the base model, a classical method that is told what the
+prompt tells, a classical baseline, a mean of two."""
 
 
 @dataclass(frozen=True)
@@ -199,15 +200,16 @@ class Evaluation:
         rows: How many rows were scored.
         users: Of how many users.
         positive_rate: Share of rows whose true answer is Yes.
-        scorers: The tuned model first, then the base model, then baselines, then averages.
+        scorers: The tuned model first, then the base model, then those told what the prompt tells,
+            then baselines, then averages.
         differences: The tuned model less every other scorer.
         breakdowns: Where it works and where not.
         controls: What it makes use of; empty without an adapter.
         reliability: Before and after calibration, of the tuned model.
         examples: Rows worth reading.
         warnings: What a reader has to know before trusting a number here.
-        best_baseline: The baseline to beat, chosen on validation rows; None leaves the choice to
-            the AUC on these rows.
+        strongest: By metric, and within it by kind, the scorer with the highest value on
+            validation rows: the one to beat. What is missing leaves the choice to these rows.
     """
 
     about: dict[str, str]
@@ -222,7 +224,7 @@ class Evaluation:
     reliability: list[Reliability]
     examples: list[Example]
     warnings: list[str]
-    best_baseline: str | None = None
+    strongest: dict[str, dict[Kind, str]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

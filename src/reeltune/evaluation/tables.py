@@ -71,27 +71,62 @@ def scorers_table(evaluation: Evaluation) -> Table:
             found = scorer.metrics[key]
             cells.append("undefined" if found is None else f"{found.value:.3f}")
             if key == "auc":
-                cells.append("" if found is None else f"{found.low:.3f}-{found.high:.3f}")
+                cells.append(_ends(found))
         table.add_row(scorer.name, *cells)
     table.caption = (
         f"{evaluation.rows} rows of {evaluation.users} users, {evaluation.positive_rate:.4f} of "
-        "them Yes. 95 %: interval of the AUC over users; in a user: mean of the AUC within each; "
-        "ECE: expected calibration error."
+        "them Yes. 95 %: interval of the AUC over users; in a user: mean of the AUC within each"
+        f"{_scored(evaluation)}; ECE: expected calibration error."
     )
     table.caption_justify = "left"
     return table
 
 
-def difference_line(interval: Interval | None, scorer: str = "tuned", other: str = "base") -> str:
-    """Return how much higher the AUC of one scorer is than another's, in one sentence."""
+def _ends(found: Interval | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.low:.3f}-{found.high:.3f}" if found.told else "too few users"
+
+
+def _scored(evaluation: Evaluation) -> str:
+    """Return of how many users the AUC within a user is the mean."""
+    found = evaluation.scorers[0].metrics["auc_per_user_mean"] if evaluation.scorers else None
+    return "" if found is None else f" of the {found.users} with rows of both labels"
+
+
+def difference_line(
+    interval: Interval | None, scorer: str = "tuned", other: str = "base", metric: str = "AUC"
+) -> str:
+    """Return how much higher a metric of one scorer is than another's, in one sentence."""
     if interval is None:
-        return "All rows have one label: there is no AUC to compare."
+        return f"There is no {metric} to compare {scorer} and {other} by."
+    if not interval.told:
+        return (
+            f"{metric} of {scorer} less {other}: {interval.value:+.4f}, of {interval.users} users, "
+            "too few for an interval."
+        )
     clear = interval.low > 0 or interval.high < 0
     return (
-        f"AUC of {scorer} less {other}: {interval.value:+.4f}, 95 % interval {interval.low:+.4f} "
-        f"to {interval.high:+.4f} over {interval.draws} draws of users: "
+        f"{metric} of {scorer} less {other}: {interval.value:+.4f}, 95 % interval "
+        f"{interval.low:+.4f} to {interval.high:+.4f} over {interval.draws} draws of users: "
         f"{'clear of' if clear else 'not clear of'} zero."
     )
+
+
+def difference_lines(evaluation: Evaluation) -> list[str]:
+    """Return how the first scorer stands to its base and to the strongest of each kind.
+
+    Over all rows and within a user, each with what is strongest there on validation rows.
+    """
+    lines = []
+    for metric, label in (("auc", "AUC"), ("auc_per_user_mean", "AUC in a user")):
+        shown = {"base", *evaluation.strongest.get(metric, {}).values()}
+        lines += [
+            difference_line(difference.metrics[metric], difference.scorer, difference.other, label)
+            for difference in evaluation.differences
+            if difference.other in shown
+        ]
+    return lines
 
 
 def samples_table(samples: Sequence[Sample]) -> Table:

@@ -39,6 +39,9 @@ METRICS: Final = (
 )
 """The metrics of a scorer, as :class:`reeltune.evaluation.metrics.Metrics` explains them."""
 
+MEANS_OVER_USERS: Final = frozenset({"auc_per_user_mean", "ndcg_at_10"})
+"""Those that only users with rows of both labels have a part in."""
+
 _SUMS: Final = 11
 """Columns before those of the bins."""
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Difference, Evaluation, Kind, ScorerResult
-from reeltune.report.shown import AUC
+from reeltune.report.shown import AUC, ShownMetric
 
 Role = Literal["tuned", "base", "baseline"]
 """The scorers drawn in full in every chart."""
@@ -23,8 +23,7 @@ class Cast:
     Attributes:
         tuned: The tuned model, if one was scored.
         base: The base model, if it was scored.
-        baseline: The baseline chosen as the one to beat; without a choice, the one with the
-            highest AUC on these rows. None if none was fitted.
+        baseline: The baseline to beat, by AUC; None if none was fitted.
         ordered: All scorers by kind, and within a kind by AUC, best first, undefined ones last.
     """
 
@@ -37,11 +36,11 @@ class Cast:
     def of(cls, evaluation: Evaluation) -> Cast:
         """Return the parts the scorers of an evaluation play."""
         ordered = sorted(
-            evaluation.scorers, key=lambda scorer: (_KINDS.index(scorer.kind), -_auc(scorer))
+            evaluation.scorers, key=lambda scorer: (_KINDS.index(scorer.kind), -_value(scorer, AUC))
         )
         first = {kind: next((s for s in ordered if s.kind == kind), None) for kind in _KINDS}
-        chosen = next((s for s in ordered if s.name == evaluation.best_baseline), first["baseline"])
-        return cls(first["tuned"], first["base"], chosen, ordered)
+        baseline = strongest(evaluation, ordered, AUC, "baseline")
+        return cls(first["tuned"], first["base"], baseline, ordered)
 
     @property
     def subject(self) -> ScorerResult | None:
@@ -78,6 +77,21 @@ def auc_of(scorer: ScorerResult) -> Interval | None:
     return scorer.metrics.get(AUC.key)
 
 
-def _auc(scorer: ScorerResult) -> float:
-    auc = auc_of(scorer)
-    return -math.inf if auc is None else auc.value
+def strongest(
+    evaluation: Evaluation, scorers: list[ScorerResult], metric: ShownMetric, kind: Kind
+) -> ScorerResult | None:
+    """Return the scorer of a kind that is to be beaten in a metric.
+
+    Returns:
+        The one chosen on validation rows; without a choice, the best on these rows; None where
+        there is none of the kind.
+    """
+    own = [scorer for scorer in scorers if scorer.kind == kind]
+    chosen = evaluation.strongest.get(metric.key, {}).get(kind)
+    best = max(own, key=lambda scorer: _value(scorer, metric), default=None)
+    return next((scorer for scorer in own if scorer.name == chosen), best)
+
+
+def _value(scorer: ScorerResult, metric: ShownMetric) -> float:
+    found = scorer.metrics.get(metric.key)
+    return -math.inf if found is None else found.value

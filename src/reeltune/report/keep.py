@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from reeltune.asking.subject import Subject
-from reeltune.errors import ConfigError, ModelError
+from reeltune.data.cache_key import CacheKey, prepared_data
+from reeltune.errors import ConfigError, DataError, ModelError
 from reeltune.evaluation.evaluate import asked_how
 from reeltune.evaluation.gather import Earlier, Gathered
 from reeltune.evaluation.predictions import (
@@ -16,7 +17,8 @@ from reeltune.evaluation.predictions import (
     write_predictions,
 )
 from reeltune.evaluation.result import Control, Evaluation
-from reeltune.files import write_json
+from reeltune.files import file_digest, write_json
+from reeltune.models.names import ADAPTER_WEIGHTS
 from reeltune.report.training import TrainingCurves
 from reeltune.report.write import write_report
 from reeltune.runs.folder import CARD_FILE, METRICS_FILE, RunFolder
@@ -30,6 +32,9 @@ from reeltune.scoring.calibration import (
 from reeltune.training.card import write_card
 
 REPORT_FILE: Final = "report.html"
+
+VERDICTS_OF: Final = "verdicts_of"
+"""Where the figures say what the models' verdicts depend on."""
 
 
 def keep(
@@ -50,25 +55,50 @@ def keep(
     if found.validation.split != found.judged.split:
         parts.insert(0, found.validation)
     write_predictions(target / PREDICTIONS_FILE, parts)
-    write_json(target / METRICS_FILE, asked_how(subject) | evaluation.to_dict())
+    kept = {VERDICTS_OF: verdicts_of(subject, run).parts}
+    write_json(target / METRICS_FILE, asked_how(subject) | kept | evaluation.to_dict())
     learned = run.path / METRICS_FILE if run is not None else None
     curves = TrainingCurves.read(learned) if learned is not None and learned.is_file() else None
     write_report(target / REPORT_FILE, evaluation, found.judged, curves)
 
 
-def read_earlier(target: Path, calibration: str) -> Earlier:
+def verdicts_of(subject: Subject, run: RunFolder | None) -> CacheKey:
+    """Return what verdicts depend on, beside rounding: not the device, nor where the model lies."""
+    weights = None if run is None else file_digest(run.path / ADAPTER_WEIGHTS)
+    config = subject.config
+    return CacheKey(
+        prepared_data(subject.folder)
+        | {
+            "adapter": weights,
+            "prompt": subject.tokens.renderer.settings.to_dict(),
+            "scoring.layout": config.scoring.layout,
+            "train.block_targets": config.train.block_targets,
+        }
+    )
+
+
+def read_earlier(target: Path, subject: Subject, run: RunFolder | None) -> Earlier:
     """Return what an evaluation has asked the models for, so that they need not be asked again.
 
     Args:
         target: The folder it was written to.
-        calibration: How P(Yes) is to be told now.
+        subject: The model and the data now.
+        run: Where its adapter lies; None without one.
 
     Raises:
-        DataError: There are none.
+        DataError: There are none, or they are those of something else.
         ConfigError: They were calibrated, or are to be: what is kept is what the model gave.
     """
+    calibration = subject.config.scoring.calibration
     verdicts = read_predictions(target / PREDICTIONS_FILE)
     written = json.loads((target / METRICS_FILE).read_text(encoding="utf-8"))
+    changed = verdicts_of(subject, run).changed_from(written.get(VERDICTS_OF, {}))
+    if changed:
+        raise DataError(
+            f"the verdicts there are of something else: other {', '.join(changed)}",
+            where=str(target / METRICS_FILE),
+            mend="Evaluate anew, without --keep-verdicts",
+        )
     used = [one["settings"].get("calibration", "none") for one in written["scorers"]]
     if any(one != "none" for one in [*used, calibration]):
         raise ConfigError(

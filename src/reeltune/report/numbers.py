@@ -20,13 +20,22 @@ def signed(value: float) -> str:
 
 
 def between(interval: Interval) -> str:
-    """Return the ends of an interval."""
+    """Return the ends of an interval, or why there are none."""
+    if not interval.told:
+        return too_few(interval)
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
 def signed_between(interval: Interval) -> str:
-    """Return the ends of the interval of a difference."""
+    """Return the ends of the interval of a difference, or why there are none."""
+    if not interval.told:
+        return too_few(interval)
     return f"{signed(interval.low)} to {signed(interval.high)}"
+
+
+def too_few(interval: Interval) -> str:
+    """Return why an interval is not told."""
+    return f"{counted(interval.users, 'user')}: too few for an interval"
 
 
 def percent(share: float) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from reeltune.evaluation.result import Difference, Kind, ScorerResult
 from reeltune.report.cast import Cast
 from reeltune.report.grids import Cell, Grid, Head, changed, mark_best, undefined, valued, words
 from reeltune.report.headline import Ruling, rule
-from reeltune.report.numbers import number
-from reeltune.report.shown import NOT_MEASURED, ShownMetric, measured
+from reeltune.report.numbers import counted, number
+from reeltune.report.shown import AUC_PER_USER, NOT_MEASURED, ShownMetric, measured
 
 _KIND_NAMES: Final[dict[Kind, str]] = {
     "tuned": "the tuned model",
     "base": "the base model",
-    "evidence": "what the prompt tells",
+    "evidence": "told what the prompt tells",
     "baseline": "classical baseline",
     "average": "mean of two",
 }
@@ -22,6 +23,7 @@ _RULINGS: Final[dict[Ruling, str]] = {
     "better": "better",
     "worse": "worse",
     "unclear": "not clear",
+    "too few": "too few users",
     "undefined": "undefined",
 }
 
@@ -35,15 +37,28 @@ def scorers_grid(cast: Cast) -> Grid:
         for place, scorer in enumerate(cast.ordered)
     ]
     heads = [Head("Scorer", numeric=False), *(Head(m.label, m.better) for m in shown)]
-    caption = "Every scorer on the same rows, each figure above its 95 % interval over users."
+    caption = (
+        "Every scorer on the same rows, each figure above its 95 % interval over users"
+        f"{_users_scored(cast)}. ECE has no interval: see the reliability below."
+    )
     return Grid(caption, heads, rows)
+
+
+def _users_scored(cast: Cast) -> str:
+    """Return of how many users the figures within a user are."""
+    found = next((s.metrics.get(AUC_PER_USER.key) for s in cast.ordered), None)
+    if found is None:
+        return ""
+    users = counted(found.users, "user")
+    return f"; AUC per user and NDCG@10 are of the {users} with rows of both labels"
 
 
 def _column(metric: ShownMetric, scorers: list[ScorerResult]) -> list[Cell]:
     found = [scorer.metrics.get(metric.key) for scorer in scorers]
     cells = [
-        valued(interval, _reason(metric, scorer.metrics))
+        _without_interval(cell) if not metric.has_interval else cell
         for interval, scorer in zip(found, scorers, strict=True)
+        for cell in (valued(interval, _reason(metric, scorer.metrics)),)
     ]
     values = [interval.value if interval is not None else None for interval in found]
     return mark_best(cells, values, metric.higher_is_better)
@@ -76,10 +91,16 @@ def less(cast: Cast) -> str:
 def _difference(found: Difference, metric: ShownMetric) -> Cell:
     interval = found.metrics.get(metric.key)
     cell = changed(interval, _reason(metric, found.metrics))
-    if interval is None:
+    if interval is None or not interval.told:
         return cell
+    if not metric.has_interval:
+        return _without_interval(cell)
     ruling = _RULINGS[rule(interval, metric.higher_is_better)]
     return Cell(cell.text, f"{cell.note}, {ruling}")
+
+
+def _without_interval(cell: Cell) -> Cell:
+    return replace(cell, note="") if cell.defined else cell
 
 
 def in_order(differences: list[Difference], cast: Cast) -> list[Difference]:
@@ -103,9 +124,12 @@ def settings_grid(cast: Cast) -> Grid:
         Head("Scorer", numeric=False),
         Head("Threshold", "says Yes from"),
         Head("Seconds", "to fit and score"),
-        Head("Chosen on validation rows", numeric=False),
+        Head("Settings, and how much it learned from", numeric=False),
     ]
-    caption = "Thresholds and settings were chosen on validation rows, never on the rows reported."
+    caption = (
+        "Thresholds, and the settings of baselines, were chosen on validation rows, never on the "
+        "rows reported."
+    )
     return Grid(caption, heads, rows)
 
 

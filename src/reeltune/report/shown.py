@@ -24,6 +24,9 @@ class ShownMetric:
         higher_is_better: Whether a larger value is the better one.
         undefined: Why there may be no value.
         about: What it is, in one sentence.
+        has_interval: Whether draws of users tell how far it would move. An expected calibration
+            error is a sum of absolute gaps: it grows in every draw, by as much as there is chance
+            in the bins, so draws lie above it and differences of two say little.
     """
 
     key: str
@@ -31,6 +34,7 @@ class ShownMetric:
     higher_is_better: bool
     undefined: str
     about: str
+    has_interval: bool = True
 
     @property
     def better(self) -> str:
@@ -46,15 +50,17 @@ AUC: Final = ShownMetric(
     "The chance that a random Yes row has a higher P(Yes) than a random No row; 0.5 is guessing.",
 )
 
+AUC_PER_USER: Final = ShownMetric(
+    "auc_per_user_mean",
+    "AUC per user",
+    True,
+    _NO_USER,
+    "The same within each user's rows, then the mean over users: choosing for one person.",
+)
+
 SHOWN: Final = (
     AUC,
-    ShownMetric(
-        "auc_per_user_mean",
-        "AUC per user",
-        True,
-        _NO_USER,
-        "The same within each user's rows, then the mean over users: choosing for one person.",
-    ),
+    AUC_PER_USER,
     ShownMetric(
         "log_loss",
         "Log loss",
@@ -71,6 +77,7 @@ SHOWN: Final = (
         False,
         _NO_ROWS,
         "Expected calibration error: how far P(Yes) is from the share of Yes, over bins of P(Yes).",
+        has_interval=False,
     ),
     ShownMetric(
         "accuracy_chosen",

@@ -81,7 +81,7 @@ parentheses 95 % intervals over users.
 {% for scorer in evaluation.scorers -%}
 | {{ scorer.name }} | {{ scorer.metrics.auc | interval }} | \
 {{ scorer.metrics.auc_per_user_mean | interval }} | {{ scorer.metrics.log_loss | interval }} | \
-{{ scorer.metrics.ece | interval }} |
+{{ scorer.metrics.ece | value }} |
 {% endfor %}
 {% for warning in evaluation.warnings -%}
 - {{ warning }}
@@ -156,6 +156,7 @@ def write_card(
     """
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.filters["interval"] = _interval
+    environment.filters["value"] = _value
     renderer = Renderer(PromptSettings.from_dict(record["prompt"]))
     text = environment.from_string(_TEMPLATE).render(
         name=path.parent.name,
@@ -179,7 +180,13 @@ def example_turns(renderer: Renderer) -> list[str]:
     return renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE, [told] * films)
 
 
+def _value(found: Interval | None) -> str:
+    return "undefined" if found is None else f"{found.value:.4f}"
+
+
 def _interval(found: Interval | None) -> str:
     if found is None:
         return "undefined"
+    if not found.told:
+        return f"{found.value:.4f} (of {found.users} users, too few for an interval)"
     return f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"

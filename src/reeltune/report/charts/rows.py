@@ -84,7 +84,8 @@ def _height(row: Row) -> float:
 
 
 def _limit(axes: Axes, defined: list[Interval], difference: bool) -> None:
-    ends = [end for found in defined for end in (found.low, found.value, found.high)]
+    ends = [found.value for found in defined]
+    ends += [end for found in defined if found.told for end in (found.low, found.high)]
     if difference:
         ends.append(0.0)
     # Figures all alike are drawn in a stretch of their own, not blown up to rounding errors.
@@ -122,7 +123,8 @@ def _mark(axes: Axes, role: Role, found: Interval | None, y: float) -> None:
     if found is None:
         _undefined(axes, "undefined", y)
         return
-    axes.plot([found.low, found.high], [y, y], color=pen.color, linewidth=2.2, zorder=2)
+    if found.told:
+        axes.plot([found.low, found.high], [y, y], color=pen.color, linewidth=2.2, zorder=2)
     axes.plot([found.value], [y], linestyle="none", zorder=3, **pen.marks)
 
 
