@@ -1,8 +1,9 @@
 """A learning curve: tuned models and classical baselines that learn from the same few users.
 
 For each size, whole users are drawn until they have that many training rows; nobody else's ratings
-are learned from, neither by the model, nor by its evidence, nor by the baselines. The held-out rows
-are the same for all sizes. A size that has been trained and evaluated is not trained again, so that
+are learned from, neither by the model, nor by its evidence, nor by the baselines. (The weights of
+what is expected, which come with the package, are the same for all sizes.) The held-out rows are
+the same for all sizes. A size that has been trained and evaluated is not trained again, so that
 the baselines can be computed on another machine::
 
     python -m benchmarks.learning_curve --prepared data/movielens_qwen3 \
@@ -24,11 +25,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import command_line, common_options, write_result
 from benchmarks.launching import Launch, settings
-from benchmarks.recommending import add_others, differences_of, drawn_of, read_runs
-from reeltune.baselines.evidence_alone import EVIDENCE_ALONE
-from reeltune.data.columns import CONTEXT, TEST, TRAIN, Columns
+from benchmarks.recommending import add_rivals, differences_of, drawn_of, read_runs
+from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
-from reeltune.evaluation.gather import BASE
+from reeltune.evaluation.gather import BASE, strongest
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE
 
@@ -41,6 +41,9 @@ FOR_FEW: Final = {
     "train.epochs": 4,
     "train.pairwise_weight": 0,
 }
+
+SOME: Final = 10_000
+"""Up to so many rows there are two passes: one has less than a hundred steps."""
 
 
 def with_fewer_users(prepared: Path, rows: int, seed: int, to: Path) -> int:
@@ -89,7 +92,7 @@ def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> N
         "data.cache_dir": options.work / f"cache_{size}",
         "train.output_dir": run,
         "train.seed": options.seed,
-        **(FOR_FEW if size <= FEW else {}),
+        **(FOR_FEW if size <= FEW else {"train.epochs": 2} if size <= SOME else {}),
     }
     flags = ["--config", options.config, *settings(given, options.set)]
     one = Launch(1, device)
@@ -100,17 +103,20 @@ def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> N
 def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[str, Any]:
     """Return the AUC on test rows of everything that learned from one size."""
     verdicts, (tuned,) = read_runs([run])
-    best, _ = add_others(verdicts, run, prepared, seed)
-    test = verdicts[TEST]
-    (gap,) = differences_of(verdicts, drawn_of(verdicts, seed), [best], "auc")
-    named = {"base": BASE, "tuned": tuned, "best baseline": best, EVIDENCE_ALONE: EVIDENCE_ALONE}
+    rivals = add_rivals(verdicts, run, prepared, seed)
+    best, test, drawn = rivals.best["auc"], verdicts[TEST], drawn_of(verdicts, seed)
+    told = strongest(verdicts[VALIDATION], rivals.told, "auc")
+    named = {"base": BASE, "tuned": tuned, "best baseline": best, "best told the evidence": told}
     metrics = {name: measure(test.liked, p, test.user_id) for name, p in test.p_yes.items()}
+    others = [other for other in (best, told) if other is not None]
+    gap, *of_told = differences_of(verdicts, drawn, others, "auc")
     return {
         "case": f"{size:,} rows" if size else "all rows",
         "training_rows": rows,
-        **{f"auc, {as_}": metrics[name].auc for as_, name in named.items() if name in metrics},
+        **{f"auc, {as_}": metrics[name].auc for as_, name in named.items() if name is not None},
         "best_baseline": best,
         **{end: gap[end] for end in ("value", "low", "high")},
+        "less_told_the_evidence": of_told,
         "all": {name: own.to_dict() for name, own in metrics.items()},
     }
 

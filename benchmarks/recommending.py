@@ -6,14 +6,15 @@ Runs of several seeds have each been evaluated before; their verdicts are read, 
     python -m benchmarks.recommending --prepared data/movielens_qwen3 --runs RUN RUN RUN \
         --result benchmarks/results/quality_latest-small_user.json
 
-Where the prompt tells evidence, "evidence alone" is a logistic regression on just what it tells:
-how much of the result is the model's, and how much is the evidence's. Everything is fitted or
-chosen on training and validation rows; test rows are scored once. Intervals and differences are
-drawn with the same users for all scorers.
+Where the prompt tells evidence, classical methods that are told it too show how much of the result
+is the model's, and how much is the evidence's. Everything is fitted or chosen on training and
+validation rows; test rows are scored once. The baseline to beat is the best on validation rows by
+the metric that is compared. Intervals and differences are drawn with the same users for all.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -21,19 +22,26 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.common import command_line, common_options, write_result
-from reeltune.baselines.evidence_alone import EVIDENCE_ALONE, score_evidence_alone
-from reeltune.baselines.score import score_baselines
+from reeltune.baselines.evidence import evidence_baselines
+from reeltune.baselines.score import BASELINES, score_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.calibration_error import errors_by_chance
-from reeltune.evaluation.gather import BASE, TUNED, lowest_log_loss
+from reeltune.evaluation.gather import (
+    BASE,
+    RANKING_METRICS,
+    TUNED,
+    RankingMetric,
+    strongest,
+)
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
 from reeltune.evidence.folder import with_evidence
 from reeltune.prompts.renderer import EVIDENCE, Evidence, PromptSettings
 from reeltune.runs.folder import RunFolder
+from reeltune.scoring.calibration import CALIBRATED as WAYS
 from reeltune.scoring.calibration import fit_calibration
 
 SHOWN: Final = ("auc", "auc_per_user_mean", "log_loss", "brier", "ece", "accuracy", "ndcg_at_10")
@@ -90,40 +98,59 @@ def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
             rows[split] = own.scored(f"{name}{CALIBRATED}", told)
 
 
-def add_evidence_alone(rows: Rows, prepared: Path, kinds: tuple[Evidence, ...]) -> None:
-    """Add a logistic regression, learned on training rows, of what the prompt tells."""
-    known = with_evidence(PreparedFolder.open(prepared), kinds).timelines
-    found = score_evidence_alone(known, kinds, [own.event for own in rows.values()])
-    assert found is not None
-    for (split, own), p_yes in zip(list(rows.items()), found, strict=True):
-        rows[split] = own.scored(EVIDENCE_ALONE, p_yes)
+def add_baselines(
+    rows: Rows, prepared: Path, kinds: tuple[Evidence, ...], seed: int
+) -> tuple[list[str], list[str]]:
+    """Add every classical method.
 
-
-def add_baselines(rows: Rows, prepared: Path, seed: int) -> list[str]:
-    """Add every classical baseline; return their names."""
+    Returns:
+        The names of those that are told what the prompts tell, and of the baselines.
+    """
     folder = PreparedFolder.open(prepared)
+    told = evidence_baselines(kinds)
     scores = score_baselines(
-        folder, rows[VALIDATION].event, rows[TEST].event, seed=seed, progress=print
+        with_evidence(folder, kinds) if kinds else folder,
+        rows[VALIDATION].event,
+        rows[TEST].event,
+        seed=seed,
+        progress=print,
+        baselines={**told, **BASELINES},
     )
     for score in scores:
         rows[VALIDATION] = rows[VALIDATION].scored(score.name, score.validation)
         rows[TEST] = rows[TEST].scored(score.name, score.test)
-    return [score.name for score in scores]
+    return list(told), list(BASELINES)
 
 
-def add_others(rows: Rows, run: Path, prepared: Path, seed: int) -> tuple[str, list[Evidence]]:
-    """Add whatever a run's verdicts are held against.
+@dataclass(frozen=True)
+class Rivals:
+    """What runs are held against.
 
-    Returns:
-        The best baseline, and the kinds of evidence the run's prompts tell.
+    Attributes:
+        kinds: The kinds of evidence the runs' prompts tell.
+        told: The classical methods that are told it too.
+        best: By metric, the baseline with the highest value on validation rows.
     """
+
+    kinds: tuple[Evidence, ...]
+    told: list[str]
+    best: dict[RankingMetric, str]
+
+    def of(self, metric: RankingMetric) -> list[str]:
+        """Return whom a metric is compared with."""
+        return list(dict.fromkeys([self.best[metric], "logistic regression", *self.told, BASE]))
+
+
+def add_rivals(rows: Rows, run: Path, prepared: Path, seed: int) -> Rivals:
+    """Add whatever a run's verdicts are held against."""
     kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).evidence
-    if kinds:
-        add_evidence_alone(rows, prepared, kinds)
-    baselines = add_baselines(rows, prepared, seed)
-    best = lowest_log_loss(rows[VALIDATION], baselines)
-    assert best is not None
-    return best, list(kinds)
+    told, baselines = add_baselines(rows, prepared, kinds, seed)
+    best = {}
+    for metric in RANKING_METRICS:
+        found = strongest(rows[VALIDATION], baselines, metric)
+        assert found is not None
+        best[metric] = found
+    return Rivals(kinds, told, best)
 
 
 def drawn_of(rows: Rows, seed: int) -> Bootstrapped:
@@ -137,31 +164,53 @@ def drawn_of(rows: Rows, seed: int) -> Bootstrapped:
 
 
 def cases_of(rows: Rows, drawn: Bootstrapped) -> list[dict[str, Any]]:
-    """Return every scorer's metrics with their intervals, and its AUC on validation rows."""
+    """Return every scorer's metrics with their intervals, and two on validation rows."""
     cases = []
+    held = rows[VALIDATION]
     for name in rows[TEST].p_yes:
-        validation = rows[VALIDATION]
-        on_validation = measure(validation.liked, validation.p_yes[name], validation.user_id)
-        case: dict[str, Any] = {"case": name, "auc, validation": on_validation.auc}
+        on_validation = measure(held.liked, held.p_yes[name], held.user_id)
+        case: dict[str, Any] = {
+            "case": name,
+            "auc, validation": on_validation.auc,
+            "auc_per_user_mean, validation": on_validation.auc_per_user_mean,
+        }
         for metric in SHOWN:
             found = drawn.interval(name, metric)
             case[metric] = found.value if found else None
             if metric == "ece":
                 case["ece_by_chance"] = float(errors_by_chance(rows[TEST].p_yes[name]).mean())
-            case[f"{metric}_interval"] = [found.low, found.high] if found else None
+            else:
+                case[f"{metric}_interval"] = [found.low, found.high] if found else None
         cases.append(case)
     return cases
 
 
+def calibration_errors(rows: Rows, tuned: list[str]) -> list[dict[str, Any]]:
+    """Return the ECE on test rows of every tuned model, as given and calibrated in every way."""
+    held, test = rows[VALIDATION], rows[TEST]
+    found = []
+    for name in tuned:
+        learned = fit_calibration(held.liked, held.p_yes[name], form="interview", layout="blocks")
+        ways = {"as the model gives it": test.p_yes[name]} | {
+            way: learned.apply(test.p_yes[name], way) for way in WAYS
+        }
+        errors = {way: measure(test.liked, p, test.user_id).ece for way, p in ways.items()}
+        found.append({"case": name, **errors})
+    return found
+
+
 def differences_of(
-    rows: Rows, drawn: Bootstrapped, others: list[str], metric: str
+    rows: Rows, drawn: Bootstrapped, others: list[str], metric: str, *, calibrated: bool = False
 ) -> list[dict[str, Any]]:
-    """Return what every tuned model has more than some others, drawn with the same users."""
+    """Return what every tuned model has more than some others, drawn with the same users.
+
+    Calibration changes no order: calibrated ones are asked for where the level counts.
+    """
     names = [name for name in rows[TEST].p_yes if name.startswith(TUNED)]
     found = []
     for name, other in product(names, others):
         gap = drawn.difference(name, other, metric)
-        if gap is not None and not name.endswith(CALIBRATED):
+        if gap is not None and name.endswith(CALIBRATED) == calibrated:
             ends = {"value": gap.value, "low": gap.low, "high": gap.high}
             found.append({"case": name, "less": other, **ends})
     return found
@@ -176,26 +225,27 @@ def main(arguments: list[str] | None = None) -> None:
 
     rows, tuned = read_runs(options.runs)
     add_mean_and_calibrated(rows, tuned)
-    best, kinds = add_others(rows, options.runs[0], options.prepared, options.seed)
+    rivals = add_rivals(rows, options.runs[0], options.prepared, options.seed)
     test, drawn = rows[TEST], drawn_of(rows, options.seed)
-    alone = [EVIDENCE_ALONE] if kinds else []
-    others = list(dict.fromkeys([best, "logistic regression", *alone, BASE]))
     cases = cases_of(rows, drawn)
-    of_auc = differences_of(rows, drawn, others, "auc")
+    of_auc = differences_of(rows, drawn, rivals.of("auc"), "auc")
+    within = rivals.of("auc_per_user_mean")
     write_result(
         options.result,
         command_line("recommending", options, "prepared", "runs"),
         cases,
         rows=len(test),
-        users=len(np.unique(test.user_id)),
+        users=drawn.users,
+        users_with_both_labels=drawn.users_scored,
         positive_rate=float(test.liked.mean()),
-        evidence={kind: EVIDENCE[kind] for kind in kinds},
-        best_baseline=best,
+        evidence={kind: EVIDENCE[kind] for kind in rivals.kinds},
+        best_baseline=rivals.best,
         differences_of_auc=of_auc,
-        other_differences={
-            metric: differences_of(rows, drawn, others, metric)
-            for metric in ("auc_per_user_mean", "log_loss")
-        },
+        differences_of_auc_in_a_user=differences_of(rows, drawn, within, "auc_per_user_mean"),
+        differences_of_log_loss=differences_of(
+            rows, drawn, rivals.of("auc"), "log_loss", calibrated=True
+        ),
+        calibration_errors=calibration_errors(rows, tuned),
         note=options.note,
     )
     for case in cases:
@@ -204,9 +254,9 @@ def main(arguments: list[str] | None = None) -> None:
             f"{case['auc_per_user_mean']:.4f}, log loss {case['log_loss']:.4f}, "
             f"ECE {case['ece']:.4f}"
         )
-    for one in (gap for gap in of_auc if gap["less"] == best):
+    for one in (gap for gap in of_auc if gap["less"] == rivals.best["auc"]):
         print(
-            f"{one['case']} less {best}: {one['value']:+.4f} ({one['low']:+.4f} to "
+            f"{one['case']} less {one['less']}: {one['value']:+.4f} ({one['low']:+.4f} to "
             f"{one['high']:+.4f})"
         )
 

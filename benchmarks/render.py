@@ -24,6 +24,7 @@ PAGES: Final = {"quality_": Path("docs/QUALITY.md"), "": Path("docs/PERFORMANCE.
 _FIELDS: Final = ("hardware", "versions", "command", "cases")
 _FIRST: Final = ("form", "case")
 _TITLES: Final = {
+    "auc_per_user_mean, validation": "AUC in a user, validation",
     "auc_interval": "95 %",
     "auc_per_user_mean": "AUC in a user, mean",
     "deviation": "deviation of P(Yes)",
