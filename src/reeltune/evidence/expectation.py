@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -60,6 +61,42 @@ class Expectation:
         return other
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """Events that are asked about, after events that are only looked at.
+
+    The outcomes ``y`` above their films' means have a covariance ``L L'``, and ``y = L z`` where
+    the entries of ``z`` are independent and have the variance 1: ``z[i]`` is what event ``i`` tells
+    that no earlier one did.
+
+    Attributes:
+        first: The first event that is asked about; those before it are only looked at.
+        root: The lower Cholesky factor ``L``, shape ``(k, k)``.
+        news: ``z``, shape ``(k,)``.
+    """
+
+    first: int
+    root: Floats
+    news: Floats
+
+    def expected(self) -> Floats:
+        """Return what to expect of each event asked about, given all before it.
+
+        ``y[i]`` is the sum over ``j <= i`` of ``L[i, j] z[j]``. Earlier events have told all of
+        ``z`` but its own entry, whose mean is 0: the lower triangle without its diagonal is left.
+        """
+        return (np.tril(self.root, -1) @ self.news)[self.first :]
+
+    def surprise(self) -> float:
+        """Return the negative logarithm of how likely the outcomes asked about are.
+
+        Given all before it, ``y[i]`` is normal with the standard deviation ``L[i, i]`` and lies
+        ``z[i]`` of them from its mean.
+        """
+        news, spread = self.news[self.first :], np.diag(self.root)[self.first :]
+        return float((news**2).sum() / 2 + np.log(spread).sum() + len(news) * np.log(2 * np.pi) / 2)
+
+
 class Given:
     """One user's events, and what follows from them.
 
@@ -79,7 +116,7 @@ class Given:
 
     def before_each(self) -> Floats:
         """Return the outcome to expect of each event, from earlier ones; shape ``(n,)``."""
-        found = [(np.tril(root, -1) @ news)[targets] for targets, root, news in self._stretches()]
+        found = [stretch.expected() for stretch in self._stretches()]
         return self._likeness.mean[self._film_row] + np.concatenate([np.empty(0), *found])
 
     def after_all(self, candidates: Ints) -> Floats:
@@ -102,24 +139,16 @@ class Given:
 
     def surprise(self) -> float:
         """Return the negative logarithm of how likely the outcomes are, all together."""
-        return sum(
-            float((news[targets] ** 2).sum() / 2 + np.log(np.diag(root)[targets]).sum())
-            for targets, root, news in self._stretches()
-        ) + len(self._film_row) * float(np.log(2 * np.pi) / 2)
+        return sum(stretch.surprise() for stretch in self._stretches())
 
-    def _stretches(self) -> Iterator[tuple[slice, Floats, Floats]]:
-        """Yield stretches of events with what is looked at for them.
-
-        Of each stretch: the events it asks about, among those looked at; the lower Cholesky factor
-        of the covariance of those looked at, ``(k, k)``; and what the outcome of each of them tells
-        that no earlier one did, ``(k,)``.
-        """
+    def _stretches(self) -> Iterator[_Stretch]:
+        """Yield stretches of events, each with what is looked at for them."""
         count, first = len(self._film_row), 0
         while first < count:
             start, end = _looked_at(first), min(count, _looked_at(first) + 2 * STRIDE)
             newest = end == count and start == self._newest[0]
             root, news = self._newest[1:] if newest else self._factored(start, end)
-            yield slice(first - start, None), root, news
+            yield _Stretch(first - start, root, news)
             first = end
 
     @cached_property
