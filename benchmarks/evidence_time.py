@@ -38,8 +38,8 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
     folder = PreparedFolder.open(prepared)
     known, films = folder.ratings, folder.films
     began = time.perf_counter()
-    threshold = folder.prompt_settings.threshold
-    source = EvidenceSource(known, films, threshold, ("expected",))
+    settings = folder.prompt_settings
+    source = EvidenceSource(known, films, settings.threshold, settings.step, ("expected",))
     nothing = np.empty(0, dtype=np.int64)
     for part in range(FOLDS):
         source.expectation.given(part, nothing, np.empty(0)).before_each()

@@ -117,7 +117,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     folder = PreparedFolder.open(options.prepared)
     known = held_out_by_any(folder.timelines, options.and_of)
-    source = EvidenceSource(known, folder.films, folder.prompt_settings.threshold, ("expected",))
+    settings = folder.prompt_settings
+    source = EvidenceSource(known, folder.films, settings.threshold, settings.step, ("expected",))
     timelines = learned_timelines(source, options.users, options.seed)
     fitted = fit(source.expectation, timelines, options.tries)
     cases = []

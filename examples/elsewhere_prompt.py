@@ -16,8 +16,8 @@ def asked(folder: str, tokenizer: Any, films: list[str]) -> tuple[list[int], lis
         films: What a user has rated, oldest first, as ``4.5: Heat (1995)``, then a film to judge.
     """
     prompt = json.loads((Path(folder) / "prompt.json").read_text(encoding="utf-8"))["settings"]
-    if prompt["version"] != "4":
-        raise SystemExit(f"{folder}: this writes prompts of version 4, not {prompt['version']}")
+    if prompt["version"] != "5":
+        raise SystemExit(f"{folder}: this writes prompts of version 5, not {prompt['version']}")
     if prompt.get("evidence"):
         raise SystemExit(f"{folder}: asked with evidence on films, which only reeltune makes")
     *rated, candidate = films

@@ -76,7 +76,7 @@ def test_meta_by_hand(tmp_path) -> None:
             "genres": False,
             "form": "window",
             "evidence": [],
-            "version": "4",
+            "version": "5",
         },
         "counts": {
             "ratings_in_source": 9,

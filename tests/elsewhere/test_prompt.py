@@ -84,7 +84,7 @@ def test_a_title_is_made_safe_as_reeltune_does(parts: list[str], year: int):
 
 def test_a_prompt_of_another_version_is_refused(writer, tmp_path):
     folder = record(tmp_path, dataclasses.replace(PromptSettings(), version="1"))
-    with pytest.raises(SystemExit, match="version 4, not 1"):
+    with pytest.raises(SystemExit, match="version 5, not 1"):
         writer.asked(folder, chat_tokenizer(), FILMS)
 
 

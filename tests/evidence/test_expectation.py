@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from reeltune.data.history import History
+from reeltune.data.layouts import EDITIONS
 from reeltune.evidence import expectation, likeness
 from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import (
@@ -140,20 +141,20 @@ def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, plac
     own = known.user_id == known.user_id[event]
     changed = with_stars(known, event, 0.5)
     before, after = (
-        EvidenceSource(one, FILMS, 4.0, ("film",)).of_events() for one in (known, changed)
+        EvidenceSource(one, FILMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
     )
     assert np.array_equal(before[own], after[own])
     # A visitor with the same history is nobody's neighbour: all are asked.
     history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
     asked = np.arange(len(FILMS))
-    sources = [EvidenceSource(one, FILMS, 4.0, ("film",)) for one in (known, changed)]
+    sources = [EvidenceSource(one, FILMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
     told = [one.of_question(history, asked, 0)[1] for one in sources]
     assert np.array_equal(told[0], told[1])
 
 
 def test_a_visitor_is_told_what_all_others_say():
     known = drawn(5)
-    source = EvidenceSource(known, FILMS, 4.0, ("film",))
+    source = EvidenceSource(known, FILMS, 4.0, 0.5, ("film",))
     own = History.from_timelines(known, range(0, 3))
     visitor = History(own.film_row, own.stars)
     assert own.user_id == known.user_id[0]
@@ -207,9 +208,21 @@ def test_of_many_users_some_are_asked_which_films_are_alike():
         assert fewer.given(FOLDS, nobody, np.array([])).after_all(asked).tolist() == mean.tolist()
 
 
-def test_a_chance_is_even_between_the_last_dislike_and_the_first_like():
-    stars = np.array([0.5, 3.5, 4.0, 5.0])
-    told = chance(outcome(stars, stars >= 4.0), 4.0)
+@pytest.mark.parametrize(
+    ("step", "threshold", "disliked", "liked"),
+    [(0.5, 4.0, 3.5, 4.0), (1.0, 4.0, 3.0, 4.0), (0.5, 3.7, 3.5, 4.0), (1.0, 3.5, 3.0, 4.0)],
+)
+def test_a_chance_is_even_between_the_last_dislike_and_the_first_like(
+    step: float, threshold: float, disliked: float, liked: float
+):
+    stars = np.array([step, disliked, liked, 5.0])
+    told = chance(outcome(stars, stars >= threshold), threshold, step)
     assert told[1] + told[2] == pytest.approx(1)
     assert 0 < told[0] < told[1] < 0.25
     assert 0.75 < told[2] < told[3] < 1
+
+
+def test_every_scale_begins_with_its_step():
+    """So that settings which hold where a scale begins know how far stars are apart."""
+    for layout in EDITIONS.values():
+        assert layout.scale.minimum == layout.scale.step

@@ -15,7 +15,14 @@ from reeltune.data.history import History
 from reeltune.evidence import source as evidence_source
 from reeltune.evidence.film_view import deal_users
 from reeltune.evidence.source import EvidenceSource
-from reeltune.prompts.renderer import COUNTS, EVIDENCE, Film, PromptSettings, Renderer
+from reeltune.prompts.renderer import (
+    COUNTS,
+    EVIDENCE,
+    PROMPT_VERSION,
+    Film,
+    PromptSettings,
+    Renderer,
+)
 from tests.timelines import timelines_of
 
 KINDS = tuple(EVIDENCE)
@@ -39,7 +46,56 @@ def drawn(seed: int, users: int = 12, held_out: int = 2) -> Timelines:
 
 
 def source_of(known: Timelines) -> EvidenceSource:
-    return EvidenceSource(known, FILMS, 4.0, KINDS)
+    return EvidenceSource(known, FILMS, 4.0, 0.5, KINDS)
+
+
+GOLDEN = {
+    "5": [
+        [55, 12, 12, 57],
+        [55, 34, 15, 68],
+        [56, 56, 16, 85],
+        [52, 57, 17, 58],
+        [54, 55, 13, 34],
+        [52, 75, 11, 16],
+        [34, 76, 13, 60],
+        [34, 76, 14, 68],
+        [56, 14, 14, 60],
+        [58, 36, 16, 83],
+        [53, 55, 12, 31],
+        [56, 53, 9, 36],
+        [55, 52, 8, 18],
+        [58, 72, 7, 27],
+        [36, 73, 9, 36],
+        [36, 74, 11, 46],
+        [52, 10, 10, 39],
+        [49, 33, 13, 24],
+        [52, 55, 15, 57],
+        [55, 56, 16, 81],
+        [49, 56, 16, 51],
+        [10, 78, 17, 73],
+        [55, 78, 17, 86],
+        [10, 79, 17, 74],
+        [52, 79, 17, 83],
+        [49, 79, 18, 64],
+        [52, 99, 15, 64],
+        [55, 98, 14, 77],
+        [49, 98, 12, 31],
+        [10, 97, 11, 46],
+        [55, 96, 10, 62],
+        [10, 96, 9, 34],
+    ]
+}
+"""What is told of each event below, by prompt version, in the order of the kinds."""
+
+
+def test_the_evidence_is_that_of_its_version():
+    """Adapters and caches know their prompt version: other evidence under it would be taken."""
+    rows = [0, 3, 6, 1, 4, 2, 5, 7, 3, 0, 1, 2, 4, 6, 5, 7, *range(8), *range(8)]
+    stars = [5, 4.5, 4, 1, 2, 4, 5, 3, 4, 3.5, 2, 0.5, 1, 5, 4.5, 4, *[4.5] * 9, *[2] * 7]
+    user = [0] * 8 + [1] * 8 + [2] * 16
+    split = [*([TRAIN] * 6 + [TEST] * 2) * 2, *[TRAIN] * 12, *[TEST] * 4]
+    told = source_of(timelines_of(rows, stars, user, split)).of_events()
+    assert told.tolist() == GOLDEN[PROMPT_VERSION]
 
 
 def told_of(source: EvidenceSource, history: History, candidates: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ markish = st.lists(_marks | st.text(max_size=3), max_size=12).map("".join)
 
 # The wording of each version. A wording that changes needs a new version and a new entry here.
 GOLDEN: dict[str, dict[Form, list[str]]] = {
-    "4": {
+    "5": {
         WINDOW: [
             """\
 Predict whether a user will like a film. Users rate films from 0.5 to 5.0 stars; liking a film \

@@ -28,14 +28,20 @@ def evidence_is_from_the_past(events: Events) -> Outcome:
     Whether or not a prompt tells it. What the evidence learns from it decides by itself: the mask
     of training events is not shown to it.
     """
-    features = partial(_told, events.folder.prompt_settings.threshold)
+    settings = events.folder.prompt_settings
+    features = partial(_told, settings.threshold, settings.step)
     mask = learned_from(events)
     return features_are_from_the_past(events, mask, features, tuple(EVIDENCE), guard=TOLD)
 
 
 def _told(
-    threshold: float, timelines: Timelines, films: list[Film], train_mask: Bools, events: Ints
+    threshold: float,
+    step: float,
+    timelines: Timelines,
+    films: list[Film],
+    train_mask: Bools,
+    events: Ints,
 ) -> npt.NDArray[np.floating]:
     del train_mask
-    source = EvidenceSource(timelines, films, threshold, tuple(EVIDENCE))
+    source = EvidenceSource(timelines, films, threshold, step, tuple(EVIDENCE))
     return source.of_events(events).astype(np.float64)

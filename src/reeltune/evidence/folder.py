@@ -45,8 +45,10 @@ class FolderWithEvidence(PreparedFolder):
     @cached_property
     def evidence(self) -> EvidenceSource:
         """Tells what is known of films asked about after any history."""
-        threshold = self.prompt_settings.threshold
-        return EvidenceSource(self.ratings, self.films, threshold, self.kinds)
+        settings = self.prompt_settings
+        return EvidenceSource(
+            self.ratings, self.films, settings.threshold, settings.step, self.kinds
+        )
 
     def _of_events(self) -> Codes:
         """Return the evidence on every event, from the cache where it is fresh."""
@@ -69,6 +71,7 @@ class FolderWithEvidence(PreparedFolder):
                 **prepared_data(self),
                 "prompt version": PROMPT_VERSION,
                 "threshold": self.prompt_settings.threshold,
+                "step": self.prompt_settings.step,
                 "evidence": list(self.kinds),
             }
         )

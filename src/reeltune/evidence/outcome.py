@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-
-_HALF_A_STAR: Final = 0.5
-"""The next step below the threshold, on MovieLens' scale since 2003."""
 
 _SPREAD: Final = 0.4
 """How far above the middle between likes and the rest an outcome lies whose odds are e to 1."""
@@ -29,13 +27,14 @@ def outcome(stars: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
     return stars.astype(np.float64) / 2 + like
 
 
-def chance(expected: Floats, threshold: float) -> Floats:
+def chance(expected: Floats, threshold: float, step: float) -> Floats:
     """Return how likely a like is, given the outcome to expect; any shape.
 
     Args:
         expected: The outcome to expect.
         threshold: Stars from which a film counts as liked.
+        step: From one number of stars to the next: a whole star in the oldest editions.
     """
-    least_liked, most_disliked = threshold / 2 + 1, (threshold - _HALF_A_STAR) / 2
-    middle = (least_liked + most_disliked) / 2
+    least_liked = math.ceil(threshold / step) * step
+    middle = ((least_liked / 2 + 1) + (least_liked - step) / 2) / 2
     return 1 / (1 + np.exp((middle - expected) / _SPREAD))

@@ -53,6 +53,7 @@ class EvidenceSource:
         known: All events of the prepared data.
         films: Its films.
         threshold: Stars from which a film counts as liked.
+        step: From one number of stars to the next.
         kinds: What is told.
 
     Attributes:
@@ -64,10 +65,11 @@ class EvidenceSource:
         known: Timelines,
         films: Sequence[Film],
         threshold: float,
+        step: float,
         kinds: tuple[Evidence, ...],
     ) -> None:
         self.known, self.threshold, self.kinds = known, threshold, kinds
-        self._films = films
+        self._films, self._stars_apart = films, step
         train = np.flatnonzero(known.split == TRAIN)
         self._ratings = training_ratings(known, train)
         self.part = deal_users(known, _SEED)
@@ -157,7 +159,9 @@ class EvidenceSource:
             "film": lambda: _share_entry(film.like_rate, film.count),
             "user": lambda: _share_entry(taste.like_rate, taste.events),
             "recent": lambda: _step(taste.lately, SHARE_STEPS),
-            "expected": lambda: _step(chance(expected, self.threshold), CHANCE_STEPS),
+            "expected": lambda: _step(
+                chance(expected, self.threshold, self._stars_apart), CHANCE_STEPS
+            ),
         }
         codes = np.zeros((len(film.stars), len(self.kinds)), dtype=np.int16)
         for column, kind in enumerate(self.kinds):

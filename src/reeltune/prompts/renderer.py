@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-PROMPT_VERSION: Final = "4"
+PROMPT_VERSION: Final = "5"
 """Changes whenever a rendered prompt changes, be it by what evidence is made of; stored with every
 cache and every adapter."""
 
@@ -105,6 +105,11 @@ class PromptSettings:
     form: Form = WINDOW
     evidence: tuple[Evidence, ...] = ()
     version: str = PROMPT_VERSION
+
+    @property
+    def step(self) -> float:
+        """From one number of stars to the next: every edition's scale begins with its step."""
+        return self.scale_min
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values for JSON."""
