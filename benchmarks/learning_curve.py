@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 from benchmarks.common import command_line, common_options, write_result
 from benchmarks.launching import Launch, settings
 from benchmarks.recommending import add_rivals, differences_of, drawn_of, read_runs
+from reeltune.baselines.evidence import EXPECTED_ALONE
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
-from reeltune.evaluation.gather import BASE, strongest
+from reeltune.evaluation.gather import BASE, TUNED, strongest
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE
 
@@ -44,6 +45,11 @@ FOR_FEW: Final = {
 
 SOME: Final = 10_000
 """Up to so many rows there are two passes: one has less than a hundred steps."""
+
+
+WITHIN: Final = (BASE, EXPECTED_ALONE, "item mean", "item kNN", "logistic regression")
+"""Beside the tuned model, whose AUC in a user is shown: the strongest there, and for whom it is not
+the aim."""
 
 
 def with_fewer_users(prepared: Path, rows: int, seed: int, to: Path) -> int:
@@ -116,8 +122,26 @@ def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[
         **{f"auc, {as_}": metrics[name].auc for as_, name in named.items() if name is not None},
         "best_baseline": best,
         **{end: gap[end] for end in ("value", "low", "high")},
-        "less_told_the_evidence": of_told,
+        "less_told": of_told,
         "all": {name: own.to_dict() for name, own in metrics.items()},
+    }
+
+
+def beside(cases: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return what is shown beside the curve itself: other differences, and the AUC in a user."""
+    return {
+        "differences_from_the_best_that_is_told_the_evidence": [
+            {**gap, "case": case["case"]} for case in cases for gap in case["less_told"]
+        ],
+        "auc_in_a_user": [
+            {"case": case["case"]}
+            | {
+                name: own["auc_per_user_mean"]
+                for name, own in case["all"].items()
+                if name.startswith(TUNED) or name in WITHIN
+            }
+            for case in cases
+        ],
     }
 
 
@@ -162,7 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
         train = len(PreparedFolder.open(options.prepared).examples(TRAIN))
         cases.append(figures(0, train, options.whole, options.prepared, options.seed))
     command = command_line("learning_curve", options, "prepared", "config", "sizes", "whole", "set")
-    write_result(options.result, command, cases, note=options.note)
+    write_result(options.result, command, cases, **beside(cases), note=options.note)
     for case in cases:
         print({key: value for key, value in case.items() if key != "all"})
 

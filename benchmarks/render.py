@@ -1,4 +1,4 @@
-"""Writes the tables of docs/PERFORMANCE.md and QUALITY.md from benchmarks/results/*.json.
+"""Writes the tables of the documentation from benchmarks/results/*.json.
 
 Each result is one table, between two markers that name its file::
 
@@ -13,12 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Final
 
 RESULTS: Final = Path("benchmarks/results")
-PAGES: Final = {"quality_": Path("docs/QUALITY.md"), "": Path("docs/PERFORMANCE.md")}
+BESIDE: Final = "../benchmarks/results"
+"""Where results lie as seen from a page in docs/."""
+PAGES: Final = {
+    "quality_": Path("docs/QUALITY.md"),
+    "finalists_": Path("docs/experiments/evidence.md"),
+    "": Path("docs/PERFORMANCE.md"),
+}
 """Where results go, by what their names begin with; the first that fits."""
 
 _FIELDS: Final = ("hardware", "versions", "command", "cases")
@@ -76,19 +83,20 @@ def _is_auc(key: str) -> bool:
     return key.split(",", maxsplit=1)[0] == "auc"
 
 
-def rendered(name: str, result: dict[str, Any]) -> str:
+def rendered(name: str, result: dict[str, Any], folder: str = BESIDE) -> str:
     """Return what stands between the markers of a result.
 
     Args:
         name: The result's file name, without its ending.
         result: Its content.
+        folder: Where the file lies, as seen from the page.
     """
     file = f"{name}.json"
     said = [
         f"`{result['command']}`",
         f"{_hardware(result['hardware'])}. {_versions(result['versions'])}.",
         *([f"{result['note'].rstrip('.')}."] if "note" in result else []),
-        f"All figures: [{file}](../benchmarks/results/{file}).",
+        f"All figures: [{file}]({folder}/{file}).",
     ]
     tables = [table(result["cases"])]
     for key, value in result.items():
@@ -172,12 +180,13 @@ def _versions(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def rewritten(page: str, results: dict[str, dict[str, Any]]) -> str:
+def rewritten(page: str, results: dict[str, dict[str, Any]], folder: str = BESIDE) -> str:
     """Return a page with every result between its markers.
 
     Args:
         page: The page as it is.
         results: Each result by its name.
+        folder: Where the results lie, as seen from the page.
 
     Raises:
         SystemExit: A result has no place, or a place has no result.
@@ -192,7 +201,7 @@ def rewritten(page: str, results: dict[str, dict[str, Any]]) -> str:
 
     def fill(found: re.Match[str]) -> str:
         name = found[1]
-        table = rendered(name, results[name])
+        table = rendered(name, results[name], folder)
         return f"<!-- begin: {name} -->\n\n{table}\n<!-- end: {name} -->"
 
     return _BLOCK.sub(fill, page)
@@ -220,6 +229,11 @@ def results_by_page(results: dict[str, Any]) -> dict[Path, dict[str, Any]]:
     return found
 
 
+def seen_from(page: Path) -> str:
+    """Return where the committed results lie, as a link on a page has it."""
+    return os.path.relpath(RESULTS, page.parent)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Write the page, or compare it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -231,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
     pages = results_by_page(results) if options.page is None else {options.page: results}
     for page, own in pages.items():
         before = page.read_text(encoding="utf-8")
-        after = rewritten(before, own)
+        after = rewritten(before, own, seen_from(page))
         if not options.check:
             page.write_text(after, encoding="utf-8")
         elif before != after:

@@ -60,7 +60,12 @@ def test_runs_that_are_there_are_compared_and_not_made_again(
         assert case["value"] == pytest.approx(case["auc, tuned"] - best)
     # The baselines have learned from other rows.
     assert few["all"]["item mean"] != every["all"]["item mean"]
-    assert rendered("quality_curve", result).count("\n|") == 2 + 2
+    told = result["differences_from_the_best_that_is_told_the_evidence"]
+    assert [one["case"] for one in told] == [few["case"], every["case"]]
+    within = result["auc_in_a_user"][1]
+    assert within["item kNN"] == every["all"]["item kNN"]["auc_per_user_mean"]
+    # Three tables of a heading, a rule and the two sizes.
+    assert rendered("quality_curve", result).count("\n|") == 3 * (2 + 2)
     assert capsys.readouterr().out.count("'training_rows'") == 2
 
 

@@ -24,16 +24,19 @@ def test_every_committed_result_is_on_its_page_as_it_is():
     assert sum(len(own) for own in pages.values()) == len(RESULTS)
     for path, own in pages.items():
         page = (ROOT / path).read_text(encoding="utf-8")
-        assert render.rewritten(page, own) == page
+        assert render.rewritten(page, own, render.seen_from(path)) == page
         for name, result in own.items():
-            assert render.rendered(name, result) in page
+            assert render.rendered(name, result, render.seen_from(path)) in page
+            assert (ROOT / path).parent.joinpath(render.seen_from(path), f"{name}.json").is_file()
 
 
 def test_quality_has_a_page_of_its_own_and_shows_the_interval_of_the_auc():
     quality, speed = render.PAGES["quality_"], render.PAGES[""]
-    found = render.results_by_page({"quality_a_user": {}, "quality.h100": {}, "other": {}})
+    given = ("quality_a_user", "quality.h100", "other", "finalists_1")
+    found = render.results_by_page({name: {} for name in given})
     assert {page: list(own) for page, own in found.items()} == {
         quality: ["quality_a_user"],
+        render.PAGES["finalists_"]: ["finalists_1"],
         speed: ["quality.h100", "other"],
     }
     case = {"case": "one", "auc": 0.8, "auc_interval": [0.75, 0.85], "ece_interval": [0.0, 0.1]}
