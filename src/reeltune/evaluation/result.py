@@ -174,7 +174,8 @@ class Example:
     Attributes:
         why: Why it was chosen, for people: ``confident and right`` and so on.
         user_id: Whose row it is.
-        history: What was shown, oldest first.
+        history: The newest films before it, as many as the data were prepared with, oldest first;
+            in blocks the model was shown more.
         candidate: The film judged, with its year.
         stars: What the user gave it afterwards.
         liked: The label.

@@ -60,9 +60,9 @@ _COLUMNS = (
 def scorers_table(evaluation: Evaluation) -> Table:
     """Return one row per scorer, with the figures that say most; the report has all of them."""
     table = Table(title=f"{evaluation.split} rows", title_justify="left")
-    table.add_column("scorer", no_wrap=True)
+    table.add_column("scorer")
     for key, label in _COLUMNS:
-        table.add_column(label, justify="right")
+        table.add_column(label, justify="right", no_wrap=True)
         if key == "auc":
             table.add_column("95 %", no_wrap=True)
     for scorer in evaluation.scorers:
