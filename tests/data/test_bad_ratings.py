@@ -25,11 +25,12 @@ CASES = [
     ("9,10,,500", "empty_value", "rating is empty"),
     ("9,10,4,", "empty_value", "timestamp is empty"),
     (",10,4,500", "empty_value", "userId is empty"),
-    ("nine,10,4,500", "not_a_number", "userId is 'nine' where a number belongs"),
-    ("9,10.5,4,500", "not_a_number", "movieId is '10.5' where a number belongs"),
+    ("nine,10,4,500", "not_a_number", "userId is 'nine' where a whole number without decimals"),
+    ("9,10.5,4,500", "not_a_number", "movieId is '10.5' where a whole number without decimals"),
     ("9,10,good,500", "not_a_number", "rating is 'good' where a number belongs"),
     ("9,10,NaN,500", "not_a_number", "rating is 'NaN' where a number belongs"),
-    ("9,10,4,1e3", "not_a_number", "timestamp is '1e3' where a number belongs"),
+    ("9,10,4,964982703.0", "not_a_number", "964982703.0' where a whole number without decimals"),
+    ("9,10,4,1e3", "not_a_number", "timestamp is '1e3' where a whole number without decimals"),
     ("99999999999999999999,10,4,500", "not_a_number", "userId is '99999999999999999999'"),
     ("9,10,5.5,500", "stars_off_scale", "5.5 stars, but the scale is 0.5 to 5.0"),
     ("9,10,0,500", "stars_off_scale", "0 stars"),
@@ -170,3 +171,12 @@ def test_only_one_rating_each(tmp_path) -> None:
     source = write_edition(tmp_path / "in", [*timeline(1, 1), *timeline(2, 1)], films(1))
     with pytest.raises(DataError, match="at least two ratings"):
         prepare(source, PrepareSettings(tmp_path / "out", history_len=1))
+
+
+def test_a_line_of_tabs_is_a_row_of_nothing_where_tabs_part_fields(tmp_path) -> None:
+    source = write_edition(tmp_path / "in", GOOD, films(8), "100k")
+    path = source / "u.data"
+    path.write_text(path.read_text() + "\t\t\t\n \n")
+    with pytest.raises(DataError, match="is empty") as caught:
+        prepare(source, settings(tmp_path / "out"))
+    assert str(caught.value).startswith(f"u.data, line {len(GOOD) + 1}: ")

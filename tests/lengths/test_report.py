@@ -57,8 +57,12 @@ def test_every_length_is_counted(lengths: list[int], limit: int):
     report = describe_lengths(np.array(lengths), (), "tokens", limit)
     assert report.histogram.sum() == report.count == len(lengths)
     assert len(report.edges) == len(report.histogram) + 1
-    assert report.edges[0] <= min(lengths)
-    assert report.edges[-1] >= max(lengths)
+    assert report.edges[0] == min(lengths)
+    assert report.edges[-2] <= max(lengths) < report.edges[-1]
+    assert len(report.histogram) <= 12
+    assert len(set(np.diff(report.edges))) == 1
+    for count, first, beyond in zip(report.histogram, report.edges, report.edges[1:], strict=False):
+        assert count == sum(first <= length < beyond for length in lengths)
     assert report.exceeding == sum(length > limit for length in lengths)
     assert report.mean == pytest.approx(sum(lengths) / len(lengths))
 

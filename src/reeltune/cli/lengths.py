@@ -153,4 +153,4 @@ def _show(
     most = max(report.histogram)
     for count, low, high in zip(report.histogram, report.edges, report.edges[1:], strict=False):
         bar = "#" * round(_BAR_WIDTH * count / most)
-        typer.echo(f"  {low:7.0f} to {high:7.0f} {count:9d} {bar}")
+        typer.echo(f"  {low:7d} to {min(high - 1, report.maximum):7d} {count:9d} {bar}")

@@ -15,10 +15,14 @@ from reeltune.data.badrows import PLACES_KEPT, BadRow
 from reeltune.data.layouts import Layout
 from reeltune.data.ratings import BLANKS, FAULT, FAULTS, LINE, field_places
 
+_SHOWN: Final = 80
+"""Of a line with too few or too many fields, so many characters are shown."""
+
 FIRST_LINE: Final = "first_line"
 """Of a duplicate: the line of the rating that is kept."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_WHOLE_WORDS: Final = "a whole number without decimals, of at most 18 digits,"
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -54,9 +58,9 @@ def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRo
             named = [(header[place], fields[place]) for place in places]
             fault = _describe(FAULTS[row[FAULT]], named, layout, row[FIRST_LINE])
         else:
-            fault = _Fault(
-                f"{len(fields)} fields where {len(header)} are expected", texts[row[LINE]]
-            )
+            text = texts[row[LINE]]
+            counted = f"{len(fields)} fields where {len(header)} are expected"
+            fault = _Fault(f"{counted}: {text[:_SHOWN]!r}", text)
         rows.append(
             BadRow(
                 path.name,
@@ -89,10 +93,10 @@ def _describe(
     """
     (_, user), (_, film), (_, stars), (_, timestamp) = fields
     empty = next((name for name, text in fields if not text), "a field")
-    column, no_number = _first_without_number(fields)
+    column, no_number, wanted = _first_without_number(fields)
     faults = {
         "empty_value": _Fault(f"{empty} is empty", ",".join(text for _, text in fields)),
-        "not_a_number": _Fault(f"{column} is {no_number!r} where a number belongs", no_number),
+        "not_a_number": _Fault(f"{column} is {no_number!r} where {wanted} belongs", no_number),
         "stars_off_scale": _Fault(f"{stars} stars, but the scale is {layout.scale}", stars),
         "timestamp_not_positive": _Fault(
             f"timestamp {timestamp} is no time of a rating",
@@ -118,16 +122,20 @@ def _describe(
     return faults[reason]
 
 
-def _first_without_number(fields: list[tuple[str, str]]) -> tuple[str, str]:
-    """Return the first field that is no number; stars may have decimals, the others not."""
-    patterns = (_WHOLE, _WHOLE, _DECIMAL, _WHOLE)
+def _first_without_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
+    """Return the first field that is no number, its text and what belongs there.
+
+    Stars may have decimals, the others not.
+    """
+    wanted = [(_WHOLE, _WHOLE_WORDS), (_WHOLE, _WHOLE_WORDS), (_DECIMAL, "a number")]
+    wanted.append((_WHOLE, _WHOLE_WORDS))
     return next(
         (
-            field
-            for field, pattern in zip(fields, patterns, strict=True)
-            if not pattern.fullmatch(field[1])
+            (name, text, words)
+            for (name, text), (pattern, words) in zip(fields, wanted, strict=True)
+            if not pattern.fullmatch(text)
         ),
-        ("the row", ",".join(text for _, text in fields)),
+        ("the row", ",".join(text for _, text in fields), "numbers"),
     )
 
 

@@ -114,9 +114,11 @@ def field_places(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
 
 def _split(path: Path, layout: Layout, width: int) -> pl.LazyFrame:
     """Split every line that is no header and not blank into ``width`` fields and a rest."""
+    # Where tabs part the fields, a line of tabs is a row of empty fields.
+    blank = pl.col("text").str.strip_chars(BLANKS.replace(layout.separator, "")) == ""
     lines = pl.scan_lines(
         path, name="text", row_index_name=LINE, row_index_offset=1, glob=False
-    ).filter(pl.col("text").str.strip_chars(BLANKS) != "")
+    ).filter(~blank)
     if layout.header:
         lines = lines.filter(pl.col(LINE) > 1)
     names = [_field(place) for place in range(width + 1)]

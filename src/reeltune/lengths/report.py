@@ -13,6 +13,7 @@ import numpy.typing as npt
 from reeltune.errors import ConfigError
 
 _HISTOGRAM_BINS = 12
+"""At most so many."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class LengthReport:
         percentiles: Asked percentile and the length at it: the smallest length that at least that
             share of them does not exceed.
         histogram: Counts per bin, shape ``(bins,)``.
-        edges: Bin edges, shape ``(bins + 1,)``.
+        edges: The first length of each bin, then the first beyond the last; shape ``(bins + 1,)``.
+            All bins hold equally many lengths, only the last may reach beyond the longest.
         limit: The length allowed, if any.
         exceeding: How many are longer.
     """
@@ -40,7 +42,7 @@ class LengthReport:
     mean: float
     percentiles: tuple[tuple[float, int], ...]
     histogram: npt.NDArray[np.int64]
-    edges: npt.NDArray[np.float64]
+    edges: npt.NDArray[np.int64]
     limit: int | None
     exceeding: int
 
@@ -63,7 +65,8 @@ def describe_lengths(
     # Exact fractions: numpy's inverted_cdf computes 0.07 * 100 > 7 and takes the eighth.
     ranks = [math.ceil(Fraction(str(p)) * len(lengths) / 100) for p in percentiles]
     at = [int(ordered[max(rank, 1) - 1]) for rank in ranks]
-    histogram, edges = np.histogram(lengths, bins=_HISTOGRAM_BINS)
+    edges = _bins(int(ordered[0]), int(ordered[-1]))
+    histogram = np.diff(np.searchsorted(ordered, edges))
     return LengthReport(
         unit=unit,
         count=len(lengths),
@@ -76,6 +79,12 @@ def describe_lengths(
         limit=limit,
         exceeding=int((lengths > limit).sum()) if limit is not None else 0,
     )
+
+
+def _bins(minimum: int, maximum: int) -> npt.NDArray[np.int64]:
+    """Return the edges of bins of whole lengths."""
+    width = math.ceil((maximum - minimum + 1) / _HISTOGRAM_BINS)
+    return np.arange(minimum, maximum + width + 1, width)
 
 
 def parse_percentiles(text: str) -> tuple[float, ...]:
