@@ -105,7 +105,16 @@ def test_an_override_reaches_into_a_section_left_empty(load):
         ("=3", "is not an override"),
         ("train.seed=[", "'[' is not a YAML value"),
         ("train.seed.deep=3", "seed is a value, not a section"),
-        ("train=3", "train: input should be a valid dictionary"),
+        (
+            "train=3",
+            "train is a section, and the whole of it would be replaced. Write --set train.",
+        ),
+        ("train={seed: 5}", "--set train={seed: 5}: train is a section"),
+        ("train.seed={a: 1, a: 2}", "the key 'a' stands twice in one section"),
+        ("prompt.evidence=expected", "evidence: input should be a list, such as [one, two], got"),
+        ("data.cache_dir=null", "data.cache_dir: input should be a path, got None"),
+        ("data.cache_dir=''", "data.cache_dir: input should not be blank"),
+        ("lora.target_modules=[q_proj, ' ']", "lora.target_modules: input should not be blank"),
         ("train.batch_size=0", "train.batch_size: input should be greater than 0, got 0"),
         ("train.batch_size=many", "train.batch_size: input should be a valid integer"),
         ("train.batchsize=3", "train.batchsize: no such key. Did you mean train.batch_size?"),
@@ -168,6 +177,28 @@ def test_all_errors_are_told_at_once(load):
     assert "config.yaml: 5 errors:" in message
     for path in ("train.batch_size", "train.lerning_rate", "train.seed", "modle", "lora.dropout"):
         assert f"\n  - {path}: " in message
+
+
+def test_wrong_overrides_are_told_at_once_with_wrong_values(load):
+    with pytest.raises(ConfigError) as caught:
+        load("lora: {r: 0}", "trian.seed=1", "foo", "train={}", "train.seed=-1")
+    message = str(caught.value)
+    assert "config.yaml: 5 errors:" in message
+    for told in ("--set: 'foo'", "--set train={}: ", "trian: ", "train.seed: ", "lora.r: "):
+        assert f"\n  - {told}" in message
+
+
+@pytest.mark.parametrize("override", [(), ("train.seed=4",)])
+def test_a_section_left_empty_changes_nothing(load, override: tuple[str, ...]):
+    assert load("train:\nlora: {r: 3}\n", *override).train.batch_size == Config().train.batch_size
+
+
+def test_keys_of_another_section_can_be_merged_and_those_written_out_win(load):
+    text = "train: &few {seed: 3, epochs: 7}\n"
+    with pytest.raises(ConfigError, match=r"lora\.seed: no such key"):
+        load(f"{text}lora: {{<<: *few}}\n")
+    read = load("train:\n  <<: {seed: 3, epochs: 7}\n  seed: 9\n").train
+    assert (read.seed, read.epochs) == (9, 7)
 
 
 @pytest.mark.parametrize(

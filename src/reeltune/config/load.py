@@ -7,13 +7,24 @@ import hashlib
 import json
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from reeltune.config.schema import Config, contradictions
 from reeltune.errors import ConfigError
+
+_MERGE: Final = "tag:yaml.org,2002:merge"
+"""What ``<<`` is to YAML: the keys of another section, unless they are given here."""
+
+_SECTIONS: Final = frozenset(Config.model_fields)
+
+_PLAINLY: Final = {
+    "tuple_type": "input should be a list, such as [one, two]",
+    "path_type": "input should be a path",
+}
+"""pydantic's messages that speak of Python, by kind of error."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -22,6 +33,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:  # its keys are defaults: those written out win
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise ConfigError(
@@ -50,9 +63,19 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
         ConfigError: With every error found, each naming its full key.
     """
     tree = _read(path) if path is not None else {}
+    where = str(path) if path is not None else "configuration"
+    refused = []
     for override in overrides:
-        _apply(tree, override)
-    return build_config(tree, where=str(path) if path is not None else "configuration")
+        try:
+            _apply(tree, override)
+        except ConfigError as error:
+            refused.append(error)
+    wrong = _wrong_values(tree) if refused else []
+    if len(refused) == 1 and not wrong:
+        raise refused[0]
+    if refused:
+        raise _config_error([*map(str, refused), *wrong], where)
+    return build_config(tree, where=where)
 
 
 def build_config(tree: dict[str, Any], where: str = "configuration") -> Config:
@@ -61,13 +84,21 @@ def build_config(tree: dict[str, Any], where: str = "configuration") -> Config:
     Raises:
         ConfigError: With every error found.
     """
-    try:
-        config = Config.model_validate(tree)
-    except ValidationError as error:
-        raise _config_error([_sentence(item) for item in error.errors()], where) from None
+    if wrong := _wrong_values(tree):
+        raise _config_error(wrong, where)
+    config = Config.model_validate(tree)
     if problems := contradictions(config):
         raise _config_error(problems, where)
     return config
+
+
+def _wrong_values(tree: dict[str, Any]) -> list[str]:
+    """Return what is wrong with single keys, each in a sentence."""
+    try:
+        Config.model_validate(tree)
+    except ValidationError as error:
+        return [_sentence(item) for item in error.errors()]
+    return []
 
 
 def config_tree(config: Config) -> dict[str, Any]:
@@ -117,7 +148,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError("the top level must be sections of keys", where=str(path))
-    return tree
+    # A section whose keys are all commented out changes nothing.
+    return {key: {} if value is None and key in _SECTIONS else value for key, value in tree.items()}
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -125,6 +157,12 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     if not equals or not path.strip():
         raise ConfigError(
             f"{override!r} is not an override", where="--set", mend="Write --set section.key=value"
+        )
+    if path.strip() in _SECTIONS:
+        raise ConfigError(
+            f"{path.strip()} is a section, and the whole of it would be replaced",
+            where=f"--set {override}",
+            mend=f"Write --set {path.strip()}.KEY=value",
         )
     *parents, key = path.strip().split(".")
     node = tree
@@ -136,9 +174,11 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"{parent} is a value, not a section", where=f"--set {override}")
         node = child
     try:
-        node[key] = yaml.safe_load(value)
+        node[key] = yaml.load(value, Loader=_UniqueKeyLoader)  # a SafeLoader
     except yaml.YAMLError:
         raise ConfigError(f"{value!r} is not a YAML value", where=f"--set {override}") from None
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"--set {override}", mend=error.mend) from None
 
 
 def _sentence(item: Any) -> str:
@@ -148,7 +188,8 @@ def _sentence(item: Any) -> str:
     )
     if item["type"] == "extra_forbidden":
         return f"{path}: no such key.{_nearest(path)}"
-    return f"{path}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
+    said: str = _PLAINLY.get(item["type"]) or item["msg"]
+    return f"{path}: {said[0].lower()}{said[1:]}, got {item['input']!r}"
 
 
 def _nearest(path: str) -> str:

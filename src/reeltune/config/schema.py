@@ -46,6 +46,14 @@ class Section(BaseModel):
             raise PydanticCustomError("truth_value", "Input should not be true or false")
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _nothing_is_blank(cls, value: Any) -> Any:
+        entries = value if isinstance(value, list | tuple) else (value,)
+        if any(isinstance(entry, str) and not entry.strip() for entry in entries):
+            raise PydanticCustomError("blank", "Input should not be blank")
+        return value
+
 
 class ModelSection(Section):
     """Which language model to tune and how to load it."""
