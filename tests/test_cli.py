@@ -127,6 +127,19 @@ def test_an_error_is_one_line_and_the_exit_code_of_its_kind(
     assert len(err.splitlines()) == 1
 
 
+def test_a_file_the_system_refuses_is_one_line_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "data/there")
+
+    monkeypatch.setattr("reeltune.config.load_config", refused)
+    code, out, err = run(capsys, "config", "show")
+    assert (code, out) == (ReeltuneError.exit_code, "")
+    assert err.startswith("error: data/there: Permission denied. Check the path")
+    assert len(err.splitlines()) == 1
+
+
 def failing_with_debug(place: int) -> subprocess.CompletedProcess[str]:
     args = ["config", "show", "--config", "absent.yaml"]
     return python("from reeltune.cli import main; main()", *args[:place], "--debug", *args[place:])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reeltune.data.folder import PreparedFolder
@@ -142,3 +145,57 @@ def test_a_broken_description_is_refused(folder: Path, text: str):
     (folder / "meta.json").write_text(text)
     with pytest.raises(DataError, match=r"meta\.json"):
         PreparedFolder.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ({"prompt": None}, "settings of its prompt"),
+        ({"prompt": {"colour": "red"}}, "settings of its prompt"),
+        ({"settings": {}}, r"settings\.history_len"),
+        ({"counts": None}, "counts"),
+    ],
+)
+def test_a_description_that_lacks_something_is_refused(folder: Path, change: dict, lacking: str):
+    (folder / "meta.json").write_text(json.dumps({**read_meta(folder), **change}))
+    with pytest.raises(DataError, match=f"lacks {lacking}.*Run: reeltune prepare"):
+        PreparedFolder.open(folder)
+
+
+def cut(file: Path) -> str:
+    file.write_bytes(file.read_bytes()[:300])
+    return "cannot be read"
+
+
+def empty(file: Path) -> str:
+    file.write_bytes(b"")
+    return "cannot be read"
+
+
+def without_a_column(file: Path) -> str:
+    pq.write_table(pq.read_table(file).drop_columns(["film_id"]), file)
+    return "column film_id is missing"
+
+
+def without_values(file: Path) -> str:
+    table = pq.read_table(file)
+    place = table.column_names.index("film_id")
+    pq.write_table(table.set_column(place, "film_id", pa.nulls(len(table), pa.int64())), file)
+    return "rows have no value in the column film_id"
+
+
+@pytest.mark.parametrize("damage", [cut, empty, without_a_column, without_values])
+def test_a_damaged_table_is_an_error_that_names_it(folder: Path, damage: Callable[[Path], str]):
+    file = folder / "films.parquet"
+    said = damage(file)
+    with pytest.raises(DataError, match=f"films.parquet: .*{said}.*Run: reeltune prepare"):
+        _ = PreparedFolder.open(folder).films
+
+
+@pytest.mark.parametrize("damage", [cut, empty])
+def test_damaged_timelines_are_an_error_that_names_them(
+    folder: Path, damage: Callable[[Path], str]
+):
+    said = damage(folder / "timelines.parquet")
+    with pytest.raises(DataError, match=f"timelines.parquet: .*{said}"):
+        _ = PreparedFolder.open(folder).ratings

@@ -90,3 +90,14 @@ def test_examples_and_ratings_need_no_evidence(
     assert len(folder.examples("test")) == len(prepared.examples("test"))
     assert folder.ratings.evidence is None
     assert with_evidence(prepared, ()) is prepared
+
+
+def test_evidence_that_cannot_be_kept_is_told_all_the_same(
+    prepared: PreparedFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    taken = tmp_path / "cache"
+    taken.write_text("a file where the folder of the cache would be")
+    caplog.set_level("WARNING")
+    told = evidence_of(prepared, taken, "recent")
+    assert np.array_equal(told, evidence_of(prepared, tmp_path / "free", "recent"))
+    assert "evidence: not kept in" in caplog.text

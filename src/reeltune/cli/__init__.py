@@ -82,9 +82,16 @@ def main(args: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         app(args=[argument for argument in given if argument != "--debug"])
-    except ReeltuneError as error:
+    except (ReeltuneError, OSError) as error:
         if debug:
             traceback.print_exc()
         else:
-            typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(error.exit_code)
+            typer.secho(f"error: {error_line(error)}", fg="red", err=True)
+        sys.exit(error.exit_code if isinstance(error, ReeltuneError) else ReeltuneError.exit_code)
+
+
+def error_line(error: ReeltuneError | OSError) -> str:
+    """Return an error in one line; of files the system refuses, which one and why."""
+    if isinstance(error, ReeltuneError) or error.filename is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}. Check the path, its permissions and free space"

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
+from reeltune.data.tables import columns_of
 from reeltune.errors import DataError
 from reeltune.prompts.renderer import Film, PromptSettings
 
@@ -103,7 +103,7 @@ class PreparedFolder:
         Raises:
             DataError: It is missing, incomplete or written in another format version.
         """
-        mend = f"Run: reeltune prepare --output-dir {path}"
+        mend = _mend(path)
         meta_file = path / META_FILE
         if not meta_file.is_file():
             raise DataError("no prepared data here", where=str(path), mend=mend)
@@ -123,7 +123,28 @@ class PreparedFolder:
         for name in (TIMELINES_FILE, FILMS_FILE):
             if not (path / name).is_file():
                 raise DataError(f"{name} is missing", where=str(path), mend=mend)
-        return cls(path, meta)
+        folder = cls(path, meta)
+        if lacking := folder._lacking():
+            raise DataError(
+                f"the description of prepared data lacks {lacking}", where=str(meta_file), mend=mend
+            )
+        return folder
+
+    def _lacking(self) -> str | None:
+        """Return what the description lacks, or has where something else belongs."""
+        needed = {
+            "edition": lambda: str(self.meta["edition"]),
+            "counts": lambda: dict(self.meta["counts"]),
+            "settings.history_len": lambda: self.history_len,
+            "settings.min_history": lambda: self.min_history,
+            "settings of its prompt": lambda: self.prompt_settings,
+        }
+        for name, read in needed.items():
+            try:
+                read()
+            except (KeyError, TypeError, ValueError):
+                return name
+        return None
 
     @property
     def history_len(self) -> int:
@@ -148,8 +169,11 @@ class PreparedFolder:
     @cached_property
     def ratings(self) -> Timelines:
         """All events, in time order within each user, and no evidence on them."""
-        table = pq.read_table(self.path / TIMELINES_FILE)
-        column = {name: table[name] for name in table.column_names}
+        names = (
+            *(Columns.USER, Columns.POSITION, Columns.FILM_ROW, Columns.STARS),
+            *(Columns.TIMESTAMP, Columns.LIKED, Columns.SPLIT),
+        )
+        column = columns_of(self.path / TIMELINES_FILE, names, _mend(self.path))
         return Timelines(
             user_id=column[Columns.USER].to_numpy(),
             position=column[Columns.POSITION].to_numpy(),
@@ -163,9 +187,10 @@ class PreparedFolder:
     @cached_property
     def films(self) -> list[Film]:
         """All films of the edition, in the order ``film_row`` counts them."""
-        table = pq.read_table(self.path / FILMS_FILE)
-        columns = (Columns.FILM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
-        rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+        names = (Columns.FILM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
+        file, undated = self.path / FILMS_FILE, {Columns.YEAR}
+        column = columns_of(file, names, _mend(self.path), may_lack=undated)
+        rows = zip(*(column[name].to_pylist() for name in names), strict=True)
         return [Film(film_id, title, year, tuple(genres)) for film_id, title, year, genres in rows]
 
     def examples(self, split: str) -> Examples:
@@ -187,3 +212,7 @@ class PreparedFolder:
         target = events.astype(np.int64)
         shown = np.minimum(self.ratings.position[target].astype(np.int64), self.history_len)
         return Examples(start=target - shown, target=target)
+
+
+def _mend(path: Path) -> str:
+    return f"Run: reeltune prepare --output-dir {path}"

@@ -61,7 +61,11 @@ class FolderWithEvidence(PreparedFolder):
             return found.codes
         _LOGGER.info("evidence on %s events: made (%s)", f"{len(self.ratings):,}", found.reason)
         codes = self.evidence.of_events()
-        store(path, key, codes)
+        try:
+            store(path, key, codes)
+        except OSError as error:
+            # It has taken long to make, and is needed now: the cache only spares it next time.
+            _LOGGER.warning("evidence: not kept in %s (%s)", path, error.strerror)
         return codes
 
     @property
