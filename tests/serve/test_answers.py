@@ -12,7 +12,8 @@ import pytest
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
-from reeltune.prompts.renderer import Film
+from reeltune.files import file_digest
+from reeltune.prompts.renderer import EVIDENCE, Film
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
 from reeltune.recommend.recommend import recommend, why
@@ -52,6 +53,20 @@ def test_a_verdict_is_the_one_of_a_whole_prompt(service: Running, served_judge: 
     assert [one["film_id"] for one in answer["verdicts"]] == asked
     assert [one["p_like"] for one in answer["verdicts"]] == pytest.approx(expected, abs=ROUNDING)
     assert {one["p_like_base"] for one in answer["verdicts"]} == {None}
+
+
+def test_evidence_is_made_of_every_rating_that_is_sent(prepared: PreparedFolder, tiny_qwen3: Path):
+    judge = Judge(drawn_subject(prepared, tiny_qwen3, evidence=tuple(EVIDENCE)), 3)
+    history = some_history(judge, 1, 12)
+    rated = rated_as_json(judge, history)
+    asked = [films_of(judge)[row].film_id for row in (3, 30)]
+    with running(judge) as told:
+        assert told.client.get("/health").json()["every_rating_counts"] is True
+        answer = told.post("/verdicts", rated=rated, film_ids=asked).json()["verdicts"]
+        newest = told.post("/verdicts", rated=rated[-3:], film_ids=asked).json()["verdicts"]
+    expected = [alone(judge, history, row) for row in (3, 30)]
+    assert [one["p_like"] for one in answer] == pytest.approx(expected, abs=ROUNDING)
+    assert [one["p_like"] for one in newest] != pytest.approx(expected, abs=1e-6)
 
 
 def test_the_base_model_answers_beside_the_tuned_one(service: Running, served_judge: Judge):
@@ -165,8 +180,10 @@ def test_health_says_what_is_served(service: Running, served_judge: Judge, tiny_
         "status": "ok",
         "model": tiny_qwen3.name,
         "tuned": True,
+        "data": file_digest(served_judge.subject.folder.path / "films.parquet")[:16],
         "films": len(films_of(served_judge)),
         "history_len": 5,
+        "every_rating_counts": False,
         "scale": {"min": 0.5, "max": 5.0, "step": 0.5},
         "genres": ["Action", "Comedy", "Drama", "Film-Noir", "Sci-Fi"],
         "limits": {"candidates": 5000, "history": 1000, "top": 100},

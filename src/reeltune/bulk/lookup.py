@@ -61,7 +61,8 @@ class Lookup:
     def history(self, user: int, cut: int, length: int) -> History:
         """Return the newest events of a user before a cut, at most ``length``."""
         first = max(int(self._first[user]), cut - length)
-        return History.from_timelines(self._timelines, range(first, cut))
+        user_id = int(self.user_ids[user])
+        return History.from_timelines(self._timelines, range(first, cut), user_id)
 
     def end(self, user: int) -> int:
         """Return the cut after everything a user has rated."""

@@ -35,16 +35,25 @@ class History:
         return cls(np.asarray(film_row, dtype=np.int64), np.asarray(stars, dtype=np.float32))
 
     @classmethod
-    def from_timelines(cls, timelines: Timelines, events: range) -> History:
+    def from_timelines(
+        cls, timelines: Timelines, events: range, user_id: int | None = None
+    ) -> History:
         """Return neighbouring events of one timeline.
 
         Args:
             timelines: All events.
             events: Places among them, oldest first.
+            user_id: Whose timeline it is; where there are events they say so themselves.
+
+        Raises:
+            ValueError: There are no events and nobody says whose.
         """
+        if user_id is None:
+            if not len(events):
+                raise ValueError("nobody says whose empty history this is")
+            user_id = int(timelines.user_id[events.start])
         span = slice(events.start, events.stop)
         evidence = None if timelines.evidence is None else timelines.evidence[span]
-        user_id = int(timelines.user_id[events.start]) if len(events) else None
         films = timelines.film_row[span].astype(np.int64)
         return cls(films, timelines.stars[span], evidence, user_id)
 

@@ -225,7 +225,9 @@ class PromptTokens:
         told = self._told(timelines.evidence_of(examples.target), len(examples))
         spans = zip(examples.start.tolist(), examples.target.tolist(), told, strict=True)
         for start, target, evidence in spans:
-            lines = self._lines(History.from_timelines(timelines, range(start, target)))
+            user_id = int(timelines.user_id[target])
+            history = History.from_timelines(timelines, range(start, target), user_id)
+            lines = self._lines(history)
             yield self._texts.whole(lines, self.film_texts[timelines.film_row[target]], evidence)
 
     def _lines(self, history: History) -> str:

@@ -160,8 +160,12 @@ class Health(Told):
     status: str
     model: str
     tuned: bool
+    data: Annotated[str, Field(description="Names these films: ids of others mean others.")]
     films: int
-    history_len: int
+    history_len: Annotated[int, Field(description="How many of the newest ratings are shown.")]
+    every_rating_counts: Annotated[
+        bool, Field(description="Whether ratings that are not shown count in the evidence.")
+    ]
     scale: Scale
     genres: list[str]
     limits: Limits

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from starlette.concurrency import run_in_threadpool
 
 from reeltune.asking.judge import Judge
+from reeltune.data.folder import FILMS_FILE
 from reeltune.data.history import History
+from reeltune.files import file_digest
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
 from reeltune.recommend.recommend import influences, likeliest_first, with_and_without
@@ -24,6 +27,9 @@ from reeltune.serve.gathering import Gatherer
 from reeltune.serve.refusals import UnavailableError
 
 Ints = npt.NDArray[np.int64]
+
+_NAME_LENGTH: Final = 16
+"""How many digits of a digest name the films."""
 
 
 class Service:
@@ -49,8 +55,10 @@ class Service:
             status="ok",
             model=_model_name(judge),
             tuned=judge.tuned,
+            data=file_digest(judge.subject.folder.path / FILMS_FILE)[:_NAME_LENGTH],
             films=len(catalogue.films),
             history_len=judge.history_len,
+            every_rating_counts=judge.remembered > judge.history_len,
             scale=bounds.scale,
             genres=sorted({genre for film in catalogue.films for genre in film.genres}),
             limits=bounds.limits,

@@ -9,8 +9,10 @@
  * @typedef {object} Health
  * @property {string} model
  * @property {boolean} tuned
+ * @property {string} data
  * @property {number} films
  * @property {number} history_len
+ * @property {boolean} every_rating_counts
  * @property {string[]} genres
  * @property {{min: number, max: number, step: number}} scale
  * @property {{candidates: number, history: number, top: number}} limits

@@ -35,9 +35,10 @@ async function start() {
     const model = told.tuned ? `${told.model}, tuned` : `${told.model}, not tuned`;
     byId('facts', HTMLElement).textContent = `${model} · ${counted(told.films, 'film')}`;
     useScale(told.scale);
+    store.settle(told.data);
     await shelf.load();
     controls.offer(told, shelf.mostRatings);
-    ratings.readsNewest(told.history_len);
+    ratings.readsNewest(told.history_len, told.every_rating_counts);
     search.enable();
     notice.clear();
     asking.begin(told.limits);

@@ -22,6 +22,7 @@ export class Ratings {
     /** @type {Map<number, Row>} */
     this.rows = new Map();
     this.historyLength = Infinity;
+    this.everyOneCounts = false;
     this.startOver.addEventListener('click', () => {
       store.clear(`${counted(store.ratings.length, 'rating')} removed.`);
       byId('undo', HTMLButtonElement).focus();
@@ -34,9 +35,14 @@ export class Ratings {
     this.show();
   }
 
-  /** Tell how many of the newest ratings the model reads. @param {number} count */
-  readsNewest(count) {
+  /**
+   * Tell how many of the newest ratings the model reads.
+   * @param {number} count
+   * @param {boolean} everyOneCounts Whether the others count in what it is told of each film.
+   */
+  readsNewest(count, everyOneCounts) {
     this.historyLength = count;
+    this.everyOneCounts = everyOneCounts;
     this.show();
   }
 
@@ -70,8 +76,19 @@ export class Ratings {
     this.startOver.hidden = !ratings.length;
     this.undoLine.hidden = !undoable;
     this.undoWhat.textContent = undoable?.what ?? '';
-    this.note.hidden = !unread;
-    this.note.textContent = `The model reads the newest ${this.historyLength}; the ${counted(unread, 'older one')} above the line ${unread === 1 ? 'is' : 'are'} kept, but not read.`;
+    this.note.hidden = !unread && !this.store.foreign;
+    this.note.textContent = this.#said(unread);
+  }
+
+  /** @param {number} unread @returns {string} What becomes of older ratings, and of those of other data. */
+  #said(unread) {
+    const { foreign } = this.store;
+    if (foreign) return `${counted(foreign, 'rating')} kept from other films than these ${foreign === 1 ? 'was' : 'were'} dropped.`;
+    const one = unread === 1;
+    const fate = this.everyOneCounts
+      ? `${one ? 'counts' : 'count'} in what it is told of each film`
+      : `${one ? 'is' : 'are'} kept, but not read`;
+    return `The model reads the newest ${this.historyLength}; the ${counted(unread, 'older one')} above the line ${fate}.`;
   }
 
   /** @param {Film} film @returns {Row} */

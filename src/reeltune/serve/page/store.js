@@ -34,8 +34,26 @@ export class Store extends EventTarget {
     /** @type {Rating[]} */
     this.ratings = ratingsIn(kept?.ratings);
     this.wishes = wishesIn(kept?.wishes);
+    /** @type {string | null} Names the films that the ratings are of. */
+    this.data = isText(kept?.data) ? kept.data : null;
+    /** How many ratings were of other films than those that are served. */
+    this.foreign = 0;
     /** @type {{ratings: Rating[], what: string} | null} */
     this.undoable = null;
+  }
+
+  /**
+   * Drop what was kept of other films: their ids mean others here.
+   * @param {string} data Names the films that are served.
+   */
+  settle(data) {
+    if (this.data === data) return;
+    this.foreign = this.ratings.length;
+    this.ratings = [];
+    this.wishes = NO_WISHES;
+    this.data = data;
+    this.#changed('ratings');
+    this.#changed('wishes');
   }
 
   /** @returns {Rating[]} Those with stars. */
@@ -51,6 +69,7 @@ export class Store extends EventTarget {
   /** Take a film into the list, to be given stars. @param {Film} film */
   add(film) {
     if (this.of(film.id)) return;
+    this.foreign = 0;
     this.ratings.push({ film, stars: null });
     this.#changed('ratings');
   }
@@ -104,7 +123,7 @@ export class Store extends EventTarget {
 
   /** @param {'ratings' | 'wishes'} what */
   #changed(what) {
-    write({ ratings: this.rated, wishes: this.wishes });
+    write({ data: this.data, ratings: this.rated, wishes: this.wishes });
     this.dispatchEvent(new Event(what));
   }
 }

@@ -1,0 +1,99 @@
+"""Bulk verdicts of a model that is told evidence: those of evaluation, made of the past alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reeltune.asking.judge import Judge
+from reeltune.bulk.lookup import Lookup
+from reeltune.bulk.pairs import Pairs
+from reeltune.bulk.rows import Rows
+from reeltune.data.columns import TEST, Columns
+from reeltune.data.folder import PreparedFolder
+from reeltune.prompts.renderer import EVIDENCE
+from tests.asking.build import ROUNDING, drawn_subject
+from tests.bulk.build import Row, write_rows
+
+SHOWN = 3
+
+
+def telling(folder: PreparedFolder, model: Path) -> Judge:
+    """A judge that shows fewer events than it makes its evidence of."""
+    return Judge(drawn_subject(folder, model, evidence=tuple(EVIDENCE)), SHOWN)
+
+
+@pytest.fixture(scope="module")
+def judge(prepared: PreparedFolder, tiny_qwen3: Path) -> Judge:
+    return telling(prepared, tiny_qwen3)
+
+
+def scored(judge: Judge, events: np.ndarray, tmp_path: Path) -> np.ndarray:
+    """P(Yes) of ratings, as ``score`` gives it to a table of them."""
+    folder = judge.subject.folder
+    users = folder.ratings.user_id[events].tolist()
+    films = [folder.films[row].film_id for row in folder.ratings.film_row[events]]
+    rows = [Row(user, film) for user, film in zip(users, films, strict=True)]
+    pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), Lookup(folder), len(rows))
+    (table,) = list(pairs.stretches([range(len(rows))]))
+    assert len(Rows.of(table, pairs.lookup).good) == len(rows)
+    return pairs.scored(table, judge, lambda _: None)["p_yes"].to_numpy()
+
+
+def test_a_held_out_rating_has_the_verdict_that_evaluation_gives_it(judge: Judge, tmp_path: Path):
+    subject = judge.subject
+    config = subject.config.model_copy(
+        update={"scoring": subject.config.scoring.model_copy(update={"layout": "single"})}
+    )
+    single = type(subject)(**{**vars(subject), "config": config})
+    asked = single.asked(TEST, None)
+    shown = asked.rows.sequences
+    expected = single.scorer(shown).score(shown).p_yes
+    # Evaluation shows as many events as the data were prepared with.
+    long = Judge(subject, subject.folder.history_len)
+    found = scored(long, asked.event, tmp_path)
+    np.testing.assert_allclose(found, expected, atol=ROUNDING)
+
+
+def with_other_stars(folder: PreparedFolder, events: np.ndarray, to: Path) -> PreparedFolder:
+    """The same data, had these events been given other stars."""
+    shutil.copytree(folder.path, to)
+    file = to / "timelines.parquet"
+    table = pq.read_table(file)
+    stars = table[Columns.STARS].to_numpy().copy()
+    stars[events] = np.where(stars[events] >= 3, 0.5, 5.0)
+    for name, values in ((Columns.STARS, stars), (Columns.LIKED, stars >= 4.0)):
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(values, table[name].type))
+    pq.write_table(table, file)
+    return PreparedFolder.open(to)
+
+
+@pytest.mark.parametrize("before", [0, 1, 6])
+def test_no_verdict_depends_on_the_stars_it_is_about(
+    judge: Judge, tiny_qwen3: Path, tmp_path: Path, before: int
+):
+    """Neither where there is a history nor where there is none."""
+    known = judge.subject.folder.ratings
+    (event, *_) = np.flatnonzero(known.position == before)
+    events = np.array([event])
+    other = telling(with_other_stars(judge.subject.folder, events, tmp_path / "other"), tiny_qwen3)
+    assert other.subject.folder.ratings.stars[event] != known.stars[event]
+    found = scored(other, events, tmp_path)
+    np.testing.assert_allclose(found, scored(judge, events, tmp_path), atol=ROUNDING)
+
+
+def test_ratings_that_are_not_shown_count_in_the_evidence(judge: Judge, tiny_qwen3, tmp_path: Path):
+    known = judge.subject.folder.ratings
+    (event, *_) = np.flatnonzero(known.position == 12)
+    early = np.arange(event - 12, event - SHOWN)
+    other = telling(with_other_stars(judge.subject.folder, early, tmp_path / "other"), tiny_qwen3)
+    events = np.array([event])
+    assert not np.allclose(
+        scored(other, events, tmp_path), scored(judge, events, tmp_path), atol=1e-6
+    )
