@@ -168,10 +168,13 @@ def test_at_the_end_the_pass_ends_and_what_waits_is_refused(gather):
         outcome["begun"] = gatherer.ask(question(0))
         await begun(judge)
         outcome["waiting"] = gatherer.ask(question(1))
+        outcome["given up"] = gatherer.ask(question(2))
+        outcome["given up"].cancel()
         judge.may_answer.set()
 
     gather(test)
     assert isinstance(outcome["waiting"].exception(), UnavailableError)
+    assert outcome["given up"].cancelled()
     with pytest.raises(UnavailableError, match="shutting down"):
         outcome["gatherer"].ask(question(2))
 

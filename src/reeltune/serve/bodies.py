@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reeltune.serve.refusals import Refused
+from reeltune.serve.refusals import Refused, unavailable
 
 _GONE: Final = "http.disconnect"
 
@@ -82,7 +82,12 @@ class WholeBodies:
         return bytes(body)
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        given = False
+        given = told = False
+
+        async def telling(message: Message) -> None:
+            nonlocal told
+            told = True
+            await send(message)
 
         async def whole() -> Message:
             nonlocal given
@@ -91,16 +96,22 @@ class WholeBodies:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        answering = asyncio.ensure_future(self._app(scope, whole, send))
+        answering = asyncio.ensure_future(self._app(scope, whole, telling))
         leaving = asyncio.ensure_future(_until_gone(receive))
         try:
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            ending = False
+        except asyncio.CancelledError:  # the server ends, and has waited as long as it may
+            ending = True
         finally:
             leaving.cancel()
             if not answering.done():
                 answering.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await answering
+        if ending and not told:
+            refused = unavailable("the service is shutting down", "Ask again in a moment")
+            await refused(scope, receive, send)
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -64,7 +64,8 @@ class Gatherer:
                 with contextlib.suppress(asyncio.CancelledError):
                     await worker
                 for one in self._queue:
-                    one.answer.set_exception(closing())
+                    if not one.answer.done():  # somebody may have given up waiting
+                        one.answer.set_exception(closing())
 
     def ask(self, question: Question, *, base: bool = False) -> asyncio.Future[Verdicts]:
         """Return what will be the verdicts on the candidates; cancel it when nobody waits any more.

@@ -1,0 +1,58 @@
+"""Requests that are still being answered when the server ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from reeltune.serve.bodies import WholeBodies
+
+SCOPE: Scope = {"type": "http", "headers": [], "method": "POST", "path": "/verdicts"}
+
+
+async def ended(begins: list[Message]) -> list[Any]:
+    """What a client is sent by an application that never gets further than its first messages."""
+    sent: list[Any] = []
+    begun = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await receive()
+        for message in begins:
+            await send(message)
+        begun.set()
+        await asyncio.Event().wait()
+
+    given = iter([{"type": "http.request", "body": b"{}", "more_body": False}])
+
+    async def receive() -> Message:
+        for message in given:
+            return message
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    task = asyncio.create_task(WholeBodies(app, 100, 5)(SCOPE, receive, send))
+    await begun.wait()
+    task.cancel()
+    await task
+    return sent
+
+
+def test_who_waits_when_the_server_ends_is_told_to_come_again():
+    start, body = asyncio.run(ended([]))
+    assert start["status"] == 503
+    assert (b"retry-after" in dict(start["headers"])) is True
+    assert "shutting down" in json.loads(body["body"])["error"]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_an_answer_that_has_begun_gets_no_second_one(status: int):
+    begun: Message = {"type": "http.response.start", "status": status, "headers": []}
+    assert asyncio.run(ended([begun])) == [begun]
