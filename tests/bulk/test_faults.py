@@ -17,6 +17,7 @@ FAULTY = [
     (Row(1, None, 10), "no film_id"),
     (Row(1, 2, 10), "unknown film_id 2"),
     (Row(1, 1, None), "no timestamp"),
+    (Row(1, 1, 964982703000), "no seconds but probably milliseconds in timestamp 964982703000"),
     (Row(-5, -5, 10), "unknown user_id -5"),
 ]
 ROWS = [GOOD, *(row for row, _ in FAULTY), BETTER]
@@ -50,19 +51,20 @@ def test_they_are_kept_without_a_verdict_where_that_is_asked(bench, judge, tmp_p
     record = bench.score(path, tmp_path / "out", skip_unknown=True, rows_per_shard=3).record
     found = answers(tmp_path / "out")
     assert [Row(one["user_id"], one["film_id"], one["timestamp"]) for one in found] == ROWS
-    assert [one["p_yes"] is None for one in found] == [False, *[True] * 6, False]
+    assert [one["p_yes"] is None for one in found] == [False, *[True] * 7, False]
     assert found[0]["p_yes"] == pytest.approx(p_yes_alone(judge, GOOD), abs=1e-6)
     assert found[-1]["p_yes"] == pytest.approx(p_yes_alone(judge, BETTER), abs=1e-6)
-    assert (record["rows"], record["scored"], record["without_p_yes"]) == (8, 2, 6)
+    assert (record["rows"], record["scored"], record["without_p_yes"]) == (9, 2, 7)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["unknown"] == {
-        "rows": 6,
+        "rows": 7,
         "why": {
             "no user_id": 1,
             "unknown user_id": 2,
             "no film_id": 1,
             "unknown film_id": 1,
             "no timestamp": 1,
+            "no seconds but probably milliseconds in timestamp": 1,
         },
     }
 

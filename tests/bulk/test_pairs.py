@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reeltune.asking.judge import Judge
 from reeltune.bulk.pairs import Pairs
+from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.ranking import Question
 from tests.bulk.build import Row, answers, p_yes_alone, parts, write_rows
@@ -26,7 +27,7 @@ def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], 
     users = sorted(set(folder.timelines.user_id.tolist()))[:4]
     films = [film.film_id for film in folder.films]
     event = st.sampled_from(folder.timelines.timestamp.tolist())
-    anywhere = st.sampled_from([0, -(2**63), 2**63 - 1])
+    anywhere = st.sampled_from([0, -(2**63), YEAR_2100 - 1])
     timed = draw.draw(st.booleans())
     time = st.one_of(event, event.map(lambda at: at + 1), anywhere) if timed else st.none()
     row = st.builds(Row, st.sampled_from(users), st.sampled_from(films), time)
@@ -82,7 +83,7 @@ def test_one_users_end_is_not_the_next_ones_beginning(bench, judge, lookup, tmp_
     rated = {folder.films[row].film_id for user in (0, 1) for row in lookup.rated(user)}
     film = next(film.film_id for film in folder.films if film.film_id not in rated)
     first, second = lookup.user_ids[:2].tolist()
-    rows = [Row(first, film, 2**62), Row(second, film, 0)]
+    rows = [Row(first, film, YEAR_2100 - 1), Row(second, film, 0)]
     bench.score(write_rows(tmp_path / "in.parquet", rows, timed=True), tmp_path / "out")
     found = [row["p_yes"] for row in answers(tmp_path / "out")]
     np.testing.assert_allclose(found, [p_yes_alone(judge, row) for row in rows], atol=1e-6)

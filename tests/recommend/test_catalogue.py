@@ -166,6 +166,15 @@ def test_a_year_puts_films_of_that_year_first():
     assert [one.row for one in SHELF.search("Ivory Tower (1980)")][:2] == [2, 3]
 
 
+@pytest.mark.parametrize("text", ["Cellar VI", "Cellar 8", "Fahrenheits 11/9", "Tower 3 (1999)"])
+def test_another_number_is_another_film(text: str):
+    shelf = catalogue_of("Cellar V (1990)", "Fahrenheits 9/11 (2004)", "Tower 2 (1999)", "Oak (1)")
+    with pytest.raises(RequestError, match="no film is called"):
+        shelf.find(text)
+    assert shelf.find("fahrenheit 9/11") == 1
+    assert shelf.find("cellarr v") == 0
+
+
 def test_a_short_title_is_not_near_to_every_text_it_stands_in():
     shelf = catalogue_of("Moon (1931)", "Moonlit Harbour (1950)")
     assert [one.row for one in shelf.search("moonlit harbours")] == [1]

@@ -18,7 +18,7 @@ from reeltune.asking.judge import Judge
 from reeltune.asking.subject import load_subject
 from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
-from reeltune.errors import RequestError
+from reeltune.errors import ReeltuneError, RequestError
 from reeltune.recommend import candidates as candidates_module
 from reeltune.recommend.candidates import CPU_CANDIDATES, user_history
 from reeltune.recommend.catalogue import Catalogue
@@ -222,7 +222,10 @@ def test_a_file_holds_what_the_terminal_would_get(
 
 
 def test_a_file_is_written_whole_or_stays_as_it_was(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     file = tmp_path / "list.csv"
     file.write_text("an older list", encoding="utf-8")
@@ -232,8 +235,8 @@ def test_a_file_is_written_whole_or_stays_as_it_was(
         raise OSError("no space left")
 
     monkeypatch.setattr("reeltune.recommend.render.csv_text", disk_full)
-    with pytest.raises(OSError, match="no space left"):
-        trained.recommend(*USER, "--output", file)
+    assert trained.recommend(*USER, "--output", file) == ReeltuneError.exit_code
+    assert "error: no space left" in capsys.readouterr().err
     assert file.read_text(encoding="utf-8") == "an older list"
     assert list(tmp_path.iterdir()) == [file]
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reeltune.bulk.lookup import UNKNOWN, Lookup
-from reeltune.data.columns import Columns
+from reeltune.data.columns import YEAR_2100, Columns
 from reeltune.errors import RequestError
 
 Ints = npt.NDArray[np.int64]
@@ -59,6 +59,10 @@ class Rows:
             wrong[f"no {name}"] = null
             if name in places:
                 wrong[f"unknown {name}"] = ~null & (places[name] == UNKNOWN)
+            if name == Columns.TIMESTAMP and pa.types.is_integer(table[name].type):
+                given = pc.fill_null(table[name].cast(pa.int64()), 0).to_numpy()
+                # Taken for seconds they would let every question see all that came later.
+                wrong[f"no seconds but probably milliseconds in {name}"] = given >= YEAR_2100
         fault = np.full(table.num_rows, -1, dtype=np.int8)
         for number, where in reversed(list(enumerate(wrong.values()))):
             fault[where] = number

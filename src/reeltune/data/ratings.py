@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from reeltune.data.columns import Columns
+from reeltune.data.columns import YEAR_2100, Columns
 from reeltune.data.headers import column_indices, read_header
 from reeltune.data.layouts import Layout, Scale
 from reeltune.errors import DataError
@@ -34,9 +34,6 @@ FAULTS: Final = (
     "unknown_film",
     "duplicate_rating",
 )
-
-YEAR_2100: Final = 4_102_444_800
-"""Seconds from 1970 to 2100; larger time stamps are in milliseconds or nonsense."""
 
 BLANKS: Final = " \t\r\ufeff"
 """Stripped from every field, like the quotes; the last one is a BOM."""

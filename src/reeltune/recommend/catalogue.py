@@ -33,6 +33,7 @@ _CLEAR: Final = 5.0
 
 _LAST_ARTICLE = re.compile(r"^(?P<rest>.+), (?P<article>the|a|an|le|la|les|l'|il|el|der|die|das)$")
 _FIRST_ARTICLE = re.compile(r"^(the|a|an|le|la|les|l|il|el|der|die|das) ")
+_NUMBER = re.compile(r"\d+|[ivx]+")
 _IN_BRACKETS = re.compile(r"\((?:a\.k\.a\. )?([^()]*)\)")
 
 
@@ -123,7 +124,8 @@ class Catalogue:
 
         Args:
             text: ``Heat (1995)``; ``heat`` where only one film is called so; ``shawshank`` where
-                only one film is as near to it; or ``#6``, its id.
+                only one film is as near to it, and has the numbers that are typed: another number
+                is another film; or ``#6``, its id.
 
         Raises:
             RequestError: No film is called so, or several are; the choices are named.
@@ -136,7 +138,9 @@ class Catalogue:
             return called[0]
         near = [] if called else self.search(text, _CHOICES)
         if near and near[0].likeness >= _SURE and _clear(near):
-            return near[0].row
+            typed = _numbers(plain(split_year(text)[0]))
+            if typed in ([], _numbers(self._titles[near[0].row])):
+                return near[0].row
         choices = called or [match.row for match in near]
         raise RequestError(
             f"{len(called)} films are called {text!r}" if called else f"no film is called {text!r}",
@@ -191,6 +195,11 @@ def _other_names(title: str) -> set[str]:
     bracketed = {plain(name) for name in _IN_BRACKETS.findall(title) if len(name) > 2}
     bare = {_FIRST_ARTICLE.sub("", name) for name in _names(title)}
     return (bracketed | bare) - {""}
+
+
+def _numbers(plain_title: str) -> list[str]:
+    """Return the numbers in a title, such as those of sequels, in figures or Roman."""
+    return [word for word in plain_title.split() if _NUMBER.fullmatch(word)]
 
 
 def _clear(near: list[Match]) -> bool:
