@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 import torch
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
+from safetensors.torch import load_file
 
+from reeltune.config import Config
+from reeltune.config.schema import TrainSection
 from reeltune.models.causal import causal_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_adapter, load_base
@@ -18,6 +22,7 @@ from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.scorer import Scorer
+from reeltune.training.train import train
 from tests.runs import tiny_config
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="about a machine without GPU")
@@ -94,3 +99,42 @@ def test_a_reloaded_adapter_gives_the_same_verdicts(tiny_qwen3, prepared, tmp_pa
     assert fresh.model is not causal_of(model)
     again = load_adapter(fresh, tmp_path / "adapter")
     np.testing.assert_allclose(Scorer(again, answers, 100).score(prompts).p_yes, before, atol=1e-6)
+
+
+def test_what_is_trained_stays_in_float32_and_a_resumed_run_is_the_same(
+    tiny_qwen3: Path, prepared, tmp_path: Path
+):
+    """Trainers of 4-bit models would round the adapter, and its optimizer, to bfloat16."""
+
+    def run(name: str) -> tuple[Config, Path]:
+        config = tiny_config(
+            tiny_qwen3,
+            prepared.path,
+            tmp_path / name,
+            quantization__load_in_4bit=True,
+            quantization__allow_cpu=True,
+            model__dtype="bfloat16",
+            data__max_eval_examples=40,
+            data__max_train_examples=16,
+            train__max_steps=4,
+            train__eval_steps=2,
+            train__save_steps=2,
+        )
+        return config, train(config)
+
+    config, whole = run("whole")
+    state = torch.load(whole / "checkpoint-2" / "optimizer.pt", weights_only=True)["state"]
+    assert {value.dtype for one in state.values() for value in one.values()} == {torch.float32}
+    _, halved = run("halved")
+    shutil.rmtree(halved / "checkpoint-4")
+    (halved / "adapter_model.safetensors").unlink()
+    train(config.model_copy(update={"train": at(config, halved)}), resume=True)
+    expected, found = (
+        load_file(path / "checkpoint-4" / "adapter_model.safetensors") for path in (whole, halved)
+    )
+    assert {value.dtype for value in expected.values()} == {torch.float32}
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+def at(config: Config, output_dir: Path) -> TrainSection:
+    return config.train.model_copy(update={"output_dir": output_dir})

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from peft import PeftModel
@@ -19,6 +20,7 @@ from reeltune.errors import DataError, LengthError, ModelError, RunError
 from reeltune.evaluation.evaluate import score_split
 from reeltune.runs.folder import RunFolder
 from reeltune.training.train import train
+from reeltune.training.trainer import VerdictTrainer
 from tests.helpers import write_prepared
 from tests.runs import tiny_config, tiny_overrides
 
@@ -172,6 +174,43 @@ def test_foreign_files_are_left_alone(tiny_qwen3, prepared, tmp_path):
     with pytest.raises(RunError, match="holds no training run"):
         train(config, overwrite=True)
     assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_run_is_not_lost_to_one_that_never_begins(tiny_qwen3, prepared, tmp_path):
+    path = train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
+    before = {file: file.stat().st_mtime_ns for file in sorted(path.rglob("*")) if file.is_file()}
+    with pytest.raises(LengthError):
+        shorter = tiny_config(tiny_qwen3, prepared.path, tmp_path, data__max_length=50)
+        train(shorter, overwrite=True)
+    assert before == {
+        file: file.stat().st_mtime_ns for file in sorted(path.rglob("*")) if file.is_file()
+    }
+    assert [found.name for found in tmp_path.iterdir() if "earlier" in found.name] == []
+    train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=2), overwrite=True)
+    assert (path / "checkpoint-2").is_dir()
+    assert [found.name for found in tmp_path.iterdir() if "earlier" in found.name] == []
+
+
+def test_a_run_whose_successor_was_killed_before_it_began_comes_back(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / "run.json").write_text('{"status": "finished"}')
+    (run.path / "adapter_model.safetensors").write_text("weights")
+    run.start(overwrite=True)
+    assert not run.finished
+    again = RunFolder(run.path)
+    with pytest.raises(RunError, match="holds an earlier run"):
+        again.start(overwrite=False)
+    assert again.finished
+
+
+def test_verdicts_that_are_no_numbers_end_the_run_and_say_so(
+    tiny_qwen3, prepared, tmp_path, monkeypatch
+):
+    nothing = np.full(1, np.nan)
+    monkeypatch.setattr(VerdictTrainer, "_p_yes", lambda *_: nothing)
+    with pytest.raises(RunError, match=r"no numbers any more.*train\.learning_rate"):
+        train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
 
 
 def test_rows_that_would_be_cut_stop_the_run(tiny_qwen3, prepared, tmp_path):

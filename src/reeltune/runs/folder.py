@@ -109,10 +109,19 @@ class RunFolder:
             overwrite: Whether an earlier run in the folder may be removed.
 
         A run that ended before its first checkpoint has nothing to lose and is always replaced.
+        Any other is moved aside until :meth:`take_over`, so that a mistake does not cost it.
 
         Raises:
             RunError: The folder holds an earlier run that may not be removed, or foreign files.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(
+                "is a file, and a run needs a folder",
+                where=str(self.path),
+                mend="Set train.output_dir to another folder",
+            )
+        if self._earlier.exists() and not self.checkpoints():
+            self.give_back()  # a run that was to replace it was killed before it began
         if self.path.exists() and any(self.path.iterdir()):
             held = {path.name for path in self.path.iterdir()}
             # A run that could not even load its model has left a log and no record.
@@ -122,15 +131,34 @@ class RunFolder:
                     where=str(self.path),
                     mend="Set train.output_dir to another folder",
                 )
-            if not overwrite and (self.finished or self.checkpoints()):
+            precious = self.finished or bool(self.checkpoints())
+            if precious and not overwrite:
                 raise RunError(
                     "the output folder holds an earlier run",
                     where=str(self.path),
                     mend="Continue it with --resume, replace it with --overwrite, "
                     "or set train.output_dir to another folder",
                 )
-            shutil.rmtree(self.path)
+            if precious:
+                self.path.replace(self._earlier)
+            else:
+                shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def _earlier(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.earlier")
+
+    def take_over(self) -> None:
+        """Remove the run that this one replaces, for good."""
+        if self._earlier.exists():
+            shutil.rmtree(self._earlier)
+
+    def give_back(self) -> None:
+        """Put the run that this one was to replace back in its place, if there is one."""
+        if self._earlier.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+            self._earlier.replace(self.path)
 
     def refuse_other_config(self, config: Config) -> None:
         """Refuse to continue a run under settings that would make it another run.

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reeltune.attention.shared import backend
 from reeltune.config import Config
 from reeltune.errors import RunError
 from reeltune.files import write_json
 from reeltune.models.processes import process_state
-from reeltune.prompts.rows import BLOCKS
+from reeltune.prompts.rows import BLOCKS, TokenRows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase
@@ -52,41 +54,49 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         with logging_to(None):
             LOGGER.info("this run has already finished: %s", run.path)
         return run.path
-    process = process_state()
-    main = process.is_main_process
-    with logging_to(run.path / LOG_FILE if main else None, quiet=not main):
-        began = time.monotonic()
-        LOGGER.info("run folder: %s", run.path)
+    main = process_state().is_main_process
+    try:
+        with logging_to(run.path / LOG_FILE if main else None, quiet=not main):
+            _train(run, config, checkpoint, main=main)
+    finally:
         if main:
-            for path in run.remove_cut_off_checkpoints():
-                LOGGER.warning("removed %s: its writing was cut off", path.name)
-        with phase(1, "load"):
-            folder, settings = open_data(config)
-            if checkpoint is not None:
-                run.refuse_other_data(folder.meta["files"], settings.to_dict())
-            tunable = load_tunable(config)
-        with phase(2, "preprocess"):
-            source = RowSource(config, folder, settings, tunable.base)
-            train_rows = source.cached(source.train)
-            eval_rows = source.cached(source.validation)
-            refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
-            _warn_of_few_pairs(config, len(train_rows))
-            prompt = record_of(config, folder, settings)
-            material = gather(config, tunable, train_rows, eval_rows, prompt)
-            LOGGER.info("%s", material.recompute.sentence(RECOMPUTED))
-        record = first_record(config, folder, material, run, checkpoint)
-        if main:
-            run.write_record(record)
-        clock = StepClock()
-        trainer = build_trainer(config, material, run, clock)
-        for rows in (train_rows, eval_rows):
-            trainer.scorer.check(rows.sequences)
-        with phase(3, "train, with periodic evaluation"):
-            _say_batch(config, trainer, len(train_rows), checkpoint)
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        with phase(4, "save"):
-            _save(run, trainer, record, clock.speed(), time.monotonic() - began)
+            run.give_back()  # unless this run has taken over
     return run.path
+
+
+def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: bool) -> None:
+    began = time.monotonic()
+    LOGGER.info("run folder: %s", run.path)
+    if main:
+        for path in run.remove_cut_off_checkpoints():
+            LOGGER.warning("removed %s: its writing was cut off", path.name)
+    with phase(1, "load"):
+        folder, settings = open_data(config)
+        if checkpoint is not None:
+            run.refuse_other_data(folder.meta["files"], settings.to_dict())
+        tunable = load_tunable(config)
+    with phase(2, "preprocess"):
+        source = RowSource(config, folder, settings, tunable.base)
+        train_rows = source.cached(source.train)
+        eval_rows = source.cached(source.validation)
+        refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
+        _warn_of_few_pairs(config, train_rows)
+        prompt = record_of(config, folder, settings)
+        material = gather(config, tunable, train_rows, eval_rows, prompt)
+        LOGGER.info("%s", material.recompute.sentence(RECOMPUTED))
+    record = first_record(config, folder, material, run, checkpoint)
+    clock = StepClock()
+    trainer = build_trainer(config, material, run, clock)
+    for rows in (train_rows, eval_rows):
+        trainer.scorer.check(rows.sequences)
+    if main:
+        run.take_over()
+        run.write_record(record)
+    with phase(3, "train, with periodic evaluation"):
+        _say_batch(config, trainer, len(train_rows), checkpoint)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with phase(4, "save"):
+        _save(run, trainer, record, clock.speed(), time.monotonic() - began)
 
 
 def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Path | None:
@@ -104,13 +114,20 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
     return checkpoints[-1] if checkpoints else None
 
 
-def _warn_of_few_pairs(config: Config, rows: int) -> None:
-    """Warn where the pairwise loss has to learn from fewer rows than it was seen to pay with."""
-    if config.train.pairwise_weight and rows < PAIRS_PAY_FROM:
+def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
+    """Warn where the pairwise loss has no pairs, or fewer rows than it was seen to pay with."""
+    if not config.train.pairwise_weight:
+        return
+    if np.diff(rows.sequences.verdict_offsets).max(initial=0) < 2:
+        LOGGER.warning(
+            "train.pairwise_weight: no two rows share a sequence, so there are no pairs, and "
+            "answers alone are learned from"
+        )
+    elif len(rows) < PAIRS_PAY_FROM:
         LOGGER.warning(
             "train.pairwise_weight with %s training rows: it paid from %s on, and up to 1,000 it "
             "cost more AUC than training brought (docs/QUALITY.md). Set it to 0 for few rows",
-            f"{rows:,}",
+            f"{len(rows):,}",
             f"{PAIRS_PAY_FROM:,}",
         )
 

@@ -11,6 +11,7 @@ import torch
 from accelerate.utils import gather_object
 from trl import SFTTrainer
 
+from reeltune.errors import RunError
 from reeltune.evaluation.metrics import measure
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
@@ -49,6 +50,8 @@ class VerdictTrainer(SFTTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        assert isinstance(self.model, torch.nn.Module)
+        hold_in_float32(self.model)
         self.scorer = scorer
         self.clock = clock
         self.pairwise_weight = pairwise_weight
@@ -103,6 +106,13 @@ class VerdictTrainer(SFTTrainer):
         """Score the validation rows and report every metric that is defined on them."""
         del args, kwargs  # the rows are fixed; see eval_rows
         p_yes = self._p_yes(self.eval_rows.sequences)
+        if not np.isfinite(p_yes).all():
+            raise RunError(
+                f"after step {self.state.global_step} verdicts are no numbers any more",
+                where=str(self.args.output_dir),
+                mend="Lower train.learning_rate or train.max_grad_norm, and start from the newest "
+                "checkpoint or anew",
+            )
         found = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
         metrics = {
             f"{metric_key_prefix}_{name}": float(value)
@@ -135,3 +145,15 @@ class VerdictTrainer(SFTTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write nothing: the card is made from the run's record when training has ended."""
+
+
+def hold_in_float32(model: torch.nn.Module) -> None:
+    """Hold what is trained in float32, whatever number type the rest has.
+
+    TRL casts the adapter of a model in 4 bits to bfloat16 when a trainer is made (seen in 1.16),
+    where a step of a small learning rate rounds to nothing. A checkpoint is read back in float32,
+    so a run would go on as another than it began. Called before there is an optimizer.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
