@@ -180,6 +180,18 @@ def test_all_contradictions_are_told_at_once():
         build_config(tree)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": {"pairwise_weight": 1.0, "block_targets": 1}}, r"train\.block_targets 1"),
+        ({"lora": {"target_modules": ["q_proj", "model.embed_tokens"]}}, "embed_tokens share"),
+    ],
+)
+def test_what_would_have_no_effect_or_break_the_model_is_refused(changes: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        build_config(changes)
+
+
 @pytest.mark.parametrize("metric", EVAL_METRICS)
 def test_every_measured_metric_can_choose_the_best_checkpoint(metric: str):
     build_config(tree_with(train__metric_for_best_model=metric))

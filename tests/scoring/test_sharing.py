@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from reeltune.attention.shared import NAME
+from reeltune.attention.shared import NAME, shared_attention
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.errors import ModelError
@@ -144,7 +144,9 @@ def test_a_model_that_attends_in_its_own_way_is_refused(windows, monkeypatch):
     windows.scorer(2000).check(Sequences.single(sequences.alone()))
 
 
-def test_a_model_whose_layers_look_back_a_little_way_only_is_refused(folder, tiny_qwen3):
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_whose_layers_look_back_a_little_way_only_is_refused(folder, tiny_qwen3, form):
+    """Whatever the rounding of its number type, and however short the prompts that are tried."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_qwen3)
     config = MistralConfig(
         hidden_size=32,
@@ -153,13 +155,24 @@ def test_a_model_whose_layers_look_back_a_little_way_only_is_refused(folder, tin
         num_key_value_heads=2,
         intermediate_size=64,
         vocab_size=len(tokenizer),
-        sliding_window=64,
         bos_token_id=None,
         eos_token_id=None,
     )
-    for form in FORMS:
-        asked = ask(folder, drawn(MistralForCausalLM(config)), tiny_qwen3, form)
-        sequences = asked.rows(7, 20, 0).sequences
-        assert sequences.prompt_lengths.min() > 64
-        with pytest.raises(ModelError, match=r"MistralForCausalLM attends in a way"):
-            asked.scorer(2000).check(sequences)
+    asked = ask(folder, drawn(MistralForCausalLM(config)), tiny_qwen3, form)
+    sequences = asked.rows(7, 20, 0).sequences
+    longest = int(sequences.prompt_lengths.max())
+    asked.model.config.sliding_window = longest - 1
+    with pytest.raises(ModelError, match=f"MistralForCausalLM sees {longest - 1} tokens back"):
+        asked.scorer(2000).check(sequences)
+    asked.model.config.sliding_window = longest
+    asked.scorer(2000).check(sequences)
+
+
+@pytest.mark.parametrize("wanted", ["softcap", "s_aux", "dropout"])
+def test_attention_that_is_to_be_changed_is_refused(wanted: str):
+    nothing = torch.zeros(1, 1, 1, 1)
+    with pytest.raises(ModelError, match=f"attends with {wanted}"):
+        shared_attention(
+            torch.nn.Linear(1, 1), nothing, nothing, nothing, None,
+            visible=[], scaling=1.0, **{wanted: 0.5},
+        )  # fmt: skip

@@ -19,8 +19,12 @@ from transformers.integrations.flex_attention import flex_attention_forward
 from reeltune.attention.explicit import Stretch, explicit_attention, plan
 from reeltune.attention.packed import Packed
 from reeltune.attention.tiles import block_mask
+from reeltune.errors import ModelError
 
 NAME: Final = "reeltune_shared"
+
+_NOT_DONE: Final = ("softcap", "s_aux", "dropout")
+"""What a model may ask of its attention beside the usual."""
 
 Visible = BlockMask | list[Stretch]
 """What every token of a batch may see, in the form the device's backend reads."""
@@ -48,8 +52,17 @@ def shared_attention(
         visible: From :func:`visibility`.
         scaling: What products of queries and keys are multiplied by.
         other: What the interface hands to every attention function.
+
+    Raises:
+        ModelError: The model wants its attention changed in a way that is not done here.
     """
-    del attention_mask, other
+    del attention_mask
+    if wanted := [name for name in _NOT_DONE if other.get(name)]:
+        raise ModelError(
+            f"{type(module).__name__} attends with {', '.join(wanted)}, which histories cannot be "
+            "shared in",
+            mend="Set train.layout and scoring.layout to single",
+        )
     if isinstance(visible, BlockMask):
         found, _ = flex_attention_forward(module, query, key, value, visible, scaling=scaling)
         return found, None

@@ -222,13 +222,19 @@ def contradictions(config: Config) -> list[str]:
             "train.pairwise_weight: films are compared within a block, and train.layout single has "
             "none. Set train.layout to blocks, or train.pairwise_weight to 0"
         )
+    elif train.pairwise_weight and train.block_targets == 1:
+        found.append(
+            "train.pairwise_weight: films are compared within a block, and with "
+            "train.block_targets 1 each block has one. Raise it, or set train.pairwise_weight to 0"
+        )
     if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":
         found.append(
             "model.dtype: Flash Attention has no float32 kernels. Set model.dtype to bfloat16, or "
             "model.attention to sdpa"
         )
     banned = {"lm_head", "embed_tokens"}
-    if isinstance(config.lora.target_modules, tuple) and banned & set(config.lora.target_modules):
+    targets = config.lora.target_modules
+    if isinstance(targets, tuple) and banned & {name.rpartition(".")[2] for name in targets}:
         found.append(
             "lora.target_modules: lm_head and embed_tokens share their weights in small models and "
             "cannot be adapted without breaking one of them. Leave them out"

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from reeltune.config.schema import Config
-from reeltune.errors import ModelError
+from reeltune.errors import ConfigError, ModelError
 from reeltune.models.choices import ModelChoices, quantization_config
 from reeltune.models.names import ADAPTER_CONFIG
 from reeltune.models.tokenizer import first_line, load_tokenizer, not_loadable
@@ -78,21 +78,30 @@ def keep_gradients_right_on_cpu(model: torch.nn.Module) -> None:
 
 
 def add_adapter(base: BaseModel, config: Config) -> PeftModel:
-    """Set a new LoRA adapter on a base model, its weights drawn from the run's seed."""
+    """Set a new LoRA adapter on a base model, its weights drawn from the run's seed.
+
+    Raises:
+        ConfigError: The model has no such layers.
+    """
     section = config.lora
     targets = section.target_modules
     set_seed(config.train.seed)
-    model = get_peft_model(
-        base.model,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            r=section.r,
-            lora_alpha=section.alpha,
-            lora_dropout=section.dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            revision=config.model.revision,
-        ),
+    settings = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=section.r,
+        lora_alpha=section.alpha,
+        lora_dropout=section.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        revision=config.model.revision,
     )
+    try:
+        model = get_peft_model(base.model, settings)
+    except ValueError as error:
+        raise ConfigError(
+            f"the adapter cannot be set on this model: {first_line(error)}",
+            where="lora.target_modules",
+            mend="Name linear layers it has, such as q_proj, or all-linear",
+        ) from error
     if not isinstance(model, PeftModel):
         raise ModelError("the adapter could not be set on this model", where=type(model).__name__)
     return model

@@ -146,6 +146,7 @@ class Scorer:
             self.head.check(alone[0].tolist(), self.answers)
         if some.plain:
             return
+        self._refuse_window(sequences)
         kept = np.unique(np.linspace(0, len(alone) - 1, _CHECKED).astype(np.int64))
         expected = self.score(Sequences.single(alone.take(kept))).log_odds
         found = self.score(some).log_odds[kept]
@@ -157,6 +158,21 @@ class Scorer:
                 f"shared in: log-odds differ by {worst:.4f} from those of the prompts alone",
                 where=str(self.head.causal.config.name_or_path),
                 mend=f"Set train.layout and scoring.layout to {SINGLE}",
+            )
+
+    def _refuse_window(self, sequences: Sequences) -> None:
+        """Refuse models that see no further back than some prompt is long.
+
+        Where histories are shared everything before a token is seen.
+        """
+        config = self.head.causal.config.get_text_config()
+        window, longest = getattr(config, "sliding_window", None), sequences.prompt_lengths.max()
+        if window is not None and longest > window:
+            raise ModelError(
+                f"{type(self.head.causal).__name__} sees {window} tokens back, and a prompt has "
+                f"{longest}: histories that long cannot be shared",
+                where=str(self.head.causal.config.name_or_path),
+                mend=f"Set train.layout and scoring.layout to {SINGLE}, or show shorter histories",
             )
 
     def _plain(self, prompts: Ragged) -> Iterator[_Batch]:

@@ -15,7 +15,7 @@ from reeltune.prompts.rows import ANSWER_TOKENS, TokenRows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.log import LOGGER, logging_to
 from reeltune.scoring.head import AnswerHead
-from reeltune.scoring.scorer import compute_context
+from reeltune.scoring.scorer import Scorer, compute_context
 from reeltune.training.build import build_collator
 from reeltune.training.collate import fullest_batch, tokens_held
 from reeltune.training.loss import answer_loss, attention_of
@@ -37,7 +37,7 @@ def dry_run(config: Config) -> None:
     """
     with logging_to(None):
         LOGGER.info("configuration:\n%s", yaml.safe_dump(config_tree(config), sort_keys=False))
-        folder, settings = open_data(config)
+        folder, settings = open_data(config, keep_evidence=False)
         _say_data(folder)
         tunable = load_tunable(config)
         source = RowSource(config, folder, settings, tunable.base)
@@ -47,6 +47,9 @@ def dry_run(config: Config) -> None:
         _say_rows("train", rows, config.data.max_length)
         _say_rows("validation", eval_rows, config.data.max_length)
         _say_example(rows, tunable)
+        scorer = Scorer(tunable.model, tunable.answers, config.scoring.tokens_per_batch)
+        for some in (rows, eval_rows):
+            scorer.check(some.sequences)
         _one_step(config, rows, tunable)
         LOGGER.info("nothing was written")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Final
 
 import numpy as np
 from peft import PeftModel
@@ -14,7 +15,7 @@ from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
-from reeltune.evidence.folder import open_prepared
+from reeltune.evidence.folder import FolderWithEvidence, open_prepared
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, add_adapter, load_base, trainable_share
 from reeltune.models.names import TRAIN_CACHE
@@ -66,9 +67,18 @@ def load_tunable(config: Config) -> TunableModel:
     return TunableModel(base, model, answer_tokens(base.tokenizer, frame))
 
 
-def open_data(config: Config) -> tuple[PreparedFolder, PromptSettings]:
-    """Open the prepared data and settle the words of the prompt."""
+def open_data(
+    config: Config, *, keep_evidence: bool = True
+) -> tuple[PreparedFolder, PromptSettings]:
+    """Open the prepared data and settle the words of the prompt.
+
+    Args:
+        config: Names them.
+        keep_evidence: Whether evidence that is made may be written to the cache.
+    """
     folder = open_prepared(config)
+    if not keep_evidence and isinstance(folder, FolderWithEvidence):
+        folder = replace(folder, cache_dir=None)
     return folder, prompt_settings(folder, config.prompt)
 
 
@@ -163,6 +173,12 @@ class RowSource:
         return tokens
 
 
+_NEEDED: Final = {
+    "eval_f1": "F1 needs a Yes",
+    "eval_auc_per_user_mean": "an AUC within a user needs both answers of one user",
+}
+
+
 def refuse_undefined_metric(rows: TokenRows, metric: str) -> None:
     """Refuse validation rows on which the deciding metric does not exist, before hours are spent.
 
@@ -174,7 +190,7 @@ def refuse_undefined_metric(rows: TokenRows, metric: str) -> None:
     if found[metric.removeprefix("eval_")] is None:
         raise DataError(
             f"{metric} is undefined on the {len(rows)} validation rows: {int(rows.liked.sum())} of "
-            "them are Yes, and an AUC needs both answers (within a user, for the mean over users)",
+            f"them are Yes, and {_NEEDED.get(metric, 'an AUC needs both answers')}",
             where="train.metric_for_best_model",
             mend="Use more validation rows (data.max_eval_examples), or set "
             "train.metric_for_best_model to eval_log_loss",
