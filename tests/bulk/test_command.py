@@ -111,5 +111,5 @@ def test_an_adapter_that_is_not_there(tiny_qwen3, prepared, tmp_path, capsys):
     args = arguments(tiny_qwen3, prepared.path, table, tmp_path / "out")
     args.remove("--base-only")
     assert call([*args, "--adapter", str(tmp_path)]) == 6
-    assert "adapter_config.json is missing" in capsys.readouterr().err
+    assert "no adapter here. Run: reeltune train" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

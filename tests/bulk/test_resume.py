@@ -184,6 +184,18 @@ def test_other_settings_are_refused_and_named(bench, table, out, change, named):
     assert not (set(contents(out)) - {f"part-{n:05}.parquet" for n in range(4)})
 
 
+def test_a_call_that_failed_before_its_first_answer_claims_nothing(bench, table, out):
+    (want,) = {path.name: path.read_bytes() for path in parts(out)[:1]}.values()
+    for path in parts(out):
+        path.unlink()
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["identity"]["history"] = 2000
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    bench.score(table, out)
+    assert parts(out)[0].read_bytes() == want
+    assert json.loads((out / "manifest.json").read_text())["identity"]["history"] != 2000
+
+
 def test_other_rows_are_refused(bench, out, tmp_path):
     other = write_rows(tmp_path / "in2.parquet", ROWS[1:])
     with pytest.raises(RunError, match=r"\(input: .*\.\.\. -> .*\.\.\.; rows: 15 -> 14\)"):

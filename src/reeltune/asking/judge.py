@@ -92,6 +92,11 @@ class Judge:
         with self.subject.without_adapter():
             return score_questions(self._base_scorer, tokens, shown, progress, self._layout)
 
+    def prove_base(self) -> None:
+        """Prove the base model's verdicts now, and not within the first question for them."""
+        with self.subject.without_adapter():
+            _ = self._base_scorer
+
     def _shown(self, question: Question) -> Question:
         """Return a question as it is asked: the newest events, with the evidence there is."""
         evidence = self.subject.evidence

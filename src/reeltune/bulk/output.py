@@ -95,6 +95,11 @@ class Output:
             )
         return None
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether there is no answer yet."""
+        return not self.path.is_dir() or not self._parts()
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Make the folder, keep other runs out of it, and clear up after those that were killed.

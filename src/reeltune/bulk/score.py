@@ -130,11 +130,12 @@ class Job:
         history = self.options.history or self.folder.history_len
         settings = {"history": history, "skip_unknown": self.options.skip_unknown}
         now = identity(self.config, self.folder, self.adapter, self.task, **settings)
-        anew = self.options.overwrite or self.output.manifest() is None
+        # A manifest without answers is of a call that failed before its first: nothing is lost.
+        anew = self.options.overwrite or self.output.manifest() is None or self.output.unanswered
         facts = self._facts() if anew else {}
         held.enter_context(self.output.writing())
         told = self.output.manifest()
-        if told is None or self.options.overwrite:
+        if told is None or self.options.overwrite or self.output.unanswered:
             self.output.begin(now, facts)
         else:
             self.output.refuse_other(told, now)

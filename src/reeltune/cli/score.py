@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
+from reeltune.cli.recommend_flags import adapter_of
 from reeltune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def score(
         filters = Filters(genres, without, year_from, year_to, min_ratings or 0, max_ratings)
         make_task = _top(paths[:-1], top, filters, candidates, rows_per_shard)
     resolved = load_config(config, override or ())
-    run = None if base_only else adapter or resolved.train.output_dir
+    run = adapter_of(resolved, adapter, base_only, base=False)
     options = Options(history, skip_unknown, overwrite)
     processes = Processes()
     bar = partial(progress_bar, unit="users" if top else "rows", processes=processes.count)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
+from reeltune.cli.recommend_flags import adapter_of
 
 
 def register(app: typer.Typer) -> None:
@@ -45,10 +46,12 @@ def serve(
     overrides += [f"serving.host={host}"] if host is not None else []
     overrides += [f"serving.port={port}"] if port is not None else []
     resolved = load_config(config, overrides)
-    folder = None if base_only else adapter or resolved.train.output_dir
+    folder = adapter_of(resolved, adapter, base_only, base=False)
     with logging_to(None):
         token = read_token(resolved.serving)
         listener = listen(resolved.serving)
         judge = Judge(load_subject(resolved, folder), history)
+        if judge.tuned:
+            judge.prove_base()
         app = make_app(judge, resolved.serving, token)
         run(app, listener, resolved.serving)

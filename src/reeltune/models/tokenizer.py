@@ -32,7 +32,8 @@ def not_loadable(what: str, name: str, error: Exception) -> ModelError:
         "Check that the folder holds a complete Hugging Face model"
         if local
         else "Check the name and the connection to the hub, or set model.name_or_path to a folder "
-        "that holds the model (`reeltune fetch smollm2-135m` makes one without the hub)"
+        "that holds the model (`reeltune fetch smollm2-135m` makes one without the hub). "
+        "The base of an adapter is the one that its run.json names"
     )
     return ModelError(f"the {what} cannot be loaded: {first_line(error)}", where=name, mend=mend)
 
