@@ -64,7 +64,7 @@ def test_prompts_of_candidates_are_the_whole_chats(
     for start, stop in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
         shown = slice(start, stop)
         prompts = tokens.candidate_prompts(
-            History.from_timelines(timelines, range(start, stop)), np.arange(len(films))
+            History.from_timelines(timelines, range(start, stop), 1), np.arange(len(films))
         )
         # Each film in turn stands where the event after the history would.
         expected = []

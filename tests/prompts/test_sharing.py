@@ -117,7 +117,7 @@ def test_candidates_after_each_history_have_their_prompts(
         user = np.flatnonzero(timelines.user_id == timelines.user_id[0])
         start = data.draw(st.integers(0, len(user)))
         stop = data.draw(st.integers(start, len(user)))
-        histories.append(History.from_timelines(timelines, range(start, stop)))
+        histories.append(History.from_timelines(timelines, range(start, stop), 1))
         candidates.append(np.array(data.draw(films), dtype=np.int64))
         expected += lists(tokens.candidate_prompts(histories[-1], candidates[-1]))
     sequences = candidate_sequences(tokens.pieces, histories, candidates)
