@@ -110,9 +110,7 @@ def test_a_difference_that_does_not_exist_is_said_to_be_missing():
 
 def test_of_a_handful_of_users_no_interval_is_told():
     line = difference_line(Interval(0.16, 0.16, 0.16, 1000, 1), other="kNN", metric="AUC in a user")
-    assert line == (
-        "AUC in a user of tuned less kNN: +0.1600, of 1 users, too few for an interval."
-    )
+    assert line == ("AUC in a user of tuned less kNN: +0.1600, of 1 user, too few for an interval.")
 
 
 def sample(title: str = "Heat", year: int | None = 1995, writes: str = "Yes") -> Sample:

@@ -101,9 +101,10 @@ def difference_line(
     if interval is None:
         return f"There is no {metric} to compare {scorer} and {other} by."
     if not interval.told:
+        users = "1 user" if interval.users == 1 else f"{interval.users} users"
         return (
-            f"{metric} of {scorer} less {other}: {interval.value:+.4f}, of {interval.users} users, "
-            "too few for an interval."
+            f"{metric} of {scorer} less {other}: {interval.value:+.4f}, of {users}, too few for an "
+            "interval."
         )
     clear = interval.low > 0 or interval.high < 0
     return (
