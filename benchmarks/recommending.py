@@ -98,14 +98,8 @@ def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
             rows[split] = own.scored(f"{name}{CALIBRATED}", told)
 
 
-def add_baselines(
-    rows: Rows, prepared: Path, kinds: tuple[Evidence, ...], seed: int
-) -> tuple[list[str], list[str]]:
-    """Add every classical method.
-
-    Returns:
-        The names of those that are told what the prompts tell, and of the baselines.
-    """
+def add_baselines(rows: Rows, prepared: Path, kinds: tuple[Evidence, ...], seed: int) -> list[str]:
+    """Add every classical method; return the names of those told what the prompts tell."""
     folder = PreparedFolder.open(prepared)
     told = evidence_baselines(kinds)
     scores = score_baselines(
@@ -119,7 +113,7 @@ def add_baselines(
     for score in scores:
         rows[VALIDATION] = rows[VALIDATION].scored(score.name, score.validation)
         rows[TEST] = rows[TEST].scored(score.name, score.test)
-    return list(told), list(BASELINES)
+    return list(told)
 
 
 @dataclass(frozen=True)
@@ -144,10 +138,10 @@ class Rivals:
 def add_rivals(rows: Rows, run: Path, prepared: Path, seed: int) -> Rivals:
     """Add whatever a run's verdicts are held against."""
     kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).evidence
-    told, baselines = add_baselines(rows, prepared, kinds, seed)
+    told = add_baselines(rows, prepared, kinds, seed)
     best = {}
     for metric in RANKING_METRICS:
-        found = strongest(rows[VALIDATION], baselines, metric)
+        found = strongest(rows[VALIDATION], BASELINES, metric)
         assert found is not None
         best[metric] = found
     return Rivals(kinds, told, best)

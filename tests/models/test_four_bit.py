@@ -13,8 +13,6 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 from safetensors.torch import load_file
 
-from reeltune.config import Config
-from reeltune.config.schema import TrainSection
 from reeltune.models.causal import causal_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_adapter, load_base
@@ -106,8 +104,8 @@ def test_what_is_trained_stays_in_float32_and_a_resumed_run_is_the_same(
 ):
     """Trainers of 4-bit models would round the adapter, and its optimizer, to bfloat16."""
 
-    def run(name: str) -> tuple[Config, Path]:
-        config = tiny_config(
+    configs = [
+        tiny_config(
             tiny_qwen3,
             prepared.path,
             tmp_path / name,
@@ -120,21 +118,16 @@ def test_what_is_trained_stays_in_float32_and_a_resumed_run_is_the_same(
             train__eval_steps=2,
             train__save_steps=2,
         )
-        return config, train(config)
-
-    config, whole = run("whole")
+        for name in ("whole", "halved")
+    ]
+    whole, halved = (train(config) for config in configs)
     state = torch.load(whole / "checkpoint-2" / "optimizer.pt", weights_only=True)["state"]
     assert {value.dtype for one in state.values() for value in one.values()} == {torch.float32}
-    _, halved = run("halved")
     shutil.rmtree(halved / "checkpoint-4")
     (halved / "adapter_model.safetensors").unlink()
-    train(config.model_copy(update={"train": at(config, halved)}), resume=True)
+    train(configs[1], resume=True)
     expected, found = (
         load_file(path / "checkpoint-4" / "adapter_model.safetensors") for path in (whole, halved)
     )
     assert {value.dtype for value in expected.values()} == {torch.float32}
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
-
-
-def at(config: Config, output_dir: Path) -> TrainSection:
-    return config.train.model_copy(update={"output_dir": output_dir})

@@ -59,15 +59,15 @@ class Rows:
             wrong[f"no {name}"] = null
             if name in places:
                 wrong[f"unknown {name}"] = ~null & (places[name] == UNKNOWN)
-            if name == Columns.TIMESTAMP and pa.types.is_integer(table[name].type):
-                given = pc.fill_null(table[name].cast(pa.int64()), 0).to_numpy()
-                # Taken for seconds they would let every question see all that came later.
-                wrong[f"no seconds but probably milliseconds in {name}"] = given >= YEAR_2100
+        before = _seconds(table[Columns.TIMESTAMP]) if Columns.TIMESTAMP in names else None
+        if before is not None and pa.types.is_integer(table[Columns.TIMESTAMP].type):
+            # Taken for seconds they would let every question see all that came later.
+            said = f"no seconds but probably milliseconds in {Columns.TIMESTAMP}"
+            wrong[said] = before >= YEAR_2100
         fault = np.full(table.num_rows, -1, dtype=np.int8)
         for number, where in reversed(list(enumerate(wrong.values()))):
             fault[where] = number
         nothing = np.full(table.num_rows, UNKNOWN)
-        before = _seconds(table[Columns.TIMESTAMP]) if Columns.TIMESTAMP in names else None
         film = places.get(Columns.FILM, nothing)
         return cls(places[Columns.USER], film, before, fault, tuple(wrong))
 

@@ -70,10 +70,10 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
             _apply(tree, override)
         except ConfigError as error:
             refused.append(error)
-    wrong = _wrong_values(tree) if refused else []
-    if len(refused) == 1 and not wrong:
-        raise refused[0]
     if refused:
+        _, wrong = _validated(tree)
+        if len(refused) == 1 and not wrong:
+            raise refused[0]
         raise _config_error([*map(str, refused), *wrong], where)
     return build_config(tree, where=where)
 
@@ -84,21 +84,20 @@ def build_config(tree: dict[str, Any], where: str = "configuration") -> Config:
     Raises:
         ConfigError: With every error found.
     """
-    if wrong := _wrong_values(tree):
+    config, wrong = _validated(tree)
+    if config is None:
         raise _config_error(wrong, where)
-    config = Config.model_validate(tree)
     if problems := contradictions(config):
         raise _config_error(problems, where)
     return config
 
 
-def _wrong_values(tree: dict[str, Any]) -> list[str]:
-    """Return what is wrong with single keys, each in a sentence."""
+def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[str]]:
+    """Return the configuration, or None and what is wrong with single keys, each in a sentence."""
     try:
-        Config.model_validate(tree)
+        return Config.model_validate(tree), []
     except ValidationError as error:
-        return [_sentence(item) for item in error.errors()]
-    return []
+        return None, [_sentence(item) for item in error.errors()]
 
 
 def config_tree(config: Config) -> dict[str, Any]:

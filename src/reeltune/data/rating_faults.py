@@ -22,8 +22,10 @@ FIRST_LINE: Final = "first_line"
 """Of a duplicate: the line of the rating that is kept."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_WHOLE_WORDS: Final = "a whole number without decimals, of at most 18 digits,"
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WHOLE_NUMBER = (_WHOLE, "a whole number without decimals, of at most 18 digits,")
+_WANTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, (_DECIMAL, "a number"), _WHOLE_NUMBER)
+"""What user, film, stars and timestamp are, each with its words."""
 
 
 def count_faults(bad: pl.DataFrame) -> dict[str, int]:
@@ -127,12 +129,10 @@ def _first_without_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]
 
     Stars may have decimals, the others not.
     """
-    wanted = [(_WHOLE, _WHOLE_WORDS), (_WHOLE, _WHOLE_WORDS), (_DECIMAL, "a number")]
-    wanted.append((_WHOLE, _WHOLE_WORDS))
     return next(
         (
             (name, text, words)
-            for (name, text), (pattern, words) in zip(fields, wanted, strict=True)
+            for (name, text), (pattern, words) in zip(fields, _WANTED, strict=True)
             if not pattern.fullmatch(text)
         ),
         ("the row", ",".join(text for _, text in fields), "numbers"),

@@ -53,7 +53,8 @@ def assemble(subject: Subject, found: Gathered, progress: ProgressFor) -> Evalua
     }
     draws = subject.config.evaluation.draws
     drawn = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, draws)
-    best = found.strongest("auc", "baseline")
+    strongest = _strongest(found)
+    best = strongest["auc"].get("baseline")
     shown = [name for name in (TUNED, BASE, best) if name in rows.p_yes]
     few = replace(rows, p_yes={name: rows.p_yes[name] for name in shown if name is not None})
     return Evaluation(
@@ -71,7 +72,7 @@ def assemble(subject: Subject, found: Gathered, progress: ProgressFor) -> Evalua
             subject.folder, rows, main, BASE if main == TUNED else None, best
         ),
         warnings=warnings(subject, found),
-        strongest=_strongest(found),
+        strongest=strongest,
     )
 
 

@@ -97,17 +97,15 @@ def controls(
             scores[name] = _log_odds(subject, altered, report(name))
     timelines = subject.folder.timelines
     user_id = timelines.user_id[kept]
-    aucs, users = (
-        drawn_aucs(timelines.liked[kept], scores, user_id, seed, draws),
-        np.unique(user_id),
-    )
+    users = len(np.unique(user_id))
+    aucs = drawn_aucs(timelines.liked[kept], scores, user_id, seed, draws)
     return [
         Control(
             name=name,
             about=ALTERATIONS[name][1],
             rows=len(kept),
-            auc=auc_interval(found, len(users)),
-            difference=auc_interval(found - aucs[UNALTERED], len(users)),
+            auc=auc_interval(found, users),
+            difference=auc_interval(found - aucs[UNALTERED], users),
         )
         for name, found in aucs.items()
         if name != UNALTERED

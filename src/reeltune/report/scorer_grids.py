@@ -56,9 +56,8 @@ def _users_scored(cast: Cast) -> str:
 def _column(metric: ShownMetric, scorers: list[ScorerResult]) -> list[Cell]:
     found = [scorer.metrics.get(metric.key) for scorer in scorers]
     cells = [
-        _without_interval(cell) if not metric.has_interval else cell
+        _as_told(metric, valued(interval, _reason(metric, scorer.metrics)))
         for interval, scorer in zip(found, scorers, strict=True)
-        for cell in (valued(interval, _reason(metric, scorer.metrics)),)
     ]
     values = [interval.value if interval is not None else None for interval in found]
     return mark_best(cells, values, metric.higher_is_better)
@@ -94,13 +93,14 @@ def _difference(found: Difference, metric: ShownMetric) -> Cell:
     if interval is None or not interval.told:
         return cell
     if not metric.has_interval:
-        return _without_interval(cell)
+        return _as_told(metric, cell)
     ruling = _RULINGS[rule(interval, metric.higher_is_better)]
     return Cell(cell.text, f"{cell.note}, {ruling}")
 
 
-def _without_interval(cell: Cell) -> Cell:
-    return replace(cell, note="") if cell.defined else cell
+def _as_told(metric: ShownMetric, cell: Cell) -> Cell:
+    """Return the cell of a figure without its interval where the metric has none to tell."""
+    return cell if metric.has_interval or not cell.defined else replace(cell, note="")
 
 
 def in_order(differences: list[Difference], cast: Cast) -> list[Difference]:
