@@ -24,11 +24,12 @@ KINDS = {
 }
 
 
-def test_an_error_says_what_where_and_how_to_mend_it():
-    assert str(DataError("no title", where="movies.csv, line 3", mend="Add one")) == (
-        "movies.csv, line 3: no title. Add one"
-    )
-    assert str(DataError("no title")) == "no title"
+def test_an_error_has_a_message_a_code_where_and_a_hint():
+    error = DataError("no title", code="no_title", where="movies.csv, line 3", hint="Add one")
+    assert (error.message, error.code) == ("no title", "no_title")
+    assert (error.where, error.hint) == ("movies.csv, line 3", "Add one")
+    assert str(error) == "movies.csv, line 3: no title. Add one"
+    assert str(DataError("no title", code="no_title")) == "no title"
 
 
 @pytest.mark.parametrize(("kind", "standard"), KINDS.items())
@@ -37,7 +38,7 @@ def test_every_kind_is_ours_and_the_standard_kind(
 ):
     assert issubclass(kind, ReeltuneError)
     assert issubclass(kind, standard)
-    assert str(kind("what", where="where")) == "where: what"
+    assert str(kind("message", code="code", where="where")) == "where: message"
 
 
 def test_exit_codes_are_distinct_and_none_is_one_the_shell_uses():

@@ -1,33 +1,38 @@
-"""What can go wrong, as one hierarchy: what is wrong, where, and how to mend it.
+"""The errors reeltune raises on purpose: a message, a stable code, where, and how to fix it.
 
-Each kind also inherits the standard exception nearest to it and has an exit code of its own, so
-that both Python callers and shell scripts can tell them apart.
+Every class also inherits the standard exception nearest to it and has its own exit code, so that
+Python callers and shell scripts can tell errors apart. ``docs/ERRORS.md`` lists classes and codes.
 """
 
 from __future__ import annotations
 
 
 class ReeltuneError(Exception):
-    """Base of every error the project raises on purpose.
+    """Base of every error that reeltune raises on purpose.
 
     Args:
-        what: What is wrong, in one sentence without a full stop.
-        where: The file, row or key it was found at.
-        mend: What the user can do about it.
+        message: What is wrong, in one sentence without a full stop.
+        code: Stable snake_case identifier of the problem. It belongs to one class only and does
+            not change when the wording of the message does.
+        where: The file, row, key or flag at fault.
+        hint: What the user can do about it.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str | None = None, mend: str | None = None) -> None:
-        self.what = what
+    def __init__(
+        self, message: str, *, code: str = "", where: str | None = None, hint: str | None = None
+    ) -> None:
+        self.message = message
+        self.code = code
         self.where = where
-        self.mend = mend
+        self.hint = hint
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        mend = f". {self.mend}" if self.mend else ""
-        return f"{place}{self.what}{mend}"
+        where = f"{self.where}: " if self.where else ""
+        hint = f". {self.hint}" if self.hint else ""
+        return f"{where}{self.message}{hint}"
 
 
 class ConfigError(ReeltuneError, ValueError):
@@ -37,13 +42,13 @@ class ConfigError(ReeltuneError, ValueError):
 
 
 class DataError(ReeltuneError, ValueError):
-    """Ratings, films or a prepared folder are not what they should be."""
+    """Ratings, items or a prepared folder are not valid."""
 
     exit_code = 4
 
 
 class FetchError(ReeltuneError, OSError):
-    """Something could not be downloaded, checked or unpacked."""
+    """Something could not be downloaded, verified or unpacked."""
 
     exit_code = 5
 
@@ -67,12 +72,12 @@ class RunError(ReeltuneError, RuntimeError):
 
 
 class LeakError(ReeltuneError, ValueError):
-    """A guard found that held-out rows could have been known."""
+    """A leakage check failed: held-out rows could have been known."""
 
     exit_code = 9
 
 
 class RequestError(ReeltuneError, ValueError):
-    """A film, a user or stars that somebody asks about are not to be had."""
+    """An item, a user or a rating in a request does not exist or is not allowed."""
 
     exit_code = 10

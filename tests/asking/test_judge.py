@@ -171,8 +171,8 @@ def test_prompts_that_could_be_too_long_are_refused_at_once(judge: Judge):
         with_max_length(judge.longest_prompt - 1)
     error = caught.value
     assert error.where == "data.max_length"
-    assert str(judge.longest_prompt) in str(error.mend)
-    assert "5 events" in error.what
+    assert str(judge.longest_prompt) in str(error.hint)
+    assert "5 events" in error.message
 
 
 @pytest.mark.parametrize("why", ["pieces differ", "single layout"])
@@ -202,7 +202,7 @@ def test_a_model_that_cannot_share_is_refused_unless_nothing_is_to_be_shared(
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
     with pytest.raises(ModelError, match="histories cannot be shared") as caught:
         Judge(drawn_subject(prepared, tiny_qwen3))
-    assert "scoring.layout to single" in str(caught.value.mend)
+    assert "scoring.layout to single" in str(caught.value.hint)
     judge = Judge(drawn_subject(prepared, tiny_qwen3, scoring__layout="single"))
     history = random_history(np.random.default_rng(6), FILMS, 5)
     expected = [alone(judge, history, film) for film in (8, 9)]

@@ -62,7 +62,7 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str], leaking: Path):
     named_by_guard = named(failing(leaking)["labels"])
     assert [(row["user_id"], row["film_id"], row["event"])] == named_by_guard
     assert labels["offenders"]["count"] == 1
-    assert labels["mend"]
+    assert labels["hint"]
 
 
 def test_json_of_sound_data(capsys: pytest.CaptureFixture[str], folder: Path):

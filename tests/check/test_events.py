@@ -160,7 +160,7 @@ def test_a_planted_event_is_named_by_its_guard_alone(
     assert list(failed) == [guard]
     assert named(failed[guard]) == [row_of(folder, event)]
     assert failed[guard].offenders.count == 1
-    assert failed[guard].mend
+    assert failed[guard].hint
 
 
 def test_a_test_row_among_training_rows_is_named_beside_the_row_that_follows(folder: Path):
@@ -172,7 +172,7 @@ def test_a_test_row_among_training_rows_is_named_beside_the_row_that_follows(fol
     assert list(failed) == ["splits in order"]
     (found,) = failed["splits in order"].offenders.first
     assert found.event == event + 1
-    assert f"event {event} above it (film {rows[event]['film_id']}) is test" in found.what
+    assert f"event {event} above it (film {rows[event]['film_id']}) is test" in found.message
 
 
 @pytest.mark.parametrize(

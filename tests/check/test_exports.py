@@ -99,8 +99,8 @@ def test_a_row_that_stands_twice_and_one_that_is_missing_are_named(folder: Path)
     assert list(failed) == ["exported texts"]
     twice, missing = failed["exported texts"].offenders.first
     assert (twice.event, missing.event) == tuple(event_of(folder, "train", i) for i in (0, 3))
-    assert "row 3 of train.json is this train row once more" in twice.what
-    assert missing.what == "is missing from train.json"
+    assert "row 3 of train.json is this train row once more" in twice.message
+    assert missing.message == "is missing from train.json"
 
 
 def test_a_text_with_another_answer_is_no_example(folder: Path):
@@ -120,7 +120,7 @@ def test_a_row_that_prepare_does_not_write_is_named(folder: Path, line: str):
     export(folder)
     write_lines(folder, "train.json", [*read_lines(folder, "train.json")[:6], line])
     (found,) = failing(folder)["exported texts"].offenders.first
-    assert found.what.startswith("train.json: row 6 cannot be read")
+    assert found.message.startswith("train.json: row 6 cannot be read")
 
 
 def test_texts_in_the_words_of_another_version_are_judged_by_what_they_show(folder: Path):
@@ -176,7 +176,7 @@ def test_a_history_that_reaches_the_candidate_is_named(folder: Path):
     assert list(failed) == ["exported facts"]
     found = failed["exported facts"].offenders.first[0]
     assert found.event == event_of(folder, "test", 3)
-    assert "row 3 of test_raw.jsonl differs from the event" in found.what
+    assert "row 3 of test_raw.jsonl differs from the event" in found.message
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -190,7 +190,7 @@ def test_facts_of_a_row_of_another_split_are_named(folder: Path, split: str):
     failed = failing(folder)
     assert list(failed) == ["exported facts"]
     assert named(failed["exported facts"]) == [(user, film, event)]
-    assert f"is this {split} row" in failed["exported facts"].offenders.first[0].what
+    assert f"is this {split} row" in failed["exported facts"].offenders.first[0].message
 
 
 def test_facts_of_nobody_are_named(folder: Path):

@@ -129,8 +129,8 @@ def test_a_feature_that_knows_more_is_named(many_events: Events, column: Column)
         assert user == many_events.timelines.user_id[event]
         assert film == many_events.film_id[event]
     for found in outcome.offenders.first:
-        assert found.what.startswith(f"{column.__name__} is ")
-        assert "user_mean is" not in found.what.removeprefix(column.__name__)
+        assert found.message.startswith(f"{column.__name__} is ")
+        assert "user_mean is" not in found.message.removeprefix(column.__name__)
 
 
 def test_of_many_users_some_are_looked_at(many_events: Events, monkeypatch: pytest.MonkeyPatch):
@@ -235,8 +235,8 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
     )
     failed = failing(folder)
     assert list(failed) == ["features from the past", "evidence from the past"]
-    assert "user_stars is" in failed["features from the past"].offenders.first[0].what
-    assert "user is" in failed["evidence from the past"].offenders.first[0].what
+    assert "user_stars is" in failed["features from the past"].offenders.first[0].message
+    assert "user is" in failed["evidence from the past"].offenders.first[0].message
 
 
 @pytest.mark.parametrize("split", ["user", "time"])
@@ -254,4 +254,4 @@ def test_evidence_that_knows_the_stars_it_is_to_foretell_is_found(
     monkeypatch.setattr(Given, "before_each", lambda self: foretold(self) + 0.2 * self._above)
     failed = failing(folder)
     assert list(failed) == ["evidence from the past"]
-    assert "expected is" in failed["evidence from the past"].offenders.first[0].what
+    assert "expected is" in failed["evidence from the past"].offenders.first[0].message

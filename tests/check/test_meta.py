@@ -28,7 +28,7 @@ def test_counts_that_are_not_those_of_the_tables_are_named(
     failed = failing(folder)
     assert list(failed) == ["counts"]
     (found,) = failed["counts"].offenders.first
-    assert str(value) in found.what
+    assert str(value) in found.message
 
 
 @pytest.mark.parametrize("name", ["timelines.parquet", "films.parquet"])
@@ -36,7 +36,7 @@ def test_rows_of_a_file_are_counted(folder: Path, name: str):
     change_meta(folder, lambda meta: meta["files"][name].update({"rows": 1}))
     failed = failing(folder)
     assert list(failed) == ["counts"]
-    assert failed["counts"].offenders.first[0].what.startswith(f"{name} has 1 rows")
+    assert failed["counts"].offenders.first[0].message.startswith(f"{name} has 1 rows")
 
 
 def test_a_file_that_was_exchanged_is_named(folder: Path):
@@ -56,4 +56,4 @@ def test_a_file_that_was_exchanged_is_named(folder: Path):
 def test_an_export_nobody_knows_of_is_named(folder: Path):
     (folder / "test_raw.jsonl").write_text("", encoding="utf-8")
     (found,) = failing(folder)["checksums"].offenders.first
-    assert "test_raw.jsonl" in found.what
+    assert "test_raw.jsonl" in found.message

@@ -97,7 +97,7 @@ def test_a_row_of_another_split_is_named(
     found = failed(many_events, parts)
     assert list(found) == ["predicted rows"]
     assert named(found["predicted rows"]) == [row_of(parts["test"], 9)]
-    assert f"split {split}" in found["predicted rows"].offenders.first[0].what
+    assert f"split {split}" in found["predicted rows"].offenders.first[0].message
 
 
 @pytest.mark.parametrize("name", ["user_id", "film_id", "position", "timestamp", "liked"])
@@ -110,7 +110,7 @@ def test_another_fact_than_the_event_s_is_named(
     found = failed(many_events, parts)
     assert list(found) == ["predicted rows"]
     assert named(found["predicted rows"]) == [row_of(parts["test"], 4)]
-    assert f"{name} {value}" in found["predicted rows"].offenders.first[0].what
+    assert f"{name} {value}" in found["predicted rows"].offenders.first[0].message
 
 
 @pytest.mark.parametrize("event", [-1, 10**6])
@@ -156,7 +156,7 @@ def test_rows_of_no_split_are_counted(
     write_predictions(tmp_path / "predictions.parquet", [*parts.values(), context])
     read, strays = read_parts(tmp_path / "predictions.parquet")
     (found,) = judged(many_events, read, strays)["predicted rows"].offenders.first
-    assert found.what.startswith("4 rows are of no split")
+    assert found.message.startswith("4 rows are of no split")
 
 
 @pytest.mark.parametrize("column", ["event", "split", f"{P_YES}tuned"])
@@ -182,7 +182,7 @@ def test_what_is_no_probability_is_named(
     found = failed(many_events, parts)
     assert list(found) == ["probabilities"]
     assert named(found["probabilities"]) == [row_of(parts["validation"], 8)]
-    assert "tuned gives" in found["probabilities"].offenders.first[0].what
+    assert "tuned gives" in found["probabilities"].offenders.first[0].message
 
 
 def test_rows_without_a_scorer_are_not_predictions(
@@ -197,7 +197,7 @@ def test_a_scorer_that_gives_the_label_is_named(many_events: Events, parts: dict
     parts["test"] = rows.scored("oracle", rows.liked.astype(np.float64))
     found = failed(many_events, parts)
     assert list(found) == ["verdicts are not labels"]
-    assert "oracle" in found["verdicts are not labels"].offenders.first[0].what
+    assert "oracle" in found["verdicts are not labels"].offenders.first[0].message
 
 
 def test_one_label_throughout_proves_nothing(many_events: Events, parts: dict[str, Predictions]):

@@ -39,7 +39,7 @@ def test_an_unknown_user_is_answered_with_the_range_of_ids(prepared: PreparedFol
     assert len(user_history(prepared.timelines, 71)) >= 20
     with pytest.raises(RequestError, match=f"no user has the id {user}") as caught:
         user_history(prepared.timelines, user)
-    assert caught.value.mend == "Users have ids from 1 to 71"
+    assert caught.value.hint == "Users have ids from 1 to 71"
 
 
 @given(catalogues(), st.sets(st.integers(0, 11)), st.integers(0, 3))
@@ -61,7 +61,7 @@ def test_it_is_said_whether_a_filter_or_the_history_left_no_film():
     shelf = catalogue_of("One (1999)", "Two (2000)")
     with pytest.raises(RequestError) as caught:
         unrated(shelf, Filters(year_from=2001), History.of([], []))
-    assert caught.value.what == "no film is left to judge"
+    assert caught.value.message == "no film is left to judge"
     with pytest.raises(RequestError, match="all 1 that fit have been rated"):
         unrated(shelf, Filters(year_from=2000), History.of([1], [3.0]))
 

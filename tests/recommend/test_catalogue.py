@@ -58,7 +58,7 @@ def test_every_film_is_found_by_its_own_name_with_year_or_all_of_that_name_are_o
             continue
         with pytest.raises(RequestError) as caught:
             catalogue.find(catalogue.name(row))
-        assert all(f"(#{other.film_id})" in str(caught.value.mend) for other in namesakes)
+        assert all(f"(#{other.film_id})" in str(caught.value.hint) for other in namesakes)
 
 
 def test_every_odd_title_of_prepared_data_is_found(prepared: PreparedFolder):
@@ -116,8 +116,8 @@ def test_a_film_is_found_however_its_name_is_written(text: str, row: int):
 def test_what_is_unclear_is_asked_and_not_guessed(text: str, what: str, offered: list[str]):
     with pytest.raises(RequestError) as caught:
         SHELF.find(text)
-    assert caught.value.what.startswith(what)
-    assert [choice for choice in offered if choice not in str(caught.value.mend)] == []
+    assert caught.value.message.startswith(what)
+    assert [choice for choice in offered if choice not in str(caught.value.hint)] == []
 
 
 def test_of_two_films_of_one_year_the_name_is_the_whole_title():

@@ -89,8 +89,8 @@ def test_an_unknown_genre_is_answered_with_the_known_ones(prepared):
     for wanted in (Filters(genres=("Drama", "Opera")), Filters(without_genres=("Opera",))):
         with pytest.raises(RequestError) as caught:
             wanted.rows(catalogue)
-        assert "'Opera'" in caught.value.what
-        assert str(caught.value.mend).endswith("Action, Comedy, Drama, Film-Noir, Sci-Fi")
+        assert "'Opera'" in caught.value.message
+        assert str(caught.value.hint).endswith("Action, Comedy, Drama, Film-Noir, Sci-Fi")
 
 
 @given(catalogues(), st.none() | st.integers(0, 12), st.data())

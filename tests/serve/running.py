@@ -72,6 +72,6 @@ def refusal(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     found = answer.json()
-    assert found.keys() == {"error", "mend"}
+    assert found.keys() == {"error", "hint"}
     assert "Traceback" not in answer.text
     return found["error"]

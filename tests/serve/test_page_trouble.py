@@ -30,7 +30,7 @@ def url(service: Running) -> str:
 def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     page = visitor.page
-    refused = {"error": "too many wait <b>already</b>", "mend": "come again later"}
+    refused = {"error": "too many wait <b>already</b>", "hint": "come again later"}
     page.route("**/recommendations", lambda route: route.fulfill(status=422, json=refused))
     visitor.give(0, 5.0)
     alert = page.get_by_role("alert")
@@ -50,7 +50,7 @@ def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str
 def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     page = visitor.page
-    refused = {"error": "busy", "mend": None}
+    refused = {"error": "busy", "hint": None}
     headers = {"Retry-After": "1"}
     page.route(
         "**/recommendations",

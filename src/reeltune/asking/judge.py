@@ -127,5 +127,5 @@ class Judge:
                 f"a prompt with {self.history_len} events can have {longest} tokens, and "
                 f"max_length is {limit}",
                 where="data.max_length",
-                mend=f"Set data.max_length to at least {longest}, or show fewer events",
+                hint=f"Set data.max_length to at least {longest}, or show fewer events",
             )

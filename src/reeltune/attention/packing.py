@@ -41,7 +41,7 @@ def pack(lengths: Ints, row_length: int) -> list[Ints]:
         raise LengthError(
             f"a sequence of {int(lengths.max())} tokens does not fit in a row of {row_length}",
             where="train.pack_length",
-            mend=f"Set train.pack_length to at least {whole_tiles(int(lengths.max()))}, or lower "
+            hint=f"Set train.pack_length to at least {whole_tiles(int(lengths.max()))}, or lower "
             "train.block_targets",
         )
     order = np.argsort(-lengths, kind="stable")

@@ -130,11 +130,11 @@ def _refuse_wrong_rows(problem: Problem, where: Path) -> None:
             raise DataError(
                 f"baselines need {name} rows, and there is none",
                 where=str(where),
-                mend="Prepare the data with a larger share for this split",
+                hint="Prepare the data with a larger share for this split",
             )
     if len(np.unique(problem.liked(problem.train))) == 1:
         raise DataError(
             "all training rows have the same label, so there is nothing for baselines to learn",
             where=str(where),
-            mend="Prepare the data with another --rating-threshold",
+            hint="Prepare the data with another --rating-threshold",
         )

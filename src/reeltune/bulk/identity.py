@@ -99,7 +99,7 @@ def _adapter(adapter: Path, config: Config) -> dict[str, Any]:
         raise ModelError(
             f"no adapter here: {missing[0]} is missing",
             where=str(adapter),
-            mend="Run: reeltune train, or ask the base model with --base-only",
+            hint="Run: reeltune train, or ask the base model with --base-only",
         )
     method = config.scoring.calibration
     calibration = adapter / CALIBRATION_FILE

@@ -80,7 +80,7 @@ class Output:
             return None
         if not self.path.is_dir():
             raise RunError(
-                "is a file, not a folder", where=str(self.path), mend="Choose another folder"
+                "is a file, not a folder", where=str(self.path), hint="Choose another folder"
             )
         file = self.path / MANIFEST_FILE
         if file.is_file():
@@ -91,7 +91,7 @@ class Output:
             raise RunError(
                 f"is not empty and holds no answers ({', '.join(foreign[:3])})",
                 where=str(self.path),
-                mend="Choose another folder",
+                hint="Choose another folder",
             )
         return None
 
@@ -126,7 +126,7 @@ class Output:
             raise RunError(
                 f"holds answers of something else ({'; '.join(changed)})",
                 where=str(self.path),
-                mend="Call it as before to go on, choose another folder, or start anew with "
+                hint="Call it as before to go on, choose another folder, or start anew with "
                 "--overwrite",
             )
 
@@ -174,7 +174,7 @@ class Output:
                 raise RunError(
                     f"holds {path.name}, which does not belong to these answers",
                     where=str(self.path),
-                    mend="Move it away",
+                    hint="Move it away",
                 )
             shard = _read_shard(path)
             wanted = (answers, number, len(spans[number]))
@@ -224,7 +224,7 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         told = None
     if not isinstance(told, dict) or not isinstance(told.get("identity"), dict):
         raise RunError(
-            "is not the manifest of answers", where=str(file), mend="Choose another folder"
+            "is not the manifest of answers", where=str(file), hint="Choose another folder"
         )
     return told
 

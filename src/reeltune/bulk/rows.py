@@ -112,7 +112,7 @@ class FaultyRows:
             f"{self.total:,} {rows} of {self._seen:,} cannot be judged ({listed}{more}; the first "
             "row is row 0)",
             where=where,
-            mend="Correct them, or keep them without a p_yes with --skip-unknown",
+            hint="Correct them, or keep them without a p_yes with --skip-unknown",
         )
 
 

@@ -203,7 +203,7 @@ class Job:
             raise RunError(
                 f"shard {missing[0]} is missing (the first of {len(missing)} missing ones)",
                 where=str(self.output.path),
-                mend="Call it again to go on",
+                hint="Call it again to go on",
             )
         return self.output.finish(there.values(), plan.answers)
 

@@ -151,13 +151,13 @@ def _find(schema: pa.Schema, name: str, path: Path, needed: bool) -> str | None:
         raise DataError(
             f"has {' and '.join(found)}, so it is unclear which one is the {name}",
             where=str(path),
-            mend="Leave one of them out",
+            hint="Leave one of them out",
         )
     if not found and needed:
         raise DataError(
             f"has no column {name}; it has {', '.join(schema.names) or 'none at all'}",
             where=str(path),
-            mend=_MEND_COLUMNS,
+            hint=_MEND_COLUMNS,
         )
     return found[0] if found else None
 
@@ -173,7 +173,7 @@ def _refuse_other_type(kind: pa.DataType, name: str, given: str, path: Path) -> 
         raise DataError(
             f"the column {given} is of the type {kind}, not {wanted}",
             where=str(path),
-            mend="Convert the column; rows without a value are nulls, not NaN",
+            hint="Convert the column; rows without a value are nulls, not NaN",
         )
 
 

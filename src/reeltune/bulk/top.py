@@ -90,7 +90,7 @@ class Top:
         """
         rows = self.filters.rows(self.catalogue)
         if not len(rows):
-            raise RequestError("no film fits the filters", mend="Loosen them")
+            raise RequestError("no film fits the filters", hint="Loosen them")
         return rows[np.argsort(-self.catalogue.ratings[rows], kind="stable")]
 
     def stretches(self, wanted: Sequence[range]) -> Iterator[pa.Table]:

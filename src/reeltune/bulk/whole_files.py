@@ -73,7 +73,7 @@ def only_run(folder: Path) -> Iterator[None]:
             raise RunError(
                 "another run is writing here",
                 where=str(folder),
-                mend="Wait until it ends, or choose another folder",
+                hint="Wait until it ends, or choose another folder",
             ) from None
         yield
 

@@ -28,7 +28,7 @@ class Finding:
         event: The row's place among the events of ``timelines.parquet``, counted from 0.
     """
 
-    what: str
+    message: str
     user_id: int | None = None
     film_id: int | None = None
     event: int | None = None
@@ -36,7 +36,7 @@ class Finding:
     def __str__(self) -> str:
         named = (("user", self.user_id), ("film", self.film_id), ("event", self.event))
         row = ", ".join(f"{name} {value}" for name, value in named if value is not None)
-        return f"{row}: {self.what}" if row else self.what
+        return f"{row}: {self.message}" if row else self.message
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Outcome:
         status: Whether it held.
         about: What was looked at, or why the guard does not apply.
         offenders: What is wrong; nothing unless it failed or is suspicious.
-        mend: What the user can do; None unless it failed or is suspicious.
+        hint: What the user can do; None unless it failed or is suspicious.
     """
 
     guard: str
     status: Status
     about: str
     offenders: Offenders = NONE
-    mend: str | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Guard:
 
     Attributes:
         name: What it is called.
-        mend: What the user can do.
+        hint: What the user can do.
         proves: Whether what it finds is wrong for certain, rather than worth a look.
     """
 
     name: str
-    mend: str
+    hint: str
     proves: bool = True
 
     def judge(self, about: str, offenders: Offenders) -> Outcome:
@@ -100,7 +100,7 @@ class Guard:
         """
         if offenders.count:
             status = FAILED if self.proves else SUSPICIOUS
-            return Outcome(self.name, status, about, offenders, self.mend)
+            return Outcome(self.name, status, about, offenders, self.hint)
         return Outcome(self.name, OK, about)
 
     def not_applicable(self, reason: str) -> Outcome:

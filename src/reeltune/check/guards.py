@@ -24,7 +24,7 @@ from reeltune.check.splits import context_comes_first, splits_are_known, splits_
 from reeltune.check.target import Target
 from reeltune.runs.folder import RunFolder
 
-_UNSOUND: Final = "the events themselves are not sound: mend them first"
+_UNSOUND: Final = "the events themselves are not sound: fix them first"
 _TABLE_GUARDS: Final = (
     order_in_time,
     positions_count_up,

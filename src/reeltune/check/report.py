@@ -13,7 +13,7 @@ _NAME_WIDTH: Final = 26
 
 
 def outcome_lines(outcome: Outcome) -> Iterator[str]:
-    """Yield one line for a guard, and below it the offenders, if any, and the mend."""
+    """Yield one line for a guard, and below it the offenders, if any, and the hint."""
     yield f"{outcome.status:{_STATUS_WIDTH}}  {outcome.guard:{_NAME_WIDTH}}{outcome.about}"
     offenders = outcome.offenders
     if not offenders.count:
@@ -22,7 +22,7 @@ def outcome_lines(outcome: Outcome) -> Iterator[str]:
         yield f"    {finding}"
     if offenders.count > len(offenders.first):
         yield f"    and {offenders.count - len(offenders.first):,} more"
-    yield f"    mend: {outcome.mend}"
+    yield f"    hint: {outcome.hint}"
 
 
 def outcomes_record(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def find_target(path: Path, data: Path | None = None) -> Target:
     """
     if (path / META_FILE).is_file():
         if data is not None:
-            raise ConfigError(f"{path} is prepared data itself", mend="Leave --data out")
+            raise ConfigError(f"{path} is prepared data itself", hint="Leave --data out")
         return Target(PreparedFolder.open(path), None, None)
     if (path / RUN_FILE).is_file():
         run, predictions = RunFolder(path), path / EVALUATION_DIR / PREDICTIONS_FILE
@@ -54,14 +54,14 @@ def find_target(path: Path, data: Path | None = None) -> Target:
         raise DataError(
             "holds neither prepared data, nor a run, nor predictions",
             where=str(path),
-            mend="Name a folder that reeltune prepare, train or evaluate has written",
+            hint="Name a folder that reeltune prepare, train or evaluate has written",
         )
     if data is None:
         if run is None:
             raise DataError(
                 "no run beside these predictions names their data",
                 where=str(path),
-                mend="Name the prepared data with --data",
+                hint="Name the prepared data with --data",
             )
         data = run.config().data.prepared_dir
     prepared = PreparedFolder.open(data)

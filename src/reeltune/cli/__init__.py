@@ -86,7 +86,8 @@ def main(args: Sequence[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
         else:
-            typer.secho(f"error: {error_line(error)}", fg="red", err=True)
+            code = error.code if isinstance(error, ReeltuneError) else "os_error"
+            typer.secho(f"error[{code}]: {error_line(error)}", fg="red", err=True)
         sys.exit(error.exit_code if isinstance(error, ReeltuneError) else ReeltuneError.exit_code)
 
 

@@ -51,5 +51,5 @@ def check(
         raise LeakError(
             f"{len(names)} of {len(outcomes)} guards failed ({', '.join(names)})",
             where=str(folder),
-            mend="Believe no number measured on it before that is mended",
+            hint="Believe no number measured on it before that is mended",
         )

@@ -146,7 +146,7 @@ def _refuse(name: str, misplaced: dict[str, bool]) -> None:
     if flags := [flag for flag, wrong in misplaced.items() if wrong]:
         raise FetchError(
             f"{', '.join(flags)} would have no effect on: fetch {name}",
-            mend="Leave it out; reeltune fetch --help says what each option is for",
+            hint="Leave it out; reeltune fetch --help says what each option is for",
         )
 
 
@@ -178,7 +178,7 @@ def _fetch_model(into: Path, own: Path | None, force: bool) -> None:
     if folder.exists() and not force:
         if not is_model_folder(folder):
             raise FetchError(
-                "exists but holds no complete model", where=str(folder), mend="Add --force"
+                "exists but holds no complete model", where=str(folder), hint="Add --force"
             )
         _say_present(folder)
     else:
@@ -206,7 +206,7 @@ def _fetch_synthetic(
     if users is None or films is None:
         raise FetchError(
             "synthetic ratings need --users and --films",
-            mend="For example: reeltune fetch synthetic --users 200 --films 500",
+            hint="For example: reeltune fetch synthetic --users 200 --films 500",
         )
     folder = into / f"synthetic-{users}x{films}"
     mean = min(DEFAULT_RATINGS_PER_USER, films) if ratings_per_user is None else ratings_per_user
@@ -215,7 +215,7 @@ def _fetch_synthetic(
             raise FetchError(
                 "is there already, made with other settings",
                 where=str(folder),
-                mend="Add --force to replace it, or choose another folder with --into",
+                hint="Add --force to replace it, or choose another folder with --into",
             )
         _say_present(folder)
     else:

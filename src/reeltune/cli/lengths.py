@@ -134,7 +134,7 @@ def _refuse_too_long(reports: dict[str, list[LengthReport]], limit: int, in_bloc
         raise LengthError(
             f"{exceeding} prompts exceed {limit} tokens; the longest has {longest}",
             where=_MAX_LENGTH,
-            mend=f"Set {_MAX_LENGTH} to at least {longest}, {fewer}or prepare with a smaller "
+            hint=f"Set {_MAX_LENGTH} to at least {longest}, {fewer}or prepare with a smaller "
             "--history-len",
         )
 

@@ -189,7 +189,7 @@ def _person(
     if (user is not None) == given:
         raise ConfigError(
             "a user and ratings are both given" if given else "nobody to recommend for",
-            mend='Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE',
+            hint='Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE',
         )
     if user is not None:
         return user_history(folder.ratings, user)

@@ -40,13 +40,13 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 raise ConfigError(
                     "a key is a list or a section of its own",
                     where=f"line {key_node.start_mark.line + 1}",
-                    mend="Write braces that belong to a value in quotes",
+                    hint="Write braces that belong to a value in quotes",
                 )
             if key in seen:
                 raise ConfigError(
                     f"the key {key!r} stands twice in one section",
                     where=f"line {key_node.start_mark.line + 1}",
-                    mend="Remove one of them",
+                    hint="Remove one of them",
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -127,13 +127,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"the configuration is not UTF-8 (byte {error.start})",
             where=str(path),
-            mend="Save it as UTF-8",
+            hint="Save it as UTF-8",
         ) from None
     except OSError as error:
         raise ConfigError(
             f"the configuration cannot be read ({error.strerror})",
             where=str(path),
-            mend="The folder configs/ holds ready ones",
+            hint="The folder configs/ holds ready ones",
         ) from None
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
@@ -142,7 +142,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"not valid YAML: {' '.join(str(error).split())}", where=str(path)
         ) from None
     except ConfigError as error:
-        raise ConfigError(error.what, where=f"{path}, {error.where}", mend=error.mend) from None
+        raise ConfigError(error.message, where=f"{path}, {error.where}", hint=error.hint) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -155,13 +155,13 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals or not path.strip():
         raise ConfigError(
-            f"{override!r} is not an override", where="--set", mend="Write --set section.key=value"
+            f"{override!r} is not an override", where="--set", hint="Write --set section.key=value"
         )
     if path.strip() in _SECTIONS:
         raise ConfigError(
             f"{path.strip()} is a section, and the whole of it would be replaced",
             where=f"--set {override}",
-            mend=f"Write --set {path.strip()}.KEY=value",
+            hint=f"Write --set {path.strip()}.KEY=value",
         )
     *parents, key = path.strip().split(".")
     node = tree
@@ -177,7 +177,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         raise ConfigError(f"{value!r} is not a YAML value", where=f"--set {override}") from None
     except ConfigError as error:
-        raise ConfigError(error.what, where=f"--set {override}", mend=error.mend) from None
+        raise ConfigError(error.message, where=f"--set {override}", hint=error.hint) from None
 
 
 def _sentence(item: Any) -> str:

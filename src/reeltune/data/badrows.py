@@ -30,9 +30,9 @@ class BadRow:
     file: str
     line: int
     reason: str
-    what: str
+    message: str
     value: str
-    mend: str = "Correct the row"
+    hint: str = "Correct the row"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the place for ``meta.json``."""
@@ -42,9 +42,9 @@ class BadRow:
         """Return the error that stops at this row, the first of ``bad_rows``."""
         others = f" (the first of {bad_rows:,} bad rows)" if bad_rows > 1 else ""
         return DataError(
-            f"{self.what}{others}",
+            f"{self.message}{others}",
             where=f"{self.file}, line {self.line}",
-            mend=f"{self.mend}, or pass --skip-bad-rows to leave such rows out and count them",
+            hint=f"{self.hint}, or pass --skip-bad-rows to leave such rows out and count them",
         )
 
 

@@ -115,14 +115,14 @@ def check_no_empty_split(counts: Counts, settings: PrepareSettings, cuts: Cuts |
         raise DataError(
             f"no {' and no '.join(empty)} rows: the shares of every user's examples round down to "
             "none",
-            mend="Raise --val-fraction and --test-fraction, lower --min-history for more examples, "
+            hint="Raise --val-fraction and --test-fraction, lower --min-history for more examples, "
             "or give the share as 0 to go without",
         )
     span = counts.span()
     raise DataError(
         f"no {' and no '.join(empty)} rows: validation begins {iso_time(cuts.val_from)}, test "
         f"{iso_time(cuts.test_from)}; ratings run from {span['first']} to {span['last']}",
-        mend="Change --val-from and --test-from"
+        hint="Change --val-from and --test-from"
         if split.by_dates
         else "Change --val-fraction and --test-fraction, or give the share as 0 to go without",
     )

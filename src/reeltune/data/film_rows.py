@@ -47,7 +47,7 @@ def film_rows(path: Path, layout: Layout) -> Iterator[FilmRow]:
     """
     text = _decode(path, layout)
     if not text.strip():
-        raise DataError("is empty", where=path.name, mend="Check that the file is complete")
+        raise DataError("is empty", where=path.name, hint="Check that the file is complete")
     if layout is CSV:
         yield from _csv_rows(path.name, text)
     elif layout is TAB_100K:
@@ -80,7 +80,7 @@ def _csv_rows(name: str, text: str) -> Iterator[FilmRow]:
         raise DataError(
             f"the row that begins here is not CSV: {error}",
             where=f"{name}, line {begin}",
-            mend='Quotes inside a quoted field must be doubled (""), and every quote closed',
+            hint='Quotes inside a quoted field must be doubled (""), and every quote closed',
         ) from error
 
 
@@ -98,5 +98,5 @@ def _decode(path: Path, layout: Layout) -> str:
     raise DataError(
         f"is not UTF-8 text: byte 0x{data[position]:02x}",
         where=f"{path.name}, line {line}",
-        mend="Save the file as UTF-8",
+        hint="Save the file as UTF-8",
     )

@@ -106,27 +106,27 @@ class PreparedFolder:
         mend = _mend(path)
         meta_file = path / META_FILE
         if not meta_file.is_file():
-            raise DataError("no prepared data here", where=str(path), mend=mend)
+            raise DataError("no prepared data here", where=str(path), hint=mend)
         try:
             meta = json.loads(meta_file.read_text(encoding="utf-8"))
         except ValueError:
             meta = None
         if not isinstance(meta, dict):
-            raise DataError("not the description of prepared data", where=str(meta_file), mend=mend)
+            raise DataError("not the description of prepared data", where=str(meta_file), hint=mend)
         if meta.get("format_version") != FORMAT_VERSION:
             raise DataError(
                 f"prepared in format {meta.get('format_version')}, this version reads "
                 f"{FORMAT_VERSION}",
                 where=str(meta_file),
-                mend=mend,
+                hint=mend,
             )
         for name in (TIMELINES_FILE, FILMS_FILE):
             if not (path / name).is_file():
-                raise DataError(f"{name} is missing", where=str(path), mend=mend)
+                raise DataError(f"{name} is missing", where=str(path), hint=mend)
         folder = cls(path, meta)
         if lacking := folder._lacking():
             raise DataError(
-                f"the description of prepared data lacks {lacking}", where=str(meta_file), mend=mend
+                f"the description of prepared data lacks {lacking}", where=str(meta_file), hint=mend
             )
         return folder
 
@@ -200,7 +200,7 @@ class PreparedFolder:
             split: ``train``, ``validation`` or ``test``.
         """
         if split not in EXAMPLE_SPLITS:
-            raise DataError(f"unknown split {split!r}", mend=f"Choose from {EXAMPLE_SPLITS}")
+            raise DataError(f"unknown split {split!r}", hint=f"Choose from {EXAMPLE_SPLITS}")
         return self.with_own_history(np.flatnonzero(self.ratings.split == split))
 
     def with_own_history(self, events: npt.NDArray[np.integer]) -> Examples:

@@ -34,7 +34,7 @@ def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> l
     raise DataError(
         what,
         where=f"{name}, line 1",
-        mend=f"The header must name {','.join(wanted)}, separated by commas",
+        hint=f"The header must name {','.join(wanted)}, separated by commas",
     )
 
 
@@ -52,6 +52,6 @@ def read_header(path: Path) -> list[str]:
         raise DataError(
             f"is not UTF-8 text: byte 0x{first[error.start]:02x}",
             where=f"{path.name}, line 1",
-            mend="Save the file as UTF-8",
+            hint="Save the file as UTF-8",
         ) from error
     return next(csv.reader([line]), [])

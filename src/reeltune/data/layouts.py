@@ -109,7 +109,7 @@ def recognise(names: frozenset[str], folder_name: str, edition: str | None) -> L
                 f"--edition {edition} consists of {', '.join(expected.files)}, but the folder "
                 f"holds {', '.join(layout.files)}",
                 where=folder_name,
-                mend="Correct --edition or leave it out",
+                hint="Correct --edition or leave it out",
             )
     return layout
 
@@ -128,7 +128,7 @@ def _tell_dat_editions_apart(
             "ratings.dat and movies.dat may be ml-1m (whole stars) or ml-10m (half stars), and "
             "neither users.dat nor tags.dat tells which",
             where=folder_name,
-            mend="Pass --edition ml-1m or --edition ml-10m",
+            hint="Pass --edition ml-1m or --edition ml-10m",
         )
     return DAT_1M if with_users else DAT_10M
 
@@ -143,11 +143,11 @@ def missing_files_error(where: str, folders: Mapping[str, frozenset[str]]) -> Da
                     f"{' and '.join(missing)} missing (there is "
                     f"{' and '.join(name for name in layout.files if name in names)})",
                     where=where,
-                    mend="Add the missing file, or point --ratings-dir at a complete edition",
+                    hint="Add the missing file, or point --ratings-dir at a complete edition",
                 )
     wanted = "; ".join(" + ".join(layout.files) for layout in (CSV, DAT_1M, TAB_100K))
     return DataError(
         f"no ratings found; looked for: {wanted}",
         where=where,
-        mend="Point --ratings-dir at the folder or zip of a MovieLens edition",
+        hint="Point --ratings-dir at the folder or zip of a MovieLens edition",
     )

@@ -39,7 +39,7 @@ def find_ratings(
         if download and not ratings_dir.exists():
             raise ConfigError(
                 f"{ratings_dir} does not exist, and --download fetches into {EDITIONS_FOLDER} only",
-                mend="Leave out --ratings-dir to download, or correct it",
+                hint="Leave out --ratings-dir to download, or correct it",
             )
         return ratings_dir
     wanted = edition or DEFAULT_EDITION
@@ -50,7 +50,7 @@ def find_ratings(
         raise DataError(
             "no such folder, and --no-download forbids fetching it",
             where=str(folder),
-            mend=f"Run: reeltune fetch {wanted}, or say with --ratings-dir where the ratings are",
+            hint=f"Run: reeltune fetch {wanted}, or say with --ratings-dir where the ratings are",
         )
     return _fetch(wanted, folder, say)
 

@@ -55,7 +55,7 @@ def check_replaceable(path: Path) -> None:
     if not path.exists():
         return
     if not path.is_dir():
-        raise DataError("is a file, not a folder", where=str(path), mend=mend)
+        raise DataError("is a file, not a folder", where=str(path), hint=mend)
     names = {child.name for child in path.iterdir()}
     if not names:
         return
@@ -63,14 +63,14 @@ def check_replaceable(path: Path) -> None:
         raise DataError(
             "exists and is not a prepared folder, so it is not replaced",
             where=str(path),
-            mend=mend,
+            hint=mend,
         )
     if foreign := sorted(names - _OURS):
         raise DataError(
             f"holds files that prepare did not write ({', '.join(foreign[:3])}), so it is not "
             "replaced",
             where=str(path),
-            mend="Move them away, or choose another --output-dir",
+            hint="Move them away, or choose another --output-dir",
         )
 
 

@@ -43,7 +43,7 @@ def prove_timelines(
         raise DataError(
             f"the prepared data breaks its own law: {', '.join(broken)}",
             where=timelines.name,
-            mend="Nothing was written. This is a fault in reeltune: please report it with the "
+            hint="Nothing was written. This is a fault in reeltune: please report it with the "
             "command and the edition",
         )
     return list(laws)

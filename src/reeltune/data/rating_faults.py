@@ -68,18 +68,18 @@ def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRo
                 path.name,
                 line=row[LINE],
                 reason=FAULTS[row[FAULT]],
-                what=fault.what,
+                message=fault.message,
                 value=fault.value,
-                mend=fault.mend,
+                hint=fault.hint,
             )
         )
     return rows
 
 
 class _Fault(NamedTuple):
-    what: str
+    message: str
     value: str
-    mend: str = "Correct the row"
+    hint: str = "Correct the row"
 
 
 def _describe(

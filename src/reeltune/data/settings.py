@@ -48,13 +48,13 @@ class SplitSettings:
         ):
             if not (math.isfinite(value) and 0 <= value < 1):
                 raise ConfigError(
-                    f"{flag} is {value}", mend=f"Give {flag} a share from 0 to below 1"
+                    f"{flag} is {value}", hint=f"Give {flag} a share from 0 to below 1"
                 )
         if self.val_share + self.test_share >= 1:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction} and --test-fraction {self.test_fraction} "
                 "leave nothing to train on",
-                mend="Lower --val-fraction or --test-fraction until their sum is below 1",
+                hint="Lower --val-fraction or --test-fraction until their sum is below 1",
             )
         self._check_dates()
 
@@ -67,12 +67,12 @@ class SplitSettings:
         if given and self.kind == "user":
             raise ConfigError(
                 f"{' and '.join(given)} given, but the user split cuts each timeline by share",
-                mend="Add --split time, or leave the dates out",
+                hint="Add --split time, or leave the dates out",
             )
         if len(given) == 1:
             raise ConfigError(
                 f"{given[0]} given without the other date",
-                mend="Give both --val-from and --test-from, or neither",
+                hint="Give both --val-from and --test-from, or neither",
             )
         if (
             self.val_from is not None
@@ -81,7 +81,7 @@ class SplitSettings:
         ):
             raise ConfigError(
                 "--test-from is not later than --val-from",
-                mend="Move --test-from after --val-from: validation lies between them",
+                hint="Move --test-from after --val-from: validation lies between them",
             )
 
     @property
@@ -133,17 +133,17 @@ class PrepareSettings:
         if self.history_len < 1:
             raise ConfigError(
                 f"--history-len is {self.history_len}",
-                mend="Give --history-len at least 1: an example needs something to judge from",
+                hint="Give --history-len at least 1: an example needs something to judge from",
             )
         if self.least_history < 1:
             raise ConfigError(
                 f"--min-history is {self.min_history}",
-                mend="Give --min-history at least 1: an example needs something to judge from",
+                hint="Give --min-history at least 1: an example needs something to judge from",
             )
         if self.least_history > self.history_len:
             raise ConfigError(
                 f"--min-history {self.min_history} is more than --history-len {self.history_len}",
-                mend="Lower --min-history or raise --history-len",
+                hint="Lower --min-history or raise --history-len",
             )
 
     @property
@@ -161,13 +161,13 @@ class PrepareSettings:
         if not scale.minimum < threshold <= scale.maximum:
             raise ConfigError(
                 f"--rating-threshold {threshold} does not divide stars of {scale}",
-                mend=f"Give --rating-threshold a value above {scale.minimum} and up to "
+                hint=f"Give --rating-threshold a value above {scale.minimum} and up to "
                 f"{scale.maximum}",
             )
         if round(threshold, 1) != threshold:
             raise ConfigError(
                 f"--rating-threshold {threshold} has more than the one decimal prompts show",
-                mend=f"Give --rating-threshold {threshold:.1f}",
+                hint=f"Give --rating-threshold {threshold:.1f}",
             )
 
 
@@ -192,7 +192,7 @@ def parse_time(flag: str, text: str | None) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"{flag} {text} is no ISO date", mend=f"Write {flag} 2015-01-31 or 2015-01-31T12:00:00"
+            f"{flag} {text} is no ISO date", hint=f"Write {flag} 2015-01-31 or 2015-01-31T12:00:00"
         ) from error
     zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return math.ceil(zoned.timestamp())

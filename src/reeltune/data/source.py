@@ -62,13 +62,13 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         return
     if not path.exists():
         raise DataError(
-            "no such folder or zip", where=str(path), mend="Correct the path after --ratings-dir"
+            "no such folder or zip", where=str(path), hint="Correct the path after --ratings-dir"
         )
     if not zipfile.is_zipfile(path):
         raise DataError(
             "neither a folder nor a zip file",
             where=str(path),
-            mend="Point --ratings-dir at the folder that holds the ratings, or at the edition's "
+            hint="Point --ratings-dir at the folder that holds the ratings, or at the edition's "
             "zip",
         )
     with tempfile.TemporaryDirectory(dir=scratch, prefix="unzipped.") as temporary:
@@ -82,7 +82,7 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
             raise DataError(
                 f"the zip cannot be unpacked: {error}",
                 where=str(path),
-                mend="It is probably cut off or damaged; download it again",
+                hint="It is probably cut off or damaged; download it again",
             ) from error
         name = edition or (inner if inner != "." else path.stem)
         yield Source(edition_name(PurePosixPath(name).name), layout, folder)
@@ -126,7 +126,7 @@ def _find(
         raise DataError(
             f"more than one edition here: {', '.join(sorted(found))}",
             where=str(path),
-            mend="Point --ratings-dir at one of them",
+            hint="Point --ratings-dir at one of them",
         )
     return next(iter(found.items()))
 
@@ -143,14 +143,14 @@ def _unpack(archive: zipfile.ZipFile, inner: str, name: str, folder: Path) -> No
     info = archive.getinfo(member)
     if info.flag_bits & 1:
         raise DataError(
-            f"{member} is encrypted", where=archive.filename, mend="Unpack it with its password"
+            f"{member} is encrypted", where=archive.filename, hint="Unpack it with its password"
         )
     free = shutil.disk_usage(folder).free
     if info.file_size > free:
         raise DataError(
             f"{member} unpacks to {info.file_size:,} bytes, and {free:,} are free",
             where=archive.filename,
-            mend="Make room on the disk of --output-dir",
+            hint="Make room on the disk of --output-dir",
         )
     with archive.open(info) as packed, (folder / name).open("wb") as unpacked:
         shutil.copyfileobj(packed, unpacked, 1 << 20)

@@ -120,7 +120,7 @@ def verdicts_on(rows: Predictions, earlier: dict[str, Predictions], scorer: str)
     raise DataError(
         f"{scorer} has not judged just these {len(rows)} {rows.split} rows",
         where="the earlier evaluation",
-        mend="Run reeltune evaluate without --keep-verdicts",
+        hint="Run reeltune evaluate without --keep-verdicts",
     )
 
 
@@ -138,12 +138,12 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
         DataError: The file is missing or lacks a column.
     """
     if not path.is_file():
-        raise DataError("no predictions here", where=str(path), mend="Run: reeltune evaluate")
+        raise DataError("no predictions here", where=str(path), hint="Run: reeltune evaluate")
     table = pq.read_table(path)
     lacking = [name for name in _NAMES if name not in table.column_names]
     if lacking:
         raise DataError(
-            f"no column {', '.join(lacking)}", where=str(path), mend="Run: reeltune evaluate"
+            f"no column {', '.join(lacking)}", where=str(path), hint="Run: reeltune evaluate"
         )
     columns = {name: table[name].to_numpy() for name in table.column_names}
     split = columns[Columns.SPLIT].astype(np.str_)

@@ -86,13 +86,13 @@ def _refuse_target(target: Path, overwrite: bool) -> None:
         raise RunError(
             "already exists",
             where=str(target),
-            mend="Name another folder, or replace an earlier export with --overwrite",
+            hint="Name another folder, or replace an earlier export with --overwrite",
         )
     if not target.is_dir() or (any(target.iterdir()) and not (target / EXPORT_FILE).is_file()):
         raise RunError(
             "holds something else than an export, so it is not replaced",
             where=str(target),
-            mend="Name another folder",
+            hint="Name another folder",
         )
 
 
@@ -142,7 +142,7 @@ def _judge(drift: Drift, options: ExportOptions, target: Path) -> None:
             "not kept, the merged model is not shown to be the adapter that was trained: "
             + "; ".join(passed),
             where=str(target),
-            mend=f"Use the adapter on the base it was trained on, {keep}",
+            hint=f"Use the adapter on the base it was trained on, {keep}",
         )
     LOGGER.warning("kept because of --allow-drift: %s", "; ".join(passed))
 

@@ -148,7 +148,7 @@ def _refuse_no_number(subject: Subject, rows: TokenRows, about: str) -> None:
     if not np.isfinite(log_odds).all():
         raise ModelError(
             f"{about}: its verdicts are not numbers",
-            mend="Export with --dtype bfloat16, which has the range of float32",
+            hint="Export with --dtype bfloat16, which has the range of float32",
         )
 
 

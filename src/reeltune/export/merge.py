@@ -77,7 +77,7 @@ def _refuse_infinite(model: PreTrainedModel, dtype: NumberType) -> None:
             raise ModelError(
                 f"a merged weight is too large for {dtype}",
                 where=name,
-                mend="Export with --dtype bfloat16, which has the range of float32",
+                hint="Export with --dtype bfloat16, which has the range of float32",
             )
 
 

@@ -57,14 +57,14 @@ def unpack(archive: Path, folder: Path, edition: Edition) -> list[str]:
         raise FetchError(
             f"is not a usable zip file ({error})",
             where=str(archive),
-            mend="Download it again; a saved web page or half a file looks like this",
+            hint="Download it again; a saved web page or half a file looks like this",
         ) from error
     return left_out
 
 
 def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     if not members:
-        raise FetchError("is an empty zip file", where=str(archive), mend=_MEND)
+        raise FetchError("is an empty zip file", where=str(archive), hint=_MEND)
     for member in members:
         _check_member(archive, member)
     _check_size(archive, members)
@@ -92,14 +92,14 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
     raise FetchError(
         f"member {name!r} {why}; nothing was unpacked",
         where=str(archive),
-        mend=_MEND,
+        hint=_MEND,
     )
 
 
 def _check_size(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     name, times = Counter(member.filename for member in members).most_common(1)[0]
     if times > 1:
-        raise FetchError(f"holds {name!r} {times} times", where=str(archive), mend=_MEND)
+        raise FetchError(f"holds {name!r} {times} times", where=str(archive), hint=_MEND)
     unpacked = sum(member.file_size for member in members)
     allowed = min(_MOST_BYTES, _MOST_EXPANSION * max(archive.stat().st_size, 1 << 20))
     if unpacked > allowed:
@@ -107,7 +107,7 @@ def _check_size(archive: Path, members: list[zipfile.ZipInfo]) -> None:
             f"would unpack to {unpacked:,} bytes, at most {allowed:,} are plausible; "
             "nothing was unpacked",
             where=str(archive),
-            mend=_MEND,
+            hint=_MEND,
         )
 
 
@@ -123,7 +123,7 @@ def _root(archive: Path, names: list[str], edition: Edition) -> str:
     raise FetchError(
         f"holds no folder with {' and '.join(edition.needed)}: not {edition.name}",
         where=str(archive),
-        mend="Give the edition's own name, or its own zip file",
+        hint="Give the edition's own name, or its own zip file",
     )
 
 

@@ -94,7 +94,7 @@ def _download(
         raise FetchError(
             f"MD5 is {found}, expected {md5}; the download was removed",
             where=url,
-            mend=f"Try once more; if it happens again the file was replaced. {other_means(url)}",
+            hint=f"Try once more; if it happens again the file was replaced. {other_means(url)}",
         )
     part.finish(target)
 
@@ -133,11 +133,11 @@ def _transfer_all(url: str, part: PartFile, patience: Patience, show_progress: b
             except UnreachableError as error:
                 if not part.size:
                     raise
-                mend = f"{_kept(part)}. {error.mend}"
-                raise UnreachableError(error.what, where=error.where, mend=mend) from error
+                hint = f"{_kept(part)}. {error.hint}"
+                raise UnreachableError(error.message, where=error.where, hint=hint) from error
             return
     raise UnreachableError(
-        f"the connection was cut {patience.tries} times", where=url, mend=_kept(part)
+        f"the connection was cut {patience.tries} times", where=url, hint=_kept(part)
     )
 
 

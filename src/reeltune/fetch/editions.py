@@ -153,4 +153,4 @@ def find_edition(name: str) -> Edition:
     near = difflib.get_close_matches(wanted, by_alias, n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
     known = ", ".join(edition.name for edition in EDITIONS)
-    raise FetchError(f"no edition is called {name!r}", mend=f"{hint}Known: {known}")
+    raise FetchError(f"no edition is called {name!r}", hint=f"{hint}Known: {known}")

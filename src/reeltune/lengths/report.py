@@ -103,7 +103,7 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
             raise ConfigError(
                 f"{part.strip()!r} is not a percentile",
                 where="--percentiles",
-                mend="Give numbers from 0 to 100, separated by commas",
+                hint="Give numbers from 0 to 100, separated by commas",
             )
         values.append(value)
     return tuple(values)

@@ -40,6 +40,6 @@ def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
         raise ModelError(
             "the tokenizer has no token to pad with",
             where=str(tokenizer.name_or_path),
-            mend="Set its pad_token",
+            hint="Set its pad_token",
         )
     return pad_id

@@ -57,7 +57,7 @@ def make_choices(config: Config) -> ModelChoices:
         raise ConfigError(
             f"{torch.cuda.device_count()} GPUs are visible to one process",
             where="CUDA_VISIBLE_DEVICES",
-            mend="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
+            hint="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
             "reeltune train (or score) ...",
         )
     dtype = _dtype(config.model.dtype, device)
@@ -85,13 +85,13 @@ def _dtype(asked: str, device: torch.device) -> Choice[torch.dtype]:
         raise ConfigError(
             f"{device} has no bfloat16",
             where="model.dtype",
-            mend="Set model.dtype to float32 or auto",
+            hint="Set model.dtype to float32 or auto",
         )
     if asked == "float16" and device.type == "cpu":
         raise ConfigError(
             "float16 is not trainable on a CPU",
             where="model.dtype",
-            mend="Set model.dtype to auto, bfloat16 or float32",
+            hint="Set model.dtype to auto, bfloat16 or float32",
         )
     return Choice(getattr(torch, asked), "asked for")
 

@@ -24,7 +24,7 @@ def compile_layers(model: PreTrainedModel | PeftModel) -> None:
         raise ModelError(
             "the decoder layers cannot be found",
             where=type(causal_of(model)).__name__,
-            mend="Set train.compile to false",
+            hint="Set train.compile to false",
         )
     # Training, evaluation and each shape of a batch are compiled for themselves.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 16)

@@ -100,7 +100,7 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
         raise ConfigError(
             f"the adapter cannot be set on this model: {first_line(error)}",
             where="lora.target_modules",
-            mend="Name linear layers it has, such as q_proj, or all-linear",
+            hint="Name linear layers it has, such as q_proj, or all-linear",
         ) from error
     if not isinstance(model, PeftModel):
         raise ModelError("the adapter could not be set on this model", where=type(model).__name__)
@@ -114,14 +114,14 @@ def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
         ModelError: There is no adapter in that folder, or it does not fit the model.
     """
     if not (adapter / ADAPTER_CONFIG).is_file():
-        raise ModelError("no adapter here", where=str(adapter), mend="Run: reeltune train")
+        raise ModelError("no adapter here", where=str(adapter), hint="Run: reeltune train")
     try:
         return PeftModel.from_pretrained(base.model, str(adapter)).eval()
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"the adapter does not fit {base.model.config.name_or_path}: {first_line(error)}",
             where=str(adapter),
-            mend="Use the base model the adapter was trained on",
+            hint="Use the base model the adapter was trained on",
         ) from error
 
 

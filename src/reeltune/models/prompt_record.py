@@ -45,7 +45,7 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
         raise ModelError(
             f"the adapter has no {PROMPT_FILE}, so its prompt is unknown",
             where=str(adapter),
-            mend="Train it with reeltune, or copy the file that belongs to it",
+            hint="Train it with reeltune, or copy the file that belongs to it",
         )
     values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     version = values["settings"]["version"]
@@ -54,7 +54,7 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
             f"the adapter was trained on prompt version {version}, this package renders "
             f"{PROMPT_VERSION}: its verdicts would be wrong",
             where=str(file),
-            mend="Train it again, or install the version of reeltune it was trained with",
+            hint="Train it again, or install the version of reeltune it was trained with",
         )
     return PromptRecord(
         settings=PromptSettings.from_dict(values["settings"]),
@@ -81,5 +81,5 @@ def refuse_other_prompt(adapter: Path, wanted: PromptSettings, history_len: int)
         raise ModelError(
             f"the adapter was trained on another prompt ({'; '.join(differing)})",
             where=str(adapter),
-            mend="Use the data and prompt settings of its run.json",
+            hint="Use the data and prompt settings of its run.json",
         )

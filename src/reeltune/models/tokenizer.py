@@ -35,7 +35,7 @@ def not_loadable(what: str, name: str, error: Exception) -> ModelError:
         "that holds the model (`reeltune fetch smollm2-135m` makes one without the hub). "
         "The base of an adapter is the one that its run.json names"
     )
-    return ModelError(f"the {what} cannot be loaded: {first_line(error)}", where=name, mend=mend)
+    return ModelError(f"the {what} cannot be loaded: {first_line(error)}", where=name, hint=mend)
 
 
 def first_line(error: Exception) -> str:

@@ -78,7 +78,7 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatF
         raise ModelError(
             "the tokenizer has no chat template",
             where=str(tokenizer.name_or_path),
-            mend="Use the model's instruct or chat version",
+            hint="Use the model's instruct or chat version",
         )
     read = _interview_frame if form == INTERVIEW else _window_frame
     frames = {read(tokenizer, probe) for probe in _PROBES}
@@ -120,7 +120,7 @@ def _interview_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFram
             "the chat template does not write a conversation turn after turn as it was said, so a "
             "conversation cannot grow at its end",
             where=str(tokenizer.name_or_path),
-            mend=f"Set prompt.form to {WINDOW}",
+            hint=f"Set prompt.form to {WINDOW}",
         )
     return frame
 
@@ -154,7 +154,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> Answe
             raise ModelError(
                 f"the answer {word!r} is not a single token of its own",
                 where=str(tokenizer.name_or_path),
-                mend="Use a model whose tokenizer keeps Yes and No whole",
+                hint="Use a model whose tokenizer keeps Yes and No whole",
             )
         found.append(whole[-1])
     return AnswerTokens(yes=found[0], no=found[1], end=end[0])

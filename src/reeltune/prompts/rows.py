@@ -111,7 +111,7 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
         raise DataError(
             f"there is no {split} example",
             where=str(folder.path),
-            mend="Prepare the data with a larger share for this split",
+            hint="Prepare the data with a larger share for this split",
         )
     blocks = cut_blocks(folder.timelines, examples, selection.block_targets)
     if limit is not None and limit < len(examples):
@@ -166,6 +166,6 @@ def refuse_too_long(lengths: npt.NDArray[np.int64], max_length: int) -> None:
             f"{too_long} of {len(lengths)} examples exceed max_length {max_length}; "
             f"the longest has {int(needed.max())} tokens",
             where="data.max_length",
-            mend=f"Set data.max_length to at least {int(needed.max())}, lower "
+            hint=f"Set data.max_length to at least {int(needed.max())}, lower "
             "train.block_targets, or prepare with a smaller --history-len",
         )

@@ -93,7 +93,7 @@ class Catalogue:
         if row is None:
             raise RequestError(
                 f"no film has the id {film_id}",
-                mend=f"The {len(self.films)} films have ids from {min(self._row_of_id)} to "
+                hint=f"The {len(self.films)} films have ids from {min(self._row_of_id)} to "
                 f"{max(self._row_of_id)}, with gaps",
             )
         return row
@@ -144,7 +144,7 @@ class Catalogue:
         choices = called or [match.row for match in near]
         raise RequestError(
             f"{len(called)} films are called {text!r}" if called else f"no film is called {text!r}",
-            mend=self._offer(choices),
+            hint=self._offer(choices),
         )
 
     def _called(self, text: str) -> list[int]:

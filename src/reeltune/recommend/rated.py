@@ -119,7 +119,7 @@ class _Reader:
         try:
             row = self._catalogue.find(entry.film)
         except RequestError as error:
-            self._fault(entry, error.what, error.mend)
+            self._fault(entry, error.message, error.hint)
             return -1
         if row in self._place_of:
             name = plain_text(self._catalogue.name(row))
@@ -159,7 +159,7 @@ class _Reader:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
     def _fault(self, entry: Entry, what: str, mend: str | None = None) -> None:
-        self._faults.append(RequestError(what, where=entry.place, mend=mend))
+        self._faults.append(RequestError(what, where=entry.place, hint=mend))
 
 
 def _number(text: str) -> float | None:

@@ -56,11 +56,11 @@ def read_rated_file(path: Path) -> list[Entry]:
         raise RequestError(
             f"ratings are read from {' or '.join(readers)} files, not from {path.suffix!r}",
             where=str(path),
-            mend="Give the file the ending of what it holds",
+            hint="Give the file the ending of what it holds",
         )
     columns, rows = read(path, _text(path))
     if not rows:
-        raise RequestError("no rating is in this file", where=str(path), mend=_NEEDED)
+        raise RequestError("no rating is in this file", where=str(path), hint=_NEEDED)
     stars = _column(path, columns, STARS)
     title, film_id, time = (_column(path, columns, names) for names in (TITLE, FILM_ID, TIME))
     if stars is None or (title is None and film_id is None):
@@ -68,7 +68,7 @@ def read_rated_file(path: Path) -> list[Entry]:
         raise RequestError(
             f"no column names {missing}; there are {', '.join(columns) or 'none'}",
             where=str(path),
-            mend=_NEEDED,
+            hint=_NEEDED,
         )
     named = _Columns(title, film_id, stars, time)
     return [_entry(f"{path}, {place}", values, named) for place, values in rows]
@@ -95,7 +95,7 @@ def _column(path: Path, columns: Sequence[str], names: Sequence[str]) -> str | N
         raise RequestError(
             f"several columns say the same: {', '.join(c for c in columns if c in names)}",
             where=str(path),
-            mend="Keep one of them",
+            hint="Keep one of them",
         )
     return found[0] if found else None
 
@@ -105,11 +105,11 @@ def _text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(
-            f"is not UTF-8 text (byte {error.start})", where=str(path), mend="Save it as UTF-8"
+            f"is not UTF-8 text (byte {error.start})", where=str(path), hint="Save it as UTF-8"
         ) from None
     except OSError as error:
         raise RequestError(
-            f"cannot be read ({error.strerror})", where=str(path), mend="Give a file that is there"
+            f"cannot be read ({error.strerror})", where=str(path), hint="Give a file that is there"
         ) from None
 
 
@@ -121,7 +121,7 @@ def _csv_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
         raise RequestError(
             f"not CSV ({error})",
             where=f"{path}, line {reader.line_num}",
-            mend="Set titles that hold commas or quotes in quotes, and double the quotes in them",
+            hint="Set titles that hold commas or quotes in quotes, and double the quotes in them",
         ) from None
     if not lines:
         return [], []
@@ -143,9 +143,9 @@ def _json_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"not JSON ({error})", where=str(path), mend=mend) from None
+        raise RequestError(f"not JSON ({error})", where=str(path), hint=mend) from None
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise RequestError("not a list of objects", where=str(path), mend=mend)
+        raise RequestError("not a list of objects", where=str(path), hint=mend)
     objects = [{key.casefold(): _told(value) for key, value in one.items()} for one in found]
     columns = list(dict.fromkeys(key for one in objects for key in one))
     return columns, [(f"entry {number}", one) for number, one in enumerate(objects, 1)]

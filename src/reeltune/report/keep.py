@@ -97,14 +97,14 @@ def read_earlier(target: Path, subject: Subject, run: RunFolder | None) -> Earli
         raise DataError(
             f"the verdicts there are of something else: other {', '.join(changed)}",
             where=str(target / METRICS_FILE),
-            mend="Evaluate anew, without --keep-verdicts",
+            hint="Evaluate anew, without --keep-verdicts",
         )
     used = [one["settings"].get("calibration", "none") for one in written["scorers"]]
     if any(one != "none" for one in [*used, calibration]):
         raise ConfigError(
             "verdicts can be kept only as the model gave them",
             where="scoring.calibration",
-            mend="Set it to none here and in the earlier evaluation, or evaluate anew",
+            hint="Set it to none here and in the earlier evaluation, or evaluate anew",
         )
     return Earlier(verdicts, [Control.from_dict(one) for one in written["controls"]])
 
@@ -132,7 +132,7 @@ def _has_better(adapter: Path, found: Calibration) -> bool:
     try:
         there = load_calibration(adapter)
     except ModelError as error:
-        LOGGER.info("calibration: made anew, as what was there cannot be read (%s)", error.what)
+        LOGGER.info("calibration: made anew, as what was there cannot be read (%s)", error.message)
         return False
     same = (there.form, there.layout) == (found.form, found.layout)
     if same and there.rows > found.rows:

@@ -56,7 +56,7 @@ class TrainingCurves:
         """
         if not path.is_file():
             raise RunError(
-                "no metrics of a training run here", where=str(path), mend="Run: reeltune train"
+                "no metrics of a training run here", where=str(path), hint="Run: reeltune train"
             )
         try:
             return cls.of_metrics(json.loads(path.read_text(encoding="utf-8")))

@@ -63,7 +63,7 @@ class RunFolder:
             RunError: There is none.
         """
         if not self.record_file.is_file():
-            raise RunError("no training run here", where=str(self.path), mend="Run: reeltune train")
+            raise RunError("no training run here", where=str(self.path), hint="Run: reeltune train")
         return json.loads(self.record_file.read_text(encoding="utf-8"))
 
     def config(self) -> Config:
@@ -86,7 +86,7 @@ class RunFolder:
         """
         file = self.path / METRICS_FILE
         if not file.is_file():
-            raise RunError("training has not ended", where=str(file), mend="Run: reeltune train")
+            raise RunError("training has not ended", where=str(file), hint="Run: reeltune train")
         return json.loads(file.read_text(encoding="utf-8"))
 
     def write_record(self, record: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ class RunFolder:
             raise RunError(
                 "is a file, and a run needs a folder",
                 where=str(self.path),
-                mend="Set train.output_dir to another folder",
+                hint="Set train.output_dir to another folder",
             )
         if self._earlier.exists() and not self.checkpoints():
             self.give_back()  # a run that was to replace it was killed before it began
@@ -129,14 +129,14 @@ class RunFolder:
                 raise RunError(
                     "the output folder is not empty and holds no training run",
                     where=str(self.path),
-                    mend="Set train.output_dir to another folder",
+                    hint="Set train.output_dir to another folder",
                 )
             precious = self.finished or bool(self.checkpoints())
             if precious and not overwrite:
                 raise RunError(
                     "the output folder holds an earlier run",
                     where=str(self.path),
-                    mend="Continue it with --resume, replace it with --overwrite, "
+                    hint="Continue it with --resume, replace it with --overwrite, "
                     "or set train.output_dir to another folder",
                 )
             if precious:
@@ -175,7 +175,7 @@ class RunFolder:
             raise RunError(
                 f"the run was started with another configuration ({listed})",
                 where=str(self.path),
-                mend="Resume with the settings in its run.json, or start a run of its own",
+                hint="Resume with the settings in its run.json, or start a run of its own",
             )
 
     def refuse_other_data(self, files: dict[str, Any], prompt: dict[str, Any]) -> None:
@@ -202,7 +202,7 @@ class RunFolder:
             raise RunError(
                 f"the prepared data have changed since the run began ({', '.join(changed)})",
                 where=str(self.path),
-                mend="Prepare the data as they were, or start a run of its own",
+                hint="Prepare the data as they were, or start a run of its own",
             )
 
     def checkpoints(self) -> list[Path]:

@@ -119,7 +119,7 @@ def fit_calibration(
     if liked.all() or not liked.any():
         raise DataError(
             f"P(Yes) cannot be calibrated on {len(liked)} validation rows without both labels",
-            mend="Raise evaluation.max_examples, or prepare with a larger --val-fraction",
+            hint="Raise evaluation.max_examples, or prepare with a larger --val-fraction",
         )
     given = np.asarray(p_yes, dtype=np.float64)
     temperature = _temperature(liked, given)
@@ -152,7 +152,7 @@ def load_calibration(adapter: Path) -> Calibration:
     file = adapter / CALIBRATION_FILE
     mend = f"Run: reeltune evaluate --adapter {adapter}, or set scoring.calibration to none"
     if not file.is_file():
-        raise ModelError("the adapter has not been calibrated", where=str(file), mend=mend)
+        raise ModelError("the adapter has not been calibrated", where=str(file), hint=mend)
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         version = record["format_version"]
@@ -167,11 +167,11 @@ def load_calibration(adapter: Path) -> Calibration:
                 isotonic_to=tuple(map(float, record["isotonic"]["to"])),
             )
     except (ValueError, TypeError, KeyError):
-        raise ModelError("not a calibration", where=str(file), mend=mend) from None
+        raise ModelError("not a calibration", where=str(file), hint=mend) from None
     raise ModelError(
         f"written in format {version}, this version reads {FORMAT_VERSION}",
         where=str(file),
-        mend=mend,
+        hint=mend,
     )
 
 
@@ -195,7 +195,7 @@ def calibrate_with(adapter: Path, method: Method, form: Form, layout: Layout) ->
             f"calibrated for the form {calibration.form} and the layout {calibration.layout}, "
             f"asked in {form} and {layout}",
             where=str(adapter / CALIBRATION_FILE),
-            mend="Run reeltune evaluate with these settings, or set scoring.calibration to none",
+            hint="Run reeltune evaluate with these settings, or set scoring.calibration to none",
         )
     return partial(calibration.apply, method=method)
 

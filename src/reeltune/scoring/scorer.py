@@ -157,7 +157,7 @@ class Scorer:
                 f"{type(self.head.causal).__name__} attends in a way that histories cannot be "
                 f"shared in: log-odds differ by {worst:.4f} from those of the prompts alone",
                 where=str(self.head.causal.config.name_or_path),
-                mend=f"Set train.layout and scoring.layout to {SINGLE}",
+                hint=f"Set train.layout and scoring.layout to {SINGLE}",
             )
 
     def _refuse_window(self, sequences: Sequences) -> None:
@@ -172,7 +172,7 @@ class Scorer:
                 f"{type(self.head.causal).__name__} sees {window} tokens back, and a prompt has "
                 f"{longest}: histories that long cannot be shared",
                 where=str(self.head.causal.config.name_or_path),
-                mend=f"Set train.layout and scoring.layout to {SINGLE}, or show shorter histories",
+                hint=f"Set train.layout and scoring.layout to {SINGLE}, or show shorter histories",
             )
 
     def _plain(self, prompts: Ragged) -> Iterator[_Batch]:

@@ -74,7 +74,7 @@ class Bounds:
             raise RequestError(
                 f"film {twice[0]} is rated twice",
                 where="rated",
-                mend="Give each film's latest stars only",
+                hint="Give each film's latest stars only",
             )
         for place, one in enumerate(rated):
             self._refuse_off_scale(one.stars, f"rated.{place}.stars")
@@ -120,7 +120,7 @@ class Bounds:
             raise RequestError(
                 f"no film has the id {listed}" + (f" (and {more} more)" if more > 0 else ""),
                 where=where,
-                mend="GET /films finds films and their ids",
+                hint="GET /films finds films and their ids",
             )
         return np.array([self._row_of_id[one] for one in film_ids], dtype=np.int64)
 
@@ -130,7 +130,7 @@ class Bounds:
             raise RequestError(
                 f"{count} {what} are more than the {most} one request may have",
                 where=where,
-                mend=f"Ask for fewer, or raise serving.max_{limit}",
+                hint=f"Ask for fewer, or raise serving.max_{limit}",
             )
 
     def _refuse_off_scale(self, stars: float, where: str) -> None:

@@ -175,4 +175,4 @@ class Refusal(Told):
     """Why a request was not answered."""
 
     error: Annotated[str, Field(description="What is wrong.")]
-    mend: Annotated[str | None, Field(description="What can be done about it.")] = None
+    hint: Annotated[str | None, Field(description="What can be done about it.")] = None

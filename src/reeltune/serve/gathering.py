@@ -130,4 +130,4 @@ class Gatherer:
 
 def closing() -> UnavailableError:
     """Return why nothing more is answered at the end."""
-    return UnavailableError("the service is shutting down", mend="Ask again in a moment")
+    return UnavailableError("the service is shutting down", hint="Ask again in a moment")

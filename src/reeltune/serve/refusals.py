@@ -24,7 +24,7 @@ _MOST_NAMED: Final = 5
 _LONGEST_NAME: Final = 100
 """How many characters of a field that somebody made up are named."""
 
-_MENDS: Final = {
+_HINTS: Final = {
     HTTPStatus.NOT_FOUND: "/docs lists what there is",
     HTTPStatus.METHOD_NOT_ALLOWED: "/docs lists what there is",
 }
@@ -40,7 +40,7 @@ class Refused(Response):
     Args:
         status: The HTTP status.
         error: What is wrong.
-        mend: What can be done about it.
+        hint: What can be done about it.
         headers: More headers.
     """
 
@@ -50,10 +50,10 @@ class Refused(Response):
         self,
         status: int,
         error: str,
-        mend: str | None = None,
+        hint: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(json.dumps({"error": error, "mend": mend}), status, headers)
+        super().__init__(json.dumps({"error": error, "hint": hint}), status, headers)
 
 
 def refusals(*statuses: int, model: bool = True) -> dict[int | str, dict[str, Any]]:
@@ -78,10 +78,10 @@ def add_refusals(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def unavailable(error: str, mend: str | None = None) -> Refused:
+def unavailable(error: str, hint: str | None = None) -> Refused:
     """Return the refusal of a request that may come again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, error, mend, headers)
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, error, hint, headers)
 
 
 def _bad_fields(request: Request, error: Exception) -> Response:
@@ -110,14 +110,14 @@ def _sentence(item: Any) -> str:
 def _bad_request(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, RequestError)
-    what = f"{error.where}: {error.what}" if error.where else error.what
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, what, error.mend)
+    what = f"{error.where}: {error.message}" if error.where else error.message
+    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, what, error.hint)
 
 
 def _unavailable(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, UnavailableError)
-    return unavailable(error.what, error.mend)
+    return unavailable(error.message, error.hint)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -126,7 +126,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     unreadable = status == HTTPStatus.BAD_REQUEST
     what = "the body cannot be read as JSON" if unreadable else status.phrase.lower()
-    return Refused(status, what, _MENDS.get(status), error.headers)
+    return Refused(status, what, _HINTS.get(status), error.headers)
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:

@@ -34,13 +34,13 @@ def read_token(serving: ServingSection) -> str | None:
         raise ConfigError(
             f"other machines can reach {serving.host}, so a token is needed",
             where=serving.token_env,
-            mend=f"export {serving.token_env}=$(openssl rand -hex 32), or listen on 127.0.0.1",
+            hint=f"export {serving.token_env}=$(openssl rand -hex 32), or listen on 127.0.0.1",
         )
     if len(token) < SHORTEST_TOKEN or not all("!" <= char <= "~" for char in token):
         raise ConfigError(
             f"the token must be at least {SHORTEST_TOKEN} ASCII characters, without spaces",
             where=serving.token_env,
-            mend=f"export {serving.token_env}=$(openssl rand -hex 32)",
+            hint=f"export {serving.token_env}=$(openssl rand -hex 32)",
         )
     return token
 
@@ -64,7 +64,7 @@ def listen(serving: ServingSection) -> socket.socket:
         raise ConfigError(
             f"cannot listen on {serving.host} port {serving.port} ({error.strerror or error})",
             where="serving.port" if taken else "serving.host",
-            mend="Give another with --port; 0 takes any that is free"
+            hint="Give another with --port; 0 takes any that is free"
             if taken
             else "Give an address of this machine with --host",
         ) from None

@@ -73,7 +73,7 @@ class Service:
         """
         serving = self._bounds.serving
         if self._answering >= serving.max_requests:
-            raise UnavailableError("too many requests are waiting", mend="Ask again in a moment")
+            raise UnavailableError("too many requests are waiting", hint="Ask again in a moment")
         self._answering += 1
         try:
             async with asyncio.timeout(serving.timeout_s):
@@ -81,7 +81,7 @@ class Service:
         except TimeoutError:
             raise UnavailableError(
                 f"there was no answer within {serving.timeout_s:g} seconds",
-                mend="Ask about fewer films, or at another time",
+                hint="Ask about fewer films, or at another time",
             ) from None
         finally:
             self._answering -= 1

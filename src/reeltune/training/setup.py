@@ -192,6 +192,6 @@ def refuse_undefined_metric(rows: TokenRows, metric: str) -> None:
             f"{metric} is undefined on the {len(rows)} validation rows: {int(rows.liked.sum())} of "
             f"them are Yes, and {_NEEDED.get(metric, 'an AUC needs both answers')}",
             where="train.metric_for_best_model",
-            mend="Use more validation rows (data.max_eval_examples), or set "
+            hint="Use more validation rows (data.max_eval_examples), or set "
             "train.metric_for_best_model to eval_log_loss",
         )

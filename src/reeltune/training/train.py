@@ -102,7 +102,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
 def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Path | None:
     """Make the run folder, or return the checkpoint to continue from."""
     if resume and overwrite:
-        raise RunError("--resume and --overwrite contradict each other", mend="Give one of them")
+        raise RunError("--resume and --overwrite contradict each other", hint="Give one of them")
     process = process_state()
     continued = resume and run.record_file.is_file()
     if continued:

@@ -110,7 +110,7 @@ class VerdictTrainer(SFTTrainer):
             raise RunError(
                 f"after step {self.state.global_step} verdicts are no numbers any more",
                 where=str(self.args.output_dir),
-                mend="Lower train.learning_rate or train.max_grad_norm, and start from the newest "
+                hint="Lower train.learning_rate or train.max_grad_norm, and start from the newest "
                 "checkpoint or anew",
             )
         found = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()

@@ -24,14 +24,14 @@ const TOKEN = 'reeltune.token';
 export class ServiceError extends Error {
   /**
    * @param {string} message What is wrong.
-   * @param {string | null} mend What can be done about it.
+   * @param {string | null} hint What can be done about it.
    * @param {number} status The HTTP status; 0 where there was no answer.
    * @param {number | null} retryAfter When to come again, in seconds.
    */
-  constructor(message, mend = null, status = 0, retryAfter = null) {
+  constructor(message, hint = null, status = 0, retryAfter = null) {
     super(message);
     this.name = 'ServiceError';
-    this.mend = mend;
+    this.hint = hint;
     this.status = status;
     this.retryAfter = retryAfter;
   }
@@ -115,10 +115,10 @@ function parsed(text) {
 /** @returns {ServiceError} */
 function unreachable() {
   // A service on this machine can be reached without a network, so that alone says nothing.
-  const mend = navigator.onLine
+  const hint = navigator.onLine
     ? 'See whether it still runs, then try again'
     : 'This device is offline; your ratings are kept here';
-  return new ServiceError('The service does not answer', mend);
+  return new ServiceError('The service does not answer', hint);
 }
 
 /** @param {Response} response @param {any} told @returns {ServiceError} */
@@ -128,6 +128,6 @@ function refusal(response, told) {
   if (typeof told?.error !== 'string') {
     return new ServiceError(`The service answered with status ${response.status}`, null, response.status, retryAfter);
   }
-  const mend = typeof told.mend === 'string' ? told.mend : null;
-  return new ServiceError(told.error, mend, response.status, retryAfter);
+  const hint = typeof told.hint === 'string' ? told.hint : null;
+  return new ServiceError(told.error, hint, response.status, retryAfter);
 }

@@ -45,7 +45,7 @@ export class Notice {
     const button = make('button', { type: 'button' }, 'Try again');
     button.addEventListener('click', () => this.#retry());
     const words = [make('p', { class: 'what' }, sentence(error.message))];
-    if (error.mend) words.push(make('p', {}, sentence(error.mend)));
+    if (error.hint) words.push(make('p', {}, sentence(error.hint)));
     if (soon) words.push(make('p', {}, `Trying again by itself in ${error.retryAfter} s.`));
     this.place.replaceChildren(
       make('div', { class: 'notice' }, make('div', { role: 'alert' }, ...words), button),

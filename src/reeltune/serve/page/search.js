@@ -58,7 +58,7 @@ export class Search {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ServiceError)) throw error;
-      this.#tell([error.message, error.mend].filter(Boolean).join('. '));
+      this.#tell([error.message, error.hint].filter(Boolean).join('. '));
     }
   }
 

@@ -1,0 +1,44 @@
+"""How tests expect errors: by class, code, place and figures, never by their sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from reeltune.errors import ReeltuneError
+
+
+@contextlib.contextmanager
+def raises_error(
+    kind: type[ReeltuneError],
+    code: str,
+    *,
+    where: str | None = None,
+    figures: Sequence[object] = (),
+) -> Iterator[pytest.ExceptionInfo[ReeltuneError]]:
+    """Expect an error of exactly this class and code.
+
+    Args:
+        kind: The class.
+        code: The error's stable code.
+        where: What its ``where`` must contain; None leaves it unchecked.
+        figures: Names and numbers that its text must contain: the facts a user needs, not the
+            words around them.
+    """
+    with pytest.raises(kind) as caught:
+        yield caught
+    error = caught.value
+    assert (type(error), error.code) == (kind, code), error
+    if where is not None:
+        assert where in str(error.where), error
+    for figure in figures:
+        assert str(figure) in str(error), error
+
+
+def error_code(stderr: str) -> str:
+    """Return the code in the one error line that a command printed."""
+    (code,) = re.findall(r"^error\[(\w+)\]: ", stderr, flags=re.MULTILINE)
+    return code
