@@ -46,11 +46,18 @@ class Events:
         path = folder.path / TIMELINES_FILE
         table = pq.read_table(path)
         if not table.num_rows:
-            raise DataError("holds no event", where=str(path), hint=PREPARE_AGAIN)
+            raise DataError(
+                "holds no event", code="no_ratings", where=str(path), hint=PREPARE_AGAIN
+            )
         for name in table.column_names:
             if table[name].null_count:
                 row = table[name].is_null().index(True).as_py()
-                raise DataError(f"event {row} has no {name}", where=str(path), hint=PREPARE_AGAIN)
+                raise DataError(
+                    f"event {row} has no {name}",
+                    code="missing_values",
+                    where=str(path),
+                    hint=PREPARE_AGAIN,
+                )
         return cls(folder, folder.timelines, table[Columns.FILM].to_numpy())
 
     def __len__(self) -> int:

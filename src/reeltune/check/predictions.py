@@ -36,7 +36,9 @@ def read_parts(path: Path) -> tuple[Parts, int]:
     for name in table.column_names:
         if table[name].null_count:
             row = table[name].is_null().index(True).as_py()
-            raise DataError(f"row {row} has no {name}", where=str(path), hint=_MEND)
+            raise DataError(
+                f"row {row} has no {name}", code="missing_values", where=str(path), hint=_MEND
+            )
     return parts, table.num_rows - sum(map(len, parts.values()))
 
 

@@ -43,7 +43,11 @@ def find_target(path: Path, data: Path | None = None) -> Target:
     """
     if (path / META_FILE).is_file():
         if data is not None:
-            raise ConfigError(f"{path} is prepared data itself", hint="Leave --data out")
+            raise ConfigError(
+                f"{path} is prepared data itself",
+                code="unneeded_data_flag",
+                hint="Leave --data out",
+            )
         return Target(PreparedFolder.open(path), None, None)
     if (path / RUN_FILE).is_file():
         run, predictions = RunFolder(path), path / EVALUATION_DIR / PREDICTIONS_FILE
@@ -53,6 +57,7 @@ def find_target(path: Path, data: Path | None = None) -> Target:
     else:
         raise DataError(
             "holds neither prepared data, nor a run, nor predictions",
+            code="nothing_to_check",
             where=str(path),
             hint="Name a folder that reeltune prepare, train or evaluate has written",
         )
@@ -60,6 +65,7 @@ def find_target(path: Path, data: Path | None = None) -> Target:
         if run is None:
             raise DataError(
                 "no run beside these predictions names their data",
+                code="data_not_named",
                 where=str(path),
                 hint="Name the prepared data with --data",
             )

@@ -50,6 +50,7 @@ def check(
     if names := failed(outcomes):
         raise LeakError(
             f"{len(names)} of {len(outcomes)} guards failed ({', '.join(names)})",
+            code="leak_found",
             where=str(folder),
             hint="Believe no number measured on it before that is mended",
         )

@@ -167,7 +167,11 @@ def prepare(
     from reeltune.data.settings import PrepareSettings
 
     if no_json and form is not None:
-        raise ConfigError("--format has no effect with --no-json", hint="Leave one of them out")
+        raise ConfigError(
+            "--format has no effect with --no-json",
+            code="format_without_json",
+            hint="Leave one of them out",
+        )
     settings = PrepareSettings(
         output=output_dir,
         edition=edition,
@@ -215,6 +219,7 @@ def _split_settings(
     if kind == "time" and dates and (val_fraction is not None or test_fraction is not None):
         raise ConfigError(
             "both dates and shares say where to cut",
+            code="bad_split_dates",
             hint="Leave out --val-fraction and --test-fraction, or --val-from and --test-from",
         )
     return SplitSettings(

@@ -43,6 +43,7 @@ class BadRow:
         others = f" (the first of {bad_rows:,} bad rows)" if bad_rows > 1 else ""
         return DataError(
             f"{self.message}{others}",
+            code="bad_row",
             where=f"{self.file}, line {self.line}",
             hint=f"{self.hint}, or pass --skip-bad-rows to leave such rows out and count them",
         )

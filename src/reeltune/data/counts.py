@@ -115,6 +115,7 @@ def check_no_empty_split(counts: Counts, settings: PrepareSettings, cuts: Cuts |
         raise DataError(
             f"no {' and no '.join(empty)} rows: the shares of every user's examples round down to "
             "none",
+            code="empty_split",
             hint="Raise --val-fraction and --test-fraction, lower --min-history for more examples, "
             "or give the share as 0 to go without",
         )
@@ -122,6 +123,7 @@ def check_no_empty_split(counts: Counts, settings: PrepareSettings, cuts: Cuts |
     raise DataError(
         f"no {' and no '.join(empty)} rows: validation begins {iso_time(cuts.val_from)}, test "
         f"{iso_time(cuts.test_from)}; ratings run from {span['first']} to {span['last']}",
+        code="empty_split",
         hint="Change --val-from and --test-from"
         if split.by_dates
         else "Change --val-fraction and --test-fraction, or give the share as 0 to go without",

@@ -47,7 +47,9 @@ def film_rows(path: Path, layout: Layout) -> Iterator[FilmRow]:
     """
     text = _decode(path, layout)
     if not text.strip():
-        raise DataError("is empty", where=path.name, hint="Check that the file is complete")
+        raise DataError(
+            "is empty", code="empty_file", where=path.name, hint="Check that the file is complete"
+        )
     if layout is CSV:
         yield from _csv_rows(path.name, text)
     elif layout is TAB_100K:
@@ -79,6 +81,7 @@ def _csv_rows(name: str, text: str) -> Iterator[FilmRow]:
     except csv.Error as error:
         raise DataError(
             f"the row that begins here is not CSV: {error}",
+            code="bad_csv",
             where=f"{name}, line {begin}",
             hint='Quotes inside a quoted field must be doubled (""), and every quote closed',
         ) from error
@@ -97,6 +100,7 @@ def _decode(path: Path, layout: Layout) -> str:
     line = data.count(b"\n", 0, position) + 1
     raise DataError(
         f"is not UTF-8 text: byte 0x{data[position]:02x}",
+        code="not_utf8",
         where=f"{path.name}, line {line}",
         hint="Save the file as UTF-8",
     )

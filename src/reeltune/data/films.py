@@ -61,7 +61,12 @@ def read_films(
     dropped = DroppedRows()
     dropped.refuse_or_add(bad, Counter(row.reason for row in bad), skip=skip_bad_rows)
     if not films:
-        raise DataError("holds no film", where=path.name, hint="Check that the file is complete")
+        raise DataError(
+            "holds no film",
+            code="no_items",
+            where=path.name,
+            hint="Check that the file is complete",
+        )
     return [films[film_id] for film_id in sorted(films)], dropped
 
 

@@ -106,27 +106,43 @@ class PreparedFolder:
         mend = _mend(path)
         meta_file = path / META_FILE
         if not meta_file.is_file():
-            raise DataError("no prepared data here", where=str(path), hint=mend)
+            raise DataError(
+                "no prepared data here",
+                code="not_a_prepared_folder",
+                where=str(path),
+                hint=mend,
+            )
         try:
             meta = json.loads(meta_file.read_text(encoding="utf-8"))
         except ValueError:
             meta = None
         if not isinstance(meta, dict):
-            raise DataError("not the description of prepared data", where=str(meta_file), hint=mend)
+            raise DataError(
+                "not the description of prepared data",
+                code="bad_prepared_meta",
+                where=str(meta_file),
+                hint=mend,
+            )
         if meta.get("format_version") != FORMAT_VERSION:
             raise DataError(
                 f"prepared in format {meta.get('format_version')}, this version reads "
                 f"{FORMAT_VERSION}",
+                code="old_prepared_format",
                 where=str(meta_file),
                 hint=mend,
             )
         for name in (TIMELINES_FILE, FILMS_FILE):
             if not (path / name).is_file():
-                raise DataError(f"{name} is missing", where=str(path), hint=mend)
+                raise DataError(
+                    f"{name} is missing", code="prepared_file_missing", where=str(path), hint=mend
+                )
         folder = cls(path, meta)
         if lacking := folder._lacking():
             raise DataError(
-                f"the description of prepared data lacks {lacking}", where=str(meta_file), hint=mend
+                f"the description of prepared data lacks {lacking}",
+                code="bad_prepared_meta",
+                where=str(meta_file),
+                hint=mend,
             )
         return folder
 
@@ -200,7 +216,11 @@ class PreparedFolder:
             split: ``train``, ``validation`` or ``test``.
         """
         if split not in EXAMPLE_SPLITS:
-            raise DataError(f"unknown split {split!r}", hint=f"Choose from {EXAMPLE_SPLITS}")
+            raise DataError(
+                f"unknown split {split!r}",
+                code="unknown_split",
+                hint=f"Choose from {EXAMPLE_SPLITS}",
+            )
         return self.with_own_history(np.flatnonzero(self.ratings.split == split))
 
     def with_own_history(self, events: npt.NDArray[np.integer]) -> Examples:

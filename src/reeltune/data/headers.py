@@ -33,6 +33,7 @@ def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> l
         what = f"column {' and '.join(missing)} missing; the header is {shown!r}"
     raise DataError(
         what,
+        code="missing_columns",
         where=f"{name}, line 1",
         hint=f"The header must name {','.join(wanted)}, separated by commas",
     )
@@ -51,6 +52,7 @@ def read_header(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise DataError(
             f"is not UTF-8 text: byte 0x{first[error.start]:02x}",
+            code="not_utf8",
             where=f"{path.name}, line 1",
             hint="Save the file as UTF-8",
         ) from error

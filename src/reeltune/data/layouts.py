@@ -108,6 +108,7 @@ def recognise(names: frozenset[str], folder_name: str, edition: str | None) -> L
             raise ConfigError(
                 f"--edition {edition} consists of {', '.join(expected.files)}, but the folder "
                 f"holds {', '.join(layout.files)}",
+                code="edition_mismatch",
                 where=folder_name,
                 hint="Correct --edition or leave it out",
             )
@@ -127,6 +128,7 @@ def _tell_dat_editions_apart(
         raise DataError(
             "ratings.dat and movies.dat may be ml-1m (whole stars) or ml-10m (half stars), and "
             "neither users.dat nor tags.dat tells which",
+            code="ambiguous_edition",
             where=folder_name,
             hint="Pass --edition ml-1m or --edition ml-10m",
         )
@@ -142,12 +144,14 @@ def missing_files_error(where: str, folders: Mapping[str, frozenset[str]]) -> Da
                 return DataError(
                     f"{' and '.join(missing)} missing (there is "
                     f"{' and '.join(name for name in layout.files if name in names)})",
+                    code="edition_incomplete",
                     where=where,
                     hint="Add the missing file, or point --ratings-dir at a complete edition",
                 )
     wanted = "; ".join(" + ".join(layout.files) for layout in (CSV, DAT_1M, TAB_100K))
     return DataError(
         f"no ratings found; looked for: {wanted}",
+        code="no_edition_found",
         where=where,
         hint="Point --ratings-dir at the folder or zip of a MovieLens edition",
     )

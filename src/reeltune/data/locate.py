@@ -39,6 +39,7 @@ def find_ratings(
         if download and not ratings_dir.exists():
             raise ConfigError(
                 f"{ratings_dir} does not exist, and --download fetches into {EDITIONS_FOLDER} only",
+                code="ratings_dir_missing",
                 hint="Leave out --ratings-dir to download, or correct it",
             )
         return ratings_dir
@@ -49,6 +50,7 @@ def find_ratings(
     if download is False:
         raise DataError(
             "no such folder, and --no-download forbids fetching it",
+            code="edition_not_downloaded",
             where=str(folder),
             hint=f"Run: reeltune fetch {wanted}, or say with --ratings-dir where the ratings are",
         )

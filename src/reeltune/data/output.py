@@ -55,13 +55,16 @@ def check_replaceable(path: Path) -> None:
     if not path.exists():
         return
     if not path.is_dir():
-        raise DataError("is a file, not a folder", where=str(path), hint=mend)
+        raise DataError(
+            "is a file, not a folder", code="output_not_replaceable", where=str(path), hint=mend
+        )
     names = {child.name for child in path.iterdir()}
     if not names:
         return
     if not _is_prepared(path / META_FILE):
         raise DataError(
             "exists and is not a prepared folder, so it is not replaced",
+            code="output_not_replaceable",
             where=str(path),
             hint=mend,
         )
@@ -69,6 +72,7 @@ def check_replaceable(path: Path) -> None:
         raise DataError(
             f"holds files that prepare did not write ({', '.join(foreign[:3])}), so it is not "
             "replaced",
+            code="output_not_replaceable",
             where=str(path),
             hint="Move them away, or choose another --output-dir",
         )

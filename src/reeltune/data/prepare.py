@@ -90,6 +90,7 @@ def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None)
     except OSError as error:
         raise DataError(
             f"cannot be read or written: {error.strerror or error}",
+            code="read_write_failed",
             where=str(error.filename or settings.output),
             hint="Check permissions and free space",
         ) from error
@@ -106,7 +107,10 @@ def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: 
     in_source = len(ratings)
     if not in_source:
         raise DataError(
-            "holds no rating", where=source.ratings.name, hint="Check that the file is complete"
+            "holds no rating",
+            code="no_ratings",
+            where=source.ratings.name,
+            hint="Check that the file is complete",
         )
     say(f"Sorting {in_source:,} ratings of {len(films):,} films into timelines")
     events, dropped_ratings = build_timelines(source.ratings, layout, ratings, skip_bad_rows=skip)
@@ -125,7 +129,10 @@ def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
         # What is computed has been checked before: only writing can fail here, and polars 2.1
         # reports a full disk as this error rather than as an OSError.
         raise DataError(
-            f"cannot be written: {error}", where=path.name, hint="Check permissions and free space"
+            f"cannot be written: {error}",
+            code="read_write_failed",
+            where=path.name,
+            hint="Check permissions and free space",
         ) from error
 
 

@@ -42,6 +42,7 @@ def prove_timelines(
     if broken:
         raise DataError(
             f"the prepared data breaks its own law: {', '.join(broken)}",
+            code="broken_invariant",
             where=timelines.name,
             hint="Nothing was written. This is a fault in reeltune: please report it with the "
             "command and the edition",

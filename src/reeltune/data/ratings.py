@@ -57,7 +57,12 @@ def read_ratings(path: Path, layout: Layout, film_ids: pl.Series) -> pl.DataFram
         DataError: The file is empty, has not the columns needed or is not UTF-8 text.
     """
     if path.stat().st_size == 0:
-        raise DataError("is empty", where=path.name, hint="Check that the file is complete")
+        raise DataError(
+            "is empty",
+            code="empty_file",
+            where=path.name,
+            hint="Check that the file is complete",
+        )
     names, places = field_places(path, layout)
     fields = _split(path, layout, width=len(names))
     films = pl.LazyFrame({Columns.FILM: film_ids}).with_row_index(Columns.FILM_ROW)
@@ -92,6 +97,7 @@ def read_ratings(path: Path, layout: Layout, film_ids: pl.Series) -> pl.DataFram
             raise
         raise DataError(
             "is not UTF-8 text",
+            code="not_utf8",
             where=f"{path.name}, line {line}",
             hint="Check that this is the ratings file; save it as UTF-8",
         ) from error

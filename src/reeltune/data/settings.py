@@ -48,12 +48,15 @@ class SplitSettings:
         ):
             if not (math.isfinite(value) and 0 <= value < 1):
                 raise ConfigError(
-                    f"{flag} is {value}", hint=f"Give {flag} a share from 0 to below 1"
+                    f"{flag} is {value}",
+                    code="bad_fraction",
+                    hint=f"Give {flag} a share from 0 to below 1",
                 )
         if self.val_share + self.test_share >= 1:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction} and --test-fraction {self.test_fraction} "
                 "leave nothing to train on",
+                code="no_training_share",
                 hint="Lower --val-fraction or --test-fraction until their sum is below 1",
             )
         self._check_dates()
@@ -67,11 +70,13 @@ class SplitSettings:
         if given and self.kind == "user":
             raise ConfigError(
                 f"{' and '.join(given)} given, but the user split cuts each timeline by share",
+                code="dates_need_time_split",
                 hint="Add --split time, or leave the dates out",
             )
         if len(given) == 1:
             raise ConfigError(
                 f"{given[0]} given without the other date",
+                code="bad_split_dates",
                 hint="Give both --val-from and --test-from, or neither",
             )
         if (
@@ -81,6 +86,7 @@ class SplitSettings:
         ):
             raise ConfigError(
                 "--test-from is not later than --val-from",
+                code="bad_split_dates",
                 hint="Move --test-from after --val-from: validation lies between them",
             )
 
@@ -133,16 +139,19 @@ class PrepareSettings:
         if self.history_len < 1:
             raise ConfigError(
                 f"--history-len is {self.history_len}",
+                code="bad_history_length",
                 hint="Give --history-len at least 1: an example needs something to judge from",
             )
         if self.least_history < 1:
             raise ConfigError(
                 f"--min-history is {self.min_history}",
+                code="bad_history_length",
                 hint="Give --min-history at least 1: an example needs something to judge from",
             )
         if self.least_history > self.history_len:
             raise ConfigError(
                 f"--min-history {self.min_history} is more than --history-len {self.history_len}",
+                code="bad_history_length",
                 hint="Lower --min-history or raise --history-len",
             )
 
@@ -161,12 +170,14 @@ class PrepareSettings:
         if not scale.minimum < threshold <= scale.maximum:
             raise ConfigError(
                 f"--rating-threshold {threshold} does not divide stars of {scale}",
+                code="bad_rating_threshold",
                 hint=f"Give --rating-threshold a value above {scale.minimum} and up to "
                 f"{scale.maximum}",
             )
         if round(threshold, 1) != threshold:
             raise ConfigError(
                 f"--rating-threshold {threshold} has more than the one decimal prompts show",
+                code="bad_rating_threshold",
                 hint=f"Give --rating-threshold {threshold:.1f}",
             )
 
@@ -192,7 +203,9 @@ def parse_time(flag: str, text: str | None) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"{flag} {text} is no ISO date", hint=f"Write {flag} 2015-01-31 or 2015-01-31T12:00:00"
+            f"{flag} {text} is no ISO date",
+            code="bad_date",
+            hint=f"Write {flag} 2015-01-31 or 2015-01-31T12:00:00",
         ) from error
     zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return math.ceil(zoned.timestamp())

@@ -62,11 +62,15 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         return
     if not path.exists():
         raise DataError(
-            "no such folder or zip", where=str(path), hint="Correct the path after --ratings-dir"
+            "no such folder or zip",
+            code="ratings_not_found",
+            where=str(path),
+            hint="Correct the path after --ratings-dir",
         )
     if not zipfile.is_zipfile(path):
         raise DataError(
             "neither a folder nor a zip file",
+            code="not_a_zip",
             where=str(path),
             hint="Point --ratings-dir at the folder that holds the ratings, or at the edition's "
             "zip",
@@ -81,6 +85,7 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
             raise DataError(
                 f"the zip cannot be unpacked: {error}",
+                code="bad_zip",
                 where=str(path),
                 hint="It is probably cut off or damaged; download it again",
             ) from error
@@ -125,6 +130,7 @@ def _find(
     if len(found) > 1:
         raise DataError(
             f"more than one edition here: {', '.join(sorted(found))}",
+            code="several_editions",
             where=str(path),
             hint="Point --ratings-dir at one of them",
         )
@@ -143,12 +149,16 @@ def _unpack(archive: zipfile.ZipFile, inner: str, name: str, folder: Path) -> No
     info = archive.getinfo(member)
     if info.flag_bits & 1:
         raise DataError(
-            f"{member} is encrypted", where=archive.filename, hint="Unpack it with its password"
+            f"{member} is encrypted",
+            code="encrypted_zip",
+            where=archive.filename,
+            hint="Unpack it with its password",
         )
     free = shutil.disk_usage(folder).free
     if info.file_size > free:
         raise DataError(
             f"{member} unpacks to {info.file_size:,} bytes, and {free:,} are free",
+            code="not_enough_space",
             where=archive.filename,
             hint="Make room on the disk of --output-dir",
         )

@@ -29,13 +29,23 @@ def columns_of(
         table = pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
         said = " ".join(str(error).split())
-        raise DataError(f"the table cannot be read ({said})", where=str(file), hint=mend) from None
+        raise DataError(
+            f"the table cannot be read ({said})",
+            code="unreadable_table",
+            where=str(file),
+            hint=mend,
+        ) from None
     for name in names:
         if name not in table.column_names:
-            raise DataError(f"the column {name} is missing", where=str(file), hint=mend)
+            raise DataError(
+                f"the column {name} is missing", code="missing_columns", where=str(file), hint=mend
+            )
         lacking = table[name].null_count
         if lacking and name not in may_lack:
             raise DataError(
-                f"{lacking} rows have no value in the column {name}", where=str(file), hint=mend
+                f"{lacking} rows have no value in the column {name}",
+                code="missing_values",
+                where=str(file),
+                hint=mend,
             )
     return {name: table[name] for name in names}

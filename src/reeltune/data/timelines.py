@@ -108,6 +108,7 @@ def check_lengths(users: pl.DataFrame, settings: PrepareSettings) -> None:
     if users.is_empty():
         raise DataError(
             "no rating is left",
+            code="no_ratings",
             hint="Run without --skip-bad-rows to see what is wrong with the first bad row",
         )
     longest = users.sort(EVENTS, Columns.USER, descending=[True, False]).row(0, named=True)
@@ -116,6 +117,7 @@ def check_lengths(users: pl.DataFrame, settings: PrepareSettings) -> None:
         raise DataError(
             f"nobody has more than {settings.least_history} ratings, so there is no example; the "
             f"longest timeline is that of user {longest[Columns.USER]} with {longest[EVENTS]}",
+            code="timelines_too_short",
             hint=f"Lower {flag} to at most {longest[EVENTS] - 1}"
             if longest[EVENTS] > 1
             else "An example needs a user with at least two ratings",
