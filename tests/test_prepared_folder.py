@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import FORMAT_VERSION, PreparedFolder
 from reeltune.data.prepare import prepare
 from reeltune.data.proofs import prove_timelines
 from reeltune.data.settings import PrepareSettings
 from reeltune.errors import DataError
 from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
+from tests.errors import raises_error
 from tests.helpers import make_films, write_prepared
 
 
@@ -115,35 +116,41 @@ def test_examples_are_taken_in_the_order_asked(folder: Path):
 
 
 def test_an_unknown_split_is_refused(folder: Path):
-    with pytest.raises(DataError, match="unknown split 'context'"):
+    with raises_error(DataError, "unknown_split", figures=["'context'"]):
         PreparedFolder.open(folder).examples("context")
 
 
 def test_a_folder_that_is_not_there_says_how_to_make_it(tmp_path: Path):
-    with pytest.raises(DataError, match="no prepared data here") as caught:
+    absent = str(tmp_path / "absent")
+    with raises_error(
+        DataError,
+        "not_a_prepared_folder",
+        where=absent,
+        figures=[f"reeltune prepare --output-dir {absent}"],
+    ):
         PreparedFolder.open(tmp_path / "absent")
-    assert caught.value.where == str(tmp_path / "absent")
-    assert f"reeltune prepare --output-dir {tmp_path / 'absent'}" in str(caught.value)
 
 
 def test_another_format_is_refused(folder: Path):
     meta = read_meta(folder)
     (folder / "meta.json").write_text(json.dumps({**meta, "format_version": 99}))
-    with pytest.raises(DataError, match="prepared in format 99, this version reads 1"):
+    with raises_error(
+        DataError, "old_prepared_format", where="meta.json", figures=[99, FORMAT_VERSION]
+    ):
         PreparedFolder.open(folder)
 
 
 @pytest.mark.parametrize("name", ["timelines.parquet", "films.parquet"])
 def test_an_incomplete_folder_is_refused(folder: Path, name: str):
     (folder / name).unlink()
-    with pytest.raises(DataError, match=f"{name} is missing"):
+    with raises_error(DataError, "prepared_file_missing", where=str(folder), figures=[name]):
         PreparedFolder.open(folder)
 
 
 @pytest.mark.parametrize("text", ["", '{"format_version": 1,', "[1]"])
 def test_a_broken_description_is_refused(folder: Path, text: str):
     (folder / "meta.json").write_text(text)
-    with pytest.raises(DataError, match=r"meta\.json"):
+    with raises_error(DataError, "bad_prepared_meta", where="meta.json"):
         PreparedFolder.open(folder)
 
 
@@ -152,43 +159,48 @@ def test_a_broken_description_is_refused(folder: Path, text: str):
     [
         ({"prompt": None}, "settings of its prompt"),
         ({"prompt": {"colour": "red"}}, "settings of its prompt"),
-        ({"settings": {}}, r"settings\.history_len"),
+        ({"settings": {}}, "settings.history_len"),
         ({"counts": None}, "counts"),
     ],
 )
 def test_a_description_that_lacks_something_is_refused(folder: Path, change: dict, lacking: str):
     (folder / "meta.json").write_text(json.dumps({**read_meta(folder), **change}))
-    with pytest.raises(DataError, match=f"lacks {lacking}.*Run: reeltune prepare"):
+    with raises_error(
+        DataError, "bad_prepared_meta", where="meta.json", figures=[lacking, "reeltune prepare"]
+    ):
         PreparedFolder.open(folder)
 
 
 def cut(file: Path) -> str:
     file.write_bytes(file.read_bytes()[:300])
-    return "cannot be read"
+    return "unreadable_table"
 
 
 def empty(file: Path) -> str:
     file.write_bytes(b"")
-    return "cannot be read"
+    return "unreadable_table"
 
 
 def without_a_column(file: Path) -> str:
     pq.write_table(pq.read_table(file).drop_columns(["film_id"]), file)
-    return "column film_id is missing"
+    return "missing_columns"
 
 
 def without_values(file: Path) -> str:
     table = pq.read_table(file)
     place = table.column_names.index("film_id")
     pq.write_table(table.set_column(place, "film_id", pa.nulls(len(table), pa.int64())), file)
-    return "rows have no value in the column film_id"
+    return "missing_values"
 
 
 @pytest.mark.parametrize("damage", [cut, empty, without_a_column, without_values])
 def test_a_damaged_table_is_an_error_that_names_it(folder: Path, damage: Callable[[Path], str]):
     file = folder / "films.parquet"
-    said = damage(file)
-    with pytest.raises(DataError, match=f"films.parquet: .*{said}.*Run: reeltune prepare"):
+    code = damage(file)
+    figures = [] if code == "unreadable_table" else ["film_id"]
+    with raises_error(
+        DataError, code, where="films.parquet", figures=["reeltune prepare", *figures]
+    ):
         _ = PreparedFolder.open(folder).films
 
 
@@ -196,6 +208,6 @@ def test_a_damaged_table_is_an_error_that_names_it(folder: Path, damage: Callabl
 def test_damaged_timelines_are_an_error_that_names_them(
     folder: Path, damage: Callable[[Path], str]
 ):
-    said = damage(folder / "timelines.parquet")
-    with pytest.raises(DataError, match=f"timelines.parquet: .*{said}"):
+    code = damage(folder / "timelines.parquet")
+    with raises_error(DataError, code, where="timelines.parquet"):
         _ = PreparedFolder.open(folder).ratings

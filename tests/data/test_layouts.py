@@ -10,6 +10,7 @@ from reeltune.data.layouts import CSV, DAT_1M, DAT_10M, EDITIONS, TAB_100K, edit
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import ConfigError, DataError
+from tests.errors import raises_error
 
 from .editions import FilmRow, films, read_timelines, timeline, write_edition, write_zip
 
@@ -106,7 +107,9 @@ def test_scale_of_the_edition_reaches_the_prompt(tmp_path, scale, layout) -> Non
 def test_dat_files_alone_need_a_hint(tmp_path) -> None:
     source = write_edition(tmp_path / "in", RATINGS, FILMS, "1m")
     (source / "users.dat").unlink()
-    with pytest.raises(DataError, match="--edition ml-1m or --edition ml-10m"):
+    with raises_error(
+        DataError, "ambiguous_edition", where="in", figures=["--edition ml-1m", "--edition ml-10m"]
+    ):
         prepare(source, settings(tmp_path / "out"))
     assert prepare(source, settings(tmp_path / "out", edition="10M")).meta["layout"] == "10m"
     named = source.rename(tmp_path / "ml-1m")
@@ -116,33 +119,33 @@ def test_dat_files_alone_need_a_hint(tmp_path) -> None:
 
 def test_edition_that_contradicts_the_files(tmp_path) -> None:
     source = write_edition(tmp_path / "in", RATINGS, FILMS)
-    with pytest.raises(ConfigError, match="--edition 100k"):
+    with raises_error(ConfigError, "edition_mismatch", where="in", figures=["100k", "u.item"]):
         prepare(source, settings(tmp_path / "out", edition="100k"))
 
 
 @pytest.mark.parametrize(
-    ("written", "missing"),
+    ("written", "code", "named"),
     [
-        ({"ratings.csv"}, "movies.csv missing"),
-        ({"u.item"}, "u.data missing"),
-        ({"movies.dat", "users.dat"}, "ratings.dat missing"),
-        ({"notes.txt"}, r"looked for: ratings.csv \+ movies.csv; ratings.dat"),
-        (set(), "no ratings found"),
+        ({"ratings.csv"}, "edition_incomplete", ["movies.csv missing"]),
+        ({"u.item"}, "edition_incomplete", ["u.data missing"]),
+        ({"movies.dat", "users.dat"}, "edition_incomplete", ["ratings.dat missing"]),
+        ({"notes.txt"}, "no_edition_found", ["ratings.csv", "movies.dat", "u.item"]),
+        (set(), "no_edition_found", []),
     ],
 )
-def test_missing_files_are_named(tmp_path, written, missing) -> None:
+def test_missing_files_are_named(tmp_path, written, code, named) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in written:
         (source / name).touch()
-    with pytest.raises(DataError, match=missing):
+    with raises_error(DataError, code, where=str(source), figures=named):
         prepare(source, settings(tmp_path / "out"))
 
 
 def test_two_editions_below_are_ambiguous(tmp_path) -> None:
     for name in ("one", "two"):
         write_edition(tmp_path / "in" / name, RATINGS, FILMS)
-    with pytest.raises(DataError, match="more than one edition here: one, two"):
+    with raises_error(DataError, "several_editions", figures=["one, two"]):
         prepare(tmp_path / "in", settings(tmp_path / "out"))
 
 

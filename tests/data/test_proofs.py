@@ -10,6 +10,7 @@ from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.data.splits import Cuts
 from reeltune.errors import DataError
 from reeltune.prompts.renderer import Film
+from tests.errors import raises_error
 
 from .editions import films as film_rows
 from .editions import read_timelines, timeline, write_edition
@@ -78,11 +79,11 @@ def at(row: int, column: str, value) -> pl.Expr:
 )
 def test_broken_tables_are_caught(tmp_path, tables, kind, change, law) -> None:
     table, settings = tables[kind]
-    with pytest.raises(DataError, match=law):
+    with raises_error(DataError, "broken_invariant", figures=[law]):
         prove(tmp_path, table.with_columns(change), settings)
 
 
 def test_lost_events_are_caught(tmp_path, tables) -> None:
     table, settings = tables["user"]
-    with pytest.raises(DataError, match="no event is lost"):
+    with raises_error(DataError, "broken_invariant", figures=["no event is lost"]):
         prove(tmp_path, table.head(19), settings)

@@ -8,37 +8,42 @@ import pytest
 from reeltune.data.layouts import CSV, DAT_1M
 from reeltune.data.settings import PrepareSettings, SplitSettings, parse_time
 from reeltune.errors import ConfigError
+from tests.errors import raises_error
 
 
 @pytest.mark.parametrize(
-    ("values", "flag"),
+    ("values", "code", "flags"),
     [
-        ({"val_fraction": 0.6, "test_fraction": 0.4}, "--val-fraction or --test-fraction"),
-        ({"val_fraction": -0.1}, "--val-fraction"),
-        ({"test_fraction": 1.0}, "--test-fraction"),
-        ({"test_fraction": float("nan")}, "--test-fraction"),
-        ({"val_from": 5, "test_from": 6}, "--split time"),
-        ({"kind": "time", "val_from": 5}, "--val-from given without"),
-        ({"kind": "time", "test_from": 5}, "--test-from given without"),
-        ({"kind": "time", "val_from": 5, "test_from": 5}, "Move --test-from"),
-        ({"kind": "time", "val_from": 6, "test_from": 5}, "Move --test-from"),
+        (
+            {"val_fraction": 0.6, "test_fraction": 0.4},
+            "no_training_share",
+            ["--val-fraction", "--test-fraction"],
+        ),
+        ({"val_fraction": -0.1}, "bad_fraction", ["--val-fraction", -0.1]),
+        ({"test_fraction": 1.0}, "bad_fraction", ["--test-fraction", 1.0]),
+        ({"test_fraction": float("nan")}, "bad_fraction", ["--test-fraction", "nan"]),
+        ({"val_from": 5, "test_from": 6}, "dates_need_time_split", ["--split time"]),
+        ({"kind": "time", "val_from": 5}, "bad_split_dates", ["--val-from", "--test-from"]),
+        ({"kind": "time", "test_from": 5}, "bad_split_dates", ["--test-from", "--val-from"]),
+        ({"kind": "time", "val_from": 5, "test_from": 5}, "bad_split_dates", ["--test-from"]),
+        ({"kind": "time", "val_from": 6, "test_from": 5}, "bad_split_dates", ["--test-from"]),
     ],
 )
-def test_contradicting_splits(values, flag) -> None:
-    with pytest.raises(ConfigError, match=flag):
+def test_contradicting_splits(values, code, flags) -> None:
+    with raises_error(ConfigError, code, figures=flags):
         SplitSettings(**values)
 
 
 @pytest.mark.parametrize(
-    ("values", "flag"),
+    ("values", "flags"),
     [
-        ({"history_len": 0}, "--history-len"),
-        ({"min_history": 0}, "--min-history"),
-        ({"min_history": 16}, "Lower --min-history or raise --history-len"),
+        ({"history_len": 0}, ["--history-len is 0"]),
+        ({"min_history": 0}, ["--min-history is 0"]),
+        ({"min_history": 16}, ["--min-history 16", "--history-len 15"]),
     ],
 )
-def test_contradicting_histories(values, flag) -> None:
-    with pytest.raises(ConfigError, match=flag):
+def test_contradicting_histories(values, flags) -> None:
+    with raises_error(ConfigError, "bad_history_length", figures=flags):
         PrepareSettings(Path("out"), **values)
 
 
@@ -47,7 +52,7 @@ def test_contradicting_histories(values, flag) -> None:
     [(5.5, CSV), (0.5, CSV), (float("nan"), CSV), (1.0, DAT_1M), (3.75, CSV)],
 )
 def test_threshold_off_the_scale(threshold, layout) -> None:
-    with pytest.raises(ConfigError, match="--rating-threshold"):
+    with raises_error(ConfigError, "bad_rating_threshold", figures=[threshold]):
         PrepareSettings(Path("out"), rating_threshold=threshold).check_threshold(layout.scale)
 
 
@@ -76,5 +81,5 @@ def test_dates_are_utc(text, moment) -> None:
 
 def test_no_date_and_a_bad_one() -> None:
     assert parse_time("--val-from", None) is None
-    with pytest.raises(ConfigError, match=r"--val-from 31.1.2015 is no ISO date"):
+    with raises_error(ConfigError, "bad_date", figures=["--val-from 31.1.2015"]):
         parse_time("--val-from", "31.1.2015")

@@ -5,6 +5,7 @@ import pytest
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import DataError
+from tests.errors import raises_error
 
 from .editions import Rating, films, read_timelines, timeline, write_edition
 
@@ -67,17 +68,20 @@ def test_cuts_are_in_meta_as_seconds_and_iso(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("split", "message"),
+    ("split", "figures"),
     [
-        (by_time(50, 60), "no validation and no test rows"),
-        (by_time(1, 10), "no train rows"),
-        (by_time(5, 50), "ratings run from 1970-01-01T00:00:01"),
-        (SplitSettings(val_fraction=0.05, test_fraction=0.2), "no validation rows: the shares"),
-        (SplitSettings(kind="time", val_fraction=0.01, test_fraction=0.2), "Change --val-fraction"),
+        (by_time(50, 60), ["no validation and no test", "--val-from"]),
+        (by_time(1, 10), ["no train"]),
+        (by_time(5, 50), ["1970-01-01T00:00:01", "--test-from"]),
+        (SplitSettings(val_fraction=0.05, test_fraction=0.2), ["no validation", "--val-fraction"]),
+        (
+            SplitSettings(kind="time", val_fraction=0.01, test_fraction=0.2),
+            ["no validation", "--val-fraction"],
+        ),
     ],
 )
-def test_empty_splits_are_refused(splits, split, message) -> None:
-    with pytest.raises(DataError, match=message):
+def test_empty_splits_are_refused(splits, split, figures) -> None:
+    with raises_error(DataError, "empty_split", figures=figures):
         splits(timeline(1, 20, start=0), split, history_len=1)
 
 

@@ -7,6 +7,7 @@ import pytest
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings
 from reeltune.errors import DataError
+from tests.errors import raises_error
 
 from .editions import films, timeline, write_edition, write_zip
 
@@ -23,7 +24,7 @@ def left_behind(folder) -> list[str]:
 
 def test_truncated_zip(tmp_path, archive) -> None:
     archive.write_bytes(archive.read_bytes()[:-30])
-    with pytest.raises(DataError, match="neither a folder nor a zip"):
+    with raises_error(DataError, "not_a_zip", where=str(archive)):
         prepare(archive, PrepareSettings(tmp_path / "out"))
     assert left_behind(tmp_path) == ["edition.zip"]
 
@@ -34,7 +35,7 @@ def test_damaged_member(tmp_path, archive) -> None:
         offset = opened.getinfo("ratings.csv").header_offset + 60
     data[offset : offset + 20] = bytes(20)
     archive.write_bytes(data)
-    with pytest.raises(DataError, match="cannot be unpacked"):
+    with raises_error(DataError, "bad_zip", where=str(archive)):
         prepare(archive, PrepareSettings(tmp_path / "out"))
     assert left_behind(tmp_path) == ["edition.zip"]
 
@@ -56,17 +57,17 @@ def test_encrypted_member(tmp_path, archive) -> None:
     for start in {first, central}:
         data[start + 8] |= 1
     archive.write_bytes(data)
-    with pytest.raises(DataError, match="is encrypted"):
+    with raises_error(DataError, "encrypted_zip", where=str(archive), figures=["ratings.csv"]):
         prepare(archive, PrepareSettings(tmp_path / "out"))
 
 
 def test_file_that_is_no_zip(tmp_path) -> None:
     source = write_edition(tmp_path / "in", timeline(1, 40), films(40))
-    with pytest.raises(DataError, match="Point --ratings-dir at the folder"):
+    with raises_error(DataError, "not_a_zip", where="ratings.csv", figures=["--ratings-dir"]):
         prepare(source / "ratings.csv", PrepareSettings(tmp_path / "out"))
 
 
 def test_no_such_path(tmp_path) -> None:
-    with pytest.raises(DataError, match="no such folder or zip"):
+    with raises_error(DataError, "ratings_not_found", where=str(tmp_path / "nowhere")):
         prepare(tmp_path / "nowhere", PrepareSettings(tmp_path / "out"))
     assert left_behind(tmp_path) == []
