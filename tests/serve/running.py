@@ -67,11 +67,15 @@ def running(judge: Judge, token: str | None = None, **settings: Any) -> Iterator
         assert not thread.is_alive()
 
 
-def refusal(answer: httpx.Response, status: int) -> str:
-    """What a refusal says is wrong, checked for its form."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    found = answer.json()
-    assert found.keys() == {"error", "hint"}
-    assert "Traceback" not in answer.text
-    return found["error"]
+def error_of(
+    response: httpx.Response, status: int, code: str, *, where: str | None = None
+) -> dict[str, Any]:
+    """Return an error response, checked for its schema, its status, its code and its place."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    error = response.json()
+    assert error.keys() == {"code", "message", "where", "hint"}
+    assert error["message"]
+    assert (error["code"], error["where"]) == (code, where), error
+    assert "Traceback" not in response.text
+    return error

@@ -49,7 +49,7 @@ def test_who_waits_when_the_server_ends_is_told_to_come_again():
     start, body = asyncio.run(ended([]))
     assert start["status"] == 503
     assert (b"retry-after" in dict(start["headers"])) is True
-    assert "shutting down" in json.loads(body["body"])["error"]
+    assert json.loads(body["body"])["code"] == "shutting_down"
 
 
 @pytest.mark.parametrize("status", [200, 404])

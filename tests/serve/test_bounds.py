@@ -15,6 +15,7 @@ from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.serve.bounds import Bounds
 from reeltune.serve.contract import Rated, Scale
+from tests.errors import raises_error
 
 
 @pytest.fixture
@@ -40,6 +41,8 @@ def test_the_steps_are_those_of_the_ratings(served_judge: Judge, whole_stars: Bo
 def test_stars_between_the_steps_are_refused(whole_stars: Bounds, stars: float):
     whole_stars.scale = Scale(min=1.0, max=4.0, step=1.0)
     rated = [Rated(film_id=1, stars=4.0), Rated(film_id=4, stars=stars)]
-    with pytest.raises(RequestError, match=rf"rated.1.stars: {stars} stars are not on the scale"):
+    with raises_error(
+        RequestError, "rating_off_scale", where="rated.1.stars", figures=[stars, 1.0, 4.0]
+    ):
         whole_stars.history(rated)
     assert len(whole_stars.history(rated[:1])) == 1

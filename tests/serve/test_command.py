@@ -18,6 +18,7 @@ import pytest
 from reeltune.cli import main
 from reeltune.config import config_tree, load_config
 from reeltune.errors import ConfigError
+from tests.errors import error_code
 from tests.helpers import write_prepared
 from tests.runs import tiny_overrides
 
@@ -87,4 +88,4 @@ def test_without_a_token_it_does_not_leave_loopback(
     with pytest.raises(SystemExit) as left:
         main(["serve", "--config", str(config), "--base-only", "--host", "0.0.0.0"])
     assert left.value.code == ConfigError.exit_code
-    assert "so a token is needed" in capsys.readouterr().err
+    assert error_code(capsys.readouterr().err) == "token_required"

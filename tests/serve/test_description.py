@@ -30,13 +30,13 @@ def test_every_route_is_described(openapi):
     assert {path: next(iter(found)) for path, found in openapi["paths"].items()} == ROUTES
 
 
-def test_every_refusal_has_the_one_form(openapi):
-    refusal = {"$ref": "#/components/schemas/Refusal"}
+def test_every_error_response_has_the_one_schema(openapi):
+    error = {"$ref": "#/components/schemas/ErrorResponse"}
     for methods in openapi["paths"].values():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
                 if status != "200":
-                    assert answer["content"]["application/json"]["schema"] == refusal
+                    assert answer["content"]["application/json"]["schema"] == error
     assert "HTTPValidationError" not in openapi["components"]["schemas"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from reeltune.asking.judge import Judge
 from reeltune.serve.entrance import is_loopback
-from tests.serve.running import TOKEN, Running, running
+from tests.serve.running import TOKEN, Running, error_of, running
 
 OPEN = ("/", "/page.js", "/page.css", "/favicon.svg", "/health")
 CLOSED = ("/films", "/metrics", "/openapi.json", "/docs")
@@ -32,7 +32,7 @@ def test_all_else_needs_the_token(guarded: Running, path: str):
     answer = guarded.client.get(path, headers={"Authorization": ""})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.json()["error"] == "a token is needed"
+    assert answer.json()["code"] == "missing_token"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_all_else_needs_the_token(guarded: Running, path: str):
 def test_a_wrong_token_is_refused(guarded: Running, given: str):
     headers = {"Authorization": given.encode("latin-1")}
     answer = guarded.client.post("/verdicts", json={"rated": [], "film_ids": []}, headers=headers)
-    assert answer.status_code == 401
+    assert (answer.status_code, answer.json()["code"]) == (401, "wrong_token")
 
 
 def test_a_wrong_token_is_refused_before_the_body_is_read(guarded: Running):
@@ -80,8 +80,7 @@ def test_requests_addressed_to_loopback_are_answered(service: Running, host: str
 @pytest.mark.parametrize("path", ["/", "/health", "/films"])
 def test_requests_addressed_to_others_are_not(service: Running, host: str, path: str):
     answer = service.client.get(path, headers={"Host": host})
-    assert answer.status_code == 421
-    assert answer.json()["error"] == "the request is addressed to another host"
+    error_of(answer, 421, "wrong_host", where="Host")
 
 
 @pytest.mark.parametrize(
@@ -98,8 +97,7 @@ def test_requests_addressed_to_others_are_not(service: Running, host: str, path:
 def test_a_foreign_page_cannot_post(service: Running, kind: str, path: str):
     content = b'{"rated": [], "film_ids": []}'
     answer = service.client.post(path, content=content, headers={"Content-Type": kind})
-    assert answer.status_code == 415
-    assert answer.json()["error"] == "the body must be JSON"
+    error_of(answer, 415, "unsupported_media_type", where="Content-Type")
 
 
 def test_a_foreign_page_is_not_told_that_it_may(service: Running):

@@ -15,11 +15,12 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.prompts.renderer import Form
 from reeltune.scoring.ranking import Question, question_sequences
 from reeltune.serve.costs import Costs
+from reeltune.serve.errors import UnavailableError
 from reeltune.serve.gathering import Gatherer
 from reeltune.serve.measuring import Measures
 from reeltune.serve.pace import Pace
-from reeltune.serve.refusals import UnavailableError
 from tests.asking.build import drawn_subject, random_candidates, random_history
+from tests.errors import raises_error
 from tests.serve.build import Recorder, question, told
 
 Test = Callable[[Gatherer, Recorder], Awaitable[None]]
@@ -173,9 +174,11 @@ def test_at_the_end_the_pass_ends_and_what_waits_is_refused(gather):
         judge.may_answer.set()
 
     gather(test)
-    assert isinstance(outcome["waiting"].exception(), UnavailableError)
+    error = outcome["waiting"].exception()
+    assert isinstance(error, UnavailableError)
+    assert error.code == "shutting_down"
     assert outcome["given up"].cancelled()
-    with pytest.raises(UnavailableError, match="shutting down"):
+    with raises_error(UnavailableError, "shutting_down"):
         outcome["gatherer"].ask(question(2))
 
 

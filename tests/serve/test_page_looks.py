@@ -83,7 +83,7 @@ def show_found(visitor: Visitor) -> None:
 def show_trouble(visitor: Visitor) -> None:
     """Let the service refuse."""
     page = visitor.page
-    refused = {"error": "too many wait", "hint": "come again"}
+    refused = {"code": "any_code", "message": "busy", "where": "rated", "hint": "come again"}
     page.route("**/recommendations", lambda route: route.fulfill(status=503, json=refused))
     page.locator("#base").click()
     page.get_by_role("alert").wait_for()

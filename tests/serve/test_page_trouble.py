@@ -30,14 +30,19 @@ def url(service: Running) -> str:
 def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     page = visitor.page
-    refused = {"error": "too many wait <b>already</b>", "hint": "come again later"}
+    refused = {
+        "code": "any_code",
+        "message": "too many <b>wait</b>",
+        "where": "rated",
+        "hint": "come again!",
+    }
     page.route("**/recommendations", lambda route: route.fulfill(status=422, json=refused))
     visitor.give(0, 5.0)
     alert = page.get_by_role("alert")
     alert.wait_for()
     assert alert.locator("p").all_text_contents() == [
-        "Too many wait <b>already</b>.",
-        "Come again later.",
+        "Rated: too many <b>wait</b>.",
+        "Come again!",
     ]
     assert visitor.listed() == []
     page.unroute("**/recommendations")
@@ -50,7 +55,7 @@ def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str
 def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     page = visitor.page
-    refused = {"error": "busy", "hint": None}
+    refused = {"code": "any_code", "message": "busy", "where": None, "hint": None}
     headers = {"Retry-After": "1"}
     page.route(
         "**/recommendations",
@@ -71,11 +76,11 @@ def test_a_token_is_asked_for_and_the_right_one_lets_in(
         visitor = Visitor(browser, f"http://127.0.0.1:{guarded.port}")
         page = visitor.page
         field = page.get_by_label("Access token")
-        page.get_by_text("A token is needed.").wait_for()
+        page.locator("form[data-code=missing_token]").wait_for()
         assert page.locator(".frame h3").count() == 0
         field.fill("guessed-at-random")
         page.get_by_role("button", name="Use it").click()
-        page.get_by_text("This token was refused.").wait_for()
+        page.locator("form[data-code=wrong_token]").wait_for()
         assert page.locator(".frame h3").count() == 0
         field.fill(TOKEN)
         page.get_by_role("button", name="Use it").click()

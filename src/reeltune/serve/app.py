@@ -21,12 +21,12 @@ from reeltune.serve.bounds import Bounds
 from reeltune.serve.costs import Costs
 from reeltune.serve.description import add_description
 from reeltune.serve.entrance import Entrance
+from reeltune.serve.errors import add_error_handlers, error_responses
 from reeltune.serve.gathering import Gatherer
 from reeltune.serve.measuring import Measures
 from reeltune.serve.observed import Observed
 from reeltune.serve.pace import Pace
 from reeltune.serve.page_files import add_page
-from reeltune.serve.refusals import add_refusals, refusals
 from reeltune.serve.service import Service
 
 _ABOUT: Final = (
@@ -36,7 +36,7 @@ _ABOUT: Final = (
     "says what is served, on which scale films are rated, and how much one request may ask for."
 )
 
-_REFUSED: Final = refusals(400, 401, 408, 413, 415, 421, 422, 503)
+_ERRORS: Final = error_responses(400, 401, 408, 413, 415, 421, 422, 503)
 
 
 def make_app(judge: Judge, serving: ServingSection, token: str | None) -> ASGIApp:
@@ -78,14 +78,14 @@ def _routes(service: Service, gatherer: Gatherer, measures: Measures) -> FastAPI
         redoc_url=None,
         redirect_slashes=False,
     )
-    add_refusals(app)
+    add_error_handlers(app)
 
-    @app.get("/health", responses=refusals(421))
+    @app.get("/health", responses=error_responses(421))
     async def health() -> contract.Health:
         """Say what is being served."""
         return service.health()
 
-    @app.get("/films", responses=refusals(401, 421, 422))
+    @app.get("/films", responses=error_responses(401, 421, 422))
     def films(
         query: Annotated[str, Query(max_length=contract.MOST_QUERY)] = "",
         limit: Annotated[int, Query(ge=1, le=contract.MOST_FOUND)] = 10,
@@ -93,13 +93,13 @@ def _routes(service: Service, gatherer: Gatherer, measures: Measures) -> FastAPI
         """Find films by their titles; without a title, the most rated."""
         return service.films(query, limit)
 
-    @app.post("/verdicts", responses=_REFUSED)
+    @app.post("/verdicts", responses=_ERRORS)
     async def verdicts(asked: contract.VerdictsRequest) -> contract.VerdictsTold:
         """Say how likely somebody is to like each film."""
         async with service.admitted():
             return await service.verdicts(asked)
 
-    @app.post("/recommendations", responses=_REFUSED)
+    @app.post("/recommendations", responses=_ERRORS)
     async def recommendations(
         asked: contract.RecommendationsRequest,
     ) -> contract.RecommendationsTold:
@@ -110,7 +110,7 @@ def _routes(service: Service, gatherer: Gatherer, measures: Measures) -> FastAPI
     @app.get(
         "/metrics",
         response_class=PlainTextResponse,
-        responses=refusals(401, 421, model=False),
+        responses=error_responses(401, 421, model=False),
     )
     async def metrics() -> Response:
         """Return counters and timings in Prometheus' text form."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reeltune.serve.refusals import Refused, unavailable
+from reeltune.serve.errors import error_response, shutting_down, unavailable_response
 
 _GONE: Final = "http.disconnect"
 
@@ -47,19 +47,21 @@ class WholeBodies:
             async with asyncio.timeout(self._seconds):
                 body = await self._read(scope, receive)
         except TooLargeError:
-            refused = Refused(
+            response = error_response(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "body_too_large",
                 f"the body is longer than {self._most_bytes} bytes",
-                "Ask in parts, or raise serving.max_body_bytes",
+                hint="Split the request, or raise serving.max_body_bytes",
             )
-            await refused(scope, receive, send)
+            await response(scope, receive, send)
         except TimeoutError:
-            refused = Refused(
+            response = error_response(
                 HTTPStatus.REQUEST_TIMEOUT,
-                f"the body did not arrive within {self._seconds:g} seconds",
+                "body_timed_out",
+                f"the body did not arrive within {self._seconds:g} s (serving.receive_timeout_s)",
                 headers={"Connection": "close"},
             )
-            await refused(scope, receive, send)
+            await response(scope, receive, send)
         except GoneError:
             return
         else:
@@ -110,8 +112,8 @@ class WholeBodies:
         with contextlib.suppress(asyncio.CancelledError):
             await answering
         if ending and not told:
-            refused = unavailable("the service is shutting down", "Ask again in a moment")
-            await refused(scope, receive, send)
+            response = unavailable_response(shutting_down())
+            await response(scope, receive, send)
 
 
 async def _until_gone(receive: Receive) -> None:

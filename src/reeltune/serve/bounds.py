@@ -73,6 +73,7 @@ class Bounds:
         if twice:
             raise RequestError(
                 f"film {twice[0]} is rated twice",
+                code="duplicate_rating",
                 where="rated",
                 hint="Give each film's latest stars only",
             )
@@ -119,6 +120,7 @@ class Bounds:
             more = len(unknown) - _MOST_NAMED
             raise RequestError(
                 f"no film has the id {listed}" + (f" (and {more} more)" if more > 0 else ""),
+                code="unknown_item",
                 where=where,
                 hint="GET /films finds films and their ids",
             )
@@ -129,6 +131,7 @@ class Bounds:
         if count > most:
             raise RequestError(
                 f"{count} {what} are more than the {most} one request may have",
+                code="over_request_limit",
                 where=where,
                 hint=f"Ask for fewer, or raise serving.max_{limit}",
             )
@@ -138,6 +141,7 @@ class Bounds:
         if not low <= stars <= high or (stars - low) % step:
             raise RequestError(
                 f"{stars} stars are not on the scale from {low} to {high} in steps of {step}",
+                code="rating_off_scale",
                 where=where,
             )
 

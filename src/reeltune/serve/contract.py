@@ -171,8 +171,10 @@ class Health(Told):
     limits: Limits
 
 
-class Refusal(Told):
-    """Why a request was not answered."""
+class ErrorResponse(Told):
+    """Why a request failed; docs/ERRORS.md lists the codes."""
 
-    error: Annotated[str, Field(description="What is wrong.")]
-    hint: Annotated[str | None, Field(description="What can be done about it.")] = None
+    code: Annotated[str, Field(description="Stable name of the problem.")]
+    message: Annotated[str, Field(description="What is wrong.")]
+    where: Annotated[str | None, Field(description="The field at fault.")] = None
+    hint: Annotated[str | None, Field(description="How to fix it.")] = None

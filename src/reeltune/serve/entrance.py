@@ -9,9 +9,10 @@ from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reeltune.serve.refusals import Refused
+from reeltune.serve.errors import error_response
 
 _JSON: Final = "application/json"
 
@@ -40,30 +41,36 @@ class Entrance:
         refused = self._refusal(scope) if scope["type"] == "http" else None
         await (refused or self._app)(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> Refused | None:
+    def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if self._loopback and not is_loopback(_name(headers.get("host", ""))):
-            return Refused(
+            return error_response(
                 HTTPStatus.MISDIRECTED_REQUEST,
+                "wrong_host",
                 "the request is addressed to another host",
-                "Ask for localhost or 127.0.0.1",
+                where="Host",
+                hint="Use the address localhost or 127.0.0.1",
             )
         if self._token is not None and scope["path"] not in self._open_paths:
             given = headers.get("authorization", "").encode("latin-1")
             if not hmac.compare_digest(given, b"Bearer " + self._token):
-                return Refused(
+                return error_response(
                     HTTPStatus.UNAUTHORIZED,
-                    "a token is needed",
-                    "Send the header Authorization: Bearer TOKEN",
-                    {"WWW-Authenticate": "Bearer"},
+                    "wrong_token" if given else "missing_token",
+                    "the token is wrong" if given else "a token is needed",
+                    where="Authorization",
+                    hint="Send the header Authorization: Bearer TOKEN",
+                    headers={"WWW-Authenticate": "Bearer"},
                 )
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if scope["method"] == "POST" and kind != _JSON:
             # A foreign page may send other types from a visitor's browser without asking first.
-            return Refused(
+            return error_response(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
                 "the body must be JSON",
-                f"Send the header Content-Type: {_JSON}",
+                where="Content-Type",
+                hint=f"Send the header Content-Type: {_JSON}",
             )
         return None
 

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from reeltune.scoring.ranking import Question
 from reeltune.scoring.scorer import Verdicts
 from reeltune.serve.costs import Costs
+from reeltune.serve.errors import shutting_down
 from reeltune.serve.measuring import Measures
 from reeltune.serve.merging import Answering, judge_parts
 from reeltune.serve.pace import Pace
 from reeltune.serve.passes import Part, Waiting, next_pass, tokens_of
-from reeltune.serve.refusals import UnavailableError
 
 
 class Gatherer:
@@ -65,7 +65,7 @@ class Gatherer:
                     await worker
                 for one in self._queue:
                     if not one.answer.done():  # somebody may have given up waiting
-                        one.answer.set_exception(closing())
+                        one.answer.set_exception(shutting_down())
 
     def ask(self, question: Question, *, base: bool = False) -> asyncio.Future[Verdicts]:
         """Return what will be the verdicts on the candidates; cancel it when nobody waits any more.
@@ -78,7 +78,7 @@ class Gatherer:
             UnavailableError: The service is shutting down.
         """
         if not self._open:
-            raise closing()
+            raise shutting_down()
         answer: asyncio.Future[Verdicts] = asyncio.get_running_loop().create_future()
         if len(question.candidates):
             trunk, branches = self._costs.of(question.history, question.candidates)
@@ -126,8 +126,3 @@ class Gatherer:
                 self._queue.append(one)
             else:
                 one.answer.set_result(Verdicts.joined(one.found))
-
-
-def closing() -> UnavailableError:
-    """Return why nothing more is answered at the end."""
-    return UnavailableError("the service is shutting down", hint="Ask again in a moment")

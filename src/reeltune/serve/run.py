@@ -33,12 +33,14 @@ def read_token(serving: ServingSection) -> str | None:
             return None
         raise ConfigError(
             f"other machines can reach {serving.host}, so a token is needed",
+            code="token_required",
             where=serving.token_env,
             hint=f"export {serving.token_env}=$(openssl rand -hex 32), or listen on 127.0.0.1",
         )
     if len(token) < SHORTEST_TOKEN or not all("!" <= char <= "~" for char in token):
         raise ConfigError(
             f"the token must be at least {SHORTEST_TOKEN} ASCII characters, without spaces",
+            code="weak_token",
             where=serving.token_env,
             hint=f"export {serving.token_env}=$(openssl rand -hex 32)",
         )
@@ -63,6 +65,7 @@ def listen(serving: ServingSection) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         raise ConfigError(
             f"cannot listen on {serving.host} port {serving.port} ({error.strerror or error})",
+            code="port_in_use" if taken else "host_unavailable",
             where="serving.port" if taken else "serving.host",
             hint="Give another with --port; 0 takes any that is free"
             if taken

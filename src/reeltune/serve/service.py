@@ -23,8 +23,8 @@ from reeltune.scoring.ranking import Question
 from reeltune.scoring.scorer import Verdicts
 from reeltune.serve import contract
 from reeltune.serve.bounds import Bounds
+from reeltune.serve.errors import UnavailableError
 from reeltune.serve.gathering import Gatherer
-from reeltune.serve.refusals import UnavailableError
 
 Ints = npt.NDArray[np.int64]
 
@@ -73,15 +73,21 @@ class Service:
         """
         serving = self._bounds.serving
         if self._answering >= serving.max_requests:
-            raise UnavailableError("too many requests are waiting", hint="Ask again in a moment")
+            raise UnavailableError(
+                f"{self._answering} requests are being answered, as many as serving.max_requests "
+                "allows",
+                code="too_many_requests",
+                hint="Try again in a moment",
+            )
         self._answering += 1
         try:
             async with asyncio.timeout(serving.timeout_s):
                 yield
         except TimeoutError:
             raise UnavailableError(
-                f"there was no answer within {serving.timeout_s:g} seconds",
-                hint="Ask about fewer films, or at another time",
+                f"no answer within {serving.timeout_s:g} s (serving.timeout_s)",
+                code="answer_timed_out",
+                hint="Ask about fewer films, or try again later",
             ) from None
         finally:
             self._answering -= 1

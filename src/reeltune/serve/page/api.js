@@ -20,19 +20,19 @@
 
 const TOKEN = 'reeltune.token';
 
-/** What went wrong with a request, in the service's own words. */
+/** A request that failed, with the message of the service. */
 export class ServiceError extends Error {
   /**
+   * @param {string} code Stable name of the problem; docs/ERRORS.md lists those of the service.
    * @param {string} message What is wrong.
-   * @param {string | null} hint What can be done about it.
-   * @param {number} status The HTTP status; 0 where there was no answer.
-   * @param {number | null} retryAfter When to come again, in seconds.
+   * @param {string | null} hint How to fix it.
+   * @param {number | null} retryAfter When to retry, in seconds.
    */
-  constructor(message, hint = null, status = 0, retryAfter = null) {
+  constructor(code, message, hint = null, retryAfter = null) {
     super(message);
     this.name = 'ServiceError';
+    this.code = code;
     this.hint = hint;
-    this.status = status;
     this.retryAfter = retryAfter;
   }
 }
@@ -40,11 +40,6 @@ export class ServiceError extends Error {
 /** Keep a token as long as this tab is open, and send it from now on. @param {string} token */
 export function keepToken(token) {
   sessionStorage.setItem(TOKEN, token);
-}
-
-/** @returns {boolean} Whether a token is being sent. */
-export function hasToken() {
-  return sessionStorage.getItem(TOKEN) !== null;
 }
 
 /** @returns {Promise<Health>} */
@@ -118,16 +113,16 @@ function unreachable() {
   const hint = navigator.onLine
     ? 'See whether it still runs, then try again'
     : 'This device is offline; your ratings are kept here';
-  return new ServiceError('The service does not answer', hint);
+  return new ServiceError('no_answer', 'The service does not answer', hint);
 }
 
 /** @param {Response} response @param {any} told @returns {ServiceError} */
 function refusal(response, told) {
   const seconds = Number(response.headers.get('Retry-After') ?? NaN);
   const retryAfter = Number.isFinite(seconds) ? seconds : null;
-  if (typeof told?.error !== 'string') {
-    return new ServiceError(`The service answered with status ${response.status}`, null, response.status, retryAfter);
+  if (typeof told?.code !== 'string' || typeof told.message !== 'string') {
+    return new ServiceError('unknown_error', `The service answered with status ${response.status}`, null, retryAfter);
   }
-  const hint = typeof told.hint === 'string' ? told.hint : null;
-  return new ServiceError(told.error, hint, response.status, retryAfter);
+  const message = typeof told.where === 'string' ? `${told.where}: ${told.message}` : told.message;
+  return new ServiceError(told.code, message, typeof told.hint === 'string' ? told.hint : null, retryAfter);
 }

@@ -1,11 +1,12 @@
 /** What went wrong, in the service's own words, and the way on. */
 
-import { hasToken, keepToken } from './api.js';
+import { keepToken } from './api.js';
 import { byId, make } from './dom.js';
 
 /** @typedef {import('./api.js').ServiceError} ServiceError */
 
-const UNAUTHORIZED = 401;
+/** Codes of errors that a token resolves. */
+const NEEDS_TOKEN = ['missing_token', 'wrong_token'];
 
 /** The place where trouble is told. */
 export class Notice {
@@ -37,7 +38,7 @@ export class Notice {
   show(error, again) {
     clearTimeout(this.wait);
     this.again = again;
-    if (error.status === UNAUTHORIZED) {
+    if (NEEDS_TOKEN.includes(error.code)) {
       this.#askToken(error);
       return;
     }
@@ -48,7 +49,7 @@ export class Notice {
     if (error.hint) words.push(make('p', {}, sentence(error.hint)));
     if (soon) words.push(make('p', {}, `Trying again by itself in ${error.retryAfter} s.`));
     this.place.replaceChildren(
-      make('div', { class: 'notice' }, make('div', { role: 'alert' }, ...words), button),
+      make('div', { class: 'notice', 'data-code': error.code }, make('div', { role: 'alert' }, ...words), button),
     );
     if (soon) {
       this.waited = true;
@@ -68,11 +69,11 @@ export class Notice {
     );
     const form = make(
       'form',
-      { class: 'notice' },
+      { class: 'notice', 'data-code': error.code },
       make(
         'div',
         { role: 'alert' },
-        make('p', { class: 'what' }, hasToken() ? 'This token was refused.' : sentence(error.message)),
+        make('p', { class: 'what' }, sentence(error.message)),
         make('p', {}, 'The service was started with a token. This tab keeps it until it is closed.'),
       ),
       make('label', { for: 'token' }, 'Access token'),

@@ -1,0 +1,149 @@
+"""Error responses: every request that fails gets the same JSON, :class:`ErrorResponse`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from reeltune.errors import ReeltuneError, RequestError
+from reeltune.serve.contract import ErrorResponse
+
+RETRY_AFTER_S: Final = 2
+"""When a client may retry after a 503, in seconds."""
+
+_MAX_FIELDS: Final = 5
+"""How many invalid fields one response names."""
+
+_MAX_NAME_LENGTH: Final = 100
+"""How many characters of a field name sent by a client are repeated."""
+
+
+class UnavailableError(ReeltuneError):
+    """The service cannot answer now; the client may retry later."""
+
+
+def error_response(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    where: str | None = None,
+    hint: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return an error as JSON; the fields are those of :class:`reeltune.errors.ReeltuneError`."""
+    # Written as ASCII: a field name may hold half a surrogate pair, which UTF-8 cannot encode.
+    body = json.dumps({"code": code, "message": message, "where": where, "hint": hint})
+    return Response(body, status, headers, media_type="application/json")
+
+
+def unavailable_response(error: UnavailableError) -> Response:
+    """Return a 503 that says when to retry."""
+    return error_response(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        error.code,
+        error.message,
+        where=error.where,
+        hint=error.hint,
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def shutting_down() -> UnavailableError:
+    """Return the error of requests that were not answered before the service ended."""
+    return UnavailableError(
+        "the service is shutting down", code="shutting_down", hint="Try again in a moment"
+    )
+
+
+def error_responses(*statuses: int, model: bool = True) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of a route's error responses.
+
+    Args:
+        statuses: The HTTP statuses.
+        model: Let FastAPI describe the JSON. It assumes that errors have the media type of the
+            route's answers; a route that answers with something else refers to the schema itself.
+    """
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}}
+    schema = {"model": ErrorResponse} if model else {"content": content}
+    return {status: {**schema, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every exception of an application with :func:`error_response`."""
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(RequestError, _request_error)
+    app.add_exception_handler(UnavailableError, _unavailable_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _internal_error)
+
+
+def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors: Sequence[Any] = error.errors()
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return error_response(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_json",
+            "the body is not JSON",
+            where=f"body, character {first['loc'][-1]}",
+        )
+    others = [f"{_field(item)}: {item['msg']}" for item in errors[1:_MAX_FIELDS]]
+    more = len(errors) - _MAX_FIELDS
+    message = "; ".join([first["msg"], *others, *([f"and {more} more"] if more > 0 else [])])
+    return error_response(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_field", message, where=_field(first)
+    )
+
+
+def _field(item: Any) -> str:
+    """Return a field's place in the request, such as ``rated.0.stars``."""
+    location = item["loc"]
+    # The first part says whether it is in the body or in the query string.
+    inside = location[1:] if len(location) > 1 else location
+    return ".".join(str(part)[:_MAX_NAME_LENGTH] for part in inside)
+
+
+def _request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return error_response(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        error.code,
+        error.message,
+        where=error.where,
+        hint=error.hint,
+    )
+
+
+def _unavailable_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UnavailableError)
+    return unavailable_response(error)
+
+
+def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:
+        return error_response(status, "unreadable_body", "the body cannot be read as JSON")
+    code, message = status.name.lower(), status.phrase.lower()
+    hint = "GET /docs lists all requests"
+    return error_response(status, code, message, hint=hint, headers=error.headers)
+
+
+def _internal_error(_: Request, error: Exception) -> Response:
+    del error  # uvicorn logs it with its traceback, then closes the connection
+    return error_response(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "internal error",
+        hint="The log of the service has the details",
+        headers={"Connection": "close"},
+    )
