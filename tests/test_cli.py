@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from reeltune.cli import main
 from reeltune.cli.options import DEFAULT_CONFIG, evaluation_overrides
 from reeltune.config import Config, config_hash, config_tree, key_paths, load_config
 from reeltune.errors import ConfigError, DataError, ReeltuneError
+from tests.errors import error_code
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "polars", "pydantic", "datasets")
@@ -107,10 +109,10 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    ("args", "kind", "text"),
+    ("args", "kind"),
     [
-        (["config", "show", "--config", "absent.yaml"], ConfigError, "absent.yaml: "),
-        (["lengths", "--set", "data.prepared_dir=absent"], DataError, "absent: no prepared data"),
+        (["config", "show", "--config", "absent.yaml"], ConfigError),
+        (["lengths", "--set", "data.prepared_dir=absent"], DataError),
     ],
 )
 def test_an_error_is_one_line_and_the_exit_code_of_its_kind(
@@ -118,12 +120,11 @@ def test_an_error_is_one_line_and_the_exit_code_of_its_kind(
     monkeypatch: pytest.MonkeyPatch,
     args: list[str],
     kind: type[ReeltuneError],
-    text: str,
 ):
     monkeypatch.chdir(ROOT)
     code, out, err = run(capsys, *args)
     assert (code, out) == (kind.exit_code, "")
-    assert err.startswith(f"error: {text}")
+    assert re.match(r"error\[\w*\]: absent", err)
     assert len(err.splitlines()) == 1
 
 
@@ -136,7 +137,8 @@ def test_a_file_the_system_refuses_is_one_line_too(
     monkeypatch.setattr("reeltune.config.load_config", refused)
     code, out, err = run(capsys, "config", "show")
     assert (code, out) == (ReeltuneError.exit_code, "")
-    assert err.startswith("error: data/there: Permission denied. Check the path")
+    assert error_code(err) == "os_error"
+    assert err.startswith("error[os_error]: data/there: Permission denied")
     assert len(err.splitlines()) == 1
 
 
@@ -148,7 +150,7 @@ def failing_with_debug(place: int) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("place", [0, 1, 4])
 def test_debug_anywhere_shows_the_traceback(place: int):
     err = failing_with_debug(place).stderr
-    assert "Traceback (most recent call last)" in err
+    assert err.startswith("Traceback")
     assert "reeltune.errors.ConfigError: absent.yaml: " in err
 
 

@@ -6,6 +6,9 @@ Python callers and shell scripts can tell errors apart. ``docs/ERRORS.md`` lists
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class ReeltuneError(Exception):
     """Base of every error that reeltune raises on purpose.
@@ -35,10 +38,53 @@ class ReeltuneError(Exception):
         return f"{where}{self.message}{hint}"
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One problem of a configuration.
+
+    Attributes:
+        where: The full key, such as ``train.batch_size``, or the override at fault.
+        code: Stable identifier, as that of an error.
+        message: What is wrong.
+        hint: What the user can do about it.
+    """
+
+    where: str
+    code: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        hint = f". {self.hint}" if self.hint else ""
+        return f"{self.where}: {self.message}{hint}"
+
+
 class ConfigError(ReeltuneError, ValueError):
-    """The configuration file or an override is wrong."""
+    """The configuration file, an override or a flag is wrong.
+
+    Attributes:
+        problems: Every problem of a configuration that was checked; empty for other errors.
+    """
 
     exit_code = 3
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem], where: str) -> ConfigError:
+        """Return one error for all problems found in the configuration at ``where``.
+
+        A single problem gives the error its own code; several have the code ``invalid_config``.
+        """
+        if len(problems) == 1:
+            (only,) = problems
+            error = cls(
+                only.message, code=only.code, where=f"{where}: {only.where}", hint=only.hint
+            )
+        else:
+            lines = "\n".join(f"  - {problem}" for problem in problems)
+            error = cls(f"{len(problems)} errors:\n{lines}", code="invalid_config", where=where)
+        error.problems = tuple(problems)
+        return error
 
 
 class DataError(ReeltuneError, ValueError):

@@ -49,8 +49,8 @@ def check(
         typer.echo(json.dumps(outcomes_record(outcomes), indent=2))
     if names := failed(outcomes):
         raise LeakError(
-            f"{len(names)} of {len(outcomes)} guards failed ({', '.join(names)})",
+            f"{len(names)} of {len(outcomes)} leakage checks failed ({', '.join(names)})",
             code="leak_found",
             where=str(folder),
-            hint="Believe no number measured on it before that is mended",
+            hint="Metrics measured on these data are not valid",
         )

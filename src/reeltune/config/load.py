@@ -13,39 +13,42 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from reeltune.config.schema import Config, contradictions
-from reeltune.errors import ConfigError
+from reeltune.errors import ConfigError, Problem
 
 _MERGE: Final = "tag:yaml.org,2002:merge"
-"""What ``<<`` is to YAML: the keys of another section, unless they are given here."""
+"""YAML's ``<<``: defaults taken from another section."""
 
 _SECTIONS: Final = frozenset(Config.model_fields)
 
-_PLAINLY: Final = {
+_PLAIN_MESSAGES: Final = {
     "tuple_type": "input should be a list, such as [one, two]",
     "path_type": "input should be a path",
 }
-"""pydantic's messages that speak of Python, by kind of error."""
+"""Replacements for pydantic's messages that mention Python types, by error type."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader keeps the last of two equal keys in silence; this one refuses them."""
+    """A safe loader that refuses duplicate keys, of which YAML would keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            if key_node.tag == _MERGE:  # its keys are defaults: those written out win
+            if key_node.tag == _MERGE:  # merged keys are defaults and may be repeated
                 continue
             key = self.construct_object(key_node, deep=True)
+            line = f"line {key_node.start_mark.line + 1}"
             if not isinstance(key, Hashable):
                 raise ConfigError(
-                    "a key is a list or a section of its own",
-                    where=f"line {key_node.start_mark.line + 1}",
-                    hint="Write braces that belong to a value in quotes",
+                    "a key is a list or a mapping",
+                    code="unhashable_key",
+                    where=line,
+                    hint="Quote braces that belong to a value",
                 )
             if key in seen:
                 raise ConfigError(
-                    f"the key {key!r} stands twice in one section",
-                    where=f"line {key_node.start_mark.line + 1}",
+                    f"duplicate key {key!r}",
+                    code="duplicate_key",
+                    where=line,
                     hint="Remove one of them",
                 )
             seen.add(key)
@@ -53,28 +56,21 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Build the configuration from a YAML file and ``a.b=value`` overrides.
+    """Build the configuration from a YAML file and overrides.
 
     Args:
         path: The file; None for the defaults alone.
         overrides: Each ``section.key=value``; the value is read as YAML.
 
     Raises:
-        ConfigError: With every error found, each naming its full key.
+        ConfigError: With every problem found, each naming its full key.
     """
     tree = _read(path) if path is not None else {}
     where = str(path) if path is not None else "configuration"
-    refused = []
-    for override in overrides:
-        try:
-            _apply(tree, override)
-        except ConfigError as error:
-            refused.append(error)
+    refused = [problem for override in overrides if (problem := _apply(tree, override)) is not None]
     if refused:
-        _, wrong = _validated(tree)
-        if len(refused) == 1 and not wrong:
-            raise refused[0]
-        raise _config_error([*map(str, refused), *wrong], where)
+        _, problems = _validate(tree)
+        raise ConfigError.of([*refused, *problems], where)
     return build_config(tree, where=where)
 
 
@@ -82,22 +78,28 @@ def build_config(tree: dict[str, Any], where: str = "configuration") -> Config:
     """Check a nested dictionary and return it as a :class:`Config`.
 
     Raises:
-        ConfigError: With every error found.
+        ConfigError: With every problem found.
     """
-    config, wrong = _validated(tree)
-    if config is None:
-        raise _config_error(wrong, where)
-    if problems := contradictions(config):
-        raise _config_error(problems, where)
+    config, problems = _validate(tree)
+    if config is not None:
+        problems = contradictions(config)
+    if config is None or problems:
+        raise ConfigError.of(problems, where)
     return config
 
 
-def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[str]]:
-    """Return the configuration, or None and what is wrong with single keys, each in a sentence."""
+def _validate(tree: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """Return the configuration, or None and the problems of single keys."""
     try:
         return Config.model_validate(tree), []
     except ValidationError as error:
-        return None, [_sentence(item) for item in error.errors()]
+        by_path: dict[str, list[Any]] = {}
+        for item in error.errors():
+            # Union members add their own names to the location; only names of keys belong in it.
+            parts = (str(part) for part in item["loc"])
+            path = ".".join(part for part in parts if not part.startswith(("literal[", "tuple[")))
+            by_path.setdefault(path, []).append(item)
+        return None, [_problem(path, items) for path, items in by_path.items()]
 
 
 def config_tree(config: Config) -> dict[str, Any]:
@@ -120,89 +122,98 @@ def key_paths(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[s
             yield f"{prefix}{name}"
 
 
+def nearest_key(path: str) -> str | None:
+    """Return the known key or section most similar to a mistyped one, or None."""
+    known = [*key_paths(), *Config.model_fields]
+    if close := difflib.get_close_matches(path, known, n=1, cutoff=0.4):
+        return close[0]
+    by_leaf = {key.rpartition(".")[2]: key for key in known}
+    leaves = difflib.get_close_matches(path.rpartition(".")[2], list(by_leaf), n=1)
+    return by_leaf[leaves[0]] if leaves else None
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"the configuration is not UTF-8 (byte {error.start})",
+            f"not UTF-8 (byte {error.start})",
+            code="config_not_utf8",
             where=str(path),
-            hint="Save it as UTF-8",
+            hint="Save the file as UTF-8",
         ) from None
     except OSError as error:
         raise ConfigError(
             f"the configuration cannot be read ({error.strerror})",
+            code="config_not_readable",
             where=str(path),
-            hint="The folder configs/ holds ready ones",
+            hint="See the folder configs/ for complete examples",
         ) from None
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
     except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
         raise ConfigError(
-            f"not valid YAML: {' '.join(str(error).split())}", where=str(path)
+            f"not valid YAML: {reason}", code="invalid_yaml", where=str(path)
         ) from None
     except ConfigError as error:
-        raise ConfigError(error.message, where=f"{path}, {error.where}", hint=error.hint) from None
+        raise ConfigError(
+            error.message, code=error.code, where=f"{path}, {error.where}", hint=error.hint
+        ) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError("the top level must be sections of keys", where=str(path))
+        raise ConfigError(
+            "the top level is not a mapping of sections",
+            code="config_not_a_mapping",
+            where=str(path),
+            hint="Write it as section: {key: value}",
+        )
     # A section whose keys are all commented out changes nothing.
     return {key: {} if value is None and key in _SECTIONS else value for key, value in tree.items()}
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
-    path, equals, value = override.partition("=")
-    if not equals or not path.strip():
-        raise ConfigError(
-            f"{override!r} is not an override", where="--set", hint="Write --set section.key=value"
+def _apply(tree: dict[str, Any], override: str) -> Problem | None:
+    """Set one key of the tree; return the problem if the override is not a valid one."""
+    where = f"--set {override}"
+    path, equals, value = (part.strip() for part in override.partition("="))
+    if not equals or not path:
+        return Problem(
+            where, "invalid_override", "not an override", "Write --set section.key=value"
         )
-    if path.strip() in _SECTIONS:
-        raise ConfigError(
-            f"{path.strip()} is a section, and the whole of it would be replaced",
-            where=f"--set {override}",
-            hint=f"Write --set {path.strip()}.KEY=value",
+    if path in _SECTIONS:
+        return Problem(
+            where,
+            "override_of_section",
+            f"{path} is a section, and all of it would be replaced",
+            f"Write --set {path}.KEY=value",
         )
-    *parents, key = path.strip().split(".")
+    *parents, key = path.split(".")
     node = tree
     for parent in parents:
         child = node.setdefault(parent, {})
         if child is None:
             child = node[parent] = {}
         if not isinstance(child, dict):
-            raise ConfigError(f"{parent} is a value, not a section", where=f"--set {override}")
+            return Problem(where, "override_below_value", f"{parent} is a value, not a section")
         node = child
     try:
         node[key] = yaml.load(value, Loader=_UniqueKeyLoader)  # a SafeLoader
     except yaml.YAMLError:
-        raise ConfigError(f"{value!r} is not a YAML value", where=f"--set {override}") from None
+        return Problem(where, "invalid_yaml", f"{value!r} is not a YAML value")
     except ConfigError as error:
-        raise ConfigError(error.message, where=f"--set {override}", hint=error.hint) from None
+        return Problem(where, error.code, error.message, error.hint)
+    return None
 
 
-def _sentence(item: Any) -> str:
-    # Union members add their own names to the location; only names of keys belong in a path.
-    path = ".".join(
-        str(part) for part in item["loc"] if not str(part).startswith(("literal[", "tuple["))
-    )
-    if item["type"] == "extra_forbidden":
-        return f"{path}: no such key.{_nearest(path)}"
-    said: str = _PLAINLY.get(item["type"]) or item["msg"]
-    return f"{path}: {said[0].lower()}{said[1:]}, got {item['input']!r}"
-
-
-def _nearest(path: str) -> str:
-    known = list(key_paths()) + list(Config.model_fields)
-    close = difflib.get_close_matches(path, known, n=1, cutoff=0.4)
-    if not close:
-        by_leaf = {known_path.rpartition(".")[2]: known_path for known_path in known}
-        leaves = difflib.get_close_matches(path.rpartition(".")[2], list(by_leaf), n=1)
-        close = [by_leaf[leaf] for leaf in leaves]
-    return f" Did you mean {close[0]}?" if close else ""
-
-
-def _config_error(problems: list[str], where: str) -> ConfigError:
-    if len(problems) == 1:
-        return ConfigError(problems[0], where=where)
-    listed = "\n".join(f"  - {problem}" for problem in problems)
-    return ConfigError(f"{len(problems)} errors:\n{listed}", where=where)
+def _problem(path: str, items: list[Any]) -> Problem:
+    """Translate pydantic's errors about one key: several if its type is a union."""
+    if items[0]["type"] == "extra_forbidden":
+        close = nearest_key(path)
+        return Problem(
+            path, "unknown_key", "no such key", f"Did you mean {close}?" if close else None
+        )
+    expected = [_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items]
+    message = " or ".join(f"{text[0].lower()}{text[1:]}" for text in expected)
+    message = message.replace(" or input should be ", " or ")
+    return Problem(path, "invalid_setting", f"{message}, got {items[0]['input']!r}")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from reeltune.errors import Problem
 from reeltune.prompts.renderer import EVIDENCE, Evidence
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -202,41 +203,67 @@ class Config(Section):
     serving: ServingSection = ServingSection()
 
 
-def contradictions(config: Config) -> list[str]:
-    """Return one sentence for each pair of fields that cannot both hold, naming what to change."""
-    found: list[str] = []
+def contradictions(config: Config) -> list[Problem]:
+    """Return a problem for each pair of settings that cannot be combined."""
+    found: list[Problem] = []
     train = config.train
     if train.metric_for_best_model not in EVAL_METRICS:
         found.append(
-            f"train.metric_for_best_model: {train.metric_for_best_model!r} is not measured during "
-            f"training. Choose one of {', '.join(EVAL_METRICS)}"
+            Problem(
+                "train.metric_for_best_model",
+                "unknown_metric",
+                f"{train.metric_for_best_model!r} is not measured during training",
+                f"Choose one of {', '.join(EVAL_METRICS)}",
+            )
         )
     if train.save_steps % train.eval_steps:
         found.append(
-            f"train.save_steps: {train.save_steps} is not a multiple of train.eval_steps "
-            f"{train.eval_steps}, so the best checkpoint could not be told at a save. Change "
-            "train.save_steps or train.eval_steps"
+            Problem(
+                "train.save_steps",
+                "save_between_evaluations",
+                f"{train.save_steps} is not a multiple of train.eval_steps {train.eval_steps}, so "
+                "a checkpoint could be saved without a metric",
+                "Change train.save_steps or train.eval_steps",
+            )
         )
     if train.pairwise_weight and train.layout == "single":
         found.append(
-            "train.pairwise_weight: films are compared within a block, and train.layout single has "
-            "none. Set train.layout to blocks, or train.pairwise_weight to 0"
+            Problem(
+                "train.pairwise_weight",
+                "pairs_need_blocks",
+                "films are compared within a block, and train.layout single has no blocks",
+                "Set train.layout to blocks, or train.pairwise_weight to 0",
+            )
         )
     elif train.pairwise_weight and train.block_targets == 1:
         found.append(
-            "train.pairwise_weight: films are compared within a block, and with "
-            "train.block_targets 1 each block has one. Raise it, or set train.pairwise_weight to 0"
+            Problem(
+                "train.pairwise_weight",
+                "pairs_need_blocks",
+                "films are compared within a block, and with train.block_targets 1 each block has "
+                "one film",
+                "Raise train.block_targets, or set train.pairwise_weight to 0",
+            )
         )
     if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":
         found.append(
-            "model.dtype: Flash Attention has no float32 kernels. Set model.dtype to bfloat16, or "
-            "model.attention to sdpa"
+            Problem(
+                "model.dtype",
+                "flash_attention_needs_16_bits",
+                "Flash Attention has no float32 kernels",
+                "Set model.dtype to bfloat16, or model.attention to sdpa",
+            )
         )
     banned = {"lm_head", "embed_tokens"}
     targets = config.lora.target_modules
     if isinstance(targets, tuple) and banned & {name.rpartition(".")[2] for name in targets}:
         found.append(
-            "lora.target_modules: lm_head and embed_tokens share their weights in small models and "
-            "cannot be adapted without breaking one of them. Leave them out"
+            Problem(
+                "lora.target_modules",
+                "tied_weights_targeted",
+                "lm_head and embed_tokens share their weights in small models and cannot be "
+                "adapted separately",
+                "Leave them out",
+            )
         )
     return found
