@@ -30,6 +30,7 @@ from reeltune.prompts.rows import prompt_settings
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.calibration import Calibration, write_calibration
 from tests.bulk.build import Row, answers, p_yes_alone, write_rows
+from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.runs import tiny_config
 
@@ -103,7 +104,7 @@ def touch(file: Path) -> None:
 
 def test_each_change_is_named(setting):
     def refused(**changes) -> str:
-        with pytest.raises(RunError) as error:
+        with raises_error(RunError, "output_of_other_inputs") as error:
             setting.score(**changes)
         return str(error.value)
 
@@ -127,7 +128,7 @@ def test_each_change_is_named(setting):
 )
 def test_files_count_by_content(setting, change, file, named):
     change(setting.work / file)
-    with pytest.raises(RunError) as error:
+    with raises_error(RunError, "output_of_other_inputs") as error:
         setting.score()
     assert f"({named}: " in str(error.value)
     assert "; " not in str(error.value)
@@ -135,7 +136,7 @@ def test_files_count_by_content(setting, change, file, named):
 
 def test_other_data_are_named(setting):
     write_prepared(setting.work / "prepared", seed=1)
-    with pytest.raises(RunError, match=r"data\.timelines\.parquet"):
+    with raises_error(RunError, "output_of_other_inputs", figures=["data.timelines.parquet"]):
         setting.score()
 
 
@@ -174,11 +175,12 @@ def test_another_calibration_is_another_answer(setting):
     setting.score(scoring__calibration="temperature")
     file = setting.work / "adapter" / "calibration.json"
     file.write_text(file.read_text().replace("3.0", "2.0"))
-    with pytest.raises(RunError, match=r"\(adapter\.calibration\.json: "):
+    changed = ["(adapter.calibration.json: "]
+    with raises_error(RunError, "output_of_other_inputs", figures=changed):
         setting.score(scoring__calibration="temperature")
 
 
 def test_an_adapter_without_weights(setting):
     (setting.work / "adapter" / WEIGHTS).unlink()
-    with pytest.raises(ModelError, match=rf"no adapter here: {WEIGHTS} is missing"):
+    with raises_error(ModelError, "adapter_not_found", figures=[WEIGHTS]):
         setting.score()

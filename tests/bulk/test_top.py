@@ -16,6 +16,7 @@ from reeltune.recommend.candidates import user_history
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
 from reeltune.recommend.recommend import recommend
+from tests.errors import raises_error
 
 
 @pytest.fixture
@@ -104,5 +105,5 @@ def test_no_users_at_all(ask, tmp_path):
 
 
 def test_filters_that_no_film_fits(ask):
-    with pytest.raises(RequestError, match="no film fits"):
+    with raises_error(RequestError, "no_matching_items"):
         ask(Filters(year_from=2030))

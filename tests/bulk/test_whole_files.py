@@ -11,6 +11,7 @@ import pytest
 
 from reeltune.bulk.whole_files import LOCK_FILE, only_run, remove_leftovers, whole_file
 from reeltune.errors import RunError
+from tests.errors import raises_error
 
 FORK = multiprocessing.get_context("fork")
 
@@ -114,7 +115,7 @@ def test_content_is_on_disk_before_the_name_is(tmp_path, monkeypatch):
 def test_one_run_at_a_time_until_it_ends_or_is_killed(tmp_path):
     other = Writer(keep_out, tmp_path)
     try:
-        with pytest.raises(RunError, match="another run is writing here"), only_run(tmp_path):
+        with raises_error(RunError, "folder_in_use"), only_run(tmp_path):
             pass
     finally:
         other.kill()

@@ -236,7 +236,8 @@ def test_a_file_is_written_whole_or_stays_as_it_was(
 
     monkeypatch.setattr("reeltune.recommend.render.csv_text", disk_full)
     assert trained.recommend(*USER, "--output", file) == ReeltuneError.exit_code
-    assert "error: no space left" in capsys.readouterr().err
+    _, error = re.findall(r"^error\[(\w+)\]: (.*)", capsys.readouterr().err, re.MULTILINE)
+    assert error == ("os_error", "no space left")
     assert file.read_text(encoding="utf-8") == "an older list"
     assert list(tmp_path.iterdir()) == [file]
 

@@ -1,4 +1,4 @@
-"""``reeltune recommend`` refuses what it cannot do: one line, and the exit code of its kind."""
+"""``reeltune recommend`` reports errors in one line, with code and exit code."""
 
 from __future__ import annotations
 
@@ -7,41 +7,49 @@ from typing import Any
 import pytest
 
 from reeltune.errors import ConfigError, DataError, LengthError, ModelError, RequestError
+from tests.errors import error_code
 from tests.recommend.conftest import Trained
 
 USER = ("--user", 11)
 
 
 @pytest.mark.parametrize(
-    ("flags", "kind", "said"),
+    ("flags", "kind", "code", "figures"),
     [
-        (("--user", 12), RequestError, "no user has the id 12. Users have ids from 1 to 71"),
-        ((), ConfigError, "nobody to recommend for. Give --user ID, or ratings"),
-        ((*USER, "--rated", "#1=4"), ConfigError, "a user and ratings are both given"),
-        ((*USER, "--rated-file", "a.csv"), ConfigError, "a user and ratings are both given"),
-        (("--rated", "#1=9"), RequestError, "--rated '#1=9': '9' stars are not on the scale"),
-        (("--rated-file", "absent.csv"), RequestError, "absent.csv: cannot be read (No such"),
-        ((*USER, "--genre", "Opera"), RequestError, "no film has the genre 'Opera'. Choose from"),
-        ((*USER, "--year-from", 2100), RequestError, "no film is left to judge"),
-        ((*USER, "--base-only", "--base"), ConfigError, "--base-only and --base are both given"),
-        ((*USER, "--base-only", "--adapter", "x"), ConfigError, "--base-only and --adapter are"),
+        (("--user", 12), RequestError, "unknown_user", ["12", "71"]),
+        ((), ConfigError, "user_or_ratings", ["--user", "--rated", "--rated-file"]),
+        ((*USER, "--rated", "#1=4"), ConfigError, "user_or_ratings", []),
+        ((*USER, "--rated-file", "a.csv"), ConfigError, "user_or_ratings", []),
+        (("--rated", "#1=9"), RequestError, "rating_not_on_scale", ["--rated '#1=9': ", "'9'"]),
+        (("--rated-file", "no.csv"), RequestError, "unreadable_ratings_file", ["no.csv: "]),
+        ((*USER, "--genre", "Opera"), RequestError, "unknown_genre", ["'Opera'"]),
+        ((*USER, "--year-from", 2100), RequestError, "no_items_left", []),
+        ((*USER, "--base-only", "--base"), ConfigError, "conflicting_flags", ["--base "]),
+        (
+            (*USER, "--base-only", "--adapter", "x"),
+            ConfigError,
+            "conflicting_flags",
+            ["--base-only", "--adapter"],
+        ),
         (
             (*USER, "--adapter", "absent"),
             ModelError,
-            "absent: no adapter here. Run: reeltune train",
+            "adapter_not_found",
+            ["absent: ", "reeltune train", "--base-only"],
         ),
-        ((*USER, "--output", "."), ConfigError, ".: is a folder. Name a file in it"),
-        ((*USER, "--set", "data.prepared_dir=absent"), DataError, "absent: no prepared data here"),
-        ((*USER, "--set", "scoring.layot=single"), ConfigError, "scoring.layot: no such key"),
+        ((*USER, "--output", "."), ConfigError, "output_is_a_folder", [".: "]),
+        ((*USER, "--set", "data.prepared_dir=absent"), DataError, None, ["absent: "]),
+        ((*USER, "--set", "scoring.layot=single"), ConfigError, None, ["scoring.layot: "]),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_before_a_model_is_loaded(
+def test_an_error_is_one_line_and_comes_before_a_model_is_loaded(
     trained: Trained,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     flags: tuple[object, ...],
     kind: type[Any],
-    said: str,
+    code: str | None,
+    figures: list[str],
 ):
     def load(*_: object) -> None:
         pytest.fail("a model was loaded")
@@ -50,8 +58,10 @@ def test_what_is_wrong_is_said_in_one_line_before_a_model_is_loaded(
     assert trained.recommend(*flags) == kind.exit_code
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert said in shown.err
-    assert shown.err.startswith("error: ")
+    if code is not None:
+        assert error_code(shown.err) == code
+    assert [figure for figure in figures if figure not in shown.err] == []
+    assert shown.err.startswith("error")
     assert len(shown.err.splitlines()) == 1
 
 
@@ -80,4 +90,4 @@ def test_prompts_that_could_be_too_long_are_refused(
     trained: Trained, capsys: pytest.CaptureFixture[str]
 ):
     assert trained.recommend(*USER, "--set", "data.max_length=100") == LengthError.exit_code
-    assert "Set data.max_length to at least" in capsys.readouterr().err
+    assert "data.max_length: " in capsys.readouterr().err

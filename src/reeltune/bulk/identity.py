@@ -98,6 +98,7 @@ def _adapter(adapter: Path, config: Config) -> dict[str, Any]:
     if missing := [name for name in files if not (adapter / name).is_file()]:
         raise ModelError(
             f"no adapter here: {missing[0]} is missing",
+            code="adapter_not_found",
             where=str(adapter),
             hint="Run: reeltune train, or ask the base model with --base-only",
         )

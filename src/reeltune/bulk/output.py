@@ -80,7 +80,10 @@ class Output:
             return None
         if not self.path.is_dir():
             raise RunError(
-                "is a file, not a folder", where=str(self.path), hint="Choose another folder"
+                "is a file, not a folder",
+                code="output_not_a_folder",
+                where=str(self.path),
+                hint="Choose another folder",
             )
         file = self.path / MANIFEST_FILE
         if file.is_file():
@@ -90,6 +93,7 @@ class Output:
         if foreign:
             raise RunError(
                 f"is not empty and holds no answers ({', '.join(foreign[:3])})",
+                code="output_not_empty",
                 where=str(self.path),
                 hint="Choose another folder",
             )
@@ -125,6 +129,7 @@ class Output:
         if changed := differences(told["identity"], identity):
             raise RunError(
                 f"holds answers of something else ({'; '.join(changed)})",
+                code="output_of_other_inputs",
                 where=str(self.path),
                 hint="Call it as before to go on, choose another folder, or start anew with "
                 "--overwrite",
@@ -173,6 +178,7 @@ class Output:
             if number is None:
                 raise RunError(
                     f"holds {path.name}, which does not belong to these answers",
+                    code="unexpected_shard",
                     where=str(self.path),
                     hint="Move it away",
                 )
@@ -224,7 +230,10 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         told = None
     if not isinstance(told, dict) or not isinstance(told.get("identity"), dict):
         raise RunError(
-            "is not the manifest of answers", where=str(file), hint="Choose another folder"
+            "is not the manifest of answers",
+            code="invalid_manifest",
+            where=str(file),
+            hint="Choose another folder",
         )
     return told
 

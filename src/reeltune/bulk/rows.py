@@ -111,6 +111,7 @@ class FaultyRows:
         return RequestError(
             f"{self.total:,} {rows} of {self._seen:,} cannot be judged ({listed}{more}; the first "
             "row is row 0)",
+            code="invalid_input_rows",
             where=where,
             hint="Correct them, or keep them without a p_yes with --skip-unknown",
         )

@@ -202,6 +202,7 @@ class Job:
         if missing := self._missing(there):
             raise RunError(
                 f"shard {missing[0]} is missing (the first of {len(missing)} missing ones)",
+                code="missing_shard",
                 where=str(self.output.path),
                 hint="Call it again to go on",
             )

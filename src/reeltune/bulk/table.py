@@ -65,7 +65,9 @@ class Table:
                 schema, rows = file.schema_arrow, file.metadata.num_rows
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(
-                f"cannot be read as parquet ({' '.join(str(error).split())[:200]})", where=str(path)
+                f"cannot be read as parquet ({' '.join(str(error).split())[:200]})",
+                code="not_parquet",
+                where=str(path),
             ) from None
         found = {name: _find(schema, name, path, name in needed) for name in (*needed, *optional)}
         columns = {given: name for name, given in found.items() if given is not None}
@@ -92,7 +94,9 @@ class Table:
 
     def _of_length(self, stretch: pa.Table, rows: int) -> pa.Table:
         if stretch.num_rows != rows:
-            raise DataError("has changed while it was read", where=str(self.path))
+            raise DataError(
+                "has changed while it was read", code="input_changed", where=str(self.path)
+            )
         return stretch
 
     def _batches(
@@ -150,12 +154,14 @@ def _find(schema: pa.Schema, name: str, path: Path, needed: bool) -> str | None:
     if len(found) > 1:
         raise DataError(
             f"has {' and '.join(found)}, so it is unclear which one is the {name}",
+            code="ambiguous_column",
             where=str(path),
             hint="Leave one of them out",
         )
     if not found and needed:
         raise DataError(
             f"has no column {name}; it has {', '.join(schema.names) or 'none at all'}",
+            code="missing_column",
             where=str(path),
             hint=_MEND_COLUMNS,
         )
@@ -172,6 +178,7 @@ def _refuse_other_type(kind: pa.DataType, name: str, given: str, path: Path) -> 
             wanted = "seconds since 1970 as whole numbers, or a parquet timestamp"
         raise DataError(
             f"the column {given} is of the type {kind}, not {wanted}",
+            code="wrong_column_type",
             where=str(path),
             hint="Convert the column; rows without a value are nulls, not NaN",
         )

@@ -90,7 +90,9 @@ class Top:
         """
         rows = self.filters.rows(self.catalogue)
         if not len(rows):
-            raise RequestError("no film fits the filters", hint="Loosen them")
+            raise RequestError(
+                "no film fits the filters", code="no_matching_items", hint="Loosen the filters"
+            )
         return rows[np.argsort(-self.catalogue.ratings[rows], kind="stable")]
 
     def stretches(self, wanted: Sequence[range]) -> Iterator[pa.Table]:

@@ -72,6 +72,7 @@ def only_run(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise RunError(
                 "another run is writing here",
+                code="folder_in_use",
                 where=str(folder),
                 hint="Wait until it ends, or choose another folder",
             ) from None

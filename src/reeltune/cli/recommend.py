@@ -182,18 +182,21 @@ def _person(
         RequestError: The user, a film or stars are not to be had.
     """
     from reeltune.recommend.candidates import user_history
-    from reeltune.recommend.rated import rated_history, typed_entry
-    from reeltune.recommend.rated_file import read_rated_file
+    from reeltune.recommend.ratings_file import read_ratings_file
+    from reeltune.recommend.user_ratings import rated_history, typed_entry
 
     given = bool(rated) or rated_file is not None
     if (user is not None) == given:
         raise ConfigError(
-            "a user and ratings are both given" if given else "nobody to recommend for",
+            "a user and ratings are both given"
+            if given
+            else "neither a user nor ratings are given",
+            code="user_or_ratings",
             hint='Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE',
         )
     if user is not None:
         return user_history(folder.ratings, user)
-    kept = read_rated_file(rated_file) if rated_file is not None else []
+    kept = read_ratings_file(rated_file) if rated_file is not None else []
     typed = [typed_entry(text) for text in rated or ()]
     return rated_history(catalogue, folder.prompt_settings, kept, typed)
 

@@ -22,7 +22,9 @@ def shape_of(asked: Format | None, output: Path | None) -> Format:
         ConfigError: The file cannot be written.
     """
     if output is not None and output.is_dir():
-        raise ConfigError("is a folder", where=str(output), hint="Name a file in it")
+        raise ConfigError(
+            "is a folder", code="output_is_a_folder", where=str(output), hint="Name a file in it"
+        )
     if asked is not None or output is None:
         return asked or "table"
     endings: dict[str, Format] = {".json": "json", ".csv": "csv"}
@@ -51,11 +53,13 @@ def adapter_of(config: Config, adapter: Path | None, base_only: bool, base: bool
         if base or adapter is not None:
             flag = "--base" if base else "--adapter"
             raise ConfigError(
-                f"--base-only and {flag} are both given", hint="Leave one of them out"
+                f"--base-only and {flag} are both given",
+                code="conflicting_flags",
+                hint="Leave one of them out",
             )
         return None
     folder = adapter or config.train.output_dir
     if not (folder / ADAPTER_CONFIG).is_file():
         mend = "Run: reeltune train, or ask the base model with --base-only"
-        raise ModelError("no adapter here", where=str(folder), hint=mend)
+        raise ModelError("no adapter here", code="adapter_not_found", where=str(folder), hint=mend)
     return folder

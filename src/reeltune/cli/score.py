@@ -151,11 +151,13 @@ def _refuse_paths(paths: list[Path], top: int | None) -> None:
     if len(paths) > 2:
         raise ConfigError(
             f"{len(paths)} paths are given, the third is {paths[2]}",
+            code="too_many_paths",
             hint="Call: reeltune score IN.parquet OUT",
         )
     if len(paths) == 1 and top is None:
         raise ConfigError(
             f"nothing to judge: only {paths[0]} is given",
+            code="missing_input_table",
             hint="Call: reeltune score IN.parquet OUT, or reeltune score --top 20 OUT",
         )
 
@@ -169,6 +171,7 @@ def _refuse_given(choosing: dict[str, object]) -> None:
     if given := [flag for flag, value in choosing.items() if value is not None]:
         raise ConfigError(
             f"{given[0]} chooses films, and the pairs name them already",
+            code="filter_without_top",
             hint="Leave it out, or give --top as well",
         )
 

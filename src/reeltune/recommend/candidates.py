@@ -33,7 +33,9 @@ def user_history(timelines: Timelines, user_id: int) -> History:
     first, last = np.searchsorted(users, [user_id, user_id + 1]).tolist()
     if first == last:
         raise RequestError(
-            f"no user has the id {user_id}", hint=f"Users have ids from {users[0]} to {users[-1]}"
+            f"no user has the id {user_id}",
+            code="unknown_user",
+            hint=f"User ids range from {users[0]} to {users[-1]}",
         )
     return History.from_timelines(timelines, range(first, last))
 
@@ -48,7 +50,9 @@ def unrated(catalogue: Catalogue, filters: Filters, history: History) -> Ints:
     rows = np.setdiff1d(fitting, history.film_row)
     if not len(rows):
         rated = f", and all {len(fitting)} that fit have been rated" if len(fitting) else ""
-        raise RequestError(f"no film is left to judge{rated}", hint="Loosen the filters")
+        raise RequestError(
+            f"no film is left to judge{rated}", code="no_items_left", hint="Loosen the filters"
+        )
     return rows
 
 

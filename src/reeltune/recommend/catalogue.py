@@ -93,6 +93,7 @@ class Catalogue:
         if row is None:
             raise RequestError(
                 f"no film has the id {film_id}",
+                code="unknown_item",
                 hint=f"The {len(self.films)} films have ids from {min(self._row_of_id)} to "
                 f"{max(self._row_of_id)}, with gaps",
             )
@@ -142,10 +143,12 @@ class Catalogue:
             if typed in ([], _numbers(self._titles[near[0].row])):
                 return near[0].row
         choices = called or [match.row for match in near]
-        raise RequestError(
-            f"{len(called)} films are called {text!r}" if called else f"no film is called {text!r}",
-            hint=self._offer(choices),
-        )
+        hint = self._offer(choices)
+        if called:
+            raise RequestError(
+                f"{len(called)} films are called {text!r}", code="ambiguous_title", hint=hint
+            )
+        raise RequestError(f"no film is called {text!r}", code="unknown_title", hint=hint)
 
     def _called(self, text: str) -> list[int]:
         """Return the films that have this name, in the year if one stands behind it."""

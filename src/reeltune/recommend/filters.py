@@ -77,6 +77,7 @@ def _has_any(catalogue: Catalogue, genres: tuple[str, ...]) -> npt.NDArray[np.bo
     if unknown:
         raise RequestError(
             f"no film has the genre {unknown[0]!r}",
+            code="unknown_genre",
             hint=f"Choose from {', '.join(sorted(known.values()))}",
         )
     wanted = {genre.casefold() for genre in genres}

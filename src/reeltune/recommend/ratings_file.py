@@ -1,0 +1,181 @@
+"""Files of ratings: CSV with a header, or a JSON list of objects."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from reeltune.errors import RequestError
+from reeltune.recommend.user_ratings import Entry
+
+TITLE: Final = ("title", "film")
+ITEM_ID: Final = ("movieid", "film_id")
+RATING: Final = ("rating", "stars")
+TIME: Final = ("timestamp",)
+
+_COLUMNS_HINT: Final = (
+    "Give the film in a column title (or movieId) and the rating in a column rating, "
+    "separated by commas"
+)
+_Values = Mapping[str, str]
+"""Values of a row, by column."""
+
+_Row = tuple[str, _Values | RequestError]
+"""Where a row is, and its values or why they cannot be read."""
+
+
+class _Columns(NamedTuple):
+    """Names of a file's columns."""
+
+    title: str | None
+    item_id: str | None
+    rating: str
+    time: str | None
+
+
+def read_ratings_file(path: Path) -> list[Entry]:
+    """Return the ratings of a ``.csv`` or ``.json`` file, unchecked and in file order.
+
+    The film is in a column ``title`` or ``film`` (a title, or ``#6``), or in ``movieId`` or
+    ``film_id``, which takes precedence. The rating is ``rating`` or ``stars``; ``timestamp`` is
+    optional. Other columns are ignored, and so is case.
+
+    Raises:
+        RequestError: The file cannot be read, lacks a column or has no rows.
+    """
+    readers = {".csv": _csv_rows, ".json": _json_rows}
+    read = readers.get(path.suffix.lower())
+    if read is None:
+        raise RequestError(
+            f"ratings are read from {' or '.join(readers)} files, not from {path.suffix!r}",
+            code="unsupported_ratings_file",
+            where=str(path),
+            hint="Name the file after its format",
+        )
+    columns, rows = read(path, _text(path))
+    if not rows:
+        raise RequestError(
+            "holds no rating", code="empty_ratings_file", where=str(path), hint=_COLUMNS_HINT
+        )
+    rating = _column(path, columns, RATING)
+    title, item_id, time = (_column(path, columns, names) for names in (TITLE, ITEM_ID, TIME))
+    if rating is None or (title is None and item_id is None):
+        missing = "rating" if rating is None else "title or movieId"
+        raise RequestError(
+            f"no column {missing}; the columns are {', '.join(columns) or 'none'}",
+            code="missing_ratings_column",
+            where=str(path),
+            hint=_COLUMNS_HINT,
+        )
+    names = _Columns(title, item_id, rating, time)
+    return [_entry(f"{path}, {where}", values, names) for where, values in rows]
+
+
+def _entry(where: str, values: _Values | RequestError, names: _Columns) -> Entry:
+    if isinstance(values, RequestError):
+        return Entry(where, error=values)
+    item_id = values.get(names.item_id or "", "")
+    if item_id and not item_id.isdecimal():
+        error = RequestError(
+            f"{item_id!r} is not a film id",
+            code="invalid_item_id",
+            where=where,
+            hint="Ids are whole numbers",
+        )
+        return Entry(where, error=error)
+    return Entry(
+        where=where,
+        item=f"#{item_id}" if item_id else values.get(names.title or "", ""),
+        rating=values.get(names.rating, ""),
+        time=values.get(names.time or "", ""),
+    )
+
+
+def _column(path: Path, columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """Return which of the accepted names a column has."""
+    present = [name for name in names if name in columns]
+    if len(present) > 1 or any(columns.count(name) > 1 for name in present):
+        raise RequestError(
+            f"several columns with one meaning: {', '.join(c for c in columns if c in names)}",
+            code="repeated_ratings_column",
+            where=str(path),
+            hint="Keep one of them",
+        )
+    return present[0] if present else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"is not UTF-8 text (byte {error.start})",
+            code="ratings_file_not_utf8",
+            where=str(path),
+            hint="Save it as UTF-8",
+        ) from None
+    except OSError as error:
+        raise RequestError(
+            f"cannot be read ({error.strerror})",
+            code="unreadable_ratings_file",
+            where=str(path),
+            hint="Check the path",
+        ) from None
+
+
+def _csv_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines = [(f"line {reader.line_num}", fields) for fields in reader if any(fields)]
+    except csv.Error as error:
+        raise RequestError(
+            f"not CSV ({error})",
+            code="invalid_csv",
+            where=f"{path}, line {reader.line_num}",
+            hint="Put titles with commas or quotes in double quotes, and double the quotes inside",
+        ) from None
+    if not lines:
+        return [], []
+    columns = [name.strip().casefold() for name in lines[0][1]]
+    return columns, [
+        (where, _fields(f"{path}, {where}", columns, fields)) for where, fields in lines[1:]
+    ]
+
+
+def _fields(where: str, columns: list[str], fields: list[str]) -> _Values | RequestError:
+    if len(fields) != len(columns):
+        return RequestError(
+            f"{len(fields)} fields, {len(columns)} expected",
+            code="wrong_field_count",
+            where=where,
+            hint="Put titles with commas in double quotes",
+        )
+    return dict(zip(columns, (field.strip() for field in fields), strict=True))
+
+
+def _json_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
+    hint = 'Write a list such as [{"title": "Heat (1995)", "rating": 5}]'
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(
+            f"not JSON ({error})", code="invalid_json", where=str(path), hint=hint
+        ) from None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise RequestError(
+            "not a list of objects", code="not_a_list_of_ratings", where=str(path), hint=hint
+        )
+    objects = [{key.casefold(): _as_text(v) for key, v in entry.items()} for entry in content]
+    columns = list(dict.fromkeys(key for entry in objects for key in entry))
+    return columns, [(f"entry {number}", entry) for number, entry in enumerate(objects, 1)]
+
+
+def _as_text(value: Any) -> str:
+    """Return a JSON value as a CSV file would hold it."""
+    if value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,204 @@
+"""Ratings typed by a user or read from a file, converted to a history.
+
+The text of a title only selects a film of the catalogue. Prompts show the catalogue's own title,
+so control tokens in the input cannot reach the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from reeltune.data.history import History
+from reeltune.errors import RequestError
+from reeltune.prompts.renderer import PromptSettings, format_stars, plain_text
+from reeltune.recommend.catalogue import Catalogue
+
+_MAX_LISTED: Final = 20
+"""An error lists this many faults and counts the rest."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One rating as written.
+
+    Attributes:
+        where: Source of the entry, for errors: ``ratings.csv, line 3``.
+        item: A title as :meth:`Catalogue.find` reads it, or ``#`` and an id.
+        rating: As text.
+        time: Seconds or an ISO date; empty if not given.
+        error: Why the entry as a whole cannot be read; None if it can.
+    """
+
+    where: str
+    item: str = ""
+    rating: str = ""
+    time: str = ""
+    error: RequestError | None = None
+
+
+@dataclass(frozen=True)
+class _Rating:
+    item_idx: int
+    rating: float
+    time: float
+
+
+def typed_entry(text: str) -> Entry:
+    """Split ``Heat (1995)=5`` at the last ``=``; a title may contain others."""
+    where = f"--rated {text!r}"
+    item, equals, rating = text.rpartition("=")
+    if equals:
+        return Entry(where, item.strip(), rating.strip())
+    error = RequestError(
+        "no rating is given", code="missing_rating", where=where, hint='Write "Heat (1995)=4.5"'
+    )
+    return Entry(where, error=error)
+
+
+def rated_history(
+    catalogue: Catalogue,
+    settings: PromptSettings,
+    from_file: Sequence[Entry] = (),
+    typed: Sequence[Entry] = (),
+) -> History:
+    """Return ratings as a history.
+
+    Args:
+        catalogue: Finds the films.
+        settings: Holds the edition's rating scale.
+        from_file: Ordered by time if any entry has one, else in file order.
+        typed: Oldest first; they follow those of the file.
+
+    Raises:
+        RequestError: Lists the faults of all entries.
+    """
+    reader = _Reader(catalogue, settings)
+    timed = any(entry.time for entry in from_file)
+    ratings = [reader.read(entry, timed) for entry in from_file]
+    newer = [reader.read(entry, timed=False) for entry in typed]
+    reader.raise_errors()
+    ordered = sorted(ratings, key=lambda rating: rating.time) + newer
+    return History.of(
+        [rating.item_idx for rating in ordered], [rating.rating for rating in ordered]
+    )
+
+
+class _Reader:
+    """Reads entries and collects their errors, so that all are reported together."""
+
+    def __init__(self, catalogue: Catalogue, settings: PromptSettings) -> None:
+        self._catalogue = catalogue
+        self._lowest, self._highest = settings.scale_min, settings.scale_max
+        self._errors: list[RequestError] = []
+        self._where_rated: dict[int, str] = {}
+
+    def read(self, entry: Entry, timed: bool) -> _Rating:
+        """Return an entry's rating; faulty parts are recorded and replaced by a placeholder."""
+        if entry.error is not None:
+            self._errors.append(entry.error)
+            return _Rating(-1, 0.0, 0.0)
+        time = self._time(entry) if timed else 0.0
+        return _Rating(self._item_idx(entry), self._rating(entry), time)
+
+    def raise_errors(self) -> None:
+        """Raise the recorded errors as one, if there are any."""
+        errors = self._errors
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            more = len(errors) - _MAX_LISTED
+            lines = [str(error) for error in errors[:_MAX_LISTED]]
+            lines += [f"and {more} more"] if more > 0 else []
+            listed = "\n".join(f"  - {line}" for line in lines)
+            raise RequestError(
+                f"{len(errors)} faults in the ratings:\n{listed}", code="invalid_ratings"
+            )
+
+    def _item_idx(self, entry: Entry) -> int:
+        if not entry.item:
+            error = RequestError(
+                "no film is given",
+                code="missing_item",
+                where=entry.where,
+                hint="Give its title or its id",
+            )
+            self._errors.append(error)
+            return -1
+        try:
+            item_idx = self._catalogue.find(entry.item)
+        except RequestError as error:
+            error.where = entry.where
+            self._errors.append(error)
+            return -1
+        if item_idx in self._where_rated:
+            name = plain_text(self._catalogue.name(item_idx))
+            error = RequestError(
+                f"{name} is already rated by {self._where_rated[item_idx]}",
+                code="item_rated_twice",
+                where=entry.where,
+                hint="Keep one of the two",
+            )
+            self._errors.append(error)
+        self._where_rated.setdefault(item_idx, entry.where)
+        return item_idx
+
+    def _rating(self, entry: Entry) -> float:
+        scale = f"{format_stars(self._lowest)} to {format_stars(self._highest)}"
+        hint = f"Give {scale} stars in steps of 0.5"
+        if not entry.rating:
+            error = RequestError(
+                "no rating is given", code="missing_rating", where=entry.where, hint=hint
+            )
+            self._errors.append(error)
+            return 0.0
+        rating = _number(entry.rating)
+        on_scale = rating is not None and self._lowest <= rating <= self._highest
+        if rating is None or not on_scale or not (2 * rating).is_integer():
+            error = RequestError(
+                f"the rating {entry.rating!r} is not on the scale",
+                code="rating_not_on_scale",
+                where=entry.where,
+                hint=hint,
+            )
+            self._errors.append(error)
+            return 0.0
+        return rating
+
+    def _time(self, entry: Entry) -> float:
+        if not entry.time:
+            error = RequestError(
+                "no time is given, but other ratings have one",
+                code="missing_rating_time",
+                where=entry.where,
+                hint="Give all ratings a time, or none",
+            )
+            self._errors.append(error)
+            return 0.0
+        seconds = _number(entry.time)
+        if seconds is not None:
+            return seconds
+        try:
+            moment = datetime.fromisoformat(entry.time)
+        except ValueError:
+            error = RequestError(
+                f"the time {entry.time!r} cannot be read",
+                code="invalid_rating_time",
+                where=entry.where,
+                hint="Give seconds, or a date such as 2024-05-31",
+            )
+            self._errors.append(error)
+            return 0.0
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _number(text: str) -> float | None:
+    """Return a finite number, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,187 @@
+"""Files of ratings are read as written; faults are reported with file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltune.errors import RequestError
+from reeltune.prompts.renderer import PromptSettings
+from reeltune.recommend.ratings_file import read_ratings_file
+from reeltune.recommend.user_ratings import rated_history
+from tests.errors import raises_error
+from tests.recommend.build import catalogue_of
+
+_cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
+_rows = st.lists(st.tuples(_cells, st.sampled_from(["0.5", "3", "5.0"])), min_size=1, max_size=5)
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def written(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        data = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(data)
+        return path
+
+    return written
+
+
+def entries(path: Path) -> list[tuple[str, str, str]]:
+    return [(entry.item, entry.rating, entry.time) for entry in read_ratings_file(path)]
+
+
+@given(rows=_rows)
+def test_csv_and_json_say_the_same(rows: list[tuple[str, str]], tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([("title", "rating"), *rows])
+    (folder / "drawn.csv").write_bytes(stream.getvalue().encode())
+    listed = [{"title": title, "rating": rating} for title, rating in rows]
+    (folder / "drawn.json").write_text(json.dumps(listed), encoding="utf-8")
+    expected = [(title.strip(), stars, "") for title, stars in rows]
+    assert entries(folder / "drawn.csv") == expected
+    assert entries(folder / "drawn.json") == expected
+
+
+@pytest.mark.parametrize(
+    "heading", ["title,rating", "Film,Stars", "\ufeffTITLE , rating", "note,title,rating"]
+)
+def test_columns_have_several_names_and_stand_anywhere(write, heading: str):
+    extra = "x," if heading.startswith("note") else ""
+    path = write("mine.csv", f'{heading}\r\n{extra}"Good, the Bad (1966)",4.5\r\n\r\n')
+    assert entries(path) == [("Good, the Bad (1966)", "4.5", "")]
+
+
+@pytest.mark.parametrize(
+    "heading", ["userId,movieId,rating,timestamp", "a,film_id,stars,timestamp"]
+)
+def test_a_file_as_movielens_has_it(write, heading: str):
+    path = write("ratings.csv", f"{heading}\n1,6,4.0,964982224\n1,47,5.0,964983815\n")
+    assert entries(path) == [("#6", "4.0", "964982224"), ("#47", "5.0", "964983815")]
+
+
+def test_an_id_counts_where_both_are_given_and_a_title_stands_in_for_it(write):
+    path = write("both.csv", "movieId,title,rating\n6,Something else,4\n,Heat (1995),5\n")
+    assert entries(path) == [("#6", "4", ""), ("Heat (1995)", "5", "")]
+
+
+def test_json_values_may_be_numbers(write):
+    listed = [
+        {"film_id": 6, "rating": 4.5, "timestamp": 964982224},
+        {"title": "Heat", "rating": 5, "timestamp": None},
+        {"title": "Heat", "rating": True, "timestamp": []},
+        {"rating": None},
+    ]
+    assert entries(write("mine.json", json.dumps(listed))) == [
+        ("#6", "4.5", "964982224"),
+        ("Heat", "5", ""),
+        ("Heat", "true", "[]"),
+        ("", "", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "figures"),
+    [
+        ("empty.csv", "", "empty_ratings_file", ["title", "movieId", "rating"]),
+        ("heading.csv", "title,rating\n\n", "empty_ratings_file", []),
+        ("empty.json", "[]", "empty_ratings_file", []),
+        ("blank.json", "", "invalid_json", []),
+        ("one.json", '{"title": "Heat", "rating": 5}', "not_a_list_of_ratings", ['[{"title"']),
+        ("list.json", '["Heat"]', "not_a_list_of_ratings", []),
+        ("deep.json", "[" * 100_000, "invalid_json", []),
+        ("long.json", f"[{'9' * 5000}]", "invalid_json", []),
+        ("none.csv", "name,score\nHeat,5\n", "missing_ratings_column", ["rating;", "name, score"]),
+        ("film.csv", "name,rating\nHeat,5\n", "missing_ratings_column", ["title or movieId;"]),
+        ("none.json", "[{}]", "missing_ratings_column", ["rating;"]),
+        ("semi.csv", "title;rating\nHeat;5\n", "missing_ratings_column", ["title;rating"]),
+        ("two.csv", "title,rating,stars\nA,5,4\n", "repeated_ratings_column", ["rating, stars"]),
+        ("twice.csv", "title,rating,rating\nA,5,4\n", "repeated_ratings_column", ["rating, rat"]),
+        (
+            "latin.csv",
+            "title,rating\nAm\xe9lie,5\n".encode("latin-1"),
+            "ratings_file_not_utf8",
+            [15],
+        ),
+        ("table.xlsx", b"PK", "unsupported_ratings_file", [".csv", ".json", "'.xlsx'"]),
+        ("ending", "title,rating\n", "unsupported_ratings_file", ["''"]),
+    ],
+)
+def test_a_fault_of_a_whole_file(write, name: str, content: str, code: str, figures: list[object]):
+    path = write(name, content)
+    with raises_error(RequestError, code, figures=figures) as caught:
+        read_ratings_file(path)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("row", ['"Heat" x,5', '"Heat,5'])
+def test_csv_that_is_not_well_formed_is_reported_with_its_line(write, row: str):
+    path = write("quotes.csv", f"title,rating\n{row}\n")
+    with raises_error(RequestError, "invalid_csv") as caught:
+        read_ratings_file(path)
+    assert caught.value.where == f"{path}, line 2"
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path):
+    (tmp_path / "folder.json").mkdir()
+    for name in ("absent.csv", "folder.json"):
+        with raises_error(RequestError, "unreadable_ratings_file", where=name):
+            read_ratings_file(tmp_path / name)
+
+
+def test_every_fault_of_a_file_is_told_at_once_with_its_line(write):
+    shelf = catalogue_of("Harbour (1995)", "Ivory Tower (1980)", "Ivory Tower (1994)")
+    path = write(
+        "mine.csv",
+        "title,movieId,rating\n"
+        "Harbour,,9\n"
+        "Ivory Tower,,4\n"
+        "Good, the Bad,,4\n"
+        ",99,4\n"
+        ",6.0,4\n"
+        "harbour (1995),,2\n"
+        ",,3\n"
+        "Ivory Tower (1980),,5\n",
+    )
+    read = read_ratings_file(path)
+    with raises_error(RequestError, "invalid_ratings") as caught:
+        rated_history(shelf, PromptSettings(), read)
+    heading, *lines = caught.value.message.splitlines()
+    assert "7" in heading.split()
+    expected = [
+        (2, "rating_not_on_scale", "'9'"),
+        (3, "ambiguous_title", "'Ivory Tower'"),
+        (4, "wrong_field_count", "4 "),
+        (5, "unknown_item", "99"),
+        (6, "invalid_item_id", "'6.0'"),
+        (7, "item_rated_twice", f"{path}, line 2"),
+        (8, "missing_item", ""),
+    ]
+    for line, (number, code, figure) in zip(lines, expected, strict=True):
+        assert line.startswith(f"  - {path}, line {number}: ")
+        assert figure in line
+        alone = [
+            entry for entry in read if entry.where in (f"{path}, line 2", f"{path}, line {number}")
+        ]
+        if number != 7:
+            alone = alone[-1:]
+        else:
+            alone[0] = replace(alone[0], rating="4")
+        with raises_error(RequestError, code, where=f"line {number}", figures=[figure]):
+            rated_history(shelf, PromptSettings(), alone)
+
+
+def test_entries_of_json_are_named_by_their_number(write):
+    path = write("mine.json", '[{"title": "Harbour", "rating": 4}, {"title": "x", "rating": NaN}]')
+    read = read_ratings_file(path)
+    assert [entry.where for entry in read] == [f"{path}, entry 1", f"{path}, entry 2"]
+    with raises_error(RequestError, "rating_not_on_scale", where="entry 2", figures=["'NaN'"]):
+        rated_history(catalogue_of("Harbour (1995)", "X (2)"), PromptSettings(), read)
