@@ -92,7 +92,7 @@ def test_trees_see_the_features_and_the_evidence(monkeypatch: pytest.MonkeyPatch
 def test_without_evidence_there_is_none_and_without_a_chance_it_is_not_told_alone():
     assert evidence_baselines(()) == {}
     assert list(evidence_baselines(("film", "recent"))) == [EVIDENCE_ALONE, WITH_EVIDENCE]
-    with pytest.raises(ValueError, match="no evidence"):
+    with pytest.raises(ValueError):
         evidence_table(random_problem(1), np.array([0]), KINDS)
 
 

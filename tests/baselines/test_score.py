@@ -14,6 +14,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError
 from tests.baselines.problems import problem_of, random_problem
 from tests.docs.pages import ROOT, table
+from tests.errors import raises_error
 
 
 def events(folder: PreparedFolder, split: str) -> np.ndarray:
@@ -116,28 +117,28 @@ def test_no_rows_to_judge_give_no_answers(prepared: PreparedFolder):
 
 
 @pytest.mark.parametrize(
-    ("train", "validation", "test", "wrong"),
+    ("train", "validation", "test", "code", "named"),
     [
-        (TEST, VALIDATION, TEST, "'test' was given to the baselines as train row"),
-        (TRAIN, TEST, TEST, "'test' was given to the baselines as validation row"),
-        (TRAIN, VALIDATION, TRAIN, "'train' was given to the baselines as test row"),
-        (TRAIN, None, TEST, "need validation rows"),
-        (None, VALIDATION, TEST, "need train rows"),
+        (TEST, VALIDATION, TEST, "wrong_split_for_baselines", ["'test'", TRAIN]),
+        (TRAIN, TEST, TEST, "wrong_split_for_baselines", ["'test'", VALIDATION]),
+        (TRAIN, VALIDATION, TRAIN, "wrong_split_for_baselines", ["'train'", TEST]),
+        (TRAIN, None, TEST, "no_rows_for_baselines", [VALIDATION]),
+        (None, VALIDATION, TEST, "no_rows_for_baselines", [TRAIN]),
     ],
 )
 def test_rows_that_would_leak_or_teach_nothing_are_refused(
-    prepared: PreparedFolder, train, validation, test, wrong: str
+    prepared: PreparedFolder, train, validation, test, code: str, named: list[str]
 ):
     none = np.empty(0, dtype=np.int64)
     rows = [none if split is None else events(prepared, split) for split in (train, validation)]
-    with pytest.raises(DataError, match=wrong):
+    with raises_error(DataError, code, where=str(prepared.path), figures=named):
         make_problem(prepared, rows[1], events(prepared, test), seed=1, train_event=rows[0])
 
 
 def test_training_rows_of_one_label_are_refused(prepared: PreparedFolder):
     rows = events(prepared, TRAIN)
     rows = rows[prepared.timelines.liked[rows]]
-    with pytest.raises(DataError, match="same label"):
+    with raises_error(DataError, "one_training_label", figures=["--rating-threshold"]):
         make_problem(prepared, events(prepared, VALIDATION), rows[:0], seed=1, train_event=rows)
 
 

@@ -37,7 +37,7 @@ def test_the_slowest_process_counts_for_all(tmp_path: Path):
         os.utime(folder / f"part-{number:05}.parquet", (second, second))
     assert slowest_rate(folder, 2) == pytest.approx(2 * 20 / 4)
     assert slowest_rate(folder, 1) == pytest.approx(50 / 54)
-    with pytest.raises(SystemExit, match="6 shards tell no rate of 4 processes"):
+    with pytest.raises(SystemExit, match=r"^6 .*4 "):
         slowest_rate(folder, 4)
 
 
@@ -80,7 +80,7 @@ def test_rows_that_are_not_answered_once_each_are_refused(rows: list[int], tmp_p
     right = write_shards(tmp_path / "right", PAIRS | {"p_yes": [0.5] * 4})
     given = {name: [values[row] for row in rows] for name, values in PAIRS.items()}
     wrong = write_shards(tmp_path / "wrong", given | {"p_yes": [0.5] * len(rows)})
-    with pytest.raises(SystemExit, match="wrong: not every row is answered once"):
+    with pytest.raises(SystemExit, match=r"^wrong: "):
         largest_difference(table, right, wrong)
 
 
@@ -90,7 +90,7 @@ def test_a_row_without_an_answer_is_refused(tmp_path: Path):
     right = write_shards(tmp_path / "right", PAIRS | {"p_yes": [0.5] * 4})
     wrong = write_shards(tmp_path / "wrong", PAIRS)
     pq.write_table(pa.table(PAIRS | {"p_yes": [0.5, None, 0.5, 0.5]}), wrong / "part-00000.parquet")
-    with pytest.raises(SystemExit, match="not every row is answered once"):
+    with pytest.raises(SystemExit, match=r"^wrong: "):
         largest_difference(table, right, wrong)
 
 
@@ -128,7 +128,7 @@ def test_how_far_weights_are_apart(tmp_path: Path):
         "share_of_the_change": 0.125,
     }
     save_file({"layer.lora_A.weight": torch.zeros(1)}, tmp_path / "other" / ADAPTER_WEIGHTS)
-    with pytest.raises(SystemExit, match="different weights"):
+    with pytest.raises(SystemExit, match="one and other"):
         weights_apart(tmp_path / "one", tmp_path / "other")
 
 

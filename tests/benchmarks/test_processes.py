@@ -79,9 +79,7 @@ def outcome(tmp_path: Path, *more: str) -> dict[str, Any]:
     return {**json.loads(file.read_text(encoding="utf-8")), "ended": ended}
 
 
-@pytest.mark.parametrize(
-    ("difference", "ended"), [(0.009, None), (0.02, "verdicts differ by 0.02")]
-)
+@pytest.mark.parametrize(("difference", "ended"), [(0.009, None), (0.02, "0.02")])
 def test_verdicts_that_differ_are_a_fault(
     difference: float, ended: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -92,7 +90,8 @@ def test_verdicts_that_differ_are_a_fault(
         weights_apart=lambda *_: share,
     )
     found = outcome(tmp_path, "--parts", "rates")
-    assert found["ended"] == ended
+    assert (found["ended"] is None) == (ended is None)
+    assert ended is None or ended in found["ended"]
     assert found["verdicts"][0]["largest_difference"] == difference
     assert len(found["cases"]) == 4
 
@@ -101,9 +100,9 @@ def test_verdicts_that_differ_are_a_fault(
     ("again", "several", "ended"),
     [
         (0.0, 0.009, None),
-        (0.0, 0.02, "weights differ by 0.02 of their largest change"),
+        (0.0, 0.02, "0.02"),
         (0.02, 0.03, None),  # one process is no more like itself
-        (0.02, 0.05, "weights differ by 0.05 of their largest change"),
+        (0.02, 0.05, "0.05"),
     ],
 )
 def test_weights_that_differ_are_a_fault(
@@ -118,7 +117,9 @@ def test_weights_that_differ_are_a_fault(
         return {"share_of_the_change": again if other.name == "again-1" else several}
 
     without_commands(monkeypatch, weights_apart=apart)
-    assert outcome(tmp_path, "--parts", "weights")["ended"] == ended
+    found = outcome(tmp_path, "--parts", "weights")["ended"]
+    assert (found is None) == (ended is None)
+    assert ended is None or ended in found
 
 
 def test_one_process_accumulates_what_several_take_at_once(
@@ -147,22 +148,24 @@ def test_one_process_accumulates_what_several_take_at_once(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "named"),
     [
-        ("--model m --steps 3", "--steps must be more than 3"),
-        ("--model m --processes 1", "--processes must be at least 2"),
-        ("", "give either --model or --tokenizer"),
+        ("--model m --steps 3", ["--steps", "3"]),
+        ("--model m --processes 1", ["--processes", "2"]),
+        ("", ["--model", "--tokenizer"]),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
-    words: str, said: str, capsys: pytest.CaptureFixture[str]
+    words: str, named: list[str], capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit):
         processes.main(["--prepared", "p", *words.split()])
-    assert said in capsys.readouterr().err
+    # The last line is the complaint, below the usage.
+    complaint = capsys.readouterr().err.splitlines()[-1]
+    assert all(word in complaint for word in named)
 
 
 def test_a_command_that_fails_ends_it(capfd: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit, match="a command ended with code 2"):
+    with pytest.raises(SystemExit, match=r"\b2$"):
         finish(Launch(1).start("no-such-command"))
     capfd.readouterr()

@@ -80,8 +80,9 @@ def test_a_table_has_names_first_then_figures_with_units_rounded():
 
 
 def test_a_note_stands_above_the_table():
-    noted = render.rendered("some", a_result(note="Others worked here too."))
-    assert "\n\nOthers worked here too.\n\n" in noted
+    note = "Shared machine."
+    noted = render.rendered("some", a_result(note=note))
+    assert f"\n\n{note}\n\n" in noted[: noted.index("| form")]
 
 
 @pytest.mark.parametrize(
@@ -120,15 +121,15 @@ def test_a_number_is_readable(value: float, expected: str):
 def test_a_result_without_a_field_is_noticed(field: str):
     result = a_result()
     del result[field]
-    assert render.problems(result) == [f"no {field}"]
+    (problem,) = render.problems(result)
+    assert field in problem
 
 
 def test_a_case_without_name_or_figure_is_noticed():
     cases = [{"train_seconds": 3.0}, {"case": "one", "rows": 5}, {"case": "two", "failed": "no"}]
-    assert render.problems(a_result(cases=cases)) == [
-        "case 0 has no name",
-        "case 1 has neither a rate nor a time nor an AUC",
-    ]
+    nameless, unmeasured = render.problems(a_result(cases=cases))
+    assert "case 0" in nameless and "name" in nameless
+    assert "case 1" in unmeasured
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def repository(tmp_path: Path) -> list[str]:
 
 
 def test_a_page_is_written_once_and_then_stays(repository: list[str]):
-    with pytest.raises(SystemExit, match="is stale"):
+    with pytest.raises(SystemExit, match=r"PAGE\.md"):
         render.main([*repository, "--check"])
     render.main(repository)
     page = Path(repository[-1])
@@ -157,10 +158,10 @@ def test_a_page_is_written_once_and_then_stays(repository: list[str]):
 @pytest.mark.parametrize(
     ("before", "after", "complaint"),
     [
-        ("<!-- end: some -->", "", "some.json has no markers"),
-        ("<!-- begin: some -->", "<!-- begin: other -->", "some.json has no markers"),
-        ("The end.", "<!-- begin: old -->\n<!-- end: old -->", "there is no old.json"),
-        ("The end.", "<!-- begin: some -->\n<!-- end: some -->", "some are not one pair"),
+        ("<!-- end: some -->", "", r"^some\.json"),
+        ("<!-- begin: some -->", "<!-- begin: other -->", r"^some\.json"),
+        ("The end.", "<!-- begin: old -->\n<!-- end: old -->", r"old\.json"),
+        ("The end.", "<!-- begin: some -->\n<!-- end: some -->", "some"),
     ],
 )
 def test_markers_and_results_must_match(
@@ -178,5 +179,5 @@ def test_an_incomplete_result_is_not_rendered(repository: list[str]):
     result = a_result()
     del result["versions"]
     file.write_text(json.dumps(result), encoding="utf-8")
-    with pytest.raises(SystemExit, match=r"some\.json: no versions"):
+    with pytest.raises(SystemExit, match=r"^some\.json: .*versions"):
         render.main(repository)

@@ -65,7 +65,7 @@ def test_ids_that_differ_from_those_of_map_are_refused(
         return 1.0, [[1, 2, 3] for _ in texts]
 
     monkeypatch.setattr(tokenize_throughput, "by_map", by_map)
-    with pytest.raises(SystemExit, match="the ids differ"):
+    with pytest.raises(SystemExit, match=r"^blocks: "):
         tokenize_throughput.main(
             f"--tokenizer {tokenizer} --prepared {prepared.path} --rows 4 "
             f"--result {tmp_path / 'result.json'}".split()
@@ -117,7 +117,7 @@ def test_verdicts_that_differ_are_refused(
         return Verdicts(found.yes_logit + shift, found.no_logit)
 
     monkeypatch.setattr(Scorer, "score", shifted)
-    with pytest.raises(SystemExit, match=r"window, in blocks: P\(Yes\) differs by 0\.0002"):
+    with pytest.raises(SystemExit, match=r"^window, in blocks: .*0\.0002"):
         score_throughput.main(
             f"--model {tiny_qwen3} --dtype float32 --prepared {prepared.path} "
             f"--result {tmp_path / 'result.json'} {SCORED}".split()

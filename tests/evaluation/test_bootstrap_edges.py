@@ -12,6 +12,7 @@ from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.user_sums import METRICS
+from tests.errors import raises_error
 
 DRAWS = 12
 
@@ -90,7 +91,14 @@ def test_a_difference_to_an_undefined_metric_is_undefined():
     assert found.difference("one", "two", "accuracy_chosen") is None
 
 
-@pytest.mark.parametrize("wrong", [[0.5, 1.5], [0.5, np.nan], [0.5]])
-def test_what_is_no_probability_for_every_row_is_refused(wrong: list[float]):
-    with pytest.raises(DataError):
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ([0.5, 1.5], "not_a_probability"),
+        ([0.5, np.nan], "not_a_probability"),
+        ([0.5], "wrong_number_of_predictions"),
+    ],
+)
+def test_what_is_no_probability_for_every_row_is_refused(wrong: list[float], code: str):
+    with raises_error(DataError, code):
         bootstrap(np.array([True, False]), np.arange(2), {"one": np.array(wrong)}, {}, 0)

@@ -87,6 +87,8 @@ def test_without_a_calibration_nothing_is_asked(run, load):
     load("temperature", calibrated=False)  # evaluate itself has to begin somewhere
 
 
-def test_another_form_is_not_calibrated(load, calibration):
-    with pytest.raises(ModelError, match="asked in interview and blocks"):
+def test_another_form_is_not_calibrated(run, load, calibration):
+    with pytest.raises(ModelError) as caught:
         load("temperature", form="interview")
+    assert str(run / "calibration.json") in str(caught.value.where)
+    assert "interview" in caught.value.message and "window" in caught.value.message

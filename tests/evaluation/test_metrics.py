@@ -13,6 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss, ndcg_score
 
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import Metrics, measure
+from tests.errors import raises_error
 
 # Few values, so that ties are frequent; two of them are neighbours in float64.
 scores = st.sampled_from([0.0, 0.1, float(np.nextafter(0.1, 1)), 0.25, 0.5, 0.75, 1.0])
@@ -210,12 +211,11 @@ def test_the_dictionary_names_every_metric():
 
 
 def test_verdicts_and_labels_must_be_as_many():
-    with pytest.raises(DataError, match="2 verdicts for 3 labels"):
+    with raises_error(DataError, "wrong_number_of_predictions", figures=[2, 3]):
         measure(np.array([True, False, True]), np.array([0.5, 0.5]), np.array([1, 1, 2]))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -0.01, 1.01])
 def test_what_is_no_probability_is_refused_with_its_row(bad: float):
-    with pytest.raises(DataError, match="is not a probability") as caught:
+    with raises_error(DataError, "not_a_probability", where="row 2", figures=[bad]):
         measure(np.array([True, False, True]), np.array([0.5, 0.5, bad]), np.array([1, 1, 2]))
-    assert caught.value.where == "verdict of row 2"

@@ -3,6 +3,7 @@ import pytest
 
 from reeltune.errors import DataError
 from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
+from tests.errors import raises_error
 
 
 def some(prepared, split: str) -> Predictions:
@@ -42,16 +43,17 @@ def test_what_is_no_probability_is_refused_naming_scorer_and_row(prepared, bad):
     rows = some(prepared, "test")
     p_yes = np.full(len(rows), 0.5)
     p_yes[3] = bad
-    with pytest.raises(DataError, match=r"scorer 'odd', row 3"):
+    with raises_error(DataError, "not_a_probability", where="scorer 'odd', row 3", figures=[bad]):
         rows.scored("odd", p_yes)
 
 
 def test_too_few_verdicts_are_refused(prepared):
     rows = some(prepared, "test")
-    with pytest.raises(DataError, match=f"{len(rows) - 1} verdicts for {len(rows)} rows"):
+    figures = [len(rows) - 1, len(rows)]
+    with raises_error(DataError, "wrong_number_of_predictions", where="short", figures=figures):
         rows.scored("short", np.full(len(rows) - 1, 0.5))
 
 
 def test_a_missing_file_names_the_command(tmp_path):
-    with pytest.raises(DataError, match="reeltune evaluate"):
+    with raises_error(DataError, "no_predictions", figures=["reeltune evaluate"]):
         read_predictions(tmp_path / "predictions.parquet")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reeltune.errors import DataError
 from reeltune.evaluation.calibration_error import EDGES
 from reeltune.evaluation.reliability import reliability
+from tests.errors import raises_error
 
 EDGE = [*EDGES.tolist(), *np.nextafter(EDGES[1:], 0).tolist()]
 ROWS = st.lists(
@@ -96,10 +97,10 @@ def test_more_rows_leave_less_to_chance():
 
 
 def test_without_rows_nothing_is_said():
-    with pytest.raises(DataError, match="without rows"):
+    with raises_error(DataError, "no_rows_to_measure", where="x"):
         reliability("x", np.zeros(0, dtype=bool), np.zeros(0))
 
 
 def test_what_is_no_probability_is_refused():
-    with pytest.raises(DataError, match=r"1\.5 is not a probability"):
+    with raises_error(DataError, "not_a_probability", figures=[1.5]):
         reliability("x", np.array([True]), np.array([1.5]))

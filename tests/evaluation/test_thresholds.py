@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reeltune.errors import DataError
 from reeltune.evaluation.thresholds import choose_threshold
+from tests.errors import raises_error
 
 LEAST = float(np.nextafter(0, 1))
 # Few values, so that ties are frequent; some are neighbours in float64.
@@ -102,5 +103,5 @@ def test_one_label_chooses_nothing(labels: list[bool]):
 
 
 def test_what_is_no_probability_is_refused():
-    with pytest.raises(DataError, match="nan is not a probability"):
+    with raises_error(DataError, "not_a_probability", where="row 1", figures=["nan"]):
         choose_threshold(np.array([True, False]), np.array([0.5, np.nan]))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
 from reeltune.evaluation.intervals import FEWEST_USERS
 from reeltune.evaluation.metrics import measure
@@ -18,6 +19,7 @@ from reeltune.evaluation.thresholds import choose_threshold
 from reeltune.scoring.calibration import CALIBRATED, load_calibration
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
+from tests.errors import error_code
 from tests.runs import tiny_config, tiny_overrides
 
 SHORT = {"evaluation__draws": 40, "evaluation__control_examples": 12}
@@ -53,12 +55,13 @@ def test_every_scorer_judges_the_same_rows_and_the_averages_are_averages(evaluat
     assert names[:2] == ["tuned", "base"] and "logistic regression" in names
     assert names == list(rows["validation"].p_yes)
     best = names[-1].removeprefix("tuned + ")
-    losses = {
-        name: measure(rows["validation"].liked, p, rows["validation"].user_id).log_loss
+    auc = {
+        name: measure(rows["validation"].liked, p, rows["validation"].user_id).auc or 0.0
         for name, p in rows["validation"].p_yes.items()
-        if name not in {"tuned", "base", names[-1]}
+        if name in BASELINES
     }
-    assert losses[best] == min(losses.values())
+    assert set(auc) == set(BASELINES)
+    assert auc[best] == max(auc.values())
     mean = (rows["test"].p_yes["tuned"] + rows["test"].p_yes[best]) / 2
     np.testing.assert_array_equal(rows["test"].p_yes[names[-1]], mean)
 
@@ -96,11 +99,12 @@ def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
     tuned = next(s for s in written["scorers"] if s["name"] == "tuned")["metrics"]["auc"]
     card = (evaluated / "README.md").read_text()
     assert tuned["users"] < FEWEST_USERS
-    few = f"(of {tuned['users']} users, too few for an interval)"
-    assert f"| tuned | {tuned['value']:.4f} {few}" in card
-    assert "On test rows" in card and "On validation rows" in card
+    (row,) = (line for line in card.splitlines() if line.startswith("| tuned | "))
+    auc = row.split(" | ")[1]
+    assert auc.startswith(f"{tuned['value']:.4f} (")
+    assert f"{tuned['users']} users" in auc and f"{tuned['low']:.4f}" not in auc
     report = (evaluated / "evaluation" / "report.html").read_text()
-    assert "logistic regression" in report
+    assert all(scorer["name"] in report for scorer in written["scorers"])
 
 
 def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, run, tmp_path):
@@ -134,7 +138,10 @@ def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
         for name in ("tuned", "base", "item mean"):
             np.testing.assert_array_equal(rows.p_yes[name], before[split].p_yes[name])
     written = json.loads((there / "metrics.json").read_text())
-    assert any("earlier evaluation" in warning for warning in written["warnings"])
+    before_warnings = json.loads((evaluated / "evaluation" / "metrics.json").read_text())[
+        "warnings"
+    ]
+    assert len(written["warnings"]) == len(before_warnings) + 1  # that the models were not asked
     assert written["scorers"][0]["seconds"] is None
     assert written["controls"] == asked
     evaluate(overrides, "--output", str(there), "--controls", "0", "--keep-verdicts")
@@ -153,21 +160,29 @@ def test_a_calibration_that_cannot_be_read_is_made_anew(evaluated, run, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flags", "exit_code", "code", "named"),
     [
-        (["--max-examples", "20"], "tuned has not judged just these"),
-        (["--set", "scoring.calibration=isotonic"], "only as the model gave them"),
-        (["--split", "validation"], "no predictions here"),
-        (["--set", "scoring.layout=single"], "of something else: other scoring.layout"),
+        (["--max-examples", "20"], 4, "predictions_of_other_rows", "tuned"),
+        (
+            ["--set", "scoring.calibration=isotonic"],
+            3,
+            "calibrated_predictions",
+            "scoring.calibration",
+        ),
+        (["--split", "validation"], 4, "no_predictions", "reeltune evaluate"),
+        (["--set", "scoring.layout=single"], 4, "predictions_of_other_settings", "scoring.layout"),
     ],
 )
-def test_verdicts_that_do_not_fit_are_refused(evaluated, run, flags, message, capsys):
+def test_verdicts_that_do_not_fit_are_refused(
+    evaluated, run, flags, exit_code, code, named, capsys
+):
     _, overrides = run
     sets = [part for override in overrides for part in ("--set", override)]
     with pytest.raises(SystemExit) as left:
         main(["evaluate", "--config", os.devnull, *sets, "--keep-verdicts", *flags])
-    assert left.value.code
-    assert message in capsys.readouterr().err
+    stderr = capsys.readouterr().err
+    assert (left.value.code, error_code(stderr)) == (exit_code, code)
+    assert named in stderr
 
 
 def test_a_base_model_is_measured_alone(run, tiny_qwen3, prepared, tmp_path):
@@ -176,5 +191,5 @@ def test_a_base_model_is_measured_alone(run, tiny_qwen3, prepared, tmp_path):
     written = json.loads((tmp_path / "run-base-evaluation" / "metrics.json").read_text())
     assert [(s["name"], s["kind"]) for s in written["scorers"]] == [("base", "base")]
     assert (written["rows"], written["controls"]) == (20, [])
-    assert any("20 of the" in warning for warning in written["warnings"])
+    assert any(" 20 of " in warning for warning in written["warnings"])
     assert not (tmp_path / "run").exists()

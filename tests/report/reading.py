@@ -93,10 +93,9 @@ class Page:
         (found,) = (s for s in self.root.all("section") if s.attributes["aria-labelledby"] == name)
         return found
 
-    def table(self, words: str, within: str | None = None) -> dict[str, list[str]]:
-        """The one table whose caption holds the words: the cells of each row by its heading."""
-        place = self.section(within) if within else self.root
-        (found,) = (t for t in place.all("table") if words in t.all("caption")[0].text)
+    def table(self, name: str) -> dict[str, list[str]]:
+        """The one table of this name: the cells of each row by its heading."""
+        (found,) = (t for t in self.root.all("table") if t.attributes["data-table"] == name)
         rows = {}
         for row in found.all("tbody")[0].all("tr"):
             head, *cells = [cell.text for cell in row.all("th", "td")]

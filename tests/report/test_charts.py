@@ -21,6 +21,7 @@ from reeltune.report.charts.reliability import reliability_chart
 from reeltune.report.charts.roc import POINTS, roc_chart, thinned
 from reeltune.report.charts.rows import Row, draw_rows
 from reeltune.report.charts.sheet import new_sheet, to_svg
+from reeltune.report.shown import ONE_LABEL
 
 rates = st.integers(0, 2**32 - 1)
 
@@ -81,7 +82,7 @@ def test_one_label_has_no_curve(predictions: Predictions, evaluation: Evaluation
     same = replace(predictions, liked=np.full(len(predictions), label))
     chart = roc_chart(same, Cast.of(evaluation))
     assert chart.drawing is None
-    assert chart.missing == "all rows have one label"
+    assert chart.missing == ONE_LABEL
 
 
 def test_colours_fonts_and_sizes_are_left_to_the_page(

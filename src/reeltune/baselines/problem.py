@@ -123,18 +123,21 @@ def _refuse_wrong_rows(problem: Problem, where: Path) -> None:
         if len(strange):
             raise DataError(
                 f"a row of {str(strange[0])!r} was given to the baselines as {name} row",
+                code="wrong_split_for_baselines",
                 where=str(where),
             )
     for name, event in ((TRAIN, problem.train), (VALIDATION, problem.validation)):
         if not len(event):
             raise DataError(
-                f"baselines need {name} rows, and there is none",
+                f"baselines need {name} rows, and there are none",
+                code="no_rows_for_baselines",
                 where=str(where),
                 hint="Prepare the data with a larger share for this split",
             )
     if len(np.unique(problem.liked(problem.train))) == 1:
         raise DataError(
             "all training rows have the same label, so there is nothing for baselines to learn",
+            code="one_training_label",
             where=str(where),
             hint="Prepare the data with another --rating-threshold",
         )

@@ -87,13 +87,17 @@ class Predictions:
         found = np.asarray(p_yes, dtype=np.float64)
         if found.shape != self.event.shape:
             raise DataError(
-                f"{len(found)} verdicts for {len(self)} rows", where=f"scorer {scorer!r}"
+                f"{len(found)} predictions for {len(self)} rows",
+                code="wrong_number_of_predictions",
+                where=f"scorer {scorer!r}",
             )
         bad = ~((found >= 0) & (found <= 1))
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise DataError(
-                f"{found[row]} is not a probability", where=f"scorer {scorer!r}, row {row}"
+                f"{found[row]} is not a probability",
+                code="not_a_probability",
+                where=f"scorer {scorer!r}, row {row}",
             )
         return replace(self, p_yes={**self.p_yes, scorer: found})
 
@@ -118,7 +122,8 @@ def verdicts_on(rows: Predictions, earlier: dict[str, Predictions], scorer: str)
             found[order] = kept.p_yes[scorer][theirs]
             return found
     raise DataError(
-        f"{scorer} has not judged just these {len(rows)} {rows.split} rows",
+        f"{scorer} has not been evaluated on exactly these {len(rows)} {rows.split} rows",
+        code="predictions_of_other_rows",
         where="the earlier evaluation",
         hint="Run reeltune evaluate without --keep-verdicts",
     )
@@ -138,12 +143,20 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
         DataError: The file is missing or lacks a column.
     """
     if not path.is_file():
-        raise DataError("no predictions here", where=str(path), hint="Run: reeltune evaluate")
+        raise DataError(
+            "there are no predictions here",
+            code="no_predictions",
+            where=str(path),
+            hint="Run: reeltune evaluate",
+        )
     table = pq.read_table(path)
     lacking = [name for name in _NAMES if name not in table.column_names]
     if lacking:
         raise DataError(
-            f"no column {', '.join(lacking)}", where=str(path), hint="Run: reeltune evaluate"
+            f"no column {', '.join(lacking)}",
+            code="missing_predictions_column",
+            where=str(path),
+            hint="Run: reeltune evaluate",
         )
     columns = {name: table[name].to_numpy() for name in table.column_names}
     split = columns[Columns.SPLIT].astype(np.str_)

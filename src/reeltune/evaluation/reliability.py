@@ -26,7 +26,7 @@ def reliability(name: str, liked: Labels, p_yes: Probabilities) -> Reliability:
         DataError: There are no rows, or a verdict is not a probability.
     """
     if not len(liked):
-        raise DataError("without rows nothing can be said of how reliable P(Yes) is", where=name)
+        raise DataError("there are no rows to measure", code="no_rows_to_measure", where=name)
     exact = probabilities(liked, p_yes)
     bins = reliability_bins(liked, exact)
     gaps = [

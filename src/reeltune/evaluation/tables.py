@@ -98,19 +98,17 @@ def difference_line(
     interval: Interval | None, scorer: str = "tuned", other: str = "base", metric: str = "AUC"
 ) -> str:
     """Return how much higher a metric of one scorer is than another's, in one sentence."""
+    what = f"{metric}, {scorer} minus {other}"
     if interval is None:
-        return f"There is no {metric} to compare {scorer} and {other} by."
+        return f"{what}: undefined."
+    value = f"{what}: {interval.value:+.4f}"
     if not interval.told:
         users = "1 user" if interval.users == 1 else f"{interval.users} users"
-        return (
-            f"{metric} of {scorer} less {other}: {interval.value:+.4f}, of {users}, too few for an "
-            "interval."
-        )
-    clear = interval.low > 0 or interval.high < 0
+        return f"{value}; {users}, too few for an interval."
+    zero = "contains" if interval.low <= 0 <= interval.high else "excludes"
     return (
-        f"{metric} of {scorer} less {other}: {interval.value:+.4f}, 95 % interval "
-        f"{interval.low:+.4f} to {interval.high:+.4f} over {interval.draws} draws of users: "
-        f"{'clear of' if clear else 'not clear of'} zero."
+        f"{value}; 95 % interval {interval.low:+.4f} to {interval.high:+.4f} over "
+        f"{interval.draws} bootstrap samples of users {zero} zero."
     )
 
 

@@ -29,12 +29,16 @@ def probabilities(labels: Labels, p_yes: Probabilities) -> Floats:
         DataError: There are more or fewer verdicts than labels, or one is not a probability.
     """
     if p_yes.shape != labels.shape:
-        raise DataError(f"{len(p_yes)} verdicts for {len(labels)} labels")
+        raise DataError(
+            f"{len(p_yes)} predictions for {len(labels)} labels", code="wrong_number_of_predictions"
+        )
     found = p_yes.astype(np.float64)
     bad = ~((found >= 0) & (found <= 1))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise DataError(f"{p_yes[row]} is not a probability", where=f"verdict of row {row}")
+        raise DataError(
+            f"{p_yes[row]} is not a probability", code="not_a_probability", where=f"row {row}"
+        )
     return found
 
 

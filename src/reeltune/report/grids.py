@@ -51,11 +51,13 @@ class Grid:
     """A table; the first cell of each row is the heading of that row.
 
     Attributes:
+        name: Unique on the page; ``data-table`` in the HTML.
         caption: What the table holds, in one sentence.
         heads: One for each column.
         rows: As many cells each as there are headings.
     """
 
+    name: str
     caption: str
     heads: list[Head]
     rows: list[list[Cell]]

@@ -1,8 +1,8 @@
-"""What the numbers say, in words: no more than the intervals allow, and no less."""
+"""The findings in words, claiming no more than the confidence intervals allow."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from reeltune.evaluation.intervals import Interval
@@ -24,22 +24,24 @@ _SHORT: Final[dict[Ruling, str]] = {
     "better": "clearly better than",
     "worse": "clearly worse than",
     "unclear": "not clearly different from",
-    "too few": "on too few users to be told from",
+    "too few": "measured on too few users to compare with",
     "undefined": "not comparable with",
 }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The subject beside one other scorer, by one metric.
+    """The model of the report compared with one other scorer by one metric.
 
     Attributes:
-        label: The other scorer, for people.
-        ruling: What the interval allows to say.
-        difference: The subject's value less the other's; None where there is none.
-        sentence: All of it in words.
+        other: Name of the other scorer.
+        label: The other scorer in words.
+        ruling: What the interval allows to claim.
+        difference: The model's value minus the other's; None if undefined.
+        sentence: The comparison in words.
     """
 
+    other: str
     label: str
     ruling: Ruling
     difference: Interval | None
@@ -48,22 +50,26 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Headline:
-    """The first thing a reader sees.
+    """The top of the report.
 
     Attributes:
         claim: The finding in one line.
         sentences: The finding with its numbers.
-        comparisons: What it rests on, by AUC: the subject beside its base, the best baseline and
-            the best of what is told what its prompts tell.
+        comparisons: By AUC: with the base model, the best baseline and the best method that gets
+            the same signals as the prompt.
+        per_user: The same by AUC per user.
+        unbeaten: Other baselines that the model does not clearly beat by AUC.
     """
 
     claim: str
     sentences: list[str]
-    comparisons: list[Comparison]
+    comparisons: list[Comparison] = field(default_factory=list)
+    per_user: list[Comparison] = field(default_factory=list)
+    unbeaten: list[str] = field(default_factory=list)
 
 
 def rule(difference: Interval | None, higher_is_better: bool = True) -> Ruling:
-    """Return what a difference's interval allows to say of the first of the two scorers."""
+    """Return what a difference's interval allows to claim about the first of two scorers."""
     if difference is None:
         return "undefined"
     if not difference.told:
@@ -74,32 +80,41 @@ def rule(difference: Interval | None, higher_is_better: bool = True) -> Ruling:
 
 
 def headline(evaluation: Evaluation, cast: Cast) -> Headline:
-    """Return what the evaluation found."""
+    """Return the findings of an evaluation."""
     subject = cast.subject
-    untrained = [] if cast.tuned is not None else ["What training gains is not measured here."]
+    untrained = [] if cast.tuned is not None else ["The gain from training was not measured."]
     if subject is None:
         found = [auc_sentence(cast.baseline)] if cast.baseline is not None else []
-        return Headline("No model was scored here", [*found, *untrained], [])
-    comparisons = _comparisons(evaluation, cast, subject)
+        return Headline("No model was evaluated", [*found, *untrained])
+    comparisons = _comparisons(evaluation, cast, subject, AUC)
     if not comparisons:
-        alone = "Nothing else was scored on these rows, so there is nothing to compare it with."
+        alone = "No other scorer was evaluated on these rows."
         claim = f"{cast.named.capitalize()} alone"
-        return Headline(claim, [auc_sentence(subject), alone, *untrained], [])
+        return Headline(claim, [auc_sentence(subject), alone, *untrained])
     claim = ", ".join(f"{_SHORT[found.ruling]} {found.label}" for found in comparisons)
-    sentences = [found.sentence for found in comparisons]
-    sentences += _rest(evaluation, cast, subject)
-    within = _comparisons(evaluation, cast, subject, AUC_PER_USER)
-    sentences += [found.sentence for found in within if found.ruling != "undefined"]
+    rest = [scorer for scorer in cast.of_kind("baseline") if scorer is not cast.baseline]
+    unbeaten = _unbeaten(evaluation, subject, rest)
+    per_user = [
+        found
+        for found in _comparisons(evaluation, cast, subject, AUC_PER_USER)
+        if found.ruling != "undefined"
+    ]
+    sentences = [
+        *(found.sentence for found in comparisons),
+        *([_rest(cast, len(rest), unbeaten)] if rest else []),
+        *(found.sentence for found in per_user),
+        *untrained,
+    ]
     short = "Tuned" if cast.tuned is not None else "Base"
-    return Headline(f"{short}: {claim}", [*sentences, *untrained], comparisons)
+    return Headline(f"{short}: {claim}", sentences, comparisons, per_user, unbeaten)
 
 
 def auc_sentence(scorer: ScorerResult) -> str:
-    """Return what a scorer reached by itself."""
+    """Return the AUC of one scorer in words."""
     auc = auc_of(scorer)
     if auc is None:
         reason = ONE_LABEL if AUC.key in scorer.metrics else f"it was {NOT_MEASURED}"
-        return f"There is no AUC of {scorer.name}: {reason}."
+        return f"The AUC of {scorer.name} is undefined: {reason}."
     if not auc.told:
         return f"The AUC of {scorer.name} is {number(auc.value)} ({too_few(auc)})."
     ends = between(auc)
@@ -107,7 +122,7 @@ def auc_sentence(scorer: ScorerResult) -> str:
 
 
 def _comparisons(
-    evaluation: Evaluation, cast: Cast, subject: ScorerResult, metric: ShownMetric = AUC
+    evaluation: Evaluation, cast: Cast, subject: ScorerResult, metric: ShownMetric
 ) -> list[Comparison]:
     others: list[tuple[ScorerResult, str, str]] = []
     if cast.base is not None and cast.base is not subject:
@@ -116,10 +131,10 @@ def _comparisons(
     if baseline is not None:
         full = f"the best of {counted(len(cast.of_kind('baseline')), 'baseline')}, {baseline.name}"
         others.append((baseline, "the best baseline", full))
-    told = strongest(evaluation, cast.ordered, metric, "evidence")
-    if cast.tuned is not None and told is not None:
-        full = f"the best classical method that is told what its prompts tell, {told.name}"
-        others.append((told, "its evidence by itself", full))
+    same_signals = strongest(evaluation, cast.ordered, metric, "evidence")
+    if cast.tuned is not None and same_signals is not None:
+        full = f"the best classical method with the signals of the prompt, {same_signals.name}"
+        others.append((same_signals, "its signals alone", full))
     return [_compare(evaluation, cast, subject, metric, *other) for other in others]
 
 
@@ -142,38 +157,42 @@ def _compare(
         sentence = (
             f"{named} cannot be compared with {full}: the difference in {metric.label} is {reason}."
         )
-        return Comparison(label, "undefined", None, sentence)
+        return Comparison(other.name, label, "undefined", None, sentence)
     ruling = rule(difference, metric.higher_is_better)
     rows = "these rows" if metric is AUC else "each user's rows"
-    verb = f"orders {rows}" if ruling in ("better", "worse") else "is"
-    within = "" if metric is AUC or ruling in ("better", "worse") else "Within a user, "
+    verb = f"ranks {rows}" if ruling in ("better", "worse") else "is"
+    within = "" if metric is AUC or ruling in ("better", "worse") else "Per user, "
     sentence = (
         f"{within}{cast.named if within else named} {verb} {_SHORT[ruling]} {full}: {metric.label} "
         f"{number(mine.value)} against {number(theirs.value)}, a difference of "
         f"{signed(difference.value)}. {_ends(difference, ruling)}"
     )
-    return Comparison(label, ruling, difference, sentence)
+    return Comparison(other.name, label, ruling, difference, sentence)
 
 
 def _ends(difference: Interval, ruling: Ruling) -> str:
     if ruling == "too few":
-        return f"There are {too_few(difference)}."
-    zero = "contains zero" if ruling == "unclear" else "is clear of zero"
-    return f"The 95 % interval, {signed_between(difference)}, {zero}."
+        return f"{too_few(difference).capitalize()}."
+    zero = "contains" if ruling == "unclear" else "excludes"
+    return f"The 95 % interval, {signed_between(difference)}, {zero} zero."
 
 
-def _rest(evaluation: Evaluation, cast: Cast, subject: ScorerResult) -> list[str]:
-    """Return which of the other baselines the subject does not clearly beat."""
-    rest = [scorer.name for scorer in cast.of_kind("baseline") if scorer is not cast.baseline]
-    if not rest:
-        return []
-    rulings = {
-        other: rule(difference.metrics.get(AUC.key))
-        for other in rest
-        if (difference := difference_from(evaluation, subject.name, other)) is not None
+def _unbeaten(
+    evaluation: Evaluation, subject: ScorerResult, others: list[ScorerResult]
+) -> list[str]:
+    """Return those of some scorers that the model does not clearly beat by AUC."""
+    differences = {
+        other.name: difference_from(evaluation, subject.name, other.name) for other in others
     }
-    unbeaten = [other for other in rest if rulings.get(other) != "better"]
-    count = counted(len(rest), "other baseline")
+    return [
+        name
+        for name, found in differences.items()
+        if found is None or rule(found.metrics.get(AUC.key)) != "better"
+    ]
+
+
+def _rest(cast: Cast, others: int, unbeaten: list[str]) -> str:
+    count = counted(others, "other baseline")
     if not unbeaten:
-        return [f"{cast.named.capitalize()} is clearly better than each of the {count}."]
-    return [f"Of the {count}, {cast.named} is not clearly better than: {', '.join(unbeaten)}."]
+        return f"{cast.named.capitalize()} is clearly better than each of the {count}."
+    return f"Of the {count}, {cast.named} is not clearly better than: {', '.join(unbeaten)}."

@@ -95,14 +95,16 @@ def read_earlier(target: Path, subject: Subject, run: RunFolder | None) -> Earli
     changed = verdicts_of(subject, run).changed_from(written.get(VERDICTS_OF, {}))
     if changed:
         raise DataError(
-            f"the verdicts there are of something else: other {', '.join(changed)}",
+            f"the predictions there were made with other {', '.join(changed)}",
+            code="predictions_of_other_settings",
             where=str(target / METRICS_FILE),
             hint="Evaluate anew, without --keep-verdicts",
         )
     used = [one["settings"].get("calibration", "none") for one in written["scorers"]]
     if any(one != "none" for one in [*used, calibration]):
         raise ConfigError(
-            "verdicts can be kept only as the model gave them",
+            "only uncalibrated predictions can be kept",
+            code="calibrated_predictions",
             where="scoring.calibration",
             hint="Set it to none here and in the earlier evaluation, or evaluate anew",
         )

@@ -12,7 +12,7 @@ from reeltune.report.headline import Ruling, rule
 from reeltune.report.numbers import counted, number
 from reeltune.report.shown import AUC_PER_USER, NOT_MEASURED, ShownMetric, measured
 
-_KIND_NAMES: Final[dict[Kind, str]] = {
+KIND_NAMES: Final[dict[Kind, str]] = {
     "tuned": "the tuned model",
     "base": "the base model",
     "evidence": "told what the prompt tells",
@@ -33,7 +33,7 @@ def scorers_grid(cast: Cast) -> Grid:
     shown = measured(cast.ordered)
     columns = [_column(metric, cast.ordered) for metric in shown]
     rows = [
-        [words(scorer.name, _KIND_NAMES[scorer.kind]), *(column[place] for column in columns)]
+        [words(scorer.name, KIND_NAMES[scorer.kind]), *(column[place] for column in columns)]
         for place, scorer in enumerate(cast.ordered)
     ]
     heads = [Head("Scorer", numeric=False), *(Head(m.label, m.better) for m in shown)]
@@ -41,7 +41,7 @@ def scorers_grid(cast: Cast) -> Grid:
         "Every scorer on the same rows, each figure above its 95 % interval over users"
         f"{_users_scored(cast)}. ECE has no interval: see the reliability below."
     )
-    return Grid(caption, heads, rows)
+    return Grid("scorers", caption, heads, rows)
 
 
 def _users_scored(cast: Cast) -> str:
@@ -79,7 +79,7 @@ def differences_grid(differences: list[Difference], cast: Cast) -> Grid:
         f"The figure of {cast.named} less the other scorer's, with its 95 % interval. "
         "Better, worse: the interval is clear of zero. Not clear: it contains zero."
     )
-    return Grid(caption, heads, rows)
+    return Grid("differences", caption, heads, rows)
 
 
 def less(cast: Cast) -> str:
@@ -130,7 +130,7 @@ def settings_grid(cast: Cast) -> Grid:
         "Thresholds, and the settings of baselines, were chosen on validation rows, never on the "
         "rows reported."
     )
-    return Grid(caption, heads, rows)
+    return Grid("settings", caption, heads, rows)
 
 
 def _seconds(seconds: float | None) -> Cell:

@@ -56,11 +56,16 @@ class TrainingCurves:
         """
         if not path.is_file():
             raise RunError(
-                "no metrics of a training run here", where=str(path), hint="Run: reeltune train"
+                "there are no metrics of a training run here",
+                code="no_training_metrics",
+                where=str(path),
+                hint="Run: reeltune train",
             )
         try:
             return cls.of_metrics(json.loads(path.read_text(encoding="utf-8")))
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(
-                f"not the metrics of a training run ({error!r})", where=str(path)
+                f"not the metrics of a training run ({error!r})",
+                code="invalid_training_metrics",
+                where=str(path),
             ) from error

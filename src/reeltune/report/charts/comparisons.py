@@ -46,7 +46,7 @@ def _forest(metric: ShownMetric, evaluation: Evaluation, cast: Cast) -> Chart:
     if drawing is None:
         return Chart.absent(title, about, metric.undefined)
     heads = [Head(less(cast), numeric=False), Head("Difference", "95 % interval")]
-    return Chart(title, about, drawing, grid=Grid(title, heads, cells))
+    return Chart(title, about, drawing, grid=Grid(f"forest-{metric.key}", title, heads, cells))
 
 
 @inked()
@@ -80,7 +80,7 @@ def breakdown_chart(breakdown: Breakdown, cast: Cast, place: int) -> Chart:
         *(Head(scorer.name, "AUC") for scorer in leads.values()),
     ]
     cells = [_group_cells(group, cast) for group in breakdown.groups]
-    return Chart(title, breakdown.about, drawing, grid=Grid(title, heads, cells))
+    return Chart(title, breakdown.about, drawing, grid=Grid(name, title, heads, cells))
 
 
 def _said(group: Group, cast: Cast) -> str:
@@ -144,5 +144,5 @@ def controls_chart(controls: list[Control]) -> Chart:
         ]
         for control in controls
     ]
-    grid = Grid(title, heads, cells)
+    grid = Grid("controls", title, heads, cells)
     return Chart(title, about, drawing, "" if drawing is not None else ONE_LABEL, grid)

@@ -64,6 +64,7 @@ def _curve(title: str, about: str, name: str, curve: Curve, kept_step: int | Non
     alternative = f"{title}: {number(began)} at step {first}, {number(ended)} at step {last}."
     caption = title if len(listed) == len(curve) else f"{title}, {_LISTED} of {len(curve)} points"
     grid = Grid(
+        name,
         caption,
         [Head("Step", numeric=False), Head(title)],
         [[words(count(step)), Cell(number(value))] for step, value in listed],

@@ -74,7 +74,7 @@ def calibration_grid(found: list[Reliability], cast: Cast) -> Grid:
         *(Head(text, "lower is better") for text in ("Log loss", "Brier")),
     ]
     return Grid(
-        "How far P(Yes) can be taken at its word, without and with calibration.", heads, rows
+        "calibration", "How well P(Yes) is calibrated, without and with calibration.", heads, rows
     )
 
 
@@ -93,7 +93,7 @@ def _bins_grid(found: list[Reliability]) -> Grid:
         Head("P(Yes)", numeric=False),
         *(Head(text) for text in ("Rows", "Mean P(Yes)", "Share of Yes")),
     ]
-    return Grid("Rows of each bin, what was promised and what came true", heads, rows)
+    return Grid("reliability", "Rows, mean P(Yes) and share of Yes in each bin", heads, rows)
 
 
 def _prepare(diagram: Axes, strip: Axes) -> None:

@@ -77,7 +77,7 @@ def roc_chart(predictions: Predictions, cast: Cast) -> Chart:
         Head("Yes rows found when", numeric=False),
         *(Head(f"{limit:.0%}", "of No rows, at most") for limit in _LIMITS),
     ]
-    grid = Grid("Share of Yes rows found, by share of No rows taken for Yes", heads, rows)
+    grid = Grid("roc", "True positive rate by false positive rate", heads, rows)
     return Chart(_TITLE, _ABOUT, to_svg(figure, "roc", alternative), grid=grid)
 
 
