@@ -39,7 +39,7 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
     known, films = folder.ratings, folder.films
     began = time.perf_counter()
     settings = folder.prompt_settings
-    source = EvidenceSource(known, films, settings.threshold, settings.step, ("expected",))
+    source = EvidenceSource(known, films, settings.threshold, settings.scale.step, ("expected",))
     nothing = np.empty(0, dtype=np.int64)
     for part in range(FOLDS):
         source.expectation.given(part, nothing, np.empty(0)).before_each()

@@ -22,13 +22,13 @@ from scipy.optimize import minimize
 from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.domain import CHANCE_STEPS
 from reeltune.evaluation.metrics import measure
 from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import training_ratings
 from reeltune.evidence.outcome import outcome
 from reeltune.evidence.source import EvidenceSource
 from reeltune.evidence.weights import WEIGHTS, Weights
-from reeltune.prompts.renderer import CHANCE_STEPS
 
 MOST_EVENTS: Final = 400
 """Users with more are left out, as each try costs the cube of their number."""
@@ -118,7 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
     folder = PreparedFolder.open(options.prepared)
     known = held_out_by_any(folder.timelines, options.and_of)
     settings = folder.prompt_settings
-    source = EvidenceSource(known, folder.films, settings.threshold, settings.step, ("expected",))
+    source = EvidenceSource(
+        known, folder.films, settings.threshold, settings.scale.step, ("expected",)
+    )
     timelines = learned_timelines(source, options.users, options.seed)
     fitted = fit(source.expectation, timelines, options.tries)
     cases = []

@@ -22,10 +22,10 @@ from benchmarks.common import command_line, common_options, write_result
 from reeltune.config import Config, load_config
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import INTERVIEW, WINDOW, Renderer
 from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.metrics import measure
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import INTERVIEW, WINDOW, Renderer
 from reeltune.prompts.rows import (
     BLOCKS,
     SINGLE,

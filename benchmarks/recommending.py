@@ -26,6 +26,7 @@ from reeltune.baselines.evidence import evidence_baselines
 from reeltune.baselines.score import BASELINES, score_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import EVIDENCE, Evidence, PromptSettings
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.calibration_error import errors_by_chance
 from reeltune.evaluation.gather import (
@@ -39,7 +40,6 @@ from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
 from reeltune.evidence.folder import with_evidence
-from reeltune.prompts.renderer import EVIDENCE, Evidence, PromptSettings
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.calibration import CALIBRATED as WAYS
 from reeltune.scoring.calibration import fit_calibration

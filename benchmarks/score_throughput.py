@@ -40,10 +40,10 @@ from reeltune.config import Config, load_config
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
+from reeltune.domain import INTERVIEW, WINDOW, Form, Renderer
 from reeltune.models.causal import causal_of
 from reeltune.models.compiled import compile_layers
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form, Renderer
 from reeltune.prompts.rows import BLOCKS, Selection, choose_blocks, prompt_settings, tokenize
 from reeltune.prompts.sequences import Sequences
 from reeltune.prompts.sharing import candidate_sequences

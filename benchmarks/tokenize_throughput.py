@@ -24,9 +24,9 @@ from benchmarks.common import command_line, common_options, timed, write_result
 from reeltune.config.schema import PromptSection
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import INTERVIEW, WINDOW, Form, PromptSettings, Renderer
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import INTERVIEW, WINDOW, Form, PromptSettings, Renderer
 from reeltune.prompts.rows import (
     BLOCKS,
     SINGLE,

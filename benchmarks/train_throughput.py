@@ -43,7 +43,7 @@ from benchmarks.common import (
 from benchmarks.profiling import StepProfile, step_table
 from reeltune.config import Config, load_config
 from reeltune.data.columns import TRAIN
-from reeltune.prompts.renderer import Renderer
+from reeltune.domain import Renderer
 from reeltune.prompts.rows import SINGLE, Selection, choose_blocks
 from reeltune.runs.folder import RunFolder
 from reeltune.training.build import build_trainer, gather

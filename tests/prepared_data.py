@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from reeltune import __version__
 from reeltune.data.folder import FORMAT_VERSION
-from reeltune.prompts.renderer import Film, PromptSettings
+from reeltune.domain import Film, PromptSettings
 
 ODD_TITLES = (
     "Amélie",

@@ -18,8 +18,8 @@ from reeltune.data.folder import FORMAT_VERSION, PreparedFolder
 from reeltune.data.prepare import prepare
 from reeltune.data.proofs import prove_timelines
 from reeltune.data.settings import PrepareSettings
+from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError
-from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
 from tests.errors import raises_error
 from tests.helpers import make_films, write_prepared
 

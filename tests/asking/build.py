@@ -14,11 +14,11 @@ from reeltune.asking.judge import Judge
 from reeltune.asking.subject import Subject
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
+from reeltune.domain import Evidence, Form, Renderer
 from reeltune.evidence.folder import with_evidence
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Evidence, Form, Renderer
 from reeltune.prompts.sequences import Sequences
 from reeltune.scoring.scorer import Scorer
 from tests.runs import tiny_config

@@ -8,7 +8,7 @@ import pytest
 
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.renderer import EVIDENCE, INTERVIEW, WINDOW
+from reeltune.domain import EVIDENCE, INTERVIEW, WINDOW
 from tests.asking.build import drawn_subject
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from reeltune.baselines.problem import Problem
 from reeltune.data.folder import Timelines
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 
 SPLITS = ("context", "train", "validation", "test")
 GENRES = ("Comedy", "Drama", "War")

@@ -19,7 +19,7 @@ from reeltune.baselines.evidence import (
 from reeltune.baselines.features import FEATURES, feature_table
 from reeltune.baselines.problem import Problem
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
-from reeltune.prompts.renderer import SHARE_STEPS, Evidence
+from reeltune.domain import SHARE_STEPS, Evidence
 from tests.baselines.problems import random_problem
 from tests.docs.pages import ROOT, table
 

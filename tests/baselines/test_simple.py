@@ -18,7 +18,7 @@ from reeltune.baselines.simple import (
     user_running_mean,
 )
 from reeltune.data.folder import Timelines
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 from tests.baselines.problems import problem_of, random_problem
 from tests.timelines import timelines_of
 

@@ -14,9 +14,9 @@ from reeltune.baselines.evidence import EVIDENCE_ALONE, WITH_EVIDENCE
 from reeltune.baselines.score import BASELINES
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import PromptSettings
 from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
-from reeltune.prompts.renderer import PromptSettings
 
 
 def evaluated(

@@ -16,7 +16,7 @@ from reeltune.bulk.pairs import Pairs
 from reeltune.bulk.rows import Rows
 from reeltune.data.columns import TEST, Columns
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.renderer import EVIDENCE
+from reeltune.domain import EVIDENCE
 from tests.asking.build import ROUNDING, drawn_subject
 from tests.bulk.build import Row, write_rows
 

@@ -22,8 +22,8 @@ from reeltune.check.features import (
 )
 from reeltune.check.findings import Outcome
 from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.domain import Film
 from reeltune.evidence.expectation import Given
-from reeltune.prompts.renderer import Film
 from tests.check.plant import cut_in_time, failing, named
 
 Column = Callable[[Timelines, Bools], np.ndarray]

@@ -17,9 +17,9 @@ from reeltune.check.target import Target, find_target
 from reeltune.check.training import training_rows_are_not_held_out
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Renderer
 from reeltune.evaluation.predictions import Predictions, write_predictions
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Renderer
 from reeltune.prompts.rows import TokenRows, choose_blocks, tokenize, train_rows
 from reeltune.runs.folder import RunFolder
 from tests.check.plant import failing, named, read_events, row_of, write_events

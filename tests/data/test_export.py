@@ -7,7 +7,7 @@ import pytest
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
-from reeltune.prompts.renderer import Renderer
+from reeltune.domain import Renderer
 
 from .editions import FilmRow, films, timeline, write_edition
 

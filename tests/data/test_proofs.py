@@ -8,8 +8,8 @@ from reeltune.data.prepare import prepare
 from reeltune.data.proofs import prove_timelines
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.data.splits import Cuts
+from reeltune.domain import Film
 from reeltune.errors import DataError
-from reeltune.prompts.renderer import Film
 from tests.errors import raises_error
 
 from .editions import films as film_rows

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reeltune import errors
-from reeltune.prompts.renderer import (
+from reeltune.domain import (
     INTERVIEW,
     PROMPT_VERSION,
     WINDOW,
@@ -24,8 +24,6 @@ from tests.docs.pages import README, ROOT, blocks, spans, table, text_of
 PAGE = ROOT / "docs" / "ARCHITECTURE.md"
 SOURCE = ROOT / "src" / "reeltune"
 
-_RENDERER = "prompts.renderer"
-
 _HISTORY = [(4.5, Film(1, "Heat", 1995, ())), (3.0, Film(2, "Fargo", 1996, ()))]
 _CANDIDATE = Film(3, "Casino", 1995, ())
 _SPEAKERS = ("user", "assistant")
@@ -38,8 +36,6 @@ def import_order() -> list[str]:
 
 def part_of(module: str) -> str:
     """Where a module stands in the order: its package, or itself at the top level."""
-    if module == _RENDERER or module.startswith(f"{_RENDERER}."):
-        return _RENDERER
     return module.partition(".")[0]
 
 
@@ -75,7 +71,7 @@ def test_imports_go_one_way():
 def test_the_order_names_every_part_once():
     folders = [path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()]
     modules = [path.stem for path in SOURCE.glob("*.py") if not path.stem.startswith("__")]
-    assert sorted(import_order()) == sorted([*folders, *modules, _RENDERER])
+    assert sorted(import_order()) == sorted([*folders, *modules])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reeltune.asking.subject import Subject
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 from reeltune.prompts.rows import choose_blocks, held_out_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeltune.domain import Film, PromptSettings, Renderer, plain_text
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.encoding import break_tokens, control_tokens
-from reeltune.prompts.renderer import Film, PromptSettings, Renderer, plain_text
 from tests.elsewhere.conftest import Case
 from tests.elsewhere.snippets import EXAMPLES, command_lines, words
 from tests.helpers import CONTROL_TOKENS, ODD_TITLES, chat_tokenizer

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Film, Form
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
@@ -23,7 +24,6 @@ from reeltune.evaluation.altered import (
     stars_hidden,
     titles_as_ids,
 )
-from reeltune.prompts.renderer import Film, Form
 from reeltune.seeds import stream
 from tests.helpers import write_prepared
 from tests.runs import tiny_config
@@ -123,7 +123,7 @@ def test_hiding_the_stars_leaves_the_films(subject, asking):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "middle"), [(0.5, 5.0, 3.0), (1.0, 5.0, 3.0), (1.0, 4.0, 2.5)]
+    ("low", "high", "middle"), [(0.5, 5.0, 3.0), (1.0, 5.0, 3.0), (1.0, 4.0, 3.0)]
 )
 def test_the_middle_of_a_scale_is_a_rating(asking, monkeypatch, low, high, middle):
     settings = asking.tokens.renderer.settings

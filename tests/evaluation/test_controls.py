@@ -10,11 +10,11 @@ from sklearn.metrics import roc_auc_score
 
 from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import TEST
+from reeltune.domain import Form
 from reeltune.evaluation.altered import as_prepared
 from reeltune.evaluation.controls import ALTERATIONS, UNALTERED, ask, controls
 from reeltune.evaluation.evaluate import score_split
 from reeltune.evaluation.result import Control
-from reeltune.prompts.renderer import Form
 from reeltune.seeds import stream
 from tests.runs import tiny_config
 

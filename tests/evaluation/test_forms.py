@@ -13,8 +13,8 @@ import pytest
 from reeltune.asking.subject import load_subject
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
+from reeltune.domain import Form
 from reeltune.evaluation.evaluate import score_split
-from reeltune.prompts.renderer import Form
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 

@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from reeltune.domain import Film
 from reeltune.evaluation.compare import Sample, verdict
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics, measure
 from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
-from reeltune.prompts.renderer import Film
 
 LABELS = np.array([True, False, True, False])
 USERS = np.array([1, 1, 1, 2])

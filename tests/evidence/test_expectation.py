@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 
 from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
+from reeltune.domain import EVIDENCE, Film
 from reeltune.evidence import expectation, likeness
 from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import (
@@ -26,7 +27,6 @@ from reeltune.evidence.outcome import chance, outcome
 from reeltune.evidence.source import EvidenceSource
 from reeltune.evidence.taste import USER_PRIOR
 from reeltune.evidence.weights import WEIGHTS
-from reeltune.prompts.renderer import EVIDENCE, Film
 from tests.evidence.test_source import FILMS, drawn, with_stars
 
 FILM_KIND = tuple(EVIDENCE).index("film")
@@ -225,4 +225,4 @@ def test_a_chance_is_even_between_the_last_dislike_and_the_first_like(
 def test_every_scale_begins_with_its_step():
     """So that settings which hold where a scale begins know how far stars are apart."""
     for layout in EDITIONS.values():
-        assert layout.scale.minimum == layout.scale.step
+        assert layout.scale.min == layout.scale.step

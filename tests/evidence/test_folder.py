@@ -10,10 +10,10 @@ import pytest
 
 from reeltune.data.cache_key import CacheKey
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Evidence
 from reeltune.evidence.folder import EVIDENCE_FILE, FolderWithEvidence, with_evidence
 from reeltune.evidence.kept import look_up, store
 from reeltune.evidence.source import EvidenceSource
-from reeltune.prompts.renderer import Evidence
 
 KEY = CacheKey({"prepared data": {"a": "1"}, "evidence": ["recent"]})
 CODES = np.array([[1, 20], [3, 0]], dtype=np.int16)

@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import Timelines
 from reeltune.data.history import History
-from reeltune.evidence import source as evidence_source
-from reeltune.evidence.film_view import deal_users
-from reeltune.evidence.source import EvidenceSource
-from reeltune.prompts.renderer import (
+from reeltune.domain import (
     COUNTS,
     EVIDENCE,
     PROMPT_VERSION,
@@ -23,6 +20,9 @@ from reeltune.prompts.renderer import (
     PromptSettings,
     Renderer,
 )
+from reeltune.evidence import source as evidence_source
+from reeltune.evidence.film_view import deal_users
+from reeltune.evidence.source import EvidenceSource
 from tests.timelines import timelines_of
 
 KINDS = tuple(EVIDENCE)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, GenerationConfig
 
+from reeltune.domain import PromptSettings
 from reeltune.errors import ModelError
 from reeltune.export.bases import PUBLISHED
 from reeltune.export.merge import NumberType, write_merged
@@ -18,7 +19,6 @@ from reeltune.models.load import add_adapter, load_base
 from reeltune.models.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from reeltune.models.prompt_record import PromptRecord, read_prompt_record
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.prompts.renderer import PromptSettings
 from tests.runs import tiny_config
 
 END = 2

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from reeltune.domain import PromptSettings
 from reeltune.export.origin import Origin
 from reeltune.models.choices import Choice, ModelChoices
 from reeltune.models.prompt_record import PromptRecord
-from reeltune.prompts.renderer import PromptSettings
 
 PROMPT = PromptRecord(PromptSettings(), history_len=5, base_model="some/model")
 

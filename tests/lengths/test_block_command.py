@@ -9,10 +9,10 @@ import pytest
 from reeltune.attention.packing import TILE, whole_tiles
 from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Form, PromptSettings
 from reeltune.errors import LengthError
 from reeltune.lengths.blocks import block_lengths, describe_packing, rows_read
 from reeltune.lengths.measure import prompt_tokens
-from reeltune.prompts.renderer import Form, PromptSettings
 from tests.helpers import chat_tokenizer
 from tests.lengths.command import SPLITS, run
 from tests.prompts.build import FORMS

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from reeltune.config import Config, build_config
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Form, PromptSettings
 from reeltune.errors import LengthError
 from reeltune.lengths.blocks import (
     BlockLengths,
@@ -20,7 +21,6 @@ from reeltune.lengths.blocks import (
     rows_read,
 )
 from reeltune.lengths.measure import prompt_tokens
-from reeltune.prompts.renderer import Form, PromptSettings
 from reeltune.prompts.rows import BLOCKS, SINGLE, Selection, choose_blocks, tokenize
 from tests.helpers import chat_tokenizer
 from tests.prompts.build import FORMS, merging_tokenizer

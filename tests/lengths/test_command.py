@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Form, PromptSettings, Renderer
 from reeltune.errors import ConfigError, DataError, LengthError
 from reeltune.lengths.measure import char_lengths, prompt_tokens, token_lengths
-from reeltune.prompts.renderer import Form, PromptSettings, Renderer
 from tests.helpers import chat_tokenizer
 from tests.lengths.command import SPLITS, run
 from tests.prompts.build import FORMS, prefixing_tokenizer, turns_of

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reeltune.domain import PromptSettings
 from reeltune.errors import ModelError
 from reeltune.models.causal import causal_of, head_of
 from reeltune.models.choices import make_choices
@@ -20,7 +21,6 @@ from reeltune.models.prompt_record import (
     write_prompt_record,
 )
 from reeltune.models.tokenizer import load_tokenizer
-from reeltune.prompts.renderer import PromptSettings
 from tests.runs import tiny_config
 
 

@@ -10,8 +10,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AddedToken, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from reeltune.data.folder import Codes, Examples, Timelines
+from reeltune.domain import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from reeltune.ragged import Ragged
 from tests.helpers import Kind, chat_tokenizer, make_films
 

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reeltune.data.folder import Examples, Timelines
+from reeltune.domain import Film
 from reeltune.prompts.piece_texts import STAR_STEPS
-from reeltune.prompts.renderer import Film
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged
 from tests.helpers import CONTROL_TOKENS, THINK_TOKENS

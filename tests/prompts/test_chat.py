@@ -8,9 +8,9 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 
+from reeltune.domain import INTERVIEW, Form
 from reeltune.errors import ModelError
 from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame, encode
-from reeltune.prompts.renderer import INTERVIEW, Form
 from tests.helpers import FILM_TEXT, Kind, chat_tokenizer, tiny_tokenizer
 from tests.prompts.build import FORMS, KINDS, tokenizer_of
 

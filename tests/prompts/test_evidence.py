@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from reeltune.data.blocks import cut_blocks
 from reeltune.data.folder import Timelines
 from reeltune.data.history import History
-from reeltune.errors import DataError
-from reeltune.prompts.pieces import PromptTokens, char_pieces
-from reeltune.prompts.renderer import (
+from reeltune.domain import (
     EVIDENCE,
     INTERVIEW,
     WINDOW,
@@ -24,6 +22,8 @@ from reeltune.prompts.renderer import (
     PromptSettings,
     Renderer,
 )
+from reeltune.errors import DataError
+from reeltune.prompts.pieces import PromptTokens, char_pieces
 from reeltune.prompts.sharing import block_sequences, candidate_sequences
 from tests.helpers import Kind
 from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokenizer_of, turns_of

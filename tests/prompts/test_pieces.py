@@ -12,13 +12,13 @@ from transformers import AddedToken, PreTrainedTokenizerFast
 
 from reeltune.data.folder import Examples, PreparedFolder, Timelines
 from reeltune.data.history import History
+from reeltune.domain import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from reeltune.prompts.encoding import break_tokens, control_tokens
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import (
     PromptTokens,
     char_pieces,
 )
-from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from tests.helpers import CONTROL_TOKENS, ODD_TITLES, Kind, chat_tokenizer
 from tests.prompts.build import (
     FORMS,

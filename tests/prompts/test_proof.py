@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AddedToken, PreTrainedTokenizerFast
 
+from reeltune.domain import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from reeltune.prompts.encoding import encode_rows
 from reeltune.prompts.piece_texts import piece_texts
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.proof import PiecesProof
-from reeltune.prompts.renderer import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
 from reeltune.ragged import Ragged
 from tests.helpers import ODD_TITLES, chat_tokenizer, make_films
 from tests.prompts.build import FORMS, KINDS, lists, tokenizer_of

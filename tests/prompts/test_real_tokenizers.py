@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from reeltune.data.folder import Examples, PreparedFolder
+from reeltune.domain import EVIDENCE, Evidence, Film, Form, PromptSettings, Renderer
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import EVIDENCE, Evidence, Film, Form, PromptSettings, Renderer
 from tests.helpers import make_films
 from tests.prompts.build import FORMS, lists, whole_prompts
 from tests.timelines import timelines_of

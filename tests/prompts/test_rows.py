@@ -9,9 +9,9 @@ import pytest
 from reeltune.config import build_config
 from reeltune.data.blocks import Blocks, cut_blocks
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import INTERVIEW, PROMPT_VERSION, Form, PromptSettings, Renderer
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import INTERVIEW, PROMPT_VERSION, Form, PromptSettings, Renderer
 from reeltune.prompts.rows import (
     BLOCKS,
     SINGLE,

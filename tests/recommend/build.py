@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.scoring.calibration import Calibrate
 from reeltune.scoring.ranking import Question

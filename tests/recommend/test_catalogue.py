@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Film
 from reeltune.errors import RequestError
-from reeltune.prompts.renderer import Film
 from reeltune.recommend.catalogue import Catalogue, plain
 from tests.errors import raises_error
 from tests.recommend.build import catalogue_of, catalogues

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeltune.domain import PromptSettings
 from reeltune.errors import RequestError
-from reeltune.prompts.renderer import PromptSettings
 from reeltune.recommend.ratings_file import read_ratings_file
 from reeltune.recommend.user_ratings import rated_history
 from tests.errors import raises_error

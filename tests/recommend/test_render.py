@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from reeltune.data.history import History
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 from reeltune.recommend.listing import Line, Listing, Rated, Reason
 from reeltune.recommend.render import Format, Origin, file_text, history_text, table
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
+from reeltune.domain import INTERVIEW, WINDOW, PromptSettings, Renderer
 from reeltune.errors import RequestError
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import INTERVIEW, WINDOW, PromptSettings, Renderer
 from reeltune.recommend.catalogue import Catalogue, plain
 from reeltune.recommend.user_ratings import Entry, rated_history, typed_entry
 from tests.errors import raises_error

@@ -12,9 +12,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Form, Renderer
 from reeltune.models.compiled import compile_layers
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Form, Renderer
 from reeltune.prompts.rows import Selection, TokenRows, choose_blocks, tokenize
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged

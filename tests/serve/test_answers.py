@@ -12,8 +12,8 @@ import pytest
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
+from reeltune.domain import EVIDENCE, Film
 from reeltune.files import file_digest
-from reeltune.prompts.renderer import EVIDENCE, Film
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
 from reeltune.recommend.recommend import recommend, why

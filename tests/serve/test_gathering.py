@@ -12,7 +12,7 @@ import pytest
 
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.renderer import Form
+from reeltune.domain import Form
 from reeltune.scoring.ranking import Question, question_sequences
 from reeltune.serve.costs import Costs
 from reeltune.serve.errors import UnavailableError

@@ -10,8 +10,8 @@ from transformers import AutoTokenizer
 
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Renderer
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Renderer
 from reeltune.prompts.rows import Selection, choose_blocks, tokenize
 from reeltune.training.cache import key_of_rows, look_up, store
 from tests.helpers import write_prepared

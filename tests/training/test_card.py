@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from jinja2 import Environment, StrictUndefined
 
-from reeltune.prompts.renderer import EVIDENCE, INTERVIEW, PromptSettings, Renderer
+from reeltune.domain import EVIDENCE, INTERVIEW, PromptSettings, Renderer
 from reeltune.training.card import HOW_TO_ASK, example_turns
 from tests.prompts.build import FORMS
 

@@ -9,10 +9,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Form, Renderer
 from reeltune.errors import LengthError
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Form, Renderer
 from reeltune.prompts.rows import Layout, Selection, TokenRows, choose_blocks, tokenize
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged

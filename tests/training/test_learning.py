@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from reeltune.asking.subject import load_subject
 from reeltune.data.columns import VALIDATION
+from reeltune.domain import NO, YES
 from reeltune.evaluation.compare import generate
 from reeltune.evaluation.evaluate import score_split
-from reeltune.prompts.renderer import NO, YES
 from reeltune.training.train import train
 from tests.runs import tiny_config
 

@@ -15,13 +15,13 @@ from transformers import PreTrainedModel
 
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Form, Renderer
 from reeltune.evidence.folder import FolderWithEvidence, open_prepared
 from reeltune.evidence.source import EvidenceSource
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, load_adapter, load_base
 from reeltune.models.prompt_record import refuse_other_prompt
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Form, Renderer
 from reeltune.prompts.rows import (
     TokenRows,
     choose_blocks,

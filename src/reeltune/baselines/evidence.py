@@ -15,7 +15,7 @@ import numpy.typing as npt
 from reeltune.baselines.features import feature_table
 from reeltune.baselines.learned import gradient_boosting, logistic_regression
 from reeltune.baselines.problem import Answers, Baseline, Floats, Ints, Problem
-from reeltune.prompts.renderer import CHANCE_STEPS, SHARE_STEPS, Evidence
+from reeltune.domain import CHANCE_STEPS, SHARE_STEPS, Evidence
 
 EXPECTED_ALONE: Final = "expected alone"
 EVIDENCE_ALONE: Final = "evidence alone"
@@ -70,7 +70,7 @@ def evidence_table(problem: Problem, event: Ints, kinds: Sequence[Evidence]) -> 
 
     Returns:
         The log-odds of each share and chance, and of those that tell a count its entry among
-        :data:`reeltune.prompts.renderer.COUNTS`, shape ``(n, columns)``.
+        :data:`reeltune.domain.COUNTS`, shape ``(n, columns)``.
     """
     codes = _codes(problem)[event]
     columns = [

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.domain import Film
 from reeltune.errors import DataError
 from reeltune.evidence.film_view import training_ratings
-from reeltune.prompts.renderer import Film
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

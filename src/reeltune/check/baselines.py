@@ -11,7 +11,7 @@ from reeltune.baselines.problem import Floats, Problem
 from reeltune.check.events import Bools, Events, Ints
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Timelines
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 
 BASELINE_FEATURES: Final = tuple(FEATURES)
 

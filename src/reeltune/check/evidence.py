@@ -13,8 +13,8 @@ from reeltune.check.events import Bools, Events, Ints
 from reeltune.check.features import features_are_from_the_past
 from reeltune.check.findings import Guard, Outcome
 from reeltune.data.folder import Timelines
+from reeltune.domain import EVIDENCE, Film
 from reeltune.evidence.source import EvidenceSource
-from reeltune.prompts.renderer import EVIDENCE, Film
 
 TOLD: Final = Guard(
     "evidence from the past",
@@ -29,7 +29,7 @@ def evidence_is_from_the_past(events: Events) -> Outcome:
     of training events is not shown to it.
     """
     settings = events.folder.prompt_settings
-    features = partial(_told, settings.threshold, settings.step)
+    features = partial(_told, settings.threshold, settings.scale.step)
     mask = learned_from(events)
     return features_are_from_the_past(events, mask, features, tuple(EVIDENCE), guard=TOLD)
 

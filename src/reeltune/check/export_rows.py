@@ -17,7 +17,7 @@ import numpy as np
 
 from reeltune.check.events import Events, Ints
 from reeltune.data.folder import Examples
-from reeltune.prompts.renderer import Renderer
+from reeltune.domain import Renderer
 
 _FIRST_EVENT: Final = re.compile(r"^\d\.\d: ", re.MULTILINE)
 _AT_ONCE: Final = 1 << 17

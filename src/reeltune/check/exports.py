@@ -21,7 +21,7 @@ from reeltune.check.findings import NONE, SHOWN, Finding, Guard, Offenders, Outc
 from reeltune.check.multiset import surplus
 from reeltune.data.columns import EXAMPLE_SPLITS, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import EVAL_EXPORT, TEST_EXPORT, TRAIN_EXPORT
-from reeltune.prompts.renderer import PROMPT_VERSION
+from reeltune.domain import PROMPT_VERSION
 
 _MEND: Final = "Write the files again with: reeltune prepare"
 TEXTS: Final = Guard("exported texts", _MEND)

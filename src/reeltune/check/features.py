@@ -17,7 +17,7 @@ from reeltune.check.events import Bools, Events, Ints
 from reeltune.check.findings import SHOWN, Guard, Offenders, Outcome
 from reeltune.check.predictions import HELD_OUT
 from reeltune.data.folder import Timelines
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 from reeltune.seeds import sample_rows, stream
 
 PAST: Final = Guard(

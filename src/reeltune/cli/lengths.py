@@ -11,10 +11,10 @@ from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption
 if TYPE_CHECKING:
     from reeltune.config import Config
     from reeltune.data.folder import PreparedFolder
+    from reeltune.domain import PromptSettings
     from reeltune.lengths.blocks import BlockLengths
     from reeltune.lengths.report import LengthReport
     from reeltune.prompts.pieces import PromptTokens
-    from reeltune.prompts.renderer import PromptSettings
 
 _BAR_WIDTH = 40
 _MAX_LENGTH = "data.max_length"

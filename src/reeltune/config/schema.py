@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from reeltune.domain import EVIDENCE, Evidence
 from reeltune.errors import Problem
-from reeltune.prompts.renderer import EVIDENCE, Evidence
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 

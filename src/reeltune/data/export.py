@@ -14,7 +14,7 @@ from typing import Any
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import EVAL_EXPORT, TEST_EXPORT, TRAIN_EXPORT, PreparedFolder
 from reeltune.data.settings import ExportFormat
-from reeltune.prompts.renderer import Renderer
+from reeltune.domain import Renderer
 
 
 def export_json(folder: PreparedFolder, form: ExportFormat) -> dict[str, int]:

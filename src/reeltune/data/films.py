@@ -16,8 +16,8 @@ from reeltune.data.columns import Columns
 from reeltune.data.film_rows import FIELDS_BEFORE_FLAGS, GENRE_FLAGS, FilmRow, film_rows
 from reeltune.data.layouts import Layout
 from reeltune.data.titles import NO_GENRES, split_genres, split_year
+from reeltune.domain import Film
 from reeltune.errors import DataError
-from reeltune.prompts.renderer import Film
 
 _ID_DIGITS = 18  # what fits into 64 bits whatever the digits
 

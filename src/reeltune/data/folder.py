@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.tables import columns_of
+from reeltune.domain import Film, PromptSettings
 from reeltune.errors import DataError
-from reeltune.prompts.renderer import Film, PromptSettings
 
 FORMAT_VERSION: Final = 1
 TIMELINES_FILE: Final = "timelines.parquet"

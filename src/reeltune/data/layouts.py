@@ -6,19 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
 from reeltune.errors import ConfigError, DataError
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The stars an edition allows: ``minimum`` to ``maximum`` in steps of ``step``."""
-
-    minimum: float
-    maximum: float
-    step: float
-
-    def __str__(self) -> str:
-        return f"{self.minimum:.1f} to {self.maximum:.1f} in steps of {self.step:.1f}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +33,7 @@ class Layout:
     separator: str
     header: bool
     encodings: tuple[str, ...]
-    scale: Scale
+    scale: RatingScale
 
     @property
     def files(self) -> tuple[str, str]:
@@ -52,14 +41,12 @@ class Layout:
         return (self.ratings_file, self.films_file)
 
 
-_HALF_STARS = Scale(0.5, 5.0, 0.5)
-_WHOLE_STARS = Scale(1.0, 5.0, 1.0)
 _OLD_TEXT = ("utf-8-sig", "latin-1")
 
-CSV: Final = Layout("csv", "ratings.csv", "movies.csv", ",", True, ("utf-8-sig",), _HALF_STARS)
-DAT_1M: Final = Layout("1m", "ratings.dat", "movies.dat", "::", False, _OLD_TEXT, _WHOLE_STARS)
-DAT_10M: Final = Layout("10m", "ratings.dat", "movies.dat", "::", False, _OLD_TEXT, _HALF_STARS)
-TAB_100K: Final = Layout("100k", "u.data", "u.item", "\t", False, _OLD_TEXT, _WHOLE_STARS)
+CSV: Final = Layout("csv", "ratings.csv", "movies.csv", ",", True, ("utf-8-sig",), HALF_STARS)
+DAT_1M: Final = Layout("1m", "ratings.dat", "movies.dat", "::", False, _OLD_TEXT, WHOLE_STARS)
+DAT_10M: Final = Layout("10m", "ratings.dat", "movies.dat", "::", False, _OLD_TEXT, HALF_STARS)
+TAB_100K: Final = Layout("100k", "u.data", "u.item", "\t", False, _OLD_TEXT, WHOLE_STARS)
 
 EDITIONS: Final[Mapping[str, Layout]] = {
     "ml-latest-small": CSV,

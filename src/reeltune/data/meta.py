@@ -19,16 +19,16 @@ from reeltune.data.layouts import Layout
 from reeltune.data.settings import PrepareSettings
 from reeltune.data.source import Source
 from reeltune.data.splits import Cuts
+from reeltune.domain import PromptSettings
 from reeltune.files import file_digest
-from reeltune.prompts.renderer import PromptSettings
 
 
 def prompt_settings(settings: PrepareSettings, layout: Layout) -> PromptSettings:
     """Return what the renderer needs to know of an edition."""
     return PromptSettings(
         threshold=settings.rating_threshold,
-        scale_min=layout.scale.minimum,
-        scale_max=layout.scale.maximum,
+        scale_min=layout.scale.min,
+        scale_max=layout.scale.max,
         genres=settings.genres,
     )
 

@@ -13,7 +13,8 @@ import polars as pl
 
 from reeltune.data.columns import YEAR_2100, Columns
 from reeltune.data.headers import column_indices, read_header
-from reeltune.data.layouts import Layout, Scale
+from reeltune.data.layouts import Layout
+from reeltune.domain import RatingScale
 from reeltune.errors import DataError
 
 LINE: Final = "line"
@@ -144,11 +145,11 @@ def _field_fault(places: list[int], width: int) -> pl.Expr:
     return _first_fault([(wrong_count, "field_count"), (empty, "empty_value")])
 
 
-def _value_fault(scale: Scale) -> pl.Expr:
+def _value_fault(scale: RatingScale) -> pl.Expr:
     """Find rows whose values cannot be; the faults found before them stay."""
     stars, timestamp = pl.col(Columns.STARS), pl.col(Columns.TIMESTAMP)
     no_number = pl.any_horizontal(pl.col(name).is_null() for name in FIELDS) | stars.is_nan()
-    off_scale = ~stars.is_between(scale.minimum, scale.maximum) | (stars / scale.step % 1 != 0)
+    off_scale = ~stars.is_between(scale.min, scale.max) | (stars / scale.step % 1 != 0)
     found = _first_fault(
         [
             (no_number, "not_a_number"),

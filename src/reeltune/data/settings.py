@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final, Literal
 
-from reeltune.data.layouts import Scale
+from reeltune.domain import RatingScale
 from reeltune.errors import ConfigError
 
 SplitKind = Literal["user", "time"]
@@ -160,19 +160,18 @@ class PrepareSettings:
         """The fewest events before an example, default resolved."""
         return self.history_len if self.min_history is None else self.min_history
 
-    def check_threshold(self, scale: Scale) -> None:
+    def check_threshold(self, scale: RatingScale) -> None:
         """Refuse a threshold that the edition's stars cannot meet or always meet.
 
         Raises:
             ConfigError: It lies outside the scale, or has more decimals than a prompt shows.
         """
         threshold = self.rating_threshold
-        if not scale.minimum < threshold <= scale.maximum:
+        if not scale.min < threshold <= scale.max:
             raise ConfigError(
                 f"--rating-threshold {threshold} does not divide stars of {scale}",
                 code="bad_rating_threshold",
-                hint=f"Give --rating-threshold a value above {scale.minimum} and up to "
-                f"{scale.maximum}",
+                hint=f"Give --rating-threshold a value above {scale.min} and up to {scale.max}",
             )
         if round(threshold, 1) != threshold:
             raise ConfigError(

@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from reeltune.asking.subject import Subject
 from reeltune.data.folder import Examples, Timelines
-from reeltune.prompts.piece_texts import STAR_STEPS
+from reeltune.domain import Film
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import Film
 from reeltune.ragged import offsets_of, places
 
 Ints = npt.NDArray[np.int64]
@@ -82,9 +81,8 @@ def stars_hidden(asking: Asking, random: np.random.Generator) -> Asking:
 
     Where the middle is no rating, the next higher one is taken: 3.0 between 0.5 and 5.0.
     """
-    settings = asking.tokens.renderer.settings
-    step = float(STAR_STEPS[1])
-    middle = np.ceil((settings.scale_min + settings.scale_max) / 2 / step) * step
+    scale = asking.tokens.renderer.settings.scale
+    middle = scale.round_up((scale.min + scale.max) / 2)
     stars = np.where(asking.is_candidate, asking.timelines.stars, np.float32(middle))
     return replace(asking, timelines=replace(asking.timelines, stars=stars))
 

@@ -9,12 +9,12 @@ import torch
 from transformers import GenerationConfig
 
 from reeltune.asking.subject import Subject
+from reeltune.domain import NO, YES, Film
 from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.evaluate import Scored, score_rows
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import THRESHOLD
 from reeltune.models.causal import causal_of
-from reeltune.prompts.renderer import NO, YES, Film
 from reeltune.scoring.scorer import Progress, compute_context
 from reeltune.seeds import sample_rows
 

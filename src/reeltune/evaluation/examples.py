@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Film
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Example, PastEvent
 from reeltune.evaluation.verdict_arrays import THRESHOLD
-from reeltune.prompts.renderer import Film
 
 Ints = npt.NDArray[np.int64]
 

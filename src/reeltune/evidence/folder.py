@@ -11,9 +11,9 @@ from typing import Final
 from reeltune.config import Config
 from reeltune.data.cache_key import CacheKey, prepared_data
 from reeltune.data.folder import Codes, PreparedFolder, Timelines
+from reeltune.domain import PROMPT_VERSION, Evidence
 from reeltune.evidence.kept import look_up, store
 from reeltune.evidence.source import EvidenceSource
-from reeltune.prompts.renderer import PROMPT_VERSION, Evidence
 
 EVIDENCE_FILE: Final = "evidence.npz"
 """Within ``data.cache_dir``: the evidence on all events."""
@@ -47,7 +47,7 @@ class FolderWithEvidence(PreparedFolder):
         """Tells what is known of films asked about after any history."""
         settings = self.prompt_settings
         return EvidenceSource(
-            self.ratings, self.films, settings.threshold, settings.step, self.kinds
+            self.ratings, self.films, settings.threshold, settings.scale.step, self.kinds
         )
 
     def _of_events(self) -> Codes:
@@ -75,7 +75,7 @@ class FolderWithEvidence(PreparedFolder):
                 **prepared_data(self),
                 "prompt version": PROMPT_VERSION,
                 "threshold": self.prompt_settings.threshold,
-                "step": self.prompt_settings.step,
+                "step": self.prompt_settings.scale.step,
                 "evidence": list(self.kinds),
             }
         )

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.domain import Film
 from reeltune.evidence.running import Floats, Running
-from reeltune.prompts.renderer import Film
 
 GENRE_PRIOR: Final = 10.0
 """Events without any liking or dislike that are added to each user's own in a genre."""

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from reeltune.data.folder import Timelines
+from reeltune.domain import Film
 from reeltune.evidence.film_view import FILM_PRIOR, FilmView
 from reeltune.evidence.genres import genre_table
 from reeltune.evidence.outcome import outcome
 from reeltune.evidence.taste import USER_PRIOR
 from reeltune.evidence.weights import Weights
-from reeltune.prompts.renderer import Film
 from reeltune.seeds import sample_rows
 
 Ints = npt.NDArray[np.int64]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
+from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Evidence, Film
 from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import (
     FOLDS,
@@ -30,7 +31,6 @@ from reeltune.evidence.likeness import Likenesses
 from reeltune.evidence.outcome import chance, outcome
 from reeltune.evidence.running import Running
 from reeltune.evidence.taste import Taste, taste_before
-from reeltune.prompts.renderer import CHANCE_STEPS, COUNTS, SHARE_STEPS, Evidence, Film
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
 
+from reeltune.domain import WINDOW, Renderer
 from reeltune.export.drift import Drift
 from reeltune.export.measure import Questions
 from reeltune.export.origin import Origin
@@ -19,7 +20,6 @@ from reeltune.export.tables import (
     verdict_lines,
 )
 from reeltune.files import atomic_file
-from reeltune.prompts.renderer import WINDOW, Renderer
 from reeltune.training.card import HOW_TO_ASK, example_turns
 
 _TEMPLATE: Final = (

@@ -13,9 +13,9 @@ from reeltune.config.schema import Config
 from reeltune.data.blocks import Blocks
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import INTERVIEW
 from reeltune.lengths.report import LengthReport, describe_lengths
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import INTERVIEW
 from reeltune.prompts.rows import (
     ANSWER_TOKENS,
     Selection,

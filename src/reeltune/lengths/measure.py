@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import PromptSettings, Renderer
 from reeltune.lengths.report import LengthReport, describe_lengths
 from reeltune.prompts.pieces import PromptTokens, char_pieces
-from reeltune.prompts.renderer import PromptSettings, Renderer
 from reeltune.prompts.rows import ANSWER_TOKENS
 
 if TYPE_CHECKING:

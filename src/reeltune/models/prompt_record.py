@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import ModelError
 from reeltune.files import write_json
-from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
 
 PROMPT_FILE: Final = "prompt.json"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from reeltune.domain import INTERVIEW, NO, WINDOW, YES, Form
 from reeltune.errors import ModelError
-from reeltune.prompts.renderer import INTERVIEW, NO, WINDOW, YES, Form
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

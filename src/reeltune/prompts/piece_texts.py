@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from reeltune.domain import INTERVIEW, Renderer
 from reeltune.prompts.chat import ChatFrame
-from reeltune.prompts.renderer import INTERVIEW, Renderer
 
 STAR_STEPS: Final = np.arange(0, 11, dtype=np.float32) / 2
 """Every rating a MovieLens scale can hold; row ``2 * stars`` of the stars pieces."""

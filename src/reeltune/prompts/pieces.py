@@ -1,6 +1,6 @@
 """Prompts as token ids, assembled from pieces that are tokenized once per film.
 
-The pieces are those of :mod:`reeltune.prompts.renderer`. Whether assembling gives the same ids as
+The pieces are those of :mod:`reeltune.domain.renderer`. Whether assembling gives the same ids as
 tokenizing the whole rendered string is proven for every film (:mod:`reeltune.prompts.proof`); where
 it does not hold, prompts are tokenized whole instead.
 """
@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from reeltune.data.folder import Codes, Examples, Timelines
 from reeltune.data.history import History
+from reeltune.domain import Film, Renderer
 from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame, encode
 from reeltune.prompts.encoding import break_tokens, control_tokens, encode_rows
 from reeltune.prompts.piece_texts import STAR_STEPS, piece_texts
 from reeltune.prompts.proof import PiecesProof
-from reeltune.prompts.renderer import Film, Renderer
 from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
 
 if TYPE_CHECKING:

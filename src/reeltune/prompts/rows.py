@@ -12,9 +12,9 @@ from reeltune.config.schema import Config, PromptSection
 from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import PROMPT_VERSION, PromptSettings
 from reeltune.prompts.sequences import Sequences
 from reeltune.prompts.sharing import answer_rows, block_sequences
 from reeltune.ragged import join

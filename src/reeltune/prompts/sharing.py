@@ -10,9 +10,9 @@ import numpy.typing as npt
 from reeltune.data.blocks import Blocks
 from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
+from reeltune.domain import INTERVIEW, Form
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.pieces import Pieces, star_steps
-from reeltune.prompts.renderer import INTERVIEW, Form
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged, join, offsets_of, repeat_row
 

@@ -14,8 +14,8 @@ from rapidfuzz import fuzz, process
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.titles import split_year
+from reeltune.domain import Film, plain_text
 from reeltune.errors import RequestError
-from reeltune.prompts.renderer import Film, plain_text
 
 Ints = npt.NDArray[np.int64]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from reeltune.asking.judge import Judge
 from reeltune.data.history import History
-from reeltune.prompts.renderer import Film
+from reeltune.domain import Film
 from reeltune.recommend.candidates import Candidates
 from reeltune.recommend.recommend import recommend, why
 from reeltune.scoring.ranking import Question

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reeltune.data.history import History
-from reeltune.prompts.renderer import Film, format_stars, plain_text
+from reeltune.domain import Film, format_stars, plain_text
 from reeltune.recommend.listing import Line, Listing, Reason
 from reeltune.scoring.calibration import Method
 

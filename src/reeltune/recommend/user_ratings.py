@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from reeltune.data.history import History
+from reeltune.domain import PromptSettings, plain_text
 from reeltune.errors import RequestError
-from reeltune.prompts.renderer import PromptSettings, format_stars, plain_text
 from reeltune.recommend.catalogue import Catalogue
 
 _MAX_LISTED: Final = 20
@@ -92,7 +92,7 @@ class _Reader:
 
     def __init__(self, catalogue: Catalogue, settings: PromptSettings) -> None:
         self._catalogue = catalogue
-        self._lowest, self._highest = settings.scale_min, settings.scale_max
+        self._scale = settings.scale
         self._errors: list[RequestError] = []
         self._where_rated: dict[int, str] = {}
 
@@ -147,8 +147,8 @@ class _Reader:
         return item_idx
 
     def _rating(self, entry: Entry) -> float:
-        scale = f"{format_stars(self._lowest)} to {format_stars(self._highest)}"
-        hint = f"Give {scale} stars in steps of 0.5"
+        scale = self._scale
+        hint = f"Give {scale.min:.1f} to {scale.max:.1f} stars in steps of {scale.step:.1f}"
         if not entry.rating:
             error = RequestError(
                 "no rating is given", code="missing_rating", where=entry.where, hint=hint
@@ -156,8 +156,7 @@ class _Reader:
             self._errors.append(error)
             return 0.0
         rating = _number(entry.rating)
-        on_scale = rating is not None and self._lowest <= rating <= self._highest
-        if rating is None or not on_scale or not (2 * rating).is_integer():
+        if rating is None or not scale.contains(rating):
             error = RequestError(
                 f"the rating {entry.rating!r} is not on the scale",
                 code="rating_not_on_scale",

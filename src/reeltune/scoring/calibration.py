@@ -27,9 +27,9 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from reeltune.domain import Form
 from reeltune.errors import DataError, ModelError
 from reeltune.files import write_json
-from reeltune.prompts.renderer import Form
 from reeltune.prompts.rows import Layout
 
 CALIBRATION_FILE: Final = "calibration.json"

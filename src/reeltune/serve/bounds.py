@@ -43,7 +43,7 @@ class Bounds:
         elif judge.subject.base.choices.device.value.type == "cpu":
             judged, self._reason = JUDGED_ON_CPU, "few, since this is a CPU"
         self.judged_unless_told = min(judged, serving.max_candidates)
-        self.scale = _scale(judge)
+        self.scale = judge.subject.tokens.renderer.settings.scale
 
     def sentence(self) -> str:
         """Return how many films are judged unless a request says so, and why, as a sentence."""
@@ -137,22 +137,12 @@ class Bounds:
             )
 
     def _refuse_off_scale(self, stars: float, where: str) -> None:
-        low, high, step = self.scale.min, self.scale.max, self.scale.step
-        if not low <= stars <= high or (stars - low) % step:
+        if not self.scale.contains(stars):
             raise RequestError(
-                f"{stars} stars are not on the scale from {low} to {high} in steps of {step}",
+                f"{stars} stars are not on the scale from {self.scale}",
                 code="rating_off_scale",
                 where=where,
             )
-
-
-def _scale(judge: Judge) -> contract.Scale:
-    """Return the stars the model has seen: some editions have no halves."""
-    settings = judge.subject.tokens.renderer.settings
-    halves = bool((judge.subject.folder.ratings.stars % 1).any())
-    return contract.Scale(
-        min=settings.scale_min, max=settings.scale_max, step=0.5 if halves else 1.0
-    )
 
 
 def _first_time(rows: Ints) -> npt.NDArray[np.bool_]:

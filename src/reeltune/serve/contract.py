@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reeltune.domain import HALF_STARS
+
 MOST_QUERY: Final = 200
 """How many characters a search may have."""
 
@@ -38,7 +40,9 @@ class Rated(Asked):
     """A film somebody has rated."""
 
     film_id: FilmId
-    stars: Annotated[float, Field(ge=0.5, le=5.0, multiple_of=0.5)]
+    stars: Annotated[
+        float, Field(ge=HALF_STARS.min, le=HALF_STARS.max, multiple_of=HALF_STARS.step)
+    ]
 
 
 class VerdictsRequest(Asked):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +60,7 @@ class Service:
             films=len(catalogue.films),
             history_len=judge.history_len,
             every_rating_counts=judge.remembered > judge.history_len,
-            scale=bounds.scale,
+            scale=contract.Scale(**asdict(bounds.scale)),
             genres=sorted({genre for film in catalogue.films for genre in film.genres}),
             limits=bounds.limits,
         )

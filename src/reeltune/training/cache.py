@@ -16,9 +16,9 @@ from datasets.table import InMemoryTable
 
 from reeltune.data.cache_key import CacheKey, prepared_data
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import PromptSettings
 from reeltune.files import atomic_folder, write_json
 from reeltune.models.names import CACHE_KEY
-from reeltune.prompts.renderer import PromptSettings
 from reeltune.prompts.rows import Selection, TokenRows
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged

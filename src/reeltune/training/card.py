@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
 
+from reeltune.domain import SHARE_STEPS, Evidence, Film, PromptSettings, Renderer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
-from reeltune.prompts.renderer import SHARE_STEPS, Evidence, Film, PromptSettings, Renderer
 
 HOW_TO_ASK: Final = """\
 {% if record.prompt.form == "window" -%}

@@ -13,6 +13,7 @@ from peft import PeftModel
 from reeltune.config import Config
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import PromptSettings, Renderer
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
 from reeltune.evidence.folder import FolderWithEvidence, open_prepared
@@ -23,7 +24,6 @@ from reeltune.models.processes import process_state
 from reeltune.models.prompt_record import PromptRecord
 from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.renderer import PromptSettings, Renderer
 from reeltune.prompts.rows import (
     Selection,
     TokenRows,

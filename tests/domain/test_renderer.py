@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.prompts.renderer import (
+from reeltune.domain import (
     INTERVIEW,
     PROMPT_VERSION,
     WINDOW,
