@@ -57,7 +57,7 @@ OTHER: dict[str, Any] = {
     "train.metric_for_best_model": "eval_log_loss",
     "train.early_stopping_patience": None,
     "train.early_stopping_min_delta": 0.01,
-    "train.dataloader_workers": 1,
+    "train.dataloader_num_workers": 1,
     "train.seed": 0,
     "scoring.layout": "single",
     "scoring.tokens_per_batch": 1024,

@@ -147,7 +147,7 @@ class TrainSection(Section):
     metric_for_best_model: str = "eval_auc"
     early_stopping_patience: PositiveInt | None = 4
     early_stopping_min_delta: Annotated[float, Field(ge=0)] = 0.0
-    dataloader_workers: Annotated[int, Field(ge=0)] = 0
+    dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
 
 

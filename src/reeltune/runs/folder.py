@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from reeltune.config import Config, build_config, config_hash, config_tree, key_paths
+from reeltune.config import (
+    Config,
+    build_config,
+    config_hash,
+    config_tree,
+    key_paths,
+    translate_record,
+)
 from reeltune.config.schema import ServingSection
 from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
@@ -31,7 +38,7 @@ _FREE_TO_CHANGE: Final = frozenset(
         "train.output_dir",
         "train.logging_steps",
         "train.save_total_limit",
-        "train.dataloader_workers",
+        "train.dataloader_num_workers",
         "scoring.tokens_per_batch",
         "scoring.calibration",
         "evaluation.max_examples",
@@ -57,14 +64,17 @@ class RunFolder:
         return self.path / RUN_FILE
 
     def record(self) -> dict[str, Any]:
-        """Return the run's record.
+        """Return the run's record, its configuration under the present keys.
 
         Raises:
             RunError: There is none.
         """
         if not self.record_file.is_file():
             raise RunError("no training run here", where=str(self.path), hint="Run: reeltune train")
-        return json.loads(self.record_file.read_text(encoding="utf-8"))
+        record = json.loads(self.record_file.read_text(encoding="utf-8"))
+        if "config" in record:
+            record["config"] = translate_record(record["config"])
+        return record
 
     def config(self) -> Config:
         """Return the configuration the run was started with.

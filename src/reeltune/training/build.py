@@ -171,7 +171,7 @@ def trainer_arguments(config: Config, material: Material, output_dir: Path) -> S
         accelerator_config={"non_blocking": on_gpu},
         # Every weight of an adapter takes part in every step: none has to be looked for.
         ddp_find_unused_parameters=False,
-        dataloader_num_workers=section.dataloader_workers,
+        dataloader_num_workers=section.dataloader_num_workers,
         remove_unused_columns=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},

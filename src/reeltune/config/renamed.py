@@ -1,0 +1,22 @@
+"""Renamed keys: users are told the new key, records of earlier runs are translated."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+RENAMED: Final = {
+    "train.dataloader_workers": "train.dataloader_num_workers",
+}
+"""Old key to new key. An old key in a YAML file or an override is an error."""
+
+
+def translate_record(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration recorded by an earlier run under the present keys."""
+    tree = copy.deepcopy(tree)
+    for old, new in RENAMED.items():
+        section, key = old.split(".")
+        new_section, new_key = new.split(".")
+        if key in tree.get(section, {}):
+            tree.setdefault(new_section, {})[new_key] = tree[section].pop(key)
+    return tree

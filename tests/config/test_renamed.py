@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reeltune.config import build_config, config_tree, key_paths, load_config, translate_record
+from reeltune.config.renamed import RENAMED
+from reeltune.errors import ConfigError
+from tests.config.test_schema import OTHER
+from tests.errors import raises_error
+
+every_old_key = pytest.mark.parametrize(("old", "new"), RENAMED.items())
+
+
+def test_every_new_key_exists_and_no_old_one():
+    keys = set(key_paths())
+    assert keys.issuperset(RENAMED.values())
+    assert keys.isdisjoint(RENAMED)
+
+
+@every_old_key
+def test_an_old_key_in_a_file_names_the_new_one(tmp_path: Path, old: str, new: str):
+    section, key = old.split(".")
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{section}: {{{key}: 1}}\n", encoding="utf-8")
+    with raises_error(ConfigError, "renamed_key", figures=[new]) as caught:
+        load_config(file)
+    assert caught.value.where == f"{file}: {old}"
+
+
+@every_old_key
+def test_an_old_key_in_an_override_names_the_new_one(old: str, new: str):
+    with raises_error(ConfigError, "renamed_key", where=old, figures=[new]):
+        load_config(None, [f"{old}=1"])
+
+
+def test_the_record_of_an_earlier_run_is_read_under_the_present_keys():
+    recorded: dict[str, dict[str, object]] = {}
+    expected = {}
+    for old, new in RENAMED.items():
+        section, key = old.split(".")
+        recorded.setdefault(section, {})[key] = OTHER[new]
+        expected[new] = OTHER[new]
+    before = str(recorded)
+    tree = config_tree(build_config(translate_record(recorded)))
+    found = {new: tree[new.split(".")[0]][new.split(".")[1]] for new in RENAMED.values()}
+    assert found == expected
+    assert str(recorded) == before
