@@ -44,7 +44,7 @@ OTHER: dict[str, Any] = {
     "train.batch_size": 4,
     "train.gradient_accumulation_steps": 4,
     "train.learning_rate": 1e-3,
-    "train.lr_scheduler": "linear",
+    "train.lr_scheduler_type": "linear",
     "train.warmup_ratio": 0.0,
     "train.weight_decay": 0.1,
     "train.max_grad_norm": 0.5,

@@ -6,6 +6,7 @@ import copy
 from typing import Any, Final
 
 RENAMED: Final = {
+    "train.lr_scheduler": "train.lr_scheduler_type",
     "train.dataloader_workers": "train.dataloader_num_workers",
 }
 """Old key to new key. An old key in a YAML file or an override is an error."""

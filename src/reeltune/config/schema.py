@@ -126,7 +126,7 @@ class TrainSection(Section):
     batch_size: PositiveInt = 2
     gradient_accumulation_steps: PositiveInt = 1
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 2e-4
-    lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_ratio: Fraction = 0.03
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0

@@ -93,7 +93,7 @@ Adapter and base were added in float32 and rounded once to {{ record.dtype }}\
 | training rows | {{ run.rows.train }} |
 | adapter | rank {{ run.config.lora.r }}, alpha {{ run.config.lora.alpha }}, \
 {{ run.config.lora.target_modules }} |
-| learning rate | {{ run.config.train.learning_rate }}, {{ run.config.train.lr_scheduler }} |
+| learning rate | {{ run.config.train.learning_rate }}, {{ run.config.train.lr_scheduler_type }} |
 {% if metrics and metrics.best -%}
 | step kept | {{ metrics.best_step }} of {{ metrics.steps }} |
 {% endif -%}

@@ -142,7 +142,7 @@ def trainer_arguments(config: Config, material: Material, output_dir: Path) -> S
         per_device_train_batch_size=section.batch_size,
         gradient_accumulation_steps=section.gradient_accumulation_steps,
         learning_rate=section.learning_rate,
-        lr_scheduler_type=section.lr_scheduler,
+        lr_scheduler_type=section.lr_scheduler_type,
         warmup_steps=section.warmup_ratio,  # below 1 it is a share of the steps
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,

@@ -98,7 +98,7 @@ parentheses 95 % intervals over users.
 | tokens read | {{ metrics.tokens_seen }} |
 | adapter | rank {{ config.lora.r }}, alpha {{ config.lora.alpha }}, \
 dropout {{ config.lora.dropout }}, {{ config.lora.target_modules }} |
-| learning rate | {{ config.train.learning_rate }}, {{ config.train.lr_scheduler }} |
+| learning rate | {{ config.train.learning_rate }}, {{ config.train.lr_scheduler_type }} |
 | trainable parameters | {{ record.parameters.trainable }} of {{ record.parameters.total }} |
 {% for choice in record.choices -%}
 | {{ choice.split(": ", 1)[0] }} | {{ choice.split(": ", 1)[1] }} |
