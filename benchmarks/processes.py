@@ -37,7 +37,7 @@ from reeltune.training.progress import StepClock
 _EXACT: Final = (
     "model.dtype=float32",
     "train.compile=false",
-    "train.activation_checkpointing=true",  # two processes share a GPU
+    "train.gradient_checkpointing=true",  # two processes share a GPU
 )
 _PARTS: Final = {"rates": ("train", "score"), "weights": ("train_float32",)}
 
@@ -159,7 +159,7 @@ class Comparison:
             "train.save_steps": steps,
             "train.batch_size": batch,
             "train.gradient_accumulation_steps": self.several.processes // launch.processes,
-            "train.activation_checkpointing": "false",
+            "train.gradient_checkpointing": "false",
             "train.early_stopping_patience": "null",
         }
         flags = settings(values, [*changes, *self.options.set])

@@ -87,7 +87,7 @@ def config_of(name: str, seed: int, options: Any) -> Config:
             f"train.batch_size={rows_per_step}",
             f"train.learning_rate={options.learning_rate}",
             f"train.epochs={options.epochs}",
-            "train.activation_checkpointing=false",
+            "train.gradient_checkpointing=false",
             "train.optimizer=adamw_torch_fused",
             "train.early_stopping_patience=null",
             "train.logging_steps=50",

@@ -94,13 +94,13 @@ TRL: dict[str, TrlCase] = {
 }
 FASTEST = "trl_fastest"
 
-_KEPT = ["train.activation_checkpointing=false"]
+_KEPT = ["train.gradient_checkpointing=false"]
 _WINDOW = ["prompt.form=window", "train.block_targets=30"]
 OURS: dict[str, list[str]] = {
     "single": [*_KEPT, *_WINDOW, "train.layout=single"],
     "blocks": [*_KEPT, *_WINDOW],
     "blocks, not compiled": [*_KEPT, *_WINDOW, "train.compile=false"],
-    "blocks, activations recomputed": [*_WINDOW, "train.activation_checkpointing=true"],
+    "blocks, activations recomputed": [*_WINDOW, "train.gradient_checkpointing=true"],
     "blocks_qlora": [*_KEPT, *_WINDOW, "quantization.load_in_4bit=true"],
     "interview": [*_KEPT, "prompt.form=interview", "train.block_targets=60"],
 }

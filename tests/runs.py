@@ -25,7 +25,7 @@ def tiny_overrides(model: Path, prepared: Path, work: Path, **changes: Any) -> l
         "train__pack_length": 1024,
         "train__batch_size": 4,
         "train__gradient_accumulation_steps": 1,
-        "train__activation_checkpointing": False,
+        "train__gradient_checkpointing": False,
         "train__max_steps": 4,
         "train__learning_rate": 1e-2,
         "train__logging_steps": 2,

@@ -78,7 +78,7 @@ def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path:
         "lora: {r: 2}\n"
         "data: {max_train_examples: 40, max_eval_examples: 10, max_length: 8192}\n"
         "train: {batch_size: 1, pack_length: 8192, eval_steps: 1, save_steps: 1,\n"
-        "        activation_checkpointing: false}\n",
+        "        gradient_checkpointing: false}\n",
         encoding="utf-8",
     )
     file = tmp_path / "one_pass.json"

@@ -135,7 +135,7 @@ def test_a_full_run(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
             *("--work", str(tmp_path), "--result", str(file), "--steps", "24", "--rows", "20"),
             *("--cases", "lora_bf16"),
             *("--set", "train.batch_size=1", "--set", "train.pack_length=1280"),
-            *("--set", "train.activation_checkpointing=false"),
+            *("--set", "train.gradient_checkpointing=false"),
         ]
     )
     (case,) = result_of(file, "full_run")["cases"]

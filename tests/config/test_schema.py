@@ -49,7 +49,7 @@ OTHER: dict[str, Any] = {
     "train.weight_decay": 0.1,
     "train.max_grad_norm": 0.5,
     "train.optimizer": "adafactor",
-    "train.activation_checkpointing": False,
+    "train.gradient_checkpointing": False,
     "train.logging_steps": 1,
     "train.eval_steps": 25,
     "train.save_steps": 200,

@@ -86,7 +86,7 @@ def test_compiled_blocks_train_and_score_afterwards_as_they_did_in_training(
         train__compile=True,
         train__batch_size=2,
         train__max_steps=6,
-        train__activation_checkpointing=checkpointing,
+        train__gradient_checkpointing=checkpointing,
     )
     run = train(config)
     metrics = json.loads((run / "metrics.json").read_text())

@@ -52,7 +52,7 @@ def test_a_dry_run_with_activation_checkpointing_shows_the_same_step(
     layout, tiny_qwen3, prepared, tmp_path, capsys
 ):
     def step(checkpointing: bool) -> str:
-        changes = {"train__layout": layout, "train__activation_checkpointing": checkpointing}
+        changes = {"train__layout": layout, "train__gradient_checkpointing": checkpointing}
         dry_run(tiny_config(tiny_qwen3, prepared.path, tmp_path, lora__dropout=0, **changes))
         shown = re.search(r"loss [\d.]+, gradient norm [\d.]+", capsys.readouterr().out)
         assert shown is not None

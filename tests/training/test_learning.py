@@ -84,7 +84,7 @@ def test_activation_checkpointing_learns_the_same(layout, form, tiny_qwen3, prep
             prompt__form=form,
             train__layout=layout,
             train__batch_size=2,
-            train__activation_checkpointing=checkpointing,
+            train__gradient_checkpointing=checkpointing,
             train__output_dir=tmp_path / str(checkpointing),
         )
         return losses_of(train(config))

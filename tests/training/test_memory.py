@@ -22,7 +22,7 @@ from tests.runs import tiny_config
 def ready(tiny_qwen3, prepared, tmp_path_factory) -> tuple[Config, TunableModel, Collator]:
     """A configuration that decides by itself, with its model and what makes its batches."""
     work = tmp_path_factory.mktemp("ready")
-    config = tiny_config(tiny_qwen3, prepared.path, work, train__activation_checkpointing="auto")
+    config = tiny_config(tiny_qwen3, prepared.path, work, train__gradient_checkpointing="auto")
     folder, settings = open_data(config)
     tunable = load_tunable(config)
     source = RowSource(config, folder, settings, tunable.base)
@@ -58,7 +58,7 @@ def test_the_reason_names_what_it_takes_and_what_is_free(ready, monkeypatch):
 @pytest.mark.parametrize("asked", [True, False])
 def test_what_is_asked_for_is_done(asked: bool, ready, monkeypatch):
     config, tunable, collator = ready
-    section = config.train.model_copy(update={"activation_checkpointing": asked})
+    section = config.train.model_copy(update={"gradient_checkpointing": asked})
     config = config.model_copy(update={"train": section})
     for gib in (0.0, 1000.0):
         choice = chosen((config, tunable, collator), gib, monkeypatch)

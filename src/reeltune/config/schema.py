@@ -139,7 +139,7 @@ class TrainSection(Section):
         "adafactor",
         "sgd",
     ] = "adamw_torch"
-    activation_checkpointing: Literal["auto", True, False] = "auto"
+    gradient_checkpointing: Literal["auto", True, False] = "auto"
     logging_steps: PositiveInt = 10
     eval_steps: PositiveInt = 50
     save_steps: PositiveInt = 100

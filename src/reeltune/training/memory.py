@@ -101,11 +101,11 @@ def choose_recomputation(config: Config, tunable: TunableModel, fullest: Batch) 
     Left to ``auto``, they are kept where the fullest batch fits well into the memory that is free.
 
     Args:
-        config: Its ``train.activation_checkpointing``.
+        config: Its ``train.gradient_checkpointing``.
         tunable: The model, loaded.
         fullest: The batch with the most tokens.
     """
-    asked = config.train.activation_checkpointing
+    asked = config.train.gradient_checkpointing
     if asked != "auto":
         return Choice(asked, "asked for")
     needed = estimate_memory(
