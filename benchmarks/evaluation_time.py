@@ -32,7 +32,7 @@ def rows_of(prepared: Path, controls: int) -> dict[str, int]:
     return {
         "evaluation.max_examples": counts[TEST],
         "evaluation.validation_examples": counts[VALIDATION],
-        "evaluation.control_examples": controls,
+        "evaluation.ablation_examples": controls,
     }
 
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     overrides = [f"data.prepared_dir={options.prepared}", *options.set]
     config = load_config(options.config, overrides)
-    full = rows_of(options.prepared, config.evaluation.control_examples)
+    full = rows_of(options.prepared, config.evaluation.ablation_examples)
     cases: list[dict[str, Any]] = []
     for share in options.shares:
         rows = {key: max(1, round(share * count)) for key, count in full.items()}

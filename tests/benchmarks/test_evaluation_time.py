@@ -39,7 +39,7 @@ def test_every_part_judges_its_share_and_the_whole_is_reckoned(
     file = tmp_path / "result.json"
     evaluation_time.main(
         f"--prepared {prepared.path} --config {CONFIG} --run {tmp_path / 'run'} --shares 0.25 0.5 "
-        f"--set evaluation.control_examples=40 --work {tmp_path} --result {file}".split()
+        f"--set evaluation.ablation_examples=40 --work {tmp_path} --result {file}".split()
     )
     split = prepared.timelines.split
     test, validation = int(np.sum(split == TEST)), int(np.sum(split == VALIDATION))

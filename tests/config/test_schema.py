@@ -65,7 +65,7 @@ OTHER: dict[str, Any] = {
     "evaluation.max_examples": 10,
     "evaluation.validation_examples": 10,
     "evaluation.baselines": False,
-    "evaluation.control_examples": 0,
+    "evaluation.ablation_examples": 0,
     "evaluation.draws": 10,
     "evaluation.samples": 0,
     "serving.host": "0.0.0.0",

@@ -78,7 +78,7 @@ def evaluate(
     if baselines is not None:
         overrides.append(f"evaluation.baselines={str(baselines).lower()}")
     if controls is not None:
-        overrides.append(f"evaluation.control_examples={controls}")
+        overrides.append(f"evaluation.ablation_examples={controls}")
     resolved = load_config(config, overrides)
     run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
     target = output or _target(run and run.path, resolved.train.output_dir, split, form)

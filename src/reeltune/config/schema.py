@@ -165,7 +165,7 @@ class EvaluationSection(Section):
     max_examples: PositiveInt | None = None
     validation_examples: PositiveInt | None = None
     baselines: bool = True
-    control_examples: Annotated[int, Field(ge=0)] = 500
+    ablation_examples: Annotated[int, Field(ge=0)] = 500
     draws: PositiveInt = 1000
     samples: Annotated[int, Field(ge=0)] = 6
 

@@ -114,7 +114,7 @@ def _differences(main: str, drawn: Bootstrapped) -> list[Difference]:
 
 def _controls(subject: Subject, found: Gathered, progress: ProgressFor) -> list[Control]:
     section = subject.config.evaluation
-    if not subject.tuned or not section.control_examples:
+    if not subject.tuned or not section.ablation_examples:
         return []
     if found.earlier is not None:
         return found.earlier.controls
@@ -123,7 +123,7 @@ def _controls(subject: Subject, found: Gathered, progress: ProgressFor) -> list[
         found.judged.event,
         subject.config.train.seed,
         progress,
-        section.control_examples,
+        section.ablation_examples,
         section.draws,
     )
 

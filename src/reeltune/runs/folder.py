@@ -44,7 +44,7 @@ _FREE_TO_CHANGE: Final = frozenset(
         "evaluation.max_examples",
         "evaluation.validation_examples",
         "evaluation.baselines",
-        "evaluation.control_examples",
+        "evaluation.ablation_examples",
         "evaluation.draws",
         "evaluation.samples",
         *key_paths(ServingSection, "serving."),
