@@ -74,7 +74,7 @@ OTHER: dict[str, Any] = {
     "serving.max_body_bytes": 1000,
     "serving.max_history": 20,
     "serving.max_candidates": 50,
-    "serving.judged_candidates": 40,
+    "serving.default_candidates": 40,
     "serving.max_top": 10,
     "serving.max_requests": 1,
     "serving.questions_per_pass": 1,

@@ -209,5 +209,5 @@ def test_a_cpu_judges_few_films_unless_told(
         assert service.post("/recommendations", rated=[], candidates=130).json()["judged"] == 130
     (record,) = [one for one in caplog.records if str(JUDGED_ON_CPU) in one.getMessage()]
     assert "CPU" in record.getMessage()
-    with running(judge, judged_candidates=20) as service:
+    with running(judge, default_candidates=20) as service:
         assert service.post("/recommendations", rated=[]).json()["judged"] == 20

@@ -6,6 +6,7 @@ import copy
 from typing import Any, Final
 
 RENAMED: Final = {
+    "serving.judged_candidates": "serving.default_candidates",
     "evaluation.control_examples": "evaluation.ablation_examples",
     "train.activation_checkpointing": "train.gradient_checkpointing",
     "train.lr_scheduler": "train.lr_scheduler_type",

@@ -179,7 +179,7 @@ class ServingSection(Section):
     max_body_bytes: PositiveInt = 262144
     max_history: PositiveInt = 1000
     max_candidates: PositiveInt = 5000
-    judged_candidates: PositiveInt | None = None
+    default_candidates: PositiveInt | None = None
     max_top: Annotated[int, Field(ge=10)] = 100
     max_requests: PositiveInt = 64
     questions_per_pass: PositiveInt = 256

@@ -38,8 +38,8 @@ class Bounds:
         self._remembered = judge.remembered
         self._row_of_id = {film.film_id: row for row, film in enumerate(catalogue.films)}
         judged, self._reason = serving.max_candidates, "serving.max_candidates"
-        if serving.judged_candidates is not None:
-            judged, self._reason = serving.judged_candidates, "serving.judged_candidates"
+        if serving.default_candidates is not None:
+            judged, self._reason = serving.default_candidates, "serving.default_candidates"
         elif judge.subject.base.choices.device.value.type == "cpu":
             judged, self._reason = JUDGED_ON_CPU, "few, since this is a CPU"
         self.judged_unless_told = min(judged, serving.max_candidates)
