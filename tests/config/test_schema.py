@@ -78,7 +78,7 @@ OTHER: dict[str, Any] = {
     "serving.max_top": 10,
     "serving.max_requests": 1,
     "serving.questions_per_pass": 1,
-    "serving.pass_s": 0.1,
+    "serving.target_batch_seconds": 0.1,
     "serving.timeout_s": 5.0,
     "serving.receive_timeout_s": 1,
     "serving.shutdown_s": 1,

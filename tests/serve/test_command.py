@@ -37,7 +37,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_qwen3: Path) -> Path:
     """A configuration with many films; a pass holds hardly more than one history."""
     work = tmp_path_factory.mktemp("served")
     prepared = write_prepared(work / "prepared", users=2, films=FILMS)
-    overrides = tiny_overrides(tiny_qwen3, prepared, work, serving__pass_s=1e-9)
+    overrides = tiny_overrides(tiny_qwen3, prepared, work, serving__target_batch_seconds=1e-9)
     file = work / "config.yaml"
     file.write_text(json.dumps(config_tree(load_config(None, overrides))), encoding="utf-8")
     return file

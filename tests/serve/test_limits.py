@@ -116,7 +116,7 @@ def test_a_client_that_has_gone_is_not_computed_for(served_judge: Judge, held: H
 
 def test_a_long_request_does_not_keep_short_ones_waiting(served_judge: Judge, held: Held):
     # A pass of one token holds little more than one history.
-    with running(served_judge, pass_s=1e-9) as service, ThreadPoolExecutor(2) as pool:
+    with running(served_judge, target_batch_seconds=1e-9) as service, ThreadPoolExecutor(2) as pool:
         long = pool.submit(service.post, "/recommendations", rated=[])
         assert held.begun.acquire(timeout=30)
         short = pool.submit(ask, service, 1)

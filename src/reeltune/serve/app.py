@@ -52,7 +52,7 @@ def make_app(judge: Judge, serving: ServingSection, token: str | None) -> ASGIAp
     costs = Costs(judge.subject.tokens, judge.history_len, judge.subject.config.scoring.layout)
     bounds = Bounds(judge, catalogue, serving)
     LOGGER.info(bounds.sentence())
-    pace = Pace(serving.pass_s, judge.subject.config.scoring.tokens_per_batch)
+    pace = Pace(serving.target_batch_seconds, judge.subject.config.scoring.tokens_per_batch)
     gatherer = Gatherer(judge, costs, pace, serving.questions_per_pass, measures)
     service = Service(judge, catalogue, gatherer, bounds)
     app = _routes(service, gatherer, measures)
