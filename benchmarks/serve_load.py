@@ -1,7 +1,7 @@
 """What gathering is worth: many clients of `reeltune serve`, gathered and one at a time.
 
 Two services run the same model on loopback, each in a process of its own. One gathers what waits
-into shared passes, the other answers one question in a pass (`serving.questions_per_pass=1`). Every
+into shared passes, the other answers one question in a pass (`serving.max_batch_queries=1`). Every
 client asks again as soon as it is answered, over one connection that stays open. Clients have a
 history each, and rate one more film before they ask again; or several ask after one history, as a
 page does that asks film by film. Both services are asked the same, and their verdicts must be equal
@@ -36,7 +36,7 @@ import numpy.typing as npt
 from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.folder import PreparedFolder
 
-_MODES: Final = {"one at a time": ["--set", "serving.questions_per_pass=1"], "gathered": []}
+_MODES: Final = {"one at a time": ["--set", "serving.max_batch_queries=1"], "gathered": []}
 _PATIENCE_S: Final = 3600
 _POPULAR: Final = 200
 """How many of the most rated films clients ask about."""

@@ -77,7 +77,7 @@ OTHER: dict[str, Any] = {
     "serving.default_candidates": 40,
     "serving.max_top": 10,
     "serving.max_requests": 1,
-    "serving.questions_per_pass": 1,
+    "serving.max_batch_queries": 1,
     "serving.target_batch_seconds": 0.1,
     "serving.timeout_s": 5.0,
     "serving.receive_timeout_s": 1,

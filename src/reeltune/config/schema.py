@@ -182,7 +182,7 @@ class ServingSection(Section):
     default_candidates: PositiveInt | None = None
     max_top: Annotated[int, Field(ge=10)] = 100
     max_requests: PositiveInt = 64
-    questions_per_pass: PositiveInt = 256
+    max_batch_queries: PositiveInt = 256
     target_batch_seconds: Annotated[float, Field(gt=0)] = 1.0
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     receive_timeout_s: PositiveInt = 10

@@ -53,7 +53,7 @@ def make_app(judge: Judge, serving: ServingSection, token: str | None) -> ASGIAp
     bounds = Bounds(judge, catalogue, serving)
     LOGGER.info(bounds.sentence())
     pace = Pace(serving.target_batch_seconds, judge.subject.config.scoring.tokens_per_batch)
-    gatherer = Gatherer(judge, costs, pace, serving.questions_per_pass, measures)
+    gatherer = Gatherer(judge, costs, pace, serving.max_batch_queries, measures)
     service = Service(judge, catalogue, gatherer, bounds)
     app = _routes(service, gatherer, measures)
     open_paths = add_page(app) | {"/health"}
