@@ -66,7 +66,7 @@ OTHER: dict[str, Any] = {
     "evaluation.validation_examples": 10,
     "evaluation.baselines": False,
     "evaluation.ablation_examples": 0,
-    "evaluation.draws": 10,
+    "evaluation.bootstrap_samples": 10,
     "evaluation.samples": 0,
     "serving.host": "0.0.0.0",
     "serving.port": 0,

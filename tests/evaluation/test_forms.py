@@ -33,7 +33,7 @@ def trained(request: pytest.FixtureRequest, tiny_qwen3, prepared, tmp_path_facto
 def evaluate(overrides: list[str], *flags: str) -> int:
     sets = [part for override in overrides for part in ("--set", override)]
     with pytest.raises(SystemExit) as left:
-        quick = ("--no-baselines", "--controls", "0", "--set", "evaluation.draws=10")
+        quick = ("--no-baselines", "--controls", "0", "--set", "evaluation.bootstrap_samples=10")
         main(["evaluate", "--config", os.devnull, "--split", "validation", *quick, *sets, *flags])
     return int(left.value.code or 0)
 

@@ -22,7 +22,7 @@ from reeltune.training.train import train
 from tests.errors import error_code
 from tests.runs import tiny_config, tiny_overrides
 
-SHORT = {"evaluation__draws": 40, "evaluation__ablation_examples": 12}
+SHORT = {"evaluation__bootstrap_samples": 40, "evaluation__ablation_examples": 12}
 
 
 @pytest.fixture(scope="module")

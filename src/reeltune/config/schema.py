@@ -166,7 +166,7 @@ class EvaluationSection(Section):
     validation_examples: PositiveInt | None = None
     baselines: bool = True
     ablation_examples: Annotated[int, Field(ge=0)] = 500
-    draws: PositiveInt = 1000
+    bootstrap_samples: PositiveInt = 1000
     samples: Annotated[int, Field(ge=0)] = 6
 
 

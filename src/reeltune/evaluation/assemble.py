@@ -51,7 +51,7 @@ def assemble(subject: Subject, found: Gathered, progress: ProgressFor) -> Evalua
         name: choose_threshold(found.validation.liked, p_yes)
         for name, p_yes in found.validation.p_yes.items()
     }
-    draws = subject.config.evaluation.draws
+    draws = subject.config.evaluation.bootstrap_samples
     drawn = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, draws)
     strongest = _strongest(found)
     best = strongest["auc"].get("baseline")
@@ -124,7 +124,7 @@ def _controls(subject: Subject, found: Gathered, progress: ProgressFor) -> list[
         subject.config.train.seed,
         progress,
         section.ablation_examples,
-        section.draws,
+        section.bootstrap_samples,
     )
 
 
@@ -208,7 +208,8 @@ def _about(subject: Subject, found: Gathered) -> dict[str, str]:
         "prompt": f"form {settings.form}, version {settings.version}, history "
         f"{subject.folder.history_len} or more, layout {config.scoring.layout}",
         "calibration": config.scoring.calibration,
-        "intervals": f"95 %, {config.evaluation.draws} draws of users, seed {config.train.seed}",
+        "intervals": f"95 %, {config.evaluation.bootstrap_samples} draws of users, "
+        f"seed {config.train.seed}",
         **{
             name: rest
             for name, _, rest in (line.partition(": ") for line in subject.base.choices.sentences())

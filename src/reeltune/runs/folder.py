@@ -45,7 +45,7 @@ _FREE_TO_CHANGE: Final = frozenset(
         "evaluation.validation_examples",
         "evaluation.baselines",
         "evaluation.ablation_examples",
-        "evaluation.draws",
+        "evaluation.bootstrap_samples",
         "evaluation.samples",
         *key_paths(ServingSection, "serving."),
     }
