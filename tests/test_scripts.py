@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reeltune.fetch.synthetic import make_synthetic
+from reeltune.offline.synthetic import make_synthetic
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,7 +24,7 @@ def checkout(tiny_qwen3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     Packed rows are as short as a few users' ratings, so that an epoch has several steps.
     """
     folder = tmp_path_factory.mktemp("checkout")
-    make_synthetic(folder / "data/raw/ml-latest-small", users=24, films=80, ratings_per_user=45)
+    make_synthetic(folder / "data/raw/ml-latest-small", users=24, items=80, ratings_per_user=45)
     shutil.copytree(tiny_qwen3, folder / "Qwen/Qwen3-0.6B")
     shutil.copytree(ROOT / "configs", folder / "configs")
     config = folder / "configs/qwen3_movielens_qlora.yaml"

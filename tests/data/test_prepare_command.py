@@ -150,8 +150,8 @@ def fetched(monkeypatch) -> list[str]:
     """Replace downloading by writing a tiny edition; returns the names asked for."""
     names: list[str] = []
 
-    def fake(edition, into, *, ways=None) -> Fetched:
-        assert ways is not None
+    def fake(edition, into, *, options=None) -> Fetched:
+        assert options is not None
         names.append(edition.name)
         folder = write_edition(into / edition.name, timeline(1, 60), films(60))
         return Fetched(folder, "test", "nothing")

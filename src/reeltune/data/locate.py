@@ -58,16 +58,16 @@ def find_ratings(
 
 
 def _fetch(wanted: str, folder: Path, say: Callable[[str], None]) -> Path:
-    from reeltune.fetch import OFFICIAL_BASE_URL, Ways, fetch_edition, find_edition
+    from reeltune.fetch import OFFICIAL_BASE_URL, FetchOptions, fetch_edition, find_edition
 
     edition = find_edition(wanted)
     say(f"{folder} is missing, so {edition.name} is downloaded (--no-download forbids it)")
-    ways = Ways(
+    options = FetchOptions(
         base_url=os.environ.get("REELTUNE_MOVIELENS_URL", OFFICIAL_BASE_URL),
-        say=say,
+        notify=say,
         show_progress=True,
     )
-    fetched = fetch_edition(edition, folder.parent, ways=ways)
+    fetched = fetch_edition(edition, folder.parent, options=options)
     for line in (f"verified: {fetched.verified}", *edition.terms):
         say(line)
     return fetched.folder

@@ -1,18 +1,16 @@
-"""Fetching: editions, the small model and synthetic ratings, each checked before it is used."""
+"""Fetch MovieLens editions from GroupLens or a local copy, verified before they are used."""
 
 from __future__ import annotations
 
 from reeltune.fetch.editions import EDITIONS, OFFICIAL_BASE_URL, Edition, find_edition
-from reeltune.fetch.install import Fetched, Ways, fetch_edition
-from reeltune.fetch.synthetic import make_synthetic
+from reeltune.fetch.install import Fetched, FetchOptions, fetch_edition
 
 __all__ = [
     "EDITIONS",
     "OFFICIAL_BASE_URL",
     "Edition",
+    "FetchOptions",
     "Fetched",
-    "Ways",
     "fetch_edition",
     "find_edition",
-    "make_synthetic",
 ]

@@ -1,4 +1,4 @@
-"""Downloads that resume, are checked, and appear under their name only when complete."""
+"""Downloads that resume, are verified, and appear under their name only when complete."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reeltune.errors import FetchError
-from reeltune.fetch.part_file import PartFile, ServerMark
-from reeltune.fetch.trouble import (
+from reeltune.fetch.network_errors import (
     UnreachableError,
+    by_hand,
     check_status,
+    connection_error,
     disk_errors,
-    explain,
-    other_means,
 )
+from reeltune.fetch.partial_file import FileVersion, PartialFile
 from reeltune.files import file_digest
 
 if TYPE_CHECKING:
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _CHUNK_BYTES: Final = 1 << 16
-_PARTIAL: Final = 206
-_RANGE_REFUSED: Final = 416
+_PARTIAL_CONTENT: Final = 206
+_RANGE_NOT_SATISFIABLE: Final = 416
 _MD5_FORMS: Final = re.compile(r"MD5 \([^)]*\) = ([0-9a-fA-F]{32})|^([0-9a-fA-F]{32})\b")
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to wait for a server, and how often to go on after a cut connection.
+class RetryPolicy:
+    """Time limits of a download, and how often a cut connection is resumed.
 
     Attributes:
-        connect_seconds: Limit for a connection to be made.
+        connect_seconds: Limit for making a connection.
         read_seconds: Limit for the next bytes to arrive.
-        tries: Connections made for one file before giving up for now.
-        pause_seconds: Wait before going on after a cut.
+        tries: Connections made for one file before giving up.
+        pause_seconds: Wait before resuming.
     """
 
     connect_seconds: float = 10.0
@@ -48,7 +48,7 @@ class Patience:
 
     @property
     def timeout(self) -> tuple[float, float]:
-        """The two limits as ``requests`` takes them."""
+        """The two limits in the form of ``requests``."""
         return (self.connect_seconds, self.read_seconds)
 
 
@@ -61,57 +61,51 @@ def download(
     target: Path,
     *,
     md5: str | None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     show_progress: bool = False,
 ) -> None:
-    """Download ``url`` to ``target``, going on where an earlier call stopped.
+    """Download ``url`` to ``target``, resuming what an earlier call left in ``<target>.part``.
 
     Args:
         url: The address.
-        target: The file to write; its folder is made. Unfinished bytes lie in ``<target>.part``.
-        md5: The MD5 the file must have; None when it is not known.
-        patience: Time limits and number of tries.
+        target: The file to write; its folder is created.
+        md5: The expected MD5; None when it is not known.
+        retry: Time limits and number of tries.
         show_progress: Draw a progress bar on standard error.
 
     Raises:
-        UnreachableError: The server could not be talked to, or the connection was cut too often;
-            what came is kept for the next call.
+        UnreachableError: No connection, or it was cut too often; the bytes so far are kept.
         FetchError: The file is not there, cannot be written, or has another checksum (it is
             removed).
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, target, md5, patience or Patience(), show_progress)
+        part = PartialFile(target)
+        _transfer_all(url, part, retry or RetryPolicy(), show_progress)
+        if md5 is not None and (actual := file_digest(part.path, "md5")) != md5:
+            part.remove()
+            raise FetchError(
+                f"MD5 is {actual}, expected {md5}; the download was removed",
+                code="checksum_mismatch",
+                where=url,
+                hint=f"Try once more; a second failure means a replaced file. {by_hand(url)}",
+            )
+        part.finish()
 
 
-def _download(
-    url: str, target: Path, md5: str | None, patience: Patience, show_progress: bool
-) -> None:
-    part = PartFile(target)
-    _transfer_all(url, part, patience, show_progress)
-    if md5 is not None and (found := file_digest(part.path, "md5")) != md5:
-        part.remove()
-        raise FetchError(
-            f"MD5 is {found}, expected {md5}; the download was removed",
-            where=url,
-            hint=f"Try once more; if it happens again the file was replaced. {other_means(url)}",
-        )
-    part.finish(target)
-
-
-def published_md5(url: str, patience: Patience | None = None) -> str | None:
+def published_md5(url: str, retry: RetryPolicy | None = None) -> str | None:
     """Return the MD5 published beside a file as ``<url>.md5``, None when there is none.
 
     Raises:
-        UnreachableError: The server could not be talked to.
+        UnreachableError: No connection, or the server failed.
     """
     import requests
 
     address = f"{url}.md5"
     try:
-        response = requests.get(address, timeout=(patience or Patience()).timeout)
+        response = requests.get(address, timeout=(retry or RetryPolicy()).timeout)
     except OSError as error:
-        raise explain(address, error) from error
+        raise connection_error(address, error) from error
     if 400 <= response.status_code < 500:
         return None
     check_status(address, response)
@@ -119,91 +113,97 @@ def published_md5(url: str, patience: Patience | None = None) -> str | None:
     return (found[1] or found[2]).lower() if found else None
 
 
-def _transfer_all(url: str, part: PartFile, patience: Patience, show_progress: bool) -> None:
+def _transfer_all(url: str, part: PartialFile, retry: RetryPolicy, show_progress: bool) -> None:
     import requests
 
     with requests.Session() as session:
-        for attempt in range(patience.tries):
+        for attempt in range(retry.tries):
             if attempt:
-                time.sleep(patience.pause_seconds)
+                time.sleep(retry.pause_seconds)
             try:
-                _transfer(session, url, part, patience, show_progress)
+                _transfer(session, url, part, retry, show_progress)
             except _CutError:
                 continue
             except UnreachableError as error:
-                if not part.size:
-                    raise
-                hint = f"{_kept(part)}. {error.hint}"
-                raise UnreachableError(error.message, where=error.where, hint=hint) from error
+                if part.size:
+                    error.hint = f"{_kept(part)}. {error.hint}"
+                raise
             return
     raise UnreachableError(
-        f"the connection was cut {patience.tries} times", where=url, hint=_kept(part)
+        f"the connection was cut {retry.tries} times",
+        code="connection_cut",
+        where=url,
+        hint=_kept(part),
     )
 
 
-def _kept(part: PartFile) -> str:
-    return f"The first {part.size:,} bytes are kept: run the same command again to go on"
+def _kept(part: PartialFile) -> str:
+    return f"The first {part.size:,} bytes are kept: run the same command again to resume"
 
 
 def _transfer(
-    session: requests.Session, url: str, part: PartFile, patience: Patience, show_progress: bool
+    session: requests.Session,
+    url: str,
+    part: PartialFile,
+    retry: RetryPolicy,
+    show_progress: bool,
 ) -> None:
-    """Make one connection and write what it brings.
+    """Make one connection and write its body.
 
     Raises:
-        _CutError: The file is not complete yet; what came is in the part file.
+        _CutError: The file is not complete yet; the bytes are in the partial file.
     """
-    begun = part.read_mark(url)
-    if begun is None:
+    version = part.read_version(url)
+    if version is None:
         part.remove()
-    elif part.size and part.size == begun.size:
+    elif part.size and part.size == version.size:
         return
-    headers = _request_headers(part.size, begun)
+    headers = _request_headers(part.size, version)
     try:
-        response = session.get(url, headers=headers, stream=True, timeout=patience.timeout)
+        response = session.get(url, headers=headers, stream=True, timeout=retry.timeout)
     except OSError as error:
-        raise explain(url, error) from error
+        raise connection_error(url, error) from error
     with response:
-        mark = _accept(response, url, part, begun)
+        version = _accept(response, url, part, version)
         with _progress_bar(show_progress) as progress:
-            task = progress.add_task(part.name, total=mark.size, completed=part.size)
+            task = progress.add_task(part.target.name, total=version.size, completed=part.size)
             _write_body(response, part, lambda count: progress.advance(task, count))
-    if mark.size is not None and part.size < mark.size:
+    if version.size is not None and part.size < version.size:
         raise _CutError
 
 
-def _request_headers(have: int, begun: ServerMark | None) -> dict[str, str]:
+def _request_headers(offset: int, version: FileVersion | None) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
-    if begun is not None and have:
-        headers["Range"] = f"bytes={have}-"
-        if begun.validator:
-            headers["If-Range"] = begun.validator
+    if version is not None and offset:
+        headers["Range"] = f"bytes={offset}-"
+        if version.validator:
+            headers["If-Range"] = version.validator
     return headers
 
 
 def _accept(
-    response: requests.Response, url: str, part: PartFile, begun: ServerMark | None
-) -> ServerMark:
-    """Decide whether an answer goes on with the part file or begins it anew.
+    response: requests.Response, url: str, part: PartialFile, version: FileVersion | None
+) -> FileVersion:
+    """Return the version that a response continues, or begins anew.
 
     Raises:
         _CutError: It does neither: the bytes so far are of another version and were removed.
     """
-    if response.status_code in (_PARTIAL, _RANGE_REFUSED):
-        partial = response.status_code == _PARTIAL
-        if partial and begun is not None and begun.continued_by(response.headers, part.size):
-            return begun
+    status = response.status_code
+    if status in (_PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE):
+        resumed = version is not None and version.continued_by(response.headers, part.size)
+        if version is not None and resumed and status == _PARTIAL_CONTENT:
+            return version
         part.remove()
         raise _CutError
     check_status(url, response)
-    part.remove()
-    mark = ServerMark.of(url, response.headers)
-    part.write_mark(mark)
-    return mark
+    version = FileVersion.from_headers(url, response.headers)
+    part.restart(version)
+    return version
 
 
 def _write_body(
-    response: requests.Response, part: PartFile, advance: Callable[[int], None]
+    response: requests.Response, part: PartialFile, advance: Callable[[int], None]
 ) -> None:
     import requests
 
@@ -218,21 +218,12 @@ def _write_body(
 
 def _progress_bar(shown: bool) -> Progress:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        *Progress.get_default_columns(),
         DownloadColumn(),
         TransferSpeedColumn(),
-        TimeRemainingColumn(),
         console=Console(stderr=True),
         disable=not shown,
     )

