@@ -180,7 +180,7 @@ def passes(service: Served) -> float:
     with contextlib.closing(connection):
         connection.request("GET", "/metrics")
         lines = connection.getresponse().read().decode().splitlines()
-    (count,) = (line for line in lines if line.startswith("reeltune_pass_seconds_count "))
+    (count,) = (line for line in lines if line.startswith("reeltune_batch_seconds_count "))
     return float(count.split()[1])
 
 

@@ -13,7 +13,7 @@ import httpx
 from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
 from reeltune.serve.app import make_app
-from reeltune.serve.run import address, listen, server_of
+from reeltune.serve.server import listen, make_server, url_of
 
 TOKEN = "a-token-for-tests-0123456789"
 MOST_BYTES = 20_000
@@ -54,12 +54,12 @@ def running(judge: Judge, token: str | None = None, **settings: Any) -> Iterator
     """
     serving = ServingSection(port=0, **settings)
     listener = listen(serving)
-    server = server_of(make_app(judge, serving, token), serving)
+    server = make_server(make_app(judge, serving, token), serving)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        with httpx.Client(base_url=address(listener), headers=headers, timeout=60) as client:
+        with httpx.Client(base_url=url_of(listener), headers=headers, timeout=60) as client:
             yield Running(client, listener.getsockname()[1])
     finally:
         server.should_exit = True

@@ -70,7 +70,7 @@ def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
         accepted = pool.submit(
             httpx.post, f"{command.address}/recommendations", json=asked, timeout=60
         )
-        while "reeltune_pass_seconds_count 0.0" in client.get("/metrics").text:
+        while "reeltune_batch_seconds_count 0.0" in client.get("/metrics").text:
             time.sleep(0.01)
         command.process.send_signal(signal.SIGTERM)
         answer = accepted.result()

@@ -14,11 +14,10 @@ from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form
 from reeltune.scoring.ranking import Question, question_sequences
-from reeltune.serve.costs import Costs
+from reeltune.serve.batch_size import BatchSize, TokenCounts
 from reeltune.serve.errors import UnavailableError
 from reeltune.serve.gathering import Gatherer
-from reeltune.serve.measuring import Measures
-from reeltune.serve.pace import Pace
+from reeltune.serve.metrics import Metrics
 from tests.asking.build import drawn_subject, random_candidates, random_history
 from tests.errors import raises_error
 from tests.serve.build import Recorder, question, told
@@ -29,14 +28,14 @@ Test = Callable[[Gatherer, Recorder], Awaitable[None]]
 @pytest.fixture
 def gather(served_judge: Judge) -> Callable[..., None]:
     """Runs a test with a gatherer whose judge is a :class:`Recorder`."""
-    costs = Costs(served_judge.subject.tokens, served_judge.history_len, "blocks")
+    costs = TokenCounts(served_judge.subject.tokens, served_judge.history_len, "blocks")
 
     def run(test: Test, most_tokens: int = 10_000, questions: int = 100) -> None:
         async def inside() -> None:
             judge = Recorder()
-            pace = Pace(1e9, most_tokens)
-            pace.passed(1, 1.0)
-            gatherer = Gatherer(judge, costs, pace, questions, Measures())
+            pace = BatchSize(1e9, most_tokens)
+            pace.update(1, 1.0)
+            gatherer = Gatherer(judge, costs, pace, questions, Metrics())
             async with gatherer.working():
                 try:
                     await test(gatherer, judge)
@@ -183,28 +182,28 @@ def test_at_the_end_the_pass_ends_and_what_waits_is_refused(gather):
 
 
 def test_pace_gives_as_many_tokens_as_were_computed_in_the_time():
-    pace = Pace(seconds=2.0, most_tokens=500)
+    pace = BatchSize(target_seconds=2.0, max_tokens=500)
     assert pace.tokens == 1
     for _ in range(50):
-        pace.passed(30, 0.3)
+        pace.update(30, 0.3)
     assert pace.tokens == pytest.approx(200, abs=1)
     for _ in range(50):
-        pace.passed(1000, 0.1)
+        pace.update(1000, 0.1)
     assert pace.tokens == 500
     for _ in range(50):
-        pace.passed(10, 60.0)
+        pace.update(10, 60.0)
     assert pace.tokens == 1
 
 
 def test_the_first_to_ask_waits_for_others_for_a_small_part_of_a_pass():
-    pace = Pace(seconds=1.0, most_tokens=500)
-    assert pace.moment == 0
+    pace = BatchSize(target_seconds=1.0, max_tokens=500)
+    assert pace.delay == 0
     for _ in range(50):
-        pace.passed(30, 0.4)
-    assert pace.moment == pytest.approx(0.02)
+        pace.update(30, 0.4)
+    assert pace.delay == pytest.approx(0.02)
     for _ in range(50):
-        pace.passed(30, 60.0)
-    assert pace.moment == 0.05
+        pace.update(30, 60.0)
+    assert pace.delay == 0.05
 
 
 def test_who_asks_in_that_moment_is_in_the_same_pass(gather):
@@ -227,8 +226,8 @@ def test_costs_are_the_tokens_that_are_read(prepared: PreparedFolder, tiny_qwen3
         history = random_history(random, 40, count)
         candidates = random_candidates(random, 40, 7)
         asked = question_sequences(tokens, [Question(history, candidates)])
-        trunk, branches = Costs(tokens, len(history), "blocks").of(history, candidates)
+        trunk, branches = TokenCounts(tokens, len(history), "blocks").of(history, candidates)
         assert (trunk, trunk + branches.sum()) == (asked.trunk[0], len(asked.ids.values))
-        nothing, whole = Costs(tokens, len(history), "single").of(history, candidates)
+        nothing, whole = TokenCounts(tokens, len(history), "single").of(history, candidates)
         assert (nothing, whole.tolist()) == (0, (trunk + branches).tolist())
         assert whole.tolist() == asked.prompt_lengths.tolist()

@@ -74,7 +74,7 @@ def test_more_requests_than_may_wait_are_sent_away(served_judge: Judge, held: He
         # Both would be in one pass, and none waiting, if the second came before it had begun.
         assert held.begun.acquire(timeout=60)
         accepted.append(pool.submit(ask, service, 4))
-        until(lambda: service.value("reeltune_questions_waiting") == 1)
+        until(lambda: service.value("reeltune_queries_waiting") == 1)
         assert unavailable(ask(service, 7)) == "too_many_requests"
         assert unavailable(service.post("/recommendations", rated=[])) == "too_many_requests"
         assert service.client.get("/films").status_code == 200
@@ -89,7 +89,7 @@ def test_a_request_whose_time_is_up_is_sent_away_and_not_computed(served_judge: 
         answers = list(pool.map(lambda film: ask(service, film), (1, 4)))
         assert {unavailable(answer) for answer in answers} == {"answer_timed_out"}
         held.may_answer.set()
-        until(lambda: service.value("reeltune_pass_seconds_count") == 1)
+        until(lambda: service.value("reeltune_batch_seconds_count") == 1)
         assert ask(service, 7).status_code == 200
     # One of both had begun; the other one never did.
     assert len(held.asked) == 2
@@ -105,7 +105,7 @@ def test_a_client_that_has_gone_is_not_computed_for(served_judge: Judge, held: H
         assert held.begun.acquire(timeout=30)
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
             connection.sendall(request)
-            until(lambda: service.value("reeltune_questions_waiting") == 1)
+            until(lambda: service.value("reeltune_queries_waiting") == 1)
         counted = 'reeltune_requests_total{route="/verdicts",status="499"}'
         until(lambda: service.value(counted) == 1)
         held.may_answer.set()
@@ -120,7 +120,7 @@ def test_a_long_request_does_not_keep_short_ones_waiting(served_judge: Judge, he
         long = pool.submit(service.post, "/recommendations", rated=[])
         assert held.begun.acquire(timeout=30)
         short = pool.submit(ask, service, 1)
-        until(lambda: service.value("reeltune_questions_waiting") == 1)
+        until(lambda: service.value("reeltune_queries_waiting") == 1)
         held.may_answer.set()
         assert short.result().status_code == 200
         assert long.result().json()["judged"] == 40
@@ -162,10 +162,10 @@ def test_requests_and_passes_are_counted(served_judge: Judge):
         assert service.value(counted % ("/verdicts", 422)) == 1
         assert service.value(counted % ("other", 404)) == 2
         assert service.value('reeltune_request_seconds_count{route="/verdicts"}') == 3
-        assert service.value('reeltune_verdicts_total{model="tuned"}') == 7
-        assert service.value('reeltune_verdicts_total{model="base"}') == 4
-        assert service.value("reeltune_pass_seconds_count") == 2
-        assert service.value("reeltune_pass_questions_sum") == 3
-        assert service.value("reeltune_pass_verdicts_sum") == 11
-        assert service.value("reeltune_questions_waiting") == 0
+        assert service.value('reeltune_predictions_total{model="tuned"}') == 7
+        assert service.value('reeltune_predictions_total{model="base"}') == 4
+        assert service.value("reeltune_batch_seconds_count") == 2
+        assert service.value("reeltune_batch_queries_sum") == 3
+        assert service.value("reeltune_batch_predictions_sum") == 11
+        assert service.value("reeltune_queries_waiting") == 0
         assert "nothing/1" not in service.client.get("/metrics").text

@@ -40,7 +40,7 @@ def serve(
     from reeltune.config import load_config
     from reeltune.runs.log import logging_to
     from reeltune.serve.app import make_app
-    from reeltune.serve.run import listen, read_token, run
+    from reeltune.serve.server import listen, read_token, run
 
     overrides = list(override or ())
     overrides += [f"serving.host={host}"] if host is not None else []

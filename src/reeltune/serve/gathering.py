@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from reeltune.scoring.ranking import Question
 from reeltune.scoring.scorer import Verdicts
-from reeltune.serve.costs import Costs
+from reeltune.serve.batch_size import BatchSize, TokenCounts
 from reeltune.serve.errors import shutting_down
-from reeltune.serve.measuring import Measures
 from reeltune.serve.merging import Answering, judge_parts
-from reeltune.serve.pace import Pace
+from reeltune.serve.metrics import Metrics
 from reeltune.serve.passes import Part, Waiting, next_pass, tokens_of
 
 
@@ -36,10 +35,10 @@ class Gatherer:
     def __init__(
         self,
         judge: Answering,
-        costs: Costs,
-        pace: Pace,
+        costs: TokenCounts,
+        pace: BatchSize,
         questions_per_pass: int,
-        measures: Measures,
+        measures: Metrics,
     ) -> None:
         self._judge = judge
         self._costs = costs
@@ -83,7 +82,7 @@ class Gatherer:
         if len(question.candidates):
             trunk, branches = self._costs.of(question.history, question.candidates)
             self._queue.append(Waiting(question, base, trunk, branches, answer))
-            self._measures.waiting.set(len(self._queue))
+            self._measures.queries_waiting.set(len(self._queue))
             self._asked.set()
         else:
             answer.set_result(Verdicts.none())
@@ -94,20 +93,20 @@ class Gatherer:
         while True:
             if not self._queue:
                 await self._asked.wait()
-                await asyncio.sleep(self._pace.moment)
+                await asyncio.sleep(self._pace.delay)
             self._asked.clear()
             wanted = [one for one in self._queue if not one.answer.done()]
             self._queue = deque(wanted)
             parts = next_pass(self._queue, self._pace.tokens, self._questions_per_pass)
-            self._measures.waiting.set(len(self._queue))
+            self._measures.queries_waiting.set(len(self._queue))
             if not parts:
                 continue
             began = time.perf_counter()
             computed = loop.run_in_executor(thread, judge_parts, self._judge, parts)
             await asyncio.wait([computed])
             seconds = time.perf_counter() - began
-            self._pace.passed(tokens_of(parts), seconds)
-            self._measures.passed(parts, seconds)
+            self._pace.update(tokens_of(parts), seconds)
+            self._measures.count_batch(parts, seconds)
             self._tell(parts, computed)
 
     def _tell(self, parts: list[Part], computed: asyncio.Future[list[Verdicts]]) -> None:

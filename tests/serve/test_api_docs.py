@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from reeltune.serve.description import described, fields, kind
+from reeltune.serve.api_docs import fields, render, type_text
 from tests.serve.running import Running
 
 ROUTES = {
@@ -67,7 +67,7 @@ def test_docs_load_nothing_but_their_own_style(service: Running):
 def test_what_stands_in_a_description_is_text(openapi):
     hostile = "<script>alert(1)</script>"
     changed = {**openapi, "info": {"title": hostile, "version": "1", "description": hostile}}
-    page = described(changed)
+    page = render(changed)
     assert hostile not in page
     assert "&lt;script&gt;" in page
 
@@ -83,7 +83,7 @@ def test_what_stands_in_a_description_is_text(openapi):
     ],
 )
 def test_values_are_said_in_words(schema, words):
-    assert kind(schema) == words
+    assert type_text(schema) == words
 
 
 def test_fields_say_whether_they_may_be_left_out():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from reeltune.serve.bodies import WholeBodies
+from reeltune.serve.request_body import RequestBodyMiddleware
 
 SCOPE: Scope = {"type": "http", "headers": [], "method": "POST", "path": "/verdicts"}
 
@@ -38,7 +38,7 @@ async def ended(begins: list[Message]) -> list[Any]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    task = asyncio.create_task(WholeBodies(app, 100, 5)(SCOPE, receive, send))
+    task = asyncio.create_task(RequestBodyMiddleware(app, 100, 5)(SCOPE, receive, send))
     await begun.wait()
     task.cancel()
     await task

@@ -14,7 +14,7 @@ import pytest
 
 from reeltune.config.schema import ServingSection
 from reeltune.errors import ConfigError
-from reeltune.serve.run import SHORTEST_TOKEN, address, listen, read_token, run
+from reeltune.serve.server import MIN_TOKEN_LENGTH, listen, read_token, run, url_of
 from tests.errors import raises_error
 from tests.serve.running import TOKEN
 
@@ -40,7 +40,7 @@ def test_any_other_host_needs_a_token(monkeypatch: pytest.MonkeyPatch, host: str
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x" * (SHORTEST_TOKEN - 1), "x" * 20 + "\n", "x" * 20 + "é", " " + "x" * 20]
+    "token", ["", "x" * (MIN_TOKEN_LENGTH - 1), "x" * 20 + "\n", "x" * 20 + "é", " " + "x" * 20]
 )
 def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(
     monkeypatch: pytest.MonkeyPatch, token: str
@@ -55,7 +55,7 @@ def test_a_socket_on_loopback(host: str):
     with listen(section(host=host)) as listener:
         bound, port = listener.getsockname()
         assert ipaddress.ip_address(bound).is_loopback
-        assert address(listener) == f"http://127.0.0.1:{port}"
+        assert url_of(listener) == f"http://127.0.0.1:{port}"
 
 
 def test_an_answer_is_sent_at_once():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from reeltune.asking.judge import Judge
-from reeltune.serve.entrance import is_loopback
+from reeltune.serve.auth import is_loopback
 from tests.serve.running import TOKEN, Running, error_of, running
 
 OPEN = ("/", "/page.js", "/page.css", "/favicon.svg", "/health")
@@ -136,6 +136,24 @@ def test_browsers_are_told_to_be_strict(service: Running, path: str):
 )
 def test_files_of_the_page_have_their_types(service: Running, path: str, kind: str):
     assert service.client.get(path).headers["content-type"] == kind
+
+
+def test_browsers_check_whether_files_of_the_page_have_changed(service: Running):
+    first = service.client.get("/page.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = service.client.get("/page.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert service.client.get("/health").headers["cache-control"] == "no-store"
+
+
+def test_the_token_is_declared_where_it_is_needed(guarded: Running, service: Running):
+    def with_token(one: Running) -> set[str]:
+        paths = one.client.get("/openapi.json").json()["paths"]
+        operations = ((path, *methods.values()) for path, methods in paths.items())
+        return {path for path, operation in operations if "security" in operation}
+
+    assert with_token(guarded) == {"/films", "/verdicts", "/recommendations", "/metrics"}
+    assert with_token(service) == set()
 
 
 @pytest.mark.parametrize(

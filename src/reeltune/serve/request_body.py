@@ -1,0 +1,121 @@
+"""Request bodies are read in full, within limits, before the application sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reeltune.serve.errors import error_response, shutting_down, unavailable_response
+
+_DISCONNECT: Final = "http.disconnect"
+
+
+class _BodyTooLargeError(Exception):
+    """The body is longer than allowed."""
+
+
+class _DisconnectedError(Exception):
+    """The client closed the connection."""
+
+
+class RequestBodyMiddleware:
+    """Read each request's body within a size and a time, then run the application.
+
+    The application is cancelled when the client disconnects before it has its response.
+
+    Args:
+        app: The application.
+        max_bytes: Longest body accepted.
+        timeout: How long a body may take to arrive, in seconds.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                body = await self._read(scope, receive)
+        except _BodyTooLargeError:
+            response = error_response(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "body_too_large",
+                f"the body is longer than {self._max_bytes} bytes",
+                hint="Split the request, or raise serving.max_body_bytes",
+            )
+        except TimeoutError:
+            response = error_response(
+                HTTPStatus.REQUEST_TIMEOUT,
+                "body_timed_out",
+                f"the body did not arrive within {self._timeout:g} s (serving.receive_timeout_s)",
+                headers={"Connection": "close"},
+            )
+        except _DisconnectedError:
+            return
+        else:
+            await self._run(scope, body, receive, send)
+            return
+        await response(scope, receive, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        lengths = [int(value) for name, value in scope["headers"] if name == b"content-length"]
+        if max(lengths, default=0) > self._max_bytes:
+            raise _BodyTooLargeError
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == _DISCONNECT:
+                raise _DisconnectedError
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                raise _BodyTooLargeError
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    async def _run(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Run the application until it ends, the client disconnects, or the server stops."""
+        body_given = response_started = False
+
+        async def receive_body() -> Message:
+            nonlocal body_given
+            if body_given:
+                return await receive()
+            body_given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send_and_note_start(message: Message) -> None:
+            nonlocal response_started
+            response_started = True
+            await send(message)
+
+        running = asyncio.ensure_future(self._app(scope, receive_body, send_and_note_start))
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
+        stopping = False
+        try:
+            await asyncio.wait((running, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # the server stops, its grace period being over
+            stopping = True
+        finally:
+            disconnect.cancel()
+            if not running.done():
+                running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        if stopping and not response_started:
+            await unavailable_response(shutting_down())(scope, receive, send)
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != _DISCONNECT:
+        pass
