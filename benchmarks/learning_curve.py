@@ -37,7 +37,7 @@ FEW: Final = 1000
 """Up to so many rows, steps are small and there are more passes: see :data:`FOR_FEW`."""
 
 FOR_FEW: Final = {
-    "train.block_targets": 30,
+    "train.block_size": 30,
     "train.pack_length": 4608,
     "train.epochs": 4,
     "train.pairwise_weight": 0,

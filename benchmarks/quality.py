@@ -41,11 +41,11 @@ from reeltune.training.callbacks import KeepBest
 from reeltune.training.progress import StepClock
 from reeltune.training.setup import RowSource, load_tunable, record_of
 
-_WINDOW = ["prompt.form=window", "train.block_targets=30"]
+_WINDOW = ["prompt.form=window", "train.block_size=30"]
 CASES: dict[str, list[str]] = {
     "single": [*_WINDOW, "train.layout=single"],
     "blocks": [*_WINDOW],
-    "interview": ["prompt.form=interview", "train.block_targets=60"],
+    "interview": ["prompt.form=interview", "train.block_size=60"],
 }
 
 
@@ -162,7 +162,7 @@ def held_out_of(
     tokens = PromptTokens(tokenizer, Renderer(settings), folder.films)
     # Which rows a sample holds depends on seed and block length, which differ between cases.
     selection = replace(
-        held_out_rows(config, split, limit), layout=way.layout, seed=0, block_targets=30
+        held_out_rows(config, split, limit), layout=way.layout, seed=0, block_size=30
     )
     return tokenize(folder, tokens, choose_blocks(folder, selection), selection)
 

@@ -191,7 +191,7 @@ def config_of(options: argparse.Namespace, model: Path, form: Form) -> Config:
         "model.name_or_path": model,
         "model.dtype": options.dtype,
         "prompt.form": form,
-        "train.block_targets": options.block_targets,
+        "train.block_size": options.block_targets,
     }
     return load_config(None, [f"{key}={value}" for key, value in sets.items()])
 

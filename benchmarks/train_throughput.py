@@ -95,14 +95,14 @@ TRL: dict[str, TrlCase] = {
 FASTEST = "trl_fastest"
 
 _KEPT = ["train.gradient_checkpointing=false"]
-_WINDOW = ["prompt.form=window", "train.block_targets=30"]
+_WINDOW = ["prompt.form=window", "train.block_size=30"]
 OURS: dict[str, list[str]] = {
     "single": [*_KEPT, *_WINDOW, "train.layout=single"],
     "blocks": [*_KEPT, *_WINDOW],
     "blocks, not compiled": [*_KEPT, *_WINDOW, "train.compile=false"],
     "blocks, activations recomputed": [*_WINDOW, "train.gradient_checkpointing=true"],
     "blocks_qlora": [*_KEPT, *_WINDOW, "quantization.load_in_4bit=true"],
-    "interview": [*_KEPT, "prompt.form=interview", "train.block_targets=60"],
+    "interview": [*_KEPT, "prompt.form=interview", "train.block_size=60"],
 }
 
 

@@ -21,7 +21,7 @@ def tiny_overrides(model: Path, prepared: Path, work: Path, **changes: Any) -> l
         "data__max_train_examples": 64,
         "train__output_dir": work / "run",
         # About eight examples to a packed row, so that an epoch has several steps.
-        "train__block_targets": 8,
+        "train__block_size": 8,
         "train__pack_length": 1024,
         "train__batch_size": 4,
         "train__gradient_accumulation_steps": 1,

@@ -29,7 +29,7 @@ def checkout(tiny_qwen3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     shutil.copytree(ROOT / "configs", folder / "configs")
     config = folder / "configs/qwen3_movielens_qlora.yaml"
     tree = yaml.safe_load(config.read_text())
-    tree["train"] |= {"block_targets": 8, "pack_length": 2048}
+    tree["train"] |= {"block_size": 8, "pack_length": 2048}
     config.write_text(yaml.safe_dump(tree))
     shutil.copytree(ROOT / "scripts", folder / "scripts")
     return folder

@@ -14,7 +14,7 @@ from benchmarks.render import problems, rendered
 from tests.helpers import write_prepared
 
 TINY = """--processes 2 --steps 5 --batch 1 --float32-steps 2 --eval-rows 20 --users 6 --films 5
---rows-per-shard 6 --tolerance 1e-3 --set prompt.form=window --set train.block_targets=8
+--rows-per-shard 6 --tolerance 1e-3 --set prompt.form=window --set train.block_size=8
 --set train.pack_length=1024 --set lora.r=4"""
 
 

@@ -34,7 +34,7 @@ OTHER: dict[str, Any] = {
     "data.max_eval_examples": None,
     "train.output_dir": "elsewhere",
     "train.layout": "single",
-    "train.block_targets": 1,
+    "train.block_size": 1,
     "train.pack_length": 4096,
     "train.compile": False,
     "train.loss": "verdict",
@@ -109,7 +109,7 @@ def test_evidence_is_told_in_one_order_and_each_kind_once():
 def test_examples_share_histories_by_default():
     config = Config()
     assert (config.train.layout, config.scoring.layout) == ("blocks", "blocks")
-    assert (config.train.block_targets, config.train.pack_length) == (60, 8192)
+    assert (config.train.block_size, config.train.pack_length) == (60, 8192)
     assert (config.train.compile, config.train.loss) == (True, "answer")
     assert (config.prompt.form, config.data.max_length) == ("interview", 8192)
 
@@ -183,10 +183,10 @@ def test_every_section_is_frozen(section: str | None):
             ["train.layout"],
         ),
         (
-            {"train__pairwise_weight": 1.0, "train__block_targets": 1},
+            {"train__pairwise_weight": 1.0, "train__block_size": 1},
             "train.pairwise_weight",
             "pairs_need_blocks",
-            ["train.block_targets 1"],
+            ["train.block_size 1"],
         ),
     ],
 )
@@ -239,7 +239,7 @@ def test_metrics_where_less_is_better_are_measured():
         ("prompt.form", "other"),
         ("data.max_length", -1),
         ("train.layout", "packed"),
-        ("train.block_targets", 0),
+        ("train.block_size", 0),
         ("train.pack_length", 0),
         ("train.compile", "sometimes"),
         ("train.loss", "all"),

@@ -76,11 +76,11 @@ def test_an_unknown_form_is_wrong_usage(trained, capsys):
 def test_layout_and_length_of_blocks_are_recorded(trained):
     _, run, overrides = trained
     folder = run / "single"
-    others = ("scoring.layout=single", "train.block_targets=2")
+    others = ("scoring.layout=single", "train.block_size=2")
     assert evaluate([*overrides, *others], "--output", str(folder)) == 0
     written = record(folder)
     assert written["layout"] == "single"
-    assert f"train.block_targets={written['block_targets']}" in overrides  # the run's own
+    assert f"train.block_size={written['block_size']}" in overrides  # the run's own
 
 
 def test_form_and_layout_change_how_is_asked_and_never_what(
@@ -103,8 +103,8 @@ def test_form_and_layout_change_how_is_asked_and_never_what(
 def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, tmp_path):
     """What a run learned from is what it is asked, whatever the configuration says now."""
     _, run, _ = trained
-    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_targets=2)
-    own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_targets
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_size=2)
+    own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_size
     asked = np.diff(load_subject(config, run).rows(VALIDATION).sequences.verdict_offsets)
     assert 2 < asked.max() <= own
     base = np.diff(load_subject(config, None).rows(VALIDATION).sequences.verdict_offsets)
@@ -116,7 +116,7 @@ def test_blocks_of_one_example_are_judged_as_single_prompts(form, tiny_qwen3, pr
     """Longer blocks show longer histories, which is the one thing the layout changes."""
     p_yes = []
     for layout in ("blocks", "single"):
-        changes = {"scoring__layout": layout, "train__block_targets": 1, "prompt__form": form}
+        changes = {"scoring__layout": layout, "train__block_size": 1, "prompt__form": form}
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
         p_yes.append(score_split(load_subject(config, None), VALIDATION).verdicts.p_yes)
     assert np.ptp(p_yes[0]) > 1e-4

@@ -22,7 +22,7 @@ from tests.prompts.build import FORMS
 def test_the_command_shows_what_blocks_hold(
     capsys: pytest.CaptureFixture[str], config: Path, prepared: PreparedFolder, form: Form
 ):
-    override = (f"prompt.form={form}", "train.block_targets=4", "data.max_train_examples=30")
+    override = (f"prompt.form={form}", "train.block_size=4", "data.max_train_examples=30")
     args = [part for value in override for part in ("--set", value)]
     code, out, _ = run(capsys, "--config", str(config), "--percentiles", "100,0", *args)
     assert code == 0
@@ -58,11 +58,11 @@ def test_a_limit_that_just_admits_the_longest_prompt_of_a_block(
     assert run(capsys, *args, f"data.max_length={longest}")[0] == 0
     code, out, err = run(capsys, *args, f"data.max_length={longest - 1}")
     assert code == LengthError.exit_code
-    assert f"in blocks of up to {resolved.train.block_targets}" in out
+    assert f"in blocks of up to {resolved.train.block_size}" in out
     (line,) = err.strip().splitlines()
     exceeding = sum(int((one.prompts + 2 == longest).sum()) for one in held)
     assert line.startswith(f"error: data.max_length: {exceeding} prompts exceed {longest - 1}")
-    assert f"to at least {longest}, lower train.block_targets, or prepare with" in line
+    assert f"to at least {longest}, lower train.block_size, or prepare with" in line
 
 
 def test_held_out_rows_in_blocks_are_checked_even_where_training_has_none(
@@ -98,4 +98,4 @@ def test_a_row_that_just_admits_the_longest_block(
     assert f"longer than train.pack_length {shorter}: {exceeding}" in out
     (line,) = err.strip().splitlines()
     assert line.startswith("error: train.pack_length: ")
-    assert f"Set train.pack_length to at least {admitting}, or lower train.block_targets" in line
+    assert f"Set train.pack_length to at least {admitting}, or lower train.block_size" in line

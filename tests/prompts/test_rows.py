@@ -61,7 +61,7 @@ def test_words_follow_the_datas_scale_and_the_configurations_form(
 def test_held_out_rows_are_those_the_configuration_scores():
     config = build_config(
         {
-            "train": {"seed": 7, "block_targets": 3, "layout": "blocks"},
+            "train": {"seed": 7, "block_size": 3, "layout": "blocks"},
             "scoring": {"layout": "single"},
         }
     )
@@ -77,7 +77,7 @@ def test_all_examples_are_chosen_without_a_limit_and_with_a_large_one(
     for limit in (None, len(examples), len(examples) + 1):
         selection = replace(TRAIN, split=split, limit=limit)
         found = choose_blocks(prepared, selection)
-        expected = cut_blocks(prepared.timelines, examples, TRAIN.block_targets)
+        expected = cut_blocks(prepared.timelines, examples, TRAIN.block_size)
         assert targets(found) == examples.target.tolist()
         assert found.examples.start.tolist() == expected.examples.start.tolist()
         assert found.offsets.tolist() == expected.offsets.tolist()
@@ -104,7 +104,7 @@ def test_a_sample_depends_on_seed_and_block_length_alone(prepared: PreparedFolde
     assert chosen == targets(choose_blocks(prepared, selection))
     assert chosen == targets(choose_blocks(prepared, replace(selection, answered=True)))
     assert chosen != targets(choose_blocks(prepared, replace(selection, seed=4)))
-    assert chosen != targets(choose_blocks(prepared, replace(selection, block_targets=1)))
+    assert chosen != targets(choose_blocks(prepared, replace(selection, block_size=1)))
 
 
 def test_samples_of_different_splits_are_drawn_apart(prepared: PreparedFolder):
@@ -135,8 +135,8 @@ def test_a_single_prompt_shows_the_history_length_and_no_more(
 def test_a_history_in_a_block_grows_to_no_more_than_its_targets_add(prepared: PreparedFolder):
     blocks = choose_blocks(prepared, TRAIN)
     shown = blocks.examples.target - blocks.examples.start
-    assert shown.max() == prepared.history_len + TRAIN.block_targets - 1
-    assert {len(block) for block in stretches(blocks)} >= {TRAIN.block_targets}
+    assert shown.max() == prepared.history_len + TRAIN.block_size - 1
+    assert {len(block) for block in stretches(blocks)} >= {TRAIN.block_size}
 
 
 def test_an_empty_split_is_refused(tmp_path: Path):
@@ -233,4 +233,4 @@ def test_rows_that_would_be_cut_are_refused_with_the_length_they_need():
         refuse_too_long(np.array([9, 8, 20]), 10)
     assert caught.value.where == "data.max_length"
     assert "data.max_length to at least 22" in str(caught.value)
-    assert "train.block_targets" in str(caught.value)
+    assert "train.block_size" in str(caught.value)

@@ -83,7 +83,7 @@ def test_nothing_there_is_a_miss(prepared, tokenizer, tmp_path):
         ("selection", {"selection": replace(SELECTION, limit=3)}),
         ("selection", {"selection": replace(SELECTION, seed=1)}),
         ("selection", {"selection": replace(SELECTION, layout="single")}),
-        ("selection", {"selection": replace(SELECTION, block_targets=5)}),
+        ("selection", {"selection": replace(SELECTION, block_size=5)}),
         ("selection", {"selection": replace(SELECTION, answered=False)}),
     ],
 )

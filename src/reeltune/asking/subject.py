@@ -185,7 +185,7 @@ def as_trained(config: Config, adapter: Path) -> Config:
     if differing:
         LOGGER.info("as in training, not as in the configuration: %s", ", ".join(differing))
     # How far histories grow belongs to what was learned.
-    train = config.train.model_copy(update={"block_targets": trained.train.block_targets})
+    train = config.train.model_copy(update={"block_size": trained.train.block_size})
     return config.model_copy(
         update={part: getattr(trained, part) for part in parts} | {"train": train}
     )

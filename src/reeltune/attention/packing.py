@@ -42,7 +42,7 @@ def pack(lengths: Ints, row_length: int) -> list[Ints]:
             f"a sequence of {int(lengths.max())} tokens does not fit in a row of {row_length}",
             where="train.pack_length",
             hint=f"Set train.pack_length to at least {whole_tiles(int(lengths.max()))}, or lower "
-            "train.block_targets",
+            "train.block_size",
         )
     order = np.argsort(-lengths, kind="stable")
     rows: list[list[int]] = []

@@ -96,7 +96,7 @@ def _show_tokens(
     }
     for split, held in shared.items():
         reports[split].append(block_prompts(held, asked, limit))
-        title = f"{split} in blocks of up to {config.train.block_targets}: "
+        title = f"{split} in blocks of up to {config.train.block_size}: "
         _show(title, "prompts", reports[split][-1], _MAX_LENGTH, bars=split == TRAIN)
         if split == TRAIN:
             _show_sequences(title, held, asked, config.train.pack_length)
@@ -130,7 +130,7 @@ def _refuse_too_long(reports: dict[str, list[LengthReport]], limit: int, in_bloc
     exceeding = sum(max(report.exceeding for report in of) for of in reports.values())
     if exceeding:
         longest = max(report.maximum for of in reports.values() for report in of)
-        fewer = "lower train.block_targets, " if in_blocks else ""
+        fewer = "lower train.block_size, " if in_blocks else ""
         raise LengthError(
             f"{exceeding} prompts exceed {limit} tokens; the longest has {longest}",
             where=_MAX_LENGTH,

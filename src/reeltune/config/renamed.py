@@ -6,6 +6,7 @@ import copy
 from typing import Any, Final
 
 RENAMED: Final = {
+    "train.block_targets": "train.block_size",
     "evaluation.draws": "evaluation.bootstrap_samples",
     "serving.questions_per_pass": "serving.max_batch_queries",
     "serving.pass_s": "serving.target_batch_seconds",

@@ -116,7 +116,7 @@ class TrainSection(Section):
 
     output_dir: Path = Path("output/qwen3_movielens_qlora")
     layout: Literal["blocks", "single"] = "blocks"
-    block_targets: PositiveInt = 60
+    block_size: PositiveInt = 60
     pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = 8192
     compile: bool = True
     loss: Literal["answer", "verdict"] = "answer"
@@ -235,14 +235,14 @@ def contradictions(config: Config) -> list[Problem]:
                 "Set train.layout to blocks, or train.pairwise_weight to 0",
             )
         )
-    elif train.pairwise_weight and train.block_targets == 1:
+    elif train.pairwise_weight and train.block_size == 1:
         found.append(
             Problem(
                 "train.pairwise_weight",
                 "pairs_need_blocks",
-                "films are compared within a block, and with train.block_targets 1 each block has "
+                "films are compared within a block, and with train.block_size 1 each block has "
                 "one film",
-                "Raise train.block_targets, or set train.pairwise_weight to 0",
+                "Raise train.block_size, or set train.pairwise_weight to 0",
             )
         )
     if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":

@@ -54,6 +54,6 @@ def asked_how(subject: Subject) -> dict[str, Any]:
         "prompt_version": subject.tokens.renderer.settings.version,
         "form": subject.tokens.renderer.settings.form,
         "layout": subject.config.scoring.layout,
-        "block_targets": subject.config.train.block_targets,
+        "block_size": subject.config.train.block_size,
         "choices": list(subject.base.choices.sentences()),
     }

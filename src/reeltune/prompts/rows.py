@@ -59,7 +59,7 @@ class Selection:
         limit: The most examples; None for all.
         seed: Decides which of them.
         layout: Whether examples share a history.
-        block_targets: The most examples of a block. It decides which rows are sampled, too, so
+        block_size: The most examples of a block. It decides which rows are sampled, too, so
             that a sample holds the same examples whatever the layout.
         answered: Whether the answers are part of the sequences, as training needs.
     """
@@ -68,7 +68,7 @@ class Selection:
     limit: int | None
     seed: int
     layout: Layout
-    block_targets: int
+    block_size: int
     answered: bool = False
 
 
@@ -86,13 +86,13 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
 def train_rows(config: Config) -> Selection:
     """Return which training rows a configuration learns from."""
     train, limit = config.train, config.data.max_train_examples
-    return Selection(TRAIN, limit, train.seed, train.layout, train.block_targets, answered=True)
+    return Selection(TRAIN, limit, train.seed, train.layout, train.block_size, answered=True)
 
 
 def held_out_rows(config: Config, split: str, limit: int | None) -> Selection:
     """Return which validation or test rows a configuration has scored, in training and after it."""
     return Selection(
-        split, limit, config.train.seed, config.scoring.layout, config.train.block_targets
+        split, limit, config.train.seed, config.scoring.layout, config.train.block_size
     )
 
 
@@ -113,7 +113,7 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
             where=str(folder.path),
             hint="Prepare the data with a larger share for this split",
         )
-    blocks = cut_blocks(folder.timelines, examples, selection.block_targets)
+    blocks = cut_blocks(folder.timelines, examples, selection.block_size)
     if limit is not None and limit < len(examples):
         order = stream(selection.seed, f"{split} sample").permutation(len(blocks))
         blocks = sample_blocks(blocks, order, limit)
@@ -167,5 +167,5 @@ def refuse_too_long(lengths: npt.NDArray[np.int64], max_length: int) -> None:
             f"the longest has {int(needed.max())} tokens",
             where="data.max_length",
             hint=f"Set data.max_length to at least {int(needed.max())}, lower "
-            "train.block_targets, or prepare with a smaller --history-len",
+            "train.block_size, or prepare with a smaller --history-len",
         )

@@ -72,7 +72,7 @@ def verdicts_of(subject: Subject, run: RunFolder | None) -> CacheKey:
             "adapter": weights,
             "prompt": subject.tokens.renderer.settings.to_dict(),
             "scoring.layout": config.scoring.layout,
-            "train.block_targets": config.train.block_targets,
+            "train.block_size": config.train.block_size,
         }
     )
 
