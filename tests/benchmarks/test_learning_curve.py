@@ -74,7 +74,7 @@ def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path:
     config = tmp_path / "small.yaml"
     config.write_text(
         "model: {name_or_path: Qwen/Qwen3-0.6B, dtype: float32}\n"
-        "prompt: {form: interview, evidence: [recent, expected]}\n"
+        "prompt: {form: interview, signals: [recent, expected]}\n"
         "lora: {r: 2}\n"
         "data: {max_train_examples: 40, max_eval_examples: 10, max_length: 8192}\n"
         "train: {batch_size: 1, pack_length: 8192, eval_steps: 1, save_steps: 1,\n"

@@ -119,7 +119,7 @@ def test_an_override_that_is_not_one_is_refused(load, override: str, code: str, 
 @pytest.mark.parametrize(
     ("override", "code", "figures"),
     [
-        ("prompt.evidence=expected", "invalid_setting", ["list", "[one, two]", "'expected'"]),
+        ("prompt.signals=expected", "invalid_setting", ["list", "[one, two]", "'expected'"]),
         ("data.cache_dir=null", "invalid_setting", ["path", "got None"]),
         ("data.cache_dir=''", "invalid_setting", ["blank"]),
         ("lora.target_modules=[q_proj, ' ']", "invalid_setting", ["blank"]),

@@ -26,7 +26,7 @@ OTHER: dict[str, Any] = {
     "lora.target_modules": ["q_proj"],
     "prompt.form": "window",
     "prompt.genres": True,
-    "prompt.evidence": ["film", "expected"],
+    "prompt.signals": ["film", "expected"],
     "data.prepared_dir": "elsewhere",
     "data.cache_dir": "elsewhere",
     "data.max_length": 512,
@@ -98,12 +98,12 @@ def test_every_key_has_another_value_here():
     assert set(OTHER) == set(key_paths())
 
 
-def test_evidence_is_told_in_one_order_and_each_kind_once():
-    told = Config.model_validate(tree_with(prompt__evidence=["expected", "film"])).prompt.evidence
+def test_signals_have_one_order_and_each_occurs_once():
+    told = Config.model_validate(tree_with(prompt__signals=["expected", "film"])).prompt.signals
     assert told == ("film", "expected")
     for wrong in (["film", "film"], ["films"]):
-        with raises_error(ConfigError, "invalid_setting", where="prompt.evidence"):
-            build_config(tree_with(prompt__evidence=wrong))
+        with raises_error(ConfigError, "invalid_setting", where="prompt.signals"):
+            build_config(tree_with(prompt__signals=wrong))
 
 
 def test_examples_share_histories_by_default():

@@ -80,14 +80,14 @@ def test_what_the_shipped_configuration_changes():
     changed = {key: leaf(shipped, key) for key in KEYS if leaf(shipped, key) != leaf(default, key)}
     assert changed == {
         "quantization.load_in_4bit": True,
-        "prompt.evidence": ["recent", "expected"],
+        "prompt.signals": ["recent", "expected"],
         "train.pairwise_weight": 2.0,
         "train.metric_for_best_model": "eval_log_loss",
         "data.max_eval_examples": 5000,
     }
     said = "changes five: `quantization.load_in_4bit` is `true`, `train.pairwise_weight` is `2`, "
     said += "`train.metric_for_best_model` is `eval_log_loss`, `data.max_eval_examples` is `5000` "
-    said += "and `prompt.evidence` is "
+    said += "and `prompt.signals` is "
     assert said + "`[recent, expected]` there" in text_of(PAGE).replace("\n  ", " ")
 
 

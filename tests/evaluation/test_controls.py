@@ -67,7 +67,7 @@ def test_every_control_is_measured_on_its_own_verdicts(subject, events, found):
 
 
 def test_evidence_is_shuffled_where_it_is_told(tiny_qwen3, prepared, tmp_path):
-    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, prompt__evidence=["recent"])
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, prompt__signals=["recent"])
     telling = load_subject(config, None)
     events = telling.folder.examples(TEST).target
     names = [control.name for control in controls(telling, events, seed=7, limit=20, draws=30)]

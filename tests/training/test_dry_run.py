@@ -24,7 +24,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     changes = {"train__layout": layout, "prompt__form": form, "train__loss": loss}
-    changes["prompt__evidence"] = "[recent]"
+    changes["prompt__signals"] = "[recent]"
     dry_run(tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes))
     shown = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []

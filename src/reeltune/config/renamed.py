@@ -6,6 +6,7 @@ import copy
 from typing import Any, Final
 
 RENAMED: Final = {
+    "prompt.evidence": "prompt.signals",
     "train.block_targets": "train.block_size",
     "evaluation.draws": "evaluation.bootstrap_samples",
     "serving.questions_per_pass": "serving.max_batch_queries",

@@ -90,14 +90,14 @@ class PromptSection(Section):
 
     form: Literal["window", "interview"] = "interview"
     genres: bool = False
-    evidence: tuple[Evidence, ...] = ()
+    signals: tuple[Evidence, ...] = ()
 
-    @field_validator("evidence")
+    @field_validator("signals")
     @classmethod
     def _each_once(cls, kinds: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
         if len(set(kinds)) < len(kinds):
-            raise PydanticCustomError("repeated", "Name each kind of evidence once")
-        # One order, so that the same evidence is always told in the same words.
+            raise PydanticCustomError("repeated", "Name each signal once")
+        # One order, so that equal sets give equal prompts.
         return tuple(kind for kind in EVIDENCE if kind in kinds)
 
 

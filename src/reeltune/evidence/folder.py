@@ -88,7 +88,7 @@ def open_prepared(config: Config) -> PreparedFolder:
         DataError: It is missing, incomplete or written in another format version.
     """
     folder = PreparedFolder.open(config.data.prepared_dir)
-    return with_evidence(folder, config.prompt.evidence, config.data.cache_dir)
+    return with_evidence(folder, config.prompt.signals, config.data.cache_dir)
 
 
 def with_evidence(

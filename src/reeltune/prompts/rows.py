@@ -78,7 +78,7 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
         folder.prompt_settings,
         genres=section.genres,
         form=section.form,
-        evidence=section.evidence,
+        evidence=section.signals,
         version=PROMPT_VERSION,
     )
 
