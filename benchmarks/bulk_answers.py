@@ -14,23 +14,23 @@ from reeltune.data.columns import Columns
 from reeltune.data.folder import PreparedFolder
 
 
-def write_pairs(file: Path, prepared: Path, users: int, films: int) -> Path:
+def write_pairs(file: Path, prepared: Path, users: int, items: int) -> Path:
     """Write a table of users and films they have not rated, and return where it lies.
 
     Args:
         file: The table.
         prepared: The prepared data.
         users: How many, by ascending id; fewer where there are fewer.
-        films: How many for each, drawn at random; fewer where fewer are left.
+        items: How many for each, drawn at random; fewer where fewer are left.
     """
     lookup = Lookup(PreparedFolder.open(prepared))
-    user_id, film_id = [], []
+    user_id, item_id = [], []
     for user, known_as in enumerate(lookup.user_ids[:users]):
-        unrated = np.setdiff1d(np.arange(len(lookup.film_ids)), lookup.rated(user))
-        drawn = np.random.default_rng(user).permutation(unrated)[:films]
+        unrated = np.setdiff1d(np.arange(len(lookup.item_ids)), lookup.rated(user))
+        drawn = np.random.default_rng(user).permutation(unrated)[:items]
         user_id.append(np.full(len(drawn), known_as))
-        film_id.append(lookup.film_ids[drawn])
-    columns = {Columns.USER: np.concatenate(user_id), Columns.FILM: np.concatenate(film_id)}
+        item_id.append(lookup.item_ids[drawn])
+    columns = {Columns.USER: np.concatenate(user_id), Columns.ITEM: np.concatenate(item_id)}
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({str(name): values for name, values in columns.items()}), file)
     return file

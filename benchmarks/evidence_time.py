@@ -36,10 +36,10 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
         seed: Decides who.
     """
     folder = PreparedFolder.open(prepared)
-    known, films = folder.ratings, folder.films
+    known, items = folder.ratings, folder.items
     began = time.perf_counter()
     settings = folder.prompt_settings
-    source = EvidenceSource(known, films, settings.threshold, settings.scale.step, ("expected",))
+    source = EvidenceSource(known, items, settings.threshold, settings.scale.step, ("expected",))
     nothing = np.empty(0, dtype=np.int64)
     for part in range(FOLDS):
         source.expectation.given(part, nothing, np.empty(0)).before_each()
@@ -52,13 +52,13 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
     began = time.perf_counter()
     for user in drawn:
         own = slice(first[user], ends[user])
-        rows, part = known.film_row[own].astype(np.int64), int(source.part[own.start])
+        rows, part = known.item_idx[own].astype(np.int64), int(source.part[own.start])
         source.expectation.given(part, rows, outcomes[own]).before_each()
     seconds = time.perf_counter() - began
     return {
         "case": prepared.name,
         "users": len(first),
-        "films": len(films),
+        "items": len(items),
         "ratings": len(known),
         "once, seconds": once,
         "users timed": len(drawn),

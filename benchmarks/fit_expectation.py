@@ -52,7 +52,7 @@ def held_out_by_any(known: Timelines, others: Sequence[Path]) -> Timelines:
         other = PreparedFolder.open(path).timelines
         if not (
             np.array_equal(other.user_id, known.user_id)
-            and np.array_equal(other.film_row, known.film_row)
+            and np.array_equal(other.item_idx, known.item_idx)
         ):
             raise SystemExit(f"{path}: other events. Prepare it from the same ratings")
         later = (other.split == TEST) | ((other.split == VALIDATION) & (split != TEST))
@@ -71,7 +71,7 @@ def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Tim
         own = first + np.flatnonzero(learned[first:end])
         if 1 < len(own) <= MOST_EVENTS:
             outcomes = outcome(known.stars[own], known.liked[own])
-            found.append((int(source.part[first]), known.film_row[own].astype(np.int64), outcomes))
+            found.append((int(source.part[first]), known.item_idx[own].astype(np.int64), outcomes))
         if len(found) == users:
             break
     # Part after part: what is made for one serves all its users.
@@ -80,7 +80,7 @@ def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Tim
 
 def surprise(expectation: Expectation, timelines: list[Timeline]) -> float:
     """Return the negative log-likelihood of an event, on average."""
-    events = sum(len(films) for _, films, _ in timelines)
+    events = sum(len(items) for _, items, _ in timelines)
     return sum(expectation.given(*one).surprise() for one in timelines) / events
 
 
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     known = held_out_by_any(folder.timelines, options.and_of)
     settings = folder.prompt_settings
     source = EvidenceSource(
-        known, folder.films, settings.threshold, settings.scale.step, ("expected",)
+        known, folder.items, settings.threshold, settings.scale.step, ("expected",)
     )
     timelines = learned_timelines(source, options.users, options.seed)
     fitted = fit(source.expectation, timelines, options.tries)

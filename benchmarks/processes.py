@@ -85,7 +85,7 @@ class Comparison:
         """
         options = self.options
         table = options.work / "pairs.parquet"
-        write_pairs(table, options.prepared, options.users, options.films)
+        write_pairs(table, options.prepared, options.users, options.items)
         answers = [self._folder("score", launch) for launch in (self.one, self.several)]
         for out, launch in zip(answers, (self.one, self.several), strict=True):
             words = ["score", table, out, "--overwrite", "--config", options.config]
@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     found = Comparison(options, model)
     shape = "shape" if options.model is None else "model"
-    asked = ("processes", "parts", "steps", "batch", "float32_steps", "eval_rows", "users", "films")
+    asked = ("processes", "parts", "steps", "batch", "float32_steps", "eval_rows", "users", "items")
     line = command_line("processes", options, shape, *asked, "rows_per_shard", "set")
     for part in (name for one in options.parts or _PARTS for name in _PARTS[one]):
         getattr(found, part)()

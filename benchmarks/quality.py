@@ -159,7 +159,7 @@ def held_out_of(
 ) -> TokenRows:
     """Return held-out rows asked in one way; always the same examples."""
     settings = replace(prompt_settings(folder, config.prompt), form=way.form)
-    tokens = PromptTokens(tokenizer, Renderer(settings), folder.films)
+    tokens = PromptTokens(tokenizer, Renderer(settings), folder.items)
     # Which rows a sample holds depends on seed and block length, which differ between cases.
     selection = replace(
         held_out_rows(config, split, limit), layout=way.layout, seed=0, block_size=30

@@ -78,7 +78,7 @@ def read_runs(runs: list[Path]) -> tuple[Rows, list[str]]:
     return rows, tuned
 
 
-_KEYS: Final = ("event", "user_id", "film_id", "position", "timestamp", "liked")
+_KEYS: Final = ("event", "user_id", "item_id", "position", "timestamp", "liked")
 
 
 def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:

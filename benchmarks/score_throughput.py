@@ -84,7 +84,7 @@ class Measurement:
         self.model, tokenizer = load_with_adapter(config)
         self.tolerance = _TOLERANCE[causal_of(self.model).dtype]
         settings = prompt_settings(self.folder, config.prompt)
-        self.tokens = PromptTokens(tokenizer, Renderer(settings), self.folder.films)
+        self.tokens = PromptTokens(tokenizer, Renderer(settings), self.folder.items)
         if self.tokens.differing:
             raise SystemExit(f"pieces and whole differ for {len(self.tokens.differing)} films")
         selection = Selection(TEST, options.rows, 0, BLOCKS, options.block_targets)
@@ -117,16 +117,16 @@ class Measurement:
         # The first user's who has so many events: which one it is hardly matters.
         stop = int(np.flatnonzero(timelines.position >= count - 1)[0]) + 1
         history = History.from_timelines(timelines, range(stop - count, stop))
-        films = spread(len(self.folder.films), self.options.rank_films)
-        some = spread(len(films), _COMPARED)
-        prompts = self.tokens.candidate_prompts(history, films[some])
+        items = spread(len(self.folder.items), self.options.rank_items)
+        some = spread(len(items), _COMPARED)
+        prompts = self.tokens.candidate_prompts(history, items[some])
         alone = self._scorer(self.options.tokens_per_batch).score(Sequences.single(prompts))
-        read = candidate_sequences(self.tokens.pieces, [history], [films]).ids
+        read = candidate_sequences(self.tokens.pieces, [history], [items]).ids
         # Room for all candidates, so that the history is computed once.
         scorer = self._scorer(len(read.values))
 
         def rank() -> P:
-            return score_candidates(scorer, self.tokens, history, films).p_yes
+            return score_candidates(scorer, self.tokens, history, items).p_yes
 
         return read, rank, alone.p_yes, some
 
@@ -226,7 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     asked = ("shape",) if options.model is None else ("model",)
     asked += ("dtype", "rows", "one_at_a_time_rows", "block_targets", "tokens_per_batch")
-    asked += ("rank_films", "calls")
+    asked += ("rank_items", "calls")
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     command = command_line("score_throughput", options, *asked)
     cases: list[dict[str, Any]] = []

@@ -66,7 +66,7 @@ class Requests:
         self.starts = starts[events >= self.history + rounds]
         if not len(self.starts):
             raise SystemExit("no user has rated enough films; ask for fewer --rounds")
-        counts = np.bincount(timelines.film_row, minlength=len(folder.films))
+        counts = np.bincount(timelines.item_idx, minlength=len(folder.items))
         self.popular = np.argsort(-counts, kind="stable")[: max(_POPULAR, candidates)]
 
     def body(self, client: int, turn: int, sharing: int) -> bytes:
@@ -78,11 +78,11 @@ class Requests:
             sharing: How many clients ask after the same history.
         """
         first = int(self.starts[client // sharing % len(self.starts)]) + turn
-        timelines, films = self.folder.timelines, self.folder.films
+        timelines, items = self.folder.timelines, self.folder.items
         rated = [
-            {"film_id": films[int(row)].film_id, "stars": float(stars)}
+            {"item_id": items[int(row)].item_id, "stars": float(stars)}
             for row, stars in zip(
-                timelines.film_row[first : first + self.history],
+                timelines.item_idx[first : first + self.history],
                 timelines.stars[first : first + self.history],
                 strict=True,
             )
@@ -90,7 +90,7 @@ class Requests:
         random = np.random.default_rng([client, turn])
         asked = random.choice(self.popular, self.candidates, replace=False)
         return json.dumps(
-            {"rated": rated, "film_ids": [films[int(row)].film_id for row in asked]}
+            {"rated": rated, "item_ids": [items[int(row)].item_id for row in asked]}
         ).encode()
 
 

@@ -86,22 +86,22 @@ class Measurement:
 
     def cases(self) -> list[dict[str, Any]]:
         """Return the figures of every case, the slowest first."""
-        films, tokens = timed(self._tokens, self.options.calls)
+        items, tokens = timed(self._tokens, self.options.calls)
         if tokens.differing:
             raise SystemExit(f"pieces and whole differ for {len(tokens.differing)} films")
-        cases = [case for layout in _LAYOUTS for case in self._layout(tokens, films, layout)]
+        cases = [case for layout in _LAYOUTS for case in self._layout(tokens, items, layout)]
         return [{"form": self.renderer.settings.form, **case} for case in cases]
 
     def _tokens(self) -> PromptTokens:
-        return PromptTokens(self.tokenizer, self.renderer, self.folder.films)
+        return PromptTokens(self.tokenizer, self.renderer, self.folder.items)
 
-    def _layout(self, tokens: PromptTokens, films: float, layout: Layout) -> list[dict[str, Any]]:
+    def _layout(self, tokens: PromptTokens, items: float, layout: Layout) -> list[dict[str, Any]]:
         """Return the cases of one layout: ``map``, all included, assembling alone."""
         mapped, per_second = self._map(tokens, layout)
         assembling, rows = timed(lambda: self._rows(tokens, layout, None), self.options.calls)
         cases = [{"case": f"datasets.map, {layout}", "rows": mapped, "examples_per_s": per_second}]
         for name, seconds in (
-            (f"{layout}, all included", films + assembling),
+            (f"{layout}, all included", items + assembling),
             (f"{layout}, assembling alone", assembling),
         ):
             found = len(rows) / seconds
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     disable_progress_bars()
     folder = PreparedFolder.open(options.prepared)
     tokenizer = load_tokenizer(options.tokenizer)
-    _ = folder.films, folder.timelines
+    _ = folder.items, folder.timelines
     cases = []
     for form in _FORMS:
         settings = prompt_settings(folder, PromptSection(form=form))
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
         command_line("tokenize_throughput", options, *shown),
         cases,
         note=options.note,
-        films=len(folder.films),
+        items=len(folder.items),
     )
     for case in cases:
         ratio = f"{case['ratio_to_map']:7.1f} x map" if "ratio_to_map" in case else ""

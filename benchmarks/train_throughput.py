@@ -159,14 +159,14 @@ class Counted:
 def chats(config: Config, rows: int) -> Dataset:
     """Return training rows as TRL's users give them: a prompt, a completion, thinking off."""
     folder, settings = open_data(config)
-    renderer, films = Renderer(settings), folder.films
+    renderer, items = Renderer(settings), folder.items
     blocks = choose_blocks(folder, Selection(TRAIN, rows, config.train.seed, SINGLE, 30))
     timelines = folder.timelines
     listed = []
     for start, target in zip(blocks.examples.start, blocks.examples.target, strict=True):
         events = range(int(start), int(target))
-        shown = [(float(timelines.stars[e]), films[timelines.film_row[e]]) for e in events]
-        turn = renderer.turns(shown, films[timelines.film_row[target]])[0]
+        shown = [(float(timelines.stars[e]), items[timelines.item_idx[e]]) for e in events]
+        turn = renderer.turns(shown, items[timelines.item_idx[target]])[0]
         answer = renderer.answer(bool(timelines.liked[target]))
         listed.append(
             {

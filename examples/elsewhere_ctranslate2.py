@@ -9,12 +9,12 @@ from ctranslate2.converters import TransformersConverter
 from elsewhere_prompt import asked
 from transformers import AutoTokenizer
 
-merged, converted, *films = sys.argv[1:]
+merged, converted, *items = sys.argv[1:]
 if not Path(converted).exists():
     TransformersConverter(merged).convert(converted)
 tokenizer = AutoTokenizer.from_pretrained(merged)
 model = ctranslate2.Generator(converted, compute_type="float32")
-ids, answers = asked(merged, tokenizer, films)
+ids, answers = asked(merged, tokenizer, items)
 (result,) = model.generate_batch(
     [tokenizer.convert_ids_to_tokens(ids)],
     max_length=1,

@@ -7,10 +7,10 @@ from elsewhere_prompt import asked
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
-run, *films = sys.argv[1:]
+run, *items = sys.argv[1:]
 tokenizer = AutoTokenizer.from_pretrained(run)
 model = AutoPeftModelForCausalLM.from_pretrained(run, dtype=torch.float32).eval()
-ids, answers = asked(run, tokenizer, films)
+ids, answers = asked(run, tokenizer, items)
 with torch.no_grad():
     logits = model(input_ids=torch.tensor([ids])).logits[0, -1, answers]
 print(f"P(Yes) = {logits.double().softmax(0)[0].item():.6f}")

@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 
-def asked(folder: str, tokenizer: Any, films: list[str]) -> tuple[list[int], list[int]]:
+def asked(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[int], list[int]]:
     """Return the prompt's token ids, and the ids of Yes and No.
 
     Args:
         folder: A run or an export: what holds ``prompt.json``.
         tokenizer: The one saved there.
-        films: What a user has rated, oldest first, as ``4.5: Heat (1995)``, then a film to judge.
+        items: What a user has rated, oldest first, as ``4.5: Heat (1995)``, then a film to judge.
     """
     prompt = json.loads((Path(folder) / "prompt.json").read_text(encoding="utf-8"))["settings"]
     if prompt["version"] != "5":
         raise SystemExit(f"{folder}: this writes prompts of version 5, not {prompt['version']}")
     if prompt.get("evidence"):
         raise SystemExit(f"{folder}: asked with evidence on films, which only reeltune makes")
-    *rated, candidate = films
+    *rated, candidate = items
     pairs = (event.split(":", 1) for event in rated)
-    events = [(float(stars), safe(film, tokenizer)) for stars, film in pairs]
+    events = [(float(stars), safe(item, tokenizer)) for stars, item in pairs]
     said = turns(prompt, events, safe(candidate, tokenizer))
     roles = ("user", "assistant")
     messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(said)]
@@ -47,21 +47,21 @@ def turns(prompt: dict[str, Any], events: list[tuple[float, str]], candidate: st
     )
     if prompt["form"] == "window":
         head = "Films this user has rated, oldest first, each after its stars:"
-        lines = [f"{stars:.1f}: {film}" for stars, film in events]
+        lines = [f"{stars:.1f}: {item}" for stars, item in events]
         asks = [f"Film to judge: {candidate}", "Yes or No?"]
         start = f"Predict whether a user will like a film. {scale}."
         return ["\n".join([start, head, *lines, *asks])]
     start = "Predict, film after film, whether a user will like the next one."
     said, lead = [], f"{start} {scale}; after each answer you are told the stars.\nFirst:"
-    for stars, film in events:
-        said += [f"{lead} {film}\n", "Yes" if stars >= prompt["threshold"] else "No"]
+    for stars, item in events:
+        said += [f"{lead} {item}\n", "Yes" if stars >= prompt["threshold"] else "No"]
         lead = f"{stars:.1f} stars. Next:"
     return [*said, f"{lead} {candidate}\n"]
 
 
-def safe(film: str, tokenizer: Any) -> str:
+def safe(item: str, tokenizer: Any) -> str:
     """Return a film on one line, with a space in all that would be read as a control token."""
-    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in film)
+    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in item)
     text = re.sub(r"<(?=[|/]?[\w|]+[^<>]*>)", "< ", " ".join("".join(kept).split()))
     for token in tokenizer.get_added_vocab():
         if len(token) > 1 and any(unicodedata.category(c)[0] in "PS" for c in token):

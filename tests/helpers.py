@@ -15,19 +15,19 @@ from tokenizers.normalizers import NFC
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 
-from tests.prepared_data import ODD_TITLES, make_films, write_prepared
+from tests.prepared_data import ODD_TITLES, make_items, write_prepared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 __all__ = [
     "CONTROL_TOKENS",
-    "FILM_TEXT",
+    "ITEM_TEXT",
     "ODD_TITLES",
     "THINK_TOKENS",
     "Kind",
     "chat_tokenizer",
-    "make_films",
+    "make_items",
     "tiny_model",
     "tiny_tokenizer",
     "write_prepared",
@@ -67,7 +67,7 @@ _LLAMA_TEMPLATE = r"""
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}
 """
-FILM_TEXT = (
+ITEM_TEXT = (
     "Predict whether a user will like a film. Users rate films from 0.5 to 5.0 stars; liking a "
     "film means rating it 4.0 or higher.\nFilms this user has rated, oldest first:\n"
     "4.5: The Night of the Lost Summer (1995)\n3.0: A Winter in Paris (2003) [Drama, Romance]\n"
@@ -79,7 +79,7 @@ FILM_TEXT = (
 
 
 def chat_tokenizer(
-    kind: Kind = "qwen3", text: tuple[str, ...] = FILM_TEXT
+    kind: Kind = "qwen3", text: tuple[str, ...] = ITEM_TEXT
 ) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE chat tokenizer of 400 tokens.
 

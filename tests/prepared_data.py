@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from reeltune import __version__
 from reeltune.data.folder import FORMAT_VERSION
-from reeltune.domain import Film, PromptSettings
+from reeltune.domain import Item, PromptSettings
 
 ODD_TITLES = (
     "Amélie",
@@ -38,23 +38,23 @@ _WORDS = ("The", "Night", "Star", "Love", "Winter", "Paris", "Return", "Lost", "
 _GENRES = ("Action", "Comedy", "Drama", "Film-Noir", "Sci-Fi")
 
 
-def make_films(count: int, seed: int = 0) -> list[Film]:
+def make_items(count: int, seed: int = 0) -> list[Item]:
     """Return films whose first ones have every odd title there is; some have no year or genre."""
     random = np.random.default_rng(seed)
-    films = []
+    items = []
     for row in range(count):
         words = " ".join(random.choice(_WORDS, size=random.integers(1, 5)))
         title = ODD_TITLES[row] if row < len(ODD_TITLES) else words
         year = None if row % 7 == 3 else int(random.integers(1902, 2024))
         genres = tuple(str(g) for g in random.choice(_GENRES, random.integers(0, 4), replace=False))
-        films.append(Film(3 * row + 1, title, year, genres))
-    return films
+        items.append(Item(3 * row + 1, title, year, genres))
+    return items
 
 
 def write_prepared(
     folder: Path,
     users: int = 8,
-    films: int = 40,
+    items: int = 40,
     seed: int = 0,
     *,
     history_len: int = 5,
@@ -68,7 +68,7 @@ def write_prepared(
     more often than the others.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    listed = make_films(films, seed)
+    listed = make_items(items, seed)
     rows = [
         row
         for user in range(users)
@@ -80,29 +80,29 @@ def write_prepared(
 
 
 def _timeline(
-    user: int, films: list[Film], events: int, min_history: int, seed: int
+    user: int, items: list[Item], events: int, min_history: int, seed: int
 ) -> list[dict[str, Any]]:
     random = np.random.default_rng([seed, user])
-    chosen = random.choice(len(films), size=events, replace=False)
+    chosen = random.choice(len(items), size=events, replace=False)
     days = np.sort(random.integers(0, events, size=events))  # ties in time do occur
     order = sorted(zip(days.tolist(), chosen.tolist(), strict=True))
     first_test = events - (events - min_history) // 5
     first_validation = first_test - (events - min_history) // 5
     rows = []
-    for position, (day, film_row) in enumerate(order):
+    for position, (day, item_idx) in enumerate(order):
         split = "test" if position >= first_test else "train"
         if position < min_history:
             split = "context"
         elif first_validation <= position < first_test:
             split = "validation"
-        middle = 4.0 if film_row % 2 == 0 else 3.0
+        middle = 4.0 if item_idx % 2 == 0 else 3.0
         stars = float(np.clip(np.rint(2 * random.normal(middle, 0.8)) / 2, 0.5, 5.0))
         rows.append(
             {
                 "user_id": user,
-                "film_id": films[film_row].film_id,
+                "item_id": items[item_idx].item_id,
                 "position": position,
-                "film_row": film_row,
+                "item_idx": item_idx,
                 "stars": stars,
                 "timestamp": 1_000_000_000 + 86_400 * day,
                 "liked": stars >= 4.0,
@@ -112,36 +112,36 @@ def _timeline(
     return rows
 
 
-def _write_tables(folder: Path, rows: list[dict[str, Any]], films: list[Film]) -> None:
+def _write_tables(folder: Path, rows: list[dict[str, Any]], items: list[Item]) -> None:
     event_schema = pa.schema(
         [
             ("user_id", pa.int64()),
-            ("film_id", pa.int64()),
+            ("item_id", pa.int64()),
             ("position", pa.int32()),
-            ("film_row", pa.int32()),
+            ("item_idx", pa.int32()),
             ("stars", pa.float32()),
             ("timestamp", pa.int64()),
             ("liked", pa.bool_()),
             ("split", pa.large_string()),
         ]
     )
-    film_schema = pa.schema(
+    item_schema = pa.schema(
         [
-            ("film_id", pa.int64()),
+            ("item_id", pa.int64()),
             ("title", pa.large_string()),
             ("year", pa.int16()),
             ("genres", pa.large_list(pa.large_string())),
         ]
     )
     pq.write_table(pa.Table.from_pylist(rows, event_schema), folder / "timelines.parquet")
-    listed = [{**film._asdict(), "genres": list(film.genres)} for film in films]
-    pq.write_table(pa.Table.from_pylist(listed, film_schema), folder / "films.parquet")
+    listed = [{**item._asdict(), "genres": list(item.genres)} for item in items]
+    pq.write_table(pa.Table.from_pylist(listed, item_schema), folder / "items.parquet")
 
 
 def _write_meta(
     folder: Path,
     rows: list[dict[str, Any]],
-    films: list[Film],
+    items: list[Item],
     history_len: int,
     min_history: int,
 ) -> None:
@@ -160,7 +160,7 @@ def _write_meta(
         "source": [
             {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "bytes": 1000}
             | {"rows": count}
-            for name, count in (("ratings.csv", len(rows)), ("movies.csv", len(films)))
+            for name, count in (("ratings.csv", len(rows)), ("movies.csv", len(items)))
         ],
         "settings": {
             "history_len": history_len,
@@ -185,11 +185,11 @@ def _write_meta(
             **counts,
             "users": len(users),
             "users_without_examples": 0,
-            "films_rated": len({row["film_id"] for row in rows}),
-            "films_in_source": len(films),
-            "films_dropped": 0,
-            "films": len(films),
-            "films_without_year": sum(film.year is None for film in films),
+            "items_rated": len({row["item_id"] for row in rows}),
+            "items_in_source": len(items),
+            "items_dropped": 0,
+            "items": len(items),
+            "items_without_year": sum(item.year is None for item in items),
         },
         "label_rates": {s: round(float(np.mean(labels[s])), 6) for s in counts if counts[s]},
         "span": {
@@ -204,7 +204,7 @@ def _write_meta(
                 "bytes": (folder / name).stat().st_size,
                 "rows": count,
             }
-            for name, count in (("timelines.parquet", len(rows)), ("films.parquet", len(films)))
+            for name, count in (("timelines.parquet", len(rows)), ("items.parquet", len(items)))
         },
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")

@@ -21,12 +21,12 @@ from reeltune.data.settings import PrepareSettings
 from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError
 from tests.errors import raises_error
-from tests.helpers import make_films, write_prepared
+from tests.helpers import make_items, write_prepared
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_prepared(tmp_path / "prepared", users=5, films=30, history_len=6, min_history=4)
+    return write_prepared(tmp_path / "prepared", users=5, items=30, history_len=6, min_history=4)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def read_meta(folder: Path) -> dict[str, Any]:
 def test_the_stand_in_obeys_the_laws_of_prepared_data(folder: Path):
     settings = PrepareSettings(folder, history_len=6, min_history=4)
     meta = read_meta(folder)
-    films = pl.read_parquet(folder / "films.parquet")
+    items = pl.read_parquet(folder / "items.parquet")
     events = meta["counts"]["events"]
-    assert prove_timelines(folder / "timelines.parquet", films, settings, None, events)
+    assert prove_timelines(folder / "timelines.parquet", items, settings, None, events)
     counts = meta["counts"]
     assert counts["train"] + counts["validation"] + counts["test"] == counts["examples"]
     assert counts["context"] + counts["examples"] == counts["events"]
@@ -46,13 +46,13 @@ def test_the_stand_in_obeys_the_laws_of_prepared_data(folder: Path):
 
 def test_the_stand_in_describes_itself_as_prepare_does(folder: Path, tmp_path: Path):
     events = [
-        f"{user},{film},{1 + (user + film) % 5}.0,{1000 + film}"
+        f"{user},{item},{1 + (user + item) % 5}.0,{1000 + item}"
         for user in range(1, 5)
-        for film in range(1, 30)
+        for item in range(1, 30)
     ]
-    films = [f"{film},Film {film} (1999),Drama" for film in range(1, 30)]
+    items = [f"{item},Film {item} (1999),Drama" for item in range(1, 30)]
     (tmp_path / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *events]))
-    (tmp_path / "movies.csv").write_text("\n".join(["movieId,title,genres", *films]))
+    (tmp_path / "movies.csv").write_text("\n".join(["movieId,title,genres", *items]))
     made = prepare(
         tmp_path,
         PrepareSettings(tmp_path / "made", history_len=6, min_history=4, export=None),
@@ -65,7 +65,7 @@ def test_the_stand_in_describes_itself_as_prepare_does(folder: Path, tmp_path: P
         return type(value).__name__
 
     assert shape(read_meta(folder)) == shape(read_meta(made))
-    for name in ("timelines.parquet", "films.parquet"):
+    for name in ("timelines.parquet", "items.parquet"):
         assert pl.read_parquet_schema(folder / name) == pl.read_parquet_schema(made / name)
 
 
@@ -81,7 +81,7 @@ def test_what_was_written_is_read(folder: Path):
     read = PreparedFolder.open(folder)
     assert (read.history_len, read.min_history) == (6, 4)
     assert read.prompt_settings == PromptSettings(version=PROMPT_VERSION)
-    assert read.films == make_films(30)
+    assert read.items == make_items(30)
     events = pl.read_parquet(folder / "timelines.parquet")
     assert len(read.timelines) == len(events)
     assert read.timelines.evidence is None
@@ -140,7 +140,7 @@ def test_another_format_is_refused(folder: Path):
         PreparedFolder.open(folder)
 
 
-@pytest.mark.parametrize("name", ["timelines.parquet", "films.parquet"])
+@pytest.mark.parametrize("name", ["timelines.parquet", "items.parquet"])
 def test_an_incomplete_folder_is_refused(folder: Path, name: str):
     (folder / name).unlink()
     with raises_error(DataError, "prepared_file_missing", where=str(folder), figures=[name]):
@@ -182,26 +182,26 @@ def empty(file: Path) -> str:
 
 
 def without_a_column(file: Path) -> str:
-    pq.write_table(pq.read_table(file).drop_columns(["film_id"]), file)
+    pq.write_table(pq.read_table(file).drop_columns(["item_id"]), file)
     return "missing_columns"
 
 
 def without_values(file: Path) -> str:
     table = pq.read_table(file)
-    place = table.column_names.index("film_id")
-    pq.write_table(table.set_column(place, "film_id", pa.nulls(len(table), pa.int64())), file)
+    place = table.column_names.index("item_id")
+    pq.write_table(table.set_column(place, "item_id", pa.nulls(len(table), pa.int64())), file)
     return "missing_values"
 
 
 @pytest.mark.parametrize("damage", [cut, empty, without_a_column, without_values])
 def test_a_damaged_table_is_an_error_that_names_it(folder: Path, damage: Callable[[Path], str]):
-    file = folder / "films.parquet"
+    file = folder / "items.parquet"
     code = damage(file)
-    figures = [] if code == "unreadable_table" else ["film_id"]
+    figures = [] if code == "unreadable_table" else ["item_id"]
     with raises_error(
-        DataError, code, where="films.parquet", figures=["reeltune prepare", *figures]
+        DataError, code, where="items.parquet", figures=["reeltune prepare", *figures]
     ):
-        _ = PreparedFolder.open(folder).films
+        _ = PreparedFolder.open(folder).items
 
 
 @pytest.mark.parametrize("damage", [cut, empty])

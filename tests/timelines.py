@@ -16,19 +16,19 @@ _T = TypeVar("_T")
 
 
 def timelines_of(
-    film_row: Sequence[int],
+    item_idx: Sequence[int],
     stars: Sequence[float],
     user_id: Sequence[int] | None = None,
     split: Sequence[str] | None = None,
 ) -> Timelines:
     """Events in order; by default all are one user's and to be trained on."""
-    count = len(film_row)
+    count = len(item_idx)
     users = np.array(user_id if user_id is not None else [1] * count, dtype=np.int64)
     begun = np.searchsorted(users, users)
     return Timelines(
         user_id=users,
         position=(np.arange(count) - begun).astype(np.int32),
-        film_row=np.array(film_row, dtype=np.int32),
+        item_idx=np.array(item_idx, dtype=np.int32),
         stars=np.array(stars, dtype=np.float32),
         timestamp=np.arange(count, dtype=np.int64),
         liked=np.array(stars, dtype=np.float32) >= 4.0,
@@ -37,14 +37,14 @@ def timelines_of(
 
 
 @st.composite
-def random_timelines(draw: st.DrawFn, films: int = 1) -> Timelines:
+def random_timelines(draw: st.DrawFn, items: int = 1) -> Timelines:
     """Up to three users; events to be trained on have others between them anywhere."""
     sizes = draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
     count = sum(sizes)
 
     split = st.sampled_from(["train", "train", "train", "test"])
     return timelines_of(
-        draw(_many(st.integers(0, films - 1), count)),
+        draw(_many(st.integers(0, items - 1), count)),
         draw(_many(st.sampled_from(STAR_STEPS.tolist()), count)),
         np.repeat(np.arange(1, len(sizes) + 1), sizes).tolist(),
         draw(_many(split, count)),

@@ -56,27 +56,27 @@ def drawn_subject(
         folder=folder,
         base=BaseModel(base, tokenizer, make_choices(config)),
         model=drawn(base),
-        tokens=PromptTokens(tokenizer, renderer, folder.films),
+        tokens=PromptTokens(tokenizer, renderer, folder.items),
     )
 
 
-def alone(judge: Judge, history: History, film: int) -> float:
+def alone(judge: Judge, history: History, item: int) -> float:
     """Return P(Yes) of one film, asked by a whole prompt of its own."""
     tokens = judge.subject.tokens
-    films, evidence, codes = np.array([film]), judge.subject.evidence, None
+    items, evidence, codes = np.array([item]), judge.subject.evidence, None
     if evidence is not None:
-        history, codes = evidence.of_question(history, films, judge.history_len)
-    prompt = tokens.candidate_prompts(history, films, codes)
+        history, codes = evidence.of_question(history, items, judge.history_len)
+    prompt = tokens.candidate_prompts(history, items, codes)
     scorer = Scorer(judge.subject.model, tokens.answers, 1)
     return float(scorer.score(Sequences.single(prompt)).p_yes[0])
 
 
-def random_history(random: np.random.Generator, films: int, count: int) -> History:
+def random_history(random: np.random.Generator, items: int, count: int) -> History:
     """Return a history of different films with any stars."""
-    rows = random.choice(films, count, replace=False)
+    rows = random.choice(items, count, replace=False)
     return History.of(rows.tolist(), (random.integers(1, 11, count) / 2).tolist())
 
 
-def random_candidates(random: np.random.Generator, films: int, count: int) -> npt.NDArray[np.int64]:
+def random_candidates(random: np.random.Generator, items: int, count: int) -> npt.NDArray[np.int64]:
     """Return different films in any order."""
-    return random.choice(films, count, replace=False).astype(np.int64)
+    return random.choice(items, count, replace=False).astype(np.int64)

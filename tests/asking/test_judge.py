@@ -30,12 +30,12 @@ from tests.asking.build import (
 from tests.prompts.build import prefixing_tokenizer
 from tests.scoring.test_sharing import causal_over_the_row
 
-FILMS = 40
+ITEMS = 40
 NOBODY = History.of([], [])
 
 
-def p_yes(judge: Judge, history: History, films: list[int], *, base: bool = False) -> np.ndarray:
-    question = Question(history, np.array(films, dtype=np.int64))
+def p_yes(judge: Judge, history: History, items: list[int], *, base: bool = False) -> np.ndarray:
+    question = Question(history, np.array(items, dtype=np.int64))
     return judge.verdicts([question], base=base)[0].p_yes
 
 
@@ -45,15 +45,15 @@ def test_verdicts_asked_together_are_those_of_whole_prompts(judge: Judge, seed: 
     random = np.random.default_rng(seed)
     questions = [
         Question(
-            random_history(random, FILMS, int(random.integers(0, 6))),
-            random_candidates(random, FILMS, int(random.integers(0, 4))),
+            random_history(random, ITEMS, int(random.integers(0, 6))),
+            random_candidates(random, ITEMS, int(random.integers(0, 4))),
         )
         for _ in range(count)
     ]
     found = judge.verdicts(questions)
     assert [len(one.p_yes) for one in found] == [len(one.candidates) for one in questions]
     for question, verdicts in zip(questions, found, strict=True):
-        expected = [alone(judge, question.history, film) for film in question.candidates]
+        expected = [alone(judge, question.history, item) for item in question.candidates]
         np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
@@ -61,16 +61,16 @@ def test_verdicts_asked_together_are_those_of_whole_prompts(judge: Judge, seed: 
 @given(st.integers(0, 2**32 - 1))
 def test_verdicts_with_evidence_are_those_of_whole_prompts(telling_judge: Judge, seed: int):
     random = np.random.default_rng(seed)
-    histories = [random_history(random, FILMS, int(random.integers(0, 7))) for _ in range(2)]
-    questions = [Question(one, random_candidates(random, FILMS, 3)) for one in histories]
+    histories = [random_history(random, ITEMS, int(random.integers(0, 7))) for _ in range(2)]
+    questions = [Question(one, random_candidates(random, ITEMS, 3)) for one in histories]
     for question, verdicts in zip(questions, telling_judge.verdicts(questions), strict=True):
-        expected = [alone(telling_judge, question.history, film) for film in question.candidates]
+        expected = [alone(telling_judge, question.history, item) for item in question.candidates]
         np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
 def test_evidence_is_made_of_more_than_is_shown(telling_judge: Judge, judge: Judge):
     random = np.random.default_rng(1)
-    whole = random_history(random, FILMS, 12)
+    whole = random_history(random, ITEMS, 12)
     newest = p_yes(telling_judge, whole.last(3), [1, 2, 3])
     assert not np.allclose(p_yes(telling_judge, whole, [1, 2, 3]), newest, atol=1e-7)
     assert telling_judge.remembered > 12
@@ -80,7 +80,7 @@ def test_evidence_is_made_of_more_than_is_shown(telling_judge: Judge, judge: Jud
 def test_many_questions_are_the_questions_one_by_one(judge: Judge):
     random = np.random.default_rng(3)
     questions = [
-        Question(random_history(random, FILMS, 5), random_candidates(random, FILMS, 7))
+        Question(random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 7))
         for _ in range(6)
     ]
     together = np.concatenate([one.p_yes for one in judge.verdicts(questions)])
@@ -90,7 +90,7 @@ def test_many_questions_are_the_questions_one_by_one(judge: Judge):
 
 
 def test_the_newest_events_are_shown_and_no_others(judge: Judge):
-    history = random_history(np.random.default_rng(0), FILMS, 12)
+    history = random_history(np.random.default_rng(0), ITEMS, 12)
     assert judge.history_len == 5
     shown = p_yes(judge, history, [1, 2, 3])
     assert shown.tolist() == p_yes(judge, history.last(5), [1, 2, 3]).tolist()
@@ -103,22 +103,22 @@ def test_the_newest_events_are_shown_and_no_others(judge: Judge):
 
 
 def test_the_base_model_is_another_judge_and_leaves_no_trace(judge: Judge):
-    history, films = random_history(np.random.default_rng(1), FILMS, 5), [0, 1, 2, 3]
-    tuned = p_yes(judge, history, films)
-    base = p_yes(judge, history, films, base=True)
+    history, items = random_history(np.random.default_rng(1), ITEMS, 5), [0, 1, 2, 3]
+    tuned = p_yes(judge, history, items)
+    base = p_yes(judge, history, items, base=True)
     assert judge.tuned
     assert np.abs(tuned - base).max() > 0.01
     with judge.subject.without_adapter():
-        expected = [alone(judge, history, film) for film in films]
+        expected = [alone(judge, history, item) for item in items]
     np.testing.assert_allclose(base, expected, rtol=0, atol=ROUNDING)
-    assert p_yes(judge, history, films).tolist() == tuned.tolist()
-    assert p_yes(judge, history, films, base=True).tolist() == base.tolist()
+    assert p_yes(judge, history, items).tolist() == tuned.tolist()
+    assert p_yes(judge, history, items, base=True).tolist() == base.tolist()
 
 
 def test_without_an_adapter_base_changes_nothing(judge: Judge):
     subject = judge.subject
     plain = Judge(replace(subject, model=subject.base.model))
-    history = random_history(np.random.default_rng(2), FILMS, 5)
+    history = random_history(np.random.default_rng(2), ITEMS, 5)
     assert not plain.tuned
     found = p_yes(plain, history, [4, 5])
     assert found.tolist() == p_yes(plain, history, [4, 5], base=True).tolist()
@@ -126,7 +126,7 @@ def test_without_an_adapter_base_changes_nothing(judge: Judge):
 
 def test_calibration_is_of_the_adapter_and_not_of_the_base(judge: Judge):
     calibrated = Judge(replace(judge.subject, calibrate=lambda given: given / 2))
-    history = random_history(np.random.default_rng(4), FILMS, 5)
+    history = random_history(np.random.default_rng(4), ITEMS, 5)
     for base, share in ((False, 2), (True, 1), (False, 2)):
         found = p_yes(calibrated, history, [6, 7], base=base)
         as_given = p_yes(judge, history, [6, 7], base=base)
@@ -153,8 +153,8 @@ def test_progress_counts_every_verdict(judge: Judge):
 def test_no_prompt_is_longer_than_the_longest(judge: Judge):
     """The film with the most tokens, five times in the history and once more to judge."""
     tokens = judge.subject.tokens
-    longest = int(tokens.pieces.films.lengths.argmax())
-    line = tokens.pieces.before_film.lengths + tokens.pieces.after_film.lengths
+    longest = int(tokens.pieces.items.lengths.argmax())
+    line = tokens.pieces.before_item.lengths + tokens.pieces.after_item.lengths
     history = History.of([longest] * 5, [float(line.argmax()) / 2] * 5)
     (prompt,) = tokens.candidate_prompts(history, np.array([longest]))
     assert len(prompt) + ANSWER_TOKENS == judge.longest_prompt
@@ -186,12 +186,12 @@ def test_where_nothing_is_shared_verdicts_are_the_same(
     tokens, layout = judge.subject.tokens, judge.subject.config.scoring.layout
     assert bool(tokens.differing) == (why == "pieces differ")
     random = np.random.default_rng(5)
-    history, films = random_history(random, FILMS, 5), random_candidates(random, FILMS, 6)
-    assert question_sequences(tokens, [Question(history, films)], layout).plain
+    history, items = random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 6)
+    assert question_sequences(tokens, [Question(history, items)], layout).plain
     for base in (False, True):
-        found = p_yes(judge, history, films.tolist(), base=base)
+        found = p_yes(judge, history, items.tolist(), base=base)
         with judge.subject.without_adapter() if base else contextlib.nullcontext():
-            expected = [alone(judge, history, film) for film in films]
+            expected = [alone(judge, history, item) for item in items]
         np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)
         assert found.std() > 0.001
 
@@ -204,6 +204,6 @@ def test_a_model_that_cannot_share_is_refused_unless_nothing_is_to_be_shared(
         Judge(drawn_subject(prepared, tiny_qwen3))
     assert "scoring.layout to single" in str(caught.value.hint)
     judge = Judge(drawn_subject(prepared, tiny_qwen3, scoring__layout="single"))
-    history = random_history(np.random.default_rng(6), FILMS, 5)
-    expected = [alone(judge, history, film) for film in (8, 9)]
+    history = random_history(np.random.default_rng(6), ITEMS, 5)
+    expected = [alone(judge, history, item) for item in (8, 9)]
     np.testing.assert_allclose(p_yes(judge, history, [8, 9]), expected, rtol=0, atol=ROUNDING)

@@ -8,7 +8,7 @@ import numpy as np
 
 from reeltune.baselines.features import RECENT, USER_PRIOR
 from reeltune.baselines.problem import Problem
-from reeltune.evidence.film_view import FILM_PRIOR, parts_of_users
+from reeltune.evidence.film_view import ITEM_PRIOR, parts_of_users
 from reeltune.evidence.genres import GENRE_PRIOR
 
 
@@ -27,29 +27,29 @@ class Naive:
         ratings = self.problem.ratings.tolist()
         return [other for other in ratings if self.part[other] != self.part[event]]
 
-    def film(self, event: int) -> tuple[float, float, float, float, float]:
+    def item(self, event: int) -> tuple[float, float, float, float, float]:
         """Scaled count, stars and like rate of the film; stars and like rate of all."""
         asked = self.asked(event)
-        row = self.known.film_row
+        row = self.known.item_idx
         same = [other for other in asked if row[other] == row[event]]
         any_stars = (sum(self.stars[i] for i in asked) + 3.0) / (len(asked) + 1)
         any_like = (sum(self.liked[i] for i in asked) + 0.5) / (len(asked) + 1)
-        weight = len(same) + FILM_PRIOR
+        weight = len(same) + ITEM_PRIOR
         return (
             len(same) * len(self.problem.ratings) / max(len(asked), 1),
-            (sum(self.stars[i] for i in same) + FILM_PRIOR * any_stars) / weight,
-            (sum(self.liked[i] for i in same) + FILM_PRIOR * any_like) / weight,
+            (sum(self.stars[i] for i in same) + ITEM_PRIOR * any_stars) / weight,
+            (sum(self.liked[i] for i in same) + ITEM_PRIOR * any_like) / weight,
             any_stars,
             any_like,
         )
 
     def lift(self, event: int) -> float:
-        return self.stars[event] - self.film(event)[1]
+        return self.stars[event] - self.item(event)[1]
 
     def features(self, event: int) -> dict[str, float]:
         earlier = list(range(event - int(self.known.position[event]), event))
         recent = earlier[-RECENT:]
-        count, stars, like_rate, any_stars, any_like = self.film(event)
+        count, stars, like_rate, any_stars, any_like = self.item(event)
 
         def shrunk(values: list[float], to: float) -> float:
             return (sum(values) + USER_PRIOR * to) / (len(values) + USER_PRIOR)
@@ -66,33 +66,33 @@ class Naive:
             "recent_like_rate": shrunk([self.liked[i] for i in recent], any_like),
             "recent_lift": shrunk([self.lift(i) for i in recent], 0.0),
             "user_events": log1p(len(earlier)),
-            "film_stars": stars,
-            "film_like_rate": like_rate,
-            "film_events": log1p(count),
+            "item_stars": stars,
+            "item_like_rate": like_rate,
+            "item_events": log1p(count),
             "expected_stars": stars + user_lift,
             "genre_affinity": self.affinity(event, earlier, user_lift),
             **self.times(event),
         }
 
     def affinity(self, event: int, earlier: list[int], user_lift: float) -> float:
-        films, row = self.problem.films, self.known.film_row
-        genres = films[row[event]].genres
+        items, row = self.problem.items, self.known.item_idx
+        genres = items[row[event]].genres
         found = []
         for genre in genres:
-            inside = [i for i in earlier if genre in films[row[i]].genres]
+            inside = [i for i in earlier if genre in items[row[i]].genres]
             above = sum(self.lift(i) - user_lift for i in inside)
             found.append(above / (len(inside) + GENRE_PRIOR))
         return float(np.mean(found)) if found else 0.0
 
     def times(self, event: int) -> dict[str, float]:
-        years = [film.year for film in self.problem.films]
-        year = years[self.known.film_row[event]]
+        years = [item.year for item in self.problem.items]
+        year = years[self.known.item_idx[event]]
         if year is None:
             year = float(np.mean([one for one in years if one is not None]))
         time = self.known.timestamp
         since = int(time[event] - time[event - 1]) if self.known.position[event] else 0
         return {
-            "film_year": year,
-            "film_age": 1970 + time[event] / (365.2425 * 24 * 3600) - year,
+            "item_year": year,
+            "item_age": 1970 + time[event] / (365.2425 * 24 * 3600) - year,
             "gap": log1p(since),
         }

@@ -36,17 +36,17 @@ def test_each_event_is_judged_with_all_earlier_events_of_its_user(name: str):
     model = MODELS[name]()
     model.train(ratings_for_lenskit(problem), TrainingOptions(rng=1))
     found = expected_by(model, problem, problem.test)
-    learned = np.unique(known.film_row[problem.ratings])
+    learned = np.unique(known.item_idx[problem.ratings])
     fallback = bias_parts(problem, FALLBACK_DAMPING)
     instead = fallback.expected(FALLBACK_DAMPING, problem.test).tolist()
     asked = 0
     for score, bias, event in zip(found.tolist(), instead, problem.test.tolist(), strict=True):
         earlier = np.arange(event - known.position[event], event)
-        earlier = earlier[np.isin(known.film_row[earlier], learned)]
-        history = ItemList(item_ids=known.film_row[earlier], rating=known.stars[earlier])
+        earlier = earlier[np.isin(known.item_idx[earlier], learned)]
+        history = ItemList(item_ids=known.item_idx[earlier], rating=known.stars[earlier])
         wanted = np.nan
-        if known.film_row[event] in learned:
-            scores = model(history, ItemList(item_ids=known.film_row[event : event + 1])).scores()
+        if known.item_idx[event] in learned:
+            scores = model(history, ItemList(item_ids=known.item_idx[event : event + 1])).scores()
             wanted = float("nan") if scores is None else float(scores[0])
         asked += np.isfinite(wanted)
         assert score == pytest.approx(wanted if np.isfinite(wanted) else bias)

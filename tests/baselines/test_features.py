@@ -65,8 +65,8 @@ def test_later_events_of_the_same_user_do_know(seed: int):
 
 def test_a_film_nobody_trained_on_is_like_any_film():
     problem = random_problem(3)
-    view = film_view(problem.timelines, problem.ratings, len(problem.films), problem.seed)
-    cold = np.flatnonzero(problem.timelines.film_row >= 12)
+    view = film_view(problem.timelines, problem.ratings, len(problem.items), problem.seed)
+    cold = np.flatnonzero(problem.timelines.item_idx >= 12)
     assert len(cold)
     assert np.allclose(view.stars[cold], view.any_stars[cold])
     assert np.allclose(view.like_rate[cold], view.any_like[cold])

@@ -102,7 +102,7 @@ def test_users_and_films_nobody_learned_from_get_an_answer(name: str):
     # As in a split by time: the last users come after training, and so do some films.
     new = (known.user_id > known.user_id[len(known) // 2]) & (known.split != CONTEXT)
     split = np.where(new & (known.split == TRAIN), TEST, known.split)
-    problem = problem_of(replace(known, split=split), list(problem.films))
+    problem = problem_of(replace(known, split=split), list(problem.items))
     assert not np.isin(known.user_id[problem.test][-1], known.user_id[problem.train])
     answers = BASELINES[name](problem)
     for p_yes in (answers.validation, answers.test):

@@ -11,29 +11,29 @@ from reeltune.baselines.problem import Problem
 from reeltune.baselines.simple import (
     bias_model,
     bias_parts,
-    film_offsets,
     item_mean,
+    item_offsets,
     majority,
     overall_mean,
     user_running_mean,
 )
 from reeltune.data.folder import Timelines
-from reeltune.domain import Film
+from reeltune.domain import Item
 from tests.baselines.problems import problem_of, random_problem
 from tests.timelines import timelines_of
 
-FILMS = [Film(row, f"Film {row}", 2000, ()) for row in range(4)]
+ITEMS = [Item(row, f"Film {row}", 2000, ()) for row in range(4)]
 
 
 def small_problem() -> Problem:
     """Two users; film 3 is in no training rating."""
     timelines = timelines_of(
-        film_row=[0, 1, 2, 3, 1, 0, 3, 2],
+        item_idx=[0, 1, 2, 3, 1, 0, 3, 2],
         stars=[5.0, 3.0, 4.0, 1.0, 4.0, 4.0, 2.0, 5.0],
         user_id=[1, 1, 1, 1, 2, 2, 2, 2],
         split=["context", "train", "validation", "test"] * 2,
     )
-    return problem_of(timelines, FILMS)
+    return problem_of(timelines, ITEMS)
 
 
 def test_offsets_are_shrunk_sums_of_what_lies_above_the_mean():
@@ -41,11 +41,11 @@ def test_offsets_are_shrunk_sums_of_what_lies_above_the_mean():
     assert problem.ratings.tolist() == [0, 1, 4, 5]
     assert overall_mean(problem) == 4.0
     # Film 0: 5 and 4 stars, film 1: 3 and 4; two ratings like the mean are added to each.
-    assert film_offsets(problem, 2.0).tolist() == [0.25, -0.25, 0.0, 0.0]
+    assert item_offsets(problem, 2.0).tolist() == [0.25, -0.25, 0.0, 0.0]
 
 
 def test_the_bias_model_adds_what_the_users_earlier_events_lie_above_their_films():
-    expected = bias_parts(small_problem(), film_damping=2.0).expected(1.0, np.arange(8))
+    expected = bias_parts(small_problem(), item_damping=2.0).expected(1.0, np.arange(8))
     # User 1 before the test row: 5 - 4.25, 3 - 3.75 and 4 - 4, over three events and one more.
     # User 2: 4 - 3.75, 4 - 4.25 and 2 - 4.
     assert expected[[3, 7]].tolist() == [4.0, pytest.approx(4.0 - 2.0 / 4)]
@@ -62,10 +62,10 @@ def test_the_majority_is_the_share_of_likes_among_training_rows():
 
 def test_films_that_are_liked_more_get_a_higher_chance():
     problem = random_problem(4, users=60)
-    good = problem.timelines.film_row % 2 == 0
+    good = problem.timelines.item_idx % 2 == 0
     problem = _with_labels(problem, good)
     answers = item_mean(problem)
-    warm = problem.timelines.film_row[problem.test] < 12
+    warm = problem.timelines.item_idx[problem.test] < 12
     assert answers.test[good[problem.test] & warm].min() > answers.test[~good[problem.test]].max()
     assert answers.learned_from == len(problem.ratings)
 
@@ -85,7 +85,7 @@ def test_a_user_without_training_rows_teaches_nothing():
     known = problem.timelines
     late = known.user_id == known.user_id[-1]
     split = np.where(late & (known.split != "context"), "test", known.split)
-    problem = problem_of(replace(known, split=split), list(problem.films))
+    problem = problem_of(replace(known, split=split), list(problem.items))
     assert not late[problem.ratings].any()
     others = (known.split == "context") | (known.split == "train")
     assert problem.ratings.tolist() == np.flatnonzero(others & ~late).tolist()

@@ -36,7 +36,7 @@ def test_only_whole_users_are_learned_from(prepared: PreparedFolder, tmp_path: P
     # Nothing is learned of the others, not even from what they have rated before.
     ratings = training_ratings(few.timelines, np.flatnonzero(split == "train"))
     assert set(few.timelines.user_id[ratings]) == set(kept)
-    assert few.films == prepared.films
+    assert few.items == prepared.items
 
 
 def test_runs_that_are_there_are_compared_and_not_made_again(

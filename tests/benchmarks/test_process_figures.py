@@ -19,7 +19,7 @@ from benchmarks.trained_runs import training_rates, validation_auc, weights_apar
 from reeltune.data.folder import PreparedFolder
 from reeltune.models.names import ADAPTER_WEIGHTS
 
-PAIRS = {"user_id": [1, 1, 2, 2], "film_id": [4, 5, 4, 6]}
+PAIRS = {"user_id": [1, 1, 2, 2], "item_id": [4, 5, 4, 6]}
 
 
 def write_shards(folder: Path, *shards: Mapping[str, Sequence[float]]) -> Path:
@@ -43,19 +43,19 @@ def test_the_slowest_process_counts_for_all(tmp_path: Path):
 
 def test_pairs_are_films_a_user_has_not_rated(prepared: PreparedFolder, tmp_path: Path):
     file = tmp_path / "made" / "pairs.parquet"
-    write_pairs(file, prepared.path, users=3, films=7)
+    write_pairs(file, prepared.path, users=3, items=7)
     pairs = list(zip(*pq.read_table(file).to_pydict().values(), strict=True))
     timelines = prepared.timelines
     rated = {
-        (int(user), prepared.films[int(row)].film_id)
-        for user, row in zip(timelines.user_id, timelines.film_row, strict=True)
+        (int(user), prepared.items[int(row)].item_id)
+        for user, row in zip(timelines.user_id, timelines.item_idx, strict=True)
     }
     assert len(pairs) == len(set(pairs)) == 3 * 7
     assert not rated & set(pairs)
     known = sorted(set(timelines.user_id.tolist()))
     assert [user for user, _ in pairs] == [user for user in known[:3] for _ in range(7)]
-    every = write_pairs(tmp_path / "all.parquet", prepared.path, users=1000, films=1000)
-    unrated = len(known) * len(prepared.films) - len(rated)
+    every = write_pairs(tmp_path / "all.parquet", prepared.path, users=1000, items=1000)
+    unrated = len(known) * len(prepared.items) - len(rated)
     assert pq.read_metadata(every).num_rows == unrated
 
 

@@ -86,7 +86,7 @@ def test_scoring(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
     assert result["note"] == "rough"
     names = [(case["form"], case["case"], case["verdicts"]) for case in result["cases"]]
     expected = [("in batches", 20), ("one at a time", 3), ("in blocks", 20)]
-    expected.append(("rank", len(prepared.films)))
+    expected.append(("rank", len(prepared.items)))
     assert names == [(form, *case) for form in ("window", "interview") for case in expected]
     # Without this, verdicts that all say the same would pass for equal.
     assert all(case["deviation"] > 100 * case["largest_difference"] for case in result["cases"])

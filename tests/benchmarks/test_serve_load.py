@@ -52,16 +52,16 @@ def test_it_writes_a_result(
 
 def test_what_clients_ask(prepared: PreparedFolder):
     requests = serve_load.Requests(prepared, candidates=4, rounds=3)
-    timelines, films = prepared.timelines, prepared.films
+    timelines, items = prepared.timelines, prepared.items
 
     def asked(client: int, turn: int, sharing: int) -> tuple[list[int], list[int]]:
         body = json.loads(requests.body(client, turn, sharing))
-        return [one["film_id"] for one in body["rated"]], body["film_ids"]
+        return [one["item_id"] for one in body["rated"]], body["item_ids"]
 
     rated, candidates = asked(1, 0, 1)
     first = int(np.flatnonzero(timelines.position == 0)[1])
-    expected = timelines.film_row[first : first + prepared.history_len]
-    assert rated == [films[row].film_id for row in expected]
+    expected = timelines.item_idx[first : first + prepared.history_len]
+    assert rated == [items[row].item_id for row in expected]
     assert len(set(candidates)) == 4
     # One more film rated, so the oldest is no longer shown.
     assert asked(1, 1, 1)[0][:-1] == rated[1:]

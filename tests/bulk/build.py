@@ -31,7 +31,7 @@ class Row:
     """A row to judge, by ids."""
 
     user: int | None
-    film: int | None
+    item: int | None
     time: int | None = None
 
 
@@ -39,7 +39,7 @@ def write_rows(path: Path, rows: Sequence[Row], timed: bool = False, **options: 
     """Write rows as a table, with or without times."""
     columns = {
         "user_id": pa.array([row.user for row in rows], pa.int64()),
-        "film_id": pa.array([row.film for row in rows], pa.int64()),
+        "item_id": pa.array([row.item for row in rows], pa.int64()),
     }
     if timed:
         columns["timestamp"] = pa.array([row.time for row in rows], pa.int64())
@@ -60,29 +60,29 @@ def answers(folder: Path) -> list[dict[str, Any]]:
 def history_of(folder: PreparedFolder, row: Row) -> History:
     """What is shown for a row: found event by event, as the documents describe it."""
     timelines = folder.timelines
-    films: list[int] = []
+    items: list[int] = []
     stars: list[float] = []
     for event in range(len(timelines)):
         if timelines.user_id[event] != row.user:
             continue
-        rated_film = folder.films[timelines.film_row[event]].film_id
+        rated_item = folder.items[timelines.item_idx[event]].item_id
         too_late = row.time is not None and timelines.timestamp[event] >= row.time
-        if rated_film == row.film or too_late:
+        if rated_item == row.item or too_late:
             break
-        films.append(int(timelines.film_row[event]))
+        items.append(int(timelines.item_idx[event]))
         stars.append(float(timelines.stars[event]))
-    return History.of(films, stars)
+    return History.of(items, stars)
 
 
-def film_row(folder: PreparedFolder, film_id: int | None) -> int:
+def item_idx(folder: PreparedFolder, item_id: int | None) -> int:
     """The row of a film by its id."""
-    return [film.film_id for film in folder.films].index(film_id)  # pyright: ignore
+    return [item.item_id for item in folder.items].index(item_id)  # pyright: ignore
 
 
 def p_yes_alone(judge: Judge, row: Row) -> float:
     """The verdict on one row, asked for by itself."""
     folder = judge.subject.folder
-    candidate = np.array([film_row(folder, row.film)])
+    candidate = np.array([item_idx(folder, row.item)])
     return float(judge.verdicts([Question(history_of(folder, row), candidate)])[0].p_yes[0])
 
 

@@ -37,8 +37,8 @@ def scored(judge: Judge, events: np.ndarray, tmp_path: Path) -> np.ndarray:
     """P(Yes) of ratings, as ``score`` gives it to a table of them."""
     folder = judge.subject.folder
     users = folder.ratings.user_id[events].tolist()
-    films = [folder.films[row].film_id for row in folder.ratings.film_row[events]]
-    rows = [Row(user, film) for user, film in zip(users, films, strict=True)]
+    items = [folder.items[row].item_id for row in folder.ratings.item_idx[events]]
+    rows = [Row(user, item) for user, item in zip(users, items, strict=True)]
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), Lookup(folder), len(rows))
     (table,) = list(pairs.stretches([range(len(rows))]))
     assert len(Rows.of(table, pairs.lookup).good) == len(rows)

@@ -16,8 +16,8 @@ GOOD, BETTER = Row(1, 1, 10), Row(11, 4, 2_000_000_000)
 FAULTY = [
     (Row(None, 1, 10), "no user_id"),
     (Row(2, 1, 10), "unknown user_id 2"),
-    (Row(1, None, 10), "no film_id"),
-    (Row(1, 2, 10), "unknown film_id 2"),
+    (Row(1, None, 10), "no item_id"),
+    (Row(1, 2, 10), "unknown item_id 2"),
     (Row(1, 1, None), "no timestamp"),
     (Row(1, 1, 964982703000), "no seconds but probably milliseconds in timestamp 964982703000"),
     (Row(-5, -5, 10), "unknown user_id -5"),
@@ -50,7 +50,7 @@ def test_they_are_kept_without_a_verdict_where_that_is_asked(bench, judge, tmp_p
     path = write_rows(tmp_path / "in.parquet", ROWS, timed=True)
     record = bench.score(path, tmp_path / "out", skip_unknown=True, rows_per_shard=3).record
     found = answers(tmp_path / "out")
-    assert [Row(one["user_id"], one["film_id"], one["timestamp"]) for one in found] == ROWS
+    assert [Row(one["user_id"], one["item_id"], one["timestamp"]) for one in found] == ROWS
     assert [one["p_yes"] is None for one in found] == [False, *[True] * 7, False]
     assert found[0]["p_yes"] == pytest.approx(p_yes_alone(judge, GOOD), abs=1e-6)
     assert found[-1]["p_yes"] == pytest.approx(p_yes_alone(judge, BETTER), abs=1e-6)
@@ -61,8 +61,8 @@ def test_they_are_kept_without_a_verdict_where_that_is_asked(bench, judge, tmp_p
         "why": {
             "no user_id": 1,
             "unknown user_id": 2,
-            "no film_id": 1,
-            "unknown film_id": 1,
+            "no item_id": 1,
+            "unknown item_id": 1,
             "no timestamp": 1,
             "no seconds but probably milliseconds in timestamp": 1,
         },

@@ -58,7 +58,7 @@ def runs(model: Path, prepared: Path, table: Path, out: Path) -> Runs:
 def assert_all_there(killed: Runs, shards: dict[str, bytes]) -> None:
     """Every row once, in order; nothing beside what an unkilled run leaves."""
     assert killed.shards() == shards
-    rows = [Row(row["user_id"], row["film_id"]) for row in answers(killed.out)]
+    rows = [Row(row["user_id"], row["item_id"]) for row in answers(killed.out)]
     assert rows == ROWS
     assert not [path for path in killed.out.iterdir() if is_temporary(path.name)]
     assert json.loads((killed.out / "done.json").read_text())["rows"] == len(ROWS)

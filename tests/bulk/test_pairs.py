@@ -25,12 +25,12 @@ few = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scop
 def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], bool]:
     """Any rows of known users and films, some of them twice, with times around those of events."""
     users = sorted(set(folder.timelines.user_id.tolist()))[:4]
-    films = [film.film_id for film in folder.films]
+    items = [item.item_id for item in folder.items]
     event = st.sampled_from(folder.timelines.timestamp.tolist())
     anywhere = st.sampled_from([0, -(2**63), YEAR_2100 - 1])
     timed = draw.draw(st.booleans())
     time = st.one_of(event, event.map(lambda at: at + 1), anywhere) if timed else st.none()
-    row = st.builds(Row, st.sampled_from(users), st.sampled_from(films), time)
+    row = st.builds(Row, st.sampled_from(users), st.sampled_from(items), time)
     rows = draw.draw(st.lists(row, max_size=14))
     again = draw.draw(st.lists(st.sampled_from(rows), max_size=4)) if rows else []
     return [*rows, *again], timed
@@ -49,7 +49,7 @@ def test_every_row_has_its_own_verdict_in_its_place(bench, judge: Judge, data):
         sizes = [pq.read_metadata(part).num_rows for part in parts(out)]
     whole, rest = divmod(len(rows), per_shard)
     assert sizes == [per_shard] * whole + [rest] * (rest > 0 or not rows)
-    assert [(one["user_id"], one["film_id"]) for one in found] == [(r.user, r.film) for r in rows]
+    assert [(one["user_id"], one["item_id"]) for one in found] == [(r.user, r.item) for r in rows]
     assert [one.get("timestamp") for one in found] == [row.time for row in rows]
     expected = [p_yes_alone(judge, row) for row in rows]
     np.testing.assert_allclose([one["p_yes"] for one in found], expected, atol=1e-6)
@@ -60,8 +60,8 @@ def test_rows_of_one_history_are_asked_together(lookup, judge, tmp_path, monkeyp
     """Two films nobody has rated share a history; one that was rated has its own."""
     folder = judge.subject.folder
     user = int(folder.timelines.user_id[0])
-    rated = [folder.films[row].film_id for row in lookup.rated(0)]
-    others = [film.film_id for film in folder.films if film.film_id not in rated][:2]
+    rated = [folder.items[row].item_id for row in lookup.rated(0)]
+    others = [item.item_id for item in folder.items if item.item_id not in rated][:2]
     rows = [Row(user, others[0]), Row(user, rated[3]), Row(user, others[1]), Row(user, others[0])]
     asked: list[Question] = []
     verdicts = judge.verdicts
@@ -80,10 +80,10 @@ def test_rows_of_one_history_are_asked_together(lookup, judge, tmp_path, monkeyp
 def test_one_users_end_is_not_the_next_ones_beginning(bench, judge, lookup, tmp_path):
     """Both are the same place among all events."""
     folder = judge.subject.folder
-    rated = {folder.films[row].film_id for user in (0, 1) for row in lookup.rated(user)}
-    film = next(film.film_id for film in folder.films if film.film_id not in rated)
+    rated = {folder.items[row].item_id for user in (0, 1) for row in lookup.rated(user)}
+    item = next(item.item_id for item in folder.items if item.item_id not in rated)
     first, second = lookup.user_ids[:2].tolist()
-    rows = [Row(first, film, YEAR_2100 - 1), Row(second, film, 0)]
+    rows = [Row(first, item, YEAR_2100 - 1), Row(second, item, 0)]
     bench.score(write_rows(tmp_path / "in.parquet", rows, timed=True), tmp_path / "out")
     found = [row["p_yes"] for row in answers(tmp_path / "out")]
     np.testing.assert_allclose(found, [p_yes_alone(judge, row) for row in rows], atol=1e-6)
@@ -108,7 +108,7 @@ def test_ids_and_times_stay_as_they_were_given(bench, judge, tmp_path):
     pq.write_table(table, tmp_path / "in.parquet")
     bench.score(tmp_path / "in.parquet", tmp_path / "out")
     found = pq.read_table(parts(tmp_path / "out")[0])
-    assert found.column_names == ["user_id", "film_id", "timestamp", "p_yes"]
+    assert found.column_names == ["user_id", "item_id", "timestamp", "p_yes"]
     assert found.schema.field("p_yes").type == pa.float64()
     assert found["timestamp"].to_pylist() == table["timestamp"].to_pylist()
     seconds = [when + 1, when, when]
@@ -120,9 +120,9 @@ def test_the_rows_rating_is_never_shown(judge, lookup):
     """Not even where a time after it is given: the history ends before it."""
     timelines = judge.subject.folder.timelines
     users = np.zeros(len(lookup.rated(0)), dtype=np.int64)
-    films = lookup.rated(0).astype(np.int64)
-    late = np.full(len(films), int(timelines.timestamp.max()) + 10)
-    assert lookup.cuts(users, films).tolist() == list(range(len(films)))
-    assert lookup.cuts(users, films, late).tolist() == list(range(len(films)))
-    first = np.full(len(films), int(timelines.timestamp[0]))
-    assert lookup.cuts(users, films, first).tolist() == [0] * len(films)
+    items = lookup.rated(0).astype(np.int64)
+    late = np.full(len(items), int(timelines.timestamp.max()) + 10)
+    assert lookup.cuts(users, items).tolist() == list(range(len(items)))
+    assert lookup.cuts(users, items, late).tolist() == list(range(len(items)))
+    first = np.full(len(items), int(timelines.timestamp[0]))
+    assert lookup.cuts(users, items, first).tolist() == [0] * len(items)

@@ -15,7 +15,7 @@ from reeltune.errors import RequestError, RunError
 from tests.bulk.build import Row, answers, parts, write_rows
 from tests.errors import raises_error
 
-ROWS = [Row(user, film) for user in (1, 11, 21) for film in (1, 4, 7, 10, 13)]
+ROWS = [Row(user, item) for user in (1, 11, 21) for item in (1, 4, 7, 10, 13)]
 
 
 @pytest.fixture

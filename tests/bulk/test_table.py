@@ -20,7 +20,7 @@ from reeltune.errors import DataError
 from tests.bulk.build import Row, write_rows
 from tests.errors import raises_error
 
-NEEDED = ("user_id", "film_id")
+NEEDED = ("user_id", "item_id")
 SCHEMA = pa.schema([("user_id", pa.int64())])
 
 
@@ -100,7 +100,7 @@ def test_row_groups_that_nobody_asks_for_are_not_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", listening)
     found = Table.open(path, NEEDED).stretches([range(12, 18), range(38, 42)])
-    assert [one["film_id"].to_pylist() for one in found] == [[*range(12, 18)], [*range(38, 42)]]
+    assert [one["item_id"].to_pylist() for one in found] == [[*range(12, 18)], [*range(38, 42)]]
     assert read == [1, 3, 4]
 
 
@@ -134,18 +134,18 @@ def test_a_large_row_group_is_not_read_ahead(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "code", "figures"),
     [
-        ({"user_id": [1]}, "missing_column", ["film_id;", "user_id"]),
+        ({"user_id": [1]}, "missing_column", ["item_id;", "user_id"]),
         (
-            {"user_id": [1], "userId": [1], "film_id": [1]},
+            {"user_id": [1], "userId": [1], "item_id": [1]},
             "ambiguous_column",
             ["user_id", "userId"],
         ),
-        ({"user_id": [1.0], "film_id": [1]}, "wrong_column_type", ["user_id", "double"]),
+        ({"user_id": [1.0], "item_id": [1]}, "wrong_column_type", ["user_id", "double"]),
         ({"user_id": [1], "movieId": ["1"]}, "wrong_column_type", ["movieId", "string"]),
-        ({"user_id": [True], "film_id": [1]}, "wrong_column_type", ["user_id", "bool"]),
-        ({"user_id": pa.array([1], pa.uint64()), "film_id": [1]}, "wrong_column_type", ["uint64"]),
-        ({"user_id": [1], "film_id": [1], "timestamp": [1.5]}, "wrong_column_type", ["1970"]),
-        ({"user_id": [1], "film_id": [1], "timestamp": ["x"]}, "wrong_column_type", ["1970"]),
+        ({"user_id": [True], "item_id": [1]}, "wrong_column_type", ["user_id", "bool"]),
+        ({"user_id": pa.array([1], pa.uint64()), "item_id": [1]}, "wrong_column_type", ["uint64"]),
+        ({"user_id": [1], "item_id": [1], "timestamp": [1.5]}, "wrong_column_type", ["1970"]),
+        ({"user_id": [1], "item_id": [1], "timestamp": ["x"]}, "wrong_column_type", ["1970"]),
         ({}, "missing_column", ["user_id;"]),
     ],
 )
@@ -158,7 +158,7 @@ def test_columns_that_cannot_be_what_they_are_called(tmp_path, columns, code, fi
 
 
 def test_what_is_no_parquet_file(tmp_path):
-    (tmp_path / "in.csv").write_text("user_id,film_id\n1,1\n")
+    (tmp_path / "in.csv").write_text("user_id,item_id\n1,1\n")
     for path in (tmp_path / "in.csv", tmp_path / "missing", tmp_path):
         with raises_error(DataError, "not_parquet", where=str(path)):
             Table.open(path, NEEDED)

@@ -43,10 +43,10 @@ def expected(judge, user_id: int, filters: Filters, count: int, candidates: int 
     folder = judge.subject.folder
     catalogue = Catalogue.of(folder)
     history = user_history(folder.timelines, user_id)
-    left = np.setdiff1d(filters.rows(catalogue), history.film_row)
+    left = np.setdiff1d(filters.rows(catalogue), history.item_idx)
     rows = most_rated(catalogue, left, candidates)
     return [
-        (user_id, rank, folder.films[one.film_row].film_id, pytest.approx(one.p_yes, abs=1e-6))
+        (user_id, rank, folder.items[one.item_idx].item_id, pytest.approx(one.p_yes, abs=1e-6))
         for rank, one in enumerate(recommend(judge, history, rows, count), start=1)
     ]
 
@@ -77,9 +77,9 @@ def test_all_users_in_order_each_with_their_films(ask, judge, lookup, filters, c
 def test_listed_users_in_the_order_listed(ask, judge, tmp_path):
     """One who is listed twice is answered twice; one nobody knows has a row without films."""
     users = [31, 1, 31, 999, None]
-    pq.write_table(pa.table({"user_id": users, "film_id": [5] * 5}), tmp_path / "users.parquet")
+    pq.write_table(pa.table({"user_id": users, "item_id": [5] * 5}), tmp_path / "users.parquet")
     table = Table.open(tmp_path / "users.parquet", ("user_id",))
-    assert table.ignored == ("film_id",)
+    assert table.ignored == ("item_id",)
     found = as_tuples(ask(users=table, count=2))
     known = [row for user in (31, 1, 31) for row in expected(judge, user, Filters(), 2, None)]
     assert found == [*known, (999, None, None, None), (None, None, None, None)]
@@ -87,9 +87,9 @@ def test_listed_users_in_the_order_listed(ask, judge, tmp_path):
 
 def test_who_has_rated_all_that_fit_gets_nothing(ask, judge, lookup):
     folder = judge.subject.folder
-    popular = int(np.bincount(folder.timelines.film_row).max())
+    popular = int(np.bincount(folder.timelines.item_idx).max())
     found = ask(Filters(min_ratings=popular), count=50)
-    fitting = set(np.flatnonzero(np.bincount(folder.timelines.film_row) >= popular).tolist())
+    fitting = set(np.flatnonzero(np.bincount(folder.timelines.item_idx) >= popular).tolist())
     everything = {
         user_id
         for user, user_id in enumerate(lookup.user_ids.tolist())

@@ -12,11 +12,11 @@ from tests.helpers import write_prepared
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Sound prepared data to plant a fault in."""
-    return write_prepared(tmp_path / "prepared", users=12, films=60)
+    return write_prepared(tmp_path / "prepared", users=12, items=60)
 
 
 @pytest.fixture(scope="session")
 def many_events(tmp_path_factory: pytest.TempPathFactory) -> Events:
     """Sound events of 100 users with 300 test events and more; read them, never change them."""
-    path = write_prepared(tmp_path_factory.mktemp("check") / "prepared", users=100, films=60)
+    path = write_prepared(tmp_path_factory.mktemp("check") / "prepared", users=100, items=60)
     return Events.read(PreparedFolder.open(path))

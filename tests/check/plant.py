@@ -21,7 +21,7 @@ from reeltune.data.settings import ExportFormat
 from reeltune.files import file_digest
 
 TIMELINES = "timelines.parquet"
-FILMS = "films.parquet"
+ITEMS = "items.parquet"
 
 Rows = list[dict[str, Any]]
 
@@ -34,13 +34,13 @@ def failing(target: Target | Path) -> dict[str, Outcome]:
 
 def named(outcome: Outcome) -> list[tuple[int | None, int | None, int | None]]:
     """User, film and event of every offender that is named."""
-    return [(f.user_id, f.film_id, f.event) for f in outcome.offenders.first]
+    return [(f.user_id, f.item_id, f.event) for f in outcome.offenders.first]
 
 
 def row_of(folder: Path, event: int) -> tuple[int, int, int]:
     """User, film and place of an event, as a guard should name it."""
     events = Events.read(PreparedFolder.open(folder))
-    return int(events.timelines.user_id[event]), int(events.film_id[event]), event
+    return int(events.timelines.user_id[event]), int(events.item_id[event]), event
 
 
 def read_events(folder: Path) -> Rows:

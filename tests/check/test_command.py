@@ -48,9 +48,9 @@ def test_a_leak_has_an_exit_code_of_its_own_and_is_named(
     capsys: pytest.CaptureFixture[str], leaking: Path
 ):
     code, out, err = check(capsys, leaking)
-    user, film, event = row_of(leaking, 30)
+    user, item, event = row_of(leaking, 30)
     assert code == LeakError.exit_code == 9
-    assert f"    user {user}, film {film}, event {event}: " in out
+    assert f"    user {user}, film {item}, event {event}: " in out
     assert error_code(err) == "leak_found"
     assert len(err.splitlines()) == 1
     for fact in (str(leaking), "1 of 22", "(labels)"):
@@ -64,7 +64,7 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str], leaking: Path):
     (labels,) = [guard for guard in found["guards"] if guard["status"] == "failed"]
     (row,) = labels["offenders"]["first"]
     named_by_guard = named(failing(leaking)["labels"])
-    assert [(row["user_id"], row["film_id"], row["event"])] == named_by_guard
+    assert [(row["user_id"], row["item_id"], row["event"])] == named_by_guard
     assert labels["offenders"]["count"] == 1
     assert labels["hint"]
 

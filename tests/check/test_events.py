@@ -59,8 +59,8 @@ def first(rows: Rows, wanted: Callable[[int], bool]) -> int:
     return next(i for i in range(1, len(rows)) if rows[i]["position"] and wanted(i))
 
 
-def film_of(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("film_id", "film_row")}
+def item_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("item_id", "item_idx")}
 
 
 def go_back_in_time(rows: Rows) -> int:
@@ -69,9 +69,9 @@ def go_back_in_time(rows: Rows) -> int:
     return event
 
 
-def swap_films_of_one_second(rows: Rows) -> int:
+def swap_items_of_one_second(rows: Rows) -> int:
     event = first(rows, lambda i: rows[i]["timestamp"] == rows[i - 1]["timestamp"])
-    former, latter = film_of(rows[event - 1]), film_of(rows[event])
+    former, latter = item_of(rows[event - 1]), item_of(rows[event])
     rows[event - 1] |= latter
     rows[event] |= former
     return event
@@ -88,21 +88,21 @@ def miscount(rows: Rows) -> int:
     return 7
 
 
-def judge_a_film_of_the_history(rows: Rows) -> int:
+def judge_a_item_of_the_history(rows: Rows) -> int:
     """A candidate whose film the user rated before; no other event is in either second."""
     times = [(row["user_id"], row["timestamp"]) for row in rows]
     event = first(rows, lambda i: rows[i]["split"] == "test" and times.count(times[i]) == 1)
-    rows[event] |= film_of(rows[event - rows[event]["position"]])
+    rows[event] |= item_of(rows[event - rows[event]["position"]])
     return event
 
 
-def point_at_another_film(rows: Rows) -> int:
-    rows[20]["film_row"] = (rows[20]["film_row"] + 1) % 60
+def point_at_another_item(rows: Rows) -> int:
+    rows[20]["item_idx"] = (rows[20]["item_idx"] + 1) % 60
     return 20
 
 
-def point_at_no_film(rows: Rows) -> int:
-    rows[20]["film_row"] = 60
+def point_at_no_item(rows: Rows) -> int:
+    rows[20]["item_idx"] = 60
     return 20
 
 
@@ -138,12 +138,12 @@ def flip_a_label(rows: Rows) -> int:
     ("plant", "guard"),
     [
         (go_back_in_time, "order in time"),
-        (swap_films_of_one_second, "order in time"),
+        (swap_items_of_one_second, "order in time"),
         (put_a_user_in_front, "order in time"),
         (miscount, "positions"),
-        (judge_a_film_of_the_history, "films once per user"),
-        (point_at_another_film, "film rows"),
-        (point_at_no_film, "film rows"),
+        (judge_a_item_of_the_history, "films once per user"),
+        (point_at_another_item, "film rows"),
+        (point_at_no_item, "film rows"),
         (put_in_no_split, "one split per event"),
         (context_after_an_example, "context first"),
         (example_without_history, "context first"),
@@ -173,7 +173,7 @@ def test_a_test_row_among_training_rows_is_named_beside_the_row_that_follows(fol
     assert list(failed) == ["splits in order"]
     (found,) = failed["splits in order"].offenders.first
     assert found.event == event + 1
-    for fact in (f"event {event} ", f"film {rows[event]['film_id']}", "test"):
+    for fact in (f"event {event} ", f"film {rows[event]['item_id']}", "test"):
         assert fact in found.message
 
 
@@ -217,9 +217,9 @@ def test_no_events_are_refused(folder: Path):
 
 def test_an_event_is_found_by_user_and_film(many_events: Events):
     places = np.arange(len(many_events))
-    user, film = many_events.timelines.user_id, many_events.film_id
-    assert (many_events.find(user, film) == places).all()
+    user, item = many_events.timelines.user_id, many_events.item_id
+    assert (many_events.find(user, item) == places).all()
     for absent in (-5, 10**6):
         nobody = np.full(len(many_events), absent)
-        assert (many_events.find(nobody, film) == UNKNOWN).all()
+        assert (many_events.find(nobody, item) == UNKNOWN).all()
         assert (many_events.find(user, nobody) == UNKNOWN).all()

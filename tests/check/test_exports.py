@@ -168,7 +168,7 @@ def test_other_facts_of_a_test_row_are_named(folder: Path, change: dict[str, Any
 def test_a_history_that_reaches_the_candidate_is_named(folder: Path):
     export(folder)
     row = facts(folder, 3)
-    row["history"]["film_id"][-1] = row["film_id"]
+    row["history"]["item_id"][-1] = row["item_id"]
     row["history"]["stars"][-1] = row["stars"]
     lines = read_lines(folder, "test_raw.jsonl")
     write_lines(folder, "test_raw.jsonl", [*lines[:3], json.dumps(row), *lines[4:]])
@@ -183,13 +183,13 @@ def test_a_history_that_reaches_the_candidate_is_named(folder: Path):
 def test_facts_of_a_row_of_another_split_are_named(folder: Path, split: str):
     export(folder)
     row, event = facts(folder, 0), event_of(folder, split, 0)
-    user, film, _ = row_of(folder, event)
-    line = json.dumps(row | {"user_id": user, "film_id": film})
+    user, item, _ = row_of(folder, event)
+    line = json.dumps(row | {"user_id": user, "item_id": item})
     lines = read_lines(folder, "test_raw.jsonl")
     write_lines(folder, "test_raw.jsonl", [*lines, line])
     failed = failing(folder)
     assert list(failed) == ["exported facts"]
-    assert named(failed["exported facts"]) == [(user, film, event)]
+    assert named(failed["exported facts"]) == [(user, item, event)]
     assert f"is this {split} row" in failed["exported facts"].offenders.first[0].message
 
 

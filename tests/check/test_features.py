@@ -22,7 +22,7 @@ from reeltune.check.features import (
 )
 from reeltune.check.findings import Outcome
 from reeltune.data.folder import PreparedFolder, Timelines
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.evidence.expectation import Given
 from tests.check.plant import cut_in_time, failing, named
 
@@ -37,12 +37,12 @@ def user_mean(known: Timelines, train: Bools) -> np.ndarray:
     return (total[here] - total[here - known.position]) / np.maximum(known.position, 1)
 
 
-def film_mean(known: Timelines, train: Bools) -> np.ndarray:
+def item_mean(known: Timelines, train: Bools) -> np.ndarray:
     """Mean stars of the film's training events, the event itself left out."""
     own = np.where(train, known.stars, 0.0)
-    total = np.bincount(known.film_row, np.where(train, known.stars, 0.0), minlength=100)
-    count = np.bincount(known.film_row, train, minlength=100)
-    return (total[known.film_row] - own) / np.maximum(count[known.film_row] - train, 1)
+    total = np.bincount(known.item_idx, np.where(train, known.stars, 0.0), minlength=100)
+    count = np.bincount(known.item_idx, train, minlength=100)
+    return (total[known.item_idx] - own) / np.maximum(count[known.item_idx] - train, 1)
 
 
 def own_stars(known: Timelines, train: Bools) -> np.ndarray:
@@ -73,34 +73,34 @@ def user_events(known: Timelines, train: Bools) -> np.ndarray:
     return np.bincount(known.user_id)[known.user_id]
 
 
-def film_mean_of_all(known: Timelines, train: Bools) -> np.ndarray:
-    """As ``film_mean``, with the ratings other users' held-out events have."""
-    return film_mean(known, np.ones_like(train))
+def item_mean_of_all(known: Timelines, train: Bools) -> np.ndarray:
+    """As ``item_mean``, with the ratings other users' held-out events have."""
+    return item_mean(known, np.ones_like(train))
 
 
-def film_events_of_all(known: Timelines, train: Bools) -> np.ndarray:
+def item_events_of_all(known: Timelines, train: Bools) -> np.ndarray:
     """How popular a film is among all events, without a look at any stars."""
     del train
-    return np.bincount(known.film_row, minlength=100)[known.film_row]
+    return np.bincount(known.item_idx, minlength=100)[known.item_idx]
 
 
-HONEST: dict[str, Column] = {"user_mean": user_mean, "film_mean": film_mean}
+HONEST: dict[str, Column] = {"user_mean": user_mean, "item_mean": item_mean}
 LEAKING = (
     own_stars,
     own_label,
     user_mean_with_itself,
     next_stars,
     user_events,
-    film_mean_of_all,
-    film_events_of_all,
+    item_mean_of_all,
+    item_events_of_all,
 )
 
 
 def function_of(columns: dict[str, Column]) -> FeatureFunction:
     def features(
-        timelines: Timelines, films: list[Film], train_mask: Bools, events: Ints
+        timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
     ) -> np.ndarray:
-        del films
+        del items
         table = [column(timelines, train_mask)[events] for column in columns.values()]
         return np.stack(table, axis=1).astype(np.float64)
 
@@ -123,11 +123,11 @@ def test_features_from_the_past_pass(many_events: Events):
 def test_a_feature_that_knows_more_is_named(many_events: Events, column: Column):
     outcome = judge(many_events, {**HONEST, column.__name__: column})
     assert outcome.status == "failed"
-    for user, film, event in named(outcome):
+    for user, item, event in named(outcome):
         assert event is not None
         assert many_events.timelines.split[event] in ("validation", "test")
         assert user == many_events.timelines.user_id[event]
-        assert film == many_events.film_id[event]
+        assert item == many_events.item_id[event]
     for found in outcome.offenders.first:
         assert found.message.startswith(f"{column.__name__} is ")
         assert "user_mean is" not in found.message.removeprefix(column.__name__)
@@ -144,9 +144,9 @@ def test_of_many_users_some_are_looked_at(many_events: Events, monkeypatch: pyte
     outcome = judge(many_events, {"spy": spy})
     assert outcome.about == "1 features of 15 held-out events"
     assert len(seen) == 7
-    for user, film, event in named(outcome):
+    for user, item, event in named(outcome):
         assert user in seen
-        assert (user, film) == (many_events.timelines.user_id[event], many_events.film_id[event])
+        assert (user, item) == (many_events.timelines.user_id[event], many_events.item_id[event])
 
 
 def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: Events):
@@ -164,13 +164,13 @@ def test_without_held_out_events_there_is_nothing_to_judge(many_events: Events):
 
 
 def copy_for(events: Events, asked: Ints, seed: int) -> Copy:
-    films, random = len(events.folder.films), np.random.default_rng(seed)
-    return without_the_future(events.timelines, events.is_in("train"), asked, films, random)
+    items, random = len(events.folder.items), np.random.default_rng(seed)
+    return without_the_future(events.timelines, events.is_in("train"), asked, items, random)
 
 
 def rows(timelines: Timelines, where: Bools | Ints) -> list[tuple[object, ...]]:
     """User, film, stars, label and time of some events."""
-    names = ("user_id", "film_row", "stars", "liked", "timestamp")
+    names = ("user_id", "item_idx", "stars", "liked", "timestamp")
     return list(zip(*(getattr(timelines, name)[where].tolist() for name in names), strict=True))
 
 
@@ -193,9 +193,9 @@ def test_a_copy_agrees_in_what_may_be_known_and_in_nothing_else(
     assert unknown.sum() == hidden.sum()
     assert (copy.timelines.stars[unknown] != known.stars[hidden]).all()
     assert (copy.timelines.liked[unknown] != known.liked[hidden]).all()
-    assert (copy.timelines.film_row[unknown] != known.film_row[hidden]).mean() > 0.9
+    assert (copy.timelines.item_idx[unknown] != known.item_idx[hidden]).mean() > 0.9
     (target,) = copy.asked
-    assert copy.timelines.film_row[target] == known.film_row[asked[0]]
+    assert copy.timelines.item_idx[target] == known.item_idx[asked[0]]
     assert copy.timelines.timestamp[target] == known.timestamp[asked[0]]
     assert copy.timelines.stars[target] != known.stars[asked[0]]
     assert copy.timelines.liked[target] != known.liked[asked[0]]

@@ -15,7 +15,7 @@ from tests.check.plant import change_meta, failing, read_events, write_events
     [
         ("counts", "train", 1),
         ("counts", "users", 13),
-        ("counts", "films_without_year", 0),
+        ("counts", "items_without_year", 0),
         ("counts", "ratings_in_source", 1),
         ("label_rates", "test", 0.123456),
         ("span", "last", "2030-01-01T00:00:00+00:00"),
@@ -31,7 +31,7 @@ def test_counts_that_are_not_those_of_the_tables_are_named(
     assert str(value) in found.message
 
 
-@pytest.mark.parametrize("name", ["timelines.parquet", "films.parquet"])
+@pytest.mark.parametrize("name", ["timelines.parquet", "items.parquet"])
 def test_rows_of_a_file_are_counted(folder: Path, name: str):
     change_meta(folder, lambda meta: meta["files"][name].update({"rows": 1}))
     failed = failing(folder)

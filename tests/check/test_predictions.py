@@ -61,7 +61,7 @@ def failed(events: Events, parts: Parts) -> dict[str, Outcome]:
 
 
 def row_of(rows: Predictions, row: int) -> tuple[int, int, int]:
-    return int(rows.user_id[row]), int(rows.film_id[row]), int(rows.event[row])
+    return int(rows.user_id[row]), int(rows.item_id[row]), int(rows.event[row])
 
 
 def changed(rows: Predictions, row: int, **values: object) -> Predictions:
@@ -92,7 +92,7 @@ def test_a_row_of_another_split_is_named(
     other = Predictions.of_events(many_events.folder, split, event)
     values = {
         name: getattr(other, name)[0]
-        for name in ("event", "user_id", "film_id", "position", "timestamp", "liked")
+        for name in ("event", "user_id", "item_id", "position", "timestamp", "liked")
     }
     parts["test"] = changed(parts["test"], 9, **values)
     found = failed(many_events, parts)
@@ -101,7 +101,7 @@ def test_a_row_of_another_split_is_named(
     assert f"split {split}" in found["predicted rows"].offenders.first[0].message
 
 
-@pytest.mark.parametrize("name", ["user_id", "film_id", "position", "timestamp", "liked"])
+@pytest.mark.parametrize("name", ["user_id", "item_id", "position", "timestamp", "liked"])
 def test_another_fact_than_the_event_s_is_named(
     many_events: Events, parts: dict[str, Predictions], name: str
 ):

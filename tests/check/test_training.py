@@ -102,7 +102,7 @@ def test_a_held_out_event_in_a_training_history_is_named(
 def token_rows(folder: Path, config: Config) -> TokenRows:
     prepared = PreparedFolder.open(folder)
     selection = train_rows(config)
-    tokens = PromptTokens(chat_tokenizer(), Renderer(prepared.prompt_settings), prepared.films)
+    tokens = PromptTokens(chat_tokenizer(), Renderer(prepared.prompt_settings), prepared.items)
     return tokenize(prepared, tokens, choose_blocks(prepared, selection), selection)
 
 
@@ -130,10 +130,10 @@ def test_a_cached_row_of_another_split_is_named(
     rows = token_rows(folder, config)
     events = Events.read(PreparedFolder.open(folder))
     event = int(np.flatnonzero(events.is_in(split))[5])
-    user_id, film_id, liked = rows.user_id.copy(), rows.film_id.copy(), rows.liked.copy()
-    user_id[7], film_id[7] = events.timelines.user_id[event], events.film_id[event]
+    user_id, item_id, liked = rows.user_id.copy(), rows.item_id.copy(), rows.liked.copy()
+    user_id[7], item_id[7] = events.timelines.user_id[event], events.item_id[event]
     liked[7] = events.timelines.liked[event]
-    cache(folder, config, replace(rows, user_id=user_id, film_id=film_id, liked=liked))
+    cache(folder, config, replace(rows, user_id=user_id, item_id=item_id, liked=liked))
     failed = failing(run.path)
     assert list(failed) == ["cached training rows"]
     assert named(failed["cached training rows"]) == [row_of(folder, event)]
@@ -149,7 +149,7 @@ def test_cached_rows_with_another_label_or_of_nobody_are_named(
     cache(folder, config, replace(rows, user_id=user_id, liked=liked))
     nobody, other = failing(run.path)["cached training rows"].offenders.first
     assert (nobody.user_id, nobody.event) == (5555, None)
-    assert (other.user_id, other.film_id) == (rows.user_id[9], rows.film_id[9])
+    assert (other.user_id, other.item_id) == (rows.user_id[9], rows.item_id[9])
     assert "label" in other.message
 
 
@@ -169,7 +169,7 @@ def test_a_cache_of_another_format_is_not_judged(run: RunFolder, folder: Path, c
     path.mkdir(parents=True)
     key = {"prepared data": {name: file["sha256"] for name, file in files.items()}}
     (path / "cache_key.json").write_text(json.dumps(key), encoding="utf-8")
-    table = pa.table({"user_id": [1], "film_id": [1], "liked": [True]})
+    table = pa.table({"user_id": [1], "item_id": [1], "liked": [True]})
     with pa.ipc.new_stream(path / "data.arrow", table.schema) as stream:
         stream.write_table(table)
     (found,) = (o for o in check_target(find_target(run.path)) if o.guard == "cached training rows")

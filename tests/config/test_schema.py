@@ -101,7 +101,7 @@ def test_every_key_has_another_value_here():
 def test_signals_have_one_order_and_each_occurs_once():
     told = Config.model_validate(tree_with(prompt__signals=["expected", "film"])).prompt.signals
     assert told == ("film", "expected")
-    for wrong in (["film", "film"], ["films"]):
+    for wrong in (["film", "film"], ["items"]):
         with raises_error(ConfigError, "invalid_setting", where="prompt.signals"):
             build_config(tree_with(prompt__signals=wrong))
 

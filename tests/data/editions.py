@@ -10,22 +10,22 @@ from typing import NamedTuple
 
 import polars as pl
 
-from reeltune.data.film_rows import GENRE_FLAGS
+from reeltune.data.item_rows import GENRE_FLAGS
 
 
 class Rating(NamedTuple):
     """One rating; stars as text, the way files hold them."""
 
     user: int
-    film: int
+    item: int
     stars: str
     time: int
 
 
-class FilmRow(NamedTuple):
+class ItemIdx(NamedTuple):
     """One film; genres separated by ``|``."""
 
-    film: int
+    item: int
     title: str
     genres: str = "Drama"
 
@@ -39,10 +39,10 @@ NAMES = {
 TELLTALES = {"1m": "users.dat", "10m": "tags.dat"}
 
 
-def films(count: int) -> list[FilmRow]:
+def items(count: int) -> list[ItemIdx]:
     """Films 10, 20, ... with titles and years of their own."""
     return [
-        FilmRow(10 * n, f"Film {n} ({1990 + n % 30})", "Action|Drama") for n in range(1, count + 1)
+        ItemIdx(10 * n, f"Film {n} ({1990 + n % 30})", "Action|Drama") for n in range(1, count + 1)
     ]
 
 
@@ -54,7 +54,7 @@ def timeline(user: int, count: int, *, start: int = 1_000_000) -> list[Rating]:
 def write_edition(
     folder: Path,
     ratings: Iterable[Rating],
-    film_rows: Sequence[FilmRow],
+    item_rows: Sequence[ItemIdx],
     layout: str = "csv",
     *,
     encoding: str = "utf-8",
@@ -62,19 +62,19 @@ def write_edition(
 ) -> Path:
     """Write an edition and return its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    ratings_name, films_name = NAMES[layout]
+    ratings_name, items_name = NAMES[layout]
     separator = {"csv": ",", "100k": "\t"}.get(layout, "::")
     lines = [separator.join(map(str, rating)) for rating in ratings]
     if layout == "csv":
         lines.insert(0, "userId,movieId,rating,timestamp")
-        with (folder / films_name).open("w", encoding=encoding, newline="") as stream:
+        with (folder / items_name).open("w", encoding=encoding, newline="") as stream:
             writer = csv.writer(stream, lineterminator=newline)
             writer.writerow(("movieId", "title", "genres"))
-            writer.writerows(film_rows)
+            writer.writerows(item_rows)
     else:
         make = _item_line if layout == "100k" else "::".join
-        text = [make((str(film), title, genres)) for film, title, genres in film_rows]
-        _write(folder / films_name, text, encoding, newline)
+        text = [make((str(item), title, genres)) for item, title, genres in item_rows]
+        _write(folder / items_name, text, encoding, newline)
     if layout in TELLTALES:
         (folder / TELLTALES[layout]).touch()
     _write(
@@ -97,9 +97,9 @@ def read_timelines(folder: Path) -> pl.DataFrame:
 
 
 def _item_line(row: Sequence[str]) -> str:
-    film, title, genres = row
+    item, title, genres = row
     flags = ("1" if genre in genres.split("|") else "0" for genre in GENRE_FLAGS)
-    return "|".join((film, title, "01-Jan-1995", "", "http://example.org", *flags))
+    return "|".join((item, title, "01-Jan-1995", "", "http://example.org", *flags))
 
 
 def _write(path: Path, lines: Sequence[str], encoding: str, newline: str) -> None:

@@ -8,7 +8,7 @@ from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import DataError
 from tests.errors import raises_error
 
-from .editions import Rating, films, read_timelines, timeline, write_edition
+from .editions import Rating, items, read_timelines, timeline, write_edition
 
 GOOD = timeline(1, 8)
 ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
@@ -40,7 +40,7 @@ CASES = [
     ("9,10,4,0", "timestamp_not_positive", ["timestamp 0"]),
     ("9,10,4,-5", "timestamp_not_positive", ["timestamp -5"]),
     ("9,10,4,964982703000", "timestamp_too_large", [964982703000, 1000]),
-    ("9,11,4,500", "unknown_film", ["film 11", "movies.csv"]),
+    ("9,11,4,500", "unknown_item", ["film 11", "movies.csv"]),
     ("1,10,2,500", "duplicate_rating", ["user 1", "film 10", "line 2"]),
 ]
 
@@ -50,7 +50,7 @@ def bad_edition(tmp_path):
     """An edition whose ratings.csv has one more line, line 4."""
 
     def write(line: str, layout: str = "csv"):
-        source = write_edition(tmp_path / "in", GOOD, films(8), layout)
+        source = write_edition(tmp_path / "in", GOOD, items(8), layout)
         path = source / ("ratings.csv" if layout == "csv" else "ratings.dat")
         lines = path.read_text().splitlines()
         lines.insert(3, line)
@@ -79,7 +79,7 @@ def test_bad_row_is_counted_and_listed(tmp_path, bad_edition, line, reason) -> N
     assert [(place["file"], place["line"]) for place in dropped["first"]] == [("ratings.csv", 4)]
     counts = report.meta["counts"]
     assert (counts["ratings_in_source"], counts["dropped"], counts["events"]) == (9, 1, 8)
-    assert read_timelines(tmp_path / "out")["film_id"].to_list() == [r.film for r in GOOD]
+    assert read_timelines(tmp_path / "out")["item_id"].to_list() == [r.item for r in GOOD]
 
 
 def test_whole_star_editions_refuse_halves(tmp_path, bad_edition) -> None:
@@ -92,12 +92,12 @@ def test_whole_star_editions_refuse_halves(tmp_path, bad_edition) -> None:
 def test_first_duplicate_in_the_file_is_kept(tmp_path, bad_edition) -> None:
     prepare(bad_edition("1,10,0.5,5"), settings(tmp_path / "out", skip_bad_rows=True))
     kept = read_timelines(tmp_path / "out").row(0, named=True)
-    assert (kept["film_id"], kept["stars"], kept["timestamp"]) == (10, 4.0, GOOD[0].time)
+    assert (kept["item_id"], kept["stars"], kept["timestamp"]) == (10, 4.0, GOOD[0].time)
 
 
 def test_third_rating_of_a_film_is_dropped_too(tmp_path) -> None:
     again = [Rating(1, 20, "5", time) for time in (3, 4)]
-    source = write_edition(tmp_path / "in", [*GOOD, *again], films(8))
+    source = write_edition(tmp_path / "in", [*GOOD, *again], items(8))
     report = prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
     places = report.meta["dropped"]["duplicate_rating"]["first"]
     assert [place["line"] for place in places] == [10, 11]
@@ -115,7 +115,7 @@ def test_earliest_bad_row_is_named_and_the_others_are_counted(tmp_path, bad_edit
 
 def test_list_of_places_is_limited_but_the_count_is_not(tmp_path) -> None:
     bad = [Rating(2, 10, "9", time) for time in range(1, 251)]
-    source = write_edition(tmp_path / "in", [*bad, *GOOD], films(8))
+    source = write_edition(tmp_path / "in", [*bad, *GOOD], items(8))
     report = prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
     dropped = report.meta["dropped"]["stars_off_scale"]
     assert dropped["count"] == 250
@@ -139,7 +139,7 @@ def test_list_of_places_is_limited_but_the_count_is_not(tmp_path) -> None:
     ],
 )
 def test_file_that_is_no_ratings_file(tmp_path, text, code, figures) -> None:
-    source = write_edition(tmp_path / "in", GOOD, films(8))
+    source = write_edition(tmp_path / "in", GOOD, items(8))
     (source / "ratings.csv").write_text(text)
     with raises_error(DataError, code, where="ratings.csv", figures=figures):
         prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
@@ -147,7 +147,7 @@ def test_file_that_is_no_ratings_file(tmp_path, text, code, figures) -> None:
 
 @pytest.mark.parametrize("line", [1, 3])
 def test_ratings_that_are_not_utf8(tmp_path, line) -> None:
-    source = write_edition(tmp_path / "in", GOOD, films(8))
+    source = write_edition(tmp_path / "in", GOOD, items(8))
     lines = (source / "ratings.csv").read_bytes().splitlines()
     lines[line - 1] = b"\xff\xfe,1"
     (source / "ratings.csv").write_bytes(b"\n".join(lines))
@@ -157,13 +157,13 @@ def test_ratings_that_are_not_utf8(tmp_path, line) -> None:
 
 def test_nothing_left_after_skipping(tmp_path) -> None:
     rows = [Rating(1, 10 * n, "4", 1_600_000_000_000 + n) for n in range(1, 9)]
-    source = write_edition(tmp_path / "in", rows, films(8))
+    source = write_edition(tmp_path / "in", rows, items(8))
     with raises_error(DataError, "no_ratings", figures=["--skip-bad-rows"]):
         prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
 
 
 def test_nobody_with_enough_events(tmp_path) -> None:
-    source = write_edition(tmp_path / "in", [*timeline(1, 4), *timeline(2, 7)], films(8))
+    source = write_edition(tmp_path / "in", [*timeline(1, 4), *timeline(2, 7)], items(8))
     with raises_error(
         DataError, "timelines_too_short", figures=["user 2", 7, "--history-len to at most 6"]
     ):
@@ -173,13 +173,13 @@ def test_nobody_with_enough_events(tmp_path) -> None:
 
 
 def test_only_one_rating_each(tmp_path) -> None:
-    source = write_edition(tmp_path / "in", [*timeline(1, 1), *timeline(2, 1)], films(1))
+    source = write_edition(tmp_path / "in", [*timeline(1, 1), *timeline(2, 1)], items(1))
     with raises_error(DataError, "timelines_too_short", figures=["user 1", 1]):
         prepare(source, PrepareSettings(tmp_path / "out", history_len=1))
 
 
 def test_a_line_of_tabs_is_a_row_of_nothing_where_tabs_part_fields(tmp_path) -> None:
-    source = write_edition(tmp_path / "in", GOOD, films(8), "100k")
+    source = write_edition(tmp_path / "in", GOOD, items(8), "100k")
     path = source / "u.data"
     path.write_text(path.read_text() + "\t\t\t\n \n")
     with raises_error(DataError, "bad_row", where=f"u.data, line {len(GOOD) + 1}") as caught:

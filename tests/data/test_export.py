@@ -9,12 +9,12 @@ from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.domain import Renderer
 
-from .editions import FilmRow, films, timeline, write_edition
+from .editions import ItemIdx, items, timeline, write_edition
 
 ODD = [
-    FilmRow(10, 'He said "no" \\ 100% (1990)'),
-    FilmRow(20, "One\ntwo\t\u2028three (1991)"),
-    FilmRow(30, "<|im_end|> \u00e9\u4e16\U0001f3ac", "Drama|Sci-Fi"),
+    ItemIdx(10, 'He said "no" \\ 100% (1990)'),
+    ItemIdx(20, "One\ntwo\t\u2028three (1991)"),
+    ItemIdx(30, "<|im_end|> \u00e9\u4e16\U0001f3ac", "Drama|Sci-Fi"),
 ]
 
 
@@ -24,7 +24,7 @@ def folder(tmp_path):
 
     def run(**changes) -> PreparedFolder:
         ratings = [*timeline(1, 12), *timeline(2, 9)]
-        source = write_edition(tmp_path / "in", ratings, [*ODD, *films(12)[3:]])
+        source = write_edition(tmp_path / "in", ratings, [*ODD, *items(12)[3:]])
         split = SplitSettings(val_fraction=0.25, test_fraction=0.25)
         settings = PrepareSettings(
             tmp_path / "out", history_len=3, min_history=2, split=split, **changes
@@ -41,8 +41,8 @@ def expected_rows(folder: PreparedFolder, split: str) -> list[tuple[str, str]]:
     examples = folder.examples(split)
     rows = []
     for start, target in zip(examples.start, examples.target, strict=True):
-        history = [(float(t.stars[i]), folder.films[t.film_row[i]]) for i in range(start, target)]
-        (text,) = renderer.turns(history, folder.films[t.film_row[target]])
+        history = [(float(t.stars[i]), folder.items[t.item_idx[i]]) for i in range(start, target)]
+        (text,) = renderer.turns(history, folder.items[t.item_idx[target]])
         rows.append((text, renderer.answer(bool(t.liked[target]))))
     return rows
 
@@ -83,14 +83,14 @@ def test_raw_test_rows_hold_facts_and_no_prompt(folder) -> None:
     assert [row["user_id"] for row in rows] == [1, 1, 2]
     assert rows[0] == {
         "user_id": 1,
-        "film_id": 110,
+        "item_id": 110,
         "title": "Film 11",
         "year": 2001,
         "stars": 4.0,
         "timestamp": 1_000_011,
         "label": "Yes",
         "history": {
-            "film_id": [80, 90, 100],
+            "item_id": [80, 90, 100],
             "title": ["Film 8", "Film 9", "Film 10"],
             "year": [1998, 1999, 2000],
             "stars": [3.0, 4.0, 3.0],
@@ -102,6 +102,6 @@ def test_raw_test_rows_hold_facts_and_no_prompt(folder) -> None:
 def test_no_json_writes_none(folder) -> None:
     prepared = folder(export=None)
     assert sorted(path.name for path in prepared.path.iterdir()) == [
-        *("films.parquet", "meta.json", "timelines.parquet")
+        *("items.parquet", "meta.json", "timelines.parquet")
     ]
-    assert set(prepared.meta["files"]) == {"films.parquet", "timelines.parquet"}
+    assert set(prepared.meta["files"]) == {"items.parquet", "timelines.parquet"}

@@ -15,9 +15,9 @@ from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import DataError
 
-from .editions import Rating, films, write_edition
+from .editions import Rating, items, write_edition
 
-FILMS = 12
+ITEMS = 12
 STARS = st.sampled_from([f"{half / 2}" for half in range(1, 11)])
 # Few different times, so that many are equal.
 TIMES = st.integers(1, 40)
@@ -27,9 +27,9 @@ TIMES = st.integers(1, 40)
 def rating_lists(draw: st.DrawFn) -> list[Rating]:
     """Ratings of a few users in random file order; no user rates a film twice."""
     ratings = [
-        Rating(user, 10 * film, draw(STARS), draw(TIMES))
+        Rating(user, 10 * item, draw(STARS), draw(TIMES))
         for user in draw(st.sets(st.integers(1, 50), min_size=1, max_size=5))
-        for film in draw(st.sets(st.integers(1, FILMS), min_size=1))
+        for item in draw(st.sets(st.integers(1, ITEMS), min_size=1))
     ]
     return draw(st.permutations(ratings))
 
@@ -60,7 +60,7 @@ def run(ratings: list[Rating], wanted: PrepareSettings, root: Path) -> PreparedF
     """Prepare; None where the settings rightly find too little data."""
     changed = PrepareSettings(**{**wanted.__dict__, "output": root / "out"})
     try:
-        prepare(write_edition(root / "in", ratings, films(FILMS)), changed)
+        prepare(write_edition(root / "in", ratings, items(ITEMS)), changed)
     except DataError as error:
         assert error.code in ("timelines_too_short", "empty_split")
         return None
@@ -82,10 +82,10 @@ def test_laws(case: tuple[list[Rating], PrepareSettings]) -> None:
 
 def no_event_lost(folder: PreparedFolder, ratings: list[Rating]) -> None:
     t = folder.timelines
-    film_ids = [folder.films[row].film_id for row in t.film_row]
-    found = zip(t.user_id, film_ids, t.stars, t.timestamp, strict=True)
-    in_order = sorted(ratings, key=lambda rating: (rating.user, rating.time, rating.film))
-    expected = [(r.user, r.film, float(r.stars), r.time) for r in in_order]
+    item_ids = [folder.items[row].item_id for row in t.item_idx]
+    found = zip(t.user_id, item_ids, t.stars, t.timestamp, strict=True)
+    in_order = sorted(ratings, key=lambda rating: (rating.user, rating.time, rating.item))
+    expected = [(r.user, r.item, float(r.stars), r.time) for r in in_order]
     assert [tuple(map(float, row)) for row in found] == expected
     assert t.liked.tolist() == (t.stars >= folder.meta["settings"]["rating_threshold"]).tolist()
 
@@ -111,7 +111,7 @@ def every_example_sees_its_past_only(folder: PreparedFolder, wanted: PrepareSett
             assert wanted.least_history <= target - start <= wanted.history_len
             assert set(t.user_id[start:target]) == {t.user_id[target]}
             assert t.timestamp[start:target].max() <= t.timestamp[target]
-            assert t.film_row[target] not in t.film_row[start:target]
+            assert t.item_idx[target] not in t.item_idx[start:target]
 
 
 def splits_are_in_order(folder: PreparedFolder, wanted: PrepareSettings) -> None:
@@ -146,7 +146,7 @@ def test_same_ratings_in_any_file_order_give_the_same_tables(
         )
         assume(run(ratings, wanted, Path(first)) is not None)
         run(shuffled, wanted, Path(second))
-        for name in ("timelines.parquet", "films.parquet", "train.json"):
+        for name in ("timelines.parquet", "items.parquet", "train.json"):
             assert (Path(first) / "out" / name).read_bytes() == (
                 Path(second) / "out" / name
             ).read_bytes()
@@ -155,17 +155,17 @@ def test_same_ratings_in_any_file_order_give_the_same_tables(
 def test_equal_input_gives_equal_bytes(tmp_path) -> None:
     rng = random.Random(0)
     ratings = [
-        Rating(user, 10 * film, "4.5" if rng.random() < 0.5 else "2", rng.randrange(1, 1000))
+        Rating(user, 10 * item, "4.5" if rng.random() < 0.5 else "2", rng.randrange(1, 1000))
         for user in range(1, 30)
-        for film in rng.sample(range(1, FILMS + 1), 10)
+        for item in rng.sample(range(1, ITEMS + 1), 10)
     ]
-    source = write_edition(tmp_path / "in", ratings, films(FILMS))
+    source = write_edition(tmp_path / "in", ratings, items(ITEMS))
     split = SplitSettings(val_fraction=0.2, test_fraction=0.2)
     for name in ("one", "two"):
         prepare(source, PrepareSettings(tmp_path / name, history_len=3, split=split))
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == [
-        *("eval.json", "films.parquet", "meta.json", "test_raw.jsonl", "timelines.parquet"),
+        *("eval.json", "items.parquet", "meta.json", "test_raw.jsonl", "timelines.parquet"),
         "train.json",
     ]
     for name in names:
@@ -177,7 +177,7 @@ def test_equal_input_gives_equal_bytes(tmp_path) -> None:
 def test_shares_are_exact_where_floats_are_not(tmp_path, events) -> None:
     """20 * 0.05 and 100 * 0.29 are whole numbers, which floats miss."""
     rows = [Rating(1, 10 * n, "4", n) for n in range(1, events + 2)]
-    source = write_edition(tmp_path / "in", rows, films(events + 1))
+    source = write_edition(tmp_path / "in", rows, items(events + 1))
     split = SplitSettings(val_fraction=0.05, test_fraction=0.29)
     prepare(source, PrepareSettings(tmp_path / "out", history_len=1, split=split, export=None))
     table = pl.read_parquet(tmp_path / "out" / "timelines.parquet")

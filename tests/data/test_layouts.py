@@ -12,11 +12,11 @@ from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import ConfigError, DataError
 from tests.errors import raises_error
 
-from .editions import FilmRow, films, read_timelines, timeline, write_edition, write_zip
+from .editions import ItemIdx, items, read_timelines, timeline, write_edition, write_zip
 
 ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
 RATINGS = [*timeline(7, 8), *timeline(3, 6, start=500)]
-FILMS = [*films(8), FilmRow(5, "Am\u00e9lie (2001)", "Comedy|Romance")]
+ITEMS = [*items(8), ItemIdx(5, "Am\u00e9lie (2001)", "Comedy|Romance")]
 LAYOUTS = ("csv", "1m", "10m", "100k")
 
 
@@ -27,7 +27,7 @@ def settings(output: Path, **changes) -> PrepareSettings:
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> pl.DataFrame:
     folder = tmp_path_factory.mktemp("expected")
-    prepare(write_edition(folder / "ml-25m", RATINGS, FILMS), settings(folder / "out"))
+    prepare(write_edition(folder / "ml-25m", RATINGS, ITEMS), settings(folder / "out"))
     return read_timelines(folder / "out")
 
 
@@ -50,19 +50,19 @@ def test_timelines_are_sorted_by_user_and_time(expected: pl.DataFrame) -> None:
 )
 def test_layouts_agree(tmp_path, expected, layout, encoding, newline) -> None:
     source = write_edition(
-        tmp_path / "in", RATINGS, FILMS, layout, encoding=encoding, newline=newline
+        tmp_path / "in", RATINGS, ITEMS, layout, encoding=encoding, newline=newline
     )
     report = prepare(source, settings(tmp_path / "out"))
     assert read_timelines(tmp_path / "out").equals(expected)
     assert report.meta["layout"] == layout
-    amelie = PreparedFolder.open(tmp_path / "out").films[0]
+    amelie = PreparedFolder.open(tmp_path / "out").items[0]
     assert amelie == (5, "Am\u00e9lie", 2001, ("Comedy", "Romance"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("inside", ["", "ml-inside/", "a/b/"])
 def test_zip_equals_folder(tmp_path, expected, layout, inside) -> None:
-    source = write_edition(tmp_path / "in", RATINGS, FILMS, layout)
+    source = write_edition(tmp_path / "in", RATINGS, ITEMS, layout)
     archive = write_zip(tmp_path / "ml-zipped.zip", source, inside)
     report = prepare(archive, settings(tmp_path / "out"))
     assert read_timelines(tmp_path / "out").equals(expected)
@@ -73,15 +73,15 @@ def test_zip_equals_folder(tmp_path, expected, layout, inside) -> None:
 
 
 def test_edition_in_a_folder_below(tmp_path, expected) -> None:
-    write_edition(tmp_path / "in" / "ml-10M100K", RATINGS, FILMS, "10m")
+    write_edition(tmp_path / "in" / "ml-10M100K", RATINGS, ITEMS, "10m")
     report = prepare(tmp_path / "in", settings(tmp_path / "out"))
     assert report.meta["edition"] == "ml-10m"
     assert read_timelines(tmp_path / "out").equals(expected)
 
 
 def test_quotes_extra_columns_blank_lines_and_no_last_line_break(tmp_path, expected) -> None:
-    source = write_edition(tmp_path / "in", [], FILMS)
-    rows = [f'"{r.time}",{r.film},x,"{r.stars}", {r.user} \n\n' for r in RATINGS]
+    source = write_edition(tmp_path / "in", [], ITEMS)
+    rows = [f'"{r.time}",{r.item},x,"{r.stars}", {r.user} \n\n' for r in RATINGS]
     text = "timestamp,movieId,device,rating,userId\n" + "".join(rows)
     (source / "ratings.csv").write_text(text.rstrip("\n"))
     prepare(source, settings(tmp_path / "out"))
@@ -90,22 +90,22 @@ def test_quotes_extra_columns_blank_lines_and_no_last_line_break(tmp_path, expec
 
 def test_titles_with_quotes_commas_line_breaks_and_accents(tmp_path) -> None:
     titles = ['He said "no", twice', "One\ntwo", "\u00c9t\u00e9, L'", "a::b|c"]
-    rows = [FilmRow(n, f"{title} (1999)") for n, title in enumerate(titles)]
-    source = write_edition(tmp_path / "in", timeline(1, 8), [*rows, *films(8)])
+    rows = [ItemIdx(n, f"{title} (1999)") for n, title in enumerate(titles)]
+    source = write_edition(tmp_path / "in", timeline(1, 8), [*rows, *items(8)])
     prepare(source, settings(tmp_path / "out"))
-    found = PreparedFolder.open(tmp_path / "out").films[: len(titles)]
-    assert [film.title for film in found] == titles
+    found = PreparedFolder.open(tmp_path / "out").items[: len(titles)]
+    assert [item.title for item in found] == titles
 
 
 @pytest.mark.parametrize(("scale", "layout"), [((1.0, 5.0), "1m"), ((0.5, 5.0), "10m")])
 def test_scale_of_the_edition_reaches_the_prompt(tmp_path, scale, layout) -> None:
-    prepare(write_edition(tmp_path / "in", RATINGS, FILMS, layout), settings(tmp_path / "out"))
+    prepare(write_edition(tmp_path / "in", RATINGS, ITEMS, layout), settings(tmp_path / "out"))
     prompt = PreparedFolder.open(tmp_path / "out").prompt_settings
     assert (prompt.scale_min, prompt.scale_max) == scale
 
 
 def test_dat_files_alone_need_a_hint(tmp_path) -> None:
-    source = write_edition(tmp_path / "in", RATINGS, FILMS, "1m")
+    source = write_edition(tmp_path / "in", RATINGS, ITEMS, "1m")
     (source / "users.dat").unlink()
     with raises_error(
         DataError, "ambiguous_edition", where="in", figures=["--edition ml-1m", "--edition ml-10m"]
@@ -118,7 +118,7 @@ def test_dat_files_alone_need_a_hint(tmp_path) -> None:
 
 
 def test_edition_that_contradicts_the_files(tmp_path) -> None:
-    source = write_edition(tmp_path / "in", RATINGS, FILMS)
+    source = write_edition(tmp_path / "in", RATINGS, ITEMS)
     with raises_error(ConfigError, "edition_mismatch", where="in", figures=["100k", "u.item"]):
         prepare(source, settings(tmp_path / "out", edition="100k"))
 
@@ -144,7 +144,7 @@ def test_missing_files_are_named(tmp_path, written, code, named) -> None:
 
 def test_two_editions_below_are_ambiguous(tmp_path) -> None:
     for name in ("one", "two"):
-        write_edition(tmp_path / "in" / name, RATINGS, FILMS)
+        write_edition(tmp_path / "in" / name, RATINGS, ITEMS)
     with raises_error(DataError, "several_editions", figures=["one, two"]):
         prepare(tmp_path / "in", settings(tmp_path / "out"))
 

@@ -19,7 +19,7 @@ RATINGS = """userId,movieId,rating,timestamp
 2,10,4.0,200
 2,20,x,201
 """
-FILMS = """movieId,title,genres
+ITEMS = """movieId,title,genres
 20,Fargo (1996),Crime|Drama
 10,Heat (1995),Crime
 30,Babylon 5,(no genres listed)
@@ -34,7 +34,7 @@ def test_meta_by_hand(tmp_path) -> None:
     source = tmp_path / "ml-tiny"
     source.mkdir()
     (source / "ratings.csv").write_text(RATINGS)
-    (source / "movies.csv").write_text(FILMS)
+    (source / "movies.csv").write_text(ITEMS)
     split = SplitSettings(val_fraction=0.34, test_fraction=0.34)
     settings = PrepareSettings(tmp_path / "out", history_len=2, split=split, skip_bad_rows=True)
     report = prepare(source, settings)
@@ -89,11 +89,11 @@ def test_meta_by_hand(tmp_path) -> None:
             "test": 1,
             "users": 2,
             "users_without_examples": 1,
-            "films_rated": 5,
-            "films_in_source": 5,
-            "films_dropped": 0,
-            "films": 5,
-            "films_without_year": 1,
+            "items_rated": 5,
+            "items_in_source": 5,
+            "items_dropped": 0,
+            "items": 5,
+            "items_without_year": 1,
         },
         "label_rates": {"train": 1.0, "validation": 0.0, "test": 1.0},
         "span": {"first": "1970-01-01T00:01:41+00:00", "last": "1970-01-01T00:03:20+00:00"},
@@ -106,7 +106,7 @@ def test_meta_by_hand(tmp_path) -> None:
                 "count": 1,
                 "first": [{"file": "ratings.csv", "line": 10, "value": "x"}],
             },
-            "unknown_film": {
+            "unknown_item": {
                 "count": 1,
                 "first": [{"file": "ratings.csv", "line": 6, "value": "99"}],
             },
@@ -116,7 +116,7 @@ def test_meta_by_hand(tmp_path) -> None:
             "users ascend",
             "each timeline is ordered by time, then film",
             "positions count up from 0",
-            "film_row points at the film",
+            "item_idx points at the film",
             "liked means the threshold is reached",
             "no value is missing",
             "every event is context, train, validation or test",
@@ -127,7 +127,7 @@ def test_meta_by_hand(tmp_path) -> None:
             name: described(tmp_path / "out" / name, rows)
             for name, rows in (
                 ("timelines.parquet", 6),
-                ("films.parquet", 5),
+                ("items.parquet", 5),
                 ("train.json", 1),
                 ("eval.json", 1),
                 ("test_raw.jsonl", 1),
@@ -141,7 +141,7 @@ def test_meta_by_hand(tmp_path) -> None:
 
     timelines = PreparedFolder.open(tmp_path / "out").timelines
     assert timelines.user_id.tolist() == [1, 1, 1, 1, 1, 2]
-    assert timelines.film_row.tolist() == [0, 1, 2, 3, 4, 0]
+    assert timelines.item_idx.tolist() == [0, 1, 2, 3, 4, 0]
     assert timelines.position.tolist() == [0, 1, 2, 3, 4, 0]
     assert timelines.stars.tolist() == [5.0, 2.5, 4.0, 3.5, 4.5, 4.0]
     assert timelines.liked.tolist() == [True, False, True, False, True, True]

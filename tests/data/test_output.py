@@ -16,7 +16,7 @@ from reeltune.data.settings import PrepareSettings
 from reeltune.errors import DataError
 from tests.errors import raises_error
 
-from .editions import Rating, films, timeline, write_edition
+from .editions import Rating, items, timeline, write_edition
 
 KILLED = """
 import sys, time
@@ -45,7 +45,7 @@ except DataError as error:
 
 @pytest.fixture
 def source(tmp_path):
-    return write_edition(tmp_path / "in", timeline(1, 60), films(60))
+    return write_edition(tmp_path / "in", timeline(1, 60), items(60))
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_an_old_version_moved_aside_is_kept_until_there_is_a_new_one(place) -> N
 def test_prepared_folder_is_replaced(source, place) -> None:
     prepare(source, PrepareSettings(place / "out"))
     prepare(source, PrepareSettings(place / "out", export=None))
-    assert sorted(content(place / "out")) == ["films.parquet", "meta.json", "timelines.parquet"]
+    assert sorted(content(place / "out")) == ["items.parquet", "meta.json", "timelines.parquet"]
     assert (place / "out").stat().st_mode & 0o777 == 0o755
 
 
@@ -175,7 +175,7 @@ def test_an_empty_folder_is_filled(source, place) -> None:
 
 
 def test_bad_rows_leave_no_folder_behind(place, tmp_path) -> None:
-    source = write_edition(tmp_path / "bad", [*timeline(1, 60), Rating(2, 10, "9", 5)], films(60))
+    source = write_edition(tmp_path / "bad", [*timeline(1, 60), Rating(2, 10, "9", 5)], items(60))
     with raises_error(DataError, "bad_row", where="line 62"):
         prepare(source, PrepareSettings(place / "below" / "out"))
     assert names(place / "below") == []

@@ -15,7 +15,7 @@ from reeltune.errors import ConfigError, DataError, ReeltuneError
 from reeltune.fetch import Fetched
 from tests.errors import error_code, raises_error
 
-from .editions import films, timeline, write_edition
+from .editions import items, timeline, write_edition
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def app() -> typer.Typer:
 
 @pytest.fixture
 def source(tmp_path):
-    return write_edition(tmp_path / "in", timeline(1, 60), films(60))
+    return write_edition(tmp_path / "in", timeline(1, 60), items(60))
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def fetched(monkeypatch) -> list[str]:
     def fake(edition, into, *, options=None) -> Fetched:
         assert options is not None
         names.append(edition.name)
-        folder = write_edition(into / edition.name, timeline(1, 60), films(60))
+        folder = write_edition(into / edition.name, timeline(1, 60), items(60))
         return Fetched(folder, "test", "nothing")
 
     monkeypatch.setattr(fetch, "fetch_edition", fake)
@@ -171,7 +171,7 @@ def test_missing_edition_is_fetched_aloud(run, fetched, flags) -> None:
 
 @pytest.mark.parametrize("flags", [[], ["--download"], ["--no-download"]])
 def test_edition_that_is_there_is_used(run, fetched, flags) -> None:
-    write_edition(Path("data/raw/ml-20m"), timeline(1, 60), films(60))
+    write_edition(Path("data/raw/ml-20m"), timeline(1, 60), items(60))
     run("--edition", "20m", *flags)
     assert fetched == []
     assert meta(Path("data/movielens_qwen3"))["edition"] == "ml-20m"

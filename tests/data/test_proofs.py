@@ -3,19 +3,19 @@
 import polars as pl
 import pytest
 
-from reeltune.data.films import films_frame
+from reeltune.data.items import items_frame
 from reeltune.data.prepare import prepare
 from reeltune.data.proofs import prove_timelines
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.data.splits import Cuts
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.errors import DataError
 from tests.errors import raises_error
 
-from .editions import films as film_rows
+from .editions import items as item_rows
 from .editions import read_timelines, timeline, write_edition
 
-FILMS = films_frame([Film(10 * n, f"Film {n}", None, ()) for n in range(1, 13)])
+ITEMS = items_frame([Item(10 * n, f"Film {n}", None, ()) for n in range(1, 13)])
 CUTS = Cuts(1_000_007, 1_000_010)
 
 
@@ -23,7 +23,7 @@ CUTS = Cuts(1_000_007, 1_000_010)
 def tables(tmp_path_factory):
     """The same good data in a user split and in a time split."""
     root = tmp_path_factory.mktemp("proofs")
-    source = write_edition(root / "in", [*timeline(1, 12), *timeline(2, 8)], film_rows(12))
+    source = write_edition(root / "in", [*timeline(1, 12), *timeline(2, 8)], item_rows(12))
     splits = {
         "user": SplitSettings(val_fraction=0.2, test_fraction=0.2),
         "time": SplitSettings(kind="time", val_from=CUTS.val_from, test_from=CUTS.test_from),
@@ -39,7 +39,7 @@ def tables(tmp_path_factory):
 def prove(tmp_path, table: pl.DataFrame, settings: PrepareSettings, events: int = 20) -> list[str]:
     table.write_parquet(tmp_path / "timelines.parquet")
     cuts = CUTS if settings.split.kind == "time" else None
-    return prove_timelines(tmp_path / "timelines.parquet", FILMS, settings, cuts, events)
+    return prove_timelines(tmp_path / "timelines.parquet", ITEMS, settings, cuts, events)
 
 
 @pytest.mark.parametrize("kind", ["user", "time"])
@@ -58,12 +58,12 @@ def at(row: int, column: str, value) -> pl.Expr:
     ("kind", "change", "law"),
     [
         ("user", at(5, "timestamp", 1), "each timeline is ordered"),
-        ("user", [at(5, "timestamp", 1_000_005), at(5, "film_id", 50)], "each timeline is ordered"),
+        ("user", [at(5, "timestamp", 1_000_005), at(5, "item_id", 50)], "each timeline is ordered"),
         ("user", at(5, "position", 7).cast(pl.Int32), "positions count up"),
         ("user", at(0, "position", 1).cast(pl.Int32), "positions count up"),
         ("user", at(3, "user_id", 9), "users ascend"),
-        ("user", at(3, "film_row", 9).cast(pl.Int32), "film_row points at the film"),
-        ("user", at(3, "film_row", 99).cast(pl.Int32), "film_row points at the film"),
+        ("user", at(3, "item_idx", 9).cast(pl.Int32), "item_idx points at the film"),
+        ("user", at(3, "item_idx", 99).cast(pl.Int32), "item_idx points at the film"),
         ("user", at(4, "stars", 0.5).cast(pl.Float32), "liked means the threshold"),
         ("user", at(4, "timestamp", None), "no value is missing"),
         ("user", at(4, "split", "other"), "every event is context, train"),

@@ -7,7 +7,7 @@ from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import DataError
 from tests.errors import raises_error
 
-from .editions import Rating, films, read_timelines, timeline, write_edition
+from .editions import Rating, items, read_timelines, timeline, write_edition
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def splits(tmp_path):
     """Prepare ratings and return the split of each event, users one after another."""
 
     def run(ratings: list[Rating], split: SplitSettings, **changes) -> str:
-        source = write_edition(tmp_path / "in", ratings, films(30))
+        source = write_edition(tmp_path / "in", ratings, items(30))
         prepare(source, PrepareSettings(tmp_path / "out", split=split, export=None, **changes))
         return "".join(name[0] for name in read_timelines(tmp_path / "out")["split"].to_list())
 
@@ -56,7 +56,7 @@ def test_time_cuts_from_shares_keep_equal_times_together(splits, tmp_path) -> No
 
 
 def test_cuts_are_in_meta_as_seconds_and_iso(tmp_path) -> None:
-    source = write_edition(tmp_path / "in", timeline(1, 20, start=0), films(30))
+    source = write_edition(tmp_path / "in", timeline(1, 20, start=0), items(30))
     report = prepare(source, PrepareSettings(tmp_path / "out", history_len=1, split=by_time(8, 16)))
     assert report.meta["settings"]["val_from"] == {
         "seconds": 8,

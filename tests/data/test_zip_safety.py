@@ -9,12 +9,12 @@ from reeltune.data.settings import PrepareSettings
 from reeltune.errors import DataError
 from tests.errors import raises_error
 
-from .editions import films, timeline, write_edition, write_zip
+from .editions import items, timeline, write_edition, write_zip
 
 
 @pytest.fixture
 def archive(tmp_path):
-    source = write_edition(tmp_path / "in", timeline(1, 40), films(40))
+    source = write_edition(tmp_path / "in", timeline(1, 40), items(40))
     return write_zip(tmp_path / "edition.zip", source)
 
 
@@ -62,7 +62,7 @@ def test_encrypted_member(tmp_path, archive) -> None:
 
 
 def test_file_that_is_no_zip(tmp_path) -> None:
-    source = write_edition(tmp_path / "in", timeline(1, 40), films(40))
+    source = write_edition(tmp_path / "in", timeline(1, 40), items(40))
     with raises_error(DataError, "not_a_zip", where="ratings.csv", figures=["--ratings-dir"]):
         prepare(source / "ratings.csv", PrepareSettings(tmp_path / "out"))
 

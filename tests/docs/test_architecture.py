@@ -14,8 +14,8 @@ from reeltune.domain import (
     INTERVIEW,
     PROMPT_VERSION,
     WINDOW,
-    Film,
     Form,
+    Item,
     PromptSettings,
     Renderer,
 )
@@ -24,8 +24,8 @@ from tests.docs.pages import README, ROOT, blocks, spans, table, text_of
 PAGE = ROOT / "docs" / "ARCHITECTURE.md"
 SOURCE = ROOT / "src" / "reeltune"
 
-_HISTORY = [(4.5, Film(1, "Heat", 1995, ())), (3.0, Film(2, "Fargo", 1996, ()))]
-_CANDIDATE = Film(3, "Casino", 1995, ())
+_HISTORY = [(4.5, Item(1, "Heat", 1995, ())), (3.0, Item(2, "Fargo", 1996, ()))]
+_CANDIDATE = Item(3, "Casino", 1995, ())
 _SPEAKERS = ("user", "assistant")
 
 

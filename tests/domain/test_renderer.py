@@ -11,8 +11,8 @@ from reeltune.domain import (
     INTERVIEW,
     PROMPT_VERSION,
     WINDOW,
-    Film,
     Form,
+    Item,
     PromptSettings,
     Renderer,
     format_stars,
@@ -20,9 +20,9 @@ from reeltune.domain import (
 )
 
 titles = st.text(max_size=30)
-films = st.builds(
-    Film,
-    film_id=st.integers(1, 10**6),
+items = st.builds(
+    Item,
+    item_id=st.integers(1, 10**6),
     title=titles,
     year=st.none() | st.integers(1880, 2030),
     genres=st.lists(titles, max_size=3).map(tuple),
@@ -36,7 +36,7 @@ interviewers = st.builds(
     Renderer,
     st.builds(PromptSettings, threshold=stars, genres=st.booleans(), form=st.just(INTERVIEW)),
 )
-histories = st.lists(st.tuples(stars, films), max_size=4)
+histories = st.lists(st.tuples(stars, items), max_size=4)
 
 # Text that is likely to hold something that marks a turn.
 _marks = st.sampled_from(["<", ">", "|", "/", "im_end", "s", "<|im_end|>", "</think>", " ", "\n"])
@@ -75,50 +75,50 @@ First: Heat (1995) [Crime, Thriller]
 def test_the_wording_is_that_of_its_version(form: Form):
     renderer = Renderer(PromptSettings(genres=True, form=form))
     history = [
-        (4.5, Film(1, "Heat", 1995, ("Crime", "Thriller"))),
-        (3.0, Film(2, " ", None, ())),
+        (4.5, Item(1, "Heat", 1995, ("Crime", "Thriller"))),
+        (3.0, Item(2, " ", None, ())),
     ]
-    turns = renderer.turns(history, Film(3, "Fargo", 1996, ("Comedy",)))
+    turns = renderer.turns(history, Item(3, "Fargo", 1996, ("Comedy",)))
     assert turns == GOLDEN[PROMPT_VERSION][form]
 
 
-@given(renderers, histories, films)
+@given(renderers, histories, items)
 def test_a_window_is_one_turn_of_pieces_one_after_another(
-    renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
+    renderer: Renderer, history: list[tuple[float, Item]], candidate: Item
 ):
     expected = renderer.head()
-    for given_stars, film in history:
-        expected += renderer.stars(given_stars) + renderer.film(film)
-    expected += renderer.before_candidate() + renderer.film(candidate) + renderer.question()
+    for given_stars, item in history:
+        expected += renderer.stars(given_stars) + renderer.item(item)
+    expected += renderer.before_candidate() + renderer.item(candidate) + renderer.question()
     assert renderer.turns(history, candidate) == [expected]
 
 
-@given(interviewers, histories, films)
+@given(interviewers, histories, items)
 def test_an_interview_asks_about_every_film_and_tells_its_stars_afterwards(
-    renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
+    renderer: Renderer, history: list[tuple[float, Item]], candidate: Item
 ):
     turns = renderer.turns(history, candidate)
     asked, answered = turns[0::2], turns[1::2]
     leads = [renderer.head(), *(renderer.stars(given_stars) for given_stars, _ in history)]
-    every = [*(film for _, film in history), candidate]
-    assert asked == [lead + renderer.film(film) for lead, film in zip(leads, every, strict=True)]
+    every = [*(item for _, item in history), candidate]
+    assert asked == [lead + renderer.item(item) for lead, item in zip(leads, every, strict=True)]
     threshold = renderer.settings.threshold
     assert answered == ["Yes" if given >= threshold else "No" for given, _ in history]
 
 
-@given(interviewers, histories, films, films)
+@given(interviewers, histories, items, items)
 def test_an_interview_only_ever_grows_at_its_end(
-    renderer: Renderer, history: list[tuple[float, Film]], film: Film, candidate: Film
+    renderer: Renderer, history: list[tuple[float, Item]], item: Item, candidate: Item
 ):
-    shorter = renderer.turns(history, film)
-    longer = renderer.turns([*history, (4.5, film)], candidate)
+    shorter = renderer.turns(history, item)
+    longer = renderer.turns([*history, (4.5, item)], candidate)
     assert longer[: len(shorter)] == shorter
     assert len(longer) == len(shorter) + 2
 
 
-@given(renderers, histories, films)
+@given(renderers, histories, items)
 def test_every_event_of_a_window_is_one_line(
-    renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
+    renderer: Renderer, history: list[tuple[float, Item]], candidate: Item
 ):
     (text,) = renderer.turns(history, candidate)
     before, after = renderer.head().count("\n"), 2  # the candidate's line and the question
@@ -127,9 +127,9 @@ def test_every_event_of_a_window_is_one_line(
     assert text[-1:] == "?"
 
 
-@given(interviewers, histories, films)
+@given(interviewers, histories, items)
 def test_every_later_question_of_an_interview_is_one_line(
-    renderer: Renderer, history: list[tuple[float, Film]], candidate: Film
+    renderer: Renderer, history: list[tuple[float, Item]], candidate: Item
 ):
     first, *later = renderer.turns(history, candidate)[0::2]
     assert len(first.splitlines()) == 2  # the instruction and the first film
@@ -170,9 +170,9 @@ def test_an_ordinary_title_is_left_as_it_is(text: str):
 
 @given(titles, st.lists(titles, min_size=1, max_size=3))
 def test_genres_are_shown_only_where_asked(title: str, genres: list[str]):
-    film = Film(1, title, 1999, tuple(genres))
-    bare = Renderer(PromptSettings(genres=False)).film(film)
-    full = Renderer(PromptSettings(genres=True)).film(film)
+    item = Item(1, title, 1999, tuple(genres))
+    bare = Renderer(PromptSettings(genres=False)).item(item)
+    full = Renderer(PromptSettings(genres=True)).item(item)
     shown = ", ".join(plain_text(genre) for genre in genres)
     assert bare.endswith(" (1999)\n")
     assert full == f"{bare[:-1]} [{shown}]\n"
@@ -181,15 +181,15 @@ def test_genres_are_shown_only_where_asked(title: str, genres: list[str]):
 @pytest.mark.parametrize(
     ("film", "text"),
     [
-        (Film(1, "Heat", 1995, ()), " Heat (1995)\n"),
-        (Film(1, "Heat", None, ()), " Heat\n"),
-        (Film(1, "", None, ()), " Untitled\n"),
-        (Film(1, "\t\n", 2001, ("Drama",)), " Untitled (2001) [Drama]\n"),
-        (Film(1, "Two\r\nLines", 2001, ("A\nB", "C")), " Two Lines (2001) [A B, C]\n"),
+        (Item(1, "Heat", 1995, ()), " Heat (1995)\n"),
+        (Item(1, "Heat", None, ()), " Heat\n"),
+        (Item(1, "", None, ()), " Untitled\n"),
+        (Item(1, "\t\n", 2001, ("Drama",)), " Untitled (2001) [Drama]\n"),
+        (Item(1, "Two\r\nLines", 2001, ("A\nB", "C")), " Two Lines (2001) [A B, C]\n"),
     ],
 )
-def test_films(film: Film, text: str):
-    assert Renderer(PromptSettings(genres=True)).film(film) == text
+def test_films(item: Item, text: str):
+    assert Renderer(PromptSettings(genres=True)).item(item) == text
 
 
 @pytest.mark.parametrize("form", [WINDOW, INTERVIEW])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reeltune.asking.subject import Subject
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.prompts.rows import choose_blocks, held_out_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -19,20 +19,20 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 _TOLD = re.compile(r"P\(Yes\) = (\d\.\d{6})\n")
 
 
-def words(film: Film) -> str:
+def words(item: Item) -> str:
     """A film as a person writes it."""
-    title = film.title or "Untitled"
-    return title if film.year is None else f"{title} ({film.year})"
+    title = item.title or "Untitled"
+    return title if item.year is None else f"{title} ({item.year})"
 
 
 def command_lines(subject: Subject, split: str = "test") -> Iterator[list[str]]:
     """What a script is told of every row of a split: films with stars, then one without."""
-    timelines, films = subject.folder.timelines, subject.folder.films
+    timelines, items = subject.folder.timelines, subject.folder.items
     rows = choose_blocks(subject.folder, held_out_rows(subject.config, split, None)).examples
     for start, target in zip(rows.start.tolist(), rows.target.tolist(), strict=True):
-        shown = [words(films[row]) for row in timelines.film_row[start : target + 1]]
+        shown = [words(items[row]) for row in timelines.item_idx[start : target + 1]]
         stars = timelines.stars[start:target].tolist()
-        yield [*(f"{s}: {film}" for s, film in zip(stars, shown, strict=False)), shown[-1]]
+        yield [*(f"{s}: {item}" for s, item in zip(stars, shown, strict=False)), shown[-1]]
 
 
 def tell(script: str, args: list[str], capsys: pytest.CaptureFixture[str]) -> float:

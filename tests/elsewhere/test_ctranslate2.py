@@ -23,7 +23,7 @@ def exact(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_script_gives_the_adapters_verdicts(case: Case, exact: Path, tmp_path, capsys):
     converted = tmp_path / "converted"
     folders = [str(exact), str(converted)]
-    told = [tell(SCRIPT, [*folders, *films], capsys) for films in case.told]
+    told = [tell(SCRIPT, [*folders, *items], capsys) for items in case.told]
     np.testing.assert_allclose(told, case.p_yes, rtol=0, atol=1e-5)
     assert np.abs(case.untuned - case.p_yes).max() > 1e-3
     assert np.ptp(case.p_yes) > 1e-3
@@ -44,5 +44,5 @@ def test_what_was_converted_once_is_used_again(case: Case, exact: Path, tmp_path
 def test_rounded_weights_drift_as_their_export_does(case, dtype, tolerance, tmp_path, capsys):
     merged = case.export(tmp_path / "merged", dtype)
     folders = [str(merged), str(tmp_path / "converted")]
-    told = [tell(SCRIPT, [*folders, *films], capsys) for films in case.told]
+    told = [tell(SCRIPT, [*folders, *items], capsys) for items in case.told]
     np.testing.assert_allclose(told, case.p_yes, rtol=0, atol=tolerance)

@@ -35,12 +35,12 @@ def test_the_calls_on_the_page_tell_a_script_what_it_takes():
     assert len(calls) == 2
     for script, *args in calls:
         (folders,) = _TAKEN.findall(text_of(ROOT / script))
-        films = args[len(folders.split(", ")) :]
-        assert [re.match(r"\d\.\d: ", film) is not None for film in films] == [
-            *[True] * (len(films) - 1),
+        items = args[len(folders.split(", ")) :]
+        assert [re.match(r"\d\.\d: ", item) is not None for item in items] == [
+            *[True] * (len(items) - 1),
             False,
         ]
-        assert len(films) > 1
+        assert len(items) > 1
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

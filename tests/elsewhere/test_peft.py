@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 
 def test_the_script_gives_the_adapters_verdicts(case: Case, capsys):
-    told = [tell(SCRIPT, [str(case.run), *films], capsys) for films in case.told]
+    told = [tell(SCRIPT, [str(case.run), *items], capsys) for items in case.told]
     np.testing.assert_allclose(told, case.p_yes, rtol=0, atol=TOLERANCE)
     # Otherwise neither the adapter nor the films would have to be read.
     assert np.abs(case.untuned - case.p_yes).max() > 100 * TOLERANCE

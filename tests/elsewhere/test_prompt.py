@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.domain import Film, PromptSettings, Renderer, plain_text
+from reeltune.domain import Item, PromptSettings, Renderer, plain_text
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.encoding import break_tokens, control_tokens
 from tests.elsewhere.conftest import Case
 from tests.elsewhere.snippets import EXAMPLES, command_lines, words
 from tests.helpers import CONTROL_TOKENS, ODD_TITLES, chat_tokenizer
 
-FILMS = ["4.5: Heat (1995)", "Casino (1995)"]
+ITEMS = ["4.5: Heat (1995)", "Casino (1995)"]
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +39,20 @@ def test_every_row_has_reeltunes_tokens(case: Case, writer: ModuleType):
     prompts = case.subject.rows("test").sequences.alone()
     told = list(command_lines(case.subject))
     assert len(told) == len(prompts)
-    for films, expected in zip(told, prompts, strict=True):
-        ids, answers = writer.asked(str(case.run), tokens.tokenizer, films)
+    for items, expected in zip(told, prompts, strict=True):
+        ids, answers = writer.asked(str(case.run), tokens.tokenizer, items)
         assert ids == expected.tolist()
         assert answers == [tokens.answers.yes, tokens.answers.no]
-    asked = {film for films in told for film in films}
-    assert any(token in film for film in asked for token in CONTROL_TOKENS)
+    asked = {item for items in told for item in items}
+    assert any(token in item for item in asked for token in CONTROL_TOKENS)
 
 
 @pytest.mark.parametrize("form", ["window", "interview"])
 def test_scale_and_threshold_are_those_of_the_record(form, writer, tmp_path):
     settings = PromptSettings(threshold=3.0, scale_min=1.0, scale_max=4.0, form=form)
     events, candidate = [(3.0, "Heat"), (2.5, "Fargo")], "Casino"
-    films = [(stars, Film(1, title, None, ())) for stars, title in events]
-    expected = Renderer(settings).turns(films, Film(1, candidate, None, ()))
+    items = [(stars, Item(1, title, None, ())) for stars, title in events]
+    expected = Renderer(settings).turns(items, Item(1, candidate, None, ()))
     assert writer.turns(settings.to_dict(), events, candidate) == expected
 
 
@@ -74,22 +74,22 @@ def test_a_title_is_made_safe_as_reeltune_does(parts: list[str], year: int):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLES))
         writer = importlib.import_module("elsewhere_prompt")
-    film = Film(1, "".join(parts), year, ())
-    if not plain_text(film.title):
-        film = film._replace(title="")
-    shown = Renderer(PromptSettings()).film(film)
+    item = Item(1, "".join(parts), year, ())
+    if not plain_text(item.title):
+        item = item._replace(title="")
+    shown = Renderer(PromptSettings()).item(item)
     expected = break_tokens(shown, control_tokens(TOKENIZER))
-    assert f" {writer.safe(words(film), TOKENIZER)}\n" == expected
+    assert f" {writer.safe(words(item), TOKENIZER)}\n" == expected
 
 
 def test_a_prompt_of_another_version_is_refused(writer, tmp_path):
     folder = record(tmp_path, dataclasses.replace(PromptSettings(), version="1"))
     with pytest.raises(SystemExit, match="version 5, not 1"):
-        writer.asked(folder, chat_tokenizer(), FILMS)
+        writer.asked(folder, chat_tokenizer(), ITEMS)
 
 
 def test_answers_of_several_tokens_are_refused(writer, tmp_path):
     tokenizer = chat_tokenizer(text=("a film",))
     assert len(tokenizer.tokenize("Yes")) > 1
     with pytest.raises(SystemExit, match="not one token each"):
-        writer.asked(record(tmp_path, PromptSettings()), tokenizer, FILMS)
+        writer.asked(record(tmp_path, PromptSettings()), tokenizer, ITEMS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import Film, Form
+from reeltune.domain import Form, Item
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
@@ -30,7 +30,7 @@ from tests.runs import tiny_config
 
 FORMS: tuple[Form, ...] = ("window", "interview")
 
-Told = tuple[list[tuple[float, Film]], Film]
+Told = tuple[list[tuple[float, Item]], Item]
 """What a row shows: stars and films of its history, and its candidate."""
 
 
@@ -38,7 +38,7 @@ Told = tuple[list[tuple[float, Film]], Film]
 def subject(request: pytest.FixtureRequest, tiny_qwen3, tmp_path_factory) -> Subject:
     """A base model asked in either form, about users with histories of different length."""
     work = tmp_path_factory.mktemp("altered")
-    path = write_prepared(work / "prepared", films=30, history_len=6, min_history=2)
+    path = write_prepared(work / "prepared", items=30, history_len=6, min_history=2)
     config = tiny_config(tiny_qwen3, path, work, prompt__form=request.param, prompt__genres=True)
     return load_subject(config, None)
 
@@ -51,11 +51,11 @@ def asking(subject: Subject) -> Asking:
 
 
 def read(folder: PreparedFolder, asking: Asking) -> list[Told]:
-    """What each row shows, one event at a time; the events' ``film_row`` is the folder's."""
+    """What each row shows, one event at a time; the events' ``item_idx`` is the folder's."""
     timelines = asking.timelines
     said = [
-        (float(stars), folder.films[film])
-        for stars, film in zip(timelines.stars, timelines.film_row, strict=True)
+        (float(stars), folder.items[item])
+        for stars, item in zip(timelines.stars, timelines.item_idx, strict=True)
     ]
     bounds = zip(asking.examples.start.tolist(), asking.examples.target.tolist(), strict=True)
     return [(said[start:target], said[target][1]) for start, target in bounds]
@@ -63,21 +63,21 @@ def read(folder: PreparedFolder, asking: Asking) -> list[Told]:
 
 def prepared_rows(subject: Subject, asking: Asking) -> list[Told]:
     """What the rows show as they were prepared, read from the folder itself."""
-    timelines, films = subject.folder.timelines, subject.folder.films
+    timelines, items = subject.folder.timelines, subject.folder.items
     place = {
-        (int(user), int(film)): event
-        for event, (user, film) in enumerate(
-            zip(timelines.user_id, timelines.film_row, strict=True)
+        (int(user), int(item)): event
+        for event, (user, item) in enumerate(
+            zip(timelines.user_id, timelines.item_idx, strict=True)
         )
     }
     found = []
     for last in asking.examples.target:
-        event = place[int(asking.timelines.user_id[last]), int(asking.timelines.film_row[last])]
+        event = place[int(asking.timelines.user_id[last]), int(asking.timelines.item_idx[last])]
         shown = range(event - min(int(timelines.position[event]), 6), event)
         history = [
-            (float(timelines.stars[past]), films[timelines.film_row[past]]) for past in shown
+            (float(timelines.stars[past]), items[timelines.item_idx[past]]) for past in shown
         ]
-        found.append((history, films[timelines.film_row[event]]))
+        found.append((history, items[timelines.item_idx[event]]))
     return found
 
 
@@ -114,7 +114,7 @@ def test_shuffling_changes_the_order_of_the_history_alone(subject, asking):
 def test_hiding_the_stars_leaves_the_films(subject, asking):
     hidden = texts(stars_hidden(asking, stream(0, "x")))
     told = [
-        ([(3.0, film) for _, film in history], candidate)
+        ([(3.0, item) for _, item in history], candidate)
         for history, candidate in prepared_rows(subject, asking)
     ]
     assert hidden == rendered(asking, told)
@@ -157,11 +157,11 @@ def test_without_evidence_none_is_shuffled(asking):
 
 
 def test_ids_replace_all_that_is_said_of_a_film(subject, asking):
-    def numbered(film: Film) -> Film:
-        return Film(film.film_id, f"Film {film.film_id}", None, ())
+    def numbered(item: Item) -> Item:
+        return Item(item.item_id, f"Film {item.item_id}", None, ())
 
     told = [
-        ([(stars, numbered(film)) for stars, film in history], numbered(candidate))
+        ([(stars, numbered(item)) for stars, item in history], numbered(candidate))
         for history, candidate in prepared_rows(subject, asking)
     ]
     assert texts(titles_as_ids(asking, stream(0, "x"))) == rendered(asking, told)

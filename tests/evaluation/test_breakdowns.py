@@ -31,7 +31,7 @@ NAMES = [
 def folder(tmp_path_factory) -> PreparedFolder:
     """Users with histories of very different length; films that training does not hold."""
     path = tmp_path_factory.mktemp("broken down") / "prepared"
-    written = write_prepared(path, users=9, films=90, events=22, min_history=2, history_len=4)
+    written = write_prepared(path, users=9, items=90, events=22, min_history=2, history_len=4)
     return PreparedFolder.open(written)
 
 
@@ -127,9 +127,9 @@ def test_training_holds_what_it_asks_about_and_what_it_shows(folder):
 
 
 def test_popularity_counts_ratings_in_training_only(folder, predictions):
-    films = folder.timelines.film_row[training_events(folder)].tolist()
-    ids = [folder.films[row].film_id for row in films]
-    counted = [ids.count(film_id) for film_id in predictions.film_id.tolist()]
+    items = folder.timelines.item_idx[training_events(folder)].tolist()
+    ids = [folder.items[row].item_id for row in items]
+    counted = [ids.count(item_id) for item_id in predictions.item_id.tolist()]
     for label, rows in groups_of(folder, predictions, "film popularity"):
         low, _, high = label.partition(" to ")
         own = [counted[row] for row in rows]
@@ -154,14 +154,14 @@ def test_users_of_later_years_are_not_in_training(folder, predictions):
 
 
 def test_films_without_a_year_are_a_group_of_their_own(folder, predictions):
-    years = {film.film_id: film.year for film in folder.films}
+    years = {item.item_id: item.year for item in folder.items}
     *known, (label, rows) = groups_of(folder, predictions, "year of the film")
     assert label == "unknown"
-    assert rows == [i for i, film in enumerate(predictions.film_id.tolist()) if years[film] is None]
+    assert rows == [i for i, item in enumerate(predictions.item_id.tolist()) if years[item] is None]
     assert rows
     for label, rows in known:
         low, high = map(int, label.split(" to "))
-        assert all(low <= years[film] <= high for film in predictions.film_id[rows].tolist())
+        assert all(low <= years[item] <= high for item in predictions.item_id[rows].tolist())
 
 
 def test_quarters_of_the_time_are_equally_long(folder, predictions):

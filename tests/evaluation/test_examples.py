@@ -118,7 +118,7 @@ def test_a_reason_that_is_true_of_no_row_gives_none(prepared, predictions):
 
 
 def test_an_example_shows_its_row(prepared, predictions):
-    timelines, films = prepared.timelines, prepared.films
+    timelines, items = prepared.timelines, prepared.items
     titles = []
     for example in telling_examples(prepared, predictions, "tuned", "base", "means", count=1000):
         row = row_of(predictions, example)
@@ -129,8 +129,8 @@ def test_an_example_shows_its_row(prepared, predictions):
         assert [one.stars for one in example.history] == timelines.stars[past].tolist()
         shown = [*(one.title for one in example.history), example.candidate]
         for title, one in zip(shown, [*past, event], strict=True):
-            film = films[timelines.film_row[one]]
-            assert title == (f"{film.title} ({film.year})" if film.year else film.title)
+            item = items[timelines.item_idx[one]]
+            assert title == (f"{item.title} ({item.year})" if item.year else item.title)
         assert (example.stars, example.liked) == (timelines.stars[event], timelines.liked[event])
         assert list(example.p_yes) == list(NAMES)
         titles += shown

@@ -95,7 +95,7 @@ def test_form_and_layout_change_how_is_asked_and_never_what(
         for form in OTHER:
             rows = load_subject(config, run, form).rows(VALIDATION)
             assert rows.sequences.plain == (layout == "single")
-            asked.append([rows.user_id.tolist(), rows.film_id.tolist(), rows.liked.tolist()])
+            asked.append([rows.user_id.tolist(), rows.item_id.tolist(), rows.liked.tolist()])
     assert len(asked[0][0]) == 13
     assert all(rows == asked[0] for rows in asked)
 

@@ -15,8 +15,8 @@ def test_rows_say_what_the_timelines_say_of_their_events(prepared):
     timelines = prepared.timelines
     assert len(rows) == len(prepared.examples("test"))
     assert set(timelines.split[rows.event]) == {"test"}
-    films = [prepared.films[row].film_id for row in timelines.film_row[rows.event]]
-    assert rows.film_id.tolist() == films
+    items = [prepared.items[row].item_id for row in timelines.item_idx[rows.event]]
+    assert rows.item_id.tolist() == items
     assert rows.liked.tolist() == timelines.liked[rows.event].tolist()
     assert rows.p_yes == {}
 
@@ -31,7 +31,7 @@ def test_what_is_read_is_what_was_written(prepared, tmp_path):
     read = read_predictions(tmp_path / "predictions.parquet")
     assert list(read) == list(written)
     for split, rows in written.items():
-        for name in ("event", "user_id", "film_id", "position", "timestamp", "liked"):
+        for name in ("event", "user_id", "item_id", "position", "timestamp", "liked"):
             np.testing.assert_array_equal(getattr(read[split], name), getattr(rows, name))
         assert list(read[split].p_yes) == ["one", "tuned + one"]
         for name, p_yes in rows.p_yes.items():

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.evaluation.compare import Sample, verdict
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics, measure
@@ -120,8 +120,8 @@ def test_of_a_handful_of_users_there_is_no_interval():
 
 
 def sample(title: str = "Heat", year: int | None = 1995, writes: str = "Yes") -> Sample:
-    film = Film(7, title, year, ())
-    return Sample(3, film, "No", 0.25, 0.5, "maybe", writes)
+    item = Item(7, title, year, ())
+    return Sample(3, item, "No", 0.25, 0.5, "maybe", writes)
 
 
 def test_a_sample_is_one_row():

@@ -12,12 +12,12 @@ from scipy.stats import multivariate_normal
 
 from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
-from reeltune.domain import EVIDENCE, Film
+from reeltune.domain import EVIDENCE, Item
 from reeltune.evidence import expectation, likeness
 from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import (
-    FILM_PRIOR,
     FOLDS,
+    ITEM_PRIOR,
     deal_users,
     training_ratings,
     views_without_parts,
@@ -27,18 +27,18 @@ from reeltune.evidence.outcome import chance, outcome
 from reeltune.evidence.source import EvidenceSource
 from reeltune.evidence.taste import USER_PRIOR
 from reeltune.evidence.weights import WEIGHTS
-from tests.evidence.test_source import FILMS, drawn, with_stars
+from tests.evidence.test_source import ITEMS, drawn, with_stars
 
-FILM_KIND = tuple(EVIDENCE).index("film")
+ITEM_KIND = tuple(EVIDENCE).index("film")
 
 
-def expectation_of(seed: int, films: list[Film] = FILMS) -> tuple[Expectation, np.ndarray]:
+def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[Expectation, np.ndarray]:
     """What is expected in drawn timelines, and the films' mean outcomes that all see."""
     known = drawn(seed)
     ratings = training_ratings(known, np.flatnonzero(known.split == "train"))
     part = deal_users(known, 0)
-    views = views_without_parts(known, ratings, len(films), part)
-    made = Expectation(Likenesses(known, ratings, part, views, films))
+    views = views_without_parts(known, ratings, len(items), part)
+    made = Expectation(Likenesses(known, ratings, part, views, items))
     return made, outcome(views.stars[FOLDS], views.like_rate[FOLDS])
 
 
@@ -47,18 +47,18 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
     known = drawn(seed)
     ratings = np.flatnonzero(known.split == "train")
     part = deal_users(known, 0)
-    view = views_without_parts(known, ratings, len(FILMS), part).take(FOLDS)
+    view = views_without_parts(known, ratings, len(ITEMS), part).take(FOLDS)
     mean = outcome(view.stars, view.like_rate)
     said: dict[int, dict[int, float]] = {}
     for event in ratings:
         own = said.setdefault(int(known.user_id[event]), {})
         came = known.stars[event] / 2 + known.liked[event]
-        own[int(known.film_row[event])] = came - mean[known.film_row[event]]
+        own[int(known.item_idx[event])] = came - mean[known.item_idx[event]]
     for own in said.values():
         level = sum(own.values()) / (len(own) + USER_PRIOR)
-        for film in own:
-            own[film] -= level
-    asked = [sum(film in own for own in said.values()) for film in range(len(FILMS))]
+        for item in own:
+            own[item] -= level
+    asked = [sum(item in own for own in said.values()) for item in range(len(ITEMS))]
     any_mean = outcome(view.any_stars, view.any_like)
     w = WEIGHTS
     found = np.zeros((len(rows), len(rows)))
@@ -66,11 +66,11 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
         for j, other in enumerate(rows):
             scale = np.sqrt((asked[one] + 20) * (asked[other] + 20))
             both = [own for own in said.values() if one in own and other in own]
-            shared = set(FILMS[one].genres) & set(FILMS[other].genres)
-            lengths = np.sqrt(len(FILMS[one].genres) * len(FILMS[other].genres))
-            years = abs((FILMS[one].year or 0) - (FILMS[other].year or 0))
-            fame = [np.log1p(view.count[film]) - 3 for film in (one, other)]
-            praise = [mean[film] - any_mean[film] for film in (one, other)]
+            shared = set(ITEMS[one].genres) & set(ITEMS[other].genres)
+            lengths = np.sqrt(len(ITEMS[one].genres) * len(ITEMS[other].genres))
+            years = abs((ITEMS[one].year or 0) - (ITEMS[other].year or 0))
+            fame = [np.log1p(view.count[item]) - 3 for item in (one, other)]
+            praise = [mean[item] - any_mean[item] for item in (one, other)]
             found[i, j] = (
                 w.mood * np.exp(-abs(i - j) / w.mood_length)
                 + w.moment * np.exp(-abs(i - j) / w.moment_length)
@@ -81,14 +81,14 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
                 + w.fame * fame[0] * fame[1]
                 + w.praise * praise[0] * praise[1]
             )
-        found[i, i] += w.noise + w.doubt / (asked[one] + FILM_PRIOR)
+        found[i, i] += w.noise + w.doubt / (asked[one] + ITEM_PRIOR)
     return found
 
 
 @given(st.integers(0, 30), st.integers(1, 6))
 def test_it_is_the_mean_given_all_earlier_events(seed: int, events: int):
     random = np.random.default_rng(seed)
-    rows = random.permutation(len(FILMS))[: events + 1]
+    rows = random.permutation(len(ITEMS))[: events + 1]
     stars = random.integers(1, 11, events) / 2
     outcomes = outcome(stars, stars >= 4.0)
     made, mean = expectation_of(seed)
@@ -114,7 +114,7 @@ def test_surprise_is_the_negative_log_density():
 def test_without_any_history_the_mean_is_expected():
     made, mean = expectation_of(2)
     nothing = np.array([], dtype=np.int64)
-    asked = np.arange(len(FILMS))
+    asked = np.arange(len(ITEMS))
     visitor = made.given(FOLDS, nothing, np.array([]))
     assert visitor.after_all(asked).tolist() == mean.tolist()
     assert visitor.before_each().tolist() == []
@@ -122,14 +122,14 @@ def test_without_any_history_the_mean_is_expected():
 
 
 def test_films_without_a_year_stand_in_the_middle():
-    nameless = [film._replace(year=None) if film.film_id == 2 else film for film in FILMS]
-    middle = [film._replace(year=1994) if film.film_id == 2 else film for film in FILMS]
-    others = [film.year for film in FILMS if film.film_id != 2]
+    nameless = [item._replace(year=None) if item.item_id == 2 else item for item in ITEMS]
+    middle = [item._replace(year=1994) if item.item_id == 2 else item for item in ITEMS]
+    others = [item.year for item in ITEMS if item.item_id != 2]
     assert np.median([year for year in others if year]) == 1994
-    rows, outcomes, asked = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(FILMS))
+    rows, outcomes, asked = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(ITEMS))
     found = [
-        expectation_of(1, films)[0].given(FOLDS, rows, outcomes).after_all(asked)
-        for films in (nameless, middle)
+        expectation_of(1, items)[0].given(FOLDS, rows, outcomes).after_all(asked)
+        for items in (nameless, middle)
     ]
     assert found[0].tolist() == found[1].tolist()
 
@@ -141,25 +141,25 @@ def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, plac
     own = known.user_id == known.user_id[event]
     changed = with_stars(known, event, 0.5)
     before, after = (
-        EvidenceSource(one, FILMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
+        EvidenceSource(one, ITEMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
     )
     assert np.array_equal(before[own], after[own])
     # A visitor with the same history is nobody's neighbour: all are asked.
     history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
-    asked = np.arange(len(FILMS))
-    sources = [EvidenceSource(one, FILMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
+    asked = np.arange(len(ITEMS))
+    sources = [EvidenceSource(one, ITEMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
     told = [one.of_question(history, asked, 0)[1] for one in sources]
     assert np.array_equal(told[0], told[1])
 
 
 def test_a_visitor_is_told_what_all_others_say():
     known = drawn(5)
-    source = EvidenceSource(known, FILMS, 4.0, 0.5, ("film",))
+    source = EvidenceSource(known, ITEMS, 4.0, 0.5, ("film",))
     own = History.from_timelines(known, range(0, 3))
-    visitor = History(own.film_row, own.stars)
+    visitor = History(own.item_idx, own.stars)
     assert own.user_id == known.user_id[0]
     assert visitor.user_id is None
-    asked = np.arange(len(FILMS))
+    asked = np.arange(len(ITEMS))
     told = [source.of_question(one, asked, 0)[1].tolist() for one in (own, visitor)]
     assert told[0] != told[1]
 
@@ -167,11 +167,11 @@ def test_a_visitor_is_told_what_all_others_say():
 @given(st.integers(0, 30), st.integers(0, 8))
 def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: int):
     random = np.random.default_rng(seed)
-    rows = random.permutation(len(FILMS))[:events]
+    rows = random.permutation(len(ITEMS))[:events]
     stars = random.integers(1, 11, events) / 2
     outcomes = outcome(stars, stars >= 4.0)
     made, _ = expectation_of(seed)
-    asked = np.arange(len(FILMS))
+    asked = np.arange(len(ITEMS))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(expectation, "STRIDE", 2)
         long = made.given(FOLDS, rows, outcomes)
@@ -189,7 +189,7 @@ def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: in
 
 
 def test_of_many_users_some_are_asked_which_films_are_alike():
-    rows, outcomes, asked = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5]), np.arange(len(FILMS))
+    rows, outcomes, asked = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5]), np.arange(len(ITEMS))
 
     def told(most: int) -> list[float]:
         with pytest.MonkeyPatch.context() as patched:

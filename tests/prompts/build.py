@@ -10,14 +10,14 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AddedToken, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from reeltune.data.folder import Codes, Examples, Timelines
-from reeltune.domain import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
+from reeltune.domain import INTERVIEW, WINDOW, Form, Item, PromptSettings, Renderer
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.ragged import Ragged
-from tests.helpers import Kind, chat_tokenizer, make_films
+from tests.helpers import Kind, chat_tokenizer, make_items
 
 KINDS: tuple[Kind, ...] = ("qwen3", "llama")
 FORMS: tuple[Form, ...] = (WINDOW, INTERVIEW)
-FILMS = make_films(20)
+ITEMS = make_items(20)
 """Films with every odd title there is."""
 
 tokenizer_of = cache(chat_tokenizer)
@@ -25,20 +25,20 @@ tokenizer_of = cache(chat_tokenizer)
 
 @cache
 def tokens_of(kind: Kind, form: Form) -> PromptTokens:
-    """Tokens of prompts over :data:`FILMS`."""
-    return PromptTokens(tokenizer_of(kind), Renderer(PromptSettings(form=form)), FILMS)
+    """Tokens of prompts over :data:`ITEMS`."""
+    return PromptTokens(tokenizer_of(kind), Renderer(PromptSettings(form=form)), ITEMS)
 
 
 def turns_of(
-    renderer: Renderer, films: list[Film], timelines: Timelines, start: int, target: int
+    renderer: Renderer, items: list[Item], timelines: Timelines, start: int, target: int
 ) -> list[str]:
     """What the renderer says of one example."""
     history = [
-        (float(timelines.stars[event]), films[timelines.film_row[event]])
+        (float(timelines.stars[event]), items[timelines.item_idx[event]])
         for event in range(start, target)
     ]
     told = said(renderer, timelines.evidence_of(np.arange(start, target + 1)))
-    return renderer.turns(history, films[timelines.film_row[target]], told)
+    return renderer.turns(history, items[timelines.item_idx[target]], told)
 
 
 def said(renderer: Renderer, codes: Codes | None) -> list[str]:
@@ -51,7 +51,7 @@ def said(renderer: Renderer, codes: Codes | None) -> list[str]:
 def whole_prompts(
     tokenizer: PreTrainedTokenizerBase,
     renderer: Renderer,
-    films: list[Film],
+    items: list[Item],
     timelines: Timelines,
     examples: Examples,
 ) -> list[list[int]]:
@@ -60,7 +60,7 @@ def whole_prompts(
         return []
     chats = []
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-        turns = turns_of(renderer, films, timelines, start, target)
+        turns = turns_of(renderer, items, timelines, start, target)
         roles = ("user", "assistant")
         chats.append([{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)])
     # An interview leaves the thinking switch as the template has it.

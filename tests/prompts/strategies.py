@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reeltune.data.folder import Examples, Timelines
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged
@@ -18,10 +18,10 @@ from tests.timelines import timelines_of
 
 _marks = st.sampled_from([*CONTROL_TOKENS, *THINK_TOKENS, "<s>", "\n", "\r\n", " ", "?", "🤖", "é"])
 titles = st.lists(_marks | st.text(max_size=8), max_size=5).map("".join) | st.text(max_size=30)
-film_lists = st.lists(
+item_lists = st.lists(
     st.builds(
-        Film,
-        film_id=st.integers(1, 10**6),
+        Item,
+        item_id=st.integers(1, 10**6),
         title=titles,
         year=st.none() | st.integers(1880, 2030),
         genres=st.lists(titles, max_size=2).map(tuple),
@@ -32,16 +32,16 @@ film_lists = st.lists(
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[list[Film], Timelines, Examples]:
+def histories(draw: st.DrawFn) -> tuple[list[Item], Timelines, Examples]:
     """Films, a timeline over them, and examples that show any stretch of it, also none."""
-    films = draw(film_lists)
+    items = draw(item_lists)
     size = draw(st.integers(1, 8))
-    rows = draw(st.lists(st.integers(0, len(films) - 1), min_size=size, max_size=size))
+    rows = draw(st.lists(st.integers(0, len(items) - 1), min_size=size, max_size=size))
     stars = draw(st.lists(st.sampled_from(STAR_STEPS.tolist()), min_size=size, max_size=size))
     target = draw(st.lists(st.integers(0, size - 1), max_size=4))
     start = [draw(st.integers(0, t)) for t in target]
     examples = Examples(np.array(start, dtype=np.int64), np.array(target, dtype=np.int64))
-    return films, timelines_of(rows, stars), examples
+    return items, timelines_of(rows, stars), examples
 
 
 @dataclass(frozen=True)

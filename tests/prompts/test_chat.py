@@ -11,7 +11,7 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 from reeltune.domain import INTERVIEW, Form
 from reeltune.errors import ModelError
 from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame, encode
-from tests.helpers import FILM_TEXT, Kind, chat_tokenizer, tiny_tokenizer
+from tests.helpers import ITEM_TEXT, Kind, chat_tokenizer, tiny_tokenizer
 from tests.prompts.build import FORMS, KINDS, tokenizer_of
 
 words = st.text(max_size=12)
@@ -214,7 +214,7 @@ def test_a_template_that_rewrites_answers_needs_an_end_token():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("word", ["Yes", "No"])
 def test_an_answer_of_two_tokens_is_refused(kind: Kind, word: str):
-    text = tuple(part.replace(word, "...") for part in FILM_TEXT)
+    text = tuple(part.replace(word, "...") for part in ITEM_TEXT)
     tokenizer = chat_tokenizer(kind, text)
     with pytest.raises(ModelError, match=f"'{word}' is not a single token"):
         answer_tokens(tokenizer, chat_frame(tokenizer))

@@ -26,7 +26,7 @@ from reeltune.errors import DataError
 from reeltune.prompts.pieces import PromptTokens, char_pieces
 from reeltune.prompts.sharing import block_sequences, candidate_sequences
 from tests.helpers import Kind
-from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokenizer_of, turns_of
+from tests.prompts.build import FORMS, ITEMS, KINDS, lists, tokenizer_of, turns_of
 from tests.timelines import examples_of, random_timelines, timelines_of
 
 told = st.lists(st.sampled_from(list(EVIDENCE)), unique=True).map(
@@ -37,7 +37,7 @@ forms, tokenizers = st.sampled_from(FORMS), st.sampled_from(KINDS)
 
 def tokens_of(kind: Kind, form: Form, evidence: tuple[Evidence, ...]) -> PromptTokens:
     settings = PromptSettings(form=form, evidence=evidence)
-    return PromptTokens(tokenizer_of(kind), Renderer(settings), FILMS[:6])
+    return PromptTokens(tokenizer_of(kind), Renderer(settings), ITEMS[:6])
 
 
 def codes_for(tokens: PromptTokens, count: int, seed: int) -> npt.NDArray[np.int16]:
@@ -61,7 +61,7 @@ def test_prompts_in_pieces_are_the_turns_the_renderer_says(
     examples = examples_of(timelines, length)
     expected = []
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-        text = tokens.frame.wrap(*turns_of(tokens.renderer, FILMS, timelines, start, target))
+        text = tokens.frame.wrap(*turns_of(tokens.renderer, ITEMS, timelines, start, target))
         expected.append(tokenizer_of(kind)(text, add_special_tokens=False)["input_ids"])
     assert lists(tokens.prompts(timelines, examples)) == expected
     assert tokens.pieces.lengths(timelines, examples).tolist() == [len(ids) for ids in expected]
@@ -86,16 +86,16 @@ def test_shared_histories_hold_the_prompts_with_their_evidence(
 
 @given(tokenizers, forms, told, st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
 def test_candidates_have_their_evidence_in_their_branch(
-    kind: Kind, form: Form, evidence: tuple[Evidence, ...], films: list[int], seed: int
+    kind: Kind, form: Form, evidence: tuple[Evidence, ...], items: list[int], seed: int
 ):
     tokens = tokens_of(kind, form, evidence)
-    candidates = np.array(films, dtype=np.int64)
+    candidates = np.array(items, dtype=np.int64)
     rated = History.of([2, 4], [4.5, 1.0])
     histories = [
         replace(rated, evidence=codes_for(tokens, 2, seed)),
         replace(History.of([], []), evidence=codes_for(tokens, 0, seed)),
     ]
-    codes = [codes_for(tokens, len(films), seed + more) for more in (1, 2)]
+    codes = [codes_for(tokens, len(items), seed + more) for more in (1, 2)]
     sequences = candidate_sequences(tokens.pieces, histories, [candidates] * 2, codes)
     expected = [
         prompt
@@ -116,12 +116,12 @@ def test_the_instruction_promises_what_is_told_in_order(form: Form):
 
 
 def test_a_window_tells_of_the_candidate_alone_and_an_interview_of_every_film():
-    history = [(4.5, FILMS[1])]
+    history = [(4.5, ITEMS[1])]
     words = ["of the past film\n", "of the candidate\n"]
-    (window,) = Renderer(PromptSettings(form=WINDOW)).turns(history, FILMS[2], words)
+    (window,) = Renderer(PromptSettings(form=WINDOW)).turns(history, ITEMS[2], words)
     assert words[0] not in window
     assert window.endswith("of the candidate\nYes or No?")
-    first, _, last = Renderer(PromptSettings(form=INTERVIEW)).turns(history, FILMS[2], words)
+    first, _, last = Renderer(PromptSettings(form=INTERVIEW)).turns(history, ITEMS[2], words)
     assert first.endswith(words[0])
     assert last.endswith(words[1])
 
@@ -143,9 +143,9 @@ def test_characters_count_the_evidence():
         timelines_of([0, 1, 2], [4.0, 2.0, 5.0]), evidence=np.zeros((3, 2), dtype=np.int16)
     )
     examples = examples_of(timelines, 2)
-    more = char_pieces(Renderer(words), FILMS).lengths(timelines, examples)
+    more = char_pieces(Renderer(words), ITEMS).lengths(timelines, examples)
     bare = replace(words, evidence=())
-    less = char_pieces(Renderer(bare), FILMS).lengths(timelines, examples)
+    less = char_pieces(Renderer(bare), ITEMS).lengths(timelines, examples)
     head = len(Renderer(words).head()) - len(Renderer(bare).head())
     line = len("Lately 0%\nExpected 0%\n")
     assert (more - less).tolist() == [head + line * asked for asked in (1, 2, 3)]

@@ -10,25 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AddedToken, PreTrainedTokenizerFast
 
-from reeltune.domain import INTERVIEW, WINDOW, Film, Form, PromptSettings, Renderer
+from reeltune.domain import INTERVIEW, WINDOW, Form, Item, PromptSettings, Renderer
 from reeltune.prompts.encoding import encode_rows
 from reeltune.prompts.piece_texts import piece_texts
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.proof import PiecesProof
 from reeltune.ragged import Ragged
-from tests.helpers import ODD_TITLES, chat_tokenizer, make_films
+from tests.helpers import ODD_TITLES, chat_tokenizer, make_items
 from tests.prompts.build import FORMS, KINDS, lists, tokenizer_of
 
 # More films than share a string; one of them is in the middle of such a group.
-FILMS = make_films(40)
+ITEMS = make_items(40)
 HEAT = 24
-FILMS[HEAT] = Film(1000, "Heat", None, ())
+ITEMS[HEAT] = Item(1000, "Heat", None, ())
 
 
 def tokens_with(form: Form, *added: str) -> PromptTokens:
     tokenizer = chat_tokenizer("qwen3")
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in added])
-    return PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), FILMS)
+    return PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), ITEMS)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def tokens_with(form: Form, *added: str) -> PromptTokens:
     ],
 )
 def test_a_film_is_shown_in_every_place_it_can_stand_in(form: Form, token: str):
-    assert tokens_with(form, token).differing == [FILMS[HEAT]]
+    assert tokens_with(form, token).differing == [ITEMS[HEAT]]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_film_is_shown_in_every_place_it_can_stand_in(form: Form, token: str):
     ],
 )
 def test_the_instruction_is_shown_before_all_that_may_follow_it(form: Form, token: str):
-    assert tokens_with(form, token).differing == FILMS
+    assert tokens_with(form, token).differing == ITEMS
 
 
 def proven(tokens: PromptTokens) -> tuple[list[int], list[int]]:
@@ -74,7 +74,7 @@ def proven(tokens: PromptTokens) -> tuple[list[int], list[int]]:
         return encode_rows(tokens.tokenizer, these)
 
     texts = piece_texts(tokens.renderer, tokens.frame)
-    proof = PiecesProof(texts, tokens.film_texts, tokens.pieces, tokens.tokenizer.encode, count)
+    proof = PiecesProof(texts, tokens.item_texts, tokens.pieces, tokens.tokenizer.encode, count)
     return proof.differing(), asked
 
 
@@ -83,7 +83,7 @@ def test_films_are_asked_about_together_where_nothing_differs(form: Form):
     differing, asked = proven(tokens_with(form))
     assert differing == []
     assert len(asked) == 1
-    assert asked[0] < len(FILMS) / 10
+    assert asked[0] < len(ITEMS) / 10
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_tokenizer_without_a_fast_backend_serves_as_well():
     slow = Slow(tokenizer_object=fast.backend_tokenizer, chat_template=fast.chat_template)
     slow.eos_token = fast.eos_token
     renderer = Renderer(PromptSettings())
-    found = PromptTokens(slow, renderer, FILMS)
+    found = PromptTokens(slow, renderer, ITEMS)
     assert found.differing == []
-    expected = PromptTokens(fast, renderer, FILMS).pieces
-    assert np.array_equal(found.pieces.films.values, expected.films.values)
+    expected = PromptTokens(fast, renderer, ITEMS).pieces
+    assert np.array_equal(found.pieces.items.values, expected.items.values)

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from reeltune.data.folder import Examples, PreparedFolder
-from reeltune.domain import EVIDENCE, Evidence, Film, Form, PromptSettings, Renderer
+from reeltune.domain import EVIDENCE, Evidence, Form, Item, PromptSettings, Renderer
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
-from tests.helpers import make_films
+from tests.helpers import make_items
 from tests.prompts.build import FORMS, lists, whole_prompts
 from tests.timelines import timelines_of
 
@@ -33,13 +33,13 @@ def folder_from(variable: str) -> Path:
     return Path(value)
 
 
-def assert_equal_for(films: list[Film], tokenizer_folder: Path, settings: PromptSettings) -> None:
+def assert_equal_for(items: list[Item], tokenizer_folder: Path, settings: PromptSettings) -> None:
     """Show every film before another line, last in a history and as the candidate."""
     tokenizer = load_tokenizer(str(tokenizer_folder))
     renderer = Renderer(settings)
-    tokens = PromptTokens(tokenizer, renderer, films)
+    tokens = PromptTokens(tokenizer, renderer, items)
     assert tokens.differing == []
-    count = len(films)
+    count = len(items)
     rows = [*range(count), 0, 1]
     stars = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
     random = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def assert_equal_for(films: list[Film], tokenizer_folder: Path, settings: Prompt
     target = np.arange(2, count + 2, dtype=np.int64)
     examples = Examples(start=target - 2, target=target)
     prompts = lists(tokens.prompts(timelines, examples))
-    assert prompts == whole_prompts(tokenizer, renderer, films, timelines, examples)
+    assert prompts == whole_prompts(tokenizer, renderer, items, timelines, examples)
 
 
 @pytest.mark.slow
@@ -60,9 +60,9 @@ def assert_equal_for(films: list[Film], tokenizer_folder: Path, settings: Prompt
 def test_every_film_of_an_edition(
     variable: str, genres: bool, form: Form, evidence: tuple[Evidence, ...]
 ):
-    films = PreparedFolder.open(folder_from("REELTUNE_TEST_PREPARED")).films
+    items = PreparedFolder.open(folder_from("REELTUNE_TEST_PREPARED")).items
     settings = PromptSettings(genres=genres, form=form, evidence=evidence)
-    assert_equal_for(films, folder_from(variable), settings)
+    assert_equal_for(items, folder_from(variable), settings)
 
 
 @pytest.mark.parametrize("variable", TOKENIZERS)
@@ -71,4 +71,4 @@ def test_every_film_of_an_edition(
 @pytest.mark.parametrize("evidence", [(), tuple(EVIDENCE)], ids=["no evidence", "evidence"])
 def test_odd_titles(variable: str, genres: bool, form: Form, evidence: tuple[Evidence, ...]):
     settings = PromptSettings(genres=genres, form=form, evidence=evidence)
-    assert_equal_for(make_films(200), folder_from(variable), settings)
+    assert_equal_for(make_items(200), folder_from(variable), settings)

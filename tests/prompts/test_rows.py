@@ -33,7 +33,7 @@ TRAIN = Selection("train", None, 0, BLOCKS, 4)
 
 
 def tokens_over(prepared: PreparedFolder, form: Form) -> PromptTokens:
-    return PromptTokens(chat_tokenizer(), Renderer(PromptSettings(form=form)), prepared.films)
+    return PromptTokens(chat_tokenizer(), Renderer(PromptSettings(form=form)), prepared.items)
 
 
 def targets(blocks: Blocks) -> list[int]:
@@ -167,10 +167,10 @@ def test_rows_say_whose_they_are_and_what_is_right(
     ):
         assert rows.user_id[row] == timelines.user_id[target]
         assert rows.liked[row] == (timelines.stars[target] >= 4.0)
-        film = prepared.films[timelines.film_row[target]]
-        assert rows.film_id[row] == film.film_id
+        item = prepared.items[timelines.item_idx[target]]
+        assert rows.item_id[row] == item.item_id
         *_, asked = str(tokens.tokenizer.decode(prompt.tolist())).split(lead)
-        assert asked.startswith(tokens.renderer.film(film))
+        assert asked.startswith(tokens.renderer.item(item))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -184,7 +184,7 @@ def test_every_layout_asks_the_whole_prompts_of_its_blocks(
     blocks = choose_blocks(prepared, selection)
     sequences = tokenize(prepared, tokens, blocks, selection).sequences
     assert lists(sequences.alone()) == whole_prompts(
-        tokens.tokenizer, tokens.renderer, prepared.films, prepared.timelines, blocks.examples
+        tokens.tokenizer, tokens.renderer, prepared.items, prepared.timelines, blocks.examples
     )
     assert sequences.answered == answered
     assert sequences.plain == (layout == SINGLE)
@@ -207,13 +207,13 @@ def test_where_pieces_differ_every_example_of_a_block_is_a_whole_prompt_alone(
     prepared: PreparedFolder, form: Form, answered: bool
 ):
     tokenizer = merging_tokenizer()
-    tokens = PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), prepared.films)
+    tokens = PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), prepared.items)
     assert tokens.differing
     selection = replace(TRAIN, answered=answered)
     blocks = choose_blocks(prepared, selection)
     rows = tokenize(prepared, tokens, blocks, selection)
     expected = whole_prompts(
-        tokenizer, tokens.renderer, prepared.films, prepared.timelines, blocks.examples
+        tokenizer, tokens.renderer, prepared.items, prepared.timelines, blocks.examples
     )
     assert rows.sequences.plain
     assert lists(rows.sequences.alone()) == expected

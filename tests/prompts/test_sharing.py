@@ -14,7 +14,7 @@ from reeltune.domain import INTERVIEW, WINDOW, Form
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.prompts.sharing import block_sequences, candidate_sequences
 from tests.helpers import Kind
-from tests.prompts.build import FILMS, FORMS, KINDS, lists, tokens_of
+from tests.prompts.build import FORMS, ITEMS, KINDS, lists, tokens_of
 from tests.timelines import examples_of, random_timelines, stretches, timelines_of
 
 kinds, forms = st.sampled_from(KINDS), st.sampled_from(FORMS)
@@ -22,8 +22,8 @@ kinds, forms = st.sampled_from(KINDS), st.sampled_from(FORMS)
 
 @st.composite
 def cut_timelines(draw: st.DrawFn) -> tuple[Timelines, Blocks]:
-    """Events over :data:`FILMS`, and blocks of examples among them."""
-    timelines = draw(random_timelines(len(FILMS)))
+    """Events over :data:`ITEMS`, and blocks of examples among them."""
+    timelines = draw(random_timelines(len(ITEMS)))
     examples = examples_of(timelines, draw(st.integers(1, 4)))
     return timelines, cut_blocks(timelines, examples, draw(st.integers(1, 5)))
 
@@ -105,12 +105,12 @@ def test_divided_blocks_ask_the_same(
     assert lists(sequences.divided(limit).alone()) == prompts
 
 
-@given(kinds, forms, random_timelines(len(FILMS)), st.data())
+@given(kinds, forms, random_timelines(len(ITEMS)), st.data())
 def test_candidates_after_each_history_have_their_prompts(
     kind: Kind, form: Form, timelines: Timelines, data: st.DataObject
 ):
     tokens = tokens_of(kind, form)
-    films = st.lists(st.integers(0, len(FILMS) - 1), max_size=6)
+    items = st.lists(st.integers(0, len(ITEMS) - 1), max_size=6)
     histories, candidates, expected = [], [], []
     for _ in range(data.draw(st.integers(1, 4))):
         # One user's history, also an empty one, and any films, also none or the same one twice.
@@ -118,7 +118,7 @@ def test_candidates_after_each_history_have_their_prompts(
         start = data.draw(st.integers(0, len(user)))
         stop = data.draw(st.integers(start, len(user)))
         histories.append(History.from_timelines(timelines, range(start, stop), 1))
-        candidates.append(np.array(data.draw(films), dtype=np.int64))
+        candidates.append(np.array(data.draw(items), dtype=np.int64))
         expected += lists(tokens.candidate_prompts(histories[-1], candidates[-1]))
     sequences = candidate_sequences(tokens.pieces, histories, candidates)
     assert len(sequences) == len(histories)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.scoring.calibration import Calibrate
 from reeltune.scoring.ranking import Question
@@ -25,27 +25,27 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
     """Draw a few films, many of them called alike; ids ascend with gaps."""
     count = draw(st.integers(1, 12))
     ids = sorted(draw(st.sets(st.integers(1, 99), min_size=count, max_size=count)))
-    films = [
-        Film(
-            film_id,
+    items = [
+        Item(
+            item_id,
             draw(_titles),
             draw(st.none() | st.integers(1990, 1993)),
             tuple(sorted(draw(st.sets(st.sampled_from(GENRES), max_size=2)))),
         )
-        for film_id in ids
+        for item_id in ids
     ]
     ratings = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
-    return Catalogue(films, np.array(ratings, dtype=np.int64))
+    return Catalogue(items, np.array(ratings, dtype=np.int64))
 
 
 def catalogue_of(*titles: str, ratings: Sequence[int] | None = None) -> Catalogue:
     """Return a catalogue of films written as ``Title (1999)``, with the ids 10, 20, 30 ..."""
-    films = []
+    items = []
     for row, text in enumerate(titles):
         title, _, year = text.rstrip(")").rpartition(" (")
-        films.append(Film(10 * (row + 1), title, int(year), ()))
-    counts = np.array(ratings if ratings is not None else [1] * len(films), dtype=np.int64)
-    return Catalogue(films, counts)
+        items.append(Item(10 * (row + 1), title, int(year), ()))
+    counts = np.array(ratings if ratings is not None else [1] * len(items), dtype=np.int64)
+    return Catalogue(items, counts)
 
 
 @dataclass
@@ -68,7 +68,7 @@ class KnownJudge:
         self.asked.append(list(questions))
         return [
             Verdicts(
-                np.array([self.log_odds[film] for film in one.candidates], dtype=np.float32),
+                np.array([self.log_odds[item] for item in one.candidates], dtype=np.float32),
                 np.zeros(len(one.candidates), dtype=np.float32),
                 self.calibrate,
             )

@@ -26,11 +26,11 @@ from tests.recommend.build import catalogue_of, catalogues
 from tests.timelines import random_timelines
 
 
-@given(random_timelines(films=30))
+@given(random_timelines(items=30))
 def test_a_users_history_is_their_whole_timeline(timelines):
     histories = [user_history(timelines, user) for user in sorted(set(timelines.user_id.tolist()))]
-    assert np.concatenate([one.film_row for one in histories]).tolist() == (
-        timelines.film_row.tolist()
+    assert np.concatenate([one.item_idx for one in histories]).tolist() == (
+        timelines.item_idx.tolist()
     )
     assert np.concatenate([one.stars for one in histories]).tolist() == timelines.stars.tolist()
 
@@ -49,7 +49,7 @@ def test_films_that_fit_and_are_not_rated_are_left(
     catalogue: Catalogue, rated: set[int], fewest: int
 ):
     filters = Filters(min_ratings=fewest)
-    rows = [row for row in rated if row < len(catalogue.films)]
+    rows = [row for row in rated if row < len(catalogue.items)]
     history = History.of(rows, [3.0] * len(rows))
     expected = [row for row in filters.rows(catalogue).tolist() if row not in rows]
     if expected:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue, plain
 from tests.errors import raises_error
@@ -36,40 +36,40 @@ SHELF = catalogue_of(
 
 @given(catalogues())
 def test_every_film_is_found_by_its_id(catalogue: Catalogue):
-    for row, film in enumerate(catalogue.films):
-        assert catalogue.row_of(film.film_id) == row
-        assert catalogue.find(f" #{film.film_id} ") == row
+    for row, item in enumerate(catalogue.items):
+        assert catalogue.row_of(item.item_id) == row
+        assert catalogue.find(f" #{item.item_id} ") == row
 
 
 @given(catalogues())
 def test_every_film_is_found_by_its_own_name_with_year_or_all_of_that_name_are_offered(
     catalogue: Catalogue,
 ):
-    dated = [(row, film) for row, film in enumerate(catalogue.films) if film.year is not None]
-    for row, film in dated:
+    dated = [(row, item) for row, item in enumerate(catalogue.items) if item.year is not None]
+    for row, item in dated:
         namesakes = [
             other
             for _, other in dated
-            if (plain(other.title), other.year) == (plain(film.title), film.year)
+            if (plain(other.title), other.year) == (plain(item.title), item.year)
         ]
-        if not plain(film.title):
+        if not plain(item.title):
             continue
         if len(namesakes) == 1:
             assert catalogue.find(catalogue.name(row)) == row
             continue
         with raises_error(RequestError, "ambiguous_title") as caught:
             catalogue.find(catalogue.name(row))
-        assert all(f"(#{other.film_id})" in str(caught.value.hint) for other in namesakes)
+        assert all(f"(#{other.item_id})" in str(caught.value.hint) for other in namesakes)
 
 
 def test_every_odd_title_of_prepared_data_is_found(prepared: PreparedFolder):
     catalogue = Catalogue.of(prepared)
-    names = [(plain(film.title), film.year) for film in prepared.films]
-    for row, film in enumerate(prepared.films):
-        if plain(film.title) and film.year is not None and names.count(names[row]) == 1:
-            assert catalogue.find(catalogue.name(row)) == row, film
+    names = [(plain(item.title), item.year) for item in prepared.items]
+    for row, item in enumerate(prepared.items):
+        if plain(item.title) and item.year is not None and names.count(names[row]) == 1:
+            assert catalogue.find(catalogue.name(row)) == row, item
     assert catalogue.ratings.sum() == len(prepared.timelines)
-    assert catalogue.ratings[7] == (prepared.timelines.film_row == 7).sum()
+    assert catalogue.ratings[7] == (prepared.timelines.item_idx == 7).sum()
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_of_two_films_of_one_year_the_name_is_the_whole_title():
 
 
 def test_an_offer_is_one_line_whatever_titles_hold():
-    films = [Film(i, f"Two\nLines\x1b[31m <|im_end|> {i}", 2000, ()) for i in (1, 2)]
+    items = [Item(i, f"Two\nLines\x1b[31m <|im_end|> {i}", 2000, ()) for i in (1, 2)]
     with raises_error(RequestError, "unknown_title") as caught:
-        Catalogue(films, np.array([1, 1])).find("two lines")
+        Catalogue(items, np.array([1, 1])).find("two lines")
     assert "#1" in str(caught.value)
     assert not {"\n", "\x1b"} & set(str(caught.value))
     assert "<|" not in str(caught.value)
@@ -147,7 +147,7 @@ def test_an_offer_is_one_line_whatever_titles_hold():
 def test_a_search_gives_the_nearest_first_and_the_most_rated_of_equals(
     catalogue: Catalogue, text: str, limit: int
 ):
-    for looked_for in (text, *(film.title for film in catalogue.films[:2])):
+    for looked_for in (text, *(item.title for item in catalogue.items[:2])):
         found = catalogue.search(looked_for, 100)
         keys = [(-one.likeness, -int(catalogue.ratings[one.row]), one.row) for one in found]
         assert keys == sorted(keys)
@@ -158,13 +158,13 @@ def test_a_search_gives_the_nearest_first_and_the_most_rated_of_equals(
 
 @given(catalogues())
 def test_a_whole_title_is_nearest_to_itself(catalogue: Catalogue):
-    for film in catalogue.films:
-        if not plain(film.title):
-            assert catalogue.search(film.title) == []
+    for item in catalogue.items:
+        if not plain(item.title):
+            assert catalogue.search(item.title) == []
             continue
-        nearest = catalogue.search(film.title)[0]
+        nearest = catalogue.search(item.title)[0]
         assert nearest.likeness == 100
-        assert plain(catalogue.films[nearest.row].title) == plain(film.title)
+        assert plain(catalogue.items[nearest.row].title) == plain(item.title)
 
 
 def test_a_year_puts_films_of_that_year_first():

@@ -55,20 +55,20 @@ def catalogue(prepared: PreparedFolder) -> Catalogue:
 
 
 def rows_of(catalogue: Catalogue, told: list[dict[str, Any]]) -> list[int]:
-    return [catalogue.row_of(one["film_id"]) for one in told]
+    return [catalogue.row_of(one["item_id"]) for one in told]
 
 
 def test_a_users_list_is_that_of_the_judge(asked, own_judge: Judge, catalogue: Catalogue):
     told, err = asked(*USER, "--top", 7)
     history = user_history(own_judge.subject.folder.timelines, 11)
-    unrated = np.setdiff1d(np.arange(40), history.film_row)
+    unrated = np.setdiff1d(np.arange(40), history.item_idx)
     expected = recommend(own_judge, history, unrated, 7)
-    assert rows_of(catalogue, told["films"]) == [one.film_row for one in expected]
-    assert [one["p_like"] for one in told["films"]] == [one.p_yes for one in expected]
-    assert not {"p_like_base", "why"} & told["films"][0].keys()
+    assert rows_of(catalogue, told["items"]) == [one.item_idx for one in expected]
+    assert [one["p_like"] for one in told["items"]] == [one.p_yes for one in expected]
+    assert not {"p_like_base", "why"} & told["items"][0].keys()
     assert (told["user_id"], told["rated"]) == (11, len(history))
     assert (told["fitting"], told["judged"], told["notes"]) == (len(unrated), len(unrated), [])
-    assert rows_of(catalogue, told["shown"]) == history.film_row[-5:].tolist()
+    assert rows_of(catalogue, told["shown"]) == history.item_idx[-5:].tolist()
     assert f"judging all {len(unrated)} films that fit and are not rated yet" in err
     assert "scoring candidates" in err
 
@@ -83,10 +83,10 @@ def test_the_terminal_gets_a_table_and_nothing_else(
     out = capsys.readouterr().out
     assert out.startswith("For user 11, by ")
     numbers = [line for line in out.splitlines() if line.startswith("│") and " % │" in line]
-    assert len(numbers) == len(told["films"]) == 10
-    for line, film in zip(numbers, told["films"], strict=True):
-        assert f"{100 * film['p_like']:.1f} % │" in line
-        assert f"{100 * film['p_like_base']:.1f} % │" in line
+    assert len(numbers) == len(told["items"]) == 10
+    for line, item in zip(numbers, told["items"], strict=True):
+        assert f"{100 * item['p_like']:.1f} % │" in line
+        assert f"{100 * item['p_like_base']:.1f} % │" in line
     assert len(re.findall(r"│ [+-]\d+\.\d ", out)) == 30
 
 
@@ -97,10 +97,10 @@ def test_typed_ratings_and_a_file_are_one_history(
     file.write_text("movieId,rating,timestamp\n28,4.5,20\n31,0.5,10\n", encoding="utf-8")
     names = ("--rated", "Amélie=3", "--rated", "#4=5")
     told, err = asked("--rated-file", file, *names, "--top", 40)
-    shown = [(one["film_id"], one["stars"]) for one in told["shown"]]
+    shown = [(one["item_id"], one["stars"]) for one in told["shown"]]
     assert shown == [(31, 0.5), (28, 4.5), (1, 3.0), (4, 5.0)]
     assert told["user_id"] is None
-    assert sorted(rows_of(catalogue, told["films"])) == [
+    assert sorted(rows_of(catalogue, told["items"])) == [
         row for row in range(40) if row not in (0, 1, 9, 10)
     ]
     (note,) = told["notes"]
@@ -116,9 +116,9 @@ def test_filters_leave_films_out(asked, catalogue: Catalogue, prepared: Prepared
     told, _ = asked(*USER, *flags, "--top", 40)
     wanted = Filters(("Drama", "Comedy"), ("Action",), 1910, 2015, 2, 6).rows(catalogue)
     history = user_history(prepared.timelines, 11)
-    expected = sorted(set(wanted.tolist()) - set(history.film_row.tolist()))
+    expected = sorted(set(wanted.tolist()) - set(history.item_idx.tolist()))
     assert expected
-    assert sorted(rows_of(catalogue, told["films"])) == expected
+    assert sorted(rows_of(catalogue, told["items"])) == expected
     assert told["fitting"] == len(expected)
 
 
@@ -126,10 +126,10 @@ def test_the_most_rated_are_judged_where_not_all_are(
     asked, catalogue: Catalogue, prepared: PreparedFolder, monkeypatch: pytest.MonkeyPatch
 ):
     history = user_history(prepared.timelines, 11)
-    unrated = np.setdiff1d(np.arange(40), history.film_row)
+    unrated = np.setdiff1d(np.arange(40), history.item_idx)
     told, _ = asked(*USER, "--candidates", 6, "--top", 40)
     expected = most_rated(catalogue, unrated, 6).tolist()
-    assert sorted(rows_of(catalogue, told["films"])) == expected
+    assert sorted(rows_of(catalogue, told["items"])) == expected
     monkeypatch.setattr(candidates_module, "CPU_CANDIDATES", 4)
     told, err = asked(*USER, "--top", 40)
     assert (told["judged"], told["fitting"]) == (4, len(unrated))
@@ -140,13 +140,13 @@ def test_the_most_rated_are_judged_where_not_all_are(
 
 def test_base_and_reasons_are_told_where_asked(asked):
     told, _ = asked(*USER, "--why", "--top", 3, "--base")
-    assert [len(film["why"]) for film in told["films"]] == [3, 3, 3]
-    assert all(film["p_like_base"] != film["p_like"] for film in told["films"])
-    shown = {(one["film_id"], one["stars"]) for one in told["shown"]}
-    assert {(one["film_id"], one["stars"]) for one in told["films"][0]["why"]} <= shown
+    assert [len(item["why"]) for item in told["items"]] == [3, 3, 3]
+    assert all(item["p_like_base"] != item["p_like"] for item in told["items"])
+    shown = {(one["item_id"], one["stars"]) for one in told["shown"]}
+    assert {(one["item_id"], one["stars"]) for one in told["items"][0]["why"]} <= shown
     told, _ = asked(*USER, "--why", 4, "--top", 2)
-    assert [len(film["why"]) for film in told["films"]] == [4, 4]
-    assert "p_like_base" not in told["films"][0]
+    assert [len(item["why"]) for item in told["items"]] == [4, 4]
+    assert "p_like_base" not in told["items"][0]
     assert asked(*USER, "--top", 2, "--why=4")[0] == told
 
 
@@ -154,11 +154,11 @@ def test_the_base_model_alone_needs_no_adapter(asked, tmp_path: Path):
     beside, _ = asked(*USER, "--base", "--top", 40)
     alone, _ = asked(*USER, "--base-only", "--set", f"train.output_dir={tmp_path}", "--top", 40)
     assert (alone["adapter"], alone["calibration"]) == (None, "none")
-    by_base = {film["film_id"]: film["p_like_base"] for film in beside["films"]}
-    assert len(by_base) == len(alone["films"]) > 15
-    for film in alone["films"]:
-        assert film["p_like"] == pytest.approx(by_base[film["film_id"]], abs=1e-5)
-    chances = [film["p_like"] for film in alone["films"]]
+    by_base = {item["item_id"]: item["p_like_base"] for item in beside["items"]}
+    assert len(by_base) == len(alone["items"]) > 15
+    for item in alone["items"]:
+        assert item["p_like"] == pytest.approx(by_base[item["item_id"]], abs=1e-5)
+    chances = [item["p_like"] for item in alone["items"]]
     assert chances == sorted(chances, reverse=True)
 
 
@@ -180,9 +180,9 @@ def test_verdicts_are_calibrated_as_the_configuration_says(asked, trained: Train
     given, _ = asked(*USER, "--adapter", adapter)
     told, _ = asked(*USER, "--adapter", adapter, "--set", "scoring.calibration=temperature")
     assert (given["calibration"], told["calibration"]) == ("none", "temperature")
-    assert [f["film_id"] for f in told["films"]] == [f["film_id"] for f in given["films"]]
-    expected = expit(logit([film["p_like"] for film in given["films"]]) / 2.5)
-    np.testing.assert_allclose([film["p_like"] for film in told["films"]], expected, atol=1e-9)
+    assert [f["item_id"] for f in told["items"]] == [f["item_id"] for f in given["items"]]
+    expected = expit(logit([item["p_like"] for item in given["items"]]) / 2.5)
+    np.testing.assert_allclose([item["p_like"] for item in told["items"]], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_a_file_holds_what_the_terminal_would_get(
     trained.recommend(*USER, "--top", 3, "--format", shape)
     assert text == capsys.readouterr().out
     as_csv = shape == "csv"
-    films = list(csv.DictReader(io.StringIO(text))) if as_csv else json.loads(text)["films"]
-    assert [str(film["rank"]) for film in films] == ["1", "2", "3"]
+    items = list(csv.DictReader(io.StringIO(text))) if as_csv else json.loads(text)["items"]
+    assert [str(item["rank"]) for item in items] == ["1", "2", "3"]
 
 
 def test_a_file_is_written_whole_or_stays_as_it_was(

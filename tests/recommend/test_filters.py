@@ -19,7 +19,7 @@ _years = st.none() | st.integers(1989, 1994)
 def filtered(draw: st.DrawFn) -> tuple[Catalogue, Filters]:
     """Draw films, and filters on what some of them are."""
     catalogue = draw(catalogues())
-    known = sorted({genre for film in catalogue.films for genre in film.genres})
+    known = sorted({genre for item in catalogue.items for genre in item.genres})
     some = st.lists(st.sampled_from(known), max_size=2).map(tuple) if known else st.just(())
     wanted = st.builds(
         Filters,
@@ -34,17 +34,17 @@ def filtered(draw: st.DrawFn) -> tuple[Catalogue, Filters]:
 
 
 def fits(wanted: Filters, catalogue: Catalogue, row: int) -> bool:
-    film, ratings = catalogue.films[row], catalogue.ratings[row]
-    if wanted.genres and not set(wanted.genres) & set(film.genres):
+    item, ratings = catalogue.items[row], catalogue.ratings[row]
+    if wanted.genres and not set(wanted.genres) & set(item.genres):
         return False
-    if set(wanted.without_genres) & set(film.genres):
+    if set(wanted.without_genres) & set(item.genres):
         return False
     dated = wanted.year_from is not None or wanted.year_to is not None
-    if dated and film.year is None:
+    if dated and item.year is None:
         return False
-    if wanted.year_from is not None and film.year < wanted.year_from:
+    if wanted.year_from is not None and item.year < wanted.year_from:
         return False
-    if wanted.year_to is not None and film.year > wanted.year_to:
+    if wanted.year_to is not None and item.year > wanted.year_to:
         return False
     if wanted.max_ratings is not None and ratings > wanted.max_ratings:
         return False
@@ -54,34 +54,34 @@ def fits(wanted: Filters, catalogue: Catalogue, row: int) -> bool:
 @given(filtered())
 def test_what_fits_is_what_every_filter_lets_through(drawn: tuple[Catalogue, Filters]):
     catalogue, wanted = drawn
-    expected = [row for row in range(len(catalogue.films)) if fits(wanted, catalogue, row)]
+    expected = [row for row in range(len(catalogue.items)) if fits(wanted, catalogue, row)]
     assert wanted.rows(catalogue).tolist() == expected
 
 
 @given(catalogues(), st.sampled_from(["year_from", "year_to", "min_ratings", "max_ratings"]))
 def test_bounds_are_inclusive(catalogue: Catalogue, bound: str):
     """A film is within every bound set at its own year or number of ratings."""
-    for row, film in enumerate(catalogue.films):
-        own = film.year if bound.startswith("year") else int(catalogue.ratings[row])
+    for row, item in enumerate(catalogue.items):
+        own = item.year if bound.startswith("year") else int(catalogue.ratings[row])
         if own is not None:
             assert row in Filters(**{bound: own}).rows(catalogue)
 
 
 @given(catalogues())
 def test_nothing_asked_lets_everything_through(catalogue: Catalogue):
-    assert Filters().rows(catalogue).tolist() == list(range(len(catalogue.films)))
+    assert Filters().rows(catalogue).tolist() == list(range(len(catalogue.items)))
 
 
 @given(catalogues(), st.sampled_from(GENRES))
 def test_capitals_make_no_difference_and_the_two_ways_share_the_films_out(
     catalogue: Catalogue, genre: str
 ):
-    if not any(genre in film.genres for film in catalogue.films):
+    if not any(genre in item.genres for item in catalogue.items):
         return
     having = Filters(genres=(genre.upper(),)).rows(catalogue).tolist()
     lacking = Filters(without_genres=(genre.lower(),)).rows(catalogue).tolist()
     assert having
-    assert sorted([*having, *lacking]) == list(range(len(catalogue.films)))
+    assert sorted([*having, *lacking]) == list(range(len(catalogue.items)))
 
 
 def test_an_unknown_genre_is_answered_with_the_known_ones(prepared):
@@ -96,7 +96,7 @@ def test_an_unknown_genre_is_answered_with_the_known_ones(prepared):
 def test_the_most_rated_are_kept_in_the_order_of_rows(
     catalogue: Catalogue, count: int | None, data: st.DataObject
 ):
-    kept = data.draw(st.sets(st.sampled_from(range(len(catalogue.films)))))
+    kept = data.draw(st.sets(st.sampled_from(range(len(catalogue.items)))))
     rows = np.array(sorted(kept), dtype=np.int64)
     found = most_rated(catalogue, rows, count).tolist()
     by_ratings = sorted(rows.tolist(), key=lambda row: (-catalogue.ratings[row], row))

@@ -15,7 +15,7 @@ from reeltune.recommend.recommend import recommend, why
 from reeltune.scoring.ranking import Question
 from tests.asking.build import ROUNDING, random_history
 
-FILMS = 40
+ITEMS = 40
 CANDIDATES = Candidates(np.arange(20, 32), 25, "said elsewhere")
 HISTORY = random_history(np.random.default_rng(1), 20, 9)
 
@@ -25,17 +25,17 @@ def listing(judge: Judge, wanted: Wanted, history: History = HISTORY) -> Listing
 
 
 def test_the_best_films_with_their_verdicts(judge: Judge):
-    films = judge.subject.folder.films
+    items = judge.subject.folder.items
     found = listing(judge, Wanted(top=4))
     best = recommend(judge, HISTORY, CANDIDATES.rows, 4)
-    assert [(line.film, line.p_like) for line in found.lines] == [
-        (films[one.film_row], one.p_yes) for one in best
+    assert [(line.item, line.p_like) for line in found.lines] == [
+        (items[one.item_idx], one.p_yes) for one in best
     ]
     assert all(line.p_like_base is None and line.why is None for line in found.lines)
     assert (found.rated, found.judged, found.fitting, found.notes) == (9, 12, 25, ())
     shown = HISTORY.last(5)
-    assert [(one.film, one.stars) for one in found.shown] == [
-        (films[row], stars) for row, stars in zip(shown.film_row, shown.stars, strict=True)
+    assert [(one.item, one.stars) for one in found.shown] == [
+        (items[row], stars) for row, stars in zip(shown.item_idx, shown.stars, strict=True)
     ]
 
 
@@ -44,20 +44,20 @@ def test_fewer_candidates_than_wanted_are_all_told(judge: Judge):
 
 
 def test_base_and_reasons_are_of_the_film_they_stand_beside(judge: Judge):
-    films = judge.subject.folder.films
-    row_of = {film.film_id: row for row, film in enumerate(films)}
+    items = judge.subject.folder.items
+    row_of = {item.item_id: row for row, item in enumerate(items)}
     found = listing(judge, Wanted(top=3, base=True, reasons=2))
     for line in found.lines:
-        row = row_of[line.film.film_id]
+        row = row_of[line.item.item_id]
         question = Question(HISTORY, np.array([row]))
         base = judge.verdicts([question], base=True)[0].p_yes[0]
         assert line.p_like_base == pytest.approx(base, abs=ROUNDING)
         (expected,) = why(judge, HISTORY, [row])
-        moved = {films[one.film_row]: (one.stars, one.moved) for one in expected}
+        moved = {items[one.item_idx]: (one.stars, one.moved) for one in expected}
         assert line.why is not None
         assert len(line.why) == 2
         for reason in line.why:
-            stars, by = moved[reason.rated.film]
+            stars, by = moved[reason.rated.item]
             assert reason.rated.stars == stars
             assert reason.moved == pytest.approx(by, abs=2 * ROUNDING)
         assert abs(line.why[0].moved) >= abs(line.why[1].moved)

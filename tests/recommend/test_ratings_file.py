@@ -61,7 +61,7 @@ def test_columns_have_several_names_and_stand_anywhere(write, heading: str):
 
 
 @pytest.mark.parametrize(
-    "heading", ["userId,movieId,rating,timestamp", "a,film_id,stars,timestamp"]
+    "heading", ["userId,movieId,rating,timestamp", "a,item_id,stars,timestamp"]
 )
 def test_a_file_as_movielens_has_it(write, heading: str):
     path = write("ratings.csv", f"{heading}\n1,6,4.0,964982224\n1,47,5.0,964983815\n")
@@ -75,7 +75,7 @@ def test_an_id_counts_where_both_are_given_and_a_title_stands_in_for_it(write):
 
 def test_json_values_may_be_numbers(write):
     listed = [
-        {"film_id": 6, "rating": 4.5, "timestamp": 964982224},
+        {"item_id": 6, "rating": 4.5, "timestamp": 964982224},
         {"title": "Heat", "rating": 5, "timestamp": None},
         {"title": "Heat", "rating": True, "timestamp": []},
         {"rating": None},

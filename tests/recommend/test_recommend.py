@@ -16,7 +16,7 @@ from reeltune.scoring.ranking import Question
 from tests.asking.build import ROUNDING, random_candidates, random_history
 from tests.recommend.build import KnownJudge
 
-FILMS = 40
+ITEMS = 40
 NOBODY = History.of([], [])
 
 
@@ -32,20 +32,20 @@ def known(judge: KnownJudge) -> Judge:
 def test_the_order_is_that_of_verdicts_and_equals_stay_as_they_were(
     log_odds: list[int], top: int | None, data: st.DataObject
 ):
-    films = data.draw(st.permutations(range(len(log_odds))))
+    items = data.draw(st.permutations(range(len(log_odds))))
     judge = known(KnownJudge(dict(enumerate(map(float, log_odds)))))
-    found = recommend(judge, NOBODY, np.array(films, dtype=np.int64), top)
-    expected = sorted(films, key=lambda film: -log_odds[film])[:top]
-    assert [one.film_row for one in found] == expected
-    odds = np.array([log_odds[film] for film in expected], dtype=float)
+    found = recommend(judge, NOBODY, np.array(items, dtype=np.int64), top)
+    expected = sorted(items, key=lambda item: -log_odds[item])[:top]
+    assert [one.item_idx for one in found] == expected
+    odds = np.array([log_odds[item] for item in expected], dtype=float)
     np.testing.assert_allclose([one.p_yes for one in found], 1 / (1 + np.exp(-odds)))
 
 
 @given(st.permutations(range(6)))
-def test_what_calibration_makes_equal_keeps_the_models_own_order(films: list[int]):
-    flat = KnownJudge({film: film / 10 for film in range(6)}, calibrate=lambda p: np.round(p, 1))
-    found = recommend(known(flat), NOBODY, np.array(films))
-    assert [one.film_row for one in found] == [5, 4, 3, 2, 1, 0]
+def test_what_calibration_makes_equal_keeps_the_models_own_order(items: list[int]):
+    flat = KnownJudge({item: item / 10 for item in range(6)}, calibrate=lambda p: np.round(p, 1))
+    found = recommend(known(flat), NOBODY, np.array(items))
+    assert [one.item_idx for one in found] == [5, 4, 3, 2, 1, 0]
     assert len({one.p_yes for one in found}) < 6
 
 
@@ -58,45 +58,45 @@ def test_no_candidates_no_recommendations(judge: Judge):
 @pytest.mark.parametrize("base", [False, True])
 def test_recommending_is_asking_about_one_film_at_a_time(judge: Judge, base: bool):
     random = np.random.default_rng(7)
-    history, films = random_history(random, FILMS, 9), random_candidates(random, FILMS, 20)
+    history, items = random_history(random, ITEMS, 9), random_candidates(random, ITEMS, 20)
 
-    def one_at_a_time(film: int) -> float:
-        question = Question(history, np.array([film]))
+    def one_at_a_time(item: int) -> float:
+        question = Question(history, np.array([item]))
         return float(judge.verdicts([question], base=base)[0].p_yes[0])
 
-    alone = {int(film): one_at_a_time(film) for film in films}
+    alone = {int(item): one_at_a_time(item) for item in items}
     gaps = np.diff(sorted(alone.values()))
     assert gaps.min() > 2 * ROUNDING  # so that rounding cannot change the order
-    found = recommend(judge, history, films, base=base)
-    assert [one.film_row for one in found] == sorted(alone, key=lambda film: -alone[film])
+    found = recommend(judge, history, items, base=base)
+    assert [one.item_idx for one in found] == sorted(alone, key=lambda item: -alone[item])
     for one in found:
-        assert one.p_yes == pytest.approx(alone[one.film_row], abs=ROUNDING)
-    assert recommend(judge, history, films, 4, base=base) == found[:4]
+        assert one.p_yes == pytest.approx(alone[one.item_idx], abs=ROUNDING)
+    assert recommend(judge, history, items, 4, base=base) == found[:4]
 
 
 @pytest.mark.parametrize("rated", [0, 1, 4, 9])
 def test_why_is_the_difference_of_verdicts_asked_separately(judge: Judge, rated: int):
-    history = random_history(np.random.default_rng(rated), FILMS, rated)
+    history = random_history(np.random.default_rng(rated), ITEMS, rated)
     shown = history.last(judge.history_len)
-    films = [11, 12, 13]
+    items = [11, 12, 13]
 
-    def asked(one: History, film: int) -> float:
-        return float(judge.verdicts([Question(one, np.array([film]))])[0].p_yes[0])
+    def asked(one: History, item: int) -> float:
+        return float(judge.verdicts([Question(one, np.array([item]))])[0].p_yes[0])
 
-    found = why(judge, history, films)
-    assert len(found) == len(films)
-    for film, influences in zip(films, found, strict=True):
+    found = why(judge, history, items)
+    assert len(found) == len(items)
+    for item, influences in zip(items, found, strict=True):
         assert sorted(one.place for one in influences) == list(range(len(shown)))
         for one in influences:
-            assert one.film_row == shown.film_row[one.place]
+            assert one.item_idx == shown.item_idx[one.place]
             assert one.stars == shown.stars[one.place]
-            expected = asked(shown, film) - asked(shown.without(one.place), film)
+            expected = asked(shown, item) - asked(shown.without(one.place), item)
             assert one.moved == pytest.approx(expected, abs=2 * ROUNDING)
         strength = [abs(one.moved) for one in influences]
         assert strength == sorted(strength, reverse=True)
     if rated > 1:
         assert max(abs(one.moved) for one in found[0]) > 10 * ROUNDING
-    assert why(judge, history, films, 2) == [influences[:2] for influences in found]
+    assert why(judge, history, items, 2) == [influences[:2] for influences in found]
 
 
 def test_leaving_one_out_leaves_everything_else():
@@ -105,7 +105,7 @@ def test_leaving_one_out_leaves_everything_else():
     history = History.of([5, 6, 7, 8, 9], [1.0, 2.0, 3.0, 4.0, 5.0])
     why(known(judge), history, [1])
     (questions,) = judge.asked
-    shown = [(one.history.film_row.tolist(), one.history.stars.tolist()) for one in questions]
+    shown = [(one.history.item_idx.tolist(), one.history.stars.tolist()) for one in questions]
     assert shown == [
         ([7, 8, 9], [3.0, 4.0, 5.0]),
         ([8, 9], [4.0, 5.0]),
@@ -116,7 +116,7 @@ def test_leaving_one_out_leaves_everything_else():
 
 def test_progress_is_told(judge: Judge):
     told: dict[str, Any] = {}
-    history = random_history(np.random.default_rng(0), FILMS, 2)
+    history = random_history(np.random.default_rng(0), ITEMS, 2)
     recommend(judge, history, np.arange(5), progress=lambda *done: told.update(ranked=done))
     why(judge, history, [6, 7], progress=lambda *done: told.update(why=done))
     assert told == {"ranked": (5, 5), "why": (6, 6)}

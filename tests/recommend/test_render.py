@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from reeltune.data.history import History
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.recommend.listing import Line, Listing, Rated, Reason
 from reeltune.recommend.render import Format, Origin, file_text, history_text, table
 
-HARBOUR = Film(6, "Harbour", 1995, ("Drama", "Sci-Fi"))
-ODD = Film(7, '[red]Odd[/red], "quoted"\n\x1b[31m', None, ())
-NO_NAME = Film(8, "", 2001, ("Comedy",))
+HARBOUR = Item(6, "Harbour", 1995, ("Drama", "Sci-Fi"))
+ODD = Item(7, '[red]Odd[/red], "quoted"\n\x1b[31m', None, ())
+NO_NAME = Item(8, "", 2001, ("Comedy",))
 REASONS = (Reason(Rated(ODD, 4.5), 0.0815), Reason(Rated(NO_NAME, 1.0), -0.0204))
 FULL = Listing(
     lines=(
@@ -76,7 +76,7 @@ def test_no_title_writes_to_the_terminal_what_moves_its_cursor(shape: Format):
 
 def test_json_holds_everything_in_full():
     told = json.loads(file_text(FULL, ORIGIN, "json"))
-    films = told.pop("films")
+    items = told.pop("items")
     assert told == {
         "user_id": 42,
         "base": "models/small",
@@ -84,45 +84,45 @@ def test_json_holds_everything_in_full():
         "calibration": "temperature",
         "rated": 1234,
         "shown": [
-            {"film_id": 7, "title": ODD.title, "year": None, "stars": 4.5},
-            {"film_id": 8, "title": "", "year": 2001, "stars": 1.0},
+            {"item_id": 7, "title": ODD.title, "year": None, "stars": 4.5},
+            {"item_id": 8, "title": "", "year": 2001, "stars": 1.0},
         ],
         "fitting": 9000,
         "judged": 300,
         "notes": ["few ratings"],
     }
-    assert [film["rank"] for film in films] == [1, 2, 3]
-    assert films[0] == {
+    assert [item["rank"] for item in items] == [1, 2, 3]
+    assert items[0] == {
         "rank": 1,
-        "film_id": 6,
+        "item_id": 6,
         "title": "Harbour",
         "year": 1995,
         "genres": ["Drama", "Sci-Fi"],
         "p_like": 0.8344,
         "p_like_base": 0.5,
         "why": [
-            {"film_id": 7, "title": ODD.title, "year": None, "stars": 4.5, "moved": 0.0815},
-            {"film_id": 8, "title": "", "year": 2001, "stars": 1.0, "moved": -0.0204},
+            {"item_id": 7, "title": ODD.title, "year": None, "stars": 4.5, "moved": 0.0815},
+            {"item_id": 8, "title": "", "year": 2001, "stars": 1.0, "moved": -0.0204},
         ],
     }
 
 
 def test_csv_holds_the_same_films():
-    told = json.loads(file_text(FULL, ORIGIN, "json"))["films"]
+    told = json.loads(file_text(FULL, ORIGIN, "json"))["items"]
     rows = list(csv.DictReader(io.StringIO(file_text(FULL, ORIGIN, "csv"), newline="")))
     assert list(rows[0]) == list(told[0])
-    for row, film in zip(rows, told, strict=True):
-        for name in ("rank", "film_id", "title", "year", "p_like", "p_like_base"):
-            assert row[name] == ("" if film[name] is None else str(film[name]))
-        assert row["genres"] == "|".join(film["genres"])
+    for row, item in zip(rows, told, strict=True):
+        for name in ("rank", "item_id", "title", "year", "p_like", "p_like_base"):
+            assert row[name] == ("" if item[name] is None else str(item[name]))
+        assert row["genres"] == "|".join(item["genres"])
     assert [row["why"] for row in rows] == ["7:4.5:0.0815 8:1.0:-0.0204", "8:1.0:-0.0204", ""]
 
 
 def test_what_was_not_asked_is_in_no_file():
-    (film,) = json.loads(file_text(SHORT, ORIGIN, "json"))["films"]
-    assert film.keys() == {"rank", "film_id", "title", "year", "genres", "p_like"}
+    (item,) = json.loads(file_text(SHORT, ORIGIN, "json"))["items"]
+    assert item.keys() == {"rank", "item_id", "title", "year", "genres", "p_like"}
     heading = file_text(SHORT, ORIGIN, "csv").splitlines()[0]
-    assert heading == "rank,film_id,title,year,genres,p_like"
+    assert heading == "rank,item_id,title,year,genres,p_like"
 
 
 def test_a_table_in_a_file_is_as_wide_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch):
@@ -131,7 +131,7 @@ def test_a_table_in_a_file_is_as_wide_whatever_the_terminal(monkeypatch: pytest.
 
 
 def test_a_history_in_one_line():
-    films = [HARBOUR, ODD, NO_NAME]
-    told = history_text(films, History.of([2, 0, 1], [3.0, 4.5, 0.5]))
+    items = [HARBOUR, ODD, NO_NAME]
+    told = history_text(items, History.of([2, 0, 1], [3.0, 4.5, 0.5]))
     assert told == ('Untitled (2001): 3.0, Harbour (1995): 4.5, [red]Odd[/red], "quoted" [31m: 0.5')
-    assert history_text(films, History.of([], [])) == ""
+    assert history_text(items, History.of([], [])) == ""

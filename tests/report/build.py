@@ -41,7 +41,7 @@ def make_predictions(rows: int = 600, skill: dict[str, tuple[Kind, float]] = SKI
         split="test",
         event=event,
         user_id=event // 15 + 1,
-        film_id=random.integers(1, 9000, rows),
+        item_id=random.integers(1, 9000, rows),
         position=event % 40 + 15,
         timestamp=event + 1_500_000_000,
         liked=liked,

@@ -72,7 +72,7 @@ def drawn(base: PreTrainedModel, device: str = "cpu") -> PeftModel:
 def ask(folder: PreparedFolder, model: PeftModel, path: Path, form: Form) -> Asked:
     """Return a model with the prompts of its own tokenizer, in a form."""
     renderer = Renderer(replace(folder.prompt_settings, form=form))
-    tokens = PromptTokens(AutoTokenizer.from_pretrained(path), renderer, folder.films)
+    tokens = PromptTokens(AutoTokenizer.from_pretrained(path), renderer, folder.items)
     assert not tokens.differing
     return Asked(folder, model, tokens)
 

@@ -37,7 +37,7 @@ BLOCKS = ((7, 20, 0), (3, 10, 1), (40, 24, 2))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> PreparedFolder:
     path = tmp_path_factory.mktemp("sharing") / "prepared"
-    return PreparedFolder.open(write_prepared(path, users=4, films=60, events=30))
+    return PreparedFolder.open(write_prepared(path, users=4, items=60, events=30))
 
 
 @pytest.fixture(scope="module", params=["qwen3", "llama"])
@@ -113,7 +113,7 @@ def test_another_history_gives_every_candidate_another_verdict(asked):
     stars[2] = 1.0 if stars[2] > 2 else 5.0
     verdicts = [
         score_candidates(asked.scorer(2000), asked.tokens, one, np.arange(9))
-        for one in (history, History(history.film_row, stars))
+        for one in (history, History(history.item_idx, stars))
     ]
     assert (verdicts[0].log_odds != verdicts[1].log_odds).all()
 

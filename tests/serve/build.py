@@ -58,7 +58,7 @@ def queues(draw: st.DrawFn) -> list[Waiting]:
 
 def told(asked: Question, base: bool) -> Verdicts:
     """Verdicts in which history, candidate and model can be recognized."""
-    history = float(asked.history.film_row.sum())
+    history = float(asked.history.item_idx.sum())
     yes = (100 * history + asked.candidates).astype(np.float32)
     return Verdicts(yes, np.full(len(yes), float(base), dtype=np.float32))
 

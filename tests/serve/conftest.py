@@ -39,6 +39,6 @@ def alive_afterwards(strict: Running, caplog: pytest.LogCaptureFixture) -> Itera
     """The service still answers, nothing was unforeseen, and nothing was logged."""
     yield
     assert strict.client.get("/health").status_code == 200
-    assert strict.post("/verdicts", rated=[], film_ids=[1]).status_code == 200
+    assert strict.post("/verdicts", rated=[], item_ids=[1]).status_code == 200
     assert 'status="500"' not in strict.client.get("/metrics").text
     assert caplog.get_records("call") == []

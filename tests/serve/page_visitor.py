@@ -54,7 +54,7 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
         if title is not None:
-            call_all_films(self.page, title)
+            call_all_items(self.page, title)
         self.page.goto(url)
 
     def begun(self) -> Visitor:
@@ -124,13 +124,13 @@ def click_stars(stars_control: Locator, stars: float) -> None:
     stars_control.click(position={"x": across * box["width"], "y": box["height"] / 2})
 
 
-def call_all_films(page: Page, title: str) -> None:
+def call_all_items(page: Page, title: str) -> None:
     """Let every film of every answer of the service bear a title."""
 
     def renamed(route: Route) -> None:
         answer = route.fetch()
         told = answer.json()
-        for film in _films_in(told):
+        for film in _items_in(told):
             film["title"] = title
         route.fulfill(response=answer, json=told)
 
@@ -138,7 +138,7 @@ def call_all_films(page: Page, title: str) -> None:
     page.route("**/recommendations", renamed)
 
 
-def _films_in(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _items_in(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield from told.get("films", [])
     for one in told.get("recommendations", []):
         yield one["film"]

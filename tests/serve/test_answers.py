@@ -12,7 +12,7 @@ import pytest
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
-from reeltune.domain import EVIDENCE, Film
+from reeltune.domain import EVIDENCE, Item
 from reeltune.files import file_digest
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
@@ -25,32 +25,32 @@ from tests.serve.running import Running, running
 RATED = [(4, 4.5), (19, 1.0), (49, 5.0)]
 
 
-def films_of(judge: Judge) -> list[Film]:
-    return list(judge.subject.folder.films)
+def items_of(judge: Judge) -> list[Item]:
+    return list(judge.subject.folder.items)
 
 
 def rated_as_json(judge: Judge, history: History) -> list[dict[str, Any]]:
-    films = films_of(judge)
+    films = items_of(judge)
     return [
-        {"film_id": films[row].film_id, "stars": stars}
-        for row, stars in zip(history.film_row.tolist(), history.stars.tolist(), strict=True)
+        {"item_id": films[row].item_id, "stars": stars}
+        for row, stars in zip(history.item_idx.tolist(), history.stars.tolist(), strict=True)
     ]
 
 
 def some_history(judge: Judge, seed: int = 0, count: int = 5) -> History:
-    return random_history(np.random.default_rng(seed), len(films_of(judge)), count)
+    return random_history(np.random.default_rng(seed), len(items_of(judge)), count)
 
 
 @pytest.mark.parametrize("count", [0, 3, 5, 12])
 def test_a_verdict_is_the_one_of_a_whole_prompt(service: Running, served_judge: Judge, count: int):
     history = some_history(served_judge, count, count)
     rows = [3, 30, 3, 17]
-    asked = [films_of(served_judge)[row].film_id for row in rows]
+    asked = [items_of(served_judge)[row].item_id for row in rows]
     answer = service.post(
-        "/verdicts", rated=rated_as_json(served_judge, history), film_ids=asked
+        "/verdicts", rated=rated_as_json(served_judge, history), item_ids=asked
     ).json()
     expected = [alone(served_judge, history.last(5), row) for row in rows]
-    assert [one["film_id"] for one in answer["verdicts"]] == asked
+    assert [one["item_id"] for one in answer["verdicts"]] == asked
     assert [one["p_like"] for one in answer["verdicts"]] == pytest.approx(expected, abs=ROUNDING)
     assert {one["p_like_base"] for one in answer["verdicts"]} == {None}
 
@@ -59,11 +59,11 @@ def test_evidence_is_made_of_every_rating_that_is_sent(prepared: PreparedFolder,
     judge = Judge(drawn_subject(prepared, tiny_qwen3, evidence=tuple(EVIDENCE)), 3)
     history = some_history(judge, 1, 12)
     rated = rated_as_json(judge, history)
-    asked = [films_of(judge)[row].film_id for row in (3, 30)]
+    asked = [items_of(judge)[row].item_id for row in (3, 30)]
     with running(judge) as told:
         assert told.client.get("/health").json()["every_rating_counts"] is True
-        answer = told.post("/verdicts", rated=rated, film_ids=asked).json()["verdicts"]
-        newest = told.post("/verdicts", rated=rated[-3:], film_ids=asked).json()["verdicts"]
+        answer = told.post("/verdicts", rated=rated, item_ids=asked).json()["verdicts"]
+        newest = told.post("/verdicts", rated=rated[-3:], item_ids=asked).json()["verdicts"]
     expected = [alone(judge, history, row) for row in (3, 30)]
     assert [one["p_like"] for one in answer] == pytest.approx(expected, abs=ROUNDING)
     assert [one["p_like"] for one in newest] != pytest.approx(expected, abs=1e-6)
@@ -72,7 +72,7 @@ def test_evidence_is_made_of_every_rating_that_is_sent(prepared: PreparedFolder,
 def test_the_base_model_answers_beside_the_tuned_one(service: Running, served_judge: Judge):
     history = some_history(served_judge)
     rated = rated_as_json(served_judge, history)
-    (found,) = service.post("/verdicts", rated=rated, film_ids=[4], base=True).json()["verdicts"]
+    (found,) = service.post("/verdicts", rated=rated, item_ids=[4], base=True).json()["verdicts"]
     with served_judge.subject.without_adapter():
         base = alone(served_judge, history, 1)
     assert found["p_like_base"] == pytest.approx(base, abs=ROUNDING)
@@ -84,13 +84,13 @@ def test_answers_under_concurrency_are_those_of_requests_alone(
 ):
     # Few histories and many clients, so that questions are merged as well as gathered.
     random = np.random.default_rng(11)
-    films = films_of(served_judge)
+    films = items_of(served_judge)
     asked = []
     for i in range(48):
         rows = random.choice(len(films), 1 + i % 4, replace=False)
         rated = rated_as_json(served_judge, some_history(served_judge, i % 7))
-        ids = [films[row].film_id for row in rows]
-        asked.append({"rated": rated, "film_ids": ids, "base": i % 3 == 0})
+        ids = [films[row].item_id for row in rows]
+        asked.append({"rated": rated, "item_ids": ids, "base": i % 3 == 0})
     one_by_one = [service.post("/verdicts", **fields).json()["verdicts"] for fields in asked]
     before = service.value("reeltune_batch_seconds_count")
     with ThreadPoolExecutor(16) as pool:
@@ -99,7 +99,7 @@ def test_answers_under_concurrency_are_those_of_requests_alone(
     for answer, expected in zip(together, one_by_one, strict=True):
         assert answer.status_code == 200
         for found, wanted in zip(answer.json()["verdicts"], expected, strict=True):
-            assert found["film_id"] == wanted["film_id"]
+            assert found["item_id"] == wanted["item_id"]
             assert found["p_like"] == pytest.approx(wanted["p_like"], abs=ROUNDING)
             assert found["p_like_base"] == pytest.approx(wanted["p_like_base"], abs=ROUNDING)
 
@@ -117,20 +117,20 @@ def test_recommendations_are_those_of_the_package(service: Running, served_judge
     ).json()
     catalogue = Catalogue.of(served_judge.subject.folder)
     rows = Filters(genres=("Drama", "Comedy"), year_from=1950).rows(catalogue)
-    rows = np.setdiff1d(rows, history.film_row)
+    rows = np.setdiff1d(rows, history.item_idx)
     assert (answer["judged"], answer["fitting"]) == (len(rows), len(rows))
     expected = recommend(served_judge, history, rows, 4)
-    films = films_of(served_judge)
+    films = items_of(served_judge)
     told = answer["recommendations"]
-    assert [one["film"]["id"] for one in told] == [films[one.film_row].film_id for one in expected]
+    assert [one["film"]["id"] for one in told] == [films[one.item_idx].item_id for one in expected]
     assert [one["p_like"] for one in told] == pytest.approx(
         [one.p_yes for one in expected], abs=ROUNDING
     )
-    reasons = why(served_judge, history, [one.film_row for one in expected], 2)
+    reasons = why(served_judge, history, [one.item_idx for one in expected], 2)
     for one, expected_reasons in zip(told, reasons, strict=True):
         assert one["p_like_base"] is not None
         assert [reason["film"]["id"] for reason in one["why"]] == [
-            films[reason.film_row].film_id for reason in expected_reasons
+            films[reason.item_idx].item_id for reason in expected_reasons
         ]
         assert [reason["stars"] for reason in one["why"]] == [r.stars for r in expected_reasons]
         assert [reason["moved"] for reason in one["why"]] == pytest.approx(
@@ -139,15 +139,15 @@ def test_recommendations_are_those_of_the_package(service: Running, served_judge
 
 
 def test_only_the_most_rated_films_are_judged(service: Running, served_judge: Judge):
-    rated = [{"film_id": film, "stars": stars} for film, stars in RATED]
+    rated = [{"item_id": film, "stars": stars} for film, stars in RATED]
     answer = service.post("/recommendations", rated=rated, candidates=5, top=9).json()
-    films = films_of(served_judge)
+    films = items_of(served_judge)
     assert (answer["judged"], answer["fitting"]) == (5, len(films) - 3)
     catalogue = Catalogue.of(served_judge.subject.folder)
     seen = [catalogue.row_of(film) for film, _ in RATED]
     rows = most_rated(catalogue, np.setdiff1d(np.arange(len(films)), seen), 5)
     found = {one["film"]["id"] for one in answer["recommendations"]}
-    assert found == {films[row].film_id for row in rows}
+    assert found == {films[row].item_id for row in rows}
 
 
 def test_nothing_fits(service: Running):
@@ -166,7 +166,7 @@ def test_films_are_found_by_title_or_by_how_often_they_were_rated(
     catalogue = Catalogue.of(served_judge.subject.folder)
     found = service.client.get("/films", params={"query": "amelie"}).json()["films"]
     assert found[0]["title"] == "Amélie"
-    assert found[0]["id"] == catalogue.films[catalogue.find("amelie")].film_id
+    assert found[0]["id"] == catalogue.items[catalogue.find("amelie")].item_id
     for query in ({}, {"query": "  "}):
         listed = service.client.get("/films", params=query).json()["films"]
         ratings = [film["ratings"] for film in listed]
@@ -180,8 +180,8 @@ def test_health_says_what_is_served(service: Running, served_judge: Judge, tiny_
         "status": "ok",
         "model": tiny_qwen3.name,
         "tuned": True,
-        "data": file_digest(served_judge.subject.folder.path / "films.parquet")[:16],
-        "films": len(films_of(served_judge)),
+        "data": file_digest(served_judge.subject.folder.path / "items.parquet")[:16],
+        "films": len(items_of(served_judge)),
         "history_len": 5,
         "every_rating_counts": False,
         "scale": {"min": 0.5, "max": 5.0, "step": 0.5},
@@ -194,14 +194,14 @@ def test_odd_titles_are_told_as_they_are(service: Running, served_judge: Judge):
     listed = service.client.get("/films", params={"limit": 50})
     assert listed.headers["content-type"] == "application/json"
     titles = {film["title"] for film in listed.json()["films"]}
-    assert titles == {film.title for film in films_of(served_judge)}
+    assert titles == {film.title for film in items_of(served_judge)}
 
 
 def test_a_cpu_judges_few_films_unless_told(
     tmp_path: Path, tiny_qwen3: Path, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level("INFO", "reeltune")
-    many = PreparedFolder.open(write_prepared(tmp_path / "prepared", users=2, films=130))
+    many = PreparedFolder.open(write_prepared(tmp_path / "prepared", users=2, items=130))
     judge = Judge(drawn_subject(many, tiny_qwen3))
     with running(judge) as service:
         answer = service.post("/recommendations", rated=[]).json()

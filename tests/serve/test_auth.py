@@ -49,7 +49,7 @@ def test_all_else_needs_the_token(guarded: Running, path: str):
 )
 def test_a_wrong_token_is_refused(guarded: Running, given: str):
     headers = {"Authorization": given.encode("latin-1")}
-    answer = guarded.client.post("/verdicts", json={"rated": [], "film_ids": []}, headers=headers)
+    answer = guarded.client.post("/verdicts", json={"rated": [], "item_ids": []}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "wrong_token")
 
 
@@ -95,7 +95,7 @@ def test_requests_addressed_to_others_are_not(service: Running, host: str, path:
 )
 @pytest.mark.parametrize("path", ["/verdicts", "/recommendations"])
 def test_a_foreign_page_cannot_post(service: Running, kind: str, path: str):
-    content = b'{"rated": [], "film_ids": []}'
+    content = b'{"rated": [], "item_ids": []}'
     answer = service.client.post(path, content=content, headers={"Content-Type": kind})
     error_of(answer, 415, "unsupported_media_type", where="Content-Type")
 
@@ -109,7 +109,7 @@ def test_a_foreign_page_is_not_told_that_it_may(service: Running):
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
 def test_json_is_json(service: Running, kind: str):
-    content = b'{"rated": [], "film_ids": []}'
+    content = b'{"rated": [], "item_ids": []}'
     answer = service.client.post("/verdicts", content=content, headers={"Content-Type": kind})
     assert answer.json() == {"verdicts": []}
 

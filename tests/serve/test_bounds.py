@@ -35,7 +35,7 @@ def test_the_scale_is_that_of_the_edition(served_judge: Judge, whole_stars: Boun
 
 @pytest.mark.parametrize("stars", [0.5, 3.5, 5.0])
 def test_stars_between_the_steps_are_refused(whole_stars: Bounds, stars: float):
-    rated = [Rated(film_id=1, stars=4.0), Rated(film_id=4, stars=stars)]
+    rated = [Rated(item_id=1, stars=4.0), Rated(item_id=4, stars=stars)]
     with raises_error(
         RequestError, "rating_off_scale", where="rated.1.stars", figures=[stars, 1.0, 4.0]
     ):

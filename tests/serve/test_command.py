@@ -22,7 +22,7 @@ from tests.errors import error_code
 from tests.helpers import write_prepared
 from tests.runs import tiny_overrides
 
-FILMS = 1500
+ITEMS = 1500
 
 
 class Command(NamedTuple):
@@ -36,7 +36,7 @@ class Command(NamedTuple):
 def config(tmp_path_factory: pytest.TempPathFactory, tiny_qwen3: Path) -> Path:
     """A configuration with many films; a pass holds hardly more than one history."""
     work = tmp_path_factory.mktemp("served")
-    prepared = write_prepared(work / "prepared", users=2, films=FILMS)
+    prepared = write_prepared(work / "prepared", users=2, items=ITEMS)
     overrides = tiny_overrides(tiny_qwen3, prepared, work, serving__target_batch_seconds=1e-9)
     file = work / "config.yaml"
     file.write_text(json.dumps(config_tree(load_config(None, overrides))), encoding="utf-8")
@@ -65,8 +65,8 @@ def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
         ThreadPoolExecutor(1) as pool,
     ):
         health = client.get("/health").json()
-        assert (health["tuned"], health["films"], health["history_len"]) == (False, FILMS, 3)
-        asked = {"rated": [], "candidates": FILMS, "top": 3}
+        assert (health["tuned"], health["films"], health["history_len"]) == (False, ITEMS, 3)
+        asked = {"rated": [], "candidates": ITEMS, "top": 3}
         accepted = pool.submit(
             httpx.post, f"{command.address}/recommendations", json=asked, timeout=60
         )
@@ -75,7 +75,7 @@ def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
         command.process.send_signal(signal.SIGTERM)
         answer = accepted.result()
         assert answer.status_code == 200
-        assert answer.json()["judged"] == FILMS
+        assert answer.json()["judged"] == ITEMS
         assert command.process.wait(30) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{command.address}/health")

@@ -110,7 +110,7 @@ def test_what_nobody_waits_for_is_not_computed(gather):
         gone.cancel()
         judge.may_answer.set()
         await asyncio.gather(first, kept)
-        asked = [int(one.history.film_row[0]) for questions, _ in judge.passes for one in questions]
+        asked = [int(one.history.item_idx[0]) for questions, _ in judge.passes for one in questions]
         assert asked == [0, 2]
 
     gather(test)
@@ -123,7 +123,7 @@ def test_the_rest_of_a_long_question_is_not_computed_when_nobody_waits(gather):
         long.cancel()
         judge.may_answer.set()
         await gatherer.ask(question(2))
-        assert [int(questions[0].history.film_row[0]) for questions, _ in judge.passes] == [1, 2]
+        assert [int(questions[0].history.item_idx[0]) for questions, _ in judge.passes] == [1, 2]
 
     gather(test, most_tokens=1)
 

@@ -13,34 +13,34 @@ from tests.serve.running import Running, error_of
 pytestmark = pytest.mark.usefixtures("alive_afterwards")
 
 
-def one(film_id: Any = 4, stars: Any = 4.0) -> dict[str, Any]:
-    return {"film_id": film_id, "stars": stars}
+def one(item_id: Any = 4, stars: Any = 4.0) -> dict[str, Any]:
+    return {"item_id": item_id, "stars": stars}
 
 
 BAD_VERDICTS = [
-    ('{"rated": [{"film_id": 4, "stars": NaN}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": Infinity}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": 1e999}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": -3}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": 0}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": 5.5}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": 4.25}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": "4"}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": true}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4, "stars": null}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": 4}], "film_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"film_id": "4", "stars": 4}], "film_ids": []}', "rated.0.film_id"),
-    ('{"rated": [{"film_id": -4, "stars": 4}], "film_ids": []}', "rated.0.film_id"),
-    ('{"rated": [], "film_ids": [1e400]}', "film_ids.0"),
-    ('{"rated": [], "film_ids": [%s]}' % ("9" * 30), "film_ids.0"),
-    ('{"rated": [], "film_ids": [true]}', "film_ids.0"),
-    ('{"rated": [], "film_ids": "1"}', "film_ids"),
-    ('{"rated": {}, "film_ids": []}', "rated"),
-    ('{"film_ids": []}', "rated"),
-    ('{"rated": [], "film_ids": [], "extra": 1}', "extra"),
-    ('{"rated": [], "film_ids": [], "base": "yes"}', "base"),
-    ('{"rated": [], "film_ids": [], "\\ud800": 1}', "body"),
-    ('{"rated": [], "film_ids": [], "%s": 1}' % ("x" * 5000), "x" * 100),
+    ('{"rated": [{"item_id": 4, "stars": NaN}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": Infinity}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": 1e999}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": -3}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": 0}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": 5.5}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": 4.25}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": "4"}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": true}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4, "stars": null}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": 4}], "item_ids": []}', "rated.0.stars"),
+    ('{"rated": [{"item_id": "4", "stars": 4}], "item_ids": []}', "rated.0.item_id"),
+    ('{"rated": [{"item_id": -4, "stars": 4}], "item_ids": []}', "rated.0.item_id"),
+    ('{"rated": [], "item_ids": [1e400]}', "item_ids.0"),
+    ('{"rated": [], "item_ids": [%s]}' % ("9" * 30), "item_ids.0"),
+    ('{"rated": [], "item_ids": [true]}', "item_ids.0"),
+    ('{"rated": [], "item_ids": "1"}', "item_ids"),
+    ('{"rated": {}, "item_ids": []}', "rated"),
+    ('{"item_ids": []}', "rated"),
+    ('{"rated": [], "item_ids": [], "extra": 1}', "extra"),
+    ('{"rated": [], "item_ids": [], "base": "yes"}', "base"),
+    ('{"rated": [], "item_ids": [], "\\ud800": 1}', "body"),
+    ('{"rated": [], "item_ids": [], "%s": 1}' % ("x" * 5000), "x" * 100),
     ("[]", "body"),
     ("null", "body"),
     ("", "body"),
@@ -62,12 +62,12 @@ def test_json_that_is_cut_off_is_told_where(strict: Running):
 
 def test_all_bad_fields_are_named_up_to_five(strict: Running):
     error = error_of(
-        strict.post("/verdicts", film_ids="1", base="yes", a=1, b=1, c=1, d=1),
+        strict.post("/verdicts", item_ids="1", base="yes", a=1, b=1, c=1, d=1),
         422,
         "invalid_field",
         where="rated",
     )
-    assert all(f"{field}: " in error["message"] for field in ("film_ids", "base", "a", "b"))
+    assert all(f"{field}: " in error["message"] for field in ("item_ids", "base", "a", "b"))
     assert "c: " not in error["message"]
     assert "2 more" in error["message"]
 
@@ -83,18 +83,18 @@ def test_a_body_that_is_hardly_json_is_refused(strict: Running, body: bytes):
     ("fields", "code", "figures"),
     [
         ({"rated": [one(2), one(4), one(8)]}, "unknown_item", ["2", "8"]),
-        ({"film_ids": [1, 999_999]}, "unknown_item", ["999999"]),
-        ({"film_ids": [2] * 30}, "unknown_item", ["2"]),
-        ({"film_ids": [*range(2, 60, 3)]}, "unknown_item", ["2", "29", "10"]),
+        ({"item_ids": [1, 999_999]}, "unknown_item", ["999999"]),
+        ({"item_ids": [2] * 30}, "unknown_item", ["2"]),
+        ({"item_ids": [*range(2, 60, 3)]}, "unknown_item", ["2", "29", "10"]),
         ({"rated": [one(4), one(1), one(4)]}, "duplicate_rating", ["4"]),
         ({"rated": [one(3 * i + 1) for i in range(7)]}, "over_request_limit", ["7", "6"]),
-        ({"film_ids": [1] * 31}, "over_request_limit", ["31", "30"]),
+        ({"item_ids": [1] * 31}, "over_request_limit", ["31", "30"]),
     ],
 )
 def test_what_is_not_to_be_had_is_named(
     strict: Running, fields: dict[str, Any], code: str, figures: list[str]
 ):
-    answer = strict.post("/verdicts", **{"rated": [], "film_ids": [], **fields})
+    answer = strict.post("/verdicts", **{"rated": [], "item_ids": [], **fields})
     message = error_of(answer, 422, code, where=next(iter(fields)))["message"]
     numbers = re.findall(r"\d+", message)
     assert [number for number in numbers if number in figures] == figures
@@ -102,8 +102,8 @@ def test_what_is_not_to_be_had_is_named(
 
 
 def test_ten_thousand_candidates_are_refused_by_default(service: Running):
-    answer = service.post("/verdicts", rated=[], film_ids=[1] * 10_000)
-    message = error_of(answer, 422, "over_request_limit", where="film_ids")["message"]
+    answer = service.post("/verdicts", rated=[], item_ids=[1] * 10_000)
+    message = error_of(answer, 422, "over_request_limit", where="item_ids")["message"]
     assert re.findall(r"\d+", message) == ["10000", "5000"]
     answer = service.post("/recommendations", rated=[], candidates=10_000)
     error_of(answer, 422, "over_request_limit", where="candidates")

@@ -62,10 +62,10 @@ def unavailable(answer: httpx.Response) -> str:
     return answer.json()["code"]
 
 
-def ask(service: Running, film_id: int) -> httpx.Response:
+def ask(service: Running, item_id: int) -> httpx.Response:
     """Ask after a history that no other film is asked after."""
-    rated = [{"film_id": film_id, "stars": 4.0}]
-    return service.post("/verdicts", rated=rated, film_ids=[film_id])
+    rated = [{"item_id": item_id, "stars": 4.0}]
+    return service.post("/verdicts", rated=rated, item_ids=[item_id])
 
 
 def test_more_requests_than_may_wait_are_sent_away(served_judge: Judge, held: Held):
@@ -97,7 +97,7 @@ def test_a_request_whose_time_is_up_is_sent_away_and_not_computed(served_judge: 
 
 
 def test_a_client_that_has_gone_is_not_computed_for(served_judge: Judge, held: Held):
-    body = b'{"rated": [{"film_id": 4, "stars": 4.0}], "film_ids": [4]}'
+    body = b'{"rated": [{"item_id": 4, "stars": 4.0}], "item_ids": [4]}'
     lines = ["POST /verdicts HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
     request = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
     with running(served_judge) as service, ThreadPoolExecutor(1) as pool:
@@ -124,7 +124,7 @@ def test_a_long_request_does_not_keep_short_ones_waiting(served_judge: Judge, he
         held.may_answer.set()
         assert short.result().status_code == 200
         assert long.result().json()["judged"] == 40
-    films = len(served_judge.subject.folder.films)
+    films = len(served_judge.subject.folder.items)
     last = len(held.asked) - 1 - held.asked[::-1].index(0)
     assert last < films - 1
 
@@ -135,7 +135,7 @@ def test_what_is_unforeseen_is_logged_and_not_told(
     held.may_answer.set()
     with running(served_judge) as service:
         held.error = ZeroDivisionError("a secret of the inside")
-        for path, fields in (("/verdicts", {"film_ids": [1]}), ("/recommendations", {})):
+        for path, fields in (("/verdicts", {"item_ids": [1]}), ("/recommendations", {})):
             answer = service.post(path, rated=[], **fields)
             error_of(answer, 500, "internal_error")
             assert "secret" not in answer.text
@@ -149,7 +149,7 @@ def test_what_is_unforeseen_is_logged_and_not_told(
 
 def test_requests_and_passes_are_counted(served_judge: Judge):
     def fields(count: int, **more: Any) -> dict[str, Any]:
-        return {"rated": [], "film_ids": [3 * i + 1 for i in range(count)], **more}
+        return {"rated": [], "item_ids": [3 * i + 1 for i in range(count)], **more}
 
     with running(served_judge) as service:
         service.post("/verdicts", **fields(3))

@@ -64,7 +64,7 @@ def test_histories_that_differ_in_stars_or_length_are_not_one(other):
 
 def test_gathered_verdicts_are_those_of_each_question_alone(served_judge: Judge):
     random = np.random.default_rng(3)
-    films = len(served_judge.subject.folder.films)
+    films = len(served_judge.subject.folder.items)
     histories = [random_history(random, films, count) for count in (0, 2, 5, 5)]
     parts = [
         part(

@@ -63,7 +63,7 @@ def most_rated(service: Running, count: int) -> list[dict[str, Any]]:
 def asked_directly(service: Running, stars: tuple[float, ...], **more: Any) -> list[dict[str, Any]]:
     """Ask the service, not the page, after ratings of the most rated films."""
     films = most_rated(service, len(stars))
-    rated = [{"film_id": film["id"], "stars": s} for film, s in zip(films, stars, strict=True)]
+    rated = [{"item_id": film["id"], "stars": s} for film, s in zip(films, stars, strict=True)]
     answer = service.post("/recommendations", rated=rated, top=10, **more)
     assert answer.status_code == 200
     return answer.json()["recommendations"]
@@ -151,7 +151,7 @@ def test_search_and_stars_need_no_mouse(visit: Visit, service: Running) -> None:
     visitor.told(lambda: keys.press("ArrowLeft"))
     assert visitor.rated() == [(name, "3.5")]
     assert page.evaluate(focused) == f"Stars for {name}"
-    told = service.post("/recommendations", rated=[{"film_id": film["id"], "stars": 3.5}], top=10)
+    told = service.post("/recommendations", rated=[{"item_id": film["id"], "stars": 3.5}], top=10)
     assert_shows(visitor.listed(), told.json()["recommendations"])
 
 

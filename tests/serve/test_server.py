@@ -32,11 +32,11 @@ def test_loopback_needs_no_token_and_uses_one_that_is_there(monkeypatch: pytest.
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "films.example"])
 def test_any_other_host_needs_a_token(monkeypatch: pytest.MonkeyPatch, host: str):
-    monkeypatch.delenv("FILMS_TOKEN", raising=False)
-    with raises_error(ConfigError, "token_required", where="FILMS_TOKEN", figures=[host]):
-        read_token(section(host=host, token_env="FILMS_TOKEN"))
-    monkeypatch.setenv("FILMS_TOKEN", TOKEN)
-    assert read_token(section(host=host, token_env="FILMS_TOKEN")) == TOKEN
+    monkeypatch.delenv("ITEMS_TOKEN", raising=False)
+    with raises_error(ConfigError, "token_required", where="ITEMS_TOKEN", figures=[host]):
+        read_token(section(host=host, token_env="ITEMS_TOKEN"))
+    monkeypatch.setenv("ITEMS_TOKEN", TOKEN)
+    assert read_token(section(host=host, token_env="ITEMS_TOKEN")) == TOKEN
 
 
 @pytest.mark.parametrize(

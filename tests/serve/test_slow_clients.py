@@ -47,7 +47,7 @@ def test_a_large_body_is_refused_however_it_comes(strict: Running):
 
 
 def test_a_body_of_the_largest_size_is_read(strict: Running):
-    content = b'{"rated": [], "film_ids": [1]}'.ljust(MOST_BYTES)
+    content = b'{"rated": [], "item_ids": [1]}'.ljust(MOST_BYTES)
     headers = {"Content-Type": "application/json"}
     assert strict.client.post("/verdicts", content=content, headers=headers).status_code == 200
 

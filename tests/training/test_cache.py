@@ -31,12 +31,12 @@ def key_of(folder, tokenizer, selection=SELECTION, **changes):
 
 def rows_of(folder, tokenizer, selection=SELECTION, **changes):
     renderer = Renderer(replace(folder.prompt_settings, **changes))
-    tokens = PromptTokens(tokenizer, renderer, folder.films)
+    tokens = PromptTokens(tokenizer, renderer, folder.items)
     return tokenize(folder, tokens, choose_blocks(folder, selection), selection)
 
 
 def assert_equal(found, expected):
-    for name in ("liked", "user_id", "film_id"):
+    for name in ("liked", "user_id", "item_id"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     one, other = found.sequences, expected.sequences
     assert one.answered == other.answered

@@ -39,7 +39,7 @@ LAYOUTS: tuple[tuple[Form, Layout], ...] = (
 def rows(request: pytest.FixtureRequest, prepared: PreparedFolder, tiny_qwen3) -> TokenRows:
     form, layout = request.param
     renderer = Renderer(replace(prepared.prompt_settings, form=form))
-    tokens = PromptTokens(AutoTokenizer.from_pretrained(tiny_qwen3), renderer, prepared.films)
+    tokens = PromptTokens(AutoTokenizer.from_pretrained(tiny_qwen3), renderer, prepared.items)
     selection = Selection("train", 50, 3, layout, 4, answered=True)
     return tokenize(prepared, tokens, choose_blocks(prepared, selection), selection)
 
@@ -123,7 +123,7 @@ def test_labels_are_the_answer_alone_or_with_the_end_of_the_turn():
 
 def test_the_trained_tokens_read_as_the_answer(tiny_qwen3, prepared):
     tokenizer = AutoTokenizer.from_pretrained(tiny_qwen3)
-    tokens = PromptTokens(tokenizer, Renderer(prepared.prompt_settings), prepared.films)
+    tokens = PromptTokens(tokenizer, Renderer(prepared.prompt_settings), prepared.items)
     labels = Labels(tokens.answers, end=True)(np.array([True, False]))["labels"]
     assert [tokenizer.decode(row) for row in labels] == ["Yes<|im_end|>", "No<|im_end|>"]
 

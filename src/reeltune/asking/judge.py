@@ -49,13 +49,13 @@ class Judge:
     def longest_prompt(self) -> int:
         """The most tokens a prompt and its answer can have."""
         pieces = self.subject.tokens.pieces
-        film = int(pieces.films.lengths.max())
-        line = int(pieces.before_film.lengths.max() + pieces.after_film.lengths.max()) + film
+        item = int(pieces.items.lengths.max())
+        line = int(pieces.before_item.lengths.max() + pieces.after_item.lengths.max()) + item
         told = sum(int(lines.lengths.max()) for lines in pieces.evidence)
-        film += told
+        item += told
         line += told if pieces.evidence_in_lines else 0
         around = len(pieces.head) + len(pieces.before_candidate) + len(pieces.tail)
-        return around + self.history_len * line + film + ANSWER_TOKENS
+        return around + self.history_len * line + item + ANSWER_TOKENS
 
     @property
     def remembered(self) -> int:
@@ -116,7 +116,7 @@ class Judge:
         folder = self.subject.folder
         shown = range(min(self.history_len, len(folder.ratings)))
         history = History.from_timelines(folder.ratings, shown)
-        question = Question(history, np.arange(min(_PROVEN_ON, len(folder.films))))
+        question = Question(history, np.arange(min(_PROVEN_ON, len(folder.items))))
         asked = question_sequences(self.subject.tokens, [self._shown(question)], self._layout)
         return self.subject.scorer(asked)
 

@@ -164,7 +164,7 @@ def load_subject(
     base = load_base(config, choices)
     model = base.model if adapter is None else load_adapter(base, adapter)
     model.requires_grad_(False)
-    tokens = PromptTokens(base.tokenizer, Renderer(settings), folder.films)
+    tokens = PromptTokens(base.tokenizer, Renderer(settings), folder.items)
     torch.manual_seed(config.train.seed)
     learned_from = None if adapter is None else _learned_from(RunFolder(adapter))
     return Subject(config, folder, base, model, tokens, calibrate, learned_from)

@@ -99,7 +99,7 @@ def ratings_for_lenskit(problem: Problem) -> Dataset:
     table = pa.table(
         {
             "user_id": known.user_id[event],
-            "item_id": known.film_row[event],
+            "item_id": known.item_idx[event],
             "rating": known.stars[event],
         }
     )
@@ -122,7 +122,7 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
     from lenskit.data import ItemList
 
     known = problem.timelines
-    number = model.items.numbers(known.film_row, missing="negative")
+    number = model.items.numbers(known.item_idx, missing="negative")
     # LensKit 2025.8 cannot be shown films it has not learned: its item kNN fails on them.
     learned = number >= 0
     before = np.concatenate([[0], np.cumsum(learned)])
@@ -136,8 +136,8 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
         history = ItemList(
             item_nums=number[begin:end], vocabulary=model.items, rating=stars[begin:end]
         )
-        film = ItemList(item_nums=number[end : end + 1], vocabulary=model.items)
-        found = model(history, film).scores()
+        item = ItemList(item_nums=number[end : end + 1], vocabulary=model.items)
+        found = model(history, item).scores()
         if found is not None:
             scores[place] = found[0]
     instead = bias_parts(problem, FALLBACK_DAMPING).expected(FALLBACK_DAMPING, event)

@@ -29,13 +29,13 @@ FEATURES: Final = {
     "recent_like_rate": "as user_like_rate, of the last 15 events",
     "recent_lift": "as user_lift, of the last 15 events",
     "user_events": "log(1 + earlier events of the user)",
-    "film_stars": "mean stars of the film's training ratings, shrunk to the mean of all",
-    "film_like_rate": "share of likes among them, shrunk likewise",
-    "film_events": "log(1 + training ratings of the film)",
-    "expected_stars": "film_stars + user_lift",
+    "item_stars": "mean stars of the film's training ratings, shrunk to the mean of all",
+    "item_like_rate": "share of likes among them, shrunk likewise",
+    "item_events": "log(1 + training ratings of the film)",
+    "expected_stars": "item_stars + user_lift",
     "genre_affinity": "what the user's earlier stars for the film's genres lie above user_lift",
-    "film_year": "the film's year, the mean year where it has none",
-    "film_age": "years from the film's year to the event",
+    "item_year": "the film's year, the mean year where it has none",
+    "item_age": "years from the film's year to the event",
     "gap": "log(1 + seconds since the user's event before)",
 }
 """Every feature by name, in the order of the columns, with what it is."""
@@ -61,53 +61,53 @@ def feature_table(problem: Problem, event: Ints) -> Floats:
 def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
     """Give each feature of all events, one after another: all at once would not fit for 32m."""
     running = Running(problem.timelines.position)
-    film = film_view(problem.timelines, problem.ratings, len(problem.films), problem.seed)
-    lift = problem.stars - film.stars
+    item = film_view(problem.timelines, problem.ratings, len(problem.items), problem.seed)
+    lift = problem.stars - item.stars
     user_lift = running.earlier(lift) / (running.before + USER_PRIOR)
     yield "user_lift", user_lift
-    yield "expected_stars", film.stars + user_lift
-    genres, row = genre_table(problem.films), problem.timelines.film_row
+    yield "expected_stars", item.stars + user_lift
+    genres, row = genre_table(problem.items), problem.timelines.item_idx
     yield "genre_affinity", genre_affinity(genres, row, running, lift, user_lift)
-    yield from _user_columns(problem, running, film)
-    yield from _recent_columns(problem, running, film, lift)
-    yield "film_stars", film.stars
-    yield "film_like_rate", film.like_rate
-    yield "film_events", np.log1p(film.count)
+    yield from _user_columns(problem, running, item)
+    yield from _recent_columns(problem, running, item, lift)
+    yield "item_stars", item.stars
+    yield "item_like_rate", item.like_rate
+    yield "item_events", np.log1p(item.count)
     yield from _time_columns(problem)
 
 
 def _user_columns(
-    problem: Problem, running: Running, film: FilmView
+    problem: Problem, running: Running, item: FilmView
 ) -> Iterator[tuple[str, Floats]]:
     weight = running.before + USER_PRIOR
-    stars = (running.earlier(problem.stars) + USER_PRIOR * film.any_stars) / weight
+    stars = (running.earlier(problem.stars) + USER_PRIOR * item.any_stars) / weight
     yield "user_stars", stars
     likes = running.earlier(problem.timelines.liked)
-    yield "user_like_rate", (likes + USER_PRIOR * film.any_like) / weight
-    squares = running.earlier(problem.stars**2) + USER_PRIOR * (1 + film.any_stars**2)
+    yield "user_like_rate", (likes + USER_PRIOR * item.any_like) / weight
+    squares = running.earlier(problem.stars**2) + USER_PRIOR * (1 + item.any_stars**2)
     yield "user_spread", np.sqrt(np.maximum(squares / weight - stars**2, 0))
     yield "user_events", np.log1p(running.before)
 
 
 def _recent_columns(
-    problem: Problem, running: Running, film: FilmView, lift: Floats
+    problem: Problem, running: Running, item: FilmView, lift: Floats
 ) -> Iterator[tuple[str, Floats]]:
     weight = np.minimum(running.before, RECENT) + USER_PRIOR
     stars = running.recent(problem.stars, RECENT)
-    yield "recent_stars", (stars + USER_PRIOR * film.any_stars) / weight
+    yield "recent_stars", (stars + USER_PRIOR * item.any_stars) / weight
     likes = running.recent(problem.timelines.liked, RECENT)
-    yield "recent_like_rate", (likes + USER_PRIOR * film.any_like) / weight
+    yield "recent_like_rate", (likes + USER_PRIOR * item.any_like) / weight
     yield "recent_lift", running.recent(lift, RECENT) / weight
 
 
 def _time_columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
     known = problem.timelines
-    dated = [film.year for film in problem.films if film.year is not None]
+    dated = [item.year for item in problem.items if item.year is not None]
     usual = float(np.mean(dated)) if dated else 0.0
-    years = np.array([usual if film.year is None else film.year for film in problem.films], float)
-    year = years[known.film_row]
-    yield "film_year", year
-    yield "film_age", 1970 + known.timestamp / _YEAR - year
+    years = np.array([usual if item.year is None else item.year for item in problem.items], float)
+    year = years[known.item_idx]
+    yield "item_year", year
+    yield "item_age", 1970 + known.timestamp / _YEAR - year
     since = np.diff(known.timestamp, prepend=known.timestamp[:1])
     yield "gap", np.log1p(np.where(known.position > 0, since, 0))
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder, Timelines
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.errors import DataError
 from reeltune.evidence.film_view import training_ratings
 
@@ -28,7 +28,7 @@ class Problem:
 
     Attributes:
         timelines: Every event of every user.
-        films: As ``film_row`` counts them.
+        items: As ``item_idx`` counts them.
         train: The training rows, ascending: candidates whose labels are learned from.
         validation: The rows every choice is made on.
         test: The rows to judge.
@@ -36,7 +36,7 @@ class Problem:
     """
 
     timelines: Timelines
-    films: Sequence[Film]
+    items: Sequence[Item]
     train: Ints
     validation: Ints
     test: Ints
@@ -102,7 +102,7 @@ def make_problem(
     train = np.flatnonzero(known.split == TRAIN) if train_event is None else np.unique(train_event)
     problem = Problem(
         timelines=known,
-        films=folder.films,
+        items=folder.items,
         train=train.astype(np.int64),
         validation=np.asarray(validation_event, dtype=np.int64),
         test=np.asarray(test_event, dtype=np.int64),

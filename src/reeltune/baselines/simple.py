@@ -29,9 +29,9 @@ def item_mean(problem: Problem) -> Answers:
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
         for damping in DAMPING:
-            expected = overall_mean(problem) + film_offsets(problem, damping)
-            expected = expected[problem.timelines.film_row]
-            yield {"film_damping": damping}, expected.__getitem__
+            expected = overall_mean(problem) + item_offsets(problem, damping)
+            expected = expected[problem.timelines.item_idx]
+            yield {"item_damping": damping}, expected.__getitem__
 
     return choose_rating(problem, models(), len(problem.ratings))
 
@@ -57,10 +57,10 @@ def bias_model(problem: Problem) -> Answers:
     """
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
-        for film_damping in DAMPING:
-            parts = bias_parts(problem, film_damping)
+        for item_damping in DAMPING:
+            parts = bias_parts(problem, item_damping)
             for user_damping in DAMPING:
-                settings = {"film_damping": film_damping, "user_damping": user_damping}
+                settings = {"item_damping": item_damping, "user_damping": user_damping}
                 yield settings, partial(parts.expected, user_damping)
 
     return choose_rating(problem, models(), len(problem.ratings))
@@ -86,9 +86,9 @@ class BiasParts:
         return self.without_user[event] + user_offset
 
 
-def bias_parts(problem: Problem, film_damping: float) -> BiasParts:
+def bias_parts(problem: Problem, item_damping: float) -> BiasParts:
     """Return the parts of the bias model for one damping of films."""
-    offset = film_offsets(problem, film_damping)[problem.timelines.film_row]
+    offset = item_offsets(problem, item_damping)[problem.timelines.item_idx]
     without_user = overall_mean(problem) + offset
     running = Running(problem.timelines.position)
     return BiasParts(without_user, running.earlier(problem.stars - without_user), running.before)
@@ -99,13 +99,13 @@ def overall_mean(problem: Problem) -> float:
     return float(problem.stars[problem.ratings].mean())
 
 
-def film_offsets(problem: Problem, damping: float) -> Floats:
+def item_offsets(problem: Problem, damping: float) -> Floats:
     """Return what each film's training ratings lie above the overall mean, shrunk to 0.
 
     Returns:
         Shape ``(films,)``; 0 for a film without training ratings.
     """
-    row = problem.timelines.film_row[problem.ratings]
+    row = problem.timelines.item_idx[problem.ratings]
     above = problem.stars[problem.ratings] - overall_mean(problem)
-    count = np.bincount(row, minlength=len(problem.films))
-    return np.bincount(row, above, minlength=len(problem.films)) / (count + damping)
+    count = np.bincount(row, minlength=len(problem.items))
+    return np.bincount(row, above, minlength=len(problem.items)) / (count + damping)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from reeltune.bulk.task import Task
 from reeltune.config import Config
-from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.errors import ModelError
 from reeltune.files import file_digest
 from reeltune.models.choices import make_choices
@@ -45,7 +45,7 @@ def identity(
         ConfigError: The configuration asks for what this machine does not have.
         ModelError: There is no adapter in its folder.
     """
-    files = (TIMELINES_FILE, FILMS_FILE)
+    files = (TIMELINES_FILE, ITEMS_FILE)
     told = {
         "format_version": FORMAT_VERSION,
         **task.settings,

@@ -30,18 +30,18 @@ class Lookup:
         self._timelines = folder.ratings
         self.user_ids, first = np.unique(self._timelines.user_id, return_index=True)
         self._first = np.append(first, len(self._timelines))
-        self.film_ids = np.array([film.film_id for film in folder.films], dtype=np.int64)
-        self._film_order = np.argsort(self.film_ids)
+        self.item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
+        self._item_order = np.argsort(self.item_ids)
 
     def users(self, ids: Ints) -> Ints:
         """Return each user's place among :attr:`user_ids`, or ``UNKNOWN``."""
         return _places(self.user_ids, np.arange(len(self.user_ids)), ids)
 
-    def films(self, ids: Ints) -> Ints:
+    def items(self, ids: Ints) -> Ints:
         """Return each film's row, or ``UNKNOWN``."""
-        return _places(self.film_ids[self._film_order], self._film_order, ids)
+        return _places(self.item_ids[self._item_order], self._item_order, ids)
 
-    def cuts(self, user: Ints, film_row: Ints, before: Ints | None = None) -> Ints:
+    def cuts(self, user: Ints, item_idx: Ints, before: Ints | None = None) -> Ints:
         """Return where the history of each row ends.
 
         That is before the user's rating of the film, if there is one; at the end of the timeline
@@ -49,11 +49,11 @@ class Lookup:
 
         Args:
             user: Places among :attr:`user_ids`, shape ``(n,)``.
-            film_row: Rows of the films, shape ``(n,)``.
+            item_idx: Rows of the films, shape ``(n,)``.
             before: Seconds since 1970; None where no times are given.
         """
         order, keys = self._rated
-        wanted = user * len(self.film_ids) + film_row
+        wanted = user * len(self.item_ids) + item_idx
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         cut = np.where(keys[place] == wanted, order[place], self._first[user + 1])
         return cut if before is None else np.minimum(cut, self._at(user, before))
@@ -70,7 +70,7 @@ class Lookup:
 
     def rated(self, user: int) -> npt.NDArray[np.int32]:
         """Return the rows of the films a user has rated."""
-        return self._timelines.film_row[self._first[user] : self._first[user + 1]]
+        return self._timelines.item_idx[self._first[user] : self._first[user + 1]]
 
     def _at(self, user: Ints, seconds: Ints) -> Ints:
         """Return the place of each user's first event that is not before a time."""
@@ -86,7 +86,7 @@ class Lookup:
     @cached_property
     def _rated(self) -> tuple[Ints, Ints]:
         """All events in the order of user and film, and the number that orders them."""
-        keys = self._owner * len(self.film_ids) + self._timelines.film_row
+        keys = self._owner * len(self.item_ids) + self._timelines.item_idx
         order = np.argsort(keys, kind="stable")
         return order, keys[order]
 

@@ -44,7 +44,7 @@ class Pairs:
         Raises:
             DataError: It lacks a column, or has one of the wrong type.
         """
-        table = Table.open(path, (Columns.USER, Columns.FILM), (Columns.TIMESTAMP,))
+        table = Table.open(path, (Columns.USER, Columns.ITEM), (Columns.TIMESTAMP,))
         return cls(table, lookup, rows_per_shard)
 
     @property
@@ -80,14 +80,14 @@ class Pairs:
         good = rows.good
         if not len(good):
             return [], iter(())
-        user, film = rows.user[good], rows.film[good]
-        cut = self.lookup.cuts(user, film, None if rows.before is None else rows.before[good])
+        user, item = rows.user[good], rows.item[good]
+        cut = self.lookup.cuts(user, item, None if rows.before is None else rows.before[good])
         # One user's first event and the end of the user before are the same cut.
         order = np.lexsort((cut, user))
         new = (np.diff(user[order]) != 0) | (np.diff(cut[order]) != 0)
         groups = np.split(order, np.flatnonzero(new) + 1)
         questions = (
-            Question(self.lookup.history(int(user[one[0]]), int(cut[one[0]]), length), film[one])
+            Question(self.lookup.history(int(user[one[0]]), int(cut[one[0]]), length), item[one])
             for one in groups
         )
         return [good[one] for one in groups], questions

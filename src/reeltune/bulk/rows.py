@@ -29,14 +29,14 @@ class Rows:
 
     Attributes:
         user: Places among the users of the prepared data.
-        film: Rows of the films; ``UNKNOWN`` where the file has none.
+        item: Rows of the films; ``UNKNOWN`` where the file has none.
         before: Seconds since 1970; None where the file has no times.
         fault: What is wrong, by its place among :attr:`faults`; -1 for nothing.
         faults: What can be wrong with a row.
     """
 
     user: Ints
-    film: Ints
+    item: Ints
     before: Ints | None
     fault: npt.NDArray[np.int8]
     faults: tuple[str, ...]
@@ -51,8 +51,8 @@ class Rows:
         """
         names = table.column_names
         places = {Columns.USER: _resolved(table[Columns.USER], lookup.users)}
-        if Columns.FILM in names:
-            places[Columns.FILM] = _resolved(table[Columns.FILM], lookup.films)
+        if Columns.ITEM in names:
+            places[Columns.ITEM] = _resolved(table[Columns.ITEM], lookup.items)
         wrong: dict[str, npt.NDArray[np.bool_]] = {}
         for name in names:
             null = table[name].is_null().to_numpy()
@@ -68,8 +68,8 @@ class Rows:
         for number, where in reversed(list(enumerate(wrong.values()))):
             fault[where] = number
         nothing = np.full(table.num_rows, UNKNOWN)
-        film = places.get(Columns.FILM, nothing)
-        return cls(places[Columns.USER], film, before, fault, tuple(wrong))
+        item = places.get(Columns.ITEM, nothing)
+        return cls(places[Columns.USER], item, before, fault, tuple(wrong))
 
     @property
     def good(self) -> Ints:

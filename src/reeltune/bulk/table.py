@@ -21,11 +21,11 @@ _BATCH_ROWS: Final = 1 << 16
 _READ_BYTES: Final = 1 << 20
 """How much of a column is read from disk at once."""
 
-_NAMES: Final = {Columns.USER: "userId", Columns.FILM: "movieId"}
+_NAMES: Final = {Columns.USER: "userId", Columns.ITEM: "movieId"}
 """What MovieLens calls these columns in its own files."""
 
 _MEND_COLUMNS: Final = (
-    f"Name the columns {Columns.USER} and {Columns.FILM}, or userId and movieId as MovieLens does"
+    f"Name the columns {Columns.USER} and {Columns.ITEM}, or userId and movieId as MovieLens does"
 )
 
 

@@ -33,7 +33,7 @@ _SCHEMA: Final = pa.schema(
     [
         (Columns.USER, pa.int64()),
         (RANK, pa.int32()),
-        (Columns.FILM, pa.int64()),
+        (Columns.ITEM, pa.int64()),
         (P_YES, pa.float64()),
     ]
 )
@@ -82,7 +82,7 @@ class Top:
         }
 
     @cached_property
-    def films(self) -> Ints:
+    def items(self) -> Ints:
         """The films that fit, the most often rated first.
 
         Raises:
@@ -119,9 +119,9 @@ class Top:
         return self._listed(table, best)
 
     def _question(self, user: int, length: int) -> Question:
-        rated = np.zeros(len(self.lookup.film_ids), dtype=np.bool_)
+        rated = np.zeros(len(self.lookup.item_ids), dtype=np.bool_)
         rated[self.lookup.rated(user)] = True
-        unrated = self.films[~rated[self.films]]
+        unrated = self.items[~rated[self.items]]
         history = self.lookup.history(user, self.lookup.end(user), length)
         return Question(history, np.sort(unrated[: self.candidates]))
 
@@ -129,15 +129,15 @@ class Top:
         """Return one row for each film of each user."""
         if not best:
             return _SCHEMA.empty_table()
-        film, p_yes = (np.concatenate(values) for values in zip(*best, strict=True))
-        counts = [len(films) for films, _ in best]
+        item, p_yes = (np.concatenate(values) for values in zip(*best, strict=True))
+        counts = [len(items) for items, _ in best]
         rank = np.concatenate([np.arange(1, count + 1) for count in counts])
-        nobody = film == UNKNOWN
+        nobody = item == UNKNOWN
         return pa.table(
             [
                 users[Columns.USER].take(np.repeat(np.arange(len(best)), counts)),
                 pa.array(rank, pa.int32(), mask=nobody),
-                pa.array(self.lookup.film_ids[film], mask=nobody),
+                pa.array(self.lookup.item_ids[item], mask=nobody),
                 pa.array(p_yes, mask=nobody),
             ],
             schema=_SCHEMA,

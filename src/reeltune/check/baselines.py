@@ -11,7 +11,7 @@ from reeltune.baselines.problem import Floats, Problem
 from reeltune.check.events import Bools, Events, Ints
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Timelines
-from reeltune.domain import Film
+from reeltune.domain import Item
 
 BASELINE_FEATURES: Final = tuple(FEATURES)
 
@@ -22,18 +22,18 @@ def learned_from(events: Events) -> Bools:
     """Return which events the baselines may learn from: their training ratings."""
     train = np.flatnonzero(events.is_in(TRAIN))
     mask = np.zeros(len(events), dtype=np.bool_)
-    mask[_problem(events.timelines, events.folder.films, train).ratings] = True
+    mask[_problem(events.timelines, events.folder.items, train).ratings] = True
     return mask
 
 
 def baseline_features(
-    timelines: Timelines, films: list[Film], train_mask: Bools, events: Ints
+    timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
 ) -> Floats:
     """Compute the features of some events: a :class:`reeltune.check.features.FeatureFunction`."""
     train = np.flatnonzero(train_mask & (timelines.split == TRAIN))
-    return feature_table(_problem(timelines, films, train), events)
+    return feature_table(_problem(timelines, items, train), events)
 
 
-def _problem(timelines: Timelines, films: list[Film], train: Ints) -> Problem:
+def _problem(timelines: Timelines, items: list[Item], train: Ints) -> Problem:
     """Return the baselines' problem; features depend on no rows but those learned from."""
-    return Problem(timelines, films, train, validation=_NO_ROWS, test=_NO_ROWS, seed=0)
+    return Problem(timelines, items, train, validation=_NO_ROWS, test=_NO_ROWS, seed=0)

@@ -29,12 +29,12 @@ class Events:
     Attributes:
         folder: Where they come from.
         timelines: What training and evaluation read.
-        film_id: The film as the file names it, which ``timelines.film_row`` should point at.
+        item_id: The film as the file names it, which ``timelines.item_idx`` should point at.
     """
 
     folder: PreparedFolder
     timelines: Timelines
-    film_id: Ints
+    item_id: Ints
 
     @classmethod
     def read(cls, folder: PreparedFolder) -> Events:
@@ -58,10 +58,10 @@ class Events:
                     where=str(path),
                     hint=PREPARE_AGAIN,
                 )
-        return cls(folder, folder.timelines, table[Columns.FILM].to_numpy())
+        return cls(folder, folder.timelines, table[Columns.ITEM].to_numpy())
 
     def __len__(self) -> int:
-        return len(self.film_id)
+        return len(self.item_id)
 
     @cached_property
     def continues(self) -> Bools:
@@ -83,8 +83,8 @@ class Events:
 
     def name(self, event: int, what: str) -> Finding:
         """Return a finding about one event."""
-        user, film = self.timelines.user_id[event], self.film_id[event]
-        return Finding(what, int(user), int(film), int(event))
+        user, item = self.timelines.user_id[event], self.item_id[event]
+        return Finding(what, int(user), int(item), int(event))
 
     def offenders(self, bad: Bools, say: Callable[[int], str]) -> Offenders:
         """Count events and name the first few.
@@ -97,11 +97,11 @@ class Events:
         first = (self.name(int(event), say(int(event))) for event in places[:SHOWN])
         return Offenders(len(places), tuple(first))
 
-    def find(self, user_id: Ints, film_id: Ints) -> Ints:
+    def find(self, user_id: Ints, item_id: Ints) -> Ints:
         """Return the event of each user and film, or :data:`UNKNOWN`; shape as the arguments."""
-        users, films, keys, order = self._index
-        row, column = _rank(users, user_id), _rank(films, film_id)
-        key = row * len(films) + column
+        users, items, keys, order = self._index
+        row, column = _rank(users, user_id), _rank(items, item_id)
+        key = row * len(items) + column
         at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
         found = (row >= 0) & (column >= 0) & (keys[at] == key)
         return np.where(found, order[at], UNKNOWN)
@@ -109,10 +109,10 @@ class Events:
     @cached_property
     def _index(self) -> tuple[Ints, Ints, Ints, Ints]:
         users, row = np.unique(self.timelines.user_id, return_inverse=True)
-        films, column = np.unique(self.film_id, return_inverse=True)
-        key = row * len(films) + column
+        items, column = np.unique(self.item_id, return_inverse=True)
+        key = row * len(items) + column
         order = np.argsort(key, kind="stable")
-        return users, films, key[order], order
+        return users, items, key[order], order
 
 
 def _rank(known: Ints, asked: Ints) -> Ints:

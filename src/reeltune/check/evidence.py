@@ -13,7 +13,7 @@ from reeltune.check.events import Bools, Events, Ints
 from reeltune.check.features import features_are_from_the_past
 from reeltune.check.findings import Guard, Outcome
 from reeltune.data.folder import Timelines
-from reeltune.domain import EVIDENCE, Film
+from reeltune.domain import EVIDENCE, Item
 from reeltune.evidence.source import EvidenceSource
 
 TOLD: Final = Guard(
@@ -38,10 +38,10 @@ def _told(
     threshold: float,
     step: float,
     timelines: Timelines,
-    films: list[Film],
+    items: list[Item],
     train_mask: Bools,
     events: Ints,
 ) -> npt.NDArray[np.floating]:
     del train_mask
-    source = EvidenceSource(timelines, films, threshold, step, tuple(EVIDENCE))
+    source = EvidenceSource(timelines, items, threshold, step, tuple(EVIDENCE))
     return source.of_events(events).astype(np.float64)

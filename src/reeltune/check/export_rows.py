@@ -60,7 +60,7 @@ def key_of_text(row: dict[str, Any]) -> int:
 def keys_of_examples(events: Events, examples: Examples) -> Ints:
     """Return the number of every example, as :func:`key_of_text` gives it for its exported row."""
     renderer = Renderer(events.folder.prompt_settings)
-    films = [renderer.film(film) for film in events.folder.films]
+    items = [renderer.item(item) for item in events.folder.items]
     before = renderer.before_candidate()
     answers = [renderer.answer(liked) for liked in (False, True)]
     timelines, keys = events.timelines, np.empty(len(examples), dtype=np.int64)
@@ -68,9 +68,9 @@ def keys_of_examples(events: Events, examples: Examples) -> Ints:
         part = slice(begin, begin + _AT_ONCE)
         start, target = examples.start[part], examples.target[part]
         first, last = int(start.min()), int(target.max()) + 1
-        shown = [films[row] for row in timelines.film_row[first:last].tolist()]
+        shown = [items[row] for row in timelines.item_idx[first:last].tolist()]
         stars = timelines.stars[first:last].tolist()
-        lines = [renderer.stars(s) + film for s, film in zip(stars, shown, strict=True)]
+        lines = [renderer.stars(s) + item for s, item in zip(stars, shown, strict=True)]
         liked = timelines.liked[target].tolist()
         pairs = zip((start - first).tolist(), (target - first).tolist(), liked, strict=True)
         keys[part] = [
@@ -87,8 +87,8 @@ def key_of_facts(row: dict[str, Any]) -> int:
         ValueError: The row is not one that ``prepare`` writes.
     """
     try:
-        facts = (row["user_id"], row["film_id"], row["stars"], row["timestamp"], row["label"])
-        history = (tuple(row["history"][name]) for name in ("film_id", "stars", "timestamp"))
+        facts = (row["user_id"], row["item_id"], row["stars"], row["timestamp"], row["label"])
+        history = (tuple(row["history"][name]) for name in ("item_id", "stars", "timestamp"))
         return hash((*facts, *history))
     except (KeyError, TypeError) as error:
         raise ValueError("no row of facts") from error
@@ -97,13 +97,13 @@ def key_of_facts(row: dict[str, Any]) -> int:
 def facts_of_examples(events: Events, examples: Examples) -> Ints:
     """Return the number of every example, as :func:`key_of_facts` gives it for its exported row."""
     timelines = events.timelines
-    columns = (events.film_id, timelines.stars, timelines.timestamp)
+    columns = (events.item_id, timelines.stars, timelines.timestamp)
     keys = np.empty(len(examples), dtype=np.int64)
     pairs = zip(examples.start.tolist(), examples.target.tolist(), strict=True)
     for row, (start, target) in enumerate(pairs):
-        user, film = int(timelines.user_id[target]), int(events.film_id[target])
+        user, item = int(timelines.user_id[target]), int(events.item_id[target])
         answer = Renderer.answer(bool(timelines.liked[target]))
-        facts = (user, film, float(timelines.stars[target]), int(timelines.timestamp[target]))
+        facts = (user, item, float(timelines.stars[target]), int(timelines.timestamp[target]))
         history = (tuple(column[start:target].tolist()) for column in columns)
         keys[row] = hash((*facts, answer, *history))
     return keys

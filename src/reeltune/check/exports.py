@@ -129,10 +129,10 @@ def _text_finding(expected: _Expected, name: str, row: int, key: int) -> Finding
 
 
 def _fact_finding(events: Events, row: int, facts: dict[str, Any]) -> Finding:
-    user, film = int(facts["user_id"]), int(facts["film_id"])
-    event = int(events.find(np.array([user]), np.array([film]))[0])
+    user, item = int(facts["user_id"]), int(facts["item_id"])
+    event = int(events.find(np.array([user]), np.array([item]))[0])
     if event == UNKNOWN:
-        return Finding(f"row {row} of {TEST_EXPORT} is no event of these data", user, film)
+        return Finding(f"row {row} of {TEST_EXPORT} is no event of these data", user, item)
     split = events.timelines.split[event]
     if split != TEST:
         return events.name(event, f"row {row} of {TEST_EXPORT} is this {split} row")

@@ -17,7 +17,7 @@ from reeltune.check.events import Bools, Events, Ints
 from reeltune.check.findings import SHOWN, Guard, Offenders, Outcome
 from reeltune.check.predictions import HELD_OUT
 from reeltune.data.folder import Timelines
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.seeds import sample_rows, stream
 
 PAST: Final = Guard(
@@ -39,13 +39,13 @@ class FeatureFunction(Protocol):
     """Computes features of events."""
 
     def __call__(
-        self, timelines: Timelines, films: list[Film], train_mask: Bools, events: Ints
+        self, timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
     ) -> npt.NDArray[np.floating]:
         """Return the features of some events.
 
         Args:
             timelines: All events.
-            films: All films.
+            items: All films.
             train_mask: Whether each event may be learned from, one entry per event.
             events: The events asked for, shape ``(n,)``.
 
@@ -92,16 +92,16 @@ def features_are_from_the_past(
     """
     world = _events_of_some_users(events, seed)
     timelines, train_mask = _take(events.timelines, world), train_mask[world]
-    films, groups = events.folder.films, list(_groups(timelines, seed))
+    items, groups = events.folder.items, list(_groups(timelines, seed))
     if not groups:
         return guard.not_applicable("no event is held out")
     random = stream(seed, "altered events")
     past = []
     for asked in groups:
-        copy = without_the_future(timelines, train_mask, asked, len(films), random)
-        past.append(features(copy.timelines, films, copy.train_mask, copy.asked))
+        copy = without_the_future(timelines, train_mask, asked, len(items), random)
+        past.append(features(copy.timelines, items, copy.train_mask, copy.asked))
     rows = np.concatenate(groups)
-    whole = features(timelines, films, train_mask, rows)
+    whole = features(timelines, items, train_mask, rows)
     return guard.judge(
         f"{len(names)} features of {len(rows)} held-out events",
         _differing(events, world[rows], whole, np.concatenate(past), names),
@@ -109,7 +109,7 @@ def features_are_from_the_past(
 
 
 def without_the_future(
-    timelines: Timelines, train_mask: Bools, asked: Ints, films: int, random: np.random.Generator
+    timelines: Timelines, train_mask: Bools, asked: Ints, items: int, random: np.random.Generator
 ) -> Copy:
     """Return a copy that agrees with the events only in what the asked ones may know.
 
@@ -121,7 +121,7 @@ def without_the_future(
         timelines: All events.
         train_mask: Whether each event may be learned from.
         asked: Places of events of different users.
-        films: How many films there are.
+        items: How many films there are.
         random: Draws the films.
     """
     by_user = asked[np.argsort(timelines.user_id[asked])]
@@ -134,9 +134,9 @@ def without_the_future(
     stars, liked = timelines.stars.copy(), timelines.liked.copy()
     stars[unknown | is_asked] = _MIRROR - stars[unknown | is_asked]
     liked[unknown | is_asked] = ~liked[unknown | is_asked]
-    film_row = timelines.film_row.copy()
-    film_row[unknown] = random.integers(films, size=int(unknown.sum()))
-    altered = replace(timelines, stars=stars, liked=liked, film_row=film_row)
+    item_idx = timelines.item_idx.copy()
+    item_idx[unknown] = random.integers(items, size=int(unknown.sum()))
+    altered = replace(timelines, stars=stars, liked=liked, item_idx=item_idx)
     kept = ~own | (place <= by_user[at])
     return Copy(_take(altered, np.flatnonzero(kept)), train_mask[kept], (kept.cumsum() - 1)[asked])
 

@@ -24,17 +24,17 @@ class Finding:
     Attributes:
         what: What is wrong, without a full stop.
         user_id: Whose row it is; None where it is not about a row.
-        film_id: The film of the row.
+        item_id: The film of the row.
         event: The row's place among the events of ``timelines.parquet``, counted from 0.
     """
 
     message: str
     user_id: int | None = None
-    film_id: int | None = None
+    item_id: int | None = None
     event: int | None = None
 
     def __str__(self) -> str:
-        named = (("user", self.user_id), ("film", self.film_id), ("event", self.event))
+        named = (("user", self.user_id), ("film", self.item_id), ("event", self.event))
         row = ", ".join(f"{name} {value}" for name, value in named if value is not None)
         return f"{row}: {self.message}" if row else self.message
 

@@ -15,8 +15,8 @@ from reeltune.check import (
     verdicts,
 )
 from reeltune.check.events import Events
-from reeltune.check.films import film_rows_point_right, films_once
 from reeltune.check.findings import FAILED, Outcome
+from reeltune.check.items import item_rows_point_right, items_once
 from reeltune.check.labels import labels_follow_stars
 from reeltune.check.meta import checksums_agree, counts_agree
 from reeltune.check.order import order_in_time, positions_count_up
@@ -28,8 +28,8 @@ _UNSOUND: Final = "the events themselves are not sound: fix them first"
 _TABLE_GUARDS: Final = (
     order_in_time,
     positions_count_up,
-    films_once,
-    film_rows_point_right,
+    items_once,
+    item_rows_point_right,
     splits_are_known,
     context_comes_first,
     splits_in_order,

@@ -12,7 +12,7 @@ from reeltune.check.findings import PREPARE_AGAIN, Finding, Guard, Offenders, Ou
 from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS
 from reeltune.data.folder import (
     EVAL_EXPORT,
-    FILMS_FILE,
+    ITEMS_FILE,
     META_FILE,
     TEST_EXPORT,
     TIMELINES_FILE,
@@ -45,7 +45,7 @@ def counts_agree(events: Events) -> Outcome:
             )
         )
     files = meta["files"]
-    for name, rows in ((TIMELINES_FILE, len(events)), (FILMS_FILE, len(events.folder.films))):
+    for name, rows in ((TIMELINES_FILE, len(events)), (ITEMS_FILE, len(events.folder.items))):
         if files[name]["rows"] != rows:
             differing.append(
                 Finding(f"{name} has {files[name]['rows']} rows in {META_FILE}, but {rows}")
@@ -76,7 +76,7 @@ def checksums_agree(folder: PreparedFolder) -> Outcome:
 
 def _held(events: Events) -> dict[str, dict[str, Any]]:
     """Return what the tables hold, by section of ``meta.json``."""
-    timelines, films = events.timelines, events.folder.films
+    timelines, items = events.timelines, events.folder.items
     rows = {name: events.is_in(name) for name in (CONTEXT, *EXAMPLE_SPLITS)}
     examples = events.is_in(*EXAMPLE_SPLITS)
     users = len(np.unique(timelines.user_id))
@@ -87,9 +87,9 @@ def _held(events: Events) -> dict[str, dict[str, Any]]:
             **{name: int(held.sum()) for name, held in rows.items()},
             "users": users,
             "users_without_examples": users - len(np.unique(timelines.user_id[examples])),
-            "films_rated": len(np.unique(events.film_id)),
-            "films": len(films),
-            "films_without_year": sum(film.year is None for film in films),
+            "items_rated": len(np.unique(events.item_id)),
+            "items": len(items),
+            "items_without_year": sum(item.year is None for item in items),
         },
         "label_rates": {
             name: float(timelines.liked[rows[name]].mean()) if rows[name].any() else None

@@ -16,17 +16,17 @@ POSITIONS: Final = Guard("positions", PREPARE_AGAIN)
 def order_in_time(events: Events) -> Outcome:
     """Users ascend; within a user time does not go back; events of one second ascend by film."""
     user, time = events.timelines.user_id, events.timelines.timestamp
-    film = events.film_id
-    user_before, time_before, film_before = np.roll(user, 1), np.roll(time, 1), np.roll(film, 1)
+    item = events.item_id
+    user_before, time_before, item_before = np.roll(user, 1), np.roll(time, 1), np.roll(item, 1)
     again = user < user_before
     again[:1] = False
     back = events.continues & (time < time_before)
-    swapped = events.continues & (time == time_before) & (film < film_before)
+    swapped = events.continues & (time == time_before) & (item < item_before)
     return ORDER.judge(
         f"{len(events):,} events",
         events.offenders(back, lambda i: f"at second {time[i]}, after one at {time_before[i]}")
         + events.offenders(
-            swapped, lambda i: f"in the same second as film {film_before[i]}, and behind it"
+            swapped, lambda i: f"in the same second as film {item_before[i]}, and behind it"
         )
         + events.offenders(again, lambda i: f"behind events of user {user_before[i]}"),
     )

@@ -77,7 +77,7 @@ def _wrong(
     told = {
         Columns.SPLIT: (np.full(len(rows), split), timelines.split),
         Columns.USER: (rows.user_id, timelines.user_id),
-        Columns.FILM: (rows.film_id, events.film_id),
+        Columns.ITEM: (rows.item_id, events.item_id),
         Columns.POSITION: (rows.position, timelines.position),
         Columns.TIMESTAMP: (rows.timestamp, timelines.timestamp),
         Columns.LIKED: (rows.liked, timelines.liked),
@@ -99,7 +99,7 @@ def _finding(rows: Predictions, row: int, held: list[str]) -> Finding:
 
 def name_row(rows: Predictions, row: int, what: str) -> Finding:
     """Return a finding about one predicted row."""
-    return Finding(what, int(rows.user_id[row]), int(rows.film_id[row]), int(rows.event[row]))
+    return Finding(what, int(rows.user_id[row]), int(rows.item_id[row]), int(rows.event[row]))
 
 
 def predicted_once(parts: Parts) -> Outcome:

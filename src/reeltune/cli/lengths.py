@@ -68,7 +68,7 @@ def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSetting
     if tokens.differing:
         typer.echo(f"tokenized whole: pieces differ for {len(tokens.differing)} films")
     else:
-        typer.echo(f"pieces equal the whole for all {len(folder.films)} films")
+        typer.echo(f"pieces equal the whole for all {len(folder.items)} films")
     return tokens
 
 

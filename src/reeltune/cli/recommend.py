@@ -157,7 +157,7 @@ def recommend(
         subject = load_subject(resolved, run)
         judge = Judge(subject, history)
         chosen = choose_candidates(catalogue, rows, limit, subject.base.choices.device.value.type)
-        shown = history_text(folder.films, person.last(judge.history_len))
+        shown = history_text(folder.items, person.last(judge.history_len))
         LOGGER.info("shown to the model, oldest first: %s", shown)
         LOGGER.info(chosen.sentence)
         with scoring_progress() as progress:

@@ -197,7 +197,7 @@ def _top(
         table = Table.open(given[0], (Columns.USER,)) if given else None
         users = max(1, rows_per_shard // count)
         task = Top(table, lookup, Catalogue.of(folder), filters, count, candidates, users)
-        judged = min(len(task.films), candidates or len(task.films))
+        judged = min(len(task.items), candidates or len(task.items))
         LOGGER.info("judging up to %s films for each user", f"{judged:,}")
         return task
 

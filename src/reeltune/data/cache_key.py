@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.files import file_digest
 
 
@@ -23,5 +23,5 @@ class CacheKey:
 
 def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
     """Return the part of a key that is the content of prepared data."""
-    digests = {name: file_digest(folder.path / name) for name in (TIMELINES_FILE, FILMS_FILE)}
+    digests = {name: file_digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
     return {"prepared data": digests}

@@ -6,28 +6,28 @@ from typing import Final
 
 
 class Columns:
-    """Column names of ``timelines.parquet`` and ``films.parquet``.
+    """Column names of ``timelines.parquet`` and ``items.parquet``.
 
     ``timelines.parquet`` holds one row per event, sorted by user and then by position:
 
-    * ``user_id`` (int64) and ``film_id`` (int64): as in the source;
+    * ``user_id`` (int64) and ``item_id`` (int64): as in the source;
     * ``position`` (int32): 0 for the user's oldest event, then 1, 2, ... (ties in time are broken
       by film id);
-    * ``film_row`` (int32): the film's row in ``films.parquet``;
+    * ``item_idx`` (int32): the film's row in ``items.parquet``;
     * ``stars`` (float32): the rating, as given;
     * ``timestamp`` (int64): seconds since 1970, UTC;
     * ``liked`` (bool): whether the stars reach the threshold;
     * ``split`` (string): ``train``, ``validation``, ``test``, or ``context`` for an event with too
       few events before it to be a candidate.
 
-    ``films.parquet`` holds one row per film, sorted by ``film_id`` (int64): ``title`` (string,
+    ``items.parquet`` holds one row per film, sorted by ``item_id`` (int64): ``title`` (string,
     without the year), ``year`` (int16, null when the title has none), ``genres`` (list of string).
     """
 
     USER: Final = "user_id"
-    FILM: Final = "film_id"
+    ITEM: Final = "item_id"
     POSITION: Final = "position"
-    FILM_ROW: Final = "film_row"
+    ITEM_IDX: Final = "item_idx"
     STARS: Final = "stars"
     TIMESTAMP: Final = "timestamp"
     LIKED: Final = "liked"

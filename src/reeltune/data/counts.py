@@ -23,7 +23,7 @@ class Counts:
         likes: Events per split that reach the threshold.
         users: Users with at least one event.
         users_with_examples: Users with at least one example.
-        films_rated: Films with at least one event.
+        items_rated: Films with at least one event.
         first_time: Time of the oldest event, in seconds since 1970, UTC.
         last_time: Time of the newest event.
     """
@@ -32,7 +32,7 @@ class Counts:
     likes: dict[str, int]
     users: int
     users_with_examples: int
-    films_rated: int
+    items_rated: int
     first_time: int
     last_time: int
 
@@ -62,7 +62,7 @@ class Counts:
             **{split: self.rows[split] for split in EXAMPLE_SPLITS},
             "users": self.users,
             "users_without_examples": self.users - self.users_with_examples,
-            "films_rated": self.films_rated,
+            "items_rated": self.items_rated,
         }
 
     def span(self) -> dict[str, str]:
@@ -78,11 +78,11 @@ def count_timelines(timelines: Path) -> Counts:
     )
     found = {split: (rows, likes) for split, rows, likes in per_split.collect().iter_rows()}
     is_example = pl.col(Columns.SPLIT) != CONTEXT
-    users, users_with_examples, films_rated, first_time, last_time = (
+    users, users_with_examples, items_rated, first_time, last_time = (
         table.select(
             pl.col(Columns.USER).n_unique(),
             pl.col(Columns.USER).filter(is_example).n_unique().alias("users_with_examples"),
-            pl.col(Columns.FILM).n_unique(),
+            pl.col(Columns.ITEM).n_unique(),
             pl.col(Columns.TIMESTAMP).min().alias("first_time"),
             pl.col(Columns.TIMESTAMP).max().alias("last_time"),
         )
@@ -94,7 +94,7 @@ def count_timelines(timelines: Path) -> Counts:
         likes={split: found.get(split, (0, 0))[1] for split in (CONTEXT, *EXAMPLE_SPLITS)},
         users=users,
         users_with_examples=users_with_examples,
-        films_rated=films_rated,
+        items_rated=items_rated,
         first_time=first_time,
         last_time=last_time,
     )

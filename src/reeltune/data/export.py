@@ -46,7 +46,7 @@ class _Prompts:
         renderer = Renderer(folder.prompt_settings)
         self._folder = folder
         self._head = _escape(renderer.head())
-        self._films = [_escape(renderer.film(film)) for film in folder.films]
+        self._items = [_escape(renderer.item(item)) for item in folder.items]
         self._stars = {
             stars: _escape(renderer.stars(stars)) for stars in (step / 2 for step in range(11))
         }
@@ -66,31 +66,31 @@ class _Prompts:
         timelines, examples = self._folder.timelines, self._folder.examples(split)
         for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
             stars = timelines.stars[start:target].tolist()
-            films = timelines.film_row[start : target + 1].tolist()
-            candidate = films.pop()
-            pieces = (self._stars[s] + self._films[f] for s, f in zip(stars, films, strict=True))
-            rest = "".join((*pieces, self._before, self._films[candidate], self._question))
+            items = timelines.item_idx[start : target + 1].tolist()
+            candidate = items.pop()
+            pieces = (self._stars[s] + self._items[f] for s, f in zip(stars, items, strict=True))
+            rest = "".join((*pieces, self._before, self._items[candidate], self._question))
             yield self._row % (self._head, rest, self._answers[bool(timelines.liked[target])])
 
 
 def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
     """Yield every test example without its prompt: ids, titles, years, stars, times and label."""
-    timelines, films, examples = folder.timelines, folder.films, folder.examples(TEST)
+    timelines, items, examples = folder.timelines, folder.items, folder.examples(TEST)
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-        shown = [films[row] for row in timelines.film_row[start : target + 1].tolist()]
+        shown = [items[row] for row in timelines.item_idx[start : target + 1].tolist()]
         candidate = shown.pop()
         row: dict[str, Any] = {
             "user_id": int(timelines.user_id[target]),
-            "film_id": candidate.film_id,
+            "item_id": candidate.item_id,
             "title": candidate.title,
             "year": candidate.year,
             "stars": float(timelines.stars[target]),
             "timestamp": int(timelines.timestamp[target]),
             "label": Renderer.answer(bool(timelines.liked[target])),
             "history": {
-                "film_id": [film.film_id for film in shown],
-                "title": [film.title for film in shown],
-                "year": [film.year for film in shown],
+                "item_id": [item.item_id for item in shown],
+                "title": [item.title for item in shown],
+                "year": [item.year for item in shown],
                 "stars": timelines.stars[start:target].tolist(),
                 "timestamp": timelines.timestamp[start:target].tolist(),
             },

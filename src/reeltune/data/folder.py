@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.tables import columns_of
-from reeltune.domain import Film, PromptSettings
+from reeltune.domain import Item, PromptSettings
 from reeltune.errors import DataError
 
 FORMAT_VERSION: Final = 1
 TIMELINES_FILE: Final = "timelines.parquet"
-FILMS_FILE: Final = "films.parquet"
+ITEMS_FILE: Final = "items.parquet"
 META_FILE: Final = "meta.json"
 TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
@@ -46,7 +46,7 @@ class Timelines:
 
     user_id: npt.NDArray[np.int64]
     position: npt.NDArray[np.int32]
-    film_row: npt.NDArray[np.int32]
+    item_idx: npt.NDArray[np.int32]
     stars: npt.NDArray[np.float32]
     timestamp: npt.NDArray[np.int64]
     liked: npt.NDArray[np.bool_]
@@ -131,7 +131,7 @@ class PreparedFolder:
                 where=str(meta_file),
                 hint=mend,
             )
-        for name in (TIMELINES_FILE, FILMS_FILE):
+        for name in (TIMELINES_FILE, ITEMS_FILE):
             if not (path / name).is_file():
                 raise DataError(
                     f"{name} is missing", code="prepared_file_missing", where=str(path), hint=mend
@@ -186,14 +186,14 @@ class PreparedFolder:
     def ratings(self) -> Timelines:
         """All events, in time order within each user, and no evidence on them."""
         names = (
-            *(Columns.USER, Columns.POSITION, Columns.FILM_ROW, Columns.STARS),
+            *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.STARS),
             *(Columns.TIMESTAMP, Columns.LIKED, Columns.SPLIT),
         )
         column = columns_of(self.path / TIMELINES_FILE, names, _mend(self.path))
         return Timelines(
             user_id=column[Columns.USER].to_numpy(),
             position=column[Columns.POSITION].to_numpy(),
-            film_row=column[Columns.FILM_ROW].to_numpy(),
+            item_idx=column[Columns.ITEM_IDX].to_numpy(),
             stars=column[Columns.STARS].to_numpy(),
             timestamp=column[Columns.TIMESTAMP].to_numpy(),
             liked=column[Columns.LIKED].to_numpy(),
@@ -201,13 +201,13 @@ class PreparedFolder:
         )
 
     @cached_property
-    def films(self) -> list[Film]:
-        """All films of the edition, in the order ``film_row`` counts them."""
-        names = (Columns.FILM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
-        file, undated = self.path / FILMS_FILE, {Columns.YEAR}
+    def items(self) -> list[Item]:
+        """All films of the edition, in the order ``item_idx`` counts them."""
+        names = (Columns.ITEM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
+        file, undated = self.path / ITEMS_FILE, {Columns.YEAR}
         column = columns_of(file, names, _mend(self.path), may_lack=undated)
         rows = zip(*(column[name].to_pylist() for name in names), strict=True)
-        return [Film(film_id, title, year, tuple(genres)) for film_id, title, year, genres in rows]
+        return [Item(item_id, title, year, tuple(genres)) for item_id, title, year, genres in rows]
 
     def examples(self, split: str) -> Examples:
         """Return every example of one split, in timeline order.

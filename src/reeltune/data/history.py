@@ -16,7 +16,7 @@ class History:
     """Films with the stars they were given, oldest first.
 
     Attributes:
-        film_row: Which films, as rows of the edition's films, shape ``(n,)``.
+        item_idx: Which films, as rows of the edition's films, shape ``(n,)``.
         stars: In steps of half a star, shape ``(n,)``.
         evidence: What was known of each event before it happened, shape ``(n, kinds)``; None where
             nobody asked.
@@ -24,15 +24,15 @@ class History:
             that was learned from themselves.
     """
 
-    film_row: npt.NDArray[np.int64]
+    item_idx: npt.NDArray[np.int64]
     stars: npt.NDArray[np.float32]
     evidence: Codes | None = None
     user_id: int | None = None
 
     @classmethod
-    def of(cls, film_row: Sequence[int], stars: Sequence[float]) -> History:
+    def of(cls, item_idx: Sequence[int], stars: Sequence[float]) -> History:
         """Return a history from plain numbers."""
-        return cls(np.asarray(film_row, dtype=np.int64), np.asarray(stars, dtype=np.float32))
+        return cls(np.asarray(item_idx, dtype=np.int64), np.asarray(stars, dtype=np.float32))
 
     @classmethod
     def from_timelines(
@@ -54,18 +54,18 @@ class History:
             user_id = int(timelines.user_id[events.start])
         span = slice(events.start, events.stop)
         evidence = None if timelines.evidence is None else timelines.evidence[span]
-        films = timelines.film_row[span].astype(np.int64)
-        return cls(films, timelines.stars[span], evidence, user_id)
+        items = timelines.item_idx[span].astype(np.int64)
+        return cls(items, timelines.stars[span], evidence, user_id)
 
     def __len__(self) -> int:
-        return len(self.film_row)
+        return len(self.item_idx)
 
     def last(self, count: int) -> History:
         """Return the newest ``count`` events, or all if there are fewer."""
         first = max(0, len(self) - count)
         evidence = None if self.evidence is None else self.evidence[first:]
         return replace(
-            self, film_row=self.film_row[first:], stars=self.stars[first:], evidence=evidence
+            self, item_idx=self.item_idx[first:], stars=self.stars[first:], evidence=evidence
         )
 
     def without(self, place: int) -> History:
@@ -75,7 +75,7 @@ class History:
         """
         return replace(
             self,
-            film_row=np.delete(self.film_row, place),
+            item_idx=np.delete(self.item_idx, place),
             stars=np.delete(self.stars, place),
             evidence=None,
         )

@@ -17,7 +17,7 @@ class Layout:
     Attributes:
         name: Short name, stored in ``meta.json``.
         ratings_file: One rating per line: user, film, stars, timestamp.
-        films_file: One film per row.
+        items_file: One film per row.
         separator: What stands between the fields of a rating.
         header: Whether both files begin with a line of column names (fields are then found by
             name and quoting is allowed).
@@ -29,7 +29,7 @@ class Layout:
 
     name: str
     ratings_file: str
-    films_file: str
+    items_file: str
     separator: str
     header: bool
     encodings: tuple[str, ...]
@@ -38,7 +38,7 @@ class Layout:
     @property
     def files(self) -> tuple[str, str]:
         """The names of the files that are read."""
-        return (self.ratings_file, self.films_file)
+        return (self.ratings_file, self.items_file)
 
 
 _OLD_TEXT = ("utf-8-sig", "latin-1")

@@ -50,7 +50,7 @@ def settings_meta(settings: PrepareSettings, cuts: Cuts | None) -> dict[str, Any
     }
 
 
-def source_meta(source: Source, ratings: int, films: int) -> list[dict[str, Any]]:
+def source_meta(source: Source, ratings: int, items: int) -> list[dict[str, Any]]:
     """Return name, checksum, bytes and rows of each source file."""
     return [
         {
@@ -59,27 +59,27 @@ def source_meta(source: Source, ratings: int, films: int) -> list[dict[str, Any]
             "bytes": path.stat().st_size,
             "rows": rows,
         }
-        for path, rows in ((source.ratings, ratings), (source.films, films))
+        for path, rows in ((source.ratings, ratings), (source.items, items))
     ]
 
 
 def counts_meta(
     counts: Counts,
-    films: pl.DataFrame,
+    items: pl.DataFrame,
     *,
     ratings_in_source: int,
     dropped_ratings: DroppedRows,
-    dropped_films: DroppedRows,
+    dropped_items: DroppedRows,
 ) -> dict[str, Any]:
     """Return every count: ratings_in_source = dropped + events, events = context + examples."""
     return {
         "ratings_in_source": ratings_in_source,
         "dropped": dropped_ratings.total,
         **counts.to_dict(),
-        "films_in_source": len(films) + dropped_films.total,
-        "films_dropped": dropped_films.total,
-        "films": len(films),
-        "films_without_year": films[Columns.YEAR].null_count(),
+        "items_in_source": len(items) + dropped_items.total,
+        "items_dropped": dropped_items.total,
+        "items": len(items),
+        "items_without_year": items[Columns.YEAR].null_count(),
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reeltune.data.folder import (
     EVAL_EXPORT,
-    FILMS_FILE,
+    ITEMS_FILE,
     META_FILE,
     TEST_EXPORT,
     TIMELINES_FILE,
@@ -21,7 +21,7 @@ from reeltune.data.folder import (
 from reeltune.errors import DataError
 from reeltune.files import atomic_folder
 
-_OURS = frozenset({TIMELINES_FILE, FILMS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT})
+_OURS = frozenset({TIMELINES_FILE, ITEMS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT})
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from reeltune.data.badrows import DroppedRows
 from reeltune.data.columns import Columns
 from reeltune.data.counts import check_no_empty_split, count_timelines
 from reeltune.data.export import export_json
-from reeltune.data.films import films_frame, read_films
-from reeltune.data.folder import FILMS_FILE, META_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.folder import ITEMS_FILE, META_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.items import items_frame, read_items
 from reeltune.data.meta import (
     counts_meta,
     files_meta,
@@ -56,11 +56,11 @@ class PrepareReport:
 class _Written:
     """What stands in the parquet files, and what was left out on the way."""
 
-    films: pl.DataFrame
+    items: pl.DataFrame
     cuts: Cuts | None
     ratings_in_source: int
     dropped_ratings: DroppedRows
-    dropped_films: DroppedRows
+    dropped_items: DroppedRows
 
 
 def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None) -> PrepareReport:
@@ -101,9 +101,9 @@ def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: 
     """Read the source and write timelines and films."""
     layout, skip = source.layout, settings.skip_bad_rows
     say(f"Reading {source.edition}: layout {layout.name}, stars {layout.scale}")
-    film_list, dropped_films = read_films(source.films, layout, skip_bad_rows=skip)
-    films = films_frame(film_list)
-    ratings = read_ratings(source.ratings, layout, films[Columns.FILM])
+    item_list, dropped_items = read_items(source.items, layout, skip_bad_rows=skip)
+    items = items_frame(item_list)
+    ratings = read_ratings(source.ratings, layout, items[Columns.ITEM])
     in_source = len(ratings)
     if not in_source:
         raise DataError(
@@ -112,14 +112,14 @@ def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: 
             where=source.ratings.name,
             hint="Check that the file is complete",
         )
-    say(f"Sorting {in_source:,} ratings of {len(films):,} films into timelines")
+    say(f"Sorting {in_source:,} ratings of {len(items):,} films into timelines")
     events, dropped_ratings = build_timelines(source.ratings, layout, ratings, skip_bad_rows=skip)
     del ratings  # the unsorted copy of 32 million rows is a gigabyte
     check_lengths(users_table(events), settings)
     table, cuts = split_events(events, settings)
     _write_parquet(table, folder / TIMELINES_FILE)
-    _write_parquet(films.lazy(), folder / FILMS_FILE)
-    return _Written(films, cuts, in_source, dropped_ratings, dropped_films)
+    _write_parquet(items.lazy(), folder / ITEMS_FILE)
+    return _Written(items, cuts, in_source, dropped_ratings, dropped_items)
 
 
 def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
@@ -142,7 +142,7 @@ def _describe(
     """Prove and count what was written, export it, and return the content of ``meta.json``."""
     timelines = folder / TIMELINES_FILE
     events = written.ratings_in_source - written.dropped_ratings.total
-    checks = prove_timelines(timelines, written.films, settings, written.cuts, events)
+    checks = prove_timelines(timelines, written.items, settings, written.cuts, events)
     counts = count_timelines(timelines)
     check_no_empty_split(counts, settings, written.cuts)
     meta = {
@@ -150,26 +150,26 @@ def _describe(
         "edition": source.edition,
         "layout": source.layout.name,
         "source": source_meta(
-            source, written.ratings_in_source, len(written.films) + written.dropped_films.total
+            source, written.ratings_in_source, len(written.items) + written.dropped_items.total
         ),
         "settings": settings_meta(settings, written.cuts),
         "prompt": prompt_settings(settings, source.layout).to_dict(),
         "counts": counts_meta(
             counts,
-            written.films,
+            written.items,
             ratings_in_source=written.ratings_in_source,
             dropped_ratings=written.dropped_ratings,
-            dropped_films=written.dropped_films,
+            dropped_items=written.dropped_items,
         ),
         "label_rates": counts.label_rates(),
         "span": counts.span(),
         "dropped": {
-            **written.dropped_films.to_dict(),
+            **written.dropped_items.to_dict(),
             **written.dropped_ratings.to_dict(),
         },
         "checks": checks,
     }
-    rows = {TIMELINES_FILE: counts.events, FILMS_FILE: len(written.films)}
+    rows = {TIMELINES_FILE: counts.events, ITEMS_FILE: len(written.items)}
     if settings.export is not None:
         say(f"Writing {counts.examples:,} examples as JSON ({settings.export})")
         rows |= export_json(PreparedFolder(folder, meta), settings.export)

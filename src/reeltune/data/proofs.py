@@ -18,13 +18,13 @@ from reeltune.errors import DataError
 
 
 def prove_timelines(
-    timelines: Path, films: pl.DataFrame, settings: PrepareSettings, cuts: Cuts | None, events: int
+    timelines: Path, items: pl.DataFrame, settings: PrepareSettings, cuts: Cuts | None, events: int
 ) -> list[str]:
     """Prove the laws of a prepared timeline table, row by row.
 
     Args:
         timelines: The written ``timelines.parquet``.
-        films: The table of ``films.parquet``.
+        items: The table of ``items.parquet``.
         settings: What was asked for.
         cuts: The cuts of a time split.
         events: How many events there must be: ratings in the source less those dropped.
@@ -35,7 +35,7 @@ def prove_timelines(
     Raises:
         DataError: A law does not hold, which is a fault of this program.
     """
-    laws = {**_timeline_laws(films, settings, events), **_split_laws(settings, cuts)}
+    laws = {**_timeline_laws(items, settings, events), **_split_laws(settings, cuts)}
     table = pl.scan_parquet(timelines, glob=False)
     held = table.select(law.alias(name) for name, law in laws.items()).collect().row(0, named=True)
     broken = [name for name, holds in held.items() if holds is not True]
@@ -51,13 +51,13 @@ def prove_timelines(
 
 
 def _timeline_laws(
-    films: pl.DataFrame, settings: PrepareSettings, events: int
+    items: pl.DataFrame, settings: PrepareSettings, events: int
 ) -> Mapping[str, pl.Expr]:
-    user, time, film = pl.col(Columns.USER), pl.col(Columns.TIMESTAMP), pl.col(Columns.FILM)
+    user, time, item = pl.col(Columns.USER), pl.col(Columns.TIMESTAMP), pl.col(Columns.ITEM)
     position = pl.col(Columns.POSITION)
     first = (user != user.shift()).fill_null(True)
-    in_order = (time > time.shift()) | ((time == time.shift()) & (film > film.shift()))
-    film_ids = films[Columns.FILM]
+    in_order = (time > time.shift()) | ((time == time.shift()) & (item > item.shift()))
+    item_ids = items[Columns.ITEM]
     return {
         "no event is lost or doubled": pl.len() == events,
         "users ascend": (user >= user.shift()).all(),
@@ -65,8 +65,8 @@ def _timeline_laws(
         "positions count up from 0": (
             pl.when(first).then(position == 0).otherwise(position == position.shift() + 1).all()
         ),
-        "film_row points at the film": (
-            pl.lit(film_ids).gather(pl.col(Columns.FILM_ROW), null_on_oob=True).eq_missing(film)
+        "item_idx points at the film": (
+            pl.lit(item_ids).gather(pl.col(Columns.ITEM_IDX), null_on_oob=True).eq_missing(item)
         ).all(),
         "liked means the threshold is reached": (
             pl.col(Columns.LIKED) == (pl.col(Columns.STARS) >= settings.rating_threshold)

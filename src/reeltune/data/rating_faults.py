@@ -93,7 +93,7 @@ def _describe(
         layout: How the file is laid out.
         first_line: Of a duplicate, where the first rating stands.
     """
-    (_, user), (_, film), (_, stars), (_, timestamp) = fields
+    (_, user), (_, item), (_, stars), (_, timestamp) = fields
     empty = next((name for name, text in fields if not text), "a field")
     column, no_number, wanted = _first_without_number(fields)
     faults = {
@@ -110,14 +110,14 @@ def _describe(
             timestamp,
             "Divide the timestamps by 1000 to have seconds",
         ),
-        "unknown_film": _Fault(
-            f"film {film} is not in {layout.films_file}",
-            film,
-            f"Add the film to {layout.films_file}",
+        "unknown_item": _Fault(
+            f"film {item} is not in {layout.items_file}",
+            item,
+            f"Add the film to {layout.items_file}",
         ),
         "duplicate_rating": _Fault(
-            f"user {user} has rated film {film} already, on line {first_line}",
-            f"user {user}, film {film}",
+            f"user {user} has rated film {item} already, on line {first_line}",
+            f"user {user}, film {item}",
             "Remove one of the two",
         ),
     }

@@ -22,7 +22,7 @@ FAULT: Final = "fault"
 """0 for a good row, else the position of its reason in :data:`FAULTS`."""
 
 CSV_COLUMNS: Final = ("userId", "movieId", "rating", "timestamp")
-FIELDS: Final = (Columns.USER, Columns.FILM, Columns.STARS, Columns.TIMESTAMP)
+FIELDS: Final = (Columns.USER, Columns.ITEM, Columns.STARS, Columns.TIMESTAMP)
 
 FAULTS: Final = (
     "",
@@ -32,7 +32,7 @@ FAULTS: Final = (
     "stars_off_scale",
     "timestamp_not_positive",
     "timestamp_too_large",
-    "unknown_film",
+    "unknown_item",
     "duplicate_rating",
 )
 
@@ -40,7 +40,7 @@ BLANKS: Final = " \t\r\ufeff"
 """Stripped from every field, like the quotes; the last one is a BOM."""
 
 
-def read_ratings(path: Path, layout: Layout, film_ids: pl.Series) -> pl.DataFrame:
+def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFrame:
     """Read every rating in file order, each with its line and its fault.
 
     Blank lines are no ratings. Numbers may stand in quotes.
@@ -48,10 +48,10 @@ def read_ratings(path: Path, layout: Layout, film_ids: pl.Series) -> pl.DataFram
     Args:
         path: The ratings file.
         layout: How it is laid out.
-        film_ids: The film ids known (int64, unique), in the order ``film_row`` counts them.
+        item_ids: The film ids known (int64, unique), in the order ``item_idx`` counts them.
 
     Returns:
-        Columns ``user_id``, ``film_id`` (int64), ``film_row`` (int32), ``stars`` (float32),
+        Columns ``user_id``, ``item_id`` (int64), ``item_idx`` (int32), ``stars`` (float32),
         ``timestamp`` (int64), :data:`LINE` (uint32) and :data:`FAULT` (uint8).
 
     Raises:
@@ -66,7 +66,7 @@ def read_ratings(path: Path, layout: Layout, film_ids: pl.Series) -> pl.DataFram
         )
     names, places = field_places(path, layout)
     fields = _split(path, layout, width=len(names))
-    films = pl.LazyFrame({Columns.FILM: film_ids}).with_row_index(Columns.FILM_ROW)
+    items = pl.LazyFrame({Columns.ITEM: item_ids}).with_row_index(Columns.ITEM_IDX)
     ratings = (
         fields.select(
             LINE,
@@ -78,12 +78,12 @@ def read_ratings(path: Path, layout: Layout, film_ids: pl.Series) -> pl.DataFram
                 )
             ),
         )
-        .join(films, on=Columns.FILM, how="left", maintain_order="left")
+        .join(items, on=Columns.ITEM, how="left", maintain_order="left")
         .with_columns(_value_fault(layout.scale).alias(FAULT))
         .select(
             Columns.USER,
-            Columns.FILM,
-            pl.col(Columns.FILM_ROW).cast(pl.Int32),
+            Columns.ITEM,
+            pl.col(Columns.ITEM_IDX).cast(pl.Int32),
             pl.col(Columns.STARS).cast(pl.Float32),
             Columns.TIMESTAMP,
             LINE,
@@ -156,7 +156,7 @@ def _value_fault(scale: RatingScale) -> pl.Expr:
             (off_scale, "stars_off_scale"),
             (timestamp <= 0, "timestamp_not_positive"),
             (timestamp >= YEAR_2100, "timestamp_too_large"),
-            (pl.col(Columns.FILM_ROW).is_null(), "unknown_film"),
+            (pl.col(Columns.ITEM_IDX).is_null(), "unknown_item"),
         ]
     )
     return pl.when(pl.col(FAULT) > 0).then(pl.col(FAULT)).otherwise(found)

@@ -19,7 +19,7 @@ def print_report(report: PrepareReport, console: Console) -> None:
         f"{counts['ratings_in_source']:,} ratings = {counts['dropped']:,} dropped + "
         f"{counts['events']:,} events of {counts['users']:,} users "
         f"({counts['users_without_examples']:,} without an example), "
-        f"{counts['films']:,} films ({counts['films_without_year']:,} without a year)",
+        f"{counts['items']:,} films ({counts['items_without_year']:,} without a year)",
         soft_wrap=True,
     )
     for reason, dropped in meta["dropped"].items():

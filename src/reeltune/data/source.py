@@ -35,9 +35,9 @@ class Source:
         return self.folder / self.layout.ratings_file
 
     @property
-    def films(self) -> Path:
+    def items(self) -> Path:
         """The films file."""
-        return self.folder / self.layout.films_file
+        return self.folder / self.layout.items_file
 
 
 @contextlib.contextmanager

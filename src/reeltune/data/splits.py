@@ -77,9 +77,9 @@ def split_events(
     )
     return numbered.select(
         Columns.USER,
-        Columns.FILM,
+        Columns.ITEM,
         Columns.POSITION,
-        Columns.FILM_ROW,
+        Columns.ITEM_IDX,
         Columns.STARS,
         Columns.TIMESTAMP,
         (pl.col(Columns.STARS) >= settings.rating_threshold).alias(Columns.LIKED),

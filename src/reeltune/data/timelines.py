@@ -35,7 +35,7 @@ def build_timelines(
         skip_bad_rows: Leave bad rows out instead of stopping at the first.
 
     Returns:
-        The events, sorted by user, timestamp and film id (``user_id``, ``film_id``, ``film_row``,
+        The events, sorted by user, timestamp and film id (``user_id``, ``item_id``, ``item_idx``,
         ``stars``, ``timestamp``), and the rows left out.
 
     Raises:
@@ -45,7 +45,7 @@ def build_timelines(
         LINE, FAULT, pl.lit(None, dtype=pl.UInt32).alias(FIRST_LINE)
     )
     events = (ratings.filter(pl.col(FAULT) == 0) if len(bad) else ratings).drop(FAULT)
-    events = events.sort(Columns.USER, Columns.TIMESTAMP, Columns.FILM)
+    events = events.sort(Columns.USER, Columns.TIMESTAMP, Columns.ITEM)
     duplicates = find_duplicates(events)
     bad = pl.concat([bad, duplicates])
     dropped = DroppedRows()
@@ -70,7 +70,7 @@ def find_duplicates(events: pl.DataFrame) -> pl.DataFrame:
         One row per rating to leave out: ``line``, ``fault``, ``first_line``.
     """
     user = pl.col(Columns.USER).rle_id().cast(pl.UInt64)
-    pair = user * 2**32 + pl.col(Columns.FILM_ROW).cast(pl.UInt64)
+    pair = user * 2**32 + pl.col(Columns.ITEM_IDX).cast(pl.UInt64)
     pairs = events.select(pair.alias("pair").sort())["pair"]
     twice = pairs.filter(pairs == pairs.shift()).unique()
     found = events.select(LINE, pair.alias("pair")).filter(pl.col("pair").is_in(twice.implode()))

@@ -1,6 +1,6 @@
 """The domain: items, the rating scale, and the words of a prompt. It imports no other package."""
 
-from reeltune.domain.item import Film, plain_text
+from reeltune.domain.item import Item, plain_text
 from reeltune.domain.prompt_settings import (
     CHANCE_STEPS,
     COUNTS,
@@ -29,8 +29,8 @@ __all__ = [
     "WINDOW",
     "YES",
     "Evidence",
-    "Film",
     "Form",
+    "Item",
     "PromptSettings",
     "RatingScale",
     "Renderer",

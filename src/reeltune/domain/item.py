@@ -10,10 +10,10 @@ from typing import NamedTuple
 _ANGLE_TOKEN = re.compile(r"<(?=[|/]?[\w|]+[^<>]*>)")
 
 
-class Film(NamedTuple):
+class Item(NamedTuple):
     """One item of an edition: a film, where the edition is MovieLens."""
 
-    film_id: int
+    item_id: int
     title: str
     year: int | None
     genres: tuple[str, ...]

@@ -20,7 +20,7 @@ INTERVIEW: Final[Form] = "interview"
 Evidence = Literal["film", "user", "recent", "expected"]
 """What may be told of a film that is asked about, each in a line of its own:
 
-* ``film``: what share of how many other users liked it;
+* ``item``: what share of how many other users liked it;
 * ``user``: what share of how many films the user has liked so far;
 * ``recent``: what share of the newest of them;
 * ``expected``: how likely a like is to be expected, from all earlier events of the user and from

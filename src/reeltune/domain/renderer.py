@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from reeltune.domain.item import Film, plain_text
+from reeltune.domain.item import Item, plain_text
 from reeltune.domain.prompt_settings import (
     CHANCE_STEPS,
     COUNTS,
@@ -80,13 +80,13 @@ class Renderer:
         text = format_stars(stars)
         return f"{text} stars. Next:" if self.settings.form == INTERVIEW else f"{text}:"
 
-    def film(self, film: Film) -> str:
+    def item(self, item: Item) -> str:
         """Return a film as it stands in the history and as a candidate, with its line break."""
-        text = f" {plain_text(film.title) or 'Untitled'}"
-        if film.year is not None:
-            text += f" ({film.year})"
-        if self.settings.genres and film.genres:
-            text += f" [{', '.join(plain_text(genre) for genre in film.genres)}]"
+        text = f" {plain_text(item.title) or 'Untitled'}"
+        if item.year is not None:
+            text += f" ({item.year})"
+        if self.settings.genres and item.genres:
+            text += f" [{', '.join(plain_text(genre) for genre in item.genres)}]"
         return text + "\n"
 
     def evidence_lines(self, kind: Evidence) -> list[str]:
@@ -119,7 +119,7 @@ class Renderer:
         return "" if self.settings.form == INTERVIEW else "Yes or No?"
 
     def turns(
-        self, history: Sequence[tuple[float, Film]], candidate: Film, told: Sequence[str] = ()
+        self, history: Sequence[tuple[float, Item]], candidate: Item, told: Sequence[str] = ()
     ) -> list[str]:
         """Return what is said, the user's turns and the model's answers in turn, the user's last.
 
@@ -130,13 +130,13 @@ class Renderer:
                 window tells that of the candidate alone. Nothing where there is no evidence.
         """
         evidence = told or [""] * (len(history) + 1)
-        last = f"{self.before_candidate()}{self.film(candidate)}{evidence[-1]}{self.question()}"
+        last = f"{self.before_candidate()}{self.item(candidate)}{evidence[-1]}{self.question()}"
         if self.settings.form == WINDOW:
-            lines = (self.stars(stars) + self.film(film) for stars, film in history)
+            lines = (self.stars(stars) + self.item(item) for stars, item in history)
             return ["".join((self.head(), *lines, last))]
         said, lead = [], self.head()
-        for (stars, film), lines in zip(history, evidence[:-1], strict=True):
-            said += [lead + self.film(film) + lines, self.answer(self.likes(stars))]
+        for (stars, item), lines in zip(history, evidence[:-1], strict=True):
+            said += [lead + self.item(item) + lines, self.answer(self.likes(stars))]
             lead = self.stars(stars)
         return [*said, lead + last]
 

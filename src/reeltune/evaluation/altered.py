@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from reeltune.asking.subject import Subject
 from reeltune.data.folder import Examples, Timelines
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.ragged import offsets_of, places
 
@@ -27,13 +27,13 @@ class Asking:
     Attributes:
         timelines: Row after row, the events of its history and then its candidate.
         examples: Where in them each row begins, and its candidate, which is its last event.
-        films: What the events' ``film_row`` counts.
+        items: What the events' ``item_idx`` counts.
         tokens: Puts events and films into tokens.
     """
 
     timelines: Timelines
     examples: Examples
-    films: list[Film]
+    items: list[Item]
     tokens: PromptTokens
 
     @property
@@ -64,7 +64,7 @@ def as_prepared(subject: Subject, events: Ints) -> Asking:
     return Asking(
         timelines=folder.timelines.take(places(whole.start, lengths)),
         examples=Examples(start=offsets[:-1], target=offsets[1:] - 1),
-        films=folder.films,
+        items=folder.items,
         tokens=subject.tokens,
     )
 
@@ -88,16 +88,16 @@ def stars_hidden(asking: Asking, random: np.random.Generator) -> Asking:
 
 
 def titles_as_ids(asking: Asking, random: np.random.Generator) -> Asking:
-    """Return the rows with every film called ``Film`` and its id, and nothing else said of it."""
+    """Return the rows with every film called ``Item`` and its id, and nothing else said of it."""
     # Only films that occur: every film of the list is tokenized.
-    used, film_row = np.unique(asking.timelines.film_row, return_inverse=True)
-    ids = [asking.films[row].film_id for row in used]
-    films = [Film(film_id, f"Film {film_id}", None, ()) for film_id in ids]
+    used, item_idx = np.unique(asking.timelines.item_idx, return_inverse=True)
+    ids = [asking.items[row].item_id for row in used]
+    items = [Item(item_id, f"Film {item_id}", None, ()) for item_id in ids]
     return Asking(
-        timelines=replace(asking.timelines, film_row=film_row.astype(np.int32)),
+        timelines=replace(asking.timelines, item_idx=item_idx.astype(np.int32)),
         examples=asking.examples,
-        films=films,
-        tokens=PromptTokens(asking.tokens.tokenizer, asking.tokens.renderer, films),
+        items=items,
+        tokens=PromptTokens(asking.tokens.tokenizer, asking.tokens.renderer, items),
     )
 
 
@@ -128,7 +128,7 @@ def history_of_another(asking: Asking, random: np.random.Generator) -> Asking | 
     start, stop = examples.start[other], examples.target[other]
     shown = places(start, stop - start)
     row = np.repeat(np.arange(len(examples)), stop - start)
-    kept = timelines.film_row[shown] != timelines.film_row[examples.target[row]]
+    kept = timelines.item_idx[shown] != timelines.item_idx[examples.target[row]]
     events = np.concatenate([shown[kept], examples.target])
     rows = np.concatenate([row[kept], np.arange(len(examples))])
     # A stable sort leaves the candidates, which were added last, at the end of their rows.

@@ -65,9 +65,9 @@ def cuts(folder: PreparedFolder, predictions: Predictions) -> Iterator[Cut]:
     """Yield the rows in groups, by one property after another."""
     in_training = training_events(folder)
     timelines = folder.timelines
-    count = np.bincount(timelines.film_row[in_training], minlength=len(folder.films))
-    film_row = timelines.film_row[predictions.event]
-    ratings = count[film_row].astype(np.int64)
+    count = np.bincount(timelines.item_idx[in_training], minlength=len(folder.items))
+    item_idx = timelines.item_idx[predictions.event]
+    ratings = count[item_idx].astype(np.int64)
     seen_user = np.isin(predictions.user_id, np.unique(timelines.user_id[in_training]))
     fifths = f"Cut into up to {QUANTILES} groups of about as many rows."
     yield Cut(
@@ -83,8 +83,8 @@ def cuts(folder: PreparedFolder, predictions: Predictions) -> Iterator[Cut]:
     )
     yield _seen("film", "Whether the training data hold any rating of the candidate.", ratings > 0)
     yield _seen("user", "Whether the training data hold any rating by the user.", seen_user)
-    years = [film.year for film in folder.films]
-    yield Cut("year of the film", "As its title gives it. " + fifths, *_by_year(years, film_row))
+    years = [item.year for item in folder.items]
+    yield Cut("year of the film", "As its title gives it. " + fifths, *_by_year(years, item_idx))
     yield Cut(
         "time of the rating",
         "When the candidate was rated (UTC): quarters, equally long, of the time from the first "
@@ -122,8 +122,8 @@ def by_quantile(values: Ints, most: int = QUANTILES) -> tuple[list[str], Ints]:
     return labels, group.astype(np.int64)
 
 
-def _by_year(years: list[int | None], film_row: npt.NDArray[np.integer]) -> tuple[list[str], Ints]:
-    year = np.array([-1 if year is None else year for year in years], dtype=np.int64)[film_row]
+def _by_year(years: list[int | None], item_idx: npt.NDArray[np.integer]) -> tuple[list[str], Ints]:
+    year = np.array([-1 if year is None else year for year in years], dtype=np.int64)[item_idx]
     known = year >= 0
     labels, found = by_quantile(year[known]) if known.any() else ([], year[known])
     group = np.full(len(year), len(labels), dtype=np.int64)

@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from reeltune.asking.subject import Subject
-from reeltune.domain import NO, YES, Film
+from reeltune.domain import NO, YES, Item
 from reeltune.evaluation.auc_intervals import auc_difference
 from reeltune.evaluation.evaluate import Scored, score_rows
 from reeltune.evaluation.intervals import Interval
@@ -36,7 +36,7 @@ class Sample:
     """
 
     user_id: int
-    candidate: Film
+    candidate: Item
     truth: str
     p_yes_base: float
     p_yes_tuned: float
@@ -91,7 +91,7 @@ def compare(subject: Subject, split: str, progress: ProgressFor | None = None) -
 def _samples(subject: Subject, base: Scored, tuned: Scored) -> list[Sample]:
     rows = tuned.rows
     count, seed = subject.config.evaluation.samples, subject.config.train.seed
-    films = {film.film_id: film for film in subject.folder.films}
+    items = {item.item_id: item for item in subject.folder.items}
     found = []
     prompts = rows.sequences.alone()
     for row in sample_rows(len(rows), count, seed, "samples shown")[:count]:
@@ -101,7 +101,7 @@ def _samples(subject: Subject, base: Scored, tuned: Scored) -> list[Sample]:
         found.append(
             Sample(
                 user_id=int(rows.user_id[row]),
-                candidate=films[int(rows.film_id[row])],
+                candidate=items[int(rows.item_id[row])],
                 truth=YES if rows.liked[row] else NO,
                 p_yes_base=float(base.verdicts.p_yes[row]),
                 p_yes_tuned=float(tuned.verdicts.p_yes[row]),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Example, PastEvent
 from reeltune.evaluation.verdict_arrays import THRESHOLD
@@ -91,22 +91,22 @@ def _most(why: str, worth: npt.NDArray[np.float64], true_of: npt.NDArray[np.bool
 
 
 def _example(folder: PreparedFolder, predictions: Predictions, row: int, why: str) -> Example:
-    timelines, films = folder.timelines, folder.films
+    timelines, items = folder.timelines, folder.items
     event = int(predictions.event[row])
     shown = min(int(predictions.position[row]), folder.history_len)
     return Example(
         why=why,
         user_id=int(predictions.user_id[row]),
         history=[
-            PastEvent(_title(films[timelines.film_row[past]]), float(timelines.stars[past]))
+            PastEvent(_title(items[timelines.item_idx[past]]), float(timelines.stars[past]))
             for past in range(event - shown, event)
         ],
-        candidate=_title(films[timelines.film_row[event]]),
+        candidate=_title(items[timelines.item_idx[event]]),
         stars=float(timelines.stars[event]),
         liked=bool(predictions.liked[row]),
         p_yes={name: float(values[row]) for name, values in predictions.p_yes.items()},
     )
 
 
-def _title(film: Film) -> str:
-    return f"{film.title} ({film.year})" if film.year is not None else film.title
+def _title(item: Item) -> str:
+    return f"{item.title} ({item.year})" if item.year is not None else item.title

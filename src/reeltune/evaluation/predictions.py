@@ -37,7 +37,7 @@ class Predictions:
         split: ``validation`` or ``test``.
         event: The candidate's place among the events of the prepared folder's timelines.
         user_id: Whose row it is.
-        film_id: The candidate.
+        item_id: The candidate.
         position: Events of the user before the candidate.
         timestamp: When the candidate was rated, in seconds since 1970, UTC.
         liked: The label.
@@ -47,7 +47,7 @@ class Predictions:
     split: str
     event: Ints
     user_id: Ints
-    film_id: Ints
+    item_id: Ints
     position: Ints
     timestamp: Ints
     liked: npt.NDArray[np.bool_]
@@ -66,12 +66,12 @@ class Predictions:
             event: The candidates, as places among the timelines' events.
         """
         timelines = folder.timelines
-        film_ids = np.array([film.film_id for film in folder.films], dtype=np.int64)
+        item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
         return cls(
             split=split,
             event=event,
             user_id=timelines.user_id[event],
-            film_id=film_ids[timelines.film_row[event]],
+            item_id=item_ids[timelines.item_idx[event]],
             position=timelines.position[event].astype(np.int64),
             timestamp=timelines.timestamp[event],
             liked=timelines.liked[event],
@@ -179,7 +179,7 @@ _NAMES: Final = (
     Columns.SPLIT,
     EVENT,
     Columns.USER,
-    Columns.FILM,
+    Columns.ITEM,
     Columns.POSITION,
     Columns.TIMESTAMP,
     Columns.LIKED,
@@ -188,6 +188,6 @@ _NAMES: Final = (
 
 def _table(part: Predictions) -> pa.Table:
     split = np.full(len(part), part.split)
-    rows = (part.event, part.user_id, part.film_id, part.position, part.timestamp, part.liked)
+    rows = (part.event, part.user_id, part.item_id, part.position, part.timestamp, part.liked)
     named = dict(zip(_NAMES, (split, *rows), strict=True))
     return pa.table({**named, **{P_YES + name: values for name, values in part.p_yes.items()}})

@@ -134,10 +134,10 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     for name in ("user", "candidate", "truth", "base", "tuned", "base writes", "tuned writes"):
         table.add_column(name, overflow="fold")
     for sample in samples:
-        film = sample.candidate
+        item = sample.candidate
         table.add_row(
             str(sample.user_id),
-            Text(f"{film.title} ({film.year})" if film.year is not None else film.title),
+            Text(f"{item.title} ({item.year})" if item.year is not None else item.title),
             sample.truth,
             f"{sample.p_yes_base:.3f} {verdict(sample.p_yes_base)}",
             f"{sample.p_yes_tuned:.3f} {verdict(sample.p_yes_tuned)}",

@@ -44,15 +44,15 @@ class Expectation:
         self.weights = WEIGHTS
         self._likenesses = likenesses
 
-    def given(self, part: int, film_row: Ints, outcomes: Floats) -> Given:
+    def given(self, part: int, item_idx: Ints, outcomes: Floats) -> Given:
         """Return what one user's events tell.
 
         Args:
             part: The part of the users that is not asked; ``FOLDS`` for none.
-            film_row: The user's films in order, shape ``(n,)``.
+            item_idx: The user's films in order, shape ``(n,)``.
             outcomes: What came of them, shape ``(n,)``.
         """
-        return Given(self._likenesses.of_part(part), self.weights, film_row, outcomes)
+        return Given(self._likenesses.of_part(part), self.weights, item_idx, outcomes)
 
     def reweighted(self, weights: Weights) -> Expectation:
         """Return the same with other weights; what it is made of is shared."""
@@ -103,21 +103,21 @@ class Given:
     Args:
         likeness: Which films are alike, to those who are asked.
         weights: How much each part of the process weighs.
-        film_row: The user's films in order, shape ``(n,)``.
+        item_idx: The user's films in order, shape ``(n,)``.
         outcomes: What came of them, shape ``(n,)``.
     """
 
     def __init__(
-        self, likeness: Likeness, weights: Weights, film_row: Ints, outcomes: Floats
+        self, likeness: Likeness, weights: Weights, item_idx: Ints, outcomes: Floats
     ) -> None:
         self._likeness, self._weights = likeness, weights
-        self._film_row = film_row
-        self._above = outcomes - likeness.mean[film_row]
+        self._item_idx = item_idx
+        self._above = outcomes - likeness.mean[item_idx]
 
     def before_each(self) -> Floats:
         """Return the outcome to expect of each event, from earlier ones; shape ``(n,)``."""
         found = [stretch.expected() for stretch in self._stretches()]
-        return self._likeness.mean[self._film_row] + np.concatenate([np.empty(0), *found])
+        return self._likeness.mean[self._item_idx] + np.concatenate([np.empty(0), *found])
 
     def after_all(self, candidates: Ints) -> Floats:
         """Return the outcome to expect of some films after all events.
@@ -129,13 +129,13 @@ class Given:
             Shape ``(m,)``.
         """
         found = self._likeness.mean[candidates]
-        if not len(self._film_row):
+        if not len(self._item_idx):
             return found
         start, root, _ = self._newest
-        films = self._film_row[start:]
+        items = self._item_idx[start:]
         pull = cho_solve((root, True), self._above[start:])
-        found = found + self._likeness.pulled(self._weights, candidates, films, pull)
-        return found + self._near(np.arange(len(films), 0, -1)) @ pull
+        found = found + self._likeness.pulled(self._weights, candidates, items, pull)
+        return found + self._near(np.arange(len(items), 0, -1)) @ pull
 
     def surprise(self) -> float:
         """Return the negative logarithm of how likely the outcomes are, all together."""
@@ -143,7 +143,7 @@ class Given:
 
     def _stretches(self) -> Iterator[_Stretch]:
         """Yield stretches of events, each with what is looked at for them."""
-        count, first = len(self._film_row), 0
+        count, first = len(self._item_idx), 0
         while first < count:
             start, end = _looked_at(first), min(count, _looked_at(first) + 2 * STRIDE)
             newest = end == count and start == self._newest[0]
@@ -154,15 +154,15 @@ class Given:
     @cached_property
     def _newest(self) -> tuple[int, Floats, Floats]:
         """The first event that is looked at for one to come, and the factors from there on."""
-        start = _looked_at(len(self._film_row))
-        return start, *self._factored(start, len(self._film_row))
+        start = _looked_at(len(self._item_idx))
+        return start, *self._factored(start, len(self._item_idx))
 
     def _factored(self, start: int, end: int) -> tuple[Floats, Floats]:
-        weights, films = self._weights, self._film_row[start:end]
-        covariance = self._likeness.covariance(weights, films)
-        covariance += toeplitz(self._near(np.arange(len(films))))
-        place = np.arange(len(films))
-        covariance[place, place] += weights.noise + weights.doubt * self._likeness.doubt[films]
+        weights, items = self._weights, self._item_idx[start:end]
+        covariance = self._likeness.covariance(weights, items)
+        covariance += toeplitz(self._near(np.arange(len(items))))
+        place = np.arange(len(items))
+        covariance[place, place] += weights.noise + weights.doubt * self._likeness.doubt[items]
         root = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         return root, solve_triangular(root, self._above[start:end], lower=True)
 

@@ -22,7 +22,7 @@ Leaving out only the row itself would give its label away: of two rows of one fi
 user gave more stars would see the lower mean, and trees find that.
 """
 
-FILM_PRIOR: Final = 5.0
+ITEM_PRIOR: Final = 5.0
 """Ratings of the average film that are added to each film's own."""
 
 _ANY_STARS: Final = 3.0
@@ -72,7 +72,7 @@ def training_ratings(known: Timelines, train: Ints) -> Ints:
     return np.union1d(train, before).astype(np.int64)
 
 
-def film_view(known: Timelines, ratings: Ints, films: int, seed: int) -> FilmView:
+def film_view(known: Timelines, ratings: Ints, items: int, seed: int) -> FilmView:
     """Return what is known of each event's film.
 
     Held-out events see all training ratings. Events of ``train`` and ``context`` see those of users
@@ -81,20 +81,20 @@ def film_view(known: Timelines, ratings: Ints, films: int, seed: int) -> FilmVie
     Args:
         known: All events.
         ratings: Those whose stars may be learned from (:func:`training_ratings`).
-        films: How many films there are.
+        items: How many films there are.
         seed: Decides the parts.
     """
     part = parts_of_users(known, seed)
-    return views_without_parts(known, ratings, films, part).take(part, known.film_row)
+    return views_without_parts(known, ratings, items, part).take(part, known.item_idx)
 
 
-def views_without_parts(known: Timelines, ratings: Ints, films: int, part: Ints) -> FilmView:
+def views_without_parts(known: Timelines, ratings: Ints, items: int, part: Ints) -> FilmView:
     """Return all films as those see them who ask none of one part of the users.
 
     Args:
         known: All events.
         ratings: Those whose stars may be learned from.
-        films: How many films there are.
+        items: How many films there are.
         part: The part of each event's user (:func:`parts_of_users`).
 
     Returns:
@@ -103,9 +103,9 @@ def views_without_parts(known: Timelines, ratings: Ints, films: int, part: Ints)
 
     def asked(weights: npt.NDArray[Any]) -> tuple[Floats, Floats]:
         """Return sums over each film and over all films, each part left out."""
-        cell = part[ratings] * films + known.film_row[ratings]
-        table = np.bincount(cell, weights[ratings], minlength=(FOLDS + 1) * films)
-        table = table.reshape(FOLDS + 1, films)
+        cell = part[ratings] * items + known.item_idx[ratings]
+        table = np.bincount(cell, weights[ratings], minlength=(FOLDS + 1) * items)
+        table = table.reshape(FOLDS + 1, items)
         others = table.sum(0) - table
         return others, np.broadcast_to(others.sum(1, keepdims=True), others.shape)
 
@@ -116,8 +116,8 @@ def views_without_parts(known: Timelines, ratings: Ints, films: int, part: Ints)
     any_like = (all_likes + _ANY_LIKE) / (total + 1)
     return FilmView(
         count=count * len(ratings) / np.maximum(total, 1),
-        stars=(stars + FILM_PRIOR * any_stars) / (count + FILM_PRIOR),
-        like_rate=(likes + FILM_PRIOR * any_like) / (count + FILM_PRIOR),
+        stars=(stars + ITEM_PRIOR * any_stars) / (count + ITEM_PRIOR),
+        like_rate=(likes + ITEM_PRIOR * any_like) / (count + ITEM_PRIOR),
         any_stars=any_stars,
         any_like=any_like,
         asked=count,

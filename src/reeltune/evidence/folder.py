@@ -47,7 +47,7 @@ class FolderWithEvidence(PreparedFolder):
         """Tells what is known of films asked about after any history."""
         settings = self.prompt_settings
         return EvidenceSource(
-            self.ratings, self.films, settings.threshold, settings.scale.step, self.kinds
+            self.ratings, self.items, settings.threshold, settings.scale.step, self.kinds
         )
 
     def _of_events(self) -> Codes:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.evidence.running import Floats, Running
 
 GENRE_PRIOR: Final = 10.0
@@ -17,7 +17,7 @@ GENRE_PRIOR: Final = 10.0
 
 def genre_affinity(
     table: npt.NDArray[np.bool_],
-    film_row: npt.NDArray[np.integer],
+    item_idx: npt.NDArray[np.integer],
     running: Running,
     lift: Floats,
     user_lift: Floats,
@@ -29,7 +29,7 @@ def genre_affinity(
 
     Args:
         table: Which film has which genre (:func:`genre_table`).
-        film_row: The film of each event, shape ``(events,)``.
+        item_idx: The film of each event, shape ``(events,)``.
         running: Sums over earlier events.
         lift: What the stars of each event lie above its film's mean, shape ``(events,)``.
         user_lift: The user's mean of it before each event, shape ``(events,)``.
@@ -37,21 +37,21 @@ def genre_affinity(
     Returns:
         Shape ``(events,)``; 0 for a film without genres.
     """
-    found = np.zeros(len(film_row))
+    found = np.zeros(len(item_idx))
     # One genre at a time: a matrix of events and genres would not fit for the largest editions.
     for has_genre in table.T:
-        inside = has_genre[film_row]
+        inside = has_genre[item_idx]
         count = running.earlier(inside)
         above = running.earlier(np.where(inside, lift, 0.0)) - count * user_lift
         found += np.where(inside, above / (count + GENRE_PRIOR), 0.0)
-    return found / np.maximum(table.sum(1), 1)[film_row]
+    return found / np.maximum(table.sum(1), 1)[item_idx]
 
 
-def genre_table(films: Sequence[Film]) -> npt.NDArray[np.bool_]:
+def genre_table(items: Sequence[Item]) -> npt.NDArray[np.bool_]:
     """Return which film has which genre, shape ``(films, genres)``, genres by name."""
-    names = sorted({genre for film in films for genre in film.genres})
+    names = sorted({genre for item in items for genre in item.genres})
     column = {name: place for place, name in enumerate(names)}
-    table = np.zeros((len(films), len(names)), dtype=np.bool_)
-    for row, film in enumerate(films):
-        table[row, [column[genre] for genre in film.genres]] = True
+    table = np.zeros((len(items), len(names)), dtype=np.bool_)
+    for row, item in enumerate(items):
+        table[row, [column[genre] for genre in item.genres]] = True
     return table

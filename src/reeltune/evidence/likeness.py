@@ -11,8 +11,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from reeltune.data.folder import Timelines
-from reeltune.domain import Film
-from reeltune.evidence.film_view import FILM_PRIOR, FilmView
+from reeltune.domain import Item
+from reeltune.evidence.film_view import ITEM_PRIOR, FilmView
 from reeltune.evidence.genres import genre_table
 from reeltune.evidence.outcome import outcome
 from reeltune.evidence.taste import USER_PRIOR
@@ -58,35 +58,35 @@ class Likeness:
     years: Floats
     features: dict[str, csr_array]
 
-    def covariance(self, weights: Weights, films: Ints) -> Floats:
+    def covariance(self, weights: Weights, items: Ints) -> Floats:
         """Return how alike some films are to each other, shape ``(n, n)``.
 
         Args:
             weights: How much each reason weighs.
-            films: Film rows, shape ``(n,)``.
+            items: Film rows, shape ``(n,)``.
         """
-        years, which = np.unique(self.years[films], return_inverse=True)
+        years, which = np.unique(self.years[items], return_inverse=True)
         found = _near(weights, years, years)[np.ix_(which, which)]
         for name, features in self.features.items():
-            own = features[films].astype(np.float64).toarray()
+            own = features[items].astype(np.float64).toarray()
             found += getattr(weights, name) * (own @ own.T)
         return found
 
-    def pulled(self, weights: Weights, candidates: Ints, films: Ints, pull: Floats) -> Floats:
+    def pulled(self, weights: Weights, candidates: Ints, items: Ints, pull: Floats) -> Floats:
         """Return the sum over films of how alike each candidate is to it, times its pull.
 
         Args:
             weights: How much each reason weighs.
             candidates: Film rows, shape ``(m,)``.
-            films: Film rows, shape ``(n,)``.
+            items: Film rows, shape ``(n,)``.
             pull: Of each of the films, shape ``(n,)``.
 
         Returns:
             Shape ``(m,)``.
         """
-        found = _near(weights, self.years[candidates], self.years[films]) @ pull
+        found = _near(weights, self.years[candidates], self.years[items]) @ pull
         for name, features in self.features.items():
-            own = features[films].astype(np.float64).T @ pull
+            own = features[items].astype(np.float64).T @ pull
             found += getattr(weights, name) * (features[candidates] @ own)
         return found
 
@@ -99,7 +99,7 @@ class Likenesses:
         ratings: Those whose stars may be learned from.
         part: The part of each event's user.
         views: All films as those see them who ask none of one part, shape ``(FOLDS + 1, films)``.
-        films: All films.
+        items: All films.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Likenesses:
         ratings: Ints,
         part: Ints,
         views: FilmView,
-        films: Sequence[Film],
+        items: Sequence[Item],
     ) -> None:
         users, who = np.unique(known.user_id[ratings], return_inverse=True)
         drawn = sample_rows(len(users), MOST_ASKED, _SEED, "users asked which films are alike")
@@ -117,13 +117,13 @@ class Likenesses:
             row[drawn] = np.arange(len(drawn))
             kept = row[who] < len(drawn)
             ratings, who = ratings[kept], row[who][kept]
-        self._film, self._who = known.film_row[ratings], who
+        self._item, self._who = known.item_idx[ratings], who
         self._outcome = outcome(known.stars[ratings], known.liked[ratings])
         self._part = part[ratings]
-        self._shape = (len(films), len(drawn))
+        self._shape = (len(items), len(drawn))
         self._views = views
-        self._years = _years(films)
-        genres = genre_table(films)
+        self._years = _years(items)
+        genres = genre_table(items)
         self._genres = genres / np.sqrt(np.maximum(genres.sum(1, keepdims=True), 1))
         self._made: dict[int, Likeness] = {}
 
@@ -146,19 +146,19 @@ class Likenesses:
         }
         return Likeness(
             mean=mean,
-            doubt=1 / (view.asked + FILM_PRIOR),
+            doubt=1 / (view.asked + ITEM_PRIOR),
             years=self._years,
             features={name: _on_grid(csr_array(values)) for name, values in features.items()},
         )
 
     def _said_of(self, mean: Floats, asked: npt.NDArray[np.bool_]) -> tuple[csr_array, csr_array]:
         """Return what each user said of each film above its mean and their own, and who did."""
-        above = self._outcome - mean[self._film]
+        above = self._outcome - mean[self._item]
         weight = np.bincount(self._who) + USER_PRIOR
         above -= (np.bincount(self._who, above) / weight)[self._who]
-        film, cells = self._film[asked], (self._film[asked], self._who[asked])
-        count = np.bincount(film, minlength=self._shape[0])
-        scale = (1 / np.sqrt(count + _RATERS_PRIOR)).astype(np.float32)[film]
+        item, cells = self._item[asked], (self._item[asked], self._who[asked])
+        count = np.bincount(item, minlength=self._shape[0])
+        scale = (1 / np.sqrt(count + _RATERS_PRIOR)).astype(np.float32)[item]
         said = above[asked].astype(np.float32) * scale
         return csr_array((said, cells), self._shape), csr_array((scale, cells), self._shape)
 
@@ -175,9 +175,9 @@ def _on_grid(features: csr_array) -> csr_array:
     return csr_array((steps, features.indices, features.indptr), features.shape)
 
 
-def _years(films: Sequence[Film]) -> Floats:
+def _years(items: Sequence[Item]) -> Floats:
     """Return the year of each film; films without one stand in the middle."""
-    known = [film.year for film in films if film.year is not None]
+    known = [item.year for item in items if item.year is not None]
     middle = float(np.median(known)) if known else 0.0
-    years = [middle if film.year is None else float(film.year) for film in films]
+    years = [middle if item.year is None else float(item.year) for item in items]
     return np.array(years, dtype=np.float64)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
-from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Evidence, Film
+from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Evidence, Item
 from reeltune.evidence.expectation import Expectation
 from reeltune.evidence.film_view import (
     FOLDS,
@@ -51,7 +51,7 @@ class EvidenceSource:
 
     Args:
         known: All events of the prepared data.
-        films: Its films.
+        items: Its films.
         threshold: Stars from which a film counts as liked.
         step: From one number of stars to the next.
         kinds: What is told.
@@ -63,24 +63,24 @@ class EvidenceSource:
     def __init__(
         self,
         known: Timelines,
-        films: Sequence[Film],
+        items: Sequence[Item],
         threshold: float,
         step: float,
         kinds: tuple[Evidence, ...],
     ) -> None:
         self.known, self.threshold, self.kinds = known, threshold, kinds
-        self._films, self._stars_apart = films, step
+        self._items, self._stars_apart = items, step
         train = np.flatnonzero(known.split == TRAIN)
         self._ratings = training_ratings(known, train)
         self.part = deal_users(known, _SEED)
-        self._views = views_without_parts(known, self._ratings, len(films), self.part)
+        self._views = views_without_parts(known, self._ratings, len(items), self.part)
         self._users, self._first = np.unique(known.user_id, return_index=True)
 
     @cached_property
     def expectation(self) -> Expectation:
         """What to expect, from training ratings."""
         return Expectation(
-            Likenesses(self.known, self._ratings, self.part, self._views, self._films)
+            Likenesses(self.known, self._ratings, self.part, self._views, self._items)
         )
 
     def of_events(self, events: Ints | None = None) -> Codes:
@@ -93,12 +93,12 @@ class EvidenceSource:
             Shape ``(n, kinds)``.
         """
         known = self.known
-        film = self._views.take(self.part, known.film_row)
-        taste = taste_before(Running(known.position), known.liked, film.any_like)
+        item = self._views.take(self.part, known.item_idx)
+        taste = taste_before(Running(known.position), known.liked, item.any_like)
         users = np.arange(len(self._first))
         if events is not None:
             users = np.unique(np.searchsorted(self._first, events, side="right") - 1)
-        codes = self._codes(film, taste, self._expected_along(users))
+        codes = self._codes(item, taste, self._expected_along(users))
         return codes if events is None else codes[events]
 
     def of_question(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
@@ -114,7 +114,7 @@ class EvidenceSource:
         Returns:
             The history, and codes of shape ``(n, kinds)``.
         """
-        part, rows = self._part_not_asked(history), history.film_row
+        part, rows = self._part_not_asked(history), history.item_idx
         liked = history.stars >= self.threshold
         # One event more, whose own stars nothing is made of: what is known before it is the whole.
         running = Running(np.arange(len(rows) + 1))
@@ -125,11 +125,11 @@ class EvidenceSource:
             given = self.expectation.given(part, rows, outcome(history.stars, liked))
         if history.evidence is None:
             expected = np.zeros(len(rows)) if given is None else given.before_each()
-            film = self._views.take(part, rows)
-            history = replace(history, evidence=self._codes(film, taste.take(slice(-1)), expected))
+            item = self._views.take(part, rows)
+            history = replace(history, evidence=self._codes(item, taste.take(slice(-1)), expected))
         expected = np.zeros(len(candidates)) if given is None else given.after_all(candidates)
-        film = self._views.take(part, candidates)
-        return history.last(shown), self._codes(film, taste.take(slice(-1, None)), expected)
+        item = self._views.take(part, candidates)
+        return history.last(shown), self._codes(item, taste.take(slice(-1, None)), expected)
 
     def _part_not_asked(self, history: History) -> int:
         """Return the part of the user whose history it is, or ``FOLDS`` for somebody new."""
@@ -149,21 +149,21 @@ class EvidenceSource:
             if done and done % told == 0 and len(known) >= _WORTH_TELLING:
                 _LOGGER.info("evidence: %s of %s users", f"{done:,}", f"{len(users):,}")
             own = slice(self._first[user], ends[user])
-            rows, part = known.film_row[own].astype(np.int64), int(self.part[own.start])
+            rows, part = known.item_idx[own].astype(np.int64), int(self.part[own.start])
             expected[own] = self.expectation.given(part, rows, outcomes[own]).before_each()
         return expected
 
-    def _codes(self, film: FilmView, taste: Taste, expected: Floats) -> Codes:
+    def _codes(self, item: FilmView, taste: Taste, expected: Floats) -> Codes:
         """Return the entries of what each kind can say, shape ``(n, kinds)``."""
         entries: dict[Evidence, Callable[[], Ints]] = {
-            "film": lambda: _share_entry(film.like_rate, film.count),
+            "film": lambda: _share_entry(item.like_rate, item.count),
             "user": lambda: _share_entry(taste.like_rate, taste.events),
             "recent": lambda: _step(taste.lately, SHARE_STEPS),
             "expected": lambda: _step(
                 chance(expected, self.threshold, self._stars_apart), CHANCE_STEPS
             ),
         }
-        codes = np.zeros((len(film.stars), len(self.kinds)), dtype=np.int16)
+        codes = np.zeros((len(item.stars), len(self.kinds)), dtype=np.int16)
         for column, kind in enumerate(self.kinds):
             codes[:, column] = entries[kind]()
         return codes

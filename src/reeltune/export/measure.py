@@ -110,7 +110,7 @@ def read_merged(questions: Questions, folder: Path) -> Reading:
     """
     let_go_of_memory()
     base = load_merged(folder, questions.device)
-    tokens = PromptTokens(base.tokenizer, questions.tokens.renderer, questions.folder.films)
+    tokens = PromptTokens(base.tokenizer, questions.tokens.renderer, questions.folder.items)
     subject = Subject(questions.config, questions.folder, base, base.model, tokens)
     saved, asked = subject.rows(questions.split).sequences.ids, questions.rows.sequences.ids
     if tokens.answers != questions.tokens.answers or not (

@@ -94,8 +94,8 @@ def block_lengths(
     prompts = pieces.lengths(timelines, examples)
     sequences = prompts[blocks.offsets[1:] - 1] + own
     if tokens.renderer.settings.form != INTERVIEW:
-        films = pieces.films.lengths[timelines.film_row[examples.target]]
-        branches = len(pieces.before_candidate) + films + len(pieces.tail) + own
+        items = pieces.items.lengths[timelines.item_idx[examples.target]]
+        branches = len(pieces.before_candidate) + items + len(pieces.tail) + own
         # The longest prompt holds the history and the last branch; the others come on top.
         sequences += _sums(branches, blocks) - branches[blocks.offsets[1:] - 1]
     return BlockLengths(prompts, sequences, selection.answered)

@@ -22,7 +22,7 @@ def char_lengths(
     folder: PreparedFolder, settings: PromptSettings, split: str, percentiles: Sequence[float]
 ) -> LengthReport:
     """Describe the characters of the turns of every example of a split."""
-    pieces = char_pieces(Renderer(settings), folder.films)
+    pieces = char_pieces(Renderer(settings), folder.items)
     lengths = pieces.lengths(folder.timelines, folder.examples(split))
     return describe_lengths(lengths, percentiles, "characters")
 
@@ -48,4 +48,4 @@ def prompt_tokens(
     folder: PreparedFolder, settings: PromptSettings, tokenizer: PreTrainedTokenizerBase
 ) -> PromptTokens:
     """Return the tokenized pieces of a prepared folder's films."""
-    return PromptTokens(tokenizer, Renderer(settings), folder.films)
+    return PromptTokens(tokenizer, Renderer(settings), folder.items)

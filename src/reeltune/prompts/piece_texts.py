@@ -20,8 +20,8 @@ class PieceTexts:
     """The parts of :class:`reeltune.prompts.pieces.Pieces` as text, films left out."""
 
     head: str
-    before_film: list[str]
-    after_film: list[str]
+    before_item: list[str]
+    after_item: list[str]
     before_candidate: str
     tail: str
     evidence: tuple[list[str], ...] = ()
@@ -31,14 +31,14 @@ class PieceTexts:
         """Return the evidence on a film, given the entry of each kind."""
         return "".join(lines[code] for lines, code in zip(self.evidence, codes, strict=True))
 
-    def line(self, step: int, film: str, told: str = "") -> str:
+    def line(self, step: int, item: str, told: str = "") -> str:
         """Return the line of one event, given which of :data:`STAR_STEPS` its stars are."""
         evidence = told if self.evidence_in_lines else ""
-        return f"{self.before_film[step]}{film}{evidence}{self.after_film[step]}"
+        return f"{self.before_item[step]}{item}{evidence}{self.after_item[step]}"
 
-    def question(self, film: str, told: str = "") -> str:
+    def question(self, item: str, told: str = "") -> str:
         """Return what asks about a film: from the history to where the answer begins."""
-        return f"{self.before_candidate}{film}{told}{self.tail}"
+        return f"{self.before_candidate}{item}{told}{self.tail}"
 
     def whole(self, lines: str, candidate: str, told: str = "") -> str:
         """Return a whole prompt."""
@@ -62,8 +62,8 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
     interview = renderer.settings.form == INTERVIEW
     return PieceTexts(
         head=frame.before + renderer.head(),
-        before_film=none if interview else stars,
-        after_film=replies if interview else none,
+        before_item=none if interview else stars,
+        after_item=replies if interview else none,
         before_candidate=renderer.before_candidate(),
         tail=tail,
         evidence=tuple(renderer.evidence_lines(kind) for kind in renderer.settings.evidence),

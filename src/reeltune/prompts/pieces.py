@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from reeltune.data.folder import Codes, Examples, Timelines
 from reeltune.data.history import History
-from reeltune.domain import Film, Renderer
+from reeltune.domain import Item, Renderer
 from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame, encode
 from reeltune.prompts.encoding import break_tokens, control_tokens, encode_rows
@@ -40,9 +40,9 @@ class Pieces:
 
     Attributes:
         head: From the start of the prompt to the first event's line.
-        before_film: What begins an event's line; one row per entry of :data:`STAR_STEPS`.
-        films: One row per film.
-        after_film: What ends an event's line; one row per entry of :data:`STAR_STEPS`.
+        before_item: What begins an event's line; one row per entry of :data:`STAR_STEPS`.
+        items: One row per film.
+        after_item: What ends an event's line; one row per entry of :data:`STAR_STEPS`.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
         evidence: What each kind of evidence can say, one row per entry.
@@ -50,9 +50,9 @@ class Pieces:
     """
 
     head: npt.NDArray[np.int32]
-    before_film: Ragged
-    films: Ragged
-    after_film: Ragged
+    before_item: Ragged
+    items: Ragged
+    after_item: Ragged
     before_candidate: npt.NDArray[np.int32]
     tail: npt.NDArray[np.int32]
     evidence: tuple[Ragged, ...] = ()
@@ -60,39 +60,39 @@ class Pieces:
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
-        return self.lines(star_steps(timelines.stars), timelines.film_row, timelines.evidence)
+        return self.lines(star_steps(timelines.stars), timelines.item_idx, timelines.evidence)
 
     def lines(
         self,
         steps: npt.NDArray[np.integer],
-        film_row: npt.NDArray[np.integer],
+        item_idx: npt.NDArray[np.integer],
         evidence: Codes | None = None,
     ) -> Ragged:
         """Return the history line of some stars, by their entry of :data:`STAR_STEPS`, and films.
 
         Args:
             steps: Shape ``(n,)``.
-            film_row: Shape ``(n,)``.
+            item_idx: Shape ``(n,)``.
             evidence: Shape ``(n, kinds)``; needed where lines tell it.
         """
         told = self.told(evidence) if self.evidence_in_lines else []
-        films = self.films.take(film_row)
-        return join(self.before_film.take(steps), films, *told, self.after_film.take(steps))
+        items = self.items.take(item_idx)
+        return join(self.before_item.take(steps), items, *told, self.after_item.take(steps))
 
-    def questions(self, film_row: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
+    def questions(self, item_idx: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
         """Return what asks about each film: from the history to where the answer begins."""
-        lead = repeat_row(self.before_candidate, len(film_row))
-        return join(lead, self.asked(film_row, evidence))
+        lead = repeat_row(self.before_candidate, len(item_idx))
+        return join(lead, self.asked(item_idx, evidence))
 
-    def asked(self, film_row: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
+    def asked(self, item_idx: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
         """Return films as they are asked about: with their evidence, up to where answers begin.
 
         Args:
-            film_row: Shape ``(n,)``.
+            item_idx: Shape ``(n,)``.
             evidence: Shape ``(n, kinds)``; needed where there is any to tell.
         """
-        tail = repeat_row(self.tail, len(film_row))
-        return join(self.films.take(film_row), *self.told(evidence), tail)
+        tail = repeat_row(self.tail, len(item_idx))
+        return join(self.items.take(item_idx), *self.told(evidence), tail)
 
     def told(self, evidence: Codes | None) -> list[Ragged]:
         """Return what each kind of evidence says, one row per film.
@@ -140,21 +140,21 @@ class Pieces:
         return join(
             repeat_row(self.head, len(start)),
             lines.spans(start, target),
-            self.questions(timelines.film_row[target], timelines.evidence_of(target)),
+            self.questions(timelines.item_idx[target], timelines.evidence_of(target)),
         )
 
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
         """Return the length of every prompt in units, without assembling it."""
         steps = star_steps(timelines.stars)
         line = (
-            self.before_film.lengths[steps]
-            + self.films.lengths[timelines.film_row]
-            + self.after_film.lengths[steps]
+            self.before_item.lengths[steps]
+            + self.items.lengths[timelines.item_idx]
+            + self.after_item.lengths[steps]
         )
         told = self.told_lengths(timelines.evidence)
         before = offsets_of(line + told if self.evidence_in_lines else line)
         fixed = len(self.head) + len(self.before_candidate) + len(self.tail)
-        candidate = (self.films.lengths[timelines.film_row] + told)[examples.target]
+        candidate = (self.items.lengths[timelines.item_idx] + told)[examples.target]
         return before[examples.target] - before[examples.start] + candidate + fixed
 
 
@@ -169,7 +169,7 @@ class PromptTokens:
     Args:
         tokenizer: Any tokenizer with a chat template.
         renderer: The one renderer.
-        films: The films of the edition, in ``film_row`` order.
+        items: The films of the edition, in ``item_idx`` order.
 
     Attributes:
         frame: What the chat template sets around the user's words.
@@ -178,22 +178,22 @@ class PromptTokens:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, renderer: Renderer, films: Sequence[Film]
+        self, tokenizer: PreTrainedTokenizerBase, renderer: Renderer, items: Sequence[Item]
     ) -> None:
         self.tokenizer = tokenizer
         self.renderer = renderer
         self.frame: ChatFrame = chat_frame(tokenizer, renderer.settings.form)
         self.answers: AnswerTokens = answer_tokens(tokenizer, self.frame)
         control = control_tokens(tokenizer)
-        self.film_texts = [break_tokens(renderer.film(film), control) for film in films]
+        self.item_texts = [break_tokens(renderer.item(item), control) for item in items]
         self._texts = piece_texts(renderer, self.frame)
         self._encode = partial(encode, tokenizer)
         self._encode_all = partial(encode_rows, tokenizer)
         self.pieces = self._tokenize_pieces()
         proof = PiecesProof(
-            self._texts, self.film_texts, self.pieces, self._encode, self._encode_all
+            self._texts, self.item_texts, self.pieces, self._encode, self._encode_all
         )
-        self.differing: list[Film] = [films[row] for row in proof.differing()]
+        self.differing: list[Item] = [items[row] for row in proof.differing()]
 
     def prompts(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the token ids of every example's prompt, up to where the answer begins."""
@@ -216,9 +216,9 @@ class PromptTokens:
         """
         lines = self._lines(history)
         told = self._told(evidence, len(candidates))
-        films = [self.film_texts[row] for row in candidates]
+        items = [self.item_texts[row] for row in candidates]
         whole = self._texts.whole
-        return self._encode_all([whole(lines, *one) for one in zip(films, told, strict=True)])
+        return self._encode_all([whole(lines, *one) for one in zip(items, told, strict=True)])
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
@@ -228,14 +228,14 @@ class PromptTokens:
             user_id = int(timelines.user_id[target])
             history = History.from_timelines(timelines, range(start, target), user_id)
             lines = self._lines(history)
-            yield self._texts.whole(lines, self.film_texts[timelines.film_row[target]], evidence)
+            yield self._texts.whole(lines, self.item_texts[timelines.item_idx[target]], evidence)
 
     def _lines(self, history: History) -> str:
         steps = star_steps(history.stars).tolist()
-        films = [self.film_texts[row] for row in history.film_row]
+        items = [self.item_texts[row] for row in history.item_idx]
         in_lines = self._texts.evidence_in_lines
         told = self._told(history.evidence, len(history)) if in_lines else [""] * len(history)
-        return "".join(map(self._texts.line, steps, films, told))
+        return "".join(map(self._texts.line, steps, items, told))
 
     def _told(self, evidence: Codes | None, count: int) -> list[str]:
         entries = self.pieces.entries(evidence)
@@ -249,9 +249,9 @@ class PromptTokens:
         head, before_candidate, tail = (np.array(self._encode(part), np.int32) for part in parts)
         return Pieces(
             head=head,
-            before_film=self._encode_all(texts.before_film),
-            films=self._encode_all(self.film_texts),
-            after_film=self._encode_all(texts.after_film),
+            before_item=self._encode_all(texts.before_item),
+            items=self._encode_all(self.item_texts),
+            after_item=self._encode_all(texts.after_item),
             before_candidate=before_candidate,
             tail=tail,
             evidence=tuple(self._encode_all(lines) for lines in texts.evidence),
@@ -259,7 +259,7 @@ class PromptTokens:
         )
 
 
-def char_pieces(renderer: Renderer, films: Sequence[Film]) -> Pieces:
+def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
     """Return pieces whose units are characters, for lengths without a tokenizer.
 
     Only their lengths mean anything: the units themselves are zeros.
@@ -271,9 +271,9 @@ def char_pieces(renderer: Renderer, films: Sequence[Film]) -> Pieces:
     texts = piece_texts(renderer, ChatFrame(before="", after="", end=""))
     return Pieces(
         head=row(texts.head),
-        before_film=Ragged.from_rows([row(text) for text in texts.before_film]),
-        films=Ragged.from_rows([row(renderer.film(film)) for film in films]),
-        after_film=Ragged.from_rows([row(text) for text in texts.after_film]),
+        before_item=Ragged.from_rows([row(text) for text in texts.before_item]),
+        items=Ragged.from_rows([row(renderer.item(item)) for item in items]),
+        after_item=Ragged.from_rows([row(text) for text in texts.after_item]),
         before_candidate=row(texts.before_candidate),
         tail=row(texts.tail),
         evidence=tuple(Ragged.from_rows([row(text) for text in one]) for one in texts.evidence),

@@ -59,14 +59,14 @@ class PiecesProof:
 
     Attributes:
         texts: The pieces as text.
-        films: The text of every film.
+        items: The text of every film.
         pieces: The same pieces as token ids.
         encode: Returns the token ids of one text, as anyone would call the tokenizer.
         encode_all: Returns the token ids of many texts fast, one row each.
     """
 
     texts: PieceTexts
-    films: Sequence[str]
+    items: Sequence[str]
     pieces: Pieces
     encode: Callable[[str], list[int]]
     encode_all: Callable[[list[str]], Ragged]
@@ -76,7 +76,7 @@ class PiecesProof:
 
         The top of this file says what is proven.
         """
-        rows = np.arange(len(self.films))
+        rows = np.arange(len(self.items))
         shared = [rows[first : first + _TOGETHER] for first in range(0, len(rows), _TOGETHER)]
         alone = [np.array([row]) for group in self._unequal(shared) for row in group]
         found = [int(group[0]) for group in self._unequal(alone)]
@@ -101,7 +101,7 @@ class PiecesProof:
     def _head(self) -> tuple[_Part, _Part]:
         """What is shown once of the instruction, and what before every film."""
         text, ids = self.texts.head, self.pieces.head
-        if self.texts.before_film[0]:  # no film stands directly behind it
+        if self.texts.before_item[0]:  # no film stands directly behind it
             return _Part(text, ids), _Part("", ids[:0])
         last_line = text.rstrip().rfind("\n") + 1
         return self._cut(text, ids, last_line) or (_Part("", ids[:0]), _Part(text, ids))
@@ -143,10 +143,10 @@ class PiecesProof:
         steps = [lines.tolist() for lines in self._steps(np.array(group))]
         shown = [self._head[0].text]
         for i, row in enumerate(group):
-            film, told = self.films[row], texts.told(self._codes(row))
+            item, told = self.items[row], texts.told(self._codes(row))
             shown.append(lead)
-            shown += [texts.line(line[i], film, told) for line in steps]
-            shown += [texts.before_candidate, film, told, close]
+            shown += [texts.line(line[i], item, told) for line in steps]
+            shown += [texts.before_candidate, item, told, close]
         return "".join([*shown, self._tail[1].text])
 
     def _pieced(self, groups: list[Ints]) -> Ragged:
@@ -158,7 +158,7 @@ class PiecesProof:
             repeat_row(self._head[1].ids, count),
             *(pieces.lines(steps, rows, codes) for steps in self._steps(rows)),
             repeat_row(pieces.before_candidate, count),
-            pieces.films.take(rows),
+            pieces.items.take(rows),
             *pieces.told(codes),
             repeat_row(self._tail[0].ids, count),
         )
@@ -172,16 +172,16 @@ class PiecesProof:
 
     def _whole_holds(self, row: int) -> bool:
         """Return whether whole prompts with one film hold: all stars, all evidence, no history."""
-        texts, pieces, film = self.texts, self.pieces, self.films[row]
+        texts, pieces, item = self.texts, self.pieces, self.items[row]
         count = max(len(STAR_STEPS), *(len(lines) for lines in texts.evidence), 0)
         steps, rows = np.arange(count) % len(STAR_STEPS), np.full(count, row)
         codes = self._many_codes(np.arange(count))
         told = [texts.told(one) for one in codes.tolist()]
-        lines = [texts.line(int(step), film, one) for step, one in zip(steps, told, strict=True)]
+        lines = [texts.line(int(step), item, one) for step, one in zip(steps, told, strict=True)]
         asked = pieces.questions(rows, codes)
         pieced = join(repeat_row(pieces.head, count), pieces.lines(steps, rows, codes), asked)
         without = np.concatenate([pieces.head, asked[0]])
-        whole = [texts.whole("", film, told[0])]
-        whole += [texts.whole(line, film, one) for line, one in zip(lines, told, strict=True)]
+        whole = [texts.whole("", item, told[0])]
+        whole += [texts.whole(line, item, one) for line, one in zip(lines, told, strict=True)]
         shown = [ids.tolist() for ids in (without, *pieced)]
         return [self.encode(text) for text in whole] == shown

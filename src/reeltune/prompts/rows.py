@@ -38,13 +38,13 @@ class TokenRows:
         sequences: Where each verdict is asked.
         liked: The label.
         user_id: Whose example it is.
-        film_id: The candidate.
+        item_id: The candidate.
     """
 
     sequences: Sequences
     liked: npt.NDArray[np.bool_]
     user_id: npt.NDArray[np.int64]
-    film_id: npt.NDArray[np.int64]
+    item_id: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.liked)
@@ -140,12 +140,12 @@ def tokenize(
         if answers is not None:
             prompts = join(prompts, answer_rows(timelines, target, answers))
         sequences = Sequences.single(prompts, answered=answers is not None)
-    film_ids = np.array([film.film_id for film in folder.films], dtype=np.int64)
+    item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
     return TokenRows(
         sequences=sequences,
         liked=timelines.liked[target],
         user_id=timelines.user_id[target],
-        film_id=film_ids[timelines.film_row[target]],
+        item_id=item_ids[timelines.item_idx[target]],
     )
 
 

@@ -60,7 +60,7 @@ def candidate_sequences(
     stars = np.concatenate([history.stars for history in histories])
     lines = pieces.lines(
         star_steps(stars),
-        np.concatenate([one.film_row for one in histories]),
+        np.concatenate([one.item_idx for one in histories]),
         _together([one.evidence for one in histories]),
     )
     shown = offsets_of(np.array([len(history) for history in histories]))
@@ -72,7 +72,7 @@ def candidate_sequences(
     )
     asked = np.concatenate(candidates)
     branches = pieces.asked(asked, _together(evidence))
-    counts = np.array([len(films) for films in candidates])
+    counts = np.array([len(items) for items in candidates])
     together = Ragged(branches.values, branches.offsets[offsets_of(counts)])
     row = np.repeat(np.arange(count), counts)
     branch = trunk.lengths[row] + branches.offsets[:-1] - together.offsets[:-1][row]
@@ -94,7 +94,7 @@ def _windows(
     first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
     trunk = join(repeat_row(pieces.head, len(blocks)), lines.spans(first, last))
     branches = pieces.questions(
-        timelines.film_row[examples.target], timelines.evidence_of(examples.target)
+        timelines.item_idx[examples.target], timelines.evidence_of(examples.target)
     )
     if answers is not None:
         branches = join(branches, answer_rows(timelines, examples.target, answers))
@@ -122,15 +122,15 @@ def _interviews(
     parts = [
         repeat_row(pieces.head, len(blocks)),
         lines.spans(first, last),
-        pieces.questions(timelines.film_row[last], timelines.evidence_of(last)),
+        pieces.questions(timelines.item_idx[last], timelines.evidence_of(last)),
     ]
     if answers is not None:
         parts.append(answer_rows(timelines, last, answers))
     ids = join(*parts)
     history = len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start]
-    film = pieces.films.lengths[timelines.film_row[examples.target]]
-    film = film + pieces.told_lengths(timelines.evidence_of(examples.target))
-    asked = history + len(pieces.before_candidate) + film + len(pieces.tail) - 1
+    item = pieces.items.lengths[timelines.item_idx[examples.target]]
+    item = item + pieces.told_lengths(timelines.evidence_of(examples.target))
+    asked = history + len(pieces.before_candidate) + item + len(pieces.tail) - 1
     return Sequences(
         ids=ids,
         trunk=ids.lengths,

@@ -47,7 +47,7 @@ def unrated(catalogue: Catalogue, filters: Filters, history: History) -> Ints:
         RequestError: There is none, or a genre is none that any film has.
     """
     fitting = filters.rows(catalogue)
-    rows = np.setdiff1d(fitting, history.film_row)
+    rows = np.setdiff1d(fitting, history.item_idx)
     if not len(rows):
         rated = f", and all {len(fitting)} that fit have been rated" if len(fitting) else ""
         raise RequestError(

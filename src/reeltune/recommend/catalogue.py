@@ -14,7 +14,7 @@ from rapidfuzz import fuzz, process
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.titles import split_year
-from reeltune.domain import Film, plain_text
+from reeltune.domain import Item, plain_text
 from reeltune.errors import RequestError
 
 Ints = npt.NDArray[np.int64]
@@ -54,47 +54,47 @@ class Catalogue:
     """Finds films.
 
     Args:
-        films: In ``film_row`` order.
+        items: In ``item_idx`` order.
         ratings: How often each was rated, shape ``(films,)``.
     """
 
-    def __init__(self, films: Sequence[Film], ratings: Ints) -> None:
-        self.films = films
+    def __init__(self, items: Sequence[Item], ratings: Ints) -> None:
+        self.items = items
         self.ratings = ratings
-        self._row_of_id = {film.film_id: row for row, film in enumerate(films)}
-        self._titles = [plain(film.title) for film in films]
+        self._row_of_id = {item.item_id: row for row, item in enumerate(items)}
+        self._titles = [plain(item.title) for item in items]
         self._lengths = np.array([len(title) for title in self._titles])
         self._rows_of_name: dict[str, list[int]] = {}
         self._rows_of_other_name: dict[str, list[int]] = {}
-        for row, film in enumerate(films):
-            for name in _names(film.title):
+        for row, item in enumerate(items):
+            for name in _names(item.title):
                 self._rows_of_name.setdefault(name, []).append(row)
-            for name in _other_names(film.title):
+            for name in _other_names(item.title):
                 self._rows_of_other_name.setdefault(name, []).append(row)
 
     @classmethod
     def of(cls, folder: PreparedFolder) -> Catalogue:
         """Return the films of prepared data, with the ratings counted in all its splits."""
-        counts = np.bincount(folder.ratings.film_row, minlength=len(folder.films))
-        return cls(folder.films, counts)
+        counts = np.bincount(folder.ratings.item_idx, minlength=len(folder.items))
+        return cls(folder.items, counts)
 
     def name(self, row: int) -> str:
         """Return a film's title with its year."""
-        film = self.films[row]
-        return film.title if film.year is None else f"{film.title} ({film.year})"
+        item = self.items[row]
+        return item.title if item.year is None else f"{item.title} ({item.year})"
 
-    def row_of(self, film_id: int) -> int:
+    def row_of(self, item_id: int) -> int:
         """Return the row of a film by its MovieLens id.
 
         Raises:
             RequestError: There is no such film.
         """
-        row = self._row_of_id.get(film_id)
+        row = self._row_of_id.get(item_id)
         if row is None:
             raise RequestError(
-                f"no film has the id {film_id}",
+                f"no film has the id {item_id}",
                 code="unknown_item",
-                hint=f"The {len(self.films)} films have ids from {min(self._row_of_id)} to "
+                hint=f"The {len(self.items)} films have ids from {min(self._row_of_id)} to "
                 f"{max(self._row_of_id)}, with gaps",
             )
         return row
@@ -114,7 +114,7 @@ class Catalogue:
             return []
         scores = self._likeness(looked_for)
         if year is not None:
-            of_year = np.array([film.year == year for film in self.films])
+            of_year = np.array([item.year == year for item in self.items])
             scores = np.where(of_year, scores, 0.8 * scores)
         found = np.flatnonzero(scores >= _LIKELY)
         order = np.lexsort((found, -self.ratings[found], -scores[found]))[:limit]
@@ -157,7 +157,7 @@ class Catalogue:
         called = self._rows_of_name.get(name) or self._rows_of_other_name.get(name, [])
         if year is None:
             return called
-        called = [row for row in called if self.films[row].year == year]
+        called = [row for row in called if self.items[row].year == year]
         # Of two films of one year, the one whose whole title this is.
         return [row for row in called if self._titles[row] == name] or called
 
@@ -172,7 +172,7 @@ class Catalogue:
         if not rows:
             return "No title is near to it"
         choices = ", ".join(
-            f"{plain_text(self.name(row))} (#{self.films[row].film_id})" for row in rows
+            f"{plain_text(self.name(row))} (#{self.items[row].item_id})" for row in rows
         )
         return f"Choose by title and year, or by id: {choices}"
 

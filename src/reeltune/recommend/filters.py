@@ -53,7 +53,7 @@ class Filters:
     def _of_years(self, catalogue: Catalogue) -> npt.NDArray[np.bool_]:
         earliest = self.year_from if self.year_from is not None else -np.inf
         latest = self.year_to if self.year_to is not None else np.inf
-        years = np.array([np.nan if film.year is None else film.year for film in catalogue.films])
+        years = np.array([np.nan if item.year is None else item.year for item in catalogue.items])
         return (years >= earliest) & (years <= latest)
 
 
@@ -72,7 +72,7 @@ def most_rated(catalogue: Catalogue, rows: Ints, count: int | None) -> Ints:
 
 
 def _has_any(catalogue: Catalogue, genres: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    known = {genre.casefold(): genre for film in catalogue.films for genre in film.genres}
+    known = {genre.casefold(): genre for item in catalogue.items for genre in item.genres}
     unknown = [genre for genre in genres if genre.casefold() not in known]
     if unknown:
         raise RequestError(
@@ -82,5 +82,5 @@ def _has_any(catalogue: Catalogue, genres: tuple[str, ...]) -> npt.NDArray[np.bo
         )
     wanted = {genre.casefold() for genre in genres}
     return np.array(
-        [any(genre.casefold() in wanted for genre in film.genres) for film in catalogue.films]
+        [any(genre.casefold() in wanted for genre in item.genres) for item in catalogue.items]
     )

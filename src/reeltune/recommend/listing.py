@@ -9,7 +9,7 @@ import numpy as np
 
 from reeltune.asking.judge import Judge
 from reeltune.data.history import History
-from reeltune.domain import Film
+from reeltune.domain import Item
 from reeltune.recommend.candidates import Candidates
 from reeltune.recommend.recommend import recommend, why
 from reeltune.scoring.ranking import Question
@@ -21,11 +21,11 @@ class Rated:
     """A film with its stars.
 
     Attributes:
-        film: The film.
+        item: The film.
         stars: What it was given.
     """
 
-    film: Film
+    item: Item
     stars: float
 
 
@@ -47,13 +47,13 @@ class Line:
     """A recommended film.
 
     Attributes:
-        film: Which.
+        item: Which.
         p_like: P(Yes).
         p_like_base: The same by the base model; None where it was not asked.
         why: What moved the verdict most, the strongest first; None where it was not asked.
     """
 
-    film: Film
+    item: Item
     p_like: float
     p_like_base: float | None
     why: tuple[Reason, ...] | None
@@ -111,10 +111,10 @@ def make_listing(
         wanted: What is to be told.
         start: Begins a progress bar of some name.
     """
-    films = judge.subject.folder.films
+    items = judge.subject.folder.items
     progress = start("candidates")
     best = recommend(judge, history, candidates.rows, wanted.top, progress=progress)
-    rows = np.array([one.film_row for one in best], dtype=np.int64)
+    rows = np.array([one.item_idx for one in best], dtype=np.int64)
     by_base: list[float | None] = [None] * len(best)
     if wanted.base:
         asked = [Question(history, rows)]
@@ -123,18 +123,18 @@ def make_listing(
     if wanted.reasons:
         found = why(judge, history, rows.tolist(), wanted.reasons, progress=start("why"))
         reasons = [
-            tuple(Reason(Rated(films[one.film_row], one.stars), one.moved) for one in ones)
+            tuple(Reason(Rated(items[one.item_idx], one.stars), one.moved) for one in ones)
             for ones in found
         ]
     lines = (
-        Line(films[one.film_row], one.p_yes, base, reason)
+        Line(items[one.item_idx], one.p_yes, base, reason)
         for one, base, reason in zip(best, by_base, reasons, strict=True)
     )
     shown = history.last(judge.history_len)
-    told = zip(shown.film_row.tolist(), shown.stars.tolist(), strict=True)
+    told = zip(shown.item_idx.tolist(), shown.stars.tolist(), strict=True)
     return Listing(
         lines=tuple(lines),
-        shown=tuple(Rated(films[row], stars) for row, stars in told),
+        shown=tuple(Rated(items[row], stars) for row, stars in told),
         rated=len(history),
         judged=len(candidates.rows),
         fitting=candidates.fitting,

@@ -13,7 +13,7 @@ from reeltune.errors import RequestError
 from reeltune.recommend.user_ratings import Entry
 
 TITLE: Final = ("title", "film")
-ITEM_ID: Final = ("movieid", "film_id")
+ITEM_ID: Final = ("movieid", "item_id")
 RATING: Final = ("rating", "stars")
 TIME: Final = ("timestamp",)
 
@@ -40,8 +40,8 @@ class _Columns(NamedTuple):
 def read_ratings_file(path: Path) -> list[Entry]:
     """Return the ratings of a ``.csv`` or ``.json`` file, unchecked and in file order.
 
-    The film is in a column ``title`` or ``film`` (a title, or ``#6``), or in ``movieId`` or
-    ``film_id``, which takes precedence. The rating is ``rating`` or ``stars``; ``timestamp`` is
+    The film is in a column ``title`` or ``item`` (a title, or ``#6``), or in ``movieId`` or
+    ``item_id``, which takes precedence. The rating is ``rating`` or ``stars``; ``timestamp`` is
     optional. Other columns are ignored, and so is case.
 
     Raises:

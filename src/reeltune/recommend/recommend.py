@@ -22,11 +22,11 @@ class Recommendation:
     """A film with its verdict.
 
     Attributes:
-        film_row: Which film.
+        item_idx: Which film.
         p_yes: P(Yes): the chance that the user will like it, as the model sees it.
     """
 
-    film_row: int
+    item_idx: int
     p_yes: float
 
 
@@ -36,13 +36,13 @@ class Influence:
 
     Attributes:
         place: Which event of the history that was shown, 0 for the oldest.
-        film_row: The film that was rated.
+        item_idx: The film that was rated.
         stars: The stars it was given.
         moved: P(Yes) with the rating less P(Yes) without it.
     """
 
     place: int
-    film_row: int
+    item_idx: int
     stars: float
     moved: float
 
@@ -102,9 +102,9 @@ def why(
         most: How many ratings to return for each film; None returns all.
         progress: Told after every batch.
     """
-    films = np.asarray(candidates, dtype=np.int64)
+    items = np.asarray(candidates, dtype=np.int64)
     variants = with_and_without(history.last(judge.history_len))
-    verdicts = judge.verdicts([Question(one, films) for one in variants], progress=progress)
+    verdicts = judge.verdicts([Question(one, items) for one in variants], progress=progress)
     return influences(variants[0], [one.p_yes for one in verdicts], most)
 
 
@@ -133,11 +133,11 @@ def influences(
         [
             Influence(
                 int(place),
-                int(shown.film_row[place]),
+                int(shown.item_idx[place]),
                 float(shown.stars[place]),
-                float(moved[place, film]),
+                float(moved[place, item]),
             )
-            for place in np.argsort(-np.abs(moved[:, film]), kind="stable")[:most]
+            for place in np.argsort(-np.abs(moved[:, item]), kind="stable")[:most]
         ]
-        for film in range(asked.shape[1])
+        for item in range(asked.shape[1])
     ]

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reeltune.data.history import History
-from reeltune.domain import Film, format_stars, plain_text
+from reeltune.domain import Item, format_stars, plain_text
 from reeltune.recommend.listing import Line, Listing, Reason
 from reeltune.scoring.calibration import Method
 
@@ -63,11 +63,11 @@ def table(listing: Listing, origin: Origin) -> Table:
     for rank, line in enumerate(listing.lines, 1):
         chances = (one for one in (line.p_like, line.p_like_base) if one is not None)
         # Titles are anybody's text, and no markup.
-        film = Text(_title(line.film))
+        item = Text(_title(line.item))
         for reason in line.why or ():
-            film.append(f"\n{_reason(reason)}", style="dim")
-        genres = plain_text(", ".join(line.film.genres))
-        cells = [str(rank), *map(_percent, chances), film, str(line.film.year or ""), Text(genres)]
+            item.append(f"\n{_reason(reason)}", style="dim")
+        genres = plain_text(", ".join(line.item.genres))
+        cells = [str(rank), *map(_percent, chances), item, str(line.item.year or ""), Text(genres)]
         found.add_row(*cells)
     found.caption = Text(_caption(listing))
     return found
@@ -108,18 +108,18 @@ def record(listing: Listing) -> dict[str, Any]:
     """Return a listing as plain values for JSON; chances and differences are shares of 1."""
     return {
         "rated": listing.rated,
-        "shown": [_film(one.film) | {"stars": one.stars} for one in listing.shown],
+        "shown": [_item(one.item) | {"stars": one.stars} for one in listing.shown],
         "fitting": listing.fitting,
         "judged": listing.judged,
         "notes": list(listing.notes),
-        "films": [_line(rank, line) for rank, line in enumerate(listing.lines, 1)],
+        "items": [_line(rank, line) for rank, line in enumerate(listing.lines, 1)],
     }
 
 
 def csv_text(listing: Listing) -> str:
     """Return one line per film under a heading, with the numbers of :func:`record`.
 
-    Genres are separated by ``|`` as MovieLens does; reasons are ``film_id:stars:moved``, separated
+    Genres are separated by ``|`` as MovieLens does; reasons are ``item_id:stars:moved``, separated
     by blanks.
     """
     stream = io.StringIO(newline="")
@@ -130,20 +130,20 @@ def csv_text(listing: Listing) -> str:
     return stream.getvalue()
 
 
-def history_text(films: Sequence[Film], history: History) -> str:
+def history_text(items: Sequence[Item], history: History) -> str:
     """Return a history in one line of text, oldest first."""
-    told = zip(history.film_row.tolist(), history.stars.tolist(), strict=True)
-    return ", ".join(f"{_name(films[row])}: {format_stars(stars)}" for row, stars in told)
+    told = zip(history.item_idx.tolist(), history.stars.tolist(), strict=True)
+    return ", ".join(f"{_name(items[row])}: {format_stars(stars)}" for row, stars in told)
 
 
 def _line(rank: int, line: Line) -> dict[str, Any]:
-    told: dict[str, Any] = {"rank": rank, **_film(line.film), "genres": list(line.film.genres)}
+    told: dict[str, Any] = {"rank": rank, **_item(line.item), "genres": list(line.item.genres)}
     told["p_like"] = line.p_like
     if line.p_like_base is not None:
         told["p_like_base"] = line.p_like_base
     if line.why is not None:
         told["why"] = [
-            _film(one.rated.film) | {"stars": one.rated.stars, "moved": one.moved}
+            _item(one.rated.item) | {"stars": one.rated.stars, "moved": one.moved}
             for one in line.why
         ]
     return told
@@ -153,13 +153,13 @@ def _csv_row(rank: int, line: Line) -> dict[str, Any]:
     told = _line(rank, line)
     told["genres"] = "|".join(told["genres"])
     if "why" in told:
-        reasons = (f"{one['film_id']}:{one['stars']}:{one['moved']}" for one in told["why"])
+        reasons = (f"{one['item_id']}:{one['stars']}:{one['moved']}" for one in told["why"])
         told["why"] = " ".join(reasons)
     return told
 
 
-def _film(film: Film) -> dict[str, Any]:
-    return {"film_id": film.film_id, "title": film.title, "year": film.year}
+def _item(item: Item) -> dict[str, Any]:
+    return {"item_id": item.item_id, "title": item.title, "year": item.year}
 
 
 def _percent(share: float) -> str:
@@ -168,13 +168,13 @@ def _percent(share: float) -> str:
 
 def _reason(reason: Reason) -> str:
     stars = format_stars(reason.rated.stars)
-    return f"{100 * reason.moved:+.1f} {_name(reason.rated.film)}: {stars}"
+    return f"{100 * reason.moved:+.1f} {_name(reason.rated.item)}: {stars}"
 
 
-def _name(film: Film) -> str:
-    year = f" ({film.year})" if film.year is not None else ""
-    return f"{_title(film)}{year}"
+def _name(item: Item) -> str:
+    year = f" ({item.year})" if item.year is not None else ""
+    return f"{_title(item)}{year}"
 
 
-def _title(film: Film) -> str:
-    return plain_text(film.title) or "Untitled"
+def _title(item: Item) -> str:
+    return plain_text(item.title) or "Untitled"

@@ -18,7 +18,7 @@ from reeltune.config import (
     translate_record,
 )
 from reeltune.config.schema import ServingSection
-from reeltune.data.folder import FILMS_FILE, TIMELINES_FILE
+from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import write_json
 from reeltune.models.names import ADAPTER_WEIGHTS, TRAINER_STATE
@@ -202,7 +202,7 @@ class RunFolder:
         before = record["data"]["files"]
         changed = [
             name
-            for name in (TIMELINES_FILE, FILMS_FILE)
+            for name in (TIMELINES_FILE, ITEMS_FILE)
             if before[name]["sha256"] != files[name]["sha256"]
         ]
         changed += [

@@ -100,7 +100,7 @@ def _make_routes(
     def films(
         query: Annotated[str, Query(max_length=contract.MOST_QUERY)] = "",
         limit: Annotated[int, Query(ge=1, le=contract.MOST_FOUND)] = 10,
-    ) -> contract.Films:
+    ) -> contract.Items:
         """Find films by their titles; without a title, the most rated."""
         return service.films(query, limit)
 

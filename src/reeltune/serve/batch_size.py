@@ -78,8 +78,8 @@ class TokenCounts:
         # Signals differ by a token or two from film to film: the mean is near enough.
         signals = round(sum(float(lines.lengths.mean()) for lines in pieces.evidence))
         self._history_len = history_len
-        self._films = pieces.films.lengths
-        self._stars = pieces.before_film.lengths + pieces.after_film.lengths
+        self._items = pieces.items.lengths
+        self._stars = pieces.before_item.lengths + pieces.after_item.lengths
         self._stars = self._stars + (signals if pieces.evidence_in_lines else 0)
         self._around = len(pieces.head) + len(pieces.before_candidate)
         self._tail = signals + len(pieces.tail)
@@ -88,7 +88,7 @@ class TokenCounts:
     def of(self, history: History, candidates: Ints) -> tuple[int, Ints]:
         """Return the tokens of a history, and of each candidate after it, shape ``(n,)``."""
         history = history.last(self._history_len)
-        lines = self._films[history.film_row] + self._stars[star_steps(history.stars)]
+        lines = self._items[history.item_idx] + self._stars[star_steps(history.stars)]
         trunk = self._around + int(lines.sum())
-        branches = self._films[candidates] + self._tail
+        branches = self._items[candidates] + self._tail
         return (trunk, branches) if self._shared else (0, branches + trunk)

@@ -36,7 +36,7 @@ class Bounds:
     def __init__(self, judge: Judge, catalogue: Catalogue, serving: ServingSection) -> None:
         self.serving = serving
         self._remembered = judge.remembered
-        self._row_of_id = {film.film_id: row for row, film in enumerate(catalogue.films)}
+        self._row_of_id = {film.item_id: row for row, film in enumerate(catalogue.items)}
         judged, self._reason = serving.max_candidates, "serving.max_candidates"
         if serving.default_candidates is not None:
             judged, self._reason = serving.default_candidates, "serving.default_candidates"
@@ -68,8 +68,8 @@ class Bounds:
                 are not on the scale.
         """
         self._refuse_more(len(rated), "rated", "films", "history")
-        rows = self.rows([one.film_id for one in rated], "rated")
-        twice = [one.film_id for one, new in zip(rated, _first_time(rows), strict=True) if not new]
+        rows = self.rows([one.item_id for one in rated], "rated")
+        twice = [one.item_id for one, new in zip(rated, _first_time(rows), strict=True) if not new]
         if twice:
             raise RequestError(
                 f"film {twice[0]} is rated twice",
@@ -81,14 +81,14 @@ class Bounds:
             self._refuse_off_scale(one.stars, f"rated.{place}.stars")
         return History.of(rows.tolist(), [one.stars for one in rated]).last(self._remembered)
 
-    def candidates(self, film_ids: Sequence[int]) -> Ints:
+    def candidates(self, item_ids: Sequence[int]) -> Ints:
         """Return the rows of films to judge, in their order.
 
         Raises:
             RequestError: Too many, or an unknown one.
         """
-        self._refuse_more(len(film_ids), "film_ids", "films", "candidates")
-        return self.rows(film_ids, "film_ids")
+        self._refuse_more(len(item_ids), "item_ids", "films", "candidates")
+        return self.rows(item_ids, "item_ids")
 
     def judged(self, candidates: int | None) -> int:
         """Return how many of the most rated films are judged.
@@ -108,13 +108,13 @@ class Bounds:
         self._refuse_more(top, "top", "films", "top")
         return top
 
-    def rows(self, film_ids: Sequence[int], where: str) -> Ints:
+    def rows(self, item_ids: Sequence[int], where: str) -> Ints:
         """Return the rows of films by their MovieLens ids.
 
         Raises:
             RequestError: There are no such films.
         """
-        unknown = list(dict.fromkeys(one for one in film_ids if one not in self._row_of_id))
+        unknown = list(dict.fromkeys(one for one in item_ids if one not in self._row_of_id))
         if unknown:
             listed = ", ".join(str(one) for one in unknown[:_MOST_NAMED])
             more = len(unknown) - _MOST_NAMED
@@ -124,7 +124,7 @@ class Bounds:
                 where=where,
                 hint="GET /films finds films and their ids",
             )
-        return np.array([self._row_of_id[one] for one in film_ids], dtype=np.int64)
+        return np.array([self._row_of_id[one] for one in item_ids], dtype=np.int64)
 
     def _refuse_more(self, count: int, where: str, what: str, limit: str) -> None:
         most = int(getattr(self.serving, f"max_{limit}"))

@@ -17,7 +17,7 @@ MOST_FOUND: Final = 50
 MOST_WHY: Final = 5
 """How many ratings may be named for one recommendation."""
 
-FilmId = Annotated[int, Field(ge=0, lt=2**53, description="A film's MovieLens id.")]
+ItemId = Annotated[int, Field(ge=0, lt=2**53, description="A film's MovieLens id.")]
 Chance = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Year = Annotated[int, Field(ge=0, lt=10_000)]
@@ -39,7 +39,7 @@ class Told(BaseModel):
 class Rated(Asked):
     """A film somebody has rated."""
 
-    film_id: FilmId
+    item_id: ItemId
     stars: Annotated[
         float, Field(ge=HALF_STARS.min, le=HALF_STARS.max, multiple_of=HALF_STARS.step)
     ]
@@ -49,13 +49,13 @@ class VerdictsRequest(Asked):
     """Will somebody who has rated these films like those?"""
 
     rated: Annotated[list[Rated], Field(description="Oldest first.")]
-    film_ids: Annotated[list[FilmId], Field(description="The films to judge.")]
+    item_ids: Annotated[list[ItemId], Field(description="The films to judge.")]
     base: Annotated[bool, Field(description="Ask the base model, without the adapter, too.")] = (
         False
     )
 
 
-class FilmFilters(Asked):
+class ItemFilters(Asked):
     """What a film must be to be judged."""
 
     genres: Annotated[Genres, Field(description="It has at least one of these.")] = []
@@ -82,10 +82,10 @@ class RecommendationsRequest(Asked):
         int | None,
         Field(ge=1, description="Only so many of the most rated films are judged."),
     ] = None
-    filters: FilmFilters = FilmFilters()
+    filters: ItemFilters = ItemFilters()
 
 
-class FilmTold(Told):
+class ItemTold(Told):
     """A film."""
 
     id: int
@@ -95,16 +95,16 @@ class FilmTold(Told):
     ratings: Annotated[int, Field(description="How often it was rated in the prepared data.")]
 
 
-class Films(Told):
+class Items(Told):
     """Films found."""
 
-    films: list[FilmTold]
+    films: list[ItemTold]
 
 
 class VerdictTold(Told):
     """The chance that somebody will like a film."""
 
-    film_id: int
+    item_id: int
     p_like: Chance
     p_like_base: Chance | None = None
 
@@ -118,7 +118,7 @@ class VerdictsTold(Told):
 class Reason(Told):
     """A rating and what it did to a verdict."""
 
-    film: FilmTold
+    film: ItemTold
     stars: float
     moved: Annotated[float, Field(description="The chance with the rating less that without it.")]
 
@@ -126,7 +126,7 @@ class Reason(Told):
 class RecommendationTold(Told):
     """A film with its verdict and the ratings that moved it most."""
 
-    film: FilmTold
+    film: ItemTold
     p_like: Chance
     p_like_base: Chance | None = None
     why: list[Reason] = []

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from starlette.concurrency import run_in_threadpool
 
 from reeltune.asking.judge import Judge
-from reeltune.data.folder import FILMS_FILE
+from reeltune.data.folder import ITEMS_FILE
 from reeltune.data.history import History
 from reeltune.files import file_digest
 from reeltune.recommend.catalogue import Catalogue
@@ -56,12 +56,12 @@ class Service:
             status="ok",
             model=_model_name(judge),
             tuned=judge.tuned,
-            data=file_digest(judge.subject.folder.path / FILMS_FILE)[:_NAME_LENGTH],
-            films=len(catalogue.films),
+            data=file_digest(judge.subject.folder.path / ITEMS_FILE)[:_NAME_LENGTH],
+            films=len(catalogue.items),
             history_len=judge.history_len,
             every_rating_counts=judge.remembered > judge.history_len,
             scale=contract.Scale(**asdict(bounds.scale)),
-            genres=sorted({genre for film in catalogue.films for genre in film.genres}),
+            genres=sorted({genre for film in catalogue.items for genre in film.genres}),
             limits=bounds.limits,
         )
 
@@ -97,13 +97,13 @@ class Service:
         """Return what is being served."""
         return self._health
 
-    def films(self, query: str, limit: int) -> contract.Films:
+    def films(self, query: str, limit: int) -> contract.Items:
         """Return the films whose titles are nearest to a text; without one, the most rated."""
         if query.strip():
             rows = [match.row for match in self._catalogue.search(query, limit)]
         else:
             rows = self._most_rated[:limit].tolist()
-        return contract.Films(films=[self._film(row) for row in rows])
+        return contract.Items(films=[self._item(row) for row in rows])
 
     async def verdicts(self, asked: contract.VerdictsRequest) -> contract.VerdictsTold:
         """Return the verdict on each film asked about.
@@ -112,14 +112,14 @@ class Service:
             RequestError: Something is not to be had, or more than may be asked.
         """
         history = self._bounds.history(asked.rated)
-        rows = self._bounds.candidates(asked.film_ids)
+        rows = self._bounds.candidates(asked.item_ids)
         question = Question(history, rows)
         (verdicts,), base = await self._answers([question], self._of_base(question, asked.base))
         return contract.VerdictsTold(
             verdicts=[
-                contract.VerdictTold(film_id=film_id, p_like=p, p_like_base=b)
-                for film_id, p, b in zip(
-                    asked.film_ids, verdicts.p_yes, _chances(base, rows), strict=True
+                contract.VerdictTold(item_id=item_id, p_like=p, p_like_base=b)
+                for item_id, p, b in zip(
+                    asked.item_ids, verdicts.p_yes, _chances(base, rows), strict=True
                 )
             ]
         )
@@ -147,17 +147,17 @@ class Service:
         )
         reasons = self._reasons(shown, films, again, asked.why)
         told = [
-            contract.RecommendationTold(film=self._film(film), p_like=p, p_like_base=b, why=why)
+            contract.RecommendationTold(film=self._item(film), p_like=p, p_like_base=b, why=why)
             for film, p, b, why in zip(films, p_yes, _chances(base, films), reasons, strict=True)
         ]
         return contract.RecommendationsTold(
             recommendations=told, judged=len(judged), fitting=len(fitting)
         )
 
-    def _film(self, row: int) -> contract.FilmTold:
-        film = self._catalogue.films[row]
-        return contract.FilmTold(
-            id=film.film_id,
+    def _item(self, row: int) -> contract.ItemTold:
+        film = self._catalogue.items[row]
+        return contract.ItemTold(
+            id=film.item_id,
             title=film.title,
             year=film.year,
             genres=list(film.genres),
@@ -193,13 +193,13 @@ class Service:
             return [[] for _ in films]
         return [
             [
-                contract.Reason(film=self._film(one.film_row), stars=one.stars, moved=one.moved)
+                contract.Reason(film=self._item(one.item_idx), stars=one.stars, moved=one.moved)
                 for one in moving
             ]
             for moving in influences(history, [one.p_yes for one in verdicts], most)
         ]
 
-    def _fitting(self, filters: contract.FilmFilters, rated: Sequence[contract.Rated]) -> Ints:
+    def _fitting(self, filters: contract.ItemFilters, rated: Sequence[contract.Rated]) -> Ints:
         """Return the rows of the films that fit and have not been rated, ascending."""
         wanted = Filters(
             tuple(filters.genres),
@@ -209,7 +209,7 @@ class Service:
             filters.min_ratings,
             filters.max_ratings,
         )
-        seen = [self._catalogue.row_of(one.film_id) for one in rated]
+        seen = [self._catalogue.row_of(one.item_id) for one in rated]
         return np.setdiff1d(wanted.rows(self._catalogue), seen)
 
 

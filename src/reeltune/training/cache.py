@@ -31,7 +31,7 @@ CACHE_FORMAT: Final = 2
 INPUT_IDS: Final = "input_ids"
 _TRUNK: Final = "trunk"
 _PER_VERDICT: Final = ("asked", "branch", "leave")
-_LABELS: Final = ("liked", "user_id", "film_id")
+_LABELS: Final = ("liked", "user_id", "item_id")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
 
-from reeltune.domain import SHARE_STEPS, Evidence, Film, PromptSettings, Renderer
+from reeltune.domain import SHARE_STEPS, Evidence, Item, PromptSettings, Renderer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
@@ -128,10 +128,10 @@ _SHOWN: Final = (
 )
 
 EXAMPLE_HISTORY: Final = (
-    (4.5, Film(1, "A Film", 1995, ("Drama",))),
-    (2.0, Film(2, "Another Film", 2003, ("Comedy",))),
+    (4.5, Item(1, "A Film", 1995, ("Drama",))),
+    (2.0, Item(2, "Another Film", 2003, ("Comedy",))),
 )
-EXAMPLE_CANDIDATE: Final = Film(3, "The Candidate", 1999, ("Thriller",))
+EXAMPLE_CANDIDATE: Final = Item(3, "The Candidate", 1999, ("Thriller",))
 _EXAMPLE_ENTRIES: Final[dict[Evidence, int]] = {
     "film": 7 * SHARE_STEPS + 14,
     "user": 5 * SHARE_STEPS + 12,
@@ -176,8 +176,8 @@ def example_turns(renderer: Renderer) -> list[str]:
     told = "".join(
         renderer.evidence_lines(kind)[_EXAMPLE_ENTRIES[kind]] for kind in renderer.settings.evidence
     )
-    films = len(EXAMPLE_HISTORY) + 1
-    return renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE, [told] * films)
+    items = len(EXAMPLE_HISTORY) + 1
+    return renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE, [told] * items)
 
 
 def _value(found: Interval | None) -> str:

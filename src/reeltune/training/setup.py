@@ -159,17 +159,17 @@ class RowSource:
         )
 
     def _prompt_tokens(self) -> PromptTokens:
-        tokens = PromptTokens(self.tokenizer, Renderer(self.settings), self.folder.films)
+        tokens = PromptTokens(self.tokenizer, Renderer(self.settings), self.folder.items)
         if tokens.differing:
             LOGGER.warning(
                 "pieces and whole differ for %d of %d films (first: %r): prompts are tokenized "
                 "whole, which is slower and just as right",
                 len(tokens.differing),
-                len(self.folder.films),
+                len(self.folder.items),
                 tokens.differing[0].title,
             )
         else:
-            LOGGER.info("pieces equal the whole for all %d films", len(self.folder.films))
+            LOGGER.info("pieces equal the whole for all %d films", len(self.folder.items))
         return tokens
 
 

@@ -1,7 +1,7 @@
 /** The service, asked over HTTP. */
 
 /** @typedef {import('./words.js').Film} Film */
-/** @typedef {{film_id: number, stars: number}} Rated */
+/** @typedef {{item_id: number, stars: number}} Rated */
 /** @typedef {{film: Film, stars: number, moved: number}} Reason */
 /** @typedef {{film: Film, p_like: number, p_like_base: number | null, why: Reason[]}} Recommendation */
 /** @typedef {{recommendations: Recommendation[], judged: number, fitting: number}} Answer */

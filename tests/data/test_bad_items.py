@@ -7,7 +7,7 @@ from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import DataError
 from tests.errors import raises_error
 
-from .editions import FilmRow, films, timeline, write_edition
+from .editions import ItemIdx, items, timeline, write_edition
 
 ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
 
@@ -18,17 +18,17 @@ def settings(output, **changes) -> PrepareSettings:
 
 @pytest.fixture
 def edition(tmp_path):
-    return write_edition(tmp_path / "in", timeline(1, 8), films(8))
+    return write_edition(tmp_path / "in", timeline(1, 8), items(8))
 
 
 # Text added at the end of movies.csv, where line 10 begins.
 CASES = [
-    ("90,Heat (1995)\n", "film_field_count", [2, 3]),
-    ("90,Heat,Part 2 (1995),Drama\n", "film_field_count", [4, 3]),
-    ("x90,Heat (1995),Drama\n", "film_id_not_a_number", ["'x90'"]),
-    (",Heat (1995),Drama\n", "film_id_not_a_number", ["''"]),
-    ("90, ,Drama\n", "film_without_title", [90]),
-    ("10,Heat (1995),Drama\n", "duplicate_film", [10, "line 2"]),
+    ("90,Heat (1995)\n", "item_field_count", [2, 3]),
+    ("90,Heat,Part 2 (1995),Drama\n", "item_field_count", [4, 3]),
+    ("x90,Heat (1995),Drama\n", "item_id_not_a_number", ["'x90'"]),
+    (",Heat (1995),Drama\n", "item_id_not_a_number", ["''"]),
+    ("90, ,Drama\n", "item_without_title", [90]),
+    ("10,Heat (1995),Drama\n", "duplicate_item", [10, "line 2"]),
 ]
 
 
@@ -44,7 +44,7 @@ def test_bad_film_stops_or_is_listed(tmp_path, edition, text, reason, figures) -
     assert report.meta["dropped"][reason]["count"] == 1
     assert report.meta["dropped"][reason]["first"][0]["line"] == 10
     counts = report.meta["counts"]
-    assert (counts["films_in_source"], counts["films_dropped"], counts["films"]) == (9, 1, 8)
+    assert (counts["items_in_source"], counts["items_dropped"], counts["items"]) == (9, 1, 8)
     assert (counts["dropped"], counts["events"]) == (0, 8)
 
 
@@ -56,10 +56,10 @@ def test_lines_are_physical_after_a_title_with_a_line_break(tmp_path, edition) -
 
 
 def test_film_without_a_year_is_fine_and_counted(tmp_path) -> None:
-    rows = [*films(8), FilmRow(90, "Babylon 5"), FilmRow(91, "Cosmos", "(no genres listed)")]
+    rows = [*items(8), ItemIdx(90, "Babylon 5"), ItemIdx(91, "Cosmos", "(no genres listed)")]
     source = write_edition(tmp_path / "in", timeline(1, 8), rows)
     report = prepare(source, settings(tmp_path / "out"))
-    assert report.meta["counts"]["films_without_year"] == 2
+    assert report.meta["counts"]["items_without_year"] == 2
     assert report.meta["dropped"] == {}
 
 
@@ -90,7 +90,7 @@ def test_ratings_of_a_skipped_film_are_counted_as_unknown(tmp_path, edition) -> 
     text = (edition / "movies.csv").read_text().replace("10,Film 1 ", "ten,Film 1 ")
     (edition / "movies.csv").write_text(text)
     report = prepare(edition, settings(tmp_path / "out", skip_bad_rows=True))
-    assert report.meta["dropped"]["unknown_film"]["first"] == [
+    assert report.meta["dropped"]["unknown_item"]["first"] == [
         {"file": "ratings.csv", "line": 2, "value": "10"}
     ]
 
@@ -100,7 +100,7 @@ def test_ratings_of_a_skipped_film_are_counted_as_unknown(tmp_path, edition) -> 
     [("|0\n", "|2\n", ["film 10", "0 or 1"]), ("|0\n", "\n", [23, 24])],
 )
 def test_bad_rows_of_the_tab_layout(tmp_path, old, new, figures) -> None:
-    source = write_edition(tmp_path / "in", timeline(1, 8), films(8), "100k")
+    source = write_edition(tmp_path / "in", timeline(1, 8), items(8), "100k")
     text = (source / "u.item").read_text()
     (source / "u.item").write_text(text.replace(old, new, 1))
     with raises_error(DataError, "bad_row", where="u.item, line 1", figures=figures):
@@ -108,7 +108,7 @@ def test_bad_rows_of_the_tab_layout(tmp_path, old, new, figures) -> None:
 
 
 def test_latin1_next_line_character_is_no_line_break(tmp_path) -> None:
-    rows = [*films(8), FilmRow(90, "Odd\x85Title (1990)")]
+    rows = [*items(8), ItemIdx(90, "Odd\x85Title (1990)")]
     source = write_edition(tmp_path / "in", timeline(1, 8), rows, "1m", encoding="latin-1")
     report = prepare(source, settings(tmp_path / "out"))
-    assert report.meta["counts"]["films"] == 9
+    assert report.meta["counts"]["items"] == 9

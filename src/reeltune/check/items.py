@@ -13,11 +13,11 @@ ONCE: Final = Guard("films once per user", PREPARE_AGAIN)
 ROWS: Final = Guard("film rows", PREPARE_AGAIN)
 
 
-def films_once(events: Events) -> Outcome:
+def items_once(events: Events) -> Outcome:
     """No user has two events of one film: the stars of the first would give away the second."""
-    user, film = events.timelines.user_id, events.film_id
-    order = np.lexsort((film, user))  # stable: events of one film stay in order
-    same = (user[order][1:] == user[order][:-1]) & (film[order][1:] == film[order][:-1])
+    user, item = events.timelines.user_id, events.item_id
+    order = np.lexsort((item, user))  # stable: events of one film stay in order
+    same = (user[order][1:] == user[order][:-1]) & (item[order][1:] == item[order][:-1])
     earlier = dict(zip(order[1:][same].tolist(), order[:-1][same].tolist(), strict=True))
     twice = np.zeros(len(events), dtype=np.bool_)
     twice[order[1:][same]] = True
@@ -29,16 +29,16 @@ def films_once(events: Events) -> Outcome:
     )
 
 
-def film_rows_point_right(events: Events) -> Outcome:
-    """The row of ``films.parquet`` an event points at is the film it names."""
-    row = events.timelines.film_row
-    listed = np.array([film.film_id for film in events.folder.films], dtype=np.int64)
+def item_rows_point_right(events: Events) -> Outcome:
+    """The row of ``items.parquet`` an event points at is the film it names."""
+    row = events.timelines.item_idx
+    listed = np.array([item.item_id for item in events.folder.items], dtype=np.int64)
     inside = (row >= 0) & (row < len(listed))
     pointed = listed[np.where(inside, row, 0)]
     return ROWS.judge(
         f"{len(events):,} events, {len(listed):,} films",
         events.offenders(
-            ~inside | (pointed != events.film_id),
+            ~inside | (pointed != events.item_id),
             lambda i: (
                 f"points at row {row[i]}, "
                 + (f"which is film {pointed[i]}" if inside[i] else "which does not exist")

@@ -25,7 +25,7 @@ FIELDS_BEFORE_FLAGS: Final = 5
 """Id, title, release date, video date, address."""
 
 
-class FilmRow(NamedTuple):
+class ItemIdx(NamedTuple):
     """One row as it stands in the file.
 
     Attributes:
@@ -39,7 +39,7 @@ class FilmRow(NamedTuple):
     expected: int
 
 
-def film_rows(path: Path, layout: Layout) -> Iterator[FilmRow]:
+def item_rows(path: Path, layout: Layout) -> Iterator[ItemIdx]:
     """Yield every row of a films file; blank lines are no rows.
 
     Raises:
@@ -58,14 +58,14 @@ def film_rows(path: Path, layout: Layout) -> Iterator[FilmRow]:
         yield from _line_rows(text, layout.separator, len(CSV_COLUMNS))
 
 
-def _line_rows(text: str, separator: str, expected: int) -> Iterator[FilmRow]:
+def _line_rows(text: str, separator: str, expected: int) -> Iterator[ItemIdx]:
     # Not splitlines(): Latin-1 text may hold characters that it takes for line breaks.
     for line, row in enumerate(text.split("\n"), start=1):
         if row.strip():
-            yield FilmRow(line, row.rstrip("\r").split(separator), expected)
+            yield ItemIdx(line, row.rstrip("\r").split(separator), expected)
 
 
-def _csv_rows(name: str, text: str) -> Iterator[FilmRow]:
+def _csv_rows(name: str, text: str) -> Iterator[ItemIdx]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
     try:
@@ -74,9 +74,9 @@ def _csv_rows(name: str, text: str) -> Iterator[FilmRow]:
         begin = reader.line_num + 1
         for fields in reader:
             if len(fields) == len(header):
-                yield FilmRow(begin, [fields[index] for index in indices], len(CSV_COLUMNS))
+                yield ItemIdx(begin, [fields[index] for index in indices], len(CSV_COLUMNS))
             elif any(field.strip() for field in fields):
-                yield FilmRow(begin, fields, len(header))
+                yield ItemIdx(begin, fields, len(header))
             begin = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
