@@ -179,7 +179,7 @@ def test_genres_are_shown_only_where_asked(title: str, genres: list[str]):
 
 
 @pytest.mark.parametrize(
-    ("film", "text"),
+    ("item", "text"),
     [
         (Item(1, "Heat", 1995, ()), " Heat (1995)\n"),
         (Item(1, "Heat", None, ()), " Heat\n"),

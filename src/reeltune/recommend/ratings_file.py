@@ -13,7 +13,7 @@ from reeltune.errors import RequestError
 from reeltune.recommend.user_ratings import Entry
 
 TITLE: Final = ("title", "film")
-ITEM_ID: Final = ("movieid", "item_id")
+ITEM_ID: Final = ("movieid", "item_id", "film_id")
 RATING: Final = ("rating", "stars")
 TIME: Final = ("timestamp",)
 
