@@ -83,7 +83,8 @@ def fetch(
         int | None, typer.Option(help="Number of users.", rich_help_panel=_SYNTHETIC_PANEL)
     ] = None,
     items: Annotated[
-        int | None, typer.Option(help="Number of films.", rich_help_panel=_SYNTHETIC_PANEL)
+        int | None,
+        typer.Option("--films", help="Number of films.", rich_help_panel=_SYNTHETIC_PANEL),
     ] = None,
     ratings_per_user: Annotated[
         int | None,
