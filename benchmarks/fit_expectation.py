@@ -21,7 +21,8 @@ from scipy.optimize import minimize
 
 from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
-from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import SplitColumn, Timelines
 from reeltune.domain import CHANCE_STEPS
 from reeltune.evaluation.metrics import measure
 from reeltune.evidence.expectation import Expectation
@@ -56,7 +57,7 @@ def held_out_by_any(known: Timelines, others: Sequence[Path]) -> Timelines:
         ):
             raise SystemExit(f"{path}: other events. Prepare it from the same ratings")
         later = (other.split == TEST) | ((other.split == VALIDATION) & (split != TEST))
-        split = np.where(later, other.split, split)
+        split = SplitColumn.of(np.where(later, other.split, split))
     return replace(known, split=split)
 
 

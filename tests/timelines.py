@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reeltune.data.blocks import Blocks
-from reeltune.data.folder import Examples, Timelines
+from reeltune.data.timelines import Examples, SplitColumn, Timelines
 from reeltune.prompts.piece_texts import STAR_STEPS
 
 _T = TypeVar("_T")
@@ -32,7 +32,7 @@ def timelines_of(
         stars=np.array(stars, dtype=np.float32),
         timestamp=np.arange(count, dtype=np.int64),
         liked=np.array(stars, dtype=np.float32) >= 4.0,
-        split=np.array(split if split is not None else ["train"] * count, dtype=np.str_),
+        split=SplitColumn.of(split if split is not None else ["train"] * count),
     )
 
 

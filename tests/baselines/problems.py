@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.baselines.problem import Problem
-from reeltune.data.folder import Timelines
+from reeltune.data.timelines import SplitColumn, Timelines
 from reeltune.domain import Item
 
 SPLITS = ("context", "train", "validation", "test")
@@ -31,7 +31,7 @@ def random_problem(seed: int, users: int = 6, items: int = 14, cold: int = 2) ->
         stars=stars.astype(np.float32),
         timestamp=timestamp,
         liked=stars >= 4.0,
-        split=split,
+        split=SplitColumn.of(split),
     )
     listed = [
         Item(

@@ -11,6 +11,7 @@ from reeltune.baselines.problem import make_problem
 from reeltune.baselines.score import BASELINES, score_baselines
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import SplitColumn
 from reeltune.errors import DataError
 from tests.baselines.problems import problem_of, random_problem
 from tests.docs.pages import ROOT, table
@@ -101,7 +102,7 @@ def test_users_and_films_nobody_learned_from_get_an_answer(name: str):
     known = problem.timelines
     # As in a split by time: the last users come after training, and so do some films.
     new = (known.user_id > known.user_id[len(known) // 2]) & (known.split != CONTEXT)
-    split = np.where(new & (known.split == TRAIN), TEST, known.split)
+    split = SplitColumn.of(np.where(new & (known.split == TRAIN), TEST, known.split))
     problem = problem_of(replace(known, split=split), list(problem.items))
     assert not np.isin(known.user_id[problem.test][-1], known.user_id[problem.train])
     answers = BASELINES[name](problem)

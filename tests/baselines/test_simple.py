@@ -17,7 +17,7 @@ from reeltune.baselines.simple import (
     overall_mean,
     user_running_mean,
 )
-from reeltune.data.folder import Timelines
+from reeltune.data.timelines import SplitColumn, Timelines
 from reeltune.domain import Item
 from tests.baselines.problems import problem_of, random_problem
 from tests.timelines import timelines_of
@@ -84,7 +84,7 @@ def test_a_user_without_training_rows_teaches_nothing():
     problem = random_problem(6, users=5)
     known = problem.timelines
     late = known.user_id == known.user_id[-1]
-    split = np.where(late & (known.split != "context"), "test", known.split)
+    split = SplitColumn.of(np.where(late & (known.split != "context"), "test", known.split))
     problem = problem_of(replace(known, split=split), list(problem.items))
     assert not late[problem.ratings].any()
     others = (known.split == "context") | (known.split == "train")

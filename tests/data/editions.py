@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from reeltune.data.item_rows import GENRE_FLAGS
+from reeltune.data.items import GENRE_FLAGS
 
 
 class Rating(NamedTuple):

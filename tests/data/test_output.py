@@ -98,7 +98,7 @@ def test_an_interrupt_midway_leaves_nothing(source, place, monkeypatch) -> None:
     def interrupt(*_args) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "count_timelines", interrupt)
+    monkeypatch.setattr(pipeline, "check_invariants", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare(source, PrepareSettings(place / "out"))
     assert names(place) == []

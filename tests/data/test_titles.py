@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.data.titles import split_genres, split_year
+from reeltune.data.items import split_genres, split_year
 
 PLAIN = st.text(st.characters(exclude_characters="()", exclude_categories=("Cs",))).map(str.strip)
 

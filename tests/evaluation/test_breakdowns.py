@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import SplitColumn
 from reeltune.evaluation.breakdowns import breakdowns, by_quantile, cuts, training_events
 from reeltune.evaluation.predictions import Predictions
 from tests.helpers import write_prepared
@@ -143,11 +144,11 @@ def test_popularity_counts_ratings_in_training_only(folder, predictions):
 def test_users_of_later_years_are_not_in_training(folder, predictions):
     (label, seen), (_, unseen) = groups_of(folder, predictions, "user in training")
     assert (label, len(seen), unseen) == ("seen", len(predictions), [])
-    split = folder.timelines.split.copy()
+    split = np.asarray(folder.timelines.split)
     late = predictions.user_id[-1]
     split[(folder.timelines.user_id == late) & (split == TRAIN)] = TEST
     altered = PreparedFolder(folder.path, folder.meta)
-    altered.__dict__["ratings"] = replace(folder.ratings, split=split)
+    altered.__dict__["ratings"] = replace(folder.ratings, split=SplitColumn.of(split))
     _, (label, unseen) = groups_of(altered, predictions, "user in training")
     assert label == "unseen"
     assert unseen == np.flatnonzero(predictions.user_id == late).tolist()

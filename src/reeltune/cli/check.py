@@ -1,4 +1,4 @@
-"""``reeltune check``: the leak guard."""
+"""``reeltune check``: leakage checks."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ def check(
         bool, typer.Option("--json", help="Print one JSON object instead of lines.")
     ] = False,
 ) -> None:
-    """Look for leaks: nothing a model is judged on may have been known to it."""
-    from reeltune.check.guards import check_target
-    from reeltune.check.report import failed, outcome_lines, outcomes_record
-    from reeltune.check.target import find_target
+    """Look for leaks: a model must not have known any row that it is evaluated on."""
     from reeltune.errors import LeakError
+    from reeltune.leakage.outcomes import failed, outcomes_record
+    from reeltune.leakage.suite import find_target, run_checks
 
     target = find_target(folder, data)
     outcomes = []
-    for outcome in check_target(target):
+    for outcome in run_checks(target):
         outcomes.append(outcome)
         if not as_json:
-            typer.echo("\n".join(outcome_lines(outcome)))
+            typer.echo("\n".join(outcome.lines()))
     if as_json:
         typer.echo(json.dumps(outcomes_record(outcomes), indent=2))
     if names := failed(outcomes):

@@ -186,10 +186,10 @@ def prepare(
 
     from rich.console import Console
 
-    from reeltune.data.locate import find_ratings
     from reeltune.data.output import check_replaceable
     from reeltune.data.prepare import prepare as run
     from reeltune.data.report import print_report
+    from reeltune.data.source import find_ratings
 
     check_replaceable(output_dir)  # before a download, not after
     source = find_ratings(ratings_dir, edition, download=download, say=typer.echo)

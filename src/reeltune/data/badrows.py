@@ -1,4 +1,4 @@
-"""Rows that cannot be used: described one by one, counted by reason, never lost silently."""
+"""Bad rows of source files: described one by one and counted by reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from reeltune.errors import DataError
 
 PLACES_KEPT: Final = 100
-"""How many places ``meta.json`` lists for each reason; the count is always complete."""
+"""How many rows ``meta.json`` lists for each reason; counts are always complete."""
 
 _VALUE_LENGTH = 120
 
@@ -21,10 +21,10 @@ class BadRow:
     Attributes:
         file: The name of the file.
         line: The physical line on which the row begins, counted from 1, header included.
-        reason: A key for counting, the same for all rows that fail alike.
-        what: What is wrong with this row, without a full stop.
-        value: What the file says there.
-        mend: What to do about it.
+        reason: Stable key for counting.
+        message: What is wrong, without a full stop.
+        value: The text in the file.
+        hint: What to do about it.
     """
 
     file: str
@@ -35,7 +35,7 @@ class BadRow:
     hint: str = "Correct the row"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the place for ``meta.json``."""
+        """Return file, line and value for ``meta.json``."""
         return {"file": self.file, "line": self.line, "value": self.value[:_VALUE_LENGTH]}
 
     def error(self, bad_rows: int) -> DataError:
@@ -45,24 +45,19 @@ class BadRow:
             f"{self.message}{others}",
             code="bad_row",
             where=f"{self.file}, line {self.line}",
-            hint=f"{self.hint}, or pass --skip-bad-rows to leave such rows out and count them",
+            hint=f"{self.hint}, or pass --skip-bad-rows to drop and count such rows",
         )
 
 
 @dataclass
 class DroppedRows:
-    """Rows left out of one file, by reason."""
+    """Rows dropped from one file, by reason."""
 
     counts: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[BadRow]] = field(default_factory=dict)
 
     def add(self, rows: Sequence[BadRow], counts: Mapping[str, int]) -> None:
-        """Add rows.
-
-        Args:
-            rows: The first rows of each reason, in file order.
-            counts: All rows of each reason.
-        """
+        """Add the first rows of each reason, in file order, and the counts of all of them."""
         for reason, count in counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
         for row in rows:
@@ -73,18 +68,14 @@ class DroppedRows:
     def refuse_or_add(
         self, rows: Sequence[BadRow], counts: Mapping[str, int], *, skip: bool
     ) -> None:
-        """Add the rows when bad rows are to be skipped, else stop at the first one.
-
-        Raises:
-            DataError: There is a bad row and ``skip`` is false.
-        """
+        """Add the rows if bad rows are skipped, else raise a DataError for the first one."""
         if rows and not skip:
             raise min(rows, key=lambda row: row.line).error(sum(counts.values()))
         self.add(rows, counts)
 
     @property
     def total(self) -> int:
-        """All rows left out."""
+        """All dropped rows."""
         return sum(self.counts.values())
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The names of every column and split, in one place, and what no time may be."""
+"""Column names and split names of prepared data."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ TRAIN: Final = "train"
 VALIDATION: Final = "validation"
 TEST: Final = "test"
 CONTEXT: Final = "context"
-"""An event that is only ever shown in histories: too little comes before it to judge it."""
+"""An event with too few events before it to be predicted; it only appears in histories."""
 
 YEAR_2100: Final = 4_102_444_800
 """Seconds from 1970 to 2100; larger time stamps are in milliseconds or nonsense."""
 
 EXAMPLE_SPLITS: Final = (TRAIN, VALIDATION, TEST)
+SPLITS: Final = (CONTEXT, *EXAMPLE_SPLITS)

@@ -1,12 +1,12 @@
 """The prepared folder: what it holds, and how later stages read it.
 
-``prepare`` writes it; the length check, training and evaluation read it. Reading needs pyarrow and
-numpy only, so training never loads the data-frame library.
+Reading needs pyarrow and numpy only, so training never loads the data-frame library.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
-from reeltune.data.tables import columns_of
+from reeltune.data.timelines import Codes, Examples, SplitColumn, Timelines
 from reeltune.domain import Item, PromptSettings
 from reeltune.errors import DataError
 
@@ -29,67 +30,27 @@ TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
 TEST_EXPORT: Final = "test_raw.jsonl"
 
-
-Codes = npt.NDArray[np.int16]
-"""Evidence: which of the things that each kind can say is said; shape ``(n, kinds)``."""
-
-
-@dataclass(frozen=True)
-class Timelines:
-    """Every event of every user, oldest first within a user, users in ascending order.
-
-    All arrays have one entry per event. A history is always a contiguous stretch of them.
-
-    Attributes:
-        evidence: What was known of each event before it happened; None where nobody asked.
-    """
-
-    user_id: npt.NDArray[np.int64]
-    position: npt.NDArray[np.int32]
-    item_idx: npt.NDArray[np.int32]
-    stars: npt.NDArray[np.float32]
-    timestamp: npt.NDArray[np.int64]
-    liked: npt.NDArray[np.bool_]
-    split: npt.NDArray[np.str_]
-    evidence: Codes | None = None
-
-    def __len__(self) -> int:
-        return len(self.user_id)
-
-    def take(self, events: slice | npt.NDArray[np.integer]) -> Timelines:
-        """Return some events, in the order they are named in."""
-        known = ((name, values) for name, values in vars(self).items() if values is not None)
-        return Timelines(**{name: values[events] for name, values in known})
-
-    def evidence_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
-        """Return the evidence on some events, shape ``(n, kinds)``, if there is any."""
-        return None if self.evidence is None else self.evidence[events]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Candidates with their histories, as positions in a :class:`Timelines`.
-
-    Example ``i`` judges event ``target[i]`` from events ``start[i]`` to ``target[i] - 1``.
-    """
-
-    start: npt.NDArray[np.int64]
-    target: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def take(self, rows: npt.NDArray[np.int64]) -> Examples:
-        """Return the examples at ``rows``, in that order."""
-        return Examples(start=self.start[rows], target=self.target[rows])
+__all__ = [
+    "EVAL_EXPORT",
+    "FORMAT_VERSION",
+    "ITEMS_FILE",
+    "META_FILE",
+    "TEST_EXPORT",
+    "TIMELINES_FILE",
+    "TRAIN_EXPORT",
+    "Codes",
+    "Examples",
+    "PreparedFolder",
+    "Timelines",
+]
 
 
 @dataclass(frozen=True)
 class PreparedFolder:
-    """A folder written by ``reeltune prepare``.
+    """A folder written by ``reeltune prepare``. Its tables are read once and then cached.
 
     Attributes:
-        path: Where it lies.
+        path: The folder.
         meta: The content of ``meta.json``: edition, checksums, settings, counts, prompt version.
     """
 
@@ -103,14 +64,11 @@ class PreparedFolder:
         Raises:
             DataError: It is missing, incomplete or written in another format version.
         """
-        mend = _mend(path)
+        hint = _hint(path)
         meta_file = path / META_FILE
         if not meta_file.is_file():
             raise DataError(
-                "no prepared data here",
-                code="not_a_prepared_folder",
-                where=str(path),
-                hint=mend,
+                "no prepared data here", code="not_a_prepared_folder", where=str(path), hint=hint
             )
         try:
             meta = json.loads(meta_file.read_text(encoding="utf-8"))
@@ -121,39 +79,39 @@ class PreparedFolder:
                 "not the description of prepared data",
                 code="bad_prepared_meta",
                 where=str(meta_file),
-                hint=mend,
+                hint=hint,
             )
         if meta.get("format_version") != FORMAT_VERSION:
             raise DataError(
-                f"prepared in format {meta.get('format_version')}, this version reads "
+                f"prepared in format {meta.get('format_version')}, this version reads format "
                 f"{FORMAT_VERSION}",
                 code="old_prepared_format",
                 where=str(meta_file),
-                hint=mend,
+                hint=hint,
             )
         for name in (TIMELINES_FILE, ITEMS_FILE):
             if not (path / name).is_file():
                 raise DataError(
-                    f"{name} is missing", code="prepared_file_missing", where=str(path), hint=mend
+                    f"{name} is missing", code="prepared_file_missing", where=str(path), hint=hint
                 )
         folder = cls(path, meta)
-        if lacking := folder._lacking():
+        if missing := folder._missing_key():
             raise DataError(
-                f"the description of prepared data lacks {lacking}",
+                f"the description of prepared data lacks {missing}",
                 code="bad_prepared_meta",
                 where=str(meta_file),
-                hint=mend,
+                hint=hint,
             )
         return folder
 
-    def _lacking(self) -> str | None:
-        """Return what the description lacks, or has where something else belongs."""
+    def _missing_key(self) -> str | None:
+        """Return the first needed key of ``meta.json`` that is absent or of a wrong type."""
         needed = {
             "edition": lambda: str(self.meta["edition"]),
             "counts": lambda: dict(self.meta["counts"]),
             "settings.history_len": lambda: self.history_len,
             "settings.min_history": lambda: self.min_history,
-            "settings of its prompt": lambda: self.prompt_settings,
+            "prompt": lambda: self.prompt_settings,
         }
         for name, read in needed.items():
             try:
@@ -164,12 +122,12 @@ class PreparedFolder:
 
     @property
     def history_len(self) -> int:
-        """Events shown before a candidate."""
+        """The most events shown before a candidate."""
         return int(self.meta["settings"]["history_len"])
 
     @property
     def min_history(self) -> int:
-        """The fewest events an example may show."""
+        """The fewest events shown before a candidate."""
         return int(self.meta["settings"]["min_history"])
 
     @property
@@ -184,12 +142,12 @@ class PreparedFolder:
 
     @cached_property
     def ratings(self) -> Timelines:
-        """All events, in time order within each user, and no evidence on them."""
+        """All events, in time order within each user, without evidence."""
         names = (
             *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.STARS),
             *(Columns.TIMESTAMP, Columns.LIKED, Columns.SPLIT),
         )
-        column = columns_of(self.path / TIMELINES_FILE, names, _mend(self.path))
+        column = self._read(TIMELINES_FILE, names)
         return Timelines(
             user_id=column[Columns.USER].to_numpy(),
             position=column[Columns.POSITION].to_numpy(),
@@ -197,42 +155,82 @@ class PreparedFolder:
             stars=column[Columns.STARS].to_numpy(),
             timestamp=column[Columns.TIMESTAMP].to_numpy(),
             liked=column[Columns.LIKED].to_numpy(),
-            split=np.asarray(pc.cast(column[Columns.SPLIT], "string").to_numpy(), dtype=np.str_),
+            split=SplitColumn.from_arrow(column[Columns.SPLIT]),
         )
 
     @cached_property
+    def rated_item_id(self) -> npt.NDArray[np.int64]:
+        """The film id that ``timelines.parquet`` gives each event, which ``item_idx`` points at."""
+        return self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM].to_numpy()
+
+    @cached_property
     def items(self) -> list[Item]:
-        """All films of the edition, in the order ``item_idx`` counts them."""
+        """All films of the edition, indexed by ``item_idx``."""
         names = (Columns.ITEM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
-        file, undated = self.path / ITEMS_FILE, {Columns.YEAR}
-        column = columns_of(file, names, _mend(self.path), may_lack=undated)
+        column = self._read(ITEMS_FILE, names, nullable={Columns.YEAR})
         rows = zip(*(column[name].to_pylist() for name in names), strict=True)
         return [Item(item_id, title, year, tuple(genres)) for item_id, title, year, genres in rows]
 
     def examples(self, split: str) -> Examples:
-        """Return every example of one split, in timeline order.
-
-        Args:
-            split: ``train``, ``validation`` or ``test``.
-        """
+        """Return every example of ``train``, ``validation`` or ``test``, in timeline order."""
         if split not in EXAMPLE_SPLITS:
             raise DataError(
                 f"unknown split {split!r}",
                 code="unknown_split",
-                hint=f"Choose from {EXAMPLE_SPLITS}",
+                hint=f"Choose from {', '.join(EXAMPLE_SPLITS)}",
             )
         return self.with_own_history(np.flatnonzero(self.ratings.split == split))
 
     def with_own_history(self, events: npt.NDArray[np.integer]) -> Examples:
-        """Return examples that judge events, each with the prepared length of history.
-
-        Args:
-            events: The candidates, as places among the timelines' events.
-        """
+        """Return examples of the events at some indices, each with the prepared history length."""
         target = events.astype(np.int64)
         shown = np.minimum(self.ratings.position[target].astype(np.int64), self.history_len)
         return Examples(start=target - shown, target=target)
 
+    def _read(
+        self, name: str, columns: Sequence[str], nullable: Collection[str] = ()
+    ) -> dict[str, pa.ChunkedArray]:
+        return _read_columns(self.path / name, columns, _hint(self.path), nullable)
 
-def _mend(path: Path) -> str:
+
+def _hint(path: Path) -> str:
     return f"Run: reeltune prepare --output-dir {path}"
+
+
+def _read_columns(
+    file: Path, names: Sequence[str], hint: str, nullable: Collection[str]
+) -> dict[str, pa.ChunkedArray]:
+    """Return columns of a parquet file by name.
+
+    Raises:
+        DataError: The file cannot be read, or a column or a value is missing.
+    """
+    encoded = [name for name in names if name == Columns.SPLIT]
+    try:
+        with pq.ParquetFile(file, read_dictionary=encoded) as source:
+            if missing := [name for name in names if name not in source.schema_arrow.names]:
+                raise DataError(
+                    f"column {', '.join(missing)} is missing",
+                    code="missing_columns",
+                    where=str(file),
+                    hint=hint,
+                )
+            table = source.read(columns=list(names))
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"the table cannot be read ({reason})",
+            code="unreadable_table",
+            where=str(file),
+            hint=hint,
+        ) from None
+    for name in names:
+        if table[name].null_count and name not in nullable:
+            row = table[name].is_null().index(True).as_py()
+            raise DataError(
+                f"row {row} has no value in column {name} ({table[name].null_count} such rows)",
+                code="missing_values",
+                where=str(file),
+                hint=hint,
+            )
+    return {name: table[name] for name in names}

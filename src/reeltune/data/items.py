@@ -1,49 +1,82 @@
-"""Reading the films of an edition.
+"""Reading the films of an edition, in any layout.
 
-A hundred thousand rows at most: read in plain Python, so that quoted line breaks are understood
-and every complaint names the physical line.
+A hundred thousand rows at most, read in plain Python, so that quoted line breaks are understood and
+every error names the physical line.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.columns import Columns
-from reeltune.data.item_rows import FIELDS_BEFORE_FLAGS, GENRE_FLAGS, ItemIdx, item_rows
-from reeltune.data.layouts import Layout
-from reeltune.data.titles import NO_GENRES, split_genres, split_year
+from reeltune.data.layouts import CSV, TAB_100K, Layout, column_indices
 from reeltune.domain import Item
 from reeltune.errors import DataError
 
-_ID_DIGITS = 18  # what fits into 64 bits whatever the digits
+CSV_COLUMNS: Final = ("movieId", "title", "genres")
+
+# The flags at the end of u.item, in the order of that edition's u.genre. There is one release of
+# it, so the order is fixed.
+GENRE_FLAGS: Final = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
+    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
+    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+_FIELDS_BEFORE_FLAGS: Final = 5  # id, title, release date, video date, address
+
+NO_GENRES: Final = frozenset({"(no genres listed)", "unknown", ""})
+"""What editions write when they know no genre."""
+
+# The year is the last thing in brackets, except for the marks of video and television releases.
+# A series has a span, "(2006-2007)" or "(1995-)", written with a hyphen or a dash.
+_YEAR: Final = re.compile(
+    r"\s*\((?P<year>1[89]\d\d|20\d\d)(?:\s*[-\u2013\u2014]\s*(?:\d{4})?)?\s*\)"
+    r"(?=(?:\s*\((?:V|TV)\))?$)"
+)
+_ID_DIGITS: Final = 18  # what fits into 64 bits whatever the digits
+
+
+def split_year(text: str) -> tuple[str, int | None]:
+    """Split ``Heat (1995)`` into ``Heat`` and 1995; of a span, the first year counts.
+
+    Text without a year, and text that is nothing but a year, is returned whole, stripped of
+    surrounding blanks, with None.
+    """
+    text = text.strip()
+    match = _YEAR.search(text)
+    if match is None:
+        return text, None
+    title = (text[: match.start()] + text[match.end() :]).strip()
+    return (title, int(match["year"])) if title else (text, None)
+
+
+def split_genres(text: str) -> tuple[str, ...]:
+    """Split ``Action|Crime``; ``(no genres listed)`` gives no genre."""
+    genres = (genre.strip() for genre in text.split("|"))
+    return tuple(genre for genre in genres if genre not in NO_GENRES)
 
 
 def read_items(
     path: Path, layout: Layout, *, skip_bad_rows: bool
 ) -> tuple[list[Item], DroppedRows]:
-    """Read all films, sorted by film id.
-
-    A film without a year is fine. Of two rows with the same film id the first is kept.
-
-    Args:
-        path: The films file.
-        layout: How it is laid out.
-        skip_bad_rows: Leave bad rows out instead of stopping at the first.
-
-    Returns:
-        The films, and the rows left out.
+    """Read all films, sorted by id, and the rows dropped. Of duplicate ids the first row is kept.
 
     Raises:
-        DataError: The file cannot be read as the layout says, or has a bad row.
+        DataError: The file does not have this layout, or has a bad row that is not to be skipped.
     """
     items: dict[int, Item] = {}
     lines: dict[int, int] = {}
     bad: list[BadRow] = []
-    for row in item_rows(path, layout):
+    for row in _rows(path, layout):
         item = _to_item(path.name, row)
         if isinstance(item, Item) and item.item_id in items:
             item = _bad(
@@ -82,22 +115,102 @@ def items_frame(items: list[Item]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _to_item(name: str, row: ItemIdx) -> Item | BadRow:
+class _Row(NamedTuple):
+    """One row of a films file.
+
+    Attributes:
+        line: The physical line on which it begins, counted from 1.
+        fields: Its fields; of a CSV row with the right number, those of :data:`CSV_COLUMNS`.
+        expected: How many fields a good row has.
+    """
+
+    line: int
+    fields: list[str]
+    expected: int
+
+
+def _rows(path: Path, layout: Layout) -> Iterator[_Row]:
+    """Yield every row that is not blank."""
+    text = _decode(path, layout)
+    if not text.strip():
+        raise DataError(
+            "is empty",
+            code="empty_file",
+            where=path.name,
+            hint="Check that the file is complete",
+        )
+    if layout is CSV:
+        yield from _csv_rows(path.name, text)
+    elif layout is TAB_100K:
+        yield from _line_rows(text, "|", _FIELDS_BEFORE_FLAGS + len(GENRE_FLAGS))
+    else:
+        yield from _line_rows(text, layout.separator, len(CSV_COLUMNS))
+
+
+def _line_rows(text: str, separator: str, expected: int) -> Iterator[_Row]:
+    # Not splitlines(): Latin-1 text may hold characters that it takes for line breaks.
+    for line, row in enumerate(text.split("\n"), start=1):
+        if row.strip():
+            yield _Row(line, row.rstrip("\r").split(separator), expected)
+
+
+def _csv_rows(name: str, text: str) -> Iterator[_Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begin = 1
+    try:
+        header = next(reader)
+        indices = column_indices(name, header, CSV_COLUMNS)
+        begin = reader.line_num + 1
+        for fields in reader:
+            if len(fields) == len(header):
+                yield _Row(begin, [fields[index] for index in indices], len(CSV_COLUMNS))
+            elif any(field.strip() for field in fields):
+                yield _Row(begin, fields, len(header))
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"the row that begins here is not CSV: {error}",
+            code="bad_csv",
+            where=f"{name}, line {begin}",
+            hint='Quotes inside a quoted field must be doubled (""), and every quote closed',
+        ) from error
+
+
+def _decode(path: Path, layout: Layout) -> str:
+    """Decode a whole file by the first of the layout's encodings that fits, without its BOM."""
+    data = path.read_bytes()
+    failures: list[UnicodeDecodeError] = []
+    for encoding in layout.encodings:
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError as error:
+            failures.append(error)
+    offset = failures[-1].start
+    line = data.count(b"\n", 0, offset) + 1
+    raise DataError(
+        f"is not UTF-8 text: byte 0x{data[offset]:02x}",
+        code="not_utf8",
+        where=f"{path.name}, line {line}",
+        hint="Save the file as UTF-8",
+    )
+
+
+def _to_item(name: str, row: _Row) -> Item | BadRow:
     """Return the film of a row, or what is wrong with it."""
     if len(row.fields) != row.expected:
-        what = f"{len(row.fields)} fields where {row.expected} are expected"
-        return _bad(name, row, "item_field_count", what, "Correct the row (or its separators)")
+        message = f"{len(row.fields)} fields, expected {row.expected}"
+        return _bad(name, row, "item_field_count", message, "Correct the row (or its separators)")
     item_id = row.fields[0].strip()
     if not (item_id.isascii() and item_id.isdigit() and len(item_id) <= _ID_DIGITS):
         return _bad(name, row, "item_id_not_a_number", f"the film id is {item_id!r}, not a number")
     title, year = split_year(row.fields[1])
     if not title:
         return _bad(name, row, "item_without_title", f"film {item_id} has no title")
-    if row.expected == FIELDS_BEFORE_FLAGS + len(GENRE_FLAGS):
-        flags = [flag.strip() for flag in row.fields[FIELDS_BEFORE_FLAGS:]]
+    if row.expected == _FIELDS_BEFORE_FLAGS + len(GENRE_FLAGS):
+        flags = [flag.strip() for flag in row.fields[_FIELDS_BEFORE_FLAGS:]]
         if not set(flags) <= {"0", "1"}:
-            what = f"the genre flags of film {item_id} are not all 0 or 1"
-            return _bad(name, row, "item_genre_flags", what)
+            message = f"the genre flags of film {item_id} are not all 0 or 1"
+            return _bad(name, row, "item_genre_flags", message)
         flagged = (genre for genre, flag in zip(GENRE_FLAGS, flags, strict=True) if flag == "1")
         genres = tuple(genre for genre in flagged if genre not in NO_GENRES)
     else:
@@ -105,5 +218,5 @@ def _to_item(name: str, row: ItemIdx) -> Item | BadRow:
     return Item(int(item_id), title, year, genres)
 
 
-def _bad(name: str, row: ItemIdx, reason: str, what: str, mend: str = "Correct the row") -> BadRow:
-    return BadRow(name, row.line, reason, what, "|".join(row.fields), mend)
+def _bad(name: str, row: _Row, reason: str, message: str, hint: str = "Correct the row") -> BadRow:
+    return BadRow(name, row.line, reason, message, "|".join(row.fields), hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,12 +18,11 @@ class Layout:
         name: Short name, stored in ``meta.json``.
         ratings_file: One rating per line: user, film, stars, timestamp.
         items_file: One film per row.
-        separator: What stands between the fields of a rating.
-        header: Whether both files begin with a line of column names (fields are then found by
-            name and quoting is allowed).
-        encodings: Tried in this order for the films file. The first that decodes the whole file
-            is taken: text of the old editions is Latin-1 except that 10M is in fact UTF-8, and
-            Latin-1 text with accents is practically never valid UTF-8.
+        separator: Between the fields of a rating.
+        header: Whether both files begin with a line of column names; quoting is then allowed.
+        encodings: For the films file; the first that decodes the whole file is used. Old editions
+            are Latin-1, except that 10M is in fact UTF-8, and Latin-1 text with accents is
+            practically never valid UTF-8.
         scale: The stars allowed.
     """
 
@@ -58,7 +57,9 @@ EDITIONS: Final[Mapping[str, Layout]] = {
     "ml-25m": CSV,
     "ml-32m": CSV,
 }
-_ALIASES = {"ml-10m100k": "ml-10m"}
+_ALIASES: Final = {"ml-10m100k": "ml-10m"}
+_BY_FILES: Final = (CSV, TAB_100K, DAT_1M)
+"""One layout for each pair of file names."""
 
 
 def edition_name(name: str) -> str:
@@ -75,20 +76,20 @@ def edition_name(name: str) -> str:
 
 
 def recognise(names: frozenset[str], folder_name: str, edition: str | None) -> Layout | None:
-    """Tell which layout a folder's files have, or None when they have none.
+    """Return the layout of a folder's files, or None if they have none.
 
     Args:
         names: The names of the files in one folder.
-        folder_name: The name of that folder, a hint where the files alone do not tell.
-        edition: What the user calls it, if anything; believed before the folder's name.
+        folder_name: The name of that folder, a hint where file names alone are ambiguous.
+        edition: The edition named by the user, if any; takes precedence over the folder's name.
 
     Raises:
-        ConfigError: ``edition`` is an edition of another layout than the files have.
-        DataError: ``ratings.dat`` without anything that tells 1M from 10M.
+        ConfigError: ``edition`` has another layout than the files.
+        DataError: Nothing tells 1M from 10M.
     """
-    layout = next((one for one in (CSV, TAB_100K, DAT_1M) if names.issuperset(one.files)), None)
+    layout = next((known for known in _BY_FILES if names.issuperset(known.files)), None)
     if layout is DAT_1M:
-        layout = _tell_dat_editions_apart(names, folder_name, edition)
+        layout = _choose_dat_layout(names, folder_name, edition)
     if layout is not None and edition is not None:
         expected = EDITIONS.get(edition_name(edition), layout)
         if expected is not layout:
@@ -102,10 +103,8 @@ def recognise(names: frozenset[str], folder_name: str, edition: str | None) -> L
     return layout
 
 
-def _tell_dat_editions_apart(
-    names: frozenset[str], folder_name: str, edition: str | None
-) -> Layout:
-    """1M rates in whole stars, 10M in half stars; the files that come along differ."""
+def _choose_dat_layout(names: frozenset[str], folder_name: str, edition: str | None) -> Layout:
+    """Choose between 1M (whole stars) and 10M (half stars), which only other files tell apart."""
     for hint in (edition, folder_name):
         layout = EDITIONS.get(edition_name(hint)) if hint else None
         if layout in (DAT_1M, DAT_10M):
@@ -123,9 +122,9 @@ def _tell_dat_editions_apart(
 
 
 def missing_files_error(where: str, folders: Mapping[str, frozenset[str]]) -> DataError:
-    """Say which files were looked for, and which of an almost complete edition are missing."""
+    """Return an error naming the files of an incomplete edition, or all that were looked for."""
     for names in folders.values():
-        for layout in (CSV, TAB_100K, DAT_1M):
+        for layout in _BY_FILES:
             missing = [name for name in layout.files if name not in names]
             if len(missing) < len(layout.files):
                 return DataError(
@@ -135,10 +134,38 @@ def missing_files_error(where: str, folders: Mapping[str, frozenset[str]]) -> Da
                     where=where,
                     hint="Add the missing file, or point --ratings-dir at a complete edition",
                 )
-    wanted = "; ".join(" + ".join(layout.files) for layout in (CSV, DAT_1M, TAB_100K))
+    wanted = "; ".join(" + ".join(layout.files) for layout in _BY_FILES)
     return DataError(
         f"no ratings found; looked for: {wanted}",
         code="no_edition_found",
         where=where,
         hint="Point --ratings-dir at the folder or zip of a MovieLens edition",
+    )
+
+
+def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return the index of each wanted column in a file's header.
+
+    Args:
+        name: The name of the file, for the error.
+        header: The fields of its first line.
+        wanted: The columns needed; others may be between them.
+
+    Raises:
+        DataError: A column is missing, or the first line is no header at all.
+    """
+    columns = [column.strip() for column in header]
+    missing = [column for column in wanted if column not in columns]
+    if not missing:
+        return [columns.index(column) for column in wanted]
+    shown = ",".join(columns)[:120]
+    if len(missing) == len(wanted):
+        message = f"the first line should name the columns, and is {shown!r}"
+    else:
+        message = f"column {' and '.join(missing)} missing; the header is {shown!r}"
+    raise DataError(
+        message,
+        code="missing_columns",
+        where=f"{name}, line 1",
+        hint=f"The header must name {','.join(wanted)}, separated by commas",
     )

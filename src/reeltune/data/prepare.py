@@ -10,26 +10,26 @@ from typing import Any, Final
 import polars as pl
 
 from reeltune.data.badrows import DroppedRows
+from reeltune.data.build import build_timelines, check_lengths, users_table
 from reeltune.data.columns import Columns
-from reeltune.data.counts import check_no_empty_split, count_timelines
 from reeltune.data.export import export_json
 from reeltune.data.folder import ITEMS_FILE, META_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
 from reeltune.data.meta import (
+    Counts,
+    check_no_empty_split,
     counts_meta,
-    files_meta,
+    describe_file,
     prompt_settings,
     settings_meta,
-    source_meta,
     versions_meta,
 )
 from reeltune.data.output import output_folder
-from reeltune.data.proofs import prove_timelines
 from reeltune.data.ratings import read_ratings
-from reeltune.data.settings import PrepareSettings
+from reeltune.data.settings import Cuts, PrepareSettings
 from reeltune.data.source import Source, open_source
-from reeltune.data.splits import Cuts, split_events
-from reeltune.data.timelines import build_timelines, check_lengths, users_table
+from reeltune.data.splits import split_events
 from reeltune.errors import DataError
 from reeltune.files import write_json
 
@@ -41,23 +41,18 @@ _ROW_GROUP: Final = 1 << 20
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What ``prepare`` did.
-
-    Attributes:
-        folder: The prepared folder.
-        meta: The content of its ``meta.json``.
-    """
+    """The prepared folder and the content of its ``meta.json``."""
 
     folder: Path
     meta: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Written:
-    """What stands in the parquet files, and what was left out on the way."""
+class _Tables:
+    """What was written to the parquet files, and which rows were dropped."""
 
-    items: pl.DataFrame
     cuts: Cuts | None
+    items: int
     ratings_in_source: int
     dropped_ratings: DroppedRows
     dropped_items: DroppedRows
@@ -71,11 +66,11 @@ def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None)
     Args:
         path: Folder or zip of an edition.
         settings: What to do.
-        say: Told what is being done, one line at a time.
+        say: Receives progress, one line at a time.
 
     Raises:
         DataError: The data cannot be read, has bad rows, or is too little; or the output folder
-            belongs to something else.
+            holds something else.
         ConfigError: The settings do not fit the edition.
     """
     try:
@@ -84,8 +79,8 @@ def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None)
             open_source(path, settings.edition, scratch=folder) as source,
         ):
             settings.check_threshold(source.layout.scale)
-            written = _write_tables(folder, source, settings, say)
-            meta = _describe(folder, source, settings, written, say)
+            tables = _write_tables(folder, source, settings, say)
+            meta = _describe(folder, source, settings, tables, say)
             write_json(folder / META_FILE, meta)
     except OSError as error:
         raise DataError(
@@ -97,7 +92,7 @@ def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None)
     return PrepareReport(settings.output, meta)
 
 
-def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: Say) -> _Written:
+def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: Say) -> _Tables:
     """Read the source and write timelines and films."""
     layout, skip = source.layout, settings.skip_bad_rows
     say(f"Reading {source.edition}: layout {layout.name}, stars {layout.scale}")
@@ -119,7 +114,7 @@ def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: 
     table, cuts = split_events(events, settings)
     _write_parquet(table, folder / TIMELINES_FILE)
     _write_parquet(items.lazy(), folder / ITEMS_FILE)
-    return _Written(items, cuts, in_source, dropped_ratings, dropped_items)
+    return _Tables(cuts, len(items), in_source, dropped_ratings, dropped_items)
 
 
 def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
@@ -137,41 +132,63 @@ def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
 
 
 def _describe(
-    folder: Path, source: Source, settings: PrepareSettings, written: _Written, say: Say
+    path: Path, source: Source, settings: PrepareSettings, tables: _Tables, say: Say
 ) -> dict[str, Any]:
-    """Prove and count what was written, export it, and return the content of ``meta.json``."""
-    timelines = folder / TIMELINES_FILE
-    events = written.ratings_in_source - written.dropped_ratings.total
-    checks = prove_timelines(timelines, written.items, settings, written.cuts, events)
-    counts = count_timelines(timelines)
-    check_no_empty_split(counts, settings, written.cuts)
-    meta = {
+    """Check and count what was written, export it, and return the content of ``meta.json``."""
+    in_source = {
+        source.ratings: tables.ratings_in_source,
+        source.items: tables.items + tables.dropped_items.total,
+    }
+    meta: dict[str, Any] = {
         **versions_meta(),
         "edition": source.edition,
         "layout": source.layout.name,
-        "source": source_meta(
-            source, written.ratings_in_source, len(written.items) + written.dropped_items.total
-        ),
-        "settings": settings_meta(settings, written.cuts),
+        "source": [
+            {"name": file.name, **describe_file(file, rows)} for file, rows in in_source.items()
+        ],
+        "settings": settings_meta(settings, tables.cuts),
         "prompt": prompt_settings(settings, source.layout).to_dict(),
+    }
+    folder = PreparedFolder(path, meta)
+    table = EventTable.read(folder)
+    checks = check_invariants(table, tables.ratings_in_source - tables.dropped_ratings.total)
+    counts = Counts.of(table)
+    check_no_empty_split(counts, settings, tables.cuts)
+    meta |= {
         "counts": counts_meta(
-            counts,
-            written.items,
-            ratings_in_source=written.ratings_in_source,
-            dropped_ratings=written.dropped_ratings,
-            dropped_items=written.dropped_items,
+            counts, tables.ratings_in_source, tables.dropped_ratings, tables.dropped_items
         ),
         "label_rates": counts.label_rates(),
         "span": counts.span(),
-        "dropped": {
-            **written.dropped_items.to_dict(),
-            **written.dropped_ratings.to_dict(),
-        },
+        "dropped": {**tables.dropped_items.to_dict(), **tables.dropped_ratings.to_dict()},
         "checks": checks,
     }
-    rows = {TIMELINES_FILE: counts.events, ITEMS_FILE: len(written.items)}
+    rows = {TIMELINES_FILE: len(table), ITEMS_FILE: counts.items}
     if settings.export is not None:
         say(f"Writing {counts.examples:,} examples as JSON ({settings.export})")
-        rows |= export_json(PreparedFolder(folder, meta), settings.export)
-    meta["files"] = files_meta(folder, rows)
+        rows |= export_json(folder, settings.export)
+    meta["files"] = {name: describe_file(path / name, count) for name, count in rows.items()}
     return meta
+
+
+def check_invariants(table: EventTable, events: int) -> list[str]:
+    """Return the names of the invariants, after checking all of them on every row.
+
+    Args:
+        table: What was written.
+        events: How many events there must be: ratings in the source less those dropped.
+
+    Raises:
+        DataError: An invariant does not hold, which is a bug of this program.
+    """
+    broken = [] if len(table) == events else ["event count"]
+    broken += [invariant.name for invariant in INVARIANTS if not invariant.holds(table)]
+    if broken:
+        raise DataError(
+            f"the prepared data breaks its own invariants: {', '.join(broken)}",
+            code="broken_invariant",
+            where=TIMELINES_FILE,
+            hint="Nothing was written. This is a bug in reeltune: please report it with the "
+            "command and the edition",
+        )
+    return ["no missing values", "event count", *(invariant.name for invariant in INVARIANTS)]

@@ -1,25 +1,30 @@
-"""Reading ratings: 32 million lines lazily, and a close look at the few that are bad.
+"""Reading and validating ratings: one vectorized pass, then a description of the first bad rows.
 
 Every layout is read by the line: the fields of a rating never hold a separator or a line break, so
-one vectorized split serves commas, ``::`` and tabs, and the line number of a bad row is exact.
+one split serves commas, ``::`` and tabs, and the line number of a bad row is exact.
 """
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
+from reeltune.data.badrows import PLACES_KEPT, BadRow
 from reeltune.data.columns import YEAR_2100, Columns
-from reeltune.data.headers import column_indices, read_header
-from reeltune.data.layouts import Layout
+from reeltune.data.layouts import Layout, column_indices
 from reeltune.domain import RatingScale
 from reeltune.errors import DataError
 
 LINE: Final = "line"
 FAULT: Final = "fault"
-"""0 for a good row, else the position of its reason in :data:`FAULTS`."""
+"""0 for a good row, else the index of its reason in :data:`FAULTS`."""
+
+FIRST_LINE: Final = "first_line"
+"""Of a duplicate: the line of the rating that is kept."""
 
 CSV_COLUMNS: Final = ("userId", "movieId", "rating", "timestamp")
 FIELDS: Final = (Columns.USER, Columns.ITEM, Columns.STARS, Columns.TIMESTAMP)
@@ -36,26 +41,35 @@ FAULTS: Final = (
     "duplicate_rating",
 )
 
-BLANKS: Final = " \t\r\ufeff"
-"""Stripped from every field, like the quotes; the last one is a BOM."""
+_BLANKS: Final = " \t\r\ufeff"  # stripped from every field, like quotes; the last is a BOM
+_SHOWN_CHARACTERS: Final = 80
+_HEADER_BYTES: Final = 1 << 16
+
+_WHOLE_NUMBER: Final = (
+    re.compile(r"[+-]?[0-9]{1,18}"),
+    "a whole number without decimals, of at most 18 digits,",
+)
+_DECIMAL: Final = (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"), "a number")
+_EXPECTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, _DECIMAL, _WHOLE_NUMBER)
+"""The pattern and the description of user, film, stars and timestamp."""
 
 
 def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFrame:
     """Read every rating in file order, each with its line and its fault.
 
-    Blank lines are no ratings. Numbers may stand in quotes.
+    Blank lines are skipped. Numbers may be quoted.
 
     Args:
         path: The ratings file.
-        layout: How it is laid out.
-        item_ids: The film ids known (int64, unique), in the order ``item_idx`` counts them.
+        layout: Its layout.
+        item_ids: The known film ids (int64, unique), indexed by ``item_idx``.
 
     Returns:
         Columns ``user_id``, ``item_id`` (int64), ``item_idx`` (int32), ``stars`` (float32),
         ``timestamp`` (int64), :data:`LINE` (uint32) and :data:`FAULT` (uint8).
 
     Raises:
-        DataError: The file is empty, has not the columns needed or is not UTF-8 text.
+        DataError: The file is empty, lacks a column or is not UTF-8 text.
     """
     if path.stat().st_size == 0:
         raise DataError(
@@ -64,17 +78,17 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
             where=path.name,
             hint="Check that the file is complete",
         )
-    names, places = field_places(path, layout)
+    names, indices = _field_indices(path, layout)
     fields = _split(path, layout, width=len(names))
     items = pl.LazyFrame({Columns.ITEM: item_ids}).with_row_index(Columns.ITEM_IDX)
     ratings = (
         fields.select(
             LINE,
-            _field_fault(places, len(names)).alias(FAULT),
+            _field_fault(indices, len(names)).alias(FAULT),
             *(
-                _text(places[index]).cast(dtype, strict=False).alias(name)
-                for index, (name, dtype) in enumerate(
-                    zip(FIELDS, (pl.Int64, pl.Int64, pl.Float64, pl.Int64), strict=True)
+                _text(index).cast(dtype, strict=False).alias(name)
+                for index, name, dtype in zip(
+                    indices, FIELDS, (pl.Int64, pl.Int64, pl.Float64, pl.Int64), strict=True
                 )
             ),
         )
@@ -104,49 +118,49 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
         ) from error
 
 
-def field_places(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
-    """Return the names of all fields of a line, and where user, film, stars and timestamp stand.
+def _field_indices(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
+    """Return the names of all fields of a line, and the indices of those in :data:`FIELDS`.
 
     Raises:
         DataError: The header does not name them.
     """
     if not layout.header:
         return list(FIELDS), list(range(len(FIELDS)))
-    header = read_header(path)
+    header = _read_header(path)
     return header, column_indices(path.name, header, CSV_COLUMNS)
 
 
 def _split(path: Path, layout: Layout, width: int) -> pl.LazyFrame:
-    """Split every line that is no header and not blank into ``width`` fields and a rest."""
-    # Where tabs part the fields, a line of tabs is a row of empty fields.
-    blank = pl.col("text").str.strip_chars(BLANKS.replace(layout.separator, "")) == ""
+    """Split every line, except the header and blank ones, into ``width`` fields and a rest."""
+    # Where tabs are separators, a line of tabs is a row of empty fields.
+    blank = pl.col("text").str.strip_chars(_BLANKS.replace(layout.separator, "")) == ""
     lines = pl.scan_lines(
         path, name="text", row_index_name=LINE, row_index_offset=1, glob=False
     ).filter(~blank)
     if layout.header:
         lines = lines.filter(pl.col(LINE) > 1)
-    names = [_field(place) for place in range(width + 1)]
+    names = [_field(index) for index in range(width + 1)]
     fields = pl.col("text").str.splitn(layout.separator, width + 1).struct.rename_fields(names)
     return lines.select(LINE, fields.alias("fields")).unnest("fields")
 
 
-def _field(place: int) -> str:
-    return f"field_{place}"
+def _field(index: int) -> str:
+    return f"field_{index}"
 
 
-def _text(place: int) -> pl.Expr:
-    return pl.col(_field(place)).str.strip_chars(BLANKS + '"')
+def _text(index: int) -> pl.Expr:
+    return pl.col(_field(index)).str.strip_chars(_BLANKS + '"')
 
 
-def _field_fault(places: list[int], width: int) -> pl.Expr:
+def _field_fault(indices: list[int], width: int) -> pl.Expr:
     """Find rows with too few or too many fields, and rows with an empty one."""
     wrong_count = pl.col(_field(width - 1)).is_null() | pl.col(_field(width)).is_not_null()
-    empty = pl.any_horizontal(_text(place) == "" for place in places)
+    empty = pl.any_horizontal(_text(index) == "" for index in indices)
     return _first_fault([(wrong_count, "field_count"), (empty, "empty_value")])
 
 
 def _value_fault(scale: RatingScale) -> pl.Expr:
-    """Find rows whose values cannot be; the faults found before them stay."""
+    """Find rows with impossible values; faults found before take precedence."""
     stars, timestamp = pl.col(Columns.STARS), pl.col(Columns.TIMESTAMP)
     no_number = pl.any_horizontal(pl.col(name).is_null() for name in FIELDS) | stars.is_nan()
     off_scale = ~stars.is_between(scale.min, scale.max) | (stars / scale.step % 1 != 0)
@@ -178,3 +192,122 @@ def _first_line_not_utf8(path: Path) -> int | None:
             except UnicodeDecodeError:
                 return line
     return None
+
+
+def _read_header(path: Path) -> list[str]:
+    """Return the column names of a CSV file, without its BOM."""
+    with path.open("rb") as stream:
+        first = stream.readline(_HEADER_BYTES)
+    try:
+        line = first.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not UTF-8 text: byte 0x{first[error.start]:02x}",
+            code="not_utf8",
+            where=f"{path.name}, line 1",
+            hint="Save the file as UTF-8",
+        ) from error
+    return next(csv.reader([line]), [])
+
+
+def count_faults(bad: pl.DataFrame) -> dict[str, int]:
+    """Count bad ratings by reason."""
+    counts = bad.group_by(FAULT).len().sort(FAULT)
+    return {FAULTS[fault]: count for fault, count in counts.iter_rows()}
+
+
+def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRow]:
+    """Describe the first ``PLACES_KEPT`` bad ratings of each reason, in file order.
+
+    Only these lines are read again.
+
+    Args:
+        path: The ratings file.
+        layout: Its layout.
+        bad: One row per bad rating: ``line``, ``fault`` and ``first_line``, which is null except
+            for duplicates.
+    """
+    listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(PLACES_KEPT).sort(LINE)
+    texts = _read_lines(path, set(listed[LINE].to_list()))
+    header, indices = _field_indices(path, layout)
+    return [
+        _describe(path.name, layout, header, indices, texts[row[LINE]], row)
+        for row in listed.iter_rows(named=True)
+    ]
+
+
+def _describe(
+    file: str, layout: Layout, header: list[str], indices: list[int], line: str, row: dict[str, Any]
+) -> BadRow:
+    """Describe one bad row.
+
+    Args:
+        file: The name of the file.
+        layout: Its layout.
+        header: The names of all fields of a line.
+        indices: The indices of user, film, stars and timestamp among them.
+        line: The text of the line.
+        row: Its ``line``, ``fault`` and ``first_line``.
+    """
+    reason = FAULTS[row[FAULT]]
+    fields = [field.strip(_BLANKS + '"') for field in line.split(layout.separator)]
+    if len(fields) != len(header):
+        message = f"{len(fields)} fields, expected {len(header)}: {line[:_SHOWN_CHARACTERS]!r}"
+        return BadRow(file, row[LINE], reason, message, line)
+    named = [(header[index], fields[index]) for index in indices]
+    (_, user), (_, item), (_, stars), (_, timestamp) = named
+    empty = next((name for name, text in named if not text), "a field")
+    column, not_a_number, expected = _first_without_number(named)
+    message, value, hint = {
+        "empty_value": (f"{empty} is empty", ",".join(text for _, text in named), ""),
+        "not_a_number": (f"{column} is {not_a_number!r}, expected {expected}", not_a_number, ""),
+        "stars_off_scale": (f"{stars} stars, but the scale is {layout.scale}", stars, ""),
+        "timestamp_not_positive": (
+            f"timestamp {timestamp} is not positive",
+            timestamp,
+            "Timestamps are seconds since 1970 (UTC), above zero: correct the row",
+        ),
+        "timestamp_too_large": (
+            f"timestamp {timestamp} is after the year 2100, so probably in milliseconds",
+            timestamp,
+            "Divide the timestamps by 1000 to have seconds",
+        ),
+        "unknown_item": (
+            f"film {item} is not in {layout.items_file}",
+            item,
+            f"Add the film to {layout.items_file}",
+        ),
+        "duplicate_rating": (
+            f"user {user} has already rated film {item}, on line {row[FIRST_LINE]}",
+            f"user {user}, film {item}",
+            "Remove one of the two",
+        ),
+    }[reason]
+    return BadRow(file, row[LINE], reason, message, value, hint or "Correct the row")
+
+
+def _first_without_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
+    """Return the first field that is not a number, its text and a description of what it should be.
+
+    Only stars may have decimals.
+    """
+    return next(
+        (
+            (name, text, words)
+            for (name, text), (pattern, words) in zip(fields, _EXPECTED, strict=True)
+            if not pattern.fullmatch(text)
+        ),
+        ("the row", ",".join(text for _, text in fields), "numbers"),
+    )
+
+
+def _read_lines(path: Path, wanted: set[int]) -> dict[int, str]:
+    """Return the text of some lines, counted from 1."""
+    texts: dict[int, str] = {}
+    with path.open(encoding="utf-8", newline="\n") as stream:
+        for line, text in enumerate(stream, start=1):
+            if line in wanted:
+                texts[line] = text.rstrip("\r\n")
+                if len(texts) == len(wanted):
+                    break
+    return texts

@@ -1,4 +1,4 @@
-"""What ``prepare`` is asked to do. Settings that contradict each other cannot be constructed."""
+"""Settings of ``prepare``. Settings that contradict each other cannot be constructed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from reeltune.domain import RatingScale
 from reeltune.errors import ConfigError
@@ -208,3 +208,26 @@ def parse_time(flag: str, text: str | None) -> int | None:
         ) from error
     zoned = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return math.ceil(zoned.timestamp())
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The cuts of a time split, in seconds since 1970, UTC.
+
+    Examples before ``val_from`` are train, those before ``test_from`` validation, the others test.
+    """
+
+    val_from: int
+    test_from: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both cuts as seconds and as ISO 8601."""
+        return {
+            name: {"seconds": value, "iso": iso_time(value)}
+            for name, value in (("val_from", self.val_from), ("test_from", self.test_from))
+        }
+
+
+def iso_time(seconds: int) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, tz=UTC).isoformat()

@@ -1,29 +1,28 @@
-"""Where the ratings come from: the folder or the zip of an edition."""
+"""Locating ratings: a folder or a zip named by the user, or an edition that is downloaded."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from reeltune.data.layouts import Layout, edition_name, missing_files_error, recognise
-from reeltune.errors import DataError
+from reeltune.errors import ConfigError, DataError
+
+EDITIONS_FOLDER: Final = Path("data/raw")
+DEFAULT_EDITION: Final = "ml-latest-small"
 
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one edition, ready to be read.
-
-    Attributes:
-        edition: What the edition is called.
-        layout: How its files are laid out.
-        folder: Where the files named by the layout lie.
-    """
+    """The files of one edition, ready to be read from ``folder``."""
 
     edition: str
     layout: Layout
@@ -42,17 +41,17 @@ class Source:
 
 @contextlib.contextmanager
 def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Source]:
-    """Find the edition in a folder or zip; the files of a zip live as long as the block.
+    """Find the edition in a folder or zip; the files of a zip exist until the block ends.
 
-    The files may lie in ``path`` itself or, as in the official zips, in one folder inside.
+    The files may be in ``path`` itself or, as in the official zips, in one folder inside.
 
     Args:
         path: Folder or zip.
-        edition: What to call the edition; by default the name of the folder that holds the files.
-        scratch: Folder for the unpacked files of a zip; a temporary folder is made inside it.
+        edition: The edition's name; by default the name of the folder that holds the files.
+        scratch: Folder in which a temporary folder for the files of a zip is made.
 
     Raises:
-        DataError: There is no edition, only a part of one, more than one, or the zip is broken.
+        DataError: There is no edition, an incomplete one, more than one, or the zip is broken.
         ConfigError: ``edition`` has another layout than the files.
     """
     if path.is_dir():
@@ -93,6 +92,64 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         yield Source(edition_name(PurePosixPath(name).name), layout, folder)
 
 
+def find_ratings(
+    ratings_dir: Path | None,
+    edition: str | None,
+    *,
+    download: bool | None,
+    say: Callable[[str], None],
+) -> Path:
+    """Return the folder or zip to read, after downloading the edition if it is missing.
+
+    Args:
+        ratings_dir: Folder or zip named by the user; returned as it is.
+        edition: The edition wanted otherwise.
+        download: Whether a missing edition may be downloaded; None allows it.
+        say: Receives a line about every download.
+
+    Raises:
+        ConfigError: ``ratings_dir`` is missing and ``download`` asks to fetch it.
+        DataError: The edition is missing and may not be downloaded.
+        FetchError: There is no such edition, or the download failed.
+    """
+    if ratings_dir is not None:
+        if download and not ratings_dir.exists():
+            raise ConfigError(
+                f"{ratings_dir} does not exist, and --download only writes to {EDITIONS_FOLDER}",
+                code="ratings_dir_missing",
+                hint="Leave out --ratings-dir to download, or correct it",
+            )
+        return ratings_dir
+    wanted = edition or DEFAULT_EDITION
+    folder = EDITIONS_FOLDER / edition_name(wanted)
+    if folder.exists():
+        return folder
+    if download is False:
+        raise DataError(
+            "no such folder, and --no-download forbids a download",
+            code="edition_not_downloaded",
+            where=str(folder),
+            hint=f"Run: reeltune fetch {wanted}, or name the folder with --ratings-dir",
+        )
+    return _fetch(wanted, folder, say)
+
+
+def _fetch(wanted: str, folder: Path, say: Callable[[str], None]) -> Path:
+    from reeltune.fetch import OFFICIAL_BASE_URL, FetchOptions, fetch_edition, find_edition
+
+    edition = find_edition(wanted)
+    say(f"{folder} is missing: downloading {edition.name} (--no-download forbids it)")
+    options = FetchOptions(
+        base_url=os.environ.get("REELTUNE_MOVIELENS_URL", OFFICIAL_BASE_URL),
+        notify=say,
+        show_progress=True,
+    )
+    fetched = fetch_edition(edition, folder.parent, options=options)
+    for line in (f"verified: {fetched.verified}", *edition.terms):
+        say(line)
+    return fetched.folder
+
+
 def _files_in_folder(path: Path) -> dict[str, frozenset[str]]:
     """Return the file names in a folder (key ``.``) and in each folder right below it."""
     below = sorted(child for child in path.iterdir() if child.is_dir())
@@ -117,7 +174,7 @@ def _files_in_zip(archive: zipfile.ZipFile) -> dict[str, frozenset[str]]:
 def _find(
     path: Path, folders: Mapping[str, frozenset[str]], edition: str | None
 ) -> tuple[str, Layout]:
-    """Return the one folder that holds an edition, and its layout. The top wins over folders."""
+    """Return the one folder that holds an edition, and its layout. The top takes precedence."""
     found = {
         inner: layout
         for inner, names in folders.items()

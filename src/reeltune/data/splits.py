@@ -1,49 +1,23 @@
-"""Dividing the examples into train, validation and test, by time."""
+"""Splitting examples into train, validation and test, by time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any
 
 import polars as pl
 
+from reeltune.data.build import EVENTS, FIRST_ROW, users_table
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
-from reeltune.data.settings import PrepareSettings, SplitSettings
-from reeltune.data.timelines import EVENTS, FIRST_ROW, users_table
+from reeltune.data.settings import Cuts, PrepareSettings, SplitSettings
 
 _FIRST_VALIDATION = "first_validation"
 _FIRST_TEST = "first_test"
 
 
-@dataclass(frozen=True)
-class Cuts:
-    """Where a time split cuts, in seconds since 1970, UTC.
-
-    Examples before ``val_from`` train, before ``test_from`` validate, the others test.
-    """
-
-    val_from: int
-    test_from: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return both cuts as seconds and as ISO 8601."""
-        return {
-            name: {"seconds": value, "iso": iso_time(value)}
-            for name, value in (("val_from", self.val_from), ("test_from", self.test_from))
-        }
-
-
-def iso_time(seconds: int) -> str:
-    """Return seconds since 1970 as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, tz=UTC).isoformat()
-
-
 def split_events(
     events: pl.DataFrame, settings: PrepareSettings
 ) -> tuple[pl.LazyFrame, Cuts | None]:
-    """Give every event its position, its label and its split.
+    """Add position, label and split to every event.
 
     An event with fewer than ``least_history`` events before it is ``context``; every other one is
     an example.
@@ -90,8 +64,8 @@ def split_events(
 def _user_cuts(users: pl.DataFrame, split: SplitSettings, least_history: int) -> pl.DataFrame:
     """Add the positions at which each user's validation and test begin.
 
-    Of a user's n examples the last floor(n * test share) test and the floor(n * validation share)
-    before them validate. Whole numbers only: 20 * 0.05 must be 1 on every machine.
+    Of a user's n examples the last floor(n * test share) are test and the floor(n * validation
+    share) before them validation. Integers only: 20 * 0.05 must be 1 on every machine.
     """
     examples = (pl.col(EVENTS) - least_history).clip(lower_bound=0)
     first_test = pl.col(EVENTS) - _share_of(examples, split.test_share)
@@ -120,9 +94,9 @@ def _with_positions(events: pl.DataFrame, users: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _time_cuts(examples: pl.LazyFrame, split: SplitSettings) -> Cuts:
-    """Return the cuts of a time split: as given, or where the shares of the examples begin.
+    """Return the cuts of a time split: the given dates, or those that give the wanted shares.
 
-    Events with equal timestamps are never cut apart, so that a share may come out larger.
+    Events with equal timestamps stay together, so a share may come out larger.
     """
     if split.val_from is not None and split.test_from is not None:
         return Cuts(split.val_from, split.test_from)

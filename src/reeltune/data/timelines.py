@@ -1,124 +1,141 @@
-"""From ratings in file order to timelines: events per user, oldest first, each film once."""
+"""The events of a prepared folder as arrays: splits, timelines and examples."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, overload
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from reeltune.data.badrows import DroppedRows
-from reeltune.data.columns import Columns
-from reeltune.data.layouts import Layout
-from reeltune.data.rating_faults import FIRST_LINE, count_faults, describe_faults
-from reeltune.data.ratings import FAULT, FAULTS, LINE
-from reeltune.data.settings import PrepareSettings
-from reeltune.errors import DataError
+from reeltune.data.columns import SPLITS
 
-EVENTS: Final = "events"
-FIRST_ROW: Final = "first_row"
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
-_DUPLICATE: Final = FAULTS.index("duplicate_rating")
+Codes = npt.NDArray[np.int16]
+"""Evidence: which of the things that each kind can say is said; shape ``(n, kinds)``."""
+
+UNKNOWN_SPLIT: Final = "unknown"
+"""Stands for any split name that does not exist; its code is -1."""
+
+_CODE_OF: Final = {name: code for code, name in enumerate(SPLITS)}
 
 
-def build_timelines(
-    path: Path, layout: Layout, ratings: pl.DataFrame, *, skip_bad_rows: bool
-) -> tuple[pl.DataFrame, DroppedRows]:
-    """Sort the good ratings into timelines.
+@dataclass(frozen=True, eq=False)
+class SplitColumn:
+    """The split of every event, one byte each; compares, prints and converts as split names.
 
-    Of several ratings of one film by one user, the first in the file is kept.
-
-    Args:
-        path: The ratings file, read again for the text of bad rows.
-        layout: How it is laid out.
-        ratings: What ``read_ratings`` returns.
-        skip_bad_rows: Leave bad rows out instead of stopping at the first.
-
-    Returns:
-        The events, sorted by user, timestamp and film id (``user_id``, ``item_id``, ``item_idx``,
-        ``stars``, ``timestamp``), and the rows left out.
-
-    Raises:
-        DataError: There is a bad row, or no good one.
+    Attributes:
+        codes: Indices into :data:`SPLITS`, -1 where a file names another split.
     """
-    bad = ratings.filter(pl.col(FAULT) > 0).select(
-        LINE, FAULT, pl.lit(None, dtype=pl.UInt32).alias(FIRST_LINE)
-    )
-    events = (ratings.filter(pl.col(FAULT) == 0) if len(bad) else ratings).drop(FAULT)
-    events = events.sort(Columns.USER, Columns.TIMESTAMP, Columns.ITEM)
-    duplicates = find_duplicates(events)
-    bad = pl.concat([bad, duplicates])
-    dropped = DroppedRows()
-    if len(bad):
-        rows = describe_faults(path, layout, bad)
-        dropped.refuse_or_add(rows, count_faults(bad), skip=skip_bad_rows)
-        if len(duplicates):
-            events = events.join(duplicates, on=LINE, how="anti", maintain_order="left")
-    return events.drop(LINE), dropped
+
+    codes: npt.NDArray[np.int8]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> SplitColumn:
+        """Encode split names."""
+        values, index = np.unique(np.array(list(names), dtype=np.str_), return_inverse=True)
+        codes = [_CODE_OF.get(value, -1) for value in values.tolist()]
+        return cls(np.array(codes, dtype=np.int8)[index])
+
+    @classmethod
+    def from_arrow(cls, column: pa.ChunkedArray) -> SplitColumn:
+        """Encode a column of strings, dictionary-encoded or not."""
+        encoded = column.dictionary_encode()
+        parts = [
+            cls.of(chunk.dictionary.to_pylist()).codes[chunk.indices.to_numpy()]
+            for chunk in encoded.chunks
+        ]
+        return cls(np.concatenate(parts) if parts else np.empty(0, dtype=np.int8))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, events: int | np.integer) -> str: ...
+
+    @overload
+    def __getitem__(self, events: slice | npt.NDArray[Any]) -> SplitColumn: ...
+
+    def __getitem__(self, events: Any) -> str | SplitColumn:
+        codes = self.codes[events]
+        return SplitColumn(codes) if isinstance(codes, np.ndarray) else _NAMES[codes]
+
+    def __eq__(self, name: object) -> Bools:  # type: ignore[override]
+        """Return whether each event is in the named split, or in the same one as in a column."""
+        if isinstance(name, SplitColumn):
+            return self.codes == name.codes
+        return self.codes == _CODE_OF.get(str(name), -2)
+
+    def __ne__(self, name: object) -> Bools:  # type: ignore[override]
+        return ~(self == name)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def is_in(self, *names: str) -> Bools:
+        """Return whether each event is in one of the named splits."""
+        return np.isin(self.codes, [_CODE_OF[name] for name in names])
+
+    def tolist(self) -> list[str]:
+        """Return the names."""
+        return [_NAMES[code] for code in self.codes]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        del copy
+        return np.array(_NAMES, dtype=dtype)[self.codes]
 
 
-def find_duplicates(events: pl.DataFrame) -> pl.DataFrame:
-    """Find ratings of a film that the same user has rated on an earlier line.
+_NAMES: Final = (*SPLITS, UNKNOWN_SPLIT)  # code -1 is the last one
 
-    Users and films are packed into one integer and sorted, which takes a fraction of the time and
-    memory of grouping; only the few duplicates found are then looked at closely.
 
-    Args:
-        events: Events sorted by user, with their lines.
+@dataclass(frozen=True)
+class Timelines:
+    """Every event of every user, oldest first within a user, users in ascending order.
 
-    Returns:
-        One row per rating to leave out: ``line``, ``fault``, ``first_line``.
+    All arrays have one entry per event. A history is always a contiguous slice of them.
+
+    Attributes:
+        evidence: What was known of each event before it happened; None if not computed.
     """
-    user = pl.col(Columns.USER).rle_id().cast(pl.UInt64)
-    pair = user * 2**32 + pl.col(Columns.ITEM_IDX).cast(pl.UInt64)
-    pairs = events.select(pair.alias("pair").sort())["pair"]
-    twice = pairs.filter(pairs == pairs.shift()).unique()
-    found = events.select(LINE, pair.alias("pair")).filter(pl.col("pair").is_in(twice.implode()))
-    return (
-        found.with_columns(pl.col(LINE).min().over("pair").alias(FIRST_LINE))
-        .filter(pl.col(LINE) > pl.col(FIRST_LINE))
-        .select(LINE, pl.lit(_DUPLICATE, dtype=pl.UInt8).alias(FAULT), FIRST_LINE)
-    )
+
+    user_id: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int32]
+    item_idx: npt.NDArray[np.int32]
+    stars: npt.NDArray[np.float32]
+    timestamp: npt.NDArray[np.int64]
+    liked: npt.NDArray[np.bool_]
+    split: SplitColumn
+    evidence: Codes | None = None
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+    def take(self, events: slice | npt.NDArray[np.integer]) -> Timelines:
+        """Return some events, in the order of their indices."""
+        known = ((name, values) for name, values in vars(self).items() if values is not None)
+        return Timelines(**{name: values[events] for name, values in known})
+
+    def evidence_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
+        """Return the evidence on some events, shape ``(n, kinds)``, if there is any."""
+        return None if self.evidence is None else self.evidence[events]
 
 
-def users_table(events: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per user of sorted events.
+@dataclass(frozen=True)
+class Examples:
+    """Candidates with their histories, as event indices into :class:`Timelines`.
 
-    Returns:
-        ``user_id``, the number of ``events``, and the ``first_row`` they begin at (int64).
+    Example ``i`` predicts event ``target[i]`` from events ``start[i]`` to ``target[i] - 1``.
     """
-    count = pl.col("len").cast(pl.Int64)
-    return (
-        events.select(pl.col(Columns.USER).rle().alias("run"))
-        .unnest("run")
-        .select(
-            pl.col("value").alias(Columns.USER),
-            count.alias(EVENTS),
-            (count.cum_sum() - count).alias(FIRST_ROW),
-        )
-    )
 
+    start: Ints
+    target: Ints
 
-def check_lengths(users: pl.DataFrame, settings: PrepareSettings) -> None:
-    """Refuse data in which nobody has rated enough films for a single example.
+    def __len__(self) -> int:
+        return len(self.target)
 
-    Raises:
-        DataError: It names the longest timeline and the setting to change.
-    """
-    if users.is_empty():
-        raise DataError(
-            "no rating is left",
-            code="no_ratings",
-            hint="Run without --skip-bad-rows to see what is wrong with the first bad row",
-        )
-    longest = users.sort(EVENTS, Columns.USER, descending=[True, False]).row(0, named=True)
-    if longest[EVENTS] <= settings.least_history:
-        flag = "--history-len" if settings.min_history is None else "--min-history"
-        raise DataError(
-            f"nobody has more than {settings.least_history} ratings, so there is no example; the "
-            f"longest timeline is that of user {longest[Columns.USER]} with {longest[EVENTS]}",
-            code="timelines_too_short",
-            hint=f"Lower {flag} to at most {longest[EVENTS] - 1}"
-            if longest[EVENTS] > 1
-            else "An example needs a user with at least two ratings",
-        )
+    def take(self, rows: Ints) -> Examples:
+        """Return the examples at ``rows``, in that order."""
+        return Examples(start=self.start[rows], target=self.target[rows])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rapidfuzz import fuzz, process
 
 from reeltune.data.folder import PreparedFolder
-from reeltune.data.titles import split_year
+from reeltune.data.items import split_year
 from reeltune.domain import Item, plain_text
 from reeltune.errors import RequestError
 

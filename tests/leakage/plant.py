@@ -1,4 +1,4 @@
-"""Planting a fault: change what a prepared folder holds, and let it describe itself anew."""
+"""Planting a fault: change a prepared folder, then rewrite its counts and checksums."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reeltune.check.events import Events
-from reeltune.check.findings import FAILED, Outcome
-from reeltune.check.guards import check_target
-from reeltune.check.target import Target, find_target
-from reeltune.data.counts import count_timelines
 from reeltune.data.export import export_json
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.invariants import EventTable
+from reeltune.data.meta import Counts
 from reeltune.data.settings import ExportFormat
 from reeltune.files import file_digest
+from reeltune.leakage.outcomes import FAILED, Outcome
+from reeltune.leakage.suite import Target, find_target, run_checks
 
 TIMELINES = "timelines.parquet"
 ITEMS = "items.parquet"
@@ -27,9 +26,9 @@ Rows = list[dict[str, Any]]
 
 
 def failing(target: Target | Path) -> dict[str, Outcome]:
-    """Run every guard, and return those that failed."""
+    """Run every check, and return those that failed."""
     target = find_target(target) if isinstance(target, Path) else target
-    return {o.guard: o for o in check_target(target) if o.status == FAILED}
+    return {o.check: o for o in run_checks(target) if o.status == FAILED}
 
 
 def named(outcome: Outcome) -> list[tuple[int | None, int | None, int | None]]:
@@ -38,8 +37,8 @@ def named(outcome: Outcome) -> list[tuple[int | None, int | None, int | None]]:
 
 
 def row_of(folder: Path, event: int) -> tuple[int, int, int]:
-    """User, film and place of an event, as a guard should name it."""
-    events = Events.read(PreparedFolder.open(folder))
+    """User, film and index of an event, as a finding should name it."""
+    events = EventTable.read(PreparedFolder.open(folder))
     return int(events.timelines.user_id[event]), int(events.item_id[event]), event
 
 
@@ -48,13 +47,13 @@ def read_events(folder: Path) -> Rows:
 
 
 def write_events(folder: Path, rows: Rows) -> None:
-    """Write the events and describe them: counts and checksums are those of what is written."""
+    """Write the events, with counts and checksums to match."""
     schema = pq.read_schema(folder / TIMELINES)
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / TIMELINES)
-    counts = count_timelines(folder / TIMELINES)
+    counts = Counts.of(EventTable.read(PreparedFolder.open(folder)))
 
     def describe(meta: dict[str, Any]) -> None:
-        meta["counts"] |= counts.to_dict() | {"events": len(rows), "ratings_in_source": len(rows)}
+        meta["counts"] |= counts.to_dict() | {"ratings_in_source": len(rows)}
         meta["label_rates"], meta["span"] = counts.label_rates(), counts.span()
         meta["files"][TIMELINES]["rows"] = len(rows)
 

@@ -11,19 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reeltune.check.events import Events
-from reeltune.check.guards import check_target
-from reeltune.check.target import Target, find_target
-from reeltune.check.training import training_rows_are_not_held_out
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.invariants import EventTable
 from reeltune.domain import Renderer
 from reeltune.evaluation.predictions import Predictions, write_predictions
+from reeltune.leakage.suite import Target, find_target, run_checks
+from reeltune.leakage.training import training_rows_are_not_held_out
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import TokenRows, choose_blocks, tokenize, train_rows
 from reeltune.runs.folder import RunFolder
-from tests.check.plant import failing, named, read_events, row_of, write_events
 from tests.helpers import chat_tokenizer
+from tests.leakage.plant import failing, named, read_events, row_of, write_events
 from tests.runs import tiny_config
 
 ROWS = 64
@@ -51,7 +50,7 @@ def run(folder: Path, config: Config) -> RunFolder:
 
 
 def statuses(target: Target) -> dict[str, str]:
-    return {outcome.guard: outcome.status for outcome in check_target(target)}
+    return {outcome.check: outcome.status for outcome in run_checks(target)}
 
 
 def record(run: RunFolder, **changes: Any) -> None:
@@ -89,7 +88,7 @@ def test_a_held_out_event_in_a_training_history_is_named(
     event = next(i for i, row in enumerate(rows) if row["split"] == "train")
     rows[event]["split"] = "test"
     write_events(folder, rows)
-    events = Events.read(PreparedFolder.open(folder))
+    events = EventTable.read(PreparedFolder.open(folder))
     whole = config.model_copy(
         update={"data": config.data.model_copy(update={"max_train_examples": None})}
     )
@@ -118,7 +117,7 @@ def cache(folder: Path, config: Config, rows: TokenRows) -> None:
 
 def test_cached_training_rows_pass(run: RunFolder, folder: Path, config: Config):
     cache(folder, config, token_rows(folder, config))
-    outcomes = {outcome.guard: outcome for outcome in check_target(find_target(run.path))}
+    outcomes = {outcome.check: outcome for outcome in run_checks(find_target(run.path))}
     assert outcomes["cached training rows"].status == "ok"
     assert outcomes["cached training rows"].about == f"{ROWS} rows"
 
@@ -128,7 +127,7 @@ def test_a_cached_row_of_another_split_is_named(
     run: RunFolder, folder: Path, config: Config, split: str
 ):
     rows = token_rows(folder, config)
-    events = Events.read(PreparedFolder.open(folder))
+    events = EventTable.read(PreparedFolder.open(folder))
     event = int(np.flatnonzero(events.is_in(split))[5])
     user_id, item_id, liked = rows.user_id.copy(), rows.item_id.copy(), rows.liked.copy()
     user_id[7], item_id[7] = events.timelines.user_id[event], events.item_id[event]
@@ -172,7 +171,7 @@ def test_a_cache_of_another_format_is_not_judged(run: RunFolder, folder: Path, c
     table = pa.table({"user_id": [1], "item_id": [1], "liked": [True]})
     with pa.ipc.new_stream(path / "data.arrow", table.schema) as stream:
         stream.write_table(table)
-    (found,) = (o for o in check_target(find_target(run.path)) if o.guard == "cached training rows")
+    (found,) = (o for o in run_checks(find_target(run.path)) if o.check == "cached training rows")
     assert found.status == "not applicable"
 
 
@@ -182,4 +181,4 @@ def test_predictions_beside_a_run_are_judged(run: RunFolder, folder: Path):
     rows = rows.scored("tuned", rows.liked.astype(np.float64))
     path = run.path / "evaluation" / "predictions.parquet"
     write_predictions(path, [rows])
-    assert list(failing(run.path)) == list(failing(path.parent)) == ["verdicts are not labels"]
+    assert list(failing(run.path)) == list(failing(path.parent)) == ["predictions are not labels"]

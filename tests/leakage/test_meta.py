@@ -1,4 +1,4 @@
-"""A description that is not that of the files beside it."""
+"""A ``meta.json`` that does not match the files beside it, or exports that were changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reeltune.data.folder import PreparedFolder
-from tests.check.plant import change_meta, failing, read_events, write_events
+from tests.leakage.plant import change_meta, failing, read_events, write_events
 
 
 @pytest.mark.parametrize(

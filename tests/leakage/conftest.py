@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.check.events import Events
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.invariants import EventTable
 from tests.helpers import write_prepared
 
 
@@ -16,7 +16,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def many_events(tmp_path_factory: pytest.TempPathFactory) -> Events:
+def many_events(tmp_path_factory: pytest.TempPathFactory) -> EventTable:
     """Sound events of 100 users with 300 test events and more; read them, never change them."""
     path = write_prepared(tmp_path_factory.mktemp("check") / "prepared", users=100, items=60)
-    return Events.read(PreparedFolder.open(path))
+    return EventTable.read(PreparedFolder.open(path))

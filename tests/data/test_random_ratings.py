@@ -1,4 +1,4 @@
-"""Laws of prepared data, on random timelines."""
+"""Prepared data of random ratings, against a plain Python statement of what must hold."""
 
 import random
 import tempfile

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.check.target import find_target
 from reeltune.config import config_tree
 from reeltune.errors import ConfigError, DataError
+from reeltune.leakage.suite import find_target
 from reeltune.runs.folder import RunFolder
 from tests.errors import raises_error
 from tests.runs import tiny_config

@@ -11,29 +11,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.check.events import Events
-from reeltune.check.findings import Outcome
-from reeltune.check.predictions import (
-    Parts,
-    predicted_once,
-    predicted_rows_are_held_out,
-    read_parts,
-)
-from reeltune.check.report import outcome_lines
-from reeltune.check.verdicts import (
-    FEWEST_ROWS,
-    no_auc_is_too_good,
-    probabilities_are_valid,
-    verdicts_are_not_labels,
-)
+from reeltune.data.invariants import EventTable
 from reeltune.errors import DataError
 from reeltune.evaluation.predictions import P_YES, Predictions, write_predictions
-from tests.check.plant import named
+from reeltune.leakage.outcomes import Outcome
+from reeltune.leakage.predictions import (
+    FEWEST_ROWS,
+    Parts,
+    no_auc_is_too_good,
+    predicted_once,
+    predicted_rows_are_held_out,
+    predictions_are_not_labels,
+    probabilities_are_valid,
+    read_parts,
+)
 from tests.errors import raises_error
+from tests.leakage.plant import named
 
 
 @pytest.fixture
-def parts(many_events: Events) -> dict[str, Predictions]:
+def parts(many_events: EventTable) -> dict[str, Predictions]:
     """Sound predictions of two scorers on all held-out rows."""
     random, found = np.random.default_rng(0), {}
     for split in ("validation", "test"):
@@ -45,19 +42,19 @@ def parts(many_events: Events) -> dict[str, Predictions]:
     return found
 
 
-def judged(events: Events, parts: Parts, strays: int = 0) -> dict[str, Outcome]:
+def run_all(events: EventTable, parts: Parts, strays: int = 0) -> dict[str, Outcome]:
     outcomes = (
         predicted_rows_are_held_out(events, parts, strays),
         predicted_once(parts),
         probabilities_are_valid(parts),
-        verdicts_are_not_labels(parts),
+        predictions_are_not_labels(parts),
         no_auc_is_too_good(parts),
     )
-    return {outcome.guard: outcome for outcome in outcomes}
+    return {outcome.check: outcome for outcome in outcomes}
 
 
-def failed(events: Events, parts: Parts) -> dict[str, Outcome]:
-    return {name: o for name, o in judged(events, parts).items() if o.status == "failed"}
+def failed(events: EventTable, parts: Parts) -> dict[str, Outcome]:
+    return {name: o for name, o in run_all(events, parts).items() if o.status == "failed"}
 
 
 def row_of(rows: Predictions, row: int) -> tuple[int, int, int]:
@@ -72,21 +69,21 @@ def changed(rows: Predictions, row: int, **values: object) -> Predictions:
     return replace(rows, **columns)
 
 
-def with_verdict(rows: Predictions, row: int, p_yes: float) -> Predictions:
+def with_score(rows: Predictions, row: int, p_yes: float) -> Predictions:
     verdicts = rows.p_yes["tuned"].copy()
     verdicts[row] = p_yes
     return replace(rows, p_yes={**rows.p_yes, "tuned": verdicts})
 
 
-def test_sound_predictions_pass(many_events: Events, parts: dict[str, Predictions]):
-    statuses = {name: outcome.status for name, outcome in judged(many_events, parts).items()}
+def test_sound_predictions_pass(many_events: EventTable, parts: dict[str, Predictions]):
+    statuses = {name: outcome.status for name, outcome in run_all(many_events, parts).items()}
     assert set(statuses.values()) == {"ok"}
     assert len(statuses) == 5
 
 
 @pytest.mark.parametrize("split", ["train", "context", "validation"])
 def test_a_row_of_another_split_is_named(
-    many_events: Events, parts: dict[str, Predictions], split: str
+    many_events: EventTable, parts: dict[str, Predictions], split: str
 ):
     event = np.flatnonzero(many_events.is_in(split))[:1]
     other = Predictions.of_events(many_events.folder, split, event)
@@ -103,7 +100,7 @@ def test_a_row_of_another_split_is_named(
 
 @pytest.mark.parametrize("name", ["user_id", "item_id", "position", "timestamp", "liked"])
 def test_another_fact_than_the_event_s_is_named(
-    many_events: Events, parts: dict[str, Predictions], name: str
+    many_events: EventTable, parts: dict[str, Predictions], name: str
 ):
     value = getattr(parts["test"], name)[4]
     other = not value if name == "liked" else value + 1
@@ -116,7 +113,7 @@ def test_another_fact_than_the_event_s_is_named(
 
 @pytest.mark.parametrize("event", [-1, 10**6])
 def test_an_event_that_does_not_exist_is_named(
-    many_events: Events, parts: dict[str, Predictions], event: int
+    many_events: EventTable, parts: dict[str, Predictions], event: int
 ):
     parts["test"] = changed(parts["test"], 4, event=event)
     found = failed(many_events, parts)
@@ -124,7 +121,7 @@ def test_an_event_that_does_not_exist_is_named(
     assert found["predicted rows"].offenders.first[0].event == event
 
 
-def test_training_rows_are_not_predicted(many_events: Events, parts: dict[str, Predictions]):
+def test_training_rows_are_not_predicted(many_events: EventTable, parts: dict[str, Predictions]):
     event = np.flatnonzero(many_events.is_in("train"))[:3]
     parts["train"] = Predictions.of_events(many_events.folder, "train", event)
     found = failed(many_events, parts)
@@ -132,7 +129,7 @@ def test_training_rows_are_not_predicted(many_events: Events, parts: dict[str, P
     assert found["predicted rows"].offenders.count == 3
 
 
-def test_a_row_that_stands_twice_is_named(many_events: Events, parts: dict[str, Predictions]):
+def test_a_row_that_stands_twice_is_named(many_events: EventTable, parts: dict[str, Predictions]):
     rows = parts["test"]
     twice = np.append(np.arange(len(rows)), 6)
     parts["test"] = replace(
@@ -145,7 +142,7 @@ def test_a_row_that_stands_twice_is_named(many_events: Events, parts: dict[str, 
 
 
 def test_rows_of_no_split_are_counted(
-    many_events: Events, parts: dict[str, Predictions], tmp_path: Path
+    many_events: EventTable, parts: dict[str, Predictions], tmp_path: Path
 ):
     write_predictions(tmp_path / "predictions.parquet", list(parts.values()))
     assert read_parts(tmp_path / "predictions.parquet")[1] == 0
@@ -156,7 +153,7 @@ def test_rows_of_no_split_are_counted(
     )
     write_predictions(tmp_path / "predictions.parquet", [*parts.values(), context])
     read, strays = read_parts(tmp_path / "predictions.parquet")
-    (found,) = judged(many_events, read, strays)["predicted rows"].offenders.first
+    (found,) = run_all(many_events, read, strays)["predicted rows"].offenders.first
     assert found.message.startswith("4 rows ")
 
 
@@ -177,9 +174,9 @@ def test_a_row_without_a_value_is_refused(
 
 @pytest.mark.parametrize("p_yes", [-0.01, 1.01, np.nan, np.inf])
 def test_what_is_no_probability_is_named(
-    many_events: Events, parts: dict[str, Predictions], p_yes: float
+    many_events: EventTable, parts: dict[str, Predictions], p_yes: float
 ):
-    parts["validation"] = with_verdict(parts["validation"], 8, p_yes)
+    parts["validation"] = with_score(parts["validation"], 8, p_yes)
     found = failed(many_events, parts)
     assert list(found) == ["probabilities"]
     assert named(found["probabilities"]) == [row_of(parts["validation"], 8)]
@@ -191,21 +188,25 @@ def test_what_is_no_probability_is_named(
 
 
 def test_rows_without_a_scorer_are_not_predictions(
-    many_events: Events, parts: dict[str, Predictions]
+    many_events: EventTable, parts: dict[str, Predictions]
 ):
     bare = {split: replace(rows, p_yes={}) for split, rows in parts.items()}
     assert list(failed(many_events, bare)) == ["probabilities"]
 
 
-def test_a_scorer_that_gives_the_label_is_named(many_events: Events, parts: dict[str, Predictions]):
+def test_a_scorer_that_gives_the_label_is_named(
+    many_events: EventTable, parts: dict[str, Predictions]
+):
     rows = parts["test"]
     parts["test"] = rows.scored("oracle", rows.liked.astype(np.float64))
     found = failed(many_events, parts)
-    assert list(found) == ["verdicts are not labels"]
-    assert "oracle" in found["verdicts are not labels"].offenders.first[0].message
+    assert list(found) == ["predictions are not labels"]
+    assert "oracle" in found["predictions are not labels"].offenders.first[0].message
 
 
-def test_one_label_throughout_proves_nothing(many_events: Events, parts: dict[str, Predictions]):
+def test_one_label_throughout_proves_nothing(
+    many_events: EventTable, parts: dict[str, Predictions]
+):
     rows = parts["test"]
     liked = rows.event[rows.liked]
     always_yes = Predictions.of_events(many_events.folder, "test", liked)
@@ -222,14 +223,14 @@ def leaning(liked: np.ndarray, by: float) -> np.ndarray:
     ("by", "is_flagged"), [(0.6, True), (0.3, False)], ids=["about 0.92", "about 0.75"]
 )
 def test_an_auc_too_good_to_be_true_is_flagged_with_what_to_look_at(
-    many_events: Events, parts: dict[str, Predictions], by: float, is_flagged: bool
+    many_events: EventTable, parts: dict[str, Predictions], by: float, is_flagged: bool
 ):
     rows = parts["test"]
     parts["test"] = rows.scored("leaning", leaning(rows.liked, by))
     assert failed(many_events, parts) == {}  # it may be honest
-    found = judged(many_events, parts)["no AUC too good"]
+    found = run_all(many_events, parts)["no AUC too good"]
     assert found.status == ("suspicious" if is_flagged else "ok")
-    lines = list(outcome_lines(found))
+    lines = list(found.lines())
     if is_flagged:
         assert len(lines) == 3
         assert lines[1].split()[0] == "leaning"
@@ -243,8 +244,8 @@ def test_an_auc_too_good_to_be_true_is_flagged_with_what_to_look_at(
     [lambda rows: np.arange(FEWEST_ROWS - 1), lambda rows: np.flatnonzero(rows.liked)],
     ids=["few rows", "one label"],
 )
-def test_an_auc_of_few_rows_or_of_one_label_is_not_judged(
-    many_events: Events,
+def test_an_auc_of_few_rows_or_of_one_label_is_not_run_all(
+    many_events: EventTable,
     parts: dict[str, Predictions],
     keep: Callable[[Predictions], np.ndarray],
 ):

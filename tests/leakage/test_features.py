@@ -11,20 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reeltune.check.baselines import BASELINE_FEATURES, baseline_features, learned_from
-from reeltune.check.events import Bools, Events, Ints
-from reeltune.check.evidence import evidence_is_from_the_past
-from reeltune.check.features import (
-    Copy,
-    FeatureFunction,
-    features_are_from_the_past,
-    without_the_future,
-)
-from reeltune.check.findings import Outcome
 from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.data.invariants import EventTable
+from reeltune.data.timelines import Bools, Ints, SplitColumn
 from reeltune.domain import Item
 from reeltune.evidence.expectation import Given
-from tests.check.plant import cut_in_time, failing, named
+from reeltune.leakage.features import (
+    BASELINE_FEATURES,
+    AlteredTimelines,
+    FeatureFunction,
+    baseline_features,
+    evidence_is_from_the_past,
+    features_are_from_the_past,
+    learned_from,
+    without_the_future,
+)
+from reeltune.leakage.outcomes import Outcome
+from tests.leakage.plant import cut_in_time, failing, named
 
 Column = Callable[[Timelines, Bools], np.ndarray]
 
@@ -68,7 +71,7 @@ def next_stars(known: Timelines, train: Bools) -> np.ndarray:
 
 
 def user_events(known: Timelines, train: Bools) -> np.ndarray:
-    """Events of the user, later ones too."""
+    """EventTable of the user, later ones too."""
     del train
     return np.bincount(known.user_id)[known.user_id]
 
@@ -107,20 +110,20 @@ def function_of(columns: dict[str, Column]) -> FeatureFunction:
     return features
 
 
-def judge(events: Events, columns: dict[str, Column]) -> Outcome:
+def judge(events: EventTable, columns: dict[str, Column]) -> Outcome:
     return features_are_from_the_past(
         events, events.is_in("train", "context"), function_of(columns), list(columns)
     )
 
 
-def test_features_from_the_past_pass(many_events: Events):
+def test_features_from_the_past_pass(many_events: EventTable):
     outcome = judge(many_events, HONEST)
     assert outcome.status == "ok"
     assert outcome.about == "2 features of 108 held-out events"  # 100 users, and 8 further on
 
 
 @pytest.mark.parametrize("column", LEAKING, ids=lambda column: column.__name__)
-def test_a_feature_that_knows_more_is_named(many_events: Events, column: Column):
+def test_a_feature_that_knows_more_is_named(many_events: EventTable, column: Column):
     outcome = judge(many_events, {**HONEST, column.__name__: column})
     assert outcome.status == "failed"
     for user, item, event in named(outcome):
@@ -133,8 +136,8 @@ def test_a_feature_that_knows_more_is_named(many_events: Events, column: Column)
         assert "user_mean is" not in found.message.removeprefix(column.__name__)
 
 
-def test_of_many_users_some_are_looked_at(many_events: Events, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("reeltune.check.features._WORLD", 7)
+def test_of_many_users_some_are_looked_at(many_events: EventTable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("reeltune.leakage.features._SAMPLED_USERS", 7)
     seen = set()
 
     def spy(known: Timelines, train: Bools) -> np.ndarray:
@@ -149,7 +152,7 @@ def test_of_many_users_some_are_looked_at(many_events: Events, monkeypatch: pyte
         assert (user, item) == (many_events.timelines.user_id[event], many_events.item_id[event])
 
 
-def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: Events):
+def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: EventTable):
     def undefined(known: Timelines, train: Bools) -> np.ndarray:
         del train
         return np.full(len(known), np.nan)
@@ -157,13 +160,13 @@ def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: Events
     assert judge(many_events, {"undefined": undefined}).status == "ok"
 
 
-def test_without_held_out_events_there_is_nothing_to_judge(many_events: Events):
-    split = np.full(len(many_events), "train")
+def test_without_held_out_events_there_is_nothing_to_judge(many_events: EventTable):
+    split = SplitColumn.of(["train"] * len(many_events))
     events = replace(many_events, timelines=replace(many_events.timelines, split=split))
     assert judge(events, HONEST).status == "not applicable"
 
 
-def copy_for(events: Events, asked: Ints, seed: int) -> Copy:
+def copy_for(events: EventTable, asked: Ints, seed: int) -> AlteredTimelines:
     items, random = len(events.folder.items), np.random.default_rng(seed)
     return without_the_future(events.timelines, events.is_in("train"), asked, items, random)
 
@@ -177,13 +180,13 @@ def rows(timelines: Timelines, where: Bools | Ints) -> list[tuple[object, ...]]:
 @settings(max_examples=20)
 @given(user=st.integers(0, 99), back=st.integers(0, 5), seed=st.integers(0, 9))
 def test_a_copy_agrees_in_what_may_be_known_and_in_nothing_else(
-    many_events: Events, user: int, back: int, seed: int
+    many_events: EventTable, user: int, back: int, seed: int
 ):
     known, train = many_events.timelines, many_events.is_in("train")
     asked = np.flatnonzero(known.user_id == 10 * user + 1)[-1 - back :][:1]
     copy = copy_for(many_events, asked, seed)
     own = copy.timelines.user_id == known.user_id[asked]
-    assert copy.asked.tolist() == [np.flatnonzero(own)[-1]]
+    assert copy.targets.tolist() == [np.flatnonzero(own)[-1]]
     past = np.flatnonzero(known.user_id == known.user_id[asked])[: int(known.position[asked][0])]
     assert rows(copy.timelines, own)[:-1] == rows(known, past)
     others = known.user_id != known.user_id[asked]
@@ -194,20 +197,20 @@ def test_a_copy_agrees_in_what_may_be_known_and_in_nothing_else(
     assert (copy.timelines.stars[unknown] != known.stars[hidden]).all()
     assert (copy.timelines.liked[unknown] != known.liked[hidden]).all()
     assert (copy.timelines.item_idx[unknown] != known.item_idx[hidden]).mean() > 0.9
-    (target,) = copy.asked
+    (target,) = copy.targets
     assert copy.timelines.item_idx[target] == known.item_idx[asked[0]]
     assert copy.timelines.timestamp[target] == known.timestamp[asked[0]]
     assert copy.timelines.stars[target] != known.stars[asked[0]]
     assert copy.timelines.liked[target] != known.liked[asked[0]]
 
 
-def test_users_asked_for_together_do_not_see_each_other(many_events: Events):
+def test_users_asked_for_together_do_not_see_each_other(many_events: EventTable):
     known, held_out = many_events.timelines, many_events.is_in("validation", "test")
     users = np.unique(known.user_id)[::3]
     asked = np.array([np.flatnonzero(held_out & (known.user_id == user))[0] for user in users])
     copy = copy_for(many_events, asked[::-1], 0)
-    assert copy.timelines.user_id[copy.asked].tolist() == users[::-1].tolist()
-    for user, event, target in zip(users, asked, copy.asked[::-1], strict=True):
+    assert copy.timelines.user_id[copy.targets].tolist() == users[::-1].tolist()
+    for user, event, target in zip(users, asked, copy.targets[::-1], strict=True):
         own = np.flatnonzero(copy.timelines.user_id == user)
         assert own[-1] == target
         past = np.arange(event - known.position[event], event)
@@ -220,7 +223,7 @@ def test_users_asked_for_together_do_not_see_each_other(many_events: Events):
 def test_the_features_of_the_baselines_are_from_the_past(folder: Path, split: str):
     if split == "time":
         cut_in_time(folder)
-    events = Events.read(PreparedFolder.open(folder))
+    events = EventTable.read(PreparedFolder.open(folder))
     mask = learned_from(events)
     assert mask[events.is_in("train")].all()
     assert not mask[events.is_in("validation", "test")].any()
@@ -243,7 +246,7 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
 def test_the_evidence_of_prompts_is_from_the_past(folder: Path, split: str):
     if split == "time":
         cut_in_time(folder)
-    outcome = evidence_is_from_the_past(Events.read(PreparedFolder.open(folder)))
+    outcome = evidence_is_from_the_past(EventTable.read(PreparedFolder.open(folder)))
     assert outcome.status == "ok", outcome.offenders
 
 

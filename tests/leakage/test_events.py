@@ -1,4 +1,4 @@
-"""Each fault of the prepared data is found by its own guard, which names the planted row."""
+"""Each fault of the prepared data is found by its own check, which names the planted row."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.check.events import UNKNOWN, Events
-from reeltune.check.findings import SHOWN
-from reeltune.check.guards import check_target
-from reeltune.check.target import find_target
+from reeltune.data.invariants import NOT_FOUND, EventTable
 from reeltune.errors import DataError
-from tests.check.plant import (
+from reeltune.leakage.outcomes import SHOWN
+from reeltune.leakage.suite import find_target, run_checks
+from tests.errors import raises_error
+from tests.leakage.plant import (
     TIMELINES,
     Rows,
     cut_in_time,
@@ -26,30 +27,27 @@ from tests.check.plant import (
     row_of,
     write_events,
 )
-from tests.errors import raises_error
 
 WITHOUT_DATA = {
-    "exported texts",
-    "exported facts",
     "the run's data",
     "training rows",
     "cached training rows",
     "predicted rows",
     "predicted once",
     "probabilities",
-    "verdicts are not labels",
+    "predictions are not labels",
     "no AUC too good",
 }
-"""Guards that have nothing to look at in a prepared folder without exports."""
+"""Checks that have nothing to look at in a prepared folder."""
 
 
 @pytest.mark.parametrize("split", ["user", "time"])
-def test_sound_data_pass_every_guard(folder: Path, split: str):
+def test_sound_data_pass_every_check(folder: Path, split: str):
     if split == "time":
         cut_in_time(folder)
-    outcomes = list(check_target(find_target(folder)))
-    ok = {outcome.guard for outcome in outcomes if outcome.status == "ok"}
-    idle = {outcome.guard for outcome in outcomes if outcome.status == "not applicable"}
+    outcomes = list(run_checks(find_target(folder)))
+    ok = {outcome.check for outcome in outcomes if outcome.status == "ok"}
+    idle = {outcome.check for outcome in outcomes if outcome.status == "not applicable"}
     assert idle == WITHOUT_DATA
     assert len(ok) == len(outcomes) - len(idle) == 12
 
@@ -135,7 +133,7 @@ def flip_a_label(rows: Rows) -> int:
 
 
 @pytest.mark.parametrize(
-    ("plant", "guard"),
+    ("plant", "check"),
     [
         (go_back_in_time, "order in time"),
         (swap_items_of_one_second, "order in time"),
@@ -151,17 +149,17 @@ def flip_a_label(rows: Rows) -> int:
         (flip_a_label, "labels"),
     ],
 )
-def test_a_planted_event_is_named_by_its_guard_alone(
-    folder: Path, plant: Callable[[Rows], int], guard: str
+def test_a_planted_event_is_named_by_its_check_alone(
+    folder: Path, plant: Callable[[Rows], int], check: str
 ):
     rows = read_events(folder)
     event = plant(rows)
     write_events(folder, rows)
     failed = failing(folder)
-    assert list(failed) == [guard]
-    assert named(failed[guard]) == [row_of(folder, event)]
-    assert failed[guard].offenders.count == 1
-    assert failed[guard].hint
+    assert list(failed) == [check]
+    assert named(failed[check]) == [row_of(folder, event)]
+    assert failed[check].offenders.count == 1
+    assert failed[check].hint
 
 
 def test_a_test_row_among_training_rows_is_named_beside_the_row_that_follows(folder: Path):
@@ -201,10 +199,11 @@ def test_the_first_offenders_are_named_and_all_are_counted(folder: Path):
 
 
 def test_a_missing_value_is_refused(folder: Path):
+    path = folder / TIMELINES
     rows = read_events(folder)
     rows[3]["stars"] = None
-    write_events(folder, rows)
-    with raises_error(DataError, "missing_values", where=TIMELINES, figures=["event 3", "stars"]):
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
+    with raises_error(DataError, "missing_values", where=TIMELINES, figures=["row 3", "stars"]):
         failing(folder)
 
 
@@ -215,11 +214,11 @@ def test_no_events_are_refused(folder: Path):
         failing(folder)
 
 
-def test_an_event_is_found_by_user_and_film(many_events: Events):
+def test_an_event_is_found_by_user_and_film(many_events: EventTable):
     places = np.arange(len(many_events))
     user, item = many_events.timelines.user_id, many_events.item_id
     assert (many_events.find(user, item) == places).all()
     for absent in (-5, 10**6):
         nobody = np.full(len(many_events), absent)
-        assert (many_events.find(nobody, item) == UNKNOWN).all()
-        assert (many_events.find(user, nobody) == UNKNOWN).all()
+        assert (many_events.find(nobody, item) == NOT_FOUND).all()
+        assert (many_events.find(user, nobody) == NOT_FOUND).all()

@@ -1,1 +1,0 @@
-"""Guards against leaks: that nothing a model is judged on could have been known to it."""

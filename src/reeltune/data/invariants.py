@@ -1,0 +1,277 @@
+"""The invariants of prepared data, each stated once.
+
+``prepare`` requires that all hold on the files it wrote; ``reeltune check`` names the rows that
+break one. They look at every row of the files, so they hold for what later stages read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, VALIDATION
+from reeltune.data.folder import TIMELINES_FILE, PreparedFolder
+from reeltune.data.timelines import Bools, Ints, Timelines
+from reeltune.errors import DataError
+
+NOT_FOUND: Final = -1
+"""In place of the index of an event that does not exist."""
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """Every event of a prepared folder, with nothing about it taken for granted.
+
+    Attributes:
+        folder: Where they come from.
+        timelines: What training and evaluation read.
+        item_id: The film id in the file, which ``timelines.item_idx`` should point at.
+    """
+
+    folder: PreparedFolder
+    timelines: Timelines
+    item_id: Ints
+
+    @classmethod
+    def read(cls, folder: PreparedFolder) -> EventTable:
+        """Read the events.
+
+        Raises:
+            DataError: There is no event, or one without a value.
+        """
+        table = cls(folder, folder.ratings, folder.rated_item_id)
+        if not len(table):
+            raise DataError(
+                "holds no event",
+                code="no_ratings",
+                where=str(folder.path / TIMELINES_FILE),
+                hint=f"Run: reeltune prepare --output-dir {folder.path}",
+            )
+        return table
+
+    def __len__(self) -> int:
+        return len(self.item_id)
+
+    @cached_property
+    def continues(self) -> Bools:
+        """Whether the previous event is of the same user."""
+        same = np.zeros(len(self), dtype=np.bool_)
+        same[1:] = self.timelines.user_id[1:] == self.timelines.user_id[:-1]
+        return same
+
+    @cached_property
+    def earlier(self) -> Ints:
+        """The number of earlier events of the user, by counting rows."""
+        begins = np.flatnonzero(~self.continues)
+        lengths = np.diff(np.append(begins, len(self)))
+        return np.arange(len(self)) - np.repeat(begins, lengths)
+
+    def is_in(self, *splits: str) -> Bools:
+        """Return whether each event is in one of the splits."""
+        return self.timelines.split.is_in(*splits)
+
+    def find(self, user_id: Ints, item_id: Ints) -> Ints:
+        """Return the event index of each user and film, or :data:`NOT_FOUND`."""
+        users, items, keys, order = self._index
+        row, column = _rank(users, user_id), _rank(items, item_id)
+        key = row * len(items) + column
+        at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+        exists = (row >= 0) & (column >= 0) & (keys[at] == key)
+        return np.where(exists, order[at], NOT_FOUND)
+
+    @cached_property
+    def _index(self) -> tuple[Ints, Ints, Ints, Ints]:
+        users, row = np.unique(self.timelines.user_id, return_inverse=True)
+        items, column = np.unique(self.item_id, return_inverse=True)
+        key = row * len(items) + column
+        order = np.argsort(key, kind="stable")
+        return users, items, key[order], order
+
+
+class Violations(NamedTuple):
+    """Events that break an invariant in one way.
+
+    Attributes:
+        events: Their indices, ascending.
+        explain: Returns what is wrong with one of them.
+    """
+
+    events: Ints
+    explain: Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A property of every event.
+
+    Attributes:
+        name: Stable name, in ``meta.json`` and in the output of ``reeltune check``.
+        statement: What holds.
+        violations: Yields the events for which it does not, by kind of violation.
+    """
+
+    name: str
+    statement: str
+    violations: Callable[[EventTable], Iterator[Violations]]
+
+    def holds(self, table: EventTable) -> bool:
+        """Return whether no event breaks it."""
+        return not any(len(kind.events) for kind in self.violations(table))
+
+
+def _order_in_time(table: EventTable) -> Iterator[Violations]:
+    user, time, item = table.timelines.user_id, table.timelines.timestamp, table.item_id
+    previous_user, previous_time, previous_item = (np.roll(a, 1) for a in (user, time, item))
+    again = user < previous_user
+    again[:1] = False
+    back = table.continues & (time < previous_time)
+    tie = table.continues & (time == previous_time) & (item < previous_item)
+    yield _violations(back, lambda i: f"at second {time[i]}, after one at {previous_time[i]}")
+    yield _violations(tie, lambda i: f"same second as film {previous_item[i]}, but after it")
+    yield _violations(again, lambda i: f"after events of user {previous_user[i]}")
+
+
+def _positions(table: EventTable) -> Iterator[Violations]:
+    position, earlier = table.timelines.position, table.earlier
+    yield _violations(
+        position != earlier, lambda i: f"position {position[i]}, with {earlier[i]} earlier events"
+    )
+
+
+def _items_once(table: EventTable) -> Iterator[Violations]:
+    item, first_of_user = table.item_id, np.cumsum(~table.continues)
+    # One integer per user and film sorts in a fraction of the time of two columns.
+    ids, column = np.unique(item, return_inverse=True)
+    key = first_of_user * len(ids) + column
+    twice = np.zeros(len(table), dtype=np.bool_)
+    ordered = np.sort(key)
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(key, kind="stable")
+        twice[order[1:][key[order][1:] == key[order][:-1]]] = True
+
+    def explain(event: int) -> str:
+        earlier = np.flatnonzero(key[:event] == key[event])[-1]
+        return f"the user has already rated this film, in event {earlier}"
+
+    yield _violations(twice, explain)
+
+
+def _item_rows(table: EventTable) -> Iterator[Violations]:
+    row = table.timelines.item_idx
+    ids = np.array([item.item_id for item in table.folder.items], dtype=np.int64)
+    inside = (row >= 0) & (row < len(ids))
+    pointed = ids[np.where(inside, row, 0)]
+
+    def explain(event: int) -> str:
+        target = f"film {pointed[event]}" if inside[event] else "no film"
+        return f"points at row {row[event]}, which is {target}"
+
+    yield _violations(~inside | (pointed != table.item_id), explain)
+
+
+def _known_splits(table: EventTable) -> Iterator[Violations]:
+    yield _violations(~table.is_in(*SPLITS), lambda _: f"its split is none of {', '.join(SPLITS)}")
+
+
+def _context_first(table: EventTable) -> Iterator[Violations]:
+    least, earlier, split = table.folder.min_history, table.earlier, table.timelines.split
+    early = earlier < least
+    yield _violations(
+        table.is_in(CONTEXT) & ~early,
+        lambda i: f"context, with {earlier[i]} earlier events; an example needs {least}",
+    )
+    yield _violations(
+        early & table.is_in(*EXAMPLE_SPLITS),
+        lambda i: f"{split[i]}, with {earlier[i]} earlier events; an example needs {least}",
+    )
+
+
+def _splits_in_order(table: EventTable) -> Iterator[Violations]:
+    settings = table.folder.meta["settings"]
+    if settings["split"] == "time":
+        validation, test = (int(settings[name]["seconds"]) for name in ("val_from", "test_from"))
+        yield from _outside_cuts(table, validation, test)
+    else:
+        yield _out_of_order_within_users(table)
+
+
+def _out_of_order_within_users(table: EventTable) -> Violations:
+    """Each example that follows one of a later split of the same user."""
+    split = table.timelines.split
+    examples = np.flatnonzero(table.is_in(*EXAMPLE_SPLITS))
+    user, rank = table.timelines.user_id[examples], split.codes[examples]
+    falls = (user[1:] == user[:-1]) & (rank[1:] < rank[:-1])
+
+    def explain(event: int) -> str:
+        before = int(examples[np.searchsorted(examples, event) - 1])
+        return (
+            f"{split[event]}, after event {before} (film {table.item_id[before]}), which is "
+            f"{split[before]}"
+        )
+
+    return Violations(examples[1:][falls], explain)
+
+
+def _outside_cuts(table: EventTable, validation: int, test: int) -> Iterator[Violations]:
+    """Each example on the wrong side of a cut, in seconds since 1970."""
+    time, split = table.timelines.timestamp, table.timelines.split
+
+    def explain(event: int) -> str:
+        return (
+            f"{split[event]}, at second {time[event]}; validation begins at {validation}, test at "
+            f"{test}"
+        )
+
+    for name, outside in (
+        (TRAIN, time >= validation),
+        (VALIDATION, (time < validation) | (time >= test)),
+        (TEST, time < test),
+    ):
+        yield _violations(outside & table.is_in(name), explain)
+
+
+def _labels(table: EventTable) -> Iterator[Violations]:
+    threshold = float(table.folder.meta["settings"]["rating_threshold"])
+    stars, liked = table.timelines.stars, table.timelines.liked
+    yield _violations(
+        liked != (stars >= threshold),
+        lambda i: f"{stars[i]:.1f} stars, but {'liked' if liked[i] else 'not liked'}",
+    )
+
+
+INVARIANTS: Final = (
+    Invariant(
+        "order in time",
+        "users ascend; events of a user are ordered by time, then by film id",
+        _order_in_time,
+    ),
+    Invariant("positions", "positions count up from 0 within each user", _positions),
+    Invariant("films once per user", "no user has rated a film twice", _items_once),
+    Invariant("film rows", "each event points at the row of its film", _item_rows),
+    Invariant("one split per event", f"each event is in {', '.join(SPLITS)}", _known_splits),
+    Invariant(
+        "context first",
+        "the context is exactly the events with too few events before them",
+        _context_first,
+    ),
+    Invariant(
+        "splits in order",
+        "train before validation before test, within each user or by cuts in time",
+        _splits_in_order,
+    ),
+    Invariant("labels", "liked exactly when the rating reaches the threshold", _labels),
+)
+
+
+def _violations(broken: Bools, explain: Callable[[int], str]) -> Violations:
+    return Violations(np.flatnonzero(broken), explain)
+
+
+def _rank(known: Ints, wanted: Ints) -> Ints:
+    """Return the index of each value among sorted ones, or :data:`NOT_FOUND`."""
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.where(known[at] == wanted, at, NOT_FOUND)

@@ -1,0 +1,249 @@
+"""Check: features and evidence of held-out events depend on the past alone.
+
+Features are computed twice: from all events, and from a copy in which everything that a
+candidate's features must not depend on is altered. If both are equal, they do not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.baselines.features import FEATURES, feature_table
+from reeltune.baselines.problem import Problem
+from reeltune.data.columns import TEST, TRAIN, VALIDATION
+from reeltune.data.invariants import EventTable
+from reeltune.data.timelines import Bools, Ints, Timelines
+from reeltune.domain import EVIDENCE, Item
+from reeltune.evidence.source import EvidenceSource
+from reeltune.leakage.outcomes import SHOWN, Check, Offenders, Outcome, event_finding
+from reeltune.seeds import sample_rows, stream
+
+HELD_OUT: Final = (VALIDATION, TEST)
+
+FEATURES_FROM_THE_PAST: Final = Check(
+    "features from the past",
+    "Compute this feature from training events and the user's own earlier events alone",
+)
+EVIDENCE_FROM_THE_PAST: Final = Check(
+    "evidence from the past",
+    "Compute this evidence from other users' training ratings and the user's own earlier events "
+    "alone",
+)
+BASELINE_FEATURES: Final = tuple(FEATURES)
+
+_SAMPLED_USERS: Final = 1000
+"""Users whose events are used: the check is of how features are computed, not of each of them."""
+_USERS: Final = 200
+_EVENTS: Final = 8
+_MIRROR: Final = 5.5
+"""An altered rating is this minus the rating, which always differs: ratings are halves."""
+_TOLERANCE: Final = 1e-9
+"""Sums over other numbers of events may round differently; a leak is far larger."""
+
+_NO_ROWS: Final = np.empty(0, dtype=np.int64)
+
+
+class FeatureFunction(Protocol):
+    """Computes features of events."""
+
+    def __call__(
+        self, timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
+    ) -> npt.NDArray[np.floating]:
+        """Return the features of some events.
+
+        Args:
+            timelines: All events.
+            items: All films.
+            train_mask: Whether each event may be learned from, one entry per event.
+            events: Indices of the events, shape ``(n,)``.
+
+        Returns:
+            Shape ``(n, k)``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class AlteredTimelines:
+    """Timelines in which everything that some target events must not depend on is altered.
+
+    Attributes:
+        timelines: The altered events, without those after a target of the same user.
+        train_mask: Whether each of them may be learned from.
+        targets: The indices of the target events in them.
+    """
+
+    timelines: Timelines
+    train_mask: Bools
+    targets: Ints
+
+
+def learned_from(table: EventTable) -> Bools:
+    """Return which events the baselines may learn from: their training ratings."""
+    train = np.flatnonzero(table.is_in(TRAIN))
+    mask = np.zeros(len(table), dtype=np.bool_)
+    mask[_problem(table.timelines, table.folder.items, train).ratings] = True
+    return mask
+
+
+def baseline_features(
+    timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
+) -> npt.NDArray[np.floating]:
+    """Compute the baselines' features: a :class:`FeatureFunction`."""
+    train = np.flatnonzero(train_mask & (timelines.split == TRAIN))
+    return feature_table(_problem(timelines, items, train), events)
+
+
+def _problem(timelines: Timelines, items: list[Item], train: Ints) -> Problem:
+    """Return the baselines' problem; features depend on training rows only."""
+    return Problem(timelines, items, train, validation=_NO_ROWS, test=_NO_ROWS, seed=0)
+
+
+def evidence_is_from_the_past(table: EventTable) -> Outcome:
+    """Check every kind of evidence, whether or not a prompt contains it.
+
+    The evidence chooses its own training events: the training mask is not passed to it.
+    """
+    settings = table.folder.prompt_settings
+    compute = partial(_evidence, settings.threshold, settings.scale.step)
+    mask = learned_from(table)
+    return features_are_from_the_past(
+        table, mask, compute, tuple(EVIDENCE), check=EVIDENCE_FROM_THE_PAST
+    )
+
+
+def _evidence(
+    threshold: float,
+    step: float,
+    timelines: Timelines,
+    items: list[Item],
+    train_mask: Bools,
+    events: Ints,
+) -> npt.NDArray[np.floating]:
+    del train_mask
+    source = EvidenceSource(timelines, items, threshold, step, tuple(EVIDENCE))
+    return source.of_events(events).astype(np.float64)
+
+
+def features_are_from_the_past(
+    table: EventTable,
+    train_mask: Bools,
+    features: FeatureFunction,
+    names: Sequence[str],
+    seed: int = 0,
+    check: Check = FEATURES_FROM_THE_PAST,
+) -> Outcome:
+    """Check that features of held-out events do not change with later or held-out events.
+
+    Of larger editions, a sample of users stands for all events.
+
+    Args:
+        table: The prepared events.
+        train_mask: Whether each event may be learned from.
+        features: Computes the features.
+        names: The names of the ``k`` features.
+        seed: Seed of the sampled events and of the alterations.
+        check: The name under which the outcome is reported.
+    """
+    sample = _events_of_some_users(table, seed)
+    timelines, train_mask = table.timelines.take(sample), train_mask[sample]
+    items, groups = table.folder.items, list(_target_groups(timelines, seed))
+    if not groups:
+        return check.not_applicable("no event is held out")
+    random = stream(seed, "altered events")
+    altered = []
+    for targets in groups:
+        copy = without_the_future(timelines, train_mask, targets, len(items), random)
+        altered.append(features(copy.timelines, items, copy.train_mask, copy.targets))
+    rows = np.concatenate(groups)
+    original = features(timelines, items, train_mask, rows)
+    return check.result(
+        f"{len(names)} features of {len(rows)} held-out events",
+        _differing(table, sample[rows], original, np.concatenate(altered), names),
+    )
+
+
+def without_the_future(
+    timelines: Timelines, train_mask: Bools, targets: Ints, items: int, random: np.random.Generator
+) -> AlteredTimelines:
+    """Return a copy that agrees with the events only in what the targets may depend on.
+
+    They may depend on training events, on earlier events of their user, and on their own film and
+    time. Their own stars are altered; later events of their users are removed; every other event
+    gets a random film and other stars.
+
+    Args:
+        timelines: All events.
+        train_mask: Whether each event may be learned from.
+        targets: Indices of events of different users.
+        items: The number of films.
+        random: Draws the films.
+    """
+    by_user = targets[np.argsort(timelines.user_id[targets])]
+    users = timelines.user_id[by_user]
+    at = np.minimum(np.searchsorted(users, timelines.user_id), len(users) - 1)
+    same_user = users[at] == timelines.user_id
+    index = np.arange(len(timelines))
+    is_target = same_user & (index == by_user[at])
+    hidden = ~same_user & ~train_mask
+    stars, liked = timelines.stars.copy(), timelines.liked.copy()
+    stars[hidden | is_target] = _MIRROR - stars[hidden | is_target]
+    liked[hidden | is_target] = ~liked[hidden | is_target]
+    item_idx = timelines.item_idx.copy()
+    item_idx[hidden] = random.integers(items, size=int(hidden.sum()))
+    altered = replace(timelines, stars=stars, liked=liked, item_idx=item_idx)
+    remains = ~same_user | (index <= by_user[at])
+    return AlteredTimelines(
+        altered.take(np.flatnonzero(remains)), train_mask[remains], (remains.cumsum() - 1)[targets]
+    )
+
+
+def _events_of_some_users(table: EventTable, seed: int) -> Ints:
+    """Return the indices of all events of up to :data:`_SAMPLED_USERS` users, ascending."""
+    begins = np.flatnonzero(~table.continues)
+    chosen = np.zeros(len(begins), dtype=np.bool_)
+    chosen[sample_rows(len(begins), _SAMPLED_USERS, seed, "users looked at")] = True
+    return np.flatnonzero(np.repeat(chosen, np.diff(np.append(begins, len(table)))))
+
+
+def _target_groups(timelines: Timelines, seed: int) -> Iterator[Ints]:
+    """Yield groups of target events that one altered copy serves.
+
+    First the first held-out event of many users: no held-out event precedes any of them, so one
+    copy serves all. Then single later events.
+    """
+    held_out = np.flatnonzero(timelines.split.is_in(*HELD_OUT))
+    first = np.unique(timelines.user_id[held_out], return_index=True)[1]
+    further = np.delete(held_out, first)
+    if len(first):
+        yield held_out[np.sort(first)[sample_rows(len(first), _USERS, seed, "users asked for")]]
+    for row in sample_rows(len(further), _EVENTS, seed, "events asked for"):
+        yield further[row : row + 1]
+
+
+def _differing(
+    table: EventTable,
+    targets: Ints,
+    original: npt.NDArray[np.floating],
+    altered: npt.NDArray[np.floating],
+    names: Sequence[str],
+) -> Offenders:
+    """Name events with a feature that changed."""
+    equal = np.isclose(original, altered, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+    bad = np.flatnonzero(~equal.all(axis=1))
+
+    def explain(row: int) -> str:
+        return "; ".join(
+            f"{names[column]} is {original[row, column]:.6g}, but {altered[row, column]:.6g} with "
+            "other ratings in events it must not depend on"
+            for column in np.flatnonzero(~equal[row]).tolist()
+        )
+
+    first = (event_finding(table, int(targets[row]), explain(row)) for row in bad[:SHOWN].tolist())
+    return Offenders(len(bad), tuple(first))

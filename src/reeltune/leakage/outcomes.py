@@ -1,0 +1,146 @@
+"""Outcomes of checks: whether one passed, does not apply and why, or which rows fail it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from reeltune.data.invariants import EventTable, Violations
+
+SHOWN: Final = 5
+"""Offenders that are listed; the others are counted."""
+
+Status = Literal["ok", "failed", "suspicious", "not applicable"]
+
+OK: Final[Status] = "ok"
+FAILED: Final[Status] = "failed"
+SUSPICIOUS: Final[Status] = "suspicious"
+NOT_APPLICABLE: Final[Status] = "not applicable"
+
+PREPARE_AGAIN: Final = "Prepare the data again, and train and evaluate on the result"
+"""The hint for every fault of a prepared folder."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault.
+
+    Attributes:
+        message: What is wrong, without a full stop.
+        user_id: The user of the row; None if it is not about a row.
+        item_id: The film of the row.
+        event: The row's index in ``timelines.parquet``, counted from 0.
+    """
+
+    message: str
+    user_id: int | None = None
+    item_id: int | None = None
+    event: int | None = None
+
+    def __str__(self) -> str:
+        named = (("user", self.user_id), ("film", self.item_id), ("event", self.event))
+        row = ", ".join(f"{name} {value}" for name, value in named if value is not None)
+        return f"{row}: {self.message}" if row else self.message
+
+
+@dataclass(frozen=True)
+class Offenders:
+    """The number of faults, and the first few of them."""
+
+    count: int
+    first: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, findings: Sequence[Finding]) -> Offenders:
+        """Keep the first few of all findings."""
+        return cls(len(findings), tuple(findings[:SHOWN]))
+
+    @classmethod
+    def of_events(cls, table: EventTable, violations: Violations) -> Offenders:
+        """Count events and explain the first few."""
+        events, explain = violations
+        first = (event_finding(table, event, explain(event)) for event in events[:SHOWN].tolist())
+        return cls(len(events), tuple(first))
+
+    def __add__(self, other: Offenders) -> Offenders:
+        return Offenders(self.count + other.count, (self.first + other.first)[:SHOWN])
+
+
+NONE: Final = Offenders(0, ())
+
+
+def event_finding(table: EventTable, event: int, message: str) -> Finding:
+    """Return a finding about one event."""
+    user, item = table.timelines.user_id[event], table.item_id[event]
+    return Finding(message, int(user), int(item), int(event))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one check.
+
+    Attributes:
+        check: Its name.
+        status: Whether it passed.
+        about: What was looked at, or why the check does not apply.
+        offenders: What is wrong; nothing unless it failed or is suspicious.
+        hint: What the user can do; None unless it failed or is suspicious.
+    """
+
+    check: str
+    status: Status
+    about: str
+    offenders: Offenders = NONE
+    hint: str | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Yield one line, and below it the offenders, if any, and the hint."""
+        yield f"{self.status:{_STATUS_WIDTH}}  {self.check:{_NAME_WIDTH}}{self.about}"
+        if not self.offenders.count:
+            return
+        for finding in self.offenders.first:
+            yield f"    {finding}"
+        if self.offenders.count > len(self.offenders.first):
+            yield f"    and {self.offenders.count - len(self.offenders.first):,} more"
+        yield f"    hint: {self.hint}"
+
+
+_STATUS_WIDTH: Final = len(NOT_APPLICABLE)
+_NAME_WIDTH: Final = 28
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check's name, and what to do if it fails.
+
+    Attributes:
+        name: Stable name, in the output of ``reeltune check``.
+        hint: What the user can do.
+        certain: Whether an offender is wrong for certain, rather than suspicious.
+    """
+
+    name: str
+    hint: str
+    certain: bool = True
+
+    def result(self, about: str, offenders: Offenders) -> Outcome:
+        """Return that it passed, or failed (or is suspicious) if there are offenders."""
+        if offenders.count:
+            status = FAILED if self.certain else SUSPICIOUS
+            return Outcome(self.name, status, about, offenders, self.hint)
+        return Outcome(self.name, OK, about)
+
+    def not_applicable(self, reason: str) -> Outcome:
+        """Return that there is nothing to look at, and why."""
+        return Outcome(self.name, NOT_APPLICABLE, reason)
+
+
+def outcomes_record(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return all outcomes as plain values for JSON."""
+    return {"ok": not failed(outcomes), "checks": [asdict(outcome) for outcome in outcomes]}
+
+
+def failed(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the names of the checks that failed."""
+    return [outcome.check for outcome in outcomes if outcome.status == FAILED]

@@ -1,0 +1,139 @@
+"""All checks in order, and what they run on: what ``reeltune check`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reeltune.data.folder import META_FILE, PreparedFolder
+from reeltune.data.invariants import EventTable
+from reeltune.errors import ConfigError, DataError
+from reeltune.evaluation.predictions import PREDICTIONS_FILE
+from reeltune.leakage import features, predictions, tables, training
+from reeltune.leakage.outcomes import FAILED, Outcome
+from reeltune.runs.folder import RUN_FILE, RunFolder
+
+_UNSOUND: Final = "an invariant of the events does not hold: fix that first"
+EVALUATION_DIR: Final = "evaluation"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What there is to check: prepared data, and a run and a file of predictions, if any."""
+
+    prepared: PreparedFolder
+    run: RunFolder | None
+    predictions: Path | None
+
+
+def find_target(path: Path, data: Path | None = None) -> Target:
+    """Return what a folder is and what belongs to it.
+
+    Args:
+        path: A prepared folder, a run folder, or the folder of an evaluation.
+        data: The prepared data; by default those the run was configured with.
+
+    Raises:
+        DataError: The folder is none of these, or its prepared data are not found.
+        ConfigError: ``data`` is given for a folder that is prepared data itself.
+        RunError: The run's configuration cannot be read.
+    """
+    if (path / META_FILE).is_file():
+        if data is not None:
+            raise ConfigError(
+                f"{path} is prepared data itself",
+                code="unneeded_data_flag",
+                hint="Leave --data out",
+            )
+        return Target(PreparedFolder.open(path), None, None)
+    if (path / RUN_FILE).is_file():
+        run, predictions = RunFolder(path), path / EVALUATION_DIR / PREDICTIONS_FILE
+    elif (path / PREDICTIONS_FILE).is_file():
+        run = RunFolder(path.parent) if (path.parent / RUN_FILE).is_file() else None
+        predictions = path / PREDICTIONS_FILE
+    else:
+        raise DataError(
+            "holds neither prepared data, nor a run, nor predictions",
+            code="nothing_to_check",
+            where=str(path),
+            hint="Name a folder that reeltune prepare, train or evaluate has written",
+        )
+    if data is None:
+        if run is None:
+            raise DataError(
+                "no run beside these predictions names their data",
+                code="data_not_named",
+                where=str(path),
+                hint="Name the prepared data with --data",
+            )
+        data = run.config().data.prepared_dir
+    prepared = PreparedFolder.open(data)
+    return Target(prepared, run, predictions if predictions.is_file() else None)
+
+
+def run_checks(target: Target) -> Iterator[Outcome]:
+    """Yield the outcome of each check, as soon as it is known.
+
+    Checks that build on the events (features, training rows) do not apply while an invariant of
+    the events is broken: they would only repeat it in other words.
+
+    Raises:
+        DataError: A table cannot be read, or lacks values.
+    """
+    table = EventTable.read(target.prepared)
+    sound = True
+    for outcome in tables.check_invariants(table):
+        sound = sound and outcome.status != FAILED
+        yield outcome
+    yield tables.counts_agree(table)
+    yield tables.checksums_agree(target.prepared)
+    yield from _features(table, sound)
+    yield from _training(table, target.run, sound)
+    yield from _predictions(table, target.predictions)
+
+
+def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
+    if not sound:
+        yield features.FEATURES_FROM_THE_PAST.not_applicable(_UNSOUND)
+        yield features.EVIDENCE_FROM_THE_PAST.not_applicable(_UNSOUND)
+        return
+    yield features.features_are_from_the_past(
+        table,
+        features.learned_from(table),
+        features.baseline_features,
+        features.BASELINE_FEATURES,
+    )
+    yield features.evidence_is_from_the_past(table)
+
+
+def _training(table: EventTable, run: RunFolder | None, sound: bool) -> Iterator[Outcome]:
+    rows = (training.TRAINED, training.CACHED)
+    if run is None:
+        for check in (training.SAME_DATA, *rows):
+            yield check.not_applicable("no run was named")
+        return
+    record, config = run.record(), run.config()
+    same = training.run_learned_from_these_data(table.folder, record)
+    yield same
+    if same.status == FAILED or not sound:
+        reason = "the run was trained on other data" if same.status == FAILED else _UNSOUND
+        for check in rows:
+            yield check.not_applicable(reason)
+        return
+    yield training.training_rows_are_not_held_out(table, config, record)
+    yield training.cached_rows_are_not_held_out(table, config.data.cache_dir)
+
+
+def _predictions(table: EventTable, path: Path | None) -> Iterator[Outcome]:
+    if path is None:
+        for check in predictions.CHECKS:
+            yield check.not_applicable("there are no predictions")
+        return
+    parts, strays = predictions.read_parts(path)
+    yield predictions.predicted_rows_are_held_out(table, parts, strays)
+    yield predictions.predicted_once(parts)
+    yield predictions.probabilities_are_valid(parts)
+    yield predictions.predictions_are_not_labels(parts)
+    yield predictions.no_auc_is_too_good(parts)

@@ -1,0 +1,127 @@
+"""Check: no held-out event is among the rows that a run was trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from reeltune.config import Config
+from reeltune.data.columns import TRAIN, Columns
+from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.invariants import NOT_FOUND, EventTable
+from reeltune.data.timelines import Bools, Ints
+from reeltune.files import file_digest
+from reeltune.leakage.features import HELD_OUT
+from reeltune.leakage.outcomes import SHOWN, Check, Finding, Offenders, Outcome, event_finding
+from reeltune.models.names import CACHE_KEY, TRAIN_CACHE
+from reeltune.prompts.rows import choose_blocks, train_rows
+
+_HINT: Final = "Train again on these data, or name with --data those the run was trained on"
+SAME_DATA: Final = Check("the run's data", _HINT)
+TRAINED: Final = Check("training rows", _HINT)
+CACHED: Final = Check("cached training rows", "Remove the cache folder and train again")
+
+_TABLES: Final = (TIMELINES_FILE, ITEMS_FILE)
+
+
+def run_learned_from_these_data(folder: PreparedFolder, record: dict[str, Any]) -> Outcome:
+    """The run was trained on these files, byte for byte.
+
+    Otherwise a row that is held out here may have been a training row there.
+    """
+    trained = record["data"]["files"]
+    differing = [
+        Finding(f"the run was trained on another {name}")
+        for name in _TABLES
+        if trained[name]["sha256"] != file_digest(folder.path / name)
+    ]
+    return SAME_DATA.result(", ".join(_TABLES), Offenders.of(differing))
+
+
+def training_rows_are_not_held_out(
+    table: EventTable, config: Config, record: dict[str, Any]
+) -> Outcome:
+    """The run's rows are training events, and none of their histories contains a held-out event.
+
+    The rows are selected again with the run's configuration.
+    """
+    examples = choose_blocks(table.folder, train_rows(config)).examples
+    target = examples.target
+    held_out = table.is_in(*HELD_OUT)
+    before = np.concatenate([[0], np.cumsum(held_out)])
+    shown = before[target] - before[examples.start]
+    offenders = _at(table, target, ~table.is_in(TRAIN)[target], "is trained on") + _at(
+        table, target, shown > 0, "is trained on with a held-out event in its history"
+    )
+    trained = record["rows"][TRAIN]
+    if trained != len(target):
+        offenders += Offenders.of(
+            [
+                Finding(
+                    f"the run was trained on {trained} rows, and its settings choose {len(target)}"
+                )
+            ]
+        )
+    return TRAINED.result(f"{len(target):,} rows", offenders)
+
+
+def cached_rows_are_not_held_out(table: EventTable, cache: Path) -> Outcome:
+    """The cached tokenized training rows are training events."""
+    folder = cache / TRAIN_CACHE
+    key_file = folder / CACHE_KEY
+    if not key_file.is_file():
+        return CACHED.not_applicable(f"there are no cached rows in {folder}")
+    data = json.loads(key_file.read_text(encoding="utf-8"))["prepared data"]
+    if data != {name: file_digest(table.folder.path / name) for name in _TABLES}:
+        return CACHED.not_applicable(f"the rows in {folder} are of other data")
+    columns = _read_cache(folder)
+    if columns is None:
+        return CACHED.not_applicable(f"the rows in {folder} have another format")
+    user_id, item_id, liked = columns
+    event = table.find(user_id, item_id)
+    unknown = event == NOT_FOUND
+    index = np.where(unknown, 0, event)
+    first = (
+        Finding("is no event of these data", int(user_id[row]), int(item_id[row]))
+        for row in np.flatnonzero(unknown)[:SHOWN]
+    )
+    offenders = Offenders(int(unknown.sum()), tuple(first))
+    wrong = ~unknown & ~table.is_in(TRAIN)[index]
+    offenders += _at(table, index, wrong, "is among the training rows")
+    other = ~unknown & ~wrong & (table.timelines.liked[index] != liked)
+    offenders += _at(table, index, other, "has another label")
+    return CACHED.result(f"{len(event):,} rows", offenders)
+
+
+def _at(table: EventTable, index: Ints, bad: Bools, message: str) -> Offenders:
+    """Count the rows that are wrong, and name the first few by their events."""
+    rows = np.flatnonzero(bad)
+    split = table.timelines.split
+    first = (
+        event_finding(table, int(index[row]), f"this {split[int(index[row])]} row {message}")
+        for row in rows[:SHOWN]
+    )
+    return Offenders(len(rows), tuple(first))
+
+
+def _read_cache(folder: Path) -> tuple[Ints, Ints, Bools] | None:
+    """Return user, film and label of every prediction target in an Arrow folder.
+
+    None if its rows are not lists, as an earlier version wrote them.
+    """
+    tables = []
+    for file in sorted(folder.glob("*.arrow")):
+        with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+            tables.append(stream.read_all().select([Columns.USER, Columns.ITEM, Columns.LIKED]))
+    table = pa.concat_tables(tables)
+    if not all(pa.types.is_large_list(column.type) for column in table.schema):
+        return None
+    user, item, liked = (
+        pa.concat_arrays([rows.flatten() for rows in column.chunks]) for column in table.columns
+    )
+    # Booleans are stored as bits, which cannot be read without a copy.
+    return user.to_numpy(), item.to_numpy(), liked.to_numpy(zero_copy_only=False)
