@@ -43,7 +43,7 @@ from reeltune.training.setup import RowSource, load_tunable, record_of
 
 _WINDOW = ["prompt.form=window", "train.block_size=30"]
 CASES: dict[str, list[str]] = {
-    "single": [*_WINDOW, "train.layout=single"],
+    "single": [*_WINDOW, "train.share_history=false"],
     "blocks": [*_WINDOW],
     "interview": ["prompt.form=interview", "train.block_size=60"],
 }

@@ -97,7 +97,7 @@ FASTEST = "trl_fastest"
 _KEPT = ["train.gradient_checkpointing=false"]
 _WINDOW = ["prompt.form=window", "train.block_size=30"]
 OURS: dict[str, list[str]] = {
-    "single": [*_KEPT, *_WINDOW, "train.layout=single"],
+    "single": [*_KEPT, *_WINDOW, "train.share_history=false"],
     "blocks": [*_KEPT, *_WINDOW],
     "blocks, not compiled": [*_KEPT, *_WINDOW, "train.compile=false"],
     "blocks, activations recomputed": [*_WINDOW, "train.gradient_checkpointing=true"],

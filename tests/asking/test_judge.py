@@ -179,7 +179,7 @@ def test_prompts_that_could_be_too_long_are_refused_at_once(judge: Judge):
 def test_where_nothing_is_shared_verdicts_are_the_same(
     prepared: PreparedFolder, tiny_llama: Path, why: str
 ):
-    options: dict[str, Any] = {"scoring__layout": "single"}
+    options: dict[str, Any] = {"scoring__share_history": False}
     if why == "pieces differ":
         options = {"tokenizer": prefixing_tokenizer()}
     judge = Judge(drawn_subject(prepared, tiny_llama, "window", **options))
@@ -202,8 +202,8 @@ def test_a_model_that_cannot_share_is_refused_unless_nothing_is_to_be_shared(
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
     with pytest.raises(ModelError, match="histories cannot be shared") as caught:
         Judge(drawn_subject(prepared, tiny_qwen3))
-    assert "scoring.layout to single" in str(caught.value.hint)
-    judge = Judge(drawn_subject(prepared, tiny_qwen3, scoring__layout="single"))
+    assert "scoring.share_history to false" in str(caught.value.hint)
+    judge = Judge(drawn_subject(prepared, tiny_qwen3, scoring__share_history=False))
     history = random_history(np.random.default_rng(6), ITEMS, 5)
     expected = [alone(judge, history, item) for item in (8, 9)]
     np.testing.assert_allclose(p_yes(judge, history, [8, 9]), expected, rtol=0, atol=ROUNDING)

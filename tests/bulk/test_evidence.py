@@ -48,7 +48,7 @@ def scored(judge: Judge, events: np.ndarray, tmp_path: Path) -> np.ndarray:
 def test_a_held_out_rating_has_the_verdict_that_evaluation_gives_it(judge: Judge, tmp_path: Path):
     subject = judge.subject
     config = subject.config.model_copy(
-        update={"scoring": subject.config.scoring.model_copy(update={"layout": "single"})}
+        update={"scoring": subject.config.scoring.model_copy(update={"share_history": False})}
     )
     single = type(subject)(**{**vars(subject), "config": config})
     asked = single.asked(TEST, None)

@@ -35,6 +35,14 @@ def test_an_old_key_in_an_override_names_the_new_one(old: str, new: str):
         load_config(None, [f"{old}=1"])
 
 
+@pytest.mark.parametrize(("value", "shared"), [("blocks", True), ("single", False)])
+def test_layouts_of_earlier_runs_are_read(value: str, shared: bool):
+    tree = translate_record({"train": {"layout": value}, "scoring": {"layout": value}})
+    assert tree == {"train": {"share_history": shared}, "scoring": {"share_history": shared}}
+    with raises_error(ConfigError, "renamed_key", figures=[f"{str(shared).lower()} for {value}"]):
+        load_config(None, [f"train.layout={value}"])
+
+
 def test_the_record_of_an_earlier_run_is_read_under_the_present_keys():
     recorded: dict[str, dict[str, object]] = {}
     expected = {}

@@ -25,7 +25,7 @@ WITHOUT_EVIDENCE = [name for name in ALTERATIONS if name != "evidence shuffled"]
 @pytest.fixture(scope="module", params=FORMS)
 def subject(request: pytest.FixtureRequest, tiny_qwen3, prepared, tmp_path_factory) -> Subject:
     work = tmp_path_factory.mktemp("controls")
-    changes = {"prompt__form": request.param, "scoring__layout": "single"}
+    changes = {"prompt__form": request.param, "scoring__share_history": False}
     return load_subject(tiny_config(tiny_qwen3, prepared.path, work, **changes), None)
 
 

@@ -76,7 +76,7 @@ def test_an_unknown_form_is_wrong_usage(trained, capsys):
 def test_layout_and_length_of_blocks_are_recorded(trained):
     _, run, overrides = trained
     folder = run / "single"
-    others = ("scoring.layout=single", "train.block_size=2")
+    others = ("scoring.share_history=false", "train.block_size=2")
     assert evaluate([*overrides, *others], "--output", str(folder)) == 0
     written = record(folder)
     assert written["layout"] == "single"
@@ -90,7 +90,7 @@ def test_form_and_layout_change_how_is_asked_and_never_what(
     _, run, _ = trained
     asked = []
     for layout in ("blocks", "single"):
-        changes = {"scoring__layout": layout, "evaluation__max_examples": 13}
+        changes = {"scoring__share_history": layout == "blocks", "evaluation__max_examples": 13}
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
         for form in OTHER:
             rows = load_subject(config, run, form).rows(VALIDATION)
@@ -116,7 +116,11 @@ def test_blocks_of_one_example_are_judged_as_single_prompts(form, tiny_qwen3, pr
     """Longer blocks show longer histories, which is the one thing the layout changes."""
     p_yes = []
     for layout in ("blocks", "single"):
-        changes = {"scoring__layout": layout, "train__block_size": 1, "prompt__form": form}
+        changes = {
+            "scoring__share_history": layout == "blocks",
+            "train__block_size": 1,
+            "prompt__form": form,
+        }
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
         p_yes.append(score_split(load_subject(config, None), VALIDATION).verdicts.p_yes)
     assert np.ptp(p_yes[0]) > 1e-4

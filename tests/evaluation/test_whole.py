@@ -170,7 +170,12 @@ def test_a_calibration_that_cannot_be_read_is_made_anew(evaluated, run, tmp_path
             "scoring.calibration",
         ),
         (["--split", "validation"], 4, "no_predictions", "reeltune evaluate"),
-        (["--set", "scoring.layout=single"], 4, "predictions_of_other_settings", "scoring.layout"),
+        (
+            ["--set", "scoring.share_history=false"],
+            4,
+            "predictions_of_other_settings",
+            "scoring.share_history",
+        ),
     ],
 )
 def test_verdicts_that_do_not_fit_are_refused(

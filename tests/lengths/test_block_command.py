@@ -74,7 +74,7 @@ def test_held_out_rows_in_blocks_are_checked_even_where_training_has_none(
         int(block_lengths(prepared, tokens, rows_read(resolved, split)).prompts.max()) + 2
         for split in ("validation", "test")
     )
-    args = ("--config", str(config), "--set", "train.layout=single", "--set")
+    args = ("--config", str(config), "--set", "train.share_history=false", "--set")
     assert run(capsys, *args, f"data.max_length={longest}")[0] == 0
     code, out, _ = run(capsys, *args, f"data.max_length={longest - 1}")
     assert code == LengthError.exit_code

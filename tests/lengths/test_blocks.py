@@ -88,17 +88,17 @@ def config_with(**train: Any) -> Config:
         {
             "train": {"seed": 7, "block_size": 3, **train},
             "data": {"max_train_examples": 40, "max_eval_examples": 20},
-            "scoring": {"layout": "single"},
+            "scoring": {"share_history": False},
             "evaluation": {"max_examples": 10},
         }
     )
 
 
-@pytest.mark.parametrize("layout", [BLOCKS, SINGLE])
-def test_the_rows_measured_are_those_training_reads(prepared: PreparedFolder, layout: str):
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_rows_measured_are_those_training_reads(prepared: PreparedFolder, shared: bool):
     from reeltune.training.setup import RowSource
 
-    config = config_with(layout=layout)
+    config = config_with(share_history=shared)
     base = cast(Any, SimpleNamespace(tokenizer=None))
     source = RowSource(config, prepared, PromptSettings(), base)
     assert rows_read(config, "train") == source.train

@@ -14,7 +14,7 @@ from tests.helpers import chat_tokenizer
 from tests.lengths.command import SPLITS, run
 from tests.prompts.build import FORMS, prefixing_tokenizer, turns_of
 
-SINGLE = ("--set", "train.layout=single", "--set", "scoring.layout=single")
+SINGLE = ("--set", "train.share_history=false", "--set", "scoring.share_history=false")
 
 
 @pytest.fixture(scope="module")

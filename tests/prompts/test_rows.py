@@ -61,8 +61,8 @@ def test_words_follow_the_datas_scale_and_the_configurations_form(
 def test_held_out_rows_are_those_the_configuration_scores():
     config = build_config(
         {
-            "train": {"seed": 7, "block_size": 3, "layout": "blocks"},
-            "scoring": {"layout": "single"},
+            "train": {"seed": 7, "block_size": 3, "share_history": True},
+            "scoring": {"share_history": False},
         }
     )
     expected = Selection("test", 20, 7, SINGLE, 3, answered=False)

@@ -139,7 +139,7 @@ def test_a_model_that_attends_in_its_own_way_is_refused(windows, monkeypatch):
     assert (sequences.branch != NO_BRANCH).all()
     with pytest.raises(ModelError, match="histories cannot be shared") as caught:
         windows.scorer(2000).check(sequences)
-    assert "train.layout" in str(caught.value)
+    assert "train.share_history" in str(caught.value)
     # One prompt to a row needs none of it.
     windows.scorer(2000).check(Sequences.single(sequences.alone()))
 

@@ -23,7 +23,11 @@ def test_a_dry_run_shows_everything_and_writes_nothing(
     layout, form, loss, tiny_qwen3, prepared, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    changes = {"train__layout": layout, "prompt__form": form, "train__loss": loss}
+    changes = {
+        "train__share_history": layout == "blocks",
+        "prompt__form": form,
+        "train__loss": loss,
+    }
     changes["prompt__signals"] = "[recent]"
     dry_run(tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes))
     shown = capsys.readouterr().out
@@ -52,7 +56,10 @@ def test_a_dry_run_with_activation_checkpointing_shows_the_same_step(
     layout, tiny_qwen3, prepared, tmp_path, capsys
 ):
     def step(checkpointing: bool) -> str:
-        changes = {"train__layout": layout, "train__gradient_checkpointing": checkpointing}
+        changes = {
+            "train__share_history": layout == "blocks",
+            "train__gradient_checkpointing": checkpointing,
+        }
         dry_run(tiny_config(tiny_qwen3, prepared.path, tmp_path, lora__dropout=0, **changes))
         shown = re.search(r"loss [\d.]+, gradient norm [\d.]+", capsys.readouterr().out)
         assert shown is not None

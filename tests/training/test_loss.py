@@ -114,7 +114,7 @@ def test_batch_size_and_accumulation_change_nothing(
                 tiny_qwen3,
                 prepared.path,
                 tmp_path,
-                train__layout=layout,
+                train__share_history=layout == "blocks",
                 train__loss=loss,
                 train__pairwise_weight=pairwise,
                 train__batch_size=size,

@@ -110,7 +110,7 @@ def test_a_real_run_counts_every_step_behind_the_warm_up(
         tiny_qwen3,
         prepared.path,
         tmp_path,
-        train__layout=layout,
+        train__share_history=layout == "blocks",
         train__batch_size=size,
         train__gradient_accumulation_steps=accumulated,
         train__max_steps=7,

@@ -94,7 +94,7 @@ def test_single_prompts_too_continue_to_the_last_byte(tiny_qwen3, prepared, tmp_
     """Here only the run that is killed has a process of its own."""
 
     def changes(name: str) -> dict[str, Any]:
-        return {**SETTINGS, "train__layout": "single", "train__output_dir": tmp_path / name}
+        return {**SETTINGS, "train__share_history": False, "train__output_dir": tmp_path / name}
 
     def config(name: str) -> Config:
         return tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes(name))

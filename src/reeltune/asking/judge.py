@@ -24,7 +24,7 @@ _PROVEN_ON: Final = 4
 class Judge:
     """Answers questions with one model, proven once to share histories exactly.
 
-    With ``scoring.layout`` ``single`` none are shared: for models that cannot.
+    With ``scoring.share_history`` false none are shared: for models that cannot.
 
     One thread may use it at a time: :attr:`base` switches the adapter off for a moment.
 

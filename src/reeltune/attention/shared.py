@@ -61,7 +61,7 @@ def shared_attention(
         raise ModelError(
             f"{type(module).__name__} attends with {', '.join(wanted)}, which histories cannot be "
             "shared in",
-            hint="Set train.layout and scoring.layout to single",
+            hint="Set train.share_history and scoring.share_history to false",
         )
     if isinstance(visible, BlockMask):
         found, _ = flex_attention_forward(module, query, key, value, visible, scaling=scaling)

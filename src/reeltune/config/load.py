@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reeltune.config.renamed import RENAMED
+from reeltune.config.renamed import RENAMED, new_key_hint
 from reeltune.config.schema import Config, contradictions
 from reeltune.errors import ConfigError, Problem
 
@@ -210,8 +210,7 @@ def _apply(tree: dict[str, Any], override: str) -> Problem | None:
 def _problem(path: str, items: list[Any]) -> Problem:
     """Translate pydantic's errors about one key: several if its type is a union."""
     if path in RENAMED:
-        new = RENAMED[path]
-        return Problem(path, "renamed_key", f"this key is now {new}", f"Write {new}")
+        return Problem(path, "renamed_key", f"this key is now {RENAMED[path]}", new_key_hint(path))
     if items[0]["type"] == "extra_forbidden":
         close = nearest_key(path)
         return Problem(

@@ -6,6 +6,8 @@ import copy
 from typing import Any, Final
 
 RENAMED: Final = {
+    "scoring.layout": "scoring.share_history",
+    "train.layout": "train.share_history",
     "prompt.evidence": "prompt.signals",
     "train.block_targets": "train.block_size",
     "evaluation.draws": "evaluation.bootstrap_samples",
@@ -19,6 +21,20 @@ RENAMED: Final = {
 }
 """Old key to new key. An old key in a YAML file or an override is an error."""
 
+_VALUES: Final[dict[str, dict[Any, Any]]] = {
+    "train.share_history": {"blocks": True, "single": False},
+    "scoring.share_history": {"blocks": True, "single": False},
+}
+"""Old values of keys whose type changed with their name."""
+
+
+def new_key_hint(old: str) -> str:
+    """Return what to write in place of an old key."""
+    new = RENAMED[old]
+    values = _VALUES.get(new, {})
+    listed = ", ".join(f"{str(value).lower()} for {before}" for before, value in values.items())
+    return f"Write {new} ({listed})" if listed else f"Write {new}"
+
 
 def translate_record(tree: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration recorded by an earlier run under the present keys."""
@@ -27,5 +43,8 @@ def translate_record(tree: dict[str, Any]) -> dict[str, Any]:
         section, key = old.split(".")
         new_section, new_key = new.split(".")
         if key in tree.get(section, {}):
-            tree.setdefault(new_section, {})[new_key] = tree[section].pop(key)
+            value = tree[section].pop(key)
+            if isinstance(value, str):
+                value = _VALUES.get(new, {}).get(value, value)
+            tree.setdefault(new_section, {})[new_key] = value
     return tree

@@ -15,6 +15,9 @@ from pydantic_core import PydanticCustomError
 from reeltune.domain import EVIDENCE, Evidence
 from reeltune.errors import Problem
 
+Layout = Literal["blocks", "single"]
+"""``blocks``: examples that follow one another share their history; ``single``: none do."""
+
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 EVAL_METRICS = (
@@ -115,7 +118,7 @@ class TrainSection(Section):
     """The training run."""
 
     output_dir: Path = Path("output/qwen3_movielens_qlora")
-    layout: Literal["blocks", "single"] = "blocks"
+    share_history: bool = True
     block_size: PositiveInt = 60
     pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = 8192
     compile: bool = True
@@ -150,13 +153,23 @@ class TrainSection(Section):
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
 
+    @property
+    def layout(self) -> Layout:
+        """Whether examples form blocks or each stands alone."""
+        return "blocks" if self.share_history else "single"
+
 
 class ScoringSection(Section):
     """How verdicts are computed."""
 
-    layout: Literal["blocks", "single"] = "blocks"
+    share_history: bool = True
     tokens_per_batch: PositiveInt = 16384
     calibration: Literal["none", "temperature", "platt", "isotonic"] = "none"
+
+    @property
+    def layout(self) -> Layout:
+        """Whether examples form blocks or each stands alone."""
+        return "blocks" if self.share_history else "single"
 
 
 class EvaluationSection(Section):
@@ -226,13 +239,13 @@ def contradictions(config: Config) -> list[Problem]:
                 "Change train.save_steps or train.eval_steps",
             )
         )
-    if train.pairwise_weight and train.layout == "single":
+    if train.pairwise_weight and not train.share_history:
         found.append(
             Problem(
                 "train.pairwise_weight",
                 "pairs_need_blocks",
-                "films are compared within a block, and train.layout single has no blocks",
-                "Set train.layout to blocks, or train.pairwise_weight to 0",
+                "films are compared within a block, and without train.share_history there are none",
+                "Set train.share_history to true, or train.pairwise_weight to 0",
             )
         )
     elif train.pairwise_weight and train.block_size == 1:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.config.schema import Config, PromptSection
+from reeltune.config.schema import Config, Layout, PromptSection
 from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
@@ -22,9 +22,6 @@ from reeltune.seeds import stream
 
 ANSWER_TOKENS = 2
 """What an example adds to its prompt in training: the answer and the end of the turn."""
-
-Layout = Literal["blocks", "single"]
-"""``blocks``: examples that follow one another share their history; ``single``: none do."""
 
 BLOCKS: Final[Layout] = "blocks"
 SINGLE: Final[Layout] = "single"

@@ -71,7 +71,7 @@ def verdicts_of(subject: Subject, run: RunFolder | None) -> CacheKey:
         | {
             "adapter": weights,
             "prompt": subject.tokens.renderer.settings.to_dict(),
-            "scoring.layout": config.scoring.layout,
+            "scoring.share_history": config.scoring.share_history,
             "train.block_size": config.train.block_size,
         }
     )

@@ -17,7 +17,6 @@ from reeltune.attention.packing import pack, whole_tiles
 from reeltune.errors import ModelError
 from reeltune.models.causal import causal_of
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.prompts.rows import SINGLE
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.calibration import Calibrate
@@ -157,7 +156,7 @@ class Scorer:
                 f"{type(self.head.causal).__name__} attends in a way that histories cannot be "
                 f"shared in: log-odds differ by {worst:.4f} from those of the prompts alone",
                 where=str(self.head.causal.config.name_or_path),
-                hint=f"Set train.layout and scoring.layout to {SINGLE}",
+                hint="Set train.share_history and scoring.share_history to false",
             )
 
     def _refuse_window(self, sequences: Sequences) -> None:
@@ -172,7 +171,8 @@ class Scorer:
                 f"{type(self.head.causal).__name__} sees {window} tokens back, and a prompt has "
                 f"{longest}: histories that long cannot be shared",
                 where=str(self.head.causal.config.name_or_path),
-                hint=f"Set train.layout and scoring.layout to {SINGLE}, or show shorter histories",
+                hint="Set train.share_history and scoring.share_history to false, or show shorter "
+                "histories",
             )
 
     def _plain(self, prompts: Ragged) -> Iterator[_Batch]:
