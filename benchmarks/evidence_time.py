@@ -48,7 +48,7 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
     first = np.flatnonzero(known.position == 0)
     ends = np.append(first[1:], len(known))
     drawn = sample_rows(len(first), users, seed, "users timed")
-    outcomes = outcome(known.stars, known.liked)
+    outcomes = outcome(known.rating, known.liked)
     began = time.perf_counter()
     for user in drawn:
         own = slice(first[user], ends[user])

@@ -71,7 +71,7 @@ def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Tim
         first, end = np.searchsorted(known.user_id, [user, user + 1])
         own = first + np.flatnonzero(learned[first:end])
         if 1 < len(own) <= MOST_EVENTS:
-            outcomes = outcome(known.stars[own], known.liked[own])
+            outcomes = outcome(known.rating[own], known.liked[own])
             found.append((int(source.part[first]), known.item_idx[own].astype(np.int64), outcomes))
         if len(found) == users:
             break

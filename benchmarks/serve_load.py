@@ -80,10 +80,10 @@ class Requests:
         first = int(self.starts[client // sharing % len(self.starts)]) + turn
         timelines, items = self.folder.timelines, self.folder.items
         rated = [
-            {"item_id": items[int(row)].item_id, "stars": float(stars)}
-            for row, stars in zip(
+            {"item_id": items[int(row)].item_id, "rating": float(rating)}
+            for row, rating in zip(
                 timelines.item_idx[first : first + self.history],
-                timelines.stars[first : first + self.history],
+                timelines.rating[first : first + self.history],
                 strict=True,
             )
         ]

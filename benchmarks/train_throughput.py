@@ -165,7 +165,7 @@ def chats(config: Config, rows: int) -> Dataset:
     listed = []
     for start, target in zip(blocks.examples.start, blocks.examples.target, strict=True):
         events = range(int(start), int(target))
-        shown = [(float(timelines.stars[e]), items[timelines.item_idx[e]]) for e in events]
+        shown = [(float(timelines.rating[e]), items[timelines.item_idx[e]]) for e in events]
         turn = renderer.turns(shown, items[timelines.item_idx[target]])[0]
         answer = renderer.answer(bool(timelines.liked[target]))
         listed.append(

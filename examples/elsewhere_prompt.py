@@ -22,7 +22,7 @@ def asked(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[int], lis
         raise SystemExit(f"{folder}: asked with evidence on films, which only reeltune makes")
     *rated, candidate = items
     pairs = (event.split(":", 1) for event in rated)
-    events = [(float(stars), safe(item, tokenizer)) for stars, item in pairs]
+    events = [(float(rating), safe(item, tokenizer)) for rating, item in pairs]
     said = turns(prompt, events, safe(candidate, tokenizer))
     roles = ("user", "assistant")
     messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(said)]
@@ -47,15 +47,15 @@ def turns(prompt: dict[str, Any], events: list[tuple[float, str]], candidate: st
     )
     if prompt["form"] == "window":
         head = "Films this user has rated, oldest first, each after its stars:"
-        lines = [f"{stars:.1f}: {item}" for stars, item in events]
+        lines = [f"{rating:.1f}: {item}" for rating, item in events]
         asks = [f"Film to judge: {candidate}", "Yes or No?"]
         start = f"Predict whether a user will like a film. {scale}."
         return ["\n".join([start, head, *lines, *asks])]
     start = "Predict, film after film, whether a user will like the next one."
     said, lead = [], f"{start} {scale}; after each answer you are told the stars.\nFirst:"
-    for stars, item in events:
-        said += [f"{lead} {item}\n", "Yes" if stars >= prompt["threshold"] else "No"]
-        lead = f"{stars:.1f} stars. Next:"
+    for rating, item in events:
+        said += [f"{lead} {item}\n", "Yes" if rating >= prompt["threshold"] else "No"]
+        lead = f"{rating:.1f} stars. Next:"
     return [*said, f"{lead} {candidate}\n"]
 
 

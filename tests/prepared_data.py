@@ -96,16 +96,16 @@ def _timeline(
         elif first_validation <= position < first_test:
             split = "validation"
         middle = 4.0 if item_idx % 2 == 0 else 3.0
-        stars = float(np.clip(np.rint(2 * random.normal(middle, 0.8)) / 2, 0.5, 5.0))
+        rating = float(np.clip(np.rint(2 * random.normal(middle, 0.8)) / 2, 0.5, 5.0))
         rows.append(
             {
                 "user_id": user,
                 "item_id": items[item_idx].item_id,
                 "position": position,
                 "item_idx": item_idx,
-                "stars": stars,
+                "rating": rating,
                 "timestamp": 1_000_000_000 + 86_400 * day,
-                "liked": stars >= 4.0,
+                "liked": rating >= 4.0,
                 "split": split,
             }
         )
@@ -119,7 +119,7 @@ def _write_tables(folder: Path, rows: list[dict[str, Any]], items: list[Item]) -
             ("item_id", pa.int64()),
             ("position", pa.int32()),
             ("item_idx", pa.int32()),
-            ("stars", pa.float32()),
+            ("rating", pa.float32()),
             ("timestamp", pa.int64()),
             ("liked", pa.bool_()),
             ("split", pa.large_string()),

@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 def timelines_of(
     item_idx: Sequence[int],
-    stars: Sequence[float],
+    rating: Sequence[float],
     user_id: Sequence[int] | None = None,
     split: Sequence[str] | None = None,
 ) -> Timelines:
@@ -29,9 +29,9 @@ def timelines_of(
         user_id=users,
         position=(np.arange(count) - begun).astype(np.int32),
         item_idx=np.array(item_idx, dtype=np.int32),
-        stars=np.array(stars, dtype=np.float32),
+        rating=np.array(rating, dtype=np.float32),
         timestamp=np.arange(count, dtype=np.int64),
-        liked=np.array(stars, dtype=np.float32) >= 4.0,
+        liked=np.array(rating, dtype=np.float32) >= 4.0,
         split=SplitColumn.of(split if split is not None else ["train"] * count),
     )
 

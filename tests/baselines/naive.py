@@ -18,7 +18,7 @@ class Naive:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.known = problem.timelines
-        self.stars = problem.timelines.stars.tolist()
+        self.rating = problem.timelines.rating.tolist()
         self.liked = problem.timelines.liked.tolist()
         self.part = parts_of_users(problem.timelines, problem.seed).tolist()
 
@@ -32,44 +32,44 @@ class Naive:
         asked = self.asked(event)
         row = self.known.item_idx
         same = [other for other in asked if row[other] == row[event]]
-        any_stars = (sum(self.stars[i] for i in asked) + 3.0) / (len(asked) + 1)
+        any_rating = (sum(self.rating[i] for i in asked) + 3.0) / (len(asked) + 1)
         any_like = (sum(self.liked[i] for i in asked) + 0.5) / (len(asked) + 1)
         weight = len(same) + ITEM_PRIOR
         return (
             len(same) * len(self.problem.ratings) / max(len(asked), 1),
-            (sum(self.stars[i] for i in same) + ITEM_PRIOR * any_stars) / weight,
+            (sum(self.rating[i] for i in same) + ITEM_PRIOR * any_rating) / weight,
             (sum(self.liked[i] for i in same) + ITEM_PRIOR * any_like) / weight,
-            any_stars,
+            any_rating,
             any_like,
         )
 
     def lift(self, event: int) -> float:
-        return self.stars[event] - self.item(event)[1]
+        return self.rating[event] - self.item(event)[1]
 
     def features(self, event: int) -> dict[str, float]:
         earlier = list(range(event - int(self.known.position[event]), event))
         recent = earlier[-RECENT:]
-        count, stars, like_rate, any_stars, any_like = self.item(event)
+        count, rating, like_rate, any_rating, any_like = self.item(event)
 
         def shrunk(values: list[float], to: float) -> float:
             return (sum(values) + USER_PRIOR * to) / (len(values) + USER_PRIOR)
 
-        user_stars = shrunk([self.stars[i] for i in earlier], any_stars)
+        user_rating = shrunk([self.rating[i] for i in earlier], any_rating)
         user_lift = shrunk([self.lift(i) for i in earlier], 0.0)
-        square = shrunk([self.stars[i] ** 2 for i in earlier], 1 + any_stars**2)
+        square = shrunk([self.rating[i] ** 2 for i in earlier], 1 + any_rating**2)
         return {
-            "user_stars": user_stars,
+            "user_rating": user_rating,
             "user_like_rate": shrunk([self.liked[i] for i in earlier], any_like),
-            "user_spread": sqrt(max(square - user_stars**2, 0.0)),
+            "user_spread": sqrt(max(square - user_rating**2, 0.0)),
             "user_lift": user_lift,
-            "recent_stars": shrunk([self.stars[i] for i in recent], any_stars),
+            "recent_rating": shrunk([self.rating[i] for i in recent], any_rating),
             "recent_like_rate": shrunk([self.liked[i] for i in recent], any_like),
             "recent_lift": shrunk([self.lift(i) for i in recent], 0.0),
             "user_events": log1p(len(earlier)),
-            "item_stars": stars,
+            "item_rating": rating,
             "item_like_rate": like_rate,
             "item_events": log1p(count),
-            "expected_stars": stars + user_lift,
+            "expected_rating": rating + user_lift,
             "genre_affinity": self.affinity(event, earlier, user_lift),
             **self.times(event),
         }

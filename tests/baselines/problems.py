@@ -23,14 +23,14 @@ def random_problem(seed: int, users: int = 6, items: int = 14, cold: int = 2) ->
     random = np.random.default_rng(seed)
     parts = [_timeline(random, 10 * user + 3, items, cold) for user in range(users)]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    user_id, position, item_idx, stars, timestamp, split = columns
+    user_id, position, item_idx, rating, timestamp, split = columns
     timelines = Timelines(
         user_id=user_id,
         position=position.astype(np.int32),
         item_idx=item_idx.astype(np.int32),
-        stars=stars.astype(np.float32),
+        rating=rating.astype(np.float32),
         timestamp=timestamp,
-        liked=stars >= 4.0,
+        liked=rating >= 4.0,
         split=SplitColumn.of(split),
     )
     listed = [
@@ -53,11 +53,11 @@ def problem_of(timelines: Timelines, items: list[Item], seed: int = 7) -> Proble
     return Problem(timelines, items, train, validation, test, seed)
 
 
-def with_stars(problem: Problem, event: npt.NDArray[np.int64], stars: float) -> Problem:
+def with_ratings(problem: Problem, event: npt.NDArray[np.int64], rating: float) -> Problem:
     """The same problem, had these events got other stars."""
-    changed = problem.timelines.stars.copy()
-    changed[event] = stars
-    timelines = replace(problem.timelines, stars=changed, liked=changed >= 4.0)
+    changed = problem.timelines.rating.copy()
+    changed[event] = rating
+    timelines = replace(problem.timelines, rating=changed, liked=changed >= 4.0)
     return replace(problem, timelines=timelines)
 
 

@@ -43,7 +43,7 @@ def test_each_event_is_judged_with_all_earlier_events_of_its_user(name: str):
     for score, bias, event in zip(found.tolist(), instead, problem.test.tolist(), strict=True):
         earlier = np.arange(event - known.position[event], event)
         earlier = earlier[np.isin(known.item_idx[earlier], learned)]
-        history = ItemList(item_ids=known.item_idx[earlier], rating=known.stars[earlier])
+        history = ItemList(item_ids=known.item_idx[earlier], rating=known.rating[earlier])
         wanted = np.nan
         if known.item_idx[event] in learned:
             scores = model(history, ItemList(item_ids=known.item_idx[event : event + 1])).scores()

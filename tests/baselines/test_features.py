@@ -11,7 +11,7 @@ from reeltune.baselines.features import FEATURES, feature_table
 from reeltune.baselines.problem import Floats, Problem
 from reeltune.evidence.film_view import film_view
 from tests.baselines.naive import Naive
-from tests.baselines.problems import random_problem, with_stars
+from tests.baselines.problems import random_problem, with_ratings
 from tests.docs.pages import ROOT, text_of
 
 seeds = st.integers(0, 10_000)
@@ -40,9 +40,9 @@ def test_no_event_knows_itself_what_comes_later_or_what_other_users_hold_out(
     problem = random_problem(seed)
     known = problem.timelines
     changed = data.draw(st.integers(0, len(known) - 1))
-    stars = data.draw(st.sampled_from([0.5, 5.0]))
+    rating = data.draw(st.sampled_from([0.5, 5.0]))
     before = features_of(problem)
-    after = features_of(with_stars(problem, np.array([changed]), stars))
+    after = features_of(with_ratings(problem, np.array([changed]), rating))
 
     everyone = np.arange(len(known))
     own_user = known.user_id == known.user_id[changed]
@@ -56,11 +56,11 @@ def test_no_event_knows_itself_what_comes_later_or_what_other_users_hold_out(
 def test_later_events_of_the_same_user_do_know(seed: int):
     problem = random_problem(seed)
     first = int(problem.train[0])
-    other = 0.5 if problem.stars[first] > 2.5 else 5.0
+    other = 0.5 if problem.rating[first] > 2.5 else 5.0
     before = features_of(problem)[first + 1]
-    after = features_of(with_stars(problem, np.array([first]), other))[first + 1]
+    after = features_of(with_ratings(problem, np.array([first]), other))[first + 1]
     moved = {name for name, a, b in zip(FEATURES, before, after, strict=True) if a != b}
-    assert {"user_stars", "recent_stars", "user_lift"} <= moved
+    assert {"user_rating", "recent_rating", "user_lift"} <= moved
 
 
 def test_a_film_nobody_trained_on_is_like_any_film():
@@ -68,7 +68,7 @@ def test_a_film_nobody_trained_on_is_like_any_film():
     view = film_view(problem.timelines, problem.ratings, len(problem.items), problem.seed)
     cold = np.flatnonzero(problem.timelines.item_idx >= 12)
     assert len(cold)
-    assert np.allclose(view.stars[cold], view.any_stars[cold])
+    assert np.allclose(view.rating[cold], view.any_rating[cold])
     assert np.allclose(view.like_rate[cold], view.any_like[cold])
     assert not view.count[cold].any()
 

@@ -88,9 +88,9 @@ def test_no_answer_depends_on_stars_that_come_after_it(name: str):
     known = problem.timelines
     last = np.flatnonzero(np.diff(known.user_id, append=-1))
     assert (known.split[last] == TEST).all()
-    stars = known.stars.copy()
-    stars[last] = 5.5 - stars[last]
-    other = replace(problem, timelines=replace(known, stars=stars, liked=stars >= 4.0))
+    rating = known.rating.copy()
+    rating[last] = 5.5 - rating[last]
+    other = replace(problem, timelines=replace(known, rating=rating, liked=rating >= 4.0))
     before, after = BASELINES[name](problem), BASELINES[name](other)
     assert np.array_equal(before.validation, after.validation)
     assert np.array_equal(before.test, after.test)

@@ -29,7 +29,7 @@ def small_problem() -> Problem:
     """Two users; film 3 is in no training rating."""
     timelines = timelines_of(
         item_idx=[0, 1, 2, 3, 1, 0, 3, 2],
-        stars=[5.0, 3.0, 4.0, 1.0, 4.0, 4.0, 2.0, 5.0],
+        rating=[5.0, 3.0, 4.0, 1.0, 4.0, 4.0, 2.0, 5.0],
         user_id=[1, 1, 1, 1, 2, 2, 2, 2],
         split=["context", "train", "validation", "test"] * 2,
     )
@@ -92,6 +92,6 @@ def test_a_user_without_training_rows_teaches_nothing():
 
 
 def _with_labels(problem: Problem, good: np.ndarray) -> Problem:
-    stars = np.where(good, 4.5, 2.5).astype(np.float32)
-    timelines: Timelines = replace(problem.timelines, stars=stars, liked=stars >= 4.0)
+    rating = np.where(good, 4.5, 2.5).astype(np.float32)
+    timelines: Timelines = replace(problem.timelines, rating=rating, liked=rating >= 4.0)
     return replace(problem, timelines=timelines)

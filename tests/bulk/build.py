@@ -61,7 +61,7 @@ def history_of(folder: PreparedFolder, row: Row) -> History:
     """What is shown for a row: found event by event, as the documents describe it."""
     timelines = folder.timelines
     items: list[int] = []
-    stars: list[float] = []
+    rating: list[float] = []
     for event in range(len(timelines)):
         if timelines.user_id[event] != row.user:
             continue
@@ -70,8 +70,8 @@ def history_of(folder: PreparedFolder, row: Row) -> History:
         if rated_item == row.item or too_late:
             break
         items.append(int(timelines.item_idx[event]))
-        stars.append(float(timelines.stars[event]))
-    return History.of(items, stars)
+        rating.append(float(timelines.rating[event]))
+    return History.of(items, rating)
 
 
 def item_idx(folder: PreparedFolder, item_id: int | None) -> int:

@@ -60,14 +60,14 @@ def test_a_held_out_rating_has_the_verdict_that_evaluation_gives_it(judge: Judge
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
 
-def with_other_stars(folder: PreparedFolder, events: np.ndarray, to: Path) -> PreparedFolder:
+def with_other_rating(folder: PreparedFolder, events: np.ndarray, to: Path) -> PreparedFolder:
     """The same data, had these events been given other stars."""
     shutil.copytree(folder.path, to)
     file = to / "timelines.parquet"
     table = pq.read_table(file)
-    stars = table[Columns.STARS].to_numpy().copy()
-    stars[events] = np.where(stars[events] >= 3, 0.5, 5.0)
-    for name, values in ((Columns.STARS, stars), (Columns.LIKED, stars >= 4.0)):
+    rating = table[Columns.RATING].to_numpy().copy()
+    rating[events] = np.where(rating[events] >= 3, 0.5, 5.0)
+    for name, values in ((Columns.RATING, rating), (Columns.LIKED, rating >= 4.0)):
         place = table.column_names.index(name)
         table = table.set_column(place, name, pa.array(values, table[name].type))
     pq.write_table(table, file)
@@ -82,8 +82,8 @@ def test_no_verdict_depends_on_the_stars_it_is_about(
     known = judge.subject.folder.ratings
     (event, *_) = np.flatnonzero(known.position == before)
     events = np.array([event])
-    other = telling(with_other_stars(judge.subject.folder, events, tmp_path / "other"), tiny_qwen3)
-    assert other.subject.folder.ratings.stars[event] != known.stars[event]
+    other = telling(with_other_rating(judge.subject.folder, events, tmp_path / "other"), tiny_qwen3)
+    assert other.subject.folder.ratings.rating[event] != known.rating[event]
     found = scored(other, events, tmp_path)
     np.testing.assert_allclose(found, scored(judge, events, tmp_path), atol=ROUNDING)
 
@@ -92,7 +92,7 @@ def test_ratings_that_are_not_shown_count_in_the_evidence(judge: Judge, tiny_qwe
     known = judge.subject.folder.ratings
     (event, *_) = np.flatnonzero(known.position == 12)
     early = np.arange(event - 12, event - SHOWN)
-    other = telling(with_other_stars(judge.subject.folder, early, tmp_path / "other"), tiny_qwen3)
+    other = telling(with_other_rating(judge.subject.folder, early, tmp_path / "other"), tiny_qwen3)
     events = np.array([event])
     assert not np.allclose(
         scored(other, events, tmp_path), scored(judge, events, tmp_path), atol=1e-6

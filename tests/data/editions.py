@@ -18,7 +18,7 @@ class Rating(NamedTuple):
 
     user: int
     item: int
-    stars: str
+    rating: str
     time: int
 
 

@@ -32,11 +32,11 @@ CASES = [
     ("9,10,4,964982703.0", "not_a_number", ["timestamp", "'964982703.0'"]),
     ("9,10,4,1e3", "not_a_number", ["timestamp", "'1e3'"]),
     ("99999999999999999999,10,4,500", "not_a_number", ["userId", "'99999999999999999999'"]),
-    ("9,10,5.5,500", "stars_off_scale", [5.5, "0.5 to 5.0"]),
-    ("9,10,0,500", "stars_off_scale", ["0 stars"]),
-    ("9,10,-1,500", "stars_off_scale", ["-1 stars"]),
-    ("9,10,inf,500", "stars_off_scale", ["inf stars"]),
-    ("9,10,3.7,500", "stars_off_scale", [3.7, "0.5 to 5.0 in steps of 0.5"]),
+    ("9,10,5.5,500", "rating_off_scale", [5.5, "0.5 to 5.0"]),
+    ("9,10,0,500", "rating_off_scale", ["0 stars"]),
+    ("9,10,-1,500", "rating_off_scale", ["-1 stars"]),
+    ("9,10,inf,500", "rating_off_scale", ["inf stars"]),
+    ("9,10,3.7,500", "rating_off_scale", [3.7, "0.5 to 5.0 in steps of 0.5"]),
     ("9,10,4,0", "timestamp_not_positive", ["timestamp 0"]),
     ("9,10,4,-5", "timestamp_not_positive", ["timestamp -5"]),
     ("9,10,4,964982703000", "timestamp_too_large", [964982703000, 1000]),
@@ -92,7 +92,7 @@ def test_whole_star_editions_refuse_halves(tmp_path, bad_edition) -> None:
 def test_first_duplicate_in_the_file_is_kept(tmp_path, bad_edition) -> None:
     prepare(bad_edition("1,10,0.5,5"), settings(tmp_path / "out", skip_bad_rows=True))
     kept = read_timelines(tmp_path / "out").row(0, named=True)
-    assert (kept["item_id"], kept["stars"], kept["timestamp"]) == (10, 4.0, GOOD[0].time)
+    assert (kept["item_id"], kept["rating"], kept["timestamp"]) == (10, 4.0, GOOD[0].time)
 
 
 def test_third_rating_of_a_film_is_dropped_too(tmp_path) -> None:
@@ -117,7 +117,7 @@ def test_list_of_places_is_limited_but_the_count_is_not(tmp_path) -> None:
     bad = [Rating(2, 10, "9", time) for time in range(1, 251)]
     source = write_edition(tmp_path / "in", [*bad, *GOOD], items(8))
     report = prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
-    dropped = report.meta["dropped"]["stars_off_scale"]
+    dropped = report.meta["dropped"]["rating_off_scale"]
     assert dropped["count"] == 250
     assert [place["line"] for place in dropped["first"]] == list(range(2, 102))
 

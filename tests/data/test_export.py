@@ -41,7 +41,7 @@ def expected_rows(folder: PreparedFolder, split: str) -> list[tuple[str, str]]:
     examples = folder.examples(split)
     rows = []
     for start, target in zip(examples.start, examples.target, strict=True):
-        history = [(float(t.stars[i]), folder.items[t.item_idx[i]]) for i in range(start, target)]
+        history = [(float(t.rating[i]), folder.items[t.item_idx[i]]) for i in range(start, target)]
         (text,) = renderer.turns(history, folder.items[t.item_idx[target]])
         rows.append((text, renderer.answer(bool(t.liked[target]))))
     return rows
@@ -86,14 +86,14 @@ def test_raw_test_rows_hold_facts_and_no_prompt(folder) -> None:
         "item_id": 110,
         "title": "Film 11",
         "year": 2001,
-        "stars": 4.0,
+        "rating": 4.0,
         "timestamp": 1_000_011,
         "label": "Yes",
         "history": {
             "item_id": [80, 90, 100],
             "title": ["Film 8", "Film 9", "Film 10"],
             "year": [1998, 1999, 2000],
-            "stars": [3.0, 4.0, 3.0],
+            "rating": [3.0, 4.0, 3.0],
             "timestamp": [1_000_008, 1_000_009, 1_000_010],
         },
     }

@@ -68,7 +68,7 @@ def at(row: int, column: str, value) -> pl.Expr:
         ("user", at(0, "position", 1).cast(pl.Int32), "positions"),
         ("user", at(3, "item_idx", 9).cast(pl.Int32), "film rows"),
         ("user", at(3, "item_idx", 99).cast(pl.Int32), "film rows"),
-        ("user", at(4, "stars", 0.5).cast(pl.Float32), "labels"),
+        ("user", at(4, "rating", 0.5).cast(pl.Float32), "labels"),
         ("user", at(4, "split", "other"), "one split per event"),
         ("user", at(4, "split", "context"), "context first"),
         ("user", at(1, "split", "train"), "context first"),

@@ -81,7 +81,7 @@ def test_edition_in_a_folder_below(tmp_path, expected) -> None:
 
 def test_quotes_extra_columns_blank_lines_and_no_last_line_break(tmp_path, expected) -> None:
     source = write_edition(tmp_path / "in", [], ITEMS)
-    rows = [f'"{r.time}",{r.item},x,"{r.stars}", {r.user} \n\n' for r in RATINGS]
+    rows = [f'"{r.time}",{r.item},x,"{r.rating}", {r.user} \n\n' for r in RATINGS]
     text = "timestamp,movieId,device,rating,userId\n" + "".join(rows)
     (source / "ratings.csv").write_text(text.rstrip("\n"))
     prepare(source, settings(tmp_path / "out"))

@@ -143,7 +143,7 @@ def test_meta_by_hand(tmp_path) -> None:
     assert timelines.user_id.tolist() == [1, 1, 1, 1, 1, 2]
     assert timelines.item_idx.tolist() == [0, 1, 2, 3, 4, 0]
     assert timelines.position.tolist() == [0, 1, 2, 3, 4, 0]
-    assert timelines.stars.tolist() == [5.0, 2.5, 4.0, 3.5, 4.5, 4.0]
+    assert timelines.rating.tolist() == [5.0, 2.5, 4.0, 3.5, 4.5, 4.0]
     assert timelines.liked.tolist() == [True, False, True, False, True, True]
     assert timelines.split.tolist() == [
         *("context", "context", "train", "validation", "test", "context")

@@ -18,7 +18,7 @@ from reeltune.errors import DataError
 from .editions import Rating, items, write_edition
 
 ITEMS = 12
-STARS = st.sampled_from([f"{half / 2}" for half in range(1, 11)])
+RATING = st.sampled_from([f"{half / 2}" for half in range(1, 11)])
 # Few different times, so that many are equal.
 TIMES = st.integers(1, 40)
 
@@ -27,7 +27,7 @@ TIMES = st.integers(1, 40)
 def rating_lists(draw: st.DrawFn) -> list[Rating]:
     """Ratings of a few users in random file order; no user rates a film twice."""
     ratings = [
-        Rating(user, 10 * item, draw(STARS), draw(TIMES))
+        Rating(user, 10 * item, draw(RATING), draw(TIMES))
         for user in draw(st.sets(st.integers(1, 50), min_size=1, max_size=5))
         for item in draw(st.sets(st.integers(1, ITEMS), min_size=1))
     ]
@@ -83,11 +83,11 @@ def test_laws(case: tuple[list[Rating], PrepareSettings]) -> None:
 def no_event_lost(folder: PreparedFolder, ratings: list[Rating]) -> None:
     t = folder.timelines
     item_ids = [folder.items[row].item_id for row in t.item_idx]
-    found = zip(t.user_id, item_ids, t.stars, t.timestamp, strict=True)
+    found = zip(t.user_id, item_ids, t.rating, t.timestamp, strict=True)
     in_order = sorted(ratings, key=lambda rating: (rating.user, rating.time, rating.item))
-    expected = [(r.user, r.item, float(r.stars), r.time) for r in in_order]
+    expected = [(r.user, r.item, float(r.rating), r.time) for r in in_order]
     assert [tuple(map(float, row)) for row in found] == expected
-    assert t.liked.tolist() == (t.stars >= folder.meta["settings"]["rating_threshold"]).tolist()
+    assert t.liked.tolist() == (t.rating >= folder.meta["settings"]["rating_threshold"]).tolist()
 
 
 def counts_add_up(folder: PreparedFolder) -> None:

@@ -15,7 +15,7 @@ from reeltune.domain import (
     Item,
     PromptSettings,
     Renderer,
-    format_stars,
+    format_rating,
     plain_text,
 )
 
@@ -27,16 +27,16 @@ items = st.builds(
     year=st.none() | st.integers(1880, 2030),
     genres=st.lists(titles, max_size=3).map(tuple),
 )
-stars = st.integers(0, 10).map(lambda steps: steps / 2)
+rating = st.integers(0, 10).map(lambda steps: steps / 2)
 renderers = st.builds(
     Renderer,
-    st.builds(PromptSettings, threshold=stars, genres=st.booleans()),
+    st.builds(PromptSettings, threshold=rating, genres=st.booleans()),
 )
 interviewers = st.builds(
     Renderer,
-    st.builds(PromptSettings, threshold=stars, genres=st.booleans(), form=st.just(INTERVIEW)),
+    st.builds(PromptSettings, threshold=rating, genres=st.booleans(), form=st.just(INTERVIEW)),
 )
-histories = st.lists(st.tuples(stars, items), max_size=4)
+histories = st.lists(st.tuples(rating, items), max_size=4)
 
 # Text that is likely to hold something that marks a turn.
 _marks = st.sampled_from(["<", ">", "|", "/", "im_end", "s", "<|im_end|>", "</think>", " ", "\n"])
@@ -87,8 +87,8 @@ def test_a_window_is_one_turn_of_pieces_one_after_another(
     renderer: Renderer, history: list[tuple[float, Item]], candidate: Item
 ):
     expected = renderer.head()
-    for given_stars, item in history:
-        expected += renderer.stars(given_stars) + renderer.item(item)
+    for given_rating, item in history:
+        expected += renderer.rating(given_rating) + renderer.item(item)
     expected += renderer.before_candidate() + renderer.item(candidate) + renderer.question()
     assert renderer.turns(history, candidate) == [expected]
 
@@ -99,7 +99,7 @@ def test_an_interview_asks_about_every_film_and_tells_its_stars_afterwards(
 ):
     turns = renderer.turns(history, candidate)
     asked, answered = turns[0::2], turns[1::2]
-    leads = [renderer.head(), *(renderer.stars(given_stars) for given_stars, _ in history)]
+    leads = [renderer.head(), *(renderer.rating(given_rating) for given_rating, _ in history)]
     every = [*(item for _, item in history), candidate]
     assert asked == [lead + renderer.item(item) for lead, item in zip(leads, every, strict=True)]
     threshold = renderer.settings.threshold
@@ -202,9 +202,9 @@ def test_scale_and_threshold_are_said(form: Form):
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (3, "3.0"), (4.5, "4.5"), (5.0, "5.0")])
 def test_stars_have_one_decimal(value: float, text: str):
-    assert format_stars(value) == text
-    assert Renderer(PromptSettings()).stars(value) == f"{text}:"
-    assert Renderer(PromptSettings(form=INTERVIEW)).stars(value) == f"{text} stars. Next:"
+    assert format_rating(value) == text
+    assert Renderer(PromptSettings()).rating(value) == f"{text}:"
+    assert Renderer(PromptSettings(form=INTERVIEW)).rating(value) == f"{text} stars. Next:"
 
 
 def test_answers():
@@ -215,7 +215,7 @@ forms = st.sampled_from([WINDOW, INTERVIEW])
 
 
 @given(
-    st.builds(PromptSettings, threshold=stars, genres=st.booleans(), form=forms, version=st.text())
+    st.builds(PromptSettings, threshold=rating, genres=st.booleans(), form=forms, version=st.text())
 )
 def test_settings_survive_being_stored(settings: PromptSettings):
     assert PromptSettings.from_dict(settings.to_dict()) == settings

@@ -31,8 +31,8 @@ def command_lines(subject: Subject, split: str = "test") -> Iterator[list[str]]:
     rows = choose_blocks(subject.folder, held_out_rows(subject.config, split, None)).examples
     for start, target in zip(rows.start.tolist(), rows.target.tolist(), strict=True):
         shown = [words(items[row]) for row in timelines.item_idx[start : target + 1]]
-        stars = timelines.stars[start:target].tolist()
-        yield [*(f"{s}: {item}" for s, item in zip(stars, shown, strict=False)), shown[-1]]
+        rating = timelines.rating[start:target].tolist()
+        yield [*(f"{s}: {item}" for s, item in zip(rating, shown, strict=False)), shown[-1]]
 
 
 def tell(script: str, args: list[str], capsys: pytest.CaptureFixture[str]) -> float:

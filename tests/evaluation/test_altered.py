@@ -21,7 +21,7 @@ from reeltune.evaluation.altered import (
     history_of_another,
     history_shuffled,
     partners,
-    stars_hidden,
+    rating_hidden,
     titles_as_ids,
 )
 from reeltune.seeds import stream
@@ -54,8 +54,8 @@ def read(folder: PreparedFolder, asking: Asking) -> list[Told]:
     """What each row shows, one event at a time; the events' ``item_idx`` is the folder's."""
     timelines = asking.timelines
     said = [
-        (float(stars), folder.items[item])
-        for stars, item in zip(timelines.stars, timelines.item_idx, strict=True)
+        (float(rating), folder.items[item])
+        for rating, item in zip(timelines.rating, timelines.item_idx, strict=True)
     ]
     bounds = zip(asking.examples.start.tolist(), asking.examples.target.tolist(), strict=True)
     return [(said[start:target], said[target][1]) for start, target in bounds]
@@ -75,7 +75,7 @@ def prepared_rows(subject: Subject, asking: Asking) -> list[Told]:
         event = place[int(asking.timelines.user_id[last]), int(asking.timelines.item_idx[last])]
         shown = range(event - min(int(timelines.position[event]), 6), event)
         history = [
-            (float(timelines.stars[past]), items[timelines.item_idx[past]]) for past in shown
+            (float(timelines.rating[past]), items[timelines.item_idx[past]]) for past in shown
         ]
         found.append((history, items[timelines.item_idx[event]]))
     return found
@@ -112,7 +112,7 @@ def test_shuffling_changes_the_order_of_the_history_alone(subject, asking):
 
 
 def test_hiding_the_stars_leaves_the_films(subject, asking):
-    hidden = texts(stars_hidden(asking, stream(0, "x")))
+    hidden = texts(rating_hidden(asking, stream(0, "x")))
     told = [
         ([(3.0, item) for _, item in history], candidate)
         for history, candidate in prepared_rows(subject, asking)
@@ -129,10 +129,10 @@ def test_the_middle_of_a_scale_is_a_rating(asking, monkeypatch, low, high, middl
     settings = asking.tokens.renderer.settings
     changed = type(settings)(**{**settings.to_dict(), "scale_min": low, "scale_max": high})
     monkeypatch.setattr(asking.tokens.renderer, "settings", changed)
-    hidden = stars_hidden(asking, stream(0, "x"))
-    assert set(hidden.timelines.stars[~asking.is_candidate].tolist()) == {middle}
-    kept = hidden.timelines.stars[asking.is_candidate].tolist()
-    assert kept == asking.timelines.stars[asking.is_candidate].tolist()
+    hidden = rating_hidden(asking, stream(0, "x"))
+    assert set(hidden.timelines.rating[~asking.is_candidate].tolist()) == {middle}
+    kept = hidden.timelines.rating[asking.is_candidate].tolist()
+    assert kept == asking.timelines.rating[asking.is_candidate].tolist()
 
 
 def test_shuffled_evidence_comes_from_other_rows_and_changes_nothing_else(asking):
@@ -161,7 +161,7 @@ def test_ids_replace_all_that_is_said_of_a_film(subject, asking):
         return Item(item.item_id, f"Film {item.item_id}", None, ())
 
     told = [
-        ([(stars, numbered(item)) for stars, item in history], numbered(candidate))
+        ([(rating, numbered(item)) for rating, item in history], numbered(candidate))
         for history, candidate in prepared_rows(subject, asking)
     ]
     assert texts(titles_as_ids(asking, stream(0, "x"))) == rendered(asking, told)
@@ -194,7 +194,7 @@ def test_anothers_history_is_all_that_is_exchanged(subject, asking):
 
 
 @pytest.mark.parametrize(
-    "alter", [history_shuffled, stars_hidden, titles_as_ids, history_of_another]
+    "alter", [history_shuffled, rating_hidden, titles_as_ids, history_of_another]
 )
 def test_labels_stay_and_equal_streams_alter_equally(
     asking, alter: Callable[[Asking, np.random.Generator], Asking]

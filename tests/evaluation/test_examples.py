@@ -126,12 +126,12 @@ def test_an_example_shows_its_row(prepared, predictions):
         past = range(event - prepared.history_len, event)
         assert example.user_id == timelines.user_id[event]
         assert {int(timelines.user_id[one]) for one in past} == {example.user_id}
-        assert [one.stars for one in example.history] == timelines.stars[past].tolist()
+        assert [one.rating for one in example.history] == timelines.rating[past].tolist()
         shown = [*(one.title for one in example.history), example.candidate]
         for title, one in zip(shown, [*past, event], strict=True):
             item = items[timelines.item_idx[one]]
             assert title == (f"{item.title} ({item.year})" if item.year else item.title)
-        assert (example.stars, example.liked) == (timelines.stars[event], timelines.liked[event])
+        assert (example.rating, example.liked) == (timelines.rating[event], timelines.liked[event])
         assert list(example.p_yes) == list(NAMES)
         titles += shown
     assert any(not title.endswith(")") for title in titles)

@@ -27,7 +27,7 @@ from reeltune.evidence.outcome import chance, outcome
 from reeltune.evidence.source import EvidenceSource
 from reeltune.evidence.taste import USER_PRIOR
 from reeltune.evidence.weights import WEIGHTS
-from tests.evidence.test_source import ITEMS, drawn, with_stars
+from tests.evidence.test_source import ITEMS, drawn, with_ratings
 
 ITEM_KIND = tuple(EVIDENCE).index("film")
 
@@ -39,7 +39,7 @@ def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[Expectation, n
     part = deal_users(known, 0)
     views = views_without_parts(known, ratings, len(items), part)
     made = Expectation(Likenesses(known, ratings, part, views, items))
-    return made, outcome(views.stars[FOLDS], views.like_rate[FOLDS])
+    return made, outcome(views.rating[FOLDS], views.like_rate[FOLDS])
 
 
 def covariance(seed: int, rows: list[int]) -> np.ndarray:
@@ -48,18 +48,18 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
     ratings = np.flatnonzero(known.split == "train")
     part = deal_users(known, 0)
     view = views_without_parts(known, ratings, len(ITEMS), part).take(FOLDS)
-    mean = outcome(view.stars, view.like_rate)
+    mean = outcome(view.rating, view.like_rate)
     said: dict[int, dict[int, float]] = {}
     for event in ratings:
         own = said.setdefault(int(known.user_id[event]), {})
-        came = known.stars[event] / 2 + known.liked[event]
+        came = known.rating[event] / 2 + known.liked[event]
         own[int(known.item_idx[event])] = came - mean[known.item_idx[event]]
     for own in said.values():
         level = sum(own.values()) / (len(own) + USER_PRIOR)
         for item in own:
             own[item] -= level
     asked = [sum(item in own for own in said.values()) for item in range(len(ITEMS))]
-    any_mean = outcome(view.any_stars, view.any_like)
+    any_mean = outcome(view.any_rating, view.any_like)
     w = WEIGHTS
     found = np.zeros((len(rows), len(rows)))
     for i, one in enumerate(rows):
@@ -89,8 +89,8 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
 def test_it_is_the_mean_given_all_earlier_events(seed: int, events: int):
     random = np.random.default_rng(seed)
     rows = random.permutation(len(ITEMS))[: events + 1]
-    stars = random.integers(1, 11, events) / 2
-    outcomes = outcome(stars, stars >= 4.0)
+    rating = random.integers(1, 11, events) / 2
+    outcomes = outcome(rating, rating >= 4.0)
     made, mean = expectation_of(seed)
     whole = covariance(seed, rows.tolist())
     pull = np.linalg.solve(whole[:-1, :-1], outcomes - mean[rows[:-1]])
@@ -139,7 +139,7 @@ def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, plac
     known = drawn(seed)
     event = place % len(known)
     own = known.user_id == known.user_id[event]
-    changed = with_stars(known, event, 0.5)
+    changed = with_ratings(known, event, 0.5)
     before, after = (
         EvidenceSource(one, ITEMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
     )
@@ -156,7 +156,7 @@ def test_a_visitor_is_told_what_all_others_say():
     known = drawn(5)
     source = EvidenceSource(known, ITEMS, 4.0, 0.5, ("film",))
     own = History.from_timelines(known, range(0, 3))
-    visitor = History(own.item_idx, own.stars)
+    visitor = History(own.item_idx, own.rating)
     assert own.user_id == known.user_id[0]
     assert visitor.user_id is None
     asked = np.arange(len(ITEMS))
@@ -168,8 +168,8 @@ def test_a_visitor_is_told_what_all_others_say():
 def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: int):
     random = np.random.default_rng(seed)
     rows = random.permutation(len(ITEMS))[:events]
-    stars = random.integers(1, 11, events) / 2
-    outcomes = outcome(stars, stars >= 4.0)
+    rating = random.integers(1, 11, events) / 2
+    outcomes = outcome(rating, rating >= 4.0)
     made, _ = expectation_of(seed)
     asked = np.arange(len(ITEMS))
     with pytest.MonkeyPatch.context() as patched:
@@ -215,8 +215,8 @@ def test_of_many_users_some_are_asked_which_films_are_alike():
 def test_a_chance_is_even_between_the_last_dislike_and_the_first_like(
     step: float, threshold: float, disliked: float, liked: float
 ):
-    stars = np.array([step, disliked, liked, 5.0])
-    told = chance(outcome(stars, stars >= threshold), threshold, step)
+    rating = np.array([step, disliked, liked, 5.0])
+    told = chance(outcome(rating, rating >= threshold), threshold, step)
     assert told[1] + told[2] == pytest.approx(1)
     assert 0 < told[0] < told[1] < 0.25
     assert 0.75 < told[2] < told[3] < 1

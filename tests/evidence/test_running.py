@@ -38,5 +38,5 @@ def test_whole_and_half_stars_are_added_exactly():
 
     timelines = timelines_of([0, 1, 2, 3], [4.5, 0.5, 3.0, 5.0])
     running = Running(timelines.position)
-    assert running.earlier(timelines.stars).tolist() == [0.0, 4.5, 5.0, 8.0]
-    assert running.recent(timelines.stars, 2).tolist() == [0.0, 4.5, 5.0, 3.5]
+    assert running.earlier(timelines.rating).tolist() == [0.0, 4.5, 5.0, 8.0]
+    assert running.recent(timelines.rating, 2).tolist() == [0.0, 4.5, 5.0, 3.5]

@@ -35,14 +35,14 @@ ITEMS = [
 def drawn(seed: int, users: int = 12, held_out: int = 2) -> Timelines:
     """Users who rate most films in random order; the last events of each are held out."""
     random = np.random.default_rng(seed)
-    rows, stars, user, split = [], [], [], []
+    rows, rating, user, split = [], [], [], []
     for one in range(users):
         items = random.permutation(len(ITEMS))[: random.integers(4, len(ITEMS) + 1)]
         rows += items.tolist()
-        stars += (random.integers(1, 11, len(items)) / 2).tolist()
+        rating += (random.integers(1, 11, len(items)) / 2).tolist()
         user += [one] * len(items)
         split += [TRAIN] * (len(items) - held_out) + [TEST] * held_out
-    return timelines_of(rows, stars, user, split)
+    return timelines_of(rows, rating, user, split)
 
 
 def source_of(known: Timelines) -> EvidenceSource:
@@ -91,10 +91,10 @@ GOLDEN = {
 def test_the_evidence_is_that_of_its_version():
     """Adapters and caches know their prompt version: other evidence under it would be taken."""
     rows = [0, 3, 6, 1, 4, 2, 5, 7, 3, 0, 1, 2, 4, 6, 5, 7, *range(8), *range(8)]
-    stars = [5, 4.5, 4, 1, 2, 4, 5, 3, 4, 3.5, 2, 0.5, 1, 5, 4.5, 4, *[4.5] * 9, *[2] * 7]
+    rating = [5, 4.5, 4, 1, 2, 4, 5, 3, 4, 3.5, 2, 0.5, 1, 5, 4.5, 4, *[4.5] * 9, *[2] * 7]
     user = [0] * 8 + [1] * 8 + [2] * 16
     split = [*([TRAIN] * 6 + [TEST] * 2) * 2, *[TRAIN] * 12, *[TEST] * 4]
-    told = source_of(timelines_of(rows, stars, user, split)).of_events()
+    told = source_of(timelines_of(rows, rating, user, split)).of_events()
     assert told.tolist() == GOLDEN[PROMPT_VERSION]
 
 
@@ -103,18 +103,20 @@ def told_of(source: EvidenceSource, history: History, candidates: np.ndarray) ->
     return source.of_question(history, candidates, 0)[1]
 
 
-def with_stars(known: Timelines, event: int, stars: float) -> Timelines:
-    changed = known.stars.copy()
-    changed[event] = stars
-    return replace(known, stars=changed, liked=changed >= 4.0)
+def with_ratings(known: Timelines, event: int, rating: float) -> Timelines:
+    changed = known.rating.copy()
+    changed[event] = rating
+    return replace(known, rating=changed, liked=changed >= 4.0)
 
 
 @given(st.integers(0, 50), st.integers(0, 10_000), st.sampled_from([0.5, 5.0]))
-def test_evidence_on_an_event_does_not_depend_on_its_own_stars(seed: int, place: int, stars: float):
+def test_evidence_on_an_event_does_not_depend_on_its_own_stars(
+    seed: int, place: int, rating: float
+):
     known = drawn(seed)
     event = place % len(known)
     before = source_of(known).of_events()
-    after = source_of(with_stars(known, event, stars)).of_events()
+    after = source_of(with_ratings(known, event, rating)).of_events()
     assert np.array_equal(before[event], after[event])
 
 
@@ -125,7 +127,7 @@ def test_evidence_does_not_depend_on_what_its_user_does_later(seed: int, place: 
     if known.user_id[event] != known.user_id[event + 1]:
         return
     before = source_of(known).of_events()
-    after = source_of(with_stars(known, event + 1, 0.5)).of_events()
+    after = source_of(with_ratings(known, event + 1, 0.5)).of_events()
     assert np.array_equal(before[event], after[event])
 
 
@@ -136,7 +138,7 @@ def test_what_is_held_out_tells_nothing_about_other_users(seed: int, place: int)
     event = int(held_out[place % len(held_out)])
     others = known.user_id != known.user_id[event]
     before = source_of(known).of_events()
-    after = source_of(with_stars(known, event, 0.5)).of_events()
+    after = source_of(with_ratings(known, event, 0.5)).of_events()
     assert np.array_equal(before[others], after[others])
 
 
@@ -172,7 +174,7 @@ def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown:
     assert told.evidence is not None
     for back in range(1, len(told) + 1):
         place = 6 - back
-        before = History(history.item_idx[:place], history.stars[:place])
+        before = History(history.item_idx[:place], history.rating[:place])
         asked = told_of(source, before, history.item_idx[place : place + 1])
         assert np.array_equal(told.evidence[-back], asked[0])
 
@@ -190,12 +192,12 @@ def test_what_is_told_is_what_is_known():
     # Ten users of whom eight like film 0; the one asked has liked one film of four. Who is in the
     # same part as that one is not asked.
     rows = [0] * 10 + [1, 2, 3, 4, 0]
-    stars = [5.0] * 8 + [1.0] * 2 + [5.0, 1.0, 1.0, 1.0, 5.0]
+    rating = [5.0] * 8 + [1.0] * 2 + [5.0, 1.0, 1.0, 1.0, 5.0]
     users = [*range(10), 10, 10, 10, 10, 10]
-    known = timelines_of(rows, stars, users, [TRAIN] * 14 + [TEST])
+    known = timelines_of(rows, rating, users, [TRAIN] * 14 + [TEST])
     part = deal_users(known, 0)
     others = [user for user in range(10) if part[user] != part[-1]]
-    likes = sum(stars[user] == 5.0 for user in others)
+    likes = sum(rating[user] == 5.0 for user in others)
     any_like = (likes + 0.5) / (len(others) + 1)
     item = (likes + 5 * any_like) / (len(others) + 5)
     lines = _lines(known, 14)
@@ -206,13 +208,13 @@ def test_what_is_told_is_what_is_known():
 
 def test_films_that_others_rate_alike_move_what_is_expected():
     # Everybody who liked film 0 liked film 1, and the other way round; nobody knows film 5.
-    rows, stars, users = [], [], []
+    rows, rating, users = [], [], []
     for user in range(40):
         own = 5.0 if user % 2 else 1.0
         rows += [0, 1, 2]
-        stars += [own, own, 3.0]
+        rating += [own, own, 3.0]
         users += [user] * 3
-    known = timelines_of(rows, stars, users)
+    known = timelines_of(rows, rating, users)
     source = source_of(known)
     column = KINDS.index("expected")
     asked = np.array([1])

@@ -201,9 +201,9 @@ def test_the_first_offenders_are_named_and_all_are_counted(folder: Path):
 def test_a_missing_value_is_refused(folder: Path):
     path = folder / TIMELINES
     rows = read_events(folder)
-    rows[3]["stars"] = None
+    rows[3]["rating"] = None
     pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(path)), path)
-    with raises_error(DataError, "missing_values", where=TIMELINES, figures=["row 3", "stars"]):
+    with raises_error(DataError, "missing_values", where=TIMELINES, figures=["row 3", "rating"]):
         failing(folder)
 
 

@@ -35,22 +35,22 @@ Column = Callable[[Timelines, Bools], np.ndarray]
 def user_mean(known: Timelines, train: Bools) -> np.ndarray:
     """Mean stars of the user's earlier events."""
     del train
-    total = np.concatenate([[0.0], np.cumsum(known.stars.astype(np.float64))])
+    total = np.concatenate([[0.0], np.cumsum(known.rating.astype(np.float64))])
     here = np.arange(len(known))
     return (total[here] - total[here - known.position]) / np.maximum(known.position, 1)
 
 
 def item_mean(known: Timelines, train: Bools) -> np.ndarray:
     """Mean stars of the film's training events, the event itself left out."""
-    own = np.where(train, known.stars, 0.0)
-    total = np.bincount(known.item_idx, np.where(train, known.stars, 0.0), minlength=100)
+    own = np.where(train, known.rating, 0.0)
+    total = np.bincount(known.item_idx, np.where(train, known.rating, 0.0), minlength=100)
     count = np.bincount(known.item_idx, train, minlength=100)
     return (total[known.item_idx] - own) / np.maximum(count[known.item_idx] - train, 1)
 
 
-def own_stars(known: Timelines, train: Bools) -> np.ndarray:
+def own_rating(known: Timelines, train: Bools) -> np.ndarray:
     del train
-    return known.stars
+    return known.rating
 
 
 def own_label(known: Timelines, train: Bools) -> np.ndarray:
@@ -60,14 +60,14 @@ def own_label(known: Timelines, train: Bools) -> np.ndarray:
 
 def user_mean_with_itself(known: Timelines, train: Bools) -> np.ndarray:
     """A running mean that is off by one."""
-    return (user_mean(known, train) * known.position + known.stars) / (known.position + 1)
+    return (user_mean(known, train) * known.position + known.rating) / (known.position + 1)
 
 
-def next_stars(known: Timelines, train: Bools) -> np.ndarray:
+def next_rating(known: Timelines, train: Bools) -> np.ndarray:
     """The stars of the user's next event."""
     del train
     last = np.append(known.user_id[1:] != known.user_id[:-1], True)
-    return np.where(last, 0.0, np.roll(known.stars, -1))
+    return np.where(last, 0.0, np.roll(known.rating, -1))
 
 
 def user_events(known: Timelines, train: Bools) -> np.ndarray:
@@ -89,10 +89,10 @@ def item_events_of_all(known: Timelines, train: Bools) -> np.ndarray:
 
 HONEST: dict[str, Column] = {"user_mean": user_mean, "item_mean": item_mean}
 LEAKING = (
-    own_stars,
+    own_rating,
     own_label,
     user_mean_with_itself,
-    next_stars,
+    next_rating,
     user_events,
     item_mean_of_all,
     item_events_of_all,
@@ -142,7 +142,7 @@ def test_of_many_users_some_are_looked_at(many_events: EventTable, monkeypatch: 
 
     def spy(known: Timelines, train: Bools) -> np.ndarray:
         seen.update(known.user_id.tolist())
-        return own_stars(known, train)
+        return own_rating(known, train)
 
     outcome = judge(many_events, {"spy": spy})
     assert outcome.about == "1 features of 15 held-out events"
@@ -173,7 +173,7 @@ def copy_for(events: EventTable, asked: Ints, seed: int) -> AlteredTimelines:
 
 def rows(timelines: Timelines, where: Bools | Ints) -> list[tuple[object, ...]]:
     """User, film, stars, label and time of some events."""
-    names = ("user_id", "item_idx", "stars", "liked", "timestamp")
+    names = ("user_id", "item_idx", "rating", "liked", "timestamp")
     return list(zip(*(getattr(timelines, name)[where].tolist() for name in names), strict=True))
 
 
@@ -194,13 +194,13 @@ def test_a_copy_agrees_in_what_may_be_known_and_in_nothing_else(
     unknown = ~own & ~copy.train_mask
     hidden = others & ~train
     assert unknown.sum() == hidden.sum()
-    assert (copy.timelines.stars[unknown] != known.stars[hidden]).all()
+    assert (copy.timelines.rating[unknown] != known.rating[hidden]).all()
     assert (copy.timelines.liked[unknown] != known.liked[hidden]).all()
     assert (copy.timelines.item_idx[unknown] != known.item_idx[hidden]).mean() > 0.9
     (target,) = copy.targets
     assert copy.timelines.item_idx[target] == known.item_idx[asked[0]]
     assert copy.timelines.timestamp[target] == known.timestamp[asked[0]]
-    assert copy.timelines.stars[target] != known.stars[asked[0]]
+    assert copy.timelines.rating[target] != known.rating[asked[0]]
     assert copy.timelines.liked[target] != known.liked[asked[0]]
 
 
@@ -216,7 +216,7 @@ def test_users_asked_for_together_do_not_see_each_other(many_events: EventTable)
         past = np.arange(event - known.position[event], event)
         assert rows(copy.timelines, own[:-1]) == rows(known, past)
         assert not held_out[past].any()
-        assert copy.timelines.stars[target] != known.stars[event]
+        assert copy.timelines.rating[target] != known.rating[event]
 
 
 @pytest.mark.parametrize("split", ["user", "time"])
@@ -238,7 +238,7 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
     )
     failed = failing(folder)
     assert list(failed) == ["features from the past", "evidence from the past"]
-    assert "user_stars is" in failed["features from the past"].offenders.first[0].message
+    assert "user_rating is" in failed["features from the past"].offenders.first[0].message
     assert "user is" in failed["evidence from the past"].offenders.first[0].message
 
 

@@ -41,8 +41,8 @@ def test_rows_of_a_file_are_counted(folder: Path, name: str):
 
 def test_a_file_that_was_exchanged_is_named(folder: Path):
     rows = read_events(folder)
-    stars = 5.5 - rows[40]["stars"]
-    rows[40] |= {"stars": stars, "liked": stars >= 4.0}
+    rating = 5.5 - rows[40]["rating"]
+    rows[40] |= {"rating": rating, "liked": rating >= 4.0}
     before = (folder / "meta.json").read_bytes()
     write_events(folder, rows)
     described = PreparedFolder.open(folder).meta

@@ -34,7 +34,7 @@ def turns_of(
 ) -> list[str]:
     """What the renderer says of one example."""
     history = [
-        (float(timelines.stars[event]), items[timelines.item_idx[event]])
+        (float(timelines.rating[event]), items[timelines.item_idx[event]])
         for event in range(start, target)
     ]
     told = said(renderer, timelines.evidence_of(np.arange(start, target + 1)))

@@ -37,11 +37,11 @@ def histories(draw: st.DrawFn) -> tuple[list[Item], Timelines, Examples]:
     items = draw(item_lists)
     size = draw(st.integers(1, 8))
     rows = draw(st.lists(st.integers(0, len(items) - 1), min_size=size, max_size=size))
-    stars = draw(st.lists(st.sampled_from(STAR_STEPS.tolist()), min_size=size, max_size=size))
+    rating = draw(st.lists(st.sampled_from(STAR_STEPS.tolist()), min_size=size, max_size=size))
     target = draw(st.lists(st.integers(0, size - 1), max_size=4))
     start = [draw(st.integers(0, t)) for t in target]
     examples = Examples(np.array(start, dtype=np.int64), np.array(target, dtype=np.int64))
-    return items, timelines_of(rows, stars), examples
+    return items, timelines_of(rows, rating), examples
 
 
 @dataclass(frozen=True)

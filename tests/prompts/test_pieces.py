@@ -69,7 +69,7 @@ def test_prompts_of_candidates_are_the_whole_chats(
         # Each film in turn stands where the event after the history would.
         expected = []
         for row in range(len(items)):
-            alone = timelines_of([*timelines.item_idx[shown], row], [*timelines.stars[shown], 0.0])
+            alone = timelines_of([*timelines.item_idx[shown], row], [*timelines.rating[shown], 0.0])
             one = Examples(np.array([0]), np.array([stop - start]))
             expected += whole_prompts(tokenizer_of(kind), renderer, items, alone, one)
         assert lists(prompts) == expected

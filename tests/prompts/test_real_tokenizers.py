@@ -41,11 +41,11 @@ def assert_equal_for(items: list[Item], tokenizer_folder: Path, settings: Prompt
     assert tokens.differing == []
     count = len(items)
     rows = [*range(count), 0, 1]
-    stars = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
+    rating = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
     random = np.random.default_rng(0)
     entries = [len(renderer.evidence_lines(kind)) for kind in settings.evidence]
     codes = random.integers(0, entries, (len(rows), len(entries))).astype(np.int16)
-    timelines = replace(timelines_of(rows, stars), evidence=codes if entries else None)
+    timelines = replace(timelines_of(rows, rating), evidence=codes if entries else None)
     target = np.arange(2, count + 2, dtype=np.int64)
     examples = Examples(start=target - 2, target=target)
     prompts = lists(tokens.prompts(timelines, examples))

@@ -166,7 +166,7 @@ def test_rows_say_whose_they_are_and_what_is_right(
         zip(targets(blocks), rows.sequences.alone(), strict=True)
     ):
         assert rows.user_id[row] == timelines.user_id[target]
-        assert rows.liked[row] == (timelines.stars[target] >= 4.0)
+        assert rows.liked[row] == (timelines.rating[target] >= 4.0)
         item = prepared.items[timelines.item_idx[target]]
         assert rows.item_id[row] == item.item_id
         *_, asked = str(tokens.tokenizer.decode(prompt.tolist())).split(lead)

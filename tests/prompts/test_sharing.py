@@ -60,7 +60,7 @@ def test_the_right_answer_stands_behind_every_question(
     for row, place, target in zip(
         sequences.row, sequences.asked, blocks.examples.target, strict=True
     ):
-        word = answers.yes if timelines.stars[target] >= 4.0 else answers.no
+        word = answers.yes if timelines.rating[target] >= 4.0 else answers.no
         assert sequences.ids[int(row)][place + 1] == word
 
 

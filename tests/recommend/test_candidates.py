@@ -32,7 +32,7 @@ def test_a_users_history_is_their_whole_timeline(timelines):
     assert np.concatenate([one.item_idx for one in histories]).tolist() == (
         timelines.item_idx.tolist()
     )
-    assert np.concatenate([one.stars for one in histories]).tolist() == timelines.stars.tolist()
+    assert np.concatenate([one.rating for one in histories]).tolist() == timelines.rating.tolist()
 
 
 @pytest.mark.parametrize("user", [0, 2, 72, -1, 10**30])

@@ -97,7 +97,7 @@ def test_typed_ratings_and_a_file_are_one_history(
     file.write_text("movieId,rating,timestamp\n28,4.5,20\n31,0.5,10\n", encoding="utf-8")
     names = ("--rated", "Amélie=3", "--rated", "#4=5")
     told, err = asked("--rated-file", file, *names, "--top", 40)
-    shown = [(one["item_id"], one["stars"]) for one in told["shown"]]
+    shown = [(one["item_id"], one["rating"]) for one in told["shown"]]
     assert shown == [(31, 0.5), (28, 4.5), (1, 3.0), (4, 5.0)]
     assert told["user_id"] is None
     assert sorted(rows_of(catalogue, told["items"])) == [
@@ -142,8 +142,8 @@ def test_base_and_reasons_are_told_where_asked(asked):
     told, _ = asked(*USER, "--why", "--top", 3, "--base")
     assert [len(item["why"]) for item in told["items"]] == [3, 3, 3]
     assert all(item["p_like_base"] != item["p_like"] for item in told["items"])
-    shown = {(one["item_id"], one["stars"]) for one in told["shown"]}
-    assert {(one["item_id"], one["stars"]) for one in told["items"][0]["why"]} <= shown
+    shown = {(one["item_id"], one["rating"]) for one in told["shown"]}
+    assert {(one["item_id"], one["rating"]) for one in told["items"][0]["why"]} <= shown
     told, _ = asked(*USER, "--why", 4, "--top", 2)
     assert [len(item["why"]) for item in told["items"]] == [4, 4]
     assert "p_like_base" not in told["items"][0]

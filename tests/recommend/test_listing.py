@@ -34,8 +34,8 @@ def test_the_best_films_with_their_verdicts(judge: Judge):
     assert all(line.p_like_base is None and line.why is None for line in found.lines)
     assert (found.rated, found.judged, found.fitting, found.notes) == (9, 12, 25, ())
     shown = HISTORY.last(5)
-    assert [(one.item, one.stars) for one in found.shown] == [
-        (items[row], stars) for row, stars in zip(shown.item_idx, shown.stars, strict=True)
+    assert [(one.item, one.rating) for one in found.shown] == [
+        (items[row], rating) for row, rating in zip(shown.item_idx, shown.rating, strict=True)
     ]
 
 
@@ -53,12 +53,12 @@ def test_base_and_reasons_are_of_the_film_they_stand_beside(judge: Judge):
         base = judge.verdicts([question], base=True)[0].p_yes[0]
         assert line.p_like_base == pytest.approx(base, abs=ROUNDING)
         (expected,) = why(judge, HISTORY, [row])
-        moved = {items[one.item_idx]: (one.stars, one.moved) for one in expected}
+        moved = {items[one.item_idx]: (one.rating, one.moved) for one in expected}
         assert line.why is not None
         assert len(line.why) == 2
         for reason in line.why:
-            stars, by = moved[reason.rated.item]
-            assert reason.rated.stars == stars
+            rating, by = moved[reason.rated.item]
+            assert reason.rated.rating == rating
             assert reason.moved == pytest.approx(by, abs=2 * ROUNDING)
         assert abs(line.why[0].moved) >= abs(line.why[1].moved)
     assert len({line.p_like_base for line in found.lines}) == 3

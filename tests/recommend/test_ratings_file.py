@@ -46,7 +46,7 @@ def test_csv_and_json_say_the_same(rows: list[tuple[str, str]], tmp_path_factory
     (folder / "drawn.csv").write_bytes(stream.getvalue().encode())
     listed = [{"title": title, "rating": rating} for title, rating in rows]
     (folder / "drawn.json").write_text(json.dumps(listed), encoding="utf-8")
-    expected = [(title.strip(), stars, "") for title, stars in rows]
+    expected = [(title.strip(), rating, "") for title, rating in rows]
     assert entries(folder / "drawn.csv") == expected
     assert entries(folder / "drawn.json") == expected
 

@@ -89,7 +89,7 @@ def test_why_is_the_difference_of_verdicts_asked_separately(judge: Judge, rated:
         assert sorted(one.place for one in influences) == list(range(len(shown)))
         for one in influences:
             assert one.item_idx == shown.item_idx[one.place]
-            assert one.stars == shown.stars[one.place]
+            assert one.rating == shown.rating[one.place]
             expected = asked(shown, item) - asked(shown.without(one.place), item)
             assert one.moved == pytest.approx(expected, abs=2 * ROUNDING)
         strength = [abs(one.moved) for one in influences]
@@ -105,7 +105,7 @@ def test_leaving_one_out_leaves_everything_else():
     history = History.of([5, 6, 7, 8, 9], [1.0, 2.0, 3.0, 4.0, 5.0])
     why(known(judge), history, [1])
     (questions,) = judge.asked
-    shown = [(one.history.item_idx.tolist(), one.history.stars.tolist()) for one in questions]
+    shown = [(one.history.item_idx.tolist(), one.history.rating.tolist()) for one in questions]
     assert shown == [
         ([7, 8, 9], [3.0, 4.0, 5.0]),
         ([8, 9], [4.0, 5.0]),

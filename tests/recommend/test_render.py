@@ -84,8 +84,8 @@ def test_json_holds_everything_in_full():
         "calibration": "temperature",
         "rated": 1234,
         "shown": [
-            {"item_id": 7, "title": ODD.title, "year": None, "stars": 4.5},
-            {"item_id": 8, "title": "", "year": 2001, "stars": 1.0},
+            {"item_id": 7, "title": ODD.title, "year": None, "rating": 4.5},
+            {"item_id": 8, "title": "", "year": 2001, "rating": 1.0},
         ],
         "fitting": 9000,
         "judged": 300,
@@ -101,8 +101,8 @@ def test_json_holds_everything_in_full():
         "p_like": 0.8344,
         "p_like_base": 0.5,
         "why": [
-            {"item_id": 7, "title": ODD.title, "year": None, "stars": 4.5, "moved": 0.0815},
-            {"item_id": 8, "title": "", "year": 2001, "stars": 1.0, "moved": -0.0204},
+            {"item_id": 7, "title": ODD.title, "year": None, "rating": 4.5, "moved": 0.0815},
+            {"item_id": 8, "title": "", "year": 2001, "rating": 1.0, "moved": -0.0204},
         ],
     }
 

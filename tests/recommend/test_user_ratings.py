@@ -42,7 +42,7 @@ def from_file(*entries: Entry) -> list[tuple[int, float]]:
 
 
 def pairs(history: History) -> list[tuple[int, float]]:
-    return list(zip(history.item_idx.tolist(), history.stars.tolist(), strict=True))
+    return list(zip(history.item_idx.tolist(), history.rating.tolist(), strict=True))
 
 
 def fault(*texts: str, settings: PromptSettings = SCALE) -> RequestError:
@@ -58,18 +58,18 @@ def test_titles_and_ids_with_their_stars_in_the_order_they_are_typed():
 
 @given(st.lists(st.sampled_from([0, 1, 2, 4]), unique=True), st.data())
 def test_what_is_typed_is_what_the_history_says(rows: list[int], data: st.DataObject):
-    stars = [data.draw(st.integers(1, 10)) / 2 for _ in rows]
-    texts = [f"{SHELF.name(row)}={given}" for row, given in zip(rows, stars, strict=True)]
-    assert typed(*texts) == list(zip(rows, stars, strict=True))
+    rating = [data.draw(st.integers(1, 10)) / 2 for _ in rows]
+    texts = [f"{SHELF.name(row)}={given}" for row, given in zip(rows, rating, strict=True)]
+    assert typed(*texts) == list(zip(rows, rating, strict=True))
 
 
 @pytest.mark.parametrize(
-    "stars", ["0", "5.5", "-3", "4.7", "nan", "inf", "-inf", "five", "4,5", "1e400", "0x4", "--"]
+    "rating", ["0", "5.5", "-3", "4.7", "nan", "inf", "-inf", "five", "4,5", "1e400", "0x4", "--"]
 )
-def test_stars_off_the_scale_are_refused_with_the_scale(stars: str):
-    error = fault(f"Harbour={stars}")
-    assert (error.code, error.where) == ("rating_not_on_scale", f"--rated 'Harbour={stars}'")
-    assert repr(stars) in error.message
+def test_stars_off_the_scale_are_refused_with_the_scale(rating: str):
+    error = fault(f"Harbour={rating}")
+    assert (error.code, error.where) == ("rating_not_on_scale", f"--rated 'Harbour={rating}'")
+    assert repr(rating) in error.message
     assert re.findall(r"\d+\.\d", str(error.hint)) == ["0.5", "5.0", "0.5"]
 
 

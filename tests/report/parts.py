@@ -155,17 +155,17 @@ def gap(liked: np.ndarray, p_yes: Floats) -> float:
 def examples(predictions: Predictions, names: list[str]) -> list[Example]:
     whys = ("confident and right", "confident and wrong", "training changed its mind",
             "the baseline knew better", "undecided")  # fmt: skip
-    stars = (4.5, 3.0, 5.0, 0.5, 2.5, 4.0)
+    rating = (4.5, 3.0, 5.0, 0.5, 2.5, 4.0)
     return [
         Example(
             why=whys[place % len(whys)],
             user_id=int(predictions.user_id[place]),
             history=[
-                PastEvent(TITLES[(place + i) % len(TITLES)], stars[(place * i) % len(stars)])
+                PastEvent(TITLES[(place + i) % len(TITLES)], rating[(place * i) % len(rating)])
                 for i in range(15)
             ],
             candidate=TITLES[(place * 4 + 2) % len(TITLES)],
-            stars=4.5 if predictions.liked[place] else 2.5,
+            rating=4.5 if predictions.liked[place] else 2.5,
             liked=bool(predictions.liked[place]),
             p_yes={name: float(predictions.p_yes[name][place]) for name in names},
         )

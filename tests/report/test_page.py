@@ -120,13 +120,13 @@ def test_examples_show_what_was_said_and_what_was_true(page: Page, evaluation: E
     for card, example in zip(cards, evaluation.examples, strict=True):
         answer = "Yes" if example.liked else "No"
         assert card.all("h3")[0].text == example.candidate
-        stars, truth = (word.text for word in card.all("p")[1].all("strong"))
-        assert (stars.split()[0], truth) == (f"{example.stars:.1f}", answer)
+        rating, truth = (word.text for word in card.all("p")[1].all("strong"))
+        assert (rating.split()[0], truth) == (f"{example.rating:.1f}", answer)
         shown = [item.text for item in card.all("ol")[0].all("li") + card.all("ol")[1].all("li")]
         assert len(shown) == len(example.history)
         for text, event in zip(shown, example.history, strict=True):
             assert text.startswith(event.title)
-            assert f"{event.stars:.1f}" in text
+            assert f"{event.rating:.1f}" in text
         verdicts = [item.text for item in card.all("ul")[0].all("li")]
         names = ("tuned", "base", "logistic regression on running means")
         for name, verdict in zip(names, verdicts, strict=True):

@@ -109,11 +109,11 @@ def test_candidates_of_one_history_are_judged_as_if_alone(asked):
 
 def test_another_history_gives_every_candidate_another_verdict(asked):
     history = History.from_timelines(asked.folder.timelines, range(3, 12))
-    stars = history.stars.copy()
-    stars[2] = 1.0 if stars[2] > 2 else 5.0
+    rating = history.rating.copy()
+    rating[2] = 1.0 if rating[2] > 2 else 5.0
     verdicts = [
         score_candidates(asked.scorer(2000), asked.tokens, one, np.arange(9))
-        for one in (history, History(history.item_idx, stars))
+        for one in (history, History(history.item_idx, rating))
     ]
     assert (verdicts[0].log_odds != verdicts[1].log_odds).all()
 

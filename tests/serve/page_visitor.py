@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
 
-MOST_STARS = 5
+MOST_RATING = 5
 Scheme = Literal["light", "dark"]
 
 _LISTED = """() => [...document.querySelectorAll('#list .item')].map(item => ({
@@ -70,27 +70,27 @@ class Visitor:
         self.page.locator("#list[aria-busy=false]").wait_for()
         return answer
 
-    def give(self, place: int, stars: float) -> None:
+    def give(self, place: int, rating: float) -> None:
         """Click on the stars of a film of the shelf."""
-        click_stars(self.page.locator(".frame .stars").nth(place), stars)
+        click_stars(self.page.locator(".frame .stars").nth(place), rating)
 
     def give_three(self) -> dict[str, Any]:
         """Rate the first three films of the shelf; return the answer once it is shown."""
 
         def rate() -> None:
-            for place, stars in enumerate((5.0, 1.5, 4.0)):
-                self.give(place, stars)
+            for place, rating in enumerate((5.0, 1.5, 4.0)):
+                self.give(place, rating)
 
         return self.told(rate)
 
-    def find(self, text: str, stars: int) -> dict[str, Any]:
+    def find(self, text: str, rating: int) -> dict[str, Any]:
         """Search for a film and give it whole stars, all with keys; return the answer."""
         self.page.locator("#query").focus()
         self.page.keyboard.type(text)
         self.page.locator("#found [role=option]").first.wait_for()
         self.page.keyboard.press("ArrowDown")
         self.page.keyboard.press("Enter")
-        return self.told(lambda: self.page.keyboard.press(str(stars)))
+        return self.told(lambda: self.page.keyboard.press(str(rating)))
 
     def compare(self) -> dict[str, Any]:
         """Switch the base model on or off; return the answer."""
@@ -115,13 +115,13 @@ class Visitor:
         return [one for one in self.requests if not one.startswith(f"{url}/")]
 
 
-def click_stars(stars_control: Locator, stars: float) -> None:
+def click_stars(rating_control: Locator, rating: float) -> None:
     """Click in the middle of the half star that stands for so many stars."""
-    stars_control.scroll_into_view_if_needed()
-    box = stars_control.bounding_box()
+    rating_control.scroll_into_view_if_needed()
+    box = rating_control.bounding_box()
     assert box is not None
-    across = (stars - 0.25) / MOST_STARS
-    stars_control.click(position={"x": across * box["width"], "y": box["height"] / 2})
+    across = (rating - 0.25) / MOST_RATING
+    rating_control.click(position={"x": across * box["width"], "y": box["height"] / 2})
 
 
 def call_all_items(page: Page, title: str) -> None:

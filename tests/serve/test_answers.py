@@ -32,8 +32,8 @@ def items_of(judge: Judge) -> list[Item]:
 def rated_as_json(judge: Judge, history: History) -> list[dict[str, Any]]:
     films = items_of(judge)
     return [
-        {"item_id": films[row].item_id, "stars": stars}
-        for row, stars in zip(history.item_idx.tolist(), history.stars.tolist(), strict=True)
+        {"item_id": films[row].item_id, "rating": rating}
+        for row, rating in zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
     ]
 
 
@@ -132,14 +132,14 @@ def test_recommendations_are_those_of_the_package(service: Running, served_judge
         assert [reason["film"]["id"] for reason in one["why"]] == [
             films[reason.item_idx].item_id for reason in expected_reasons
         ]
-        assert [reason["stars"] for reason in one["why"]] == [r.stars for r in expected_reasons]
+        assert [reason["rating"] for reason in one["why"]] == [r.rating for r in expected_reasons]
         assert [reason["moved"] for reason in one["why"]] == pytest.approx(
             [reason.moved for reason in expected_reasons], abs=3 * ROUNDING
         )
 
 
 def test_only_the_most_rated_films_are_judged(service: Running, served_judge: Judge):
-    rated = [{"item_id": film, "stars": stars} for film, stars in RATED]
+    rated = [{"item_id": film, "rating": rating} for film, rating in RATED]
     answer = service.post("/recommendations", rated=rated, candidates=5, top=9).json()
     films = items_of(served_judge)
     assert (answer["judged"], answer["fitting"]) == (5, len(films) - 3)

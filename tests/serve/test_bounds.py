@@ -18,7 +18,7 @@ from tests.errors import raises_error
 
 
 @pytest.fixture
-def whole_stars(served_judge: Judge) -> Bounds:
+def whole_ratings(served_judge: Judge) -> Bounds:
     """The bounds of an edition without half stars."""
     judge, tokens = copy.copy(served_judge), copy.copy(served_judge.subject.tokens)
     settings = tokens.renderer.settings
@@ -27,17 +27,17 @@ def whole_stars(served_judge: Judge) -> Bounds:
     return Bounds(judge, Catalogue.of(judge.subject.folder), ServingSection())
 
 
-def test_the_scale_is_that_of_the_edition(served_judge: Judge, whole_stars: Bounds):
+def test_the_scale_is_that_of_the_edition(served_judge: Judge, whole_ratings: Bounds):
     halves = Bounds(served_judge, Catalogue.of(served_judge.subject.folder), ServingSection())
     assert halves.scale == HALF_STARS
-    assert whole_stars.scale == RatingScale(1.0, 4.0, 1.0)
+    assert whole_ratings.scale == RatingScale(1.0, 4.0, 1.0)
 
 
-@pytest.mark.parametrize("stars", [0.5, 3.5, 5.0])
-def test_stars_between_the_steps_are_refused(whole_stars: Bounds, stars: float):
-    rated = [Rated(item_id=1, stars=4.0), Rated(item_id=4, stars=stars)]
+@pytest.mark.parametrize("rating", [0.5, 3.5, 5.0])
+def test_stars_between_the_steps_are_refused(whole_ratings: Bounds, rating: float):
+    rated = [Rated(item_id=1, rating=4.0), Rated(item_id=4, rating=rating)]
     with raises_error(
-        RequestError, "rating_off_scale", where="rated.1.stars", figures=[stars, 1.0, 4.0]
+        RequestError, "rating_off_scale", where="rated.1.rating", figures=[rating, 1.0, 4.0]
     ):
-        whole_stars.history(rated)
-    assert len(whole_stars.history(rated[:1])) == 1
+        whole_ratings.history(rated)
+    assert len(whole_ratings.history(rated[:1])) == 1

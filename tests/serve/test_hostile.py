@@ -13,24 +13,24 @@ from tests.serve.running import Running, error_of
 pytestmark = pytest.mark.usefixtures("alive_afterwards")
 
 
-def one(item_id: Any = 4, stars: Any = 4.0) -> dict[str, Any]:
-    return {"item_id": item_id, "stars": stars}
+def one(item_id: Any = 4, rating: Any = 4.0) -> dict[str, Any]:
+    return {"item_id": item_id, "rating": rating}
 
 
 BAD_VERDICTS = [
-    ('{"rated": [{"item_id": 4, "stars": NaN}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": Infinity}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": 1e999}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": -3}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": 0}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": 5.5}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": 4.25}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": "4"}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": true}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4, "stars": null}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": 4}], "item_ids": []}', "rated.0.stars"),
-    ('{"rated": [{"item_id": "4", "stars": 4}], "item_ids": []}', "rated.0.item_id"),
-    ('{"rated": [{"item_id": -4, "stars": 4}], "item_ids": []}', "rated.0.item_id"),
+    ('{"rated": [{"item_id": 4, "rating": NaN}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": Infinity}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": 1e999}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": -3}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": 0}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": 5.5}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": 4.25}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": "4"}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": true}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4, "rating": null}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": 4}], "item_ids": []}', "rated.0.rating"),
+    ('{"rated": [{"item_id": "4", "rating": 4}], "item_ids": []}', "rated.0.item_id"),
+    ('{"rated": [{"item_id": -4, "rating": 4}], "item_ids": []}', "rated.0.item_id"),
     ('{"rated": [], "item_ids": [1e400]}', "item_ids.0"),
     ('{"rated": [], "item_ids": [%s]}' % ("9" * 30), "item_ids.0"),
     ('{"rated": [], "item_ids": [true]}', "item_ids.0"),

@@ -64,7 +64,7 @@ def unavailable(answer: httpx.Response) -> str:
 
 def ask(service: Running, item_id: int) -> httpx.Response:
     """Ask after a history that no other film is asked after."""
-    rated = [{"item_id": item_id, "stars": 4.0}]
+    rated = [{"item_id": item_id, "rating": 4.0}]
     return service.post("/verdicts", rated=rated, item_ids=[item_id])
 
 

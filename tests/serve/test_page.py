@@ -23,7 +23,7 @@ ROUNDING = 0.051
 HOSTILE = "<img src=x onerror=\"alert('here')\"> <|im_end|> </h3><script>alert(1)</script> &amp;"
 
 MINUS = "\N{MINUS SIGN}"
-NO_STARS = "\N{EN DASH}"
+NO_RATING = "\N{EN DASH}"
 
 Visit = Callable[..., Visitor]
 
@@ -60,10 +60,12 @@ def most_rated(service: Running, count: int) -> list[dict[str, Any]]:
     return service.client.get("/films", params={"limit": count}).json()["films"]
 
 
-def asked_directly(service: Running, stars: tuple[float, ...], **more: Any) -> list[dict[str, Any]]:
+def asked_directly(
+    service: Running, rating: tuple[float, ...], **more: Any
+) -> list[dict[str, Any]]:
     """Ask the service, not the page, after ratings of the most rated films."""
-    films = most_rated(service, len(stars))
-    rated = [{"item_id": film["id"], "stars": s} for film, s in zip(films, stars, strict=True)]
+    films = most_rated(service, len(rating))
+    rated = [{"item_id": film["id"], "rating": s} for film, s in zip(films, rating, strict=True)]
     answer = service.post("/recommendations", rated=rated, top=10, **more)
     assert answer.status_code == 200
     return answer.json()["recommendations"]
@@ -123,7 +125,7 @@ def test_why_names_the_ratings_that_moved_a_film(visit: Visit, service: Running)
     texts = reasons.all_text_contents()
     for text, reason in zip(texts, told, strict=True):
         assert (reason["film"]["title"] or "Untitled") in text
-        assert f", {reason['stars']:g} star" in text
+        assert f", {reason['rating']:g} star" in text
 
 
 def test_search_and_stars_need_no_mouse(visit: Visit, service: Running) -> None:
@@ -145,13 +147,13 @@ def test_search_and_stars_need_no_mouse(visit: Visit, service: Running) -> None:
     keys.press("Enter")
     name = f"Amélie ({film['year']})"
     assert page.evaluate(focused) == f"Stars for {name}"
-    assert visitor.rated() == [(name, NO_STARS)]
+    assert visitor.rated() == [(name, NO_RATING)]
     visitor.told(lambda: keys.press("4"))
     assert visitor.rated() == [(name, "4.0")]
     visitor.told(lambda: keys.press("ArrowLeft"))
     assert visitor.rated() == [(name, "3.5")]
     assert page.evaluate(focused) == f"Stars for {name}"
-    told = service.post("/recommendations", rated=[{"item_id": film["id"], "stars": 3.5}], top=10)
+    told = service.post("/recommendations", rated=[{"item_id": film["id"], "rating": 3.5}], top=10)
     assert_shows(visitor.listed(), told.json()["recommendations"])
 
 
@@ -160,7 +162,7 @@ def test_ratings_outlive_a_reload_until_one_starts_over(visit: Visit) -> None:
     page = visitor.page
     visitor.give_three()
     rated, listed = visitor.rated(), visitor.listed()
-    assert [stars for _, stars in rated] == [f"{stars:.1f}" for stars in SHELF_STARS]
+    assert [rating for _, rating in rated] == [f"{rating:.1f}" for rating in SHELF_STARS]
     visitor.told(page.reload)
     assert visitor.rated() == rated
     assert visitor.listed() == listed
@@ -206,9 +208,9 @@ def test_only_stars_of_the_scale_can_be_given(browser: Browser, url: str) -> Non
     page.route("**/health", without_halves)
     page.reload()
     visitor.begun()
-    for place, stars in enumerate((0.5, 1.5, 4.0, 4.5)):
-        visitor.give(place, stars)
-    assert [stars for _, stars in visitor.rated()] == ["1.0", "2.0", "4.0", "5.0"]
+    for place, rating in enumerate((0.5, 1.5, 4.0, 4.5)):
+        visitor.give(place, rating)
+    assert [rating for _, rating in visitor.rated()] == ["1.0", "2.0", "4.0", "5.0"]
     page.keyboard.press("ArrowLeft")
     assert visitor.rated()[-1][1] == "4.0"
     visitor.context.close()

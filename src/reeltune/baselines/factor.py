@@ -100,7 +100,7 @@ def ratings_for_lenskit(problem: Problem) -> Dataset:
         {
             "user_id": known.user_id[event],
             "item_id": known.item_idx[event],
-            "rating": known.stars[event],
+            "rating": known.rating[event],
         }
     )
     builder.add_interactions(
@@ -126,7 +126,7 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
     # LensKit 2025.8 cannot be shown films it has not learned: its item kNN fails on them.
     learned = number >= 0
     before = np.concatenate([[0], np.cumsum(learned)])
-    number, stars = number[learned], known.stars[learned]
+    number, rating = number[learned], known.rating[learned]
     answered = np.flatnonzero(learned[event])
     target = event[answered]
     last = before[target]
@@ -134,7 +134,7 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
     scores = np.full(len(event), np.nan)
     for place, begin, end in zip(answered, first, last, strict=True):
         history = ItemList(
-            item_nums=number[begin:end], vocabulary=model.items, rating=stars[begin:end]
+            item_nums=number[begin:end], vocabulary=model.items, rating=rating[begin:end]
         )
         item = ItemList(item_nums=number[end : end + 1], vocabulary=model.items)
         found = model(history, item).scores()

@@ -21,18 +21,18 @@ RECENT: Final = 15
 """Events that count as recent: the history a prompt has by default."""
 
 FEATURES: Final = {
-    "user_stars": "mean stars of the user's earlier events, shrunk to the mean of all",
+    "user_rating": "mean stars of the user's earlier events, shrunk to the mean of all",
     "user_like_rate": "share of likes among them, shrunk likewise",
     "user_spread": "standard deviation of their stars, shrunk to 1 star",
     "user_lift": "mean of what their stars lie above their films' mean, shrunk to 0",
-    "recent_stars": "as user_stars, of the last 15 events",
+    "recent_rating": "as user_rating, of the last 15 events",
     "recent_like_rate": "as user_like_rate, of the last 15 events",
     "recent_lift": "as user_lift, of the last 15 events",
     "user_events": "log(1 + earlier events of the user)",
-    "item_stars": "mean stars of the film's training ratings, shrunk to the mean of all",
+    "item_rating": "mean stars of the film's training ratings, shrunk to the mean of all",
     "item_like_rate": "share of likes among them, shrunk likewise",
     "item_events": "log(1 + training ratings of the film)",
-    "expected_stars": "item_stars + user_lift",
+    "expected_rating": "item_rating + user_lift",
     "genre_affinity": "what the user's earlier stars for the film's genres lie above user_lift",
     "item_year": "the film's year, the mean year where it has none",
     "item_age": "years from the film's year to the event",
@@ -62,15 +62,15 @@ def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
     """Give each feature of all events, one after another: all at once would not fit for 32m."""
     running = Running(problem.timelines.position)
     item = film_view(problem.timelines, problem.ratings, len(problem.items), problem.seed)
-    lift = problem.stars - item.stars
+    lift = problem.rating - item.rating
     user_lift = running.earlier(lift) / (running.before + USER_PRIOR)
     yield "user_lift", user_lift
-    yield "expected_stars", item.stars + user_lift
+    yield "expected_rating", item.rating + user_lift
     genres, row = genre_table(problem.items), problem.timelines.item_idx
     yield "genre_affinity", genre_affinity(genres, row, running, lift, user_lift)
     yield from _user_columns(problem, running, item)
     yield from _recent_columns(problem, running, item, lift)
-    yield "item_stars", item.stars
+    yield "item_rating", item.rating
     yield "item_like_rate", item.like_rate
     yield "item_events", np.log1p(item.count)
     yield from _time_columns(problem)
@@ -80,12 +80,12 @@ def _user_columns(
     problem: Problem, running: Running, item: FilmView
 ) -> Iterator[tuple[str, Floats]]:
     weight = running.before + USER_PRIOR
-    stars = (running.earlier(problem.stars) + USER_PRIOR * item.any_stars) / weight
-    yield "user_stars", stars
+    rating = (running.earlier(problem.rating) + USER_PRIOR * item.any_rating) / weight
+    yield "user_rating", rating
     likes = running.earlier(problem.timelines.liked)
     yield "user_like_rate", (likes + USER_PRIOR * item.any_like) / weight
-    squares = running.earlier(problem.stars**2) + USER_PRIOR * (1 + item.any_stars**2)
-    yield "user_spread", np.sqrt(np.maximum(squares / weight - stars**2, 0))
+    squares = running.earlier(problem.rating**2) + USER_PRIOR * (1 + item.any_rating**2)
+    yield "user_spread", np.sqrt(np.maximum(squares / weight - rating**2, 0))
     yield "user_events", np.log1p(running.before)
 
 
@@ -93,8 +93,8 @@ def _recent_columns(
     problem: Problem, running: Running, item: FilmView, lift: Floats
 ) -> Iterator[tuple[str, Floats]]:
     weight = np.minimum(running.before, RECENT) + USER_PRIOR
-    stars = running.recent(problem.stars, RECENT)
-    yield "recent_stars", (stars + USER_PRIOR * item.any_stars) / weight
+    rating = running.recent(problem.rating, RECENT)
+    yield "recent_rating", (rating + USER_PRIOR * item.any_rating) / weight
     likes = running.recent(problem.timelines.liked, RECENT)
     yield "recent_like_rate", (likes + USER_PRIOR * item.any_like) / weight
     yield "recent_lift", running.recent(lift, RECENT) / weight

@@ -48,9 +48,9 @@ class Problem:
         return training_ratings(self.timelines, self.train)
 
     @cached_property
-    def stars(self) -> Floats:
+    def rating(self) -> Floats:
         """The stars of every event, shape ``(events,)``."""
-        return self.timelines.stars.astype(np.float64)
+        return self.timelines.rating.astype(np.float64)
 
     def liked(self, event: Ints) -> Labels:
         """Return the labels of events."""

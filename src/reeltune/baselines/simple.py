@@ -43,7 +43,7 @@ def user_running_mean(problem: Problem) -> Answers:
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
         for damping in DAMPING:
-            offset = running.earlier(problem.stars - overall) / (running.before + damping)
+            offset = running.earlier(problem.rating - overall) / (running.before + damping)
             yield {"user_damping": damping}, offset.__getitem__
 
     return choose_rating(problem, models(), len(problem.ratings))
@@ -91,12 +91,12 @@ def bias_parts(problem: Problem, item_damping: float) -> BiasParts:
     offset = item_offsets(problem, item_damping)[problem.timelines.item_idx]
     without_user = overall_mean(problem) + offset
     running = Running(problem.timelines.position)
-    return BiasParts(without_user, running.earlier(problem.stars - without_user), running.before)
+    return BiasParts(without_user, running.earlier(problem.rating - without_user), running.before)
 
 
 def overall_mean(problem: Problem) -> float:
     """Return the mean stars of all training ratings."""
-    return float(problem.stars[problem.ratings].mean())
+    return float(problem.rating[problem.ratings].mean())
 
 
 def item_offsets(problem: Problem, damping: float) -> Floats:
@@ -106,6 +106,6 @@ def item_offsets(problem: Problem, damping: float) -> Floats:
         Shape ``(films,)``; 0 for a film without training ratings.
     """
     row = problem.timelines.item_idx[problem.ratings]
-    above = problem.stars[problem.ratings] - overall_mean(problem)
+    above = problem.rating[problem.ratings] - overall_mean(problem)
     count = np.bincount(row, minlength=len(problem.items))
     return np.bincount(row, above, minlength=len(problem.items)) / (count + damping)

@@ -41,7 +41,7 @@ def build_timelines(
         skip_bad_rows: Drop bad rows instead of stopping at the first.
 
     Returns:
-        The events (``user_id``, ``item_id``, ``item_idx``, ``stars``, ``timestamp``), and the rows
+        The events (``user_id``, ``item_id``, ``item_idx``, ``rating``, ``timestamp``), and the rows
         dropped.
 
     Raises:

@@ -14,7 +14,7 @@ class Columns:
     * ``position`` (int32): 0 for the user's oldest event, then 1, 2, ... (ties in time are broken
       by film id);
     * ``item_idx`` (int32): the film's row in ``items.parquet``;
-    * ``stars`` (float32): the rating, as given;
+    * ``rating`` (float32): the rating, as given;
     * ``timestamp`` (int64): seconds since 1970, UTC;
     * ``liked`` (bool): whether the stars reach the threshold;
     * ``split`` (string): ``train``, ``validation``, ``test``, or ``context`` for an event with too
@@ -28,7 +28,7 @@ class Columns:
     ITEM: Final = "item_id"
     POSITION: Final = "position"
     ITEM_IDX: Final = "item_idx"
-    STARS: Final = "stars"
+    RATING: Final = "rating"
     TIMESTAMP: Final = "timestamp"
     LIKED: Final = "liked"
     SPLIT: Final = "split"

@@ -47,8 +47,8 @@ class _Prompts:
         self._folder = folder
         self._head = _escape(renderer.head())
         self._items = [_escape(renderer.item(item)) for item in folder.items]
-        self._stars = {
-            stars: _escape(renderer.stars(stars)) for stars in (step / 2 for step in range(11))
+        self._rating = {
+            rating: _escape(renderer.rating(rating)) for rating in (step / 2 for step in range(11))
         }
         self._before = _escape(renderer.before_candidate())
         self._question = _escape(renderer.question())
@@ -65,10 +65,10 @@ class _Prompts:
         """Yield every example of one split as a JSON object."""
         timelines, examples = self._folder.timelines, self._folder.examples(split)
         for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-            stars = timelines.stars[start:target].tolist()
+            rating = timelines.rating[start:target].tolist()
             items = timelines.item_idx[start : target + 1].tolist()
             candidate = items.pop()
-            pieces = (self._stars[s] + self._items[f] for s, f in zip(stars, items, strict=True))
+            pieces = (self._rating[s] + self._items[f] for s, f in zip(rating, items, strict=True))
             rest = "".join((*pieces, self._before, self._items[candidate], self._question))
             yield self._row % (self._head, rest, self._answers[bool(timelines.liked[target])])
 
@@ -84,14 +84,14 @@ def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
             "item_id": candidate.item_id,
             "title": candidate.title,
             "year": candidate.year,
-            "stars": float(timelines.stars[target]),
+            "rating": float(timelines.rating[target]),
             "timestamp": int(timelines.timestamp[target]),
             "label": Renderer.answer(bool(timelines.liked[target])),
             "history": {
                 "item_id": [item.item_id for item in shown],
                 "title": [item.title for item in shown],
                 "year": [item.year for item in shown],
-                "stars": timelines.stars[start:target].tolist(),
+                "rating": timelines.rating[start:target].tolist(),
                 "timestamp": timelines.timestamp[start:target].tolist(),
             },
         }

@@ -144,7 +144,7 @@ class PreparedFolder:
     def ratings(self) -> Timelines:
         """All events, in time order within each user, without evidence."""
         names = (
-            *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.STARS),
+            *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.RATING),
             *(Columns.TIMESTAMP, Columns.LIKED, Columns.SPLIT),
         )
         column = self._read(TIMELINES_FILE, names)
@@ -152,7 +152,7 @@ class PreparedFolder:
             user_id=column[Columns.USER].to_numpy(),
             position=column[Columns.POSITION].to_numpy(),
             item_idx=column[Columns.ITEM_IDX].to_numpy(),
-            stars=column[Columns.STARS].to_numpy(),
+            rating=column[Columns.RATING].to_numpy(),
             timestamp=column[Columns.TIMESTAMP].to_numpy(),
             liked=column[Columns.LIKED].to_numpy(),
             split=SplitColumn.from_arrow(column[Columns.SPLIT]),

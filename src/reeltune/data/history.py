@@ -17,7 +17,7 @@ class History:
 
     Attributes:
         item_idx: Which films, as rows of the edition's films, shape ``(n,)``.
-        stars: In steps of half a star, shape ``(n,)``.
+        rating: In steps of half a star, shape ``(n,)``.
         evidence: What was known of each event before it happened, shape ``(n, kinds)``; None where
             nobody asked.
         user_id: Whose it is, where that is a user of the prepared data: nobody is told something
@@ -25,14 +25,14 @@ class History:
     """
 
     item_idx: npt.NDArray[np.int64]
-    stars: npt.NDArray[np.float32]
+    rating: npt.NDArray[np.float32]
     evidence: Codes | None = None
     user_id: int | None = None
 
     @classmethod
-    def of(cls, item_idx: Sequence[int], stars: Sequence[float]) -> History:
+    def of(cls, item_idx: Sequence[int], rating: Sequence[float]) -> History:
         """Return a history from plain numbers."""
-        return cls(np.asarray(item_idx, dtype=np.int64), np.asarray(stars, dtype=np.float32))
+        return cls(np.asarray(item_idx, dtype=np.int64), np.asarray(rating, dtype=np.float32))
 
     @classmethod
     def from_timelines(
@@ -55,7 +55,7 @@ class History:
         span = slice(events.start, events.stop)
         evidence = None if timelines.evidence is None else timelines.evidence[span]
         items = timelines.item_idx[span].astype(np.int64)
-        return cls(items, timelines.stars[span], evidence, user_id)
+        return cls(items, timelines.rating[span], evidence, user_id)
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -65,7 +65,7 @@ class History:
         first = max(0, len(self) - count)
         evidence = None if self.evidence is None else self.evidence[first:]
         return replace(
-            self, item_idx=self.item_idx[first:], stars=self.stars[first:], evidence=evidence
+            self, item_idx=self.item_idx[first:], rating=self.rating[first:], evidence=evidence
         )
 
     def without(self, place: int) -> History:
@@ -76,6 +76,6 @@ class History:
         return replace(
             self,
             item_idx=np.delete(self.item_idx, place),
-            stars=np.delete(self.stars, place),
+            rating=np.delete(self.rating, place),
             evidence=None,
         )

@@ -236,10 +236,10 @@ def _outside_cuts(table: EventTable, validation: int, test: int) -> Iterator[Vio
 
 def _labels(table: EventTable) -> Iterator[Violations]:
     threshold = float(table.folder.meta["settings"]["rating_threshold"])
-    stars, liked = table.timelines.stars, table.timelines.liked
+    rating, liked = table.timelines.rating, table.timelines.liked
     yield _violations(
-        liked != (stars >= threshold),
-        lambda i: f"{stars[i]:.1f} stars, but {'liked' if liked[i] else 'not liked'}",
+        liked != (rating >= threshold),
+        lambda i: f"{rating[i]:.1f} stars, but {'liked' if liked[i] else 'not liked'}",
     )
 
 

@@ -27,14 +27,14 @@ FIRST_LINE: Final = "first_line"
 """Of a duplicate: the line of the rating that is kept."""
 
 CSV_COLUMNS: Final = ("userId", "movieId", "rating", "timestamp")
-FIELDS: Final = (Columns.USER, Columns.ITEM, Columns.STARS, Columns.TIMESTAMP)
+FIELDS: Final = (Columns.USER, Columns.ITEM, Columns.RATING, Columns.TIMESTAMP)
 
 FAULTS: Final = (
     "",
     "field_count",
     "empty_value",
     "not_a_number",
-    "stars_off_scale",
+    "rating_off_scale",
     "timestamp_not_positive",
     "timestamp_too_large",
     "unknown_item",
@@ -65,7 +65,7 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
         item_ids: The known film ids (int64, unique), indexed by ``item_idx``.
 
     Returns:
-        Columns ``user_id``, ``item_id`` (int64), ``item_idx`` (int32), ``stars`` (float32),
+        Columns ``user_id``, ``item_id`` (int64), ``item_idx`` (int32), ``rating`` (float32),
         ``timestamp`` (int64), :data:`LINE` (uint32) and :data:`FAULT` (uint8).
 
     Raises:
@@ -98,7 +98,7 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
             Columns.USER,
             Columns.ITEM,
             pl.col(Columns.ITEM_IDX).cast(pl.Int32),
-            pl.col(Columns.STARS).cast(pl.Float32),
+            pl.col(Columns.RATING).cast(pl.Float32),
             Columns.TIMESTAMP,
             LINE,
             FAULT,
@@ -161,13 +161,13 @@ def _field_fault(indices: list[int], width: int) -> pl.Expr:
 
 def _value_fault(scale: RatingScale) -> pl.Expr:
     """Find rows with impossible values; faults found before take precedence."""
-    stars, timestamp = pl.col(Columns.STARS), pl.col(Columns.TIMESTAMP)
-    no_number = pl.any_horizontal(pl.col(name).is_null() for name in FIELDS) | stars.is_nan()
-    off_scale = ~stars.is_between(scale.min, scale.max) | (stars / scale.step % 1 != 0)
+    rating, timestamp = pl.col(Columns.RATING), pl.col(Columns.TIMESTAMP)
+    no_number = pl.any_horizontal(pl.col(name).is_null() for name in FIELDS) | rating.is_nan()
+    off_scale = ~rating.is_between(scale.min, scale.max) | (rating / scale.step % 1 != 0)
     found = _first_fault(
         [
             (no_number, "not_a_number"),
-            (off_scale, "stars_off_scale"),
+            (off_scale, "rating_off_scale"),
             (timestamp <= 0, "timestamp_not_positive"),
             (timestamp >= YEAR_2100, "timestamp_too_large"),
             (pl.col(Columns.ITEM_IDX).is_null(), "unknown_item"),
@@ -255,13 +255,13 @@ def _describe(
         message = f"{len(fields)} fields, expected {len(header)}: {line[:_SHOWN_CHARACTERS]!r}"
         return BadRow(file, row[LINE], reason, message, line)
     named = [(header[index], fields[index]) for index in indices]
-    (_, user), (_, item), (_, stars), (_, timestamp) = named
+    (_, user), (_, item), (_, rating), (_, timestamp) = named
     empty = next((name for name, text in named if not text), "a field")
     column, not_a_number, expected = _first_without_number(named)
     message, value, hint = {
         "empty_value": (f"{empty} is empty", ",".join(text for _, text in named), ""),
         "not_a_number": (f"{column} is {not_a_number!r}, expected {expected}", not_a_number, ""),
-        "stars_off_scale": (f"{stars} stars, but the scale is {layout.scale}", stars, ""),
+        "rating_off_scale": (f"{rating} stars, but the scale is {layout.scale}", rating, ""),
         "timestamp_not_positive": (
             f"timestamp {timestamp} is not positive",
             timestamp,

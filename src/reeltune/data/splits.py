@@ -54,9 +54,9 @@ def split_events(
         Columns.ITEM,
         Columns.POSITION,
         Columns.ITEM_IDX,
-        Columns.STARS,
+        Columns.RATING,
         Columns.TIMESTAMP,
-        (pl.col(Columns.STARS) >= settings.rating_threshold).alias(Columns.LIKED),
+        (pl.col(Columns.RATING) >= settings.rating_threshold).alias(Columns.LIKED),
         named.alias(Columns.SPLIT),
     ), cuts
 

@@ -104,7 +104,7 @@ class Timelines:
     user_id: npt.NDArray[np.int64]
     position: npt.NDArray[np.int32]
     item_idx: npt.NDArray[np.int32]
-    stars: npt.NDArray[np.float32]
+    rating: npt.NDArray[np.float32]
     timestamp: npt.NDArray[np.int64]
     liked: npt.NDArray[np.bool_]
     split: SplitColumn

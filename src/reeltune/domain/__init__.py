@@ -13,7 +13,7 @@ from reeltune.domain.prompt_settings import (
     Form,
     PromptSettings,
 )
-from reeltune.domain.rating_scale import HALF_STARS, WHOLE_STARS, RatingScale, format_stars
+from reeltune.domain.rating_scale import HALF_STARS, WHOLE_STARS, RatingScale, format_rating
 from reeltune.domain.renderer import NO, YES, Renderer
 
 __all__ = [
@@ -34,6 +34,6 @@ __all__ = [
     "PromptSettings",
     "RatingScale",
     "Renderer",
-    "format_stars",
+    "format_rating",
     "plain_text",
 ]

@@ -42,6 +42,6 @@ HALF_STARS: Final = RatingScale(0.5, 5.0, 0.5)
 WHOLE_STARS: Final = RatingScale(1.0, 5.0, 1.0)
 
 
-def format_stars(stars: float) -> str:
+def format_rating(rating: float) -> str:
     """Return stars as the prompt shows them, always with one decimal: ``4.5``, ``3.0``."""
-    return f"{stars:.1f}"
+    return f"{rating:.1f}"

@@ -36,7 +36,7 @@ from reeltune.domain.prompt_settings import (
     Evidence,
     PromptSettings,
 )
-from reeltune.domain.rating_scale import format_stars
+from reeltune.domain.rating_scale import format_rating
 
 YES: Final = "Yes"
 NO: Final = "No"
@@ -56,8 +56,8 @@ class Renderer:
         """Return the instruction and what leads to the first film."""
         s = self.settings
         scale = (
-            f"Users rate films from {format_stars(s.scale_min)} to {format_stars(s.scale_max)} "
-            f"stars; liking a film means rating it {format_stars(s.threshold)} or higher. Answer "
+            f"Users rate films from {format_rating(s.scale_min)} to {format_rating(s.scale_max)} "
+            f"stars; liking a film means rating it {format_rating(s.threshold)} or higher. Answer "
             "Yes or No"
         )
         if s.form == INTERVIEW:
@@ -71,13 +71,13 @@ class Renderer:
             "Films this user has rated, oldest first, each after its stars:\n"
         )
 
-    def stars(self, stars: float) -> str:
+    def rating(self, rating: float) -> str:
         """Return how stars are told.
 
         In a window they begin the film's own line; in an interview they begin the user's turn after
         the film was judged, and lead to the next film.
         """
-        text = format_stars(stars)
+        text = format_rating(rating)
         return f"{text} stars. Next:" if self.settings.form == INTERVIEW else f"{text}:"
 
     def item(self, item: Item) -> str:
@@ -132,17 +132,17 @@ class Renderer:
         evidence = told or [""] * (len(history) + 1)
         last = f"{self.before_candidate()}{self.item(candidate)}{evidence[-1]}{self.question()}"
         if self.settings.form == WINDOW:
-            lines = (self.stars(stars) + self.item(item) for stars, item in history)
+            lines = (self.rating(rating) + self.item(item) for rating, item in history)
             return ["".join((self.head(), *lines, last))]
         said, lead = [], self.head()
-        for (stars, item), lines in zip(history, evidence[:-1], strict=True):
-            said += [lead + self.item(item) + lines, self.answer(self.likes(stars))]
-            lead = self.stars(stars)
+        for (rating, item), lines in zip(history, evidence[:-1], strict=True):
+            said += [lead + self.item(item) + lines, self.answer(self.likes(rating))]
+            lead = self.rating(rating)
         return [*said, lead + last]
 
-    def likes(self, stars: float) -> bool:
+    def likes(self, rating: float) -> bool:
         """Return whether stars amount to liking a film."""
-        return stars >= self.settings.threshold
+        return rating >= self.settings.threshold
 
     @staticmethod
     def answer(liked: bool) -> str:

@@ -76,15 +76,15 @@ def history_shuffled(asking: Asking, random: np.random.Generator) -> Asking:
     return replace(asking, timelines=asking.timelines.take(np.lexsort((key, asking.row))))
 
 
-def stars_hidden(asking: Asking, random: np.random.Generator) -> Asking:
+def rating_hidden(asking: Asking, random: np.random.Generator) -> Asking:
     """Return the rows with every past film given the stars in the middle of the scale.
 
     Where the middle is no rating, the next higher one is taken: 3.0 between 0.5 and 5.0.
     """
     scale = asking.tokens.renderer.settings.scale
     middle = scale.round_up((scale.min + scale.max) / 2)
-    stars = np.where(asking.is_candidate, asking.timelines.stars, np.float32(middle))
-    return replace(asking, timelines=replace(asking.timelines, stars=stars))
+    rating = np.where(asking.is_candidate, asking.timelines.rating, np.float32(middle))
+    return replace(asking, timelines=replace(asking.timelines, rating=rating))
 
 
 def titles_as_ids(asking: Asking, random: np.random.Generator) -> Asking:

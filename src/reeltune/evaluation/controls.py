@@ -15,7 +15,7 @@ from reeltune.evaluation.altered import (
     evidence_shuffled,
     history_of_another,
     history_shuffled,
-    stars_hidden,
+    rating_hidden,
     titles_as_ids,
 )
 from reeltune.evaluation.auc_intervals import auc_interval, drawn_aucs
@@ -38,7 +38,7 @@ ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
         "the model uses what was seen last, or first.",
     ),
     "stars hidden": (
-        stars_hidden,
+        rating_hidden,
         "Every past film is shown with the same middle stars (in an interview: and answer). A loss "
         "means that the model reads what the user thought of the films, not only which they were.",
     ),

@@ -98,11 +98,11 @@ def _example(folder: PreparedFolder, predictions: Predictions, row: int, why: st
         why=why,
         user_id=int(predictions.user_id[row]),
         history=[
-            PastEvent(_title(items[timelines.item_idx[past]]), float(timelines.stars[past]))
+            PastEvent(_title(items[timelines.item_idx[past]]), float(timelines.rating[past]))
             for past in range(event - shown, event)
         ],
         candidate=_title(items[timelines.item_idx[event]]),
-        stars=float(timelines.stars[event]),
+        rating=float(timelines.rating[event]),
         liked=bool(predictions.liked[row]),
         p_yes={name: float(values[row]) for name, values in predictions.p_yes.items()},
     )

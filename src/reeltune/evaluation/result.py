@@ -160,11 +160,11 @@ class PastEvent:
 
     Attributes:
         title: With its year.
-        stars: What the user gave it.
+        rating: What the user gave it.
     """
 
     title: str
-    stars: float
+    rating: float
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Example:
         history: The newest films before it, as many as the data were prepared with, oldest first;
             in blocks the model was shown more.
         candidate: The film judged, with its year.
-        stars: What the user gave it afterwards.
+        rating: What the user gave it afterwards.
         liked: The label.
         p_yes: P(Yes) of each scorer.
     """
@@ -186,7 +186,7 @@ class Example:
     user_id: int
     history: list[PastEvent]
     candidate: str
-    stars: float
+    rating: float
     liked: bool
     p_yes: dict[str, float]
 

@@ -25,7 +25,7 @@ user gave more stars would see the lower mean, and trees find that.
 ITEM_PRIOR: Final = 5.0
 """Ratings of the average film that are added to each film's own."""
 
-_ANY_STARS: Final = 3.0
+_ANY_RATING: Final = 3.0
 _ANY_LIKE: Final = 0.5
 """One rating like this is added to all, so that there is a mean even without any."""
 
@@ -37,17 +37,17 @@ class FilmView:
     Attributes:
         count: Training ratings of the film. Where a part of the users is left out, it is scaled up
             as if all had been asked.
-        stars: Mean stars of the film, shrunk to ``any_stars``.
+        rating: Mean stars of the film, shrunk to ``any_rating``.
         like_rate: Share of likes of the film, shrunk to ``any_like``.
-        any_stars: Mean stars of all films.
+        any_rating: Mean stars of all films.
         any_like: Share of likes of all films.
         asked: Training ratings of the film by those who are asked.
     """
 
     count: Floats
-    stars: Floats
+    rating: Floats
     like_rate: Floats
-    any_stars: Floats
+    any_rating: Floats
     any_like: Floats
     asked: Floats
 
@@ -110,15 +110,15 @@ def views_without_parts(known: Timelines, ratings: Ints, items: int, part: Ints)
         return others, np.broadcast_to(others.sum(1, keepdims=True), others.shape)
 
     count, total = asked(np.ones(len(known)))
-    stars, all_stars = asked(known.stars.astype(np.float64))
+    rating, all_rating = asked(known.rating.astype(np.float64))
     likes, all_likes = asked(known.liked)
-    any_stars = (all_stars + _ANY_STARS) / (total + 1)
+    any_rating = (all_rating + _ANY_RATING) / (total + 1)
     any_like = (all_likes + _ANY_LIKE) / (total + 1)
     return FilmView(
         count=count * len(ratings) / np.maximum(total, 1),
-        stars=(stars + ITEM_PRIOR * any_stars) / (count + ITEM_PRIOR),
+        rating=(rating + ITEM_PRIOR * any_rating) / (count + ITEM_PRIOR),
         like_rate=(likes + ITEM_PRIOR * any_like) / (count + ITEM_PRIOR),
-        any_stars=any_stars,
+        any_rating=any_rating,
         any_like=any_like,
         asked=count,
     )

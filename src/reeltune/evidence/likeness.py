@@ -118,7 +118,7 @@ class Likenesses:
             kept = row[who] < len(drawn)
             ratings, who = ratings[kept], row[who][kept]
         self._item, self._who = known.item_idx[ratings], who
-        self._outcome = outcome(known.stars[ratings], known.liked[ratings])
+        self._outcome = outcome(known.rating[ratings], known.liked[ratings])
         self._part = part[ratings]
         self._shape = (len(items), len(drawn))
         self._views = views
@@ -135,14 +135,14 @@ class Likenesses:
 
     def _make(self, part: int) -> Likeness:
         view = self._views.take(part)
-        mean = outcome(view.stars, view.like_rate)
+        mean = outcome(view.rating, view.like_rate)
         tastes, raters = self._said_of(mean, self._part != part)
         features = {
             "tastes": tastes,
             "raters": raters,
             "genres": self._genres,
             "fame": (np.log1p(view.count) - _USUAL_FAME)[:, None],
-            "praise": (mean - outcome(view.any_stars, view.any_like))[:, None],
+            "praise": (mean - outcome(view.any_rating, view.any_like))[:, None],
         }
         return Likeness(
             mean=mean,

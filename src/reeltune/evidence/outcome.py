@@ -14,17 +14,17 @@ _SPREAD: Final = 0.4
 """How far above the middle between likes and the rest an outcome lies whose odds are e to 1."""
 
 
-def outcome(stars: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
+def outcome(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
     """Return what is expected: half the stars, and 1 more for a like.
 
     Stars alone would ask as much about the step from 1 to 2 as about the one that decides; a like
     alone forgets by how much.
 
     Args:
-        stars: Of each event, or means of them.
+        rating: Of each event, or means of them.
         like: Whether each is a like, or shares of likes; the same shape.
     """
-    return stars.astype(np.float64) / 2 + like
+    return rating.astype(np.float64) / 2 + like
 
 
 def chance(expected: Floats, threshold: float, step: float) -> Floats:

@@ -69,7 +69,7 @@ class EvidenceSource:
         kinds: tuple[Evidence, ...],
     ) -> None:
         self.known, self.threshold, self.kinds = known, threshold, kinds
-        self._items, self._stars_apart = items, step
+        self._items, self._rating_step = items, step
         train = np.flatnonzero(known.split == TRAIN)
         self._ratings = training_ratings(known, train)
         self.part = deal_users(known, _SEED)
@@ -115,14 +115,14 @@ class EvidenceSource:
             The history, and codes of shape ``(n, kinds)``.
         """
         part, rows = self._part_not_asked(history), history.item_idx
-        liked = history.stars >= self.threshold
+        liked = history.rating >= self.threshold
         # One event more, whose own stars nothing is made of: what is known before it is the whole.
         running = Running(np.arange(len(rows) + 1))
         any_like = float(self._views.any_like[part, 0])
         taste = taste_before(running, np.append(liked, False), any_like)
         given = None
         if "expected" in self.kinds:
-            given = self.expectation.given(part, rows, outcome(history.stars, liked))
+            given = self.expectation.given(part, rows, outcome(history.rating, liked))
         if history.evidence is None:
             expected = np.zeros(len(rows)) if given is None else given.before_each()
             item = self._views.take(part, rows)
@@ -141,7 +141,7 @@ class EvidenceSource:
         known, expected = self.known, np.zeros(len(self.known))
         if "expected" not in self.kinds:
             return expected
-        outcomes = outcome(known.stars, known.liked)
+        outcomes = outcome(known.rating, known.liked)
         ends = np.append(self._first[1:], len(known))
         told = max(1, len(users) // _TIMES_TOLD)
         # Part after part: what is made for one serves all its users.
@@ -160,10 +160,10 @@ class EvidenceSource:
             "user": lambda: _share_entry(taste.like_rate, taste.events),
             "recent": lambda: _step(taste.lately, SHARE_STEPS),
             "expected": lambda: _step(
-                chance(expected, self.threshold, self._stars_apart), CHANCE_STEPS
+                chance(expected, self.threshold, self._rating_step), CHANCE_STEPS
             ),
         }
-        codes = np.zeros((len(item.stars), len(self.kinds)), dtype=np.int16)
+        codes = np.zeros((len(item.rating), len(self.kinds)), dtype=np.int16)
         for column, kind in enumerate(self.kinds):
             codes[:, column] = entries[kind]()
         return codes

@@ -192,12 +192,12 @@ def without_the_future(
     index = np.arange(len(timelines))
     is_target = same_user & (index == by_user[at])
     hidden = ~same_user & ~train_mask
-    stars, liked = timelines.stars.copy(), timelines.liked.copy()
-    stars[hidden | is_target] = _MIRROR - stars[hidden | is_target]
+    rating, liked = timelines.rating.copy(), timelines.liked.copy()
+    rating[hidden | is_target] = _MIRROR - rating[hidden | is_target]
     liked[hidden | is_target] = ~liked[hidden | is_target]
     item_idx = timelines.item_idx.copy()
     item_idx[hidden] = random.integers(items, size=int(hidden.sum()))
-    altered = replace(timelines, stars=stars, liked=liked, item_idx=item_idx)
+    altered = replace(timelines, rating=rating, liked=liked, item_idx=item_idx)
     remains = ~same_user | (index <= by_user[at])
     return AlteredTimelines(
         altered.take(np.flatnonzero(remains)), train_mask[remains], (remains.cumsum() - 1)[targets]

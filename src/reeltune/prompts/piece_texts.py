@@ -52,17 +52,17 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
     itself; the answer, then the stars in the user's next turn, come behind it.
     """
     steps = [float(step) for step in STAR_STEPS]
-    stars = [renderer.stars(step) for step in steps]
+    rating = [renderer.rating(step) for step in steps]
     none = [""] * len(steps)
     tail = renderer.question() + frame.after
     replies = [
         f"{tail}{renderer.answer(renderer.likes(step))}{frame.next_turn}{told}"
-        for step, told in zip(steps, stars, strict=True)
+        for step, told in zip(steps, rating, strict=True)
     ]
     interview = renderer.settings.form == INTERVIEW
     return PieceTexts(
         head=frame.before + renderer.head(),
-        before_item=none if interview else stars,
+        before_item=none if interview else rating,
         after_item=replies if interview else none,
         before_candidate=renderer.before_candidate(),
         tail=tail,

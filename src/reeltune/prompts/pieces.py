@@ -60,7 +60,7 @@ class Pieces:
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
-        return self.lines(star_steps(timelines.stars), timelines.item_idx, timelines.evidence)
+        return self.lines(star_steps(timelines.rating), timelines.item_idx, timelines.evidence)
 
     def lines(
         self,
@@ -145,7 +145,7 @@ class Pieces:
 
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
         """Return the length of every prompt in units, without assembling it."""
-        steps = star_steps(timelines.stars)
+        steps = star_steps(timelines.rating)
         line = (
             self.before_item.lengths[steps]
             + self.items.lengths[timelines.item_idx]
@@ -158,9 +158,9 @@ class Pieces:
         return before[examples.target] - before[examples.start] + candidate + fixed
 
 
-def star_steps(stars: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def star_steps(rating: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """Return which entry of :data:`STAR_STEPS` each number of stars is."""
-    return np.rint(stars / STAR_STEPS[1]).astype(np.int64)
+    return np.rint(rating / STAR_STEPS[1]).astype(np.int64)
 
 
 class PromptTokens:
@@ -231,7 +231,7 @@ class PromptTokens:
             yield self._texts.whole(lines, self.item_texts[timelines.item_idx[target]], evidence)
 
     def _lines(self, history: History) -> str:
-        steps = star_steps(history.stars).tolist()
+        steps = star_steps(history.rating).tolist()
         items = [self.item_texts[row] for row in history.item_idx]
         in_lines = self._texts.evidence_in_lines
         told = self._told(history.evidence, len(history)) if in_lines else [""] * len(history)

@@ -57,9 +57,9 @@ def candidate_sequences(
         evidence: On each history's candidates; needed where there is any to tell.
     """
     count = len(histories)
-    stars = np.concatenate([history.stars for history in histories])
+    rating = np.concatenate([history.rating for history in histories])
     lines = pieces.lines(
-        star_steps(stars),
+        star_steps(rating),
         np.concatenate([one.item_idx for one in histories]),
         _together([one.evidence for one in histories]),
     )

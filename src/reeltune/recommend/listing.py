@@ -22,11 +22,11 @@ class Rated:
 
     Attributes:
         item: The film.
-        stars: What it was given.
+        rating: What it was given.
     """
 
     item: Item
-    stars: float
+    rating: float
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def make_listing(
     if wanted.reasons:
         found = why(judge, history, rows.tolist(), wanted.reasons, progress=start("why"))
         reasons = [
-            tuple(Reason(Rated(items[one.item_idx], one.stars), one.moved) for one in ones)
+            tuple(Reason(Rated(items[one.item_idx], one.rating), one.moved) for one in ones)
             for ones in found
         ]
     lines = (
@@ -131,10 +131,10 @@ def make_listing(
         for one, base, reason in zip(best, by_base, reasons, strict=True)
     )
     shown = history.last(judge.history_len)
-    told = zip(shown.item_idx.tolist(), shown.stars.tolist(), strict=True)
+    told = zip(shown.item_idx.tolist(), shown.rating.tolist(), strict=True)
     return Listing(
         lines=tuple(lines),
-        shown=tuple(Rated(items[row], stars) for row, stars in told),
+        shown=tuple(Rated(items[row], rating) for row, rating in told),
         rated=len(history),
         judged=len(candidates.rows),
         fitting=candidates.fitting,

@@ -37,13 +37,13 @@ class Influence:
     Attributes:
         place: Which event of the history that was shown, 0 for the oldest.
         item_idx: The film that was rated.
-        stars: The stars it was given.
+        rating: The stars it was given.
         moved: P(Yes) with the rating less P(Yes) without it.
     """
 
     place: int
     item_idx: int
-    stars: float
+    rating: float
     moved: float
 
 
@@ -134,7 +134,7 @@ def influences(
             Influence(
                 int(place),
                 int(shown.item_idx[place]),
-                float(shown.stars[place]),
+                float(shown.rating[place]),
                 float(moved[place, item]),
             )
             for place in np.argsort(-np.abs(moved[:, item]), kind="stable")[:most]

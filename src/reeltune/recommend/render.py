@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reeltune.data.history import History
-from reeltune.domain import Item, format_stars, plain_text
+from reeltune.domain import Item, format_rating, plain_text
 from reeltune.recommend.listing import Line, Listing, Reason
 from reeltune.scoring.calibration import Method
 
@@ -108,7 +108,7 @@ def record(listing: Listing) -> dict[str, Any]:
     """Return a listing as plain values for JSON; chances and differences are shares of 1."""
     return {
         "rated": listing.rated,
-        "shown": [_item(one.item) | {"stars": one.stars} for one in listing.shown],
+        "shown": [_item(one.item) | {"rating": one.rating} for one in listing.shown],
         "fitting": listing.fitting,
         "judged": listing.judged,
         "notes": list(listing.notes),
@@ -132,8 +132,8 @@ def csv_text(listing: Listing) -> str:
 
 def history_text(items: Sequence[Item], history: History) -> str:
     """Return a history in one line of text, oldest first."""
-    told = zip(history.item_idx.tolist(), history.stars.tolist(), strict=True)
-    return ", ".join(f"{_name(items[row])}: {format_stars(stars)}" for row, stars in told)
+    told = zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
+    return ", ".join(f"{_name(items[row])}: {format_rating(rating)}" for row, rating in told)
 
 
 def _line(rank: int, line: Line) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _line(rank: int, line: Line) -> dict[str, Any]:
         told["p_like_base"] = line.p_like_base
     if line.why is not None:
         told["why"] = [
-            _item(one.rated.item) | {"stars": one.rated.stars, "moved": one.moved}
+            _item(one.rated.item) | {"rating": one.rated.rating, "moved": one.moved}
             for one in line.why
         ]
     return told
@@ -153,7 +153,7 @@ def _csv_row(rank: int, line: Line) -> dict[str, Any]:
     told = _line(rank, line)
     told["genres"] = "|".join(told["genres"])
     if "why" in told:
-        reasons = (f"{one['item_id']}:{one['stars']}:{one['moved']}" for one in told["why"])
+        reasons = (f"{one['item_id']}:{one['rating']}:{one['moved']}" for one in told["why"])
         told["why"] = " ".join(reasons)
     return told
 
@@ -167,8 +167,8 @@ def _percent(share: float) -> str:
 
 
 def _reason(reason: Reason) -> str:
-    stars = format_stars(reason.rated.stars)
-    return f"{100 * reason.moved:+.1f} {_name(reason.rated.item)}: {stars}"
+    rating = format_rating(reason.rated.rating)
+    return f"{100 * reason.moved:+.1f} {_name(reason.rated.item)}: {rating}"
 
 
 def _name(item: Item) -> str:

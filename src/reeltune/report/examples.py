@@ -73,9 +73,9 @@ def cards(examples: list[Example], cast: Cast) -> list[Card]:
     ]
 
 
-def stars_width(stars: float) -> str:
+def rating_width(rating: float) -> str:
     """Return how much of a row of five stars is filled, in percent."""
-    return f"{min(max(stars / 5, 0), 1):.1%}"
+    return f"{min(max(rating / 5, 0), 1):.1%}"
 
 
 def _bar(role: Role, scorer: str, p_yes: float, threshold: float, liked: bool) -> Bar:

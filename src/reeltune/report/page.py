@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reeltune.report import numbers
-from reeltune.report.examples import stars_width
+from reeltune.report.examples import rating_width
 
 _PAGE: Final = "report.html.j2"
 _STYLE: Final = "report.css"
@@ -33,7 +33,7 @@ def fill(**content: Any) -> str:
         name: getattr(numbers, name)
         for name in ("between", "count", "number", "percent", "signed", "signed_between")
     }
-    environment.filters["stars_width"] = stars_width
+    environment.filters["rating_width"] = rating_width
     style = files(_PACKAGE).joinpath(_FOLDER, _STYLE).read_text(encoding="utf-8")
     # The style sheet is the package's own; escaping would break its selectors.
     return environment.get_template(_PAGE).render(style=Markup(style), **content)

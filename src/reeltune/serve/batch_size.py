@@ -79,8 +79,8 @@ class TokenCounts:
         signals = round(sum(float(lines.lengths.mean()) for lines in pieces.evidence))
         self._history_len = history_len
         self._items = pieces.items.lengths
-        self._stars = pieces.before_item.lengths + pieces.after_item.lengths
-        self._stars = self._stars + (signals if pieces.evidence_in_lines else 0)
+        self._rating = pieces.before_item.lengths + pieces.after_item.lengths
+        self._rating = self._rating + (signals if pieces.evidence_in_lines else 0)
         self._around = len(pieces.head) + len(pieces.before_candidate)
         self._tail = signals + len(pieces.tail)
         self._shared = layout == BLOCKS and not tokens.differing
@@ -88,7 +88,7 @@ class TokenCounts:
     def of(self, history: History, candidates: Ints) -> tuple[int, Ints]:
         """Return the tokens of a history, and of each candidate after it, shape ``(n,)``."""
         history = history.last(self._history_len)
-        lines = self._items[history.item_idx] + self._stars[star_steps(history.stars)]
+        lines = self._items[history.item_idx] + self._rating[star_steps(history.rating)]
         trunk = self._around + int(lines.sum())
         branches = self._items[candidates] + self._tail
         return (trunk, branches) if self._shared else (0, branches + trunk)

@@ -78,8 +78,8 @@ class Bounds:
                 hint="Give each film's latest stars only",
             )
         for place, one in enumerate(rated):
-            self._refuse_off_scale(one.stars, f"rated.{place}.stars")
-        return History.of(rows.tolist(), [one.stars for one in rated]).last(self._remembered)
+            self._refuse_off_scale(one.rating, f"rated.{place}.stars")
+        return History.of(rows.tolist(), [one.rating for one in rated]).last(self._remembered)
 
     def candidates(self, item_ids: Sequence[int]) -> Ints:
         """Return the rows of films to judge, in their order.
@@ -136,10 +136,10 @@ class Bounds:
                 hint=f"Ask for fewer, or raise serving.max_{limit}",
             )
 
-    def _refuse_off_scale(self, stars: float, where: str) -> None:
-        if not self.scale.contains(stars):
+    def _refuse_off_scale(self, rating: float, where: str) -> None:
+        if not self.scale.contains(rating):
             raise RequestError(
-                f"{stars} stars are not on the scale from {self.scale}",
+                f"{rating} stars are not on the scale from {self.scale}",
                 code="rating_off_scale",
                 where=where,
             )

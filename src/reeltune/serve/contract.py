@@ -40,7 +40,7 @@ class Rated(Asked):
     """A film somebody has rated."""
 
     item_id: ItemId
-    stars: Annotated[
+    rating: Annotated[
         float, Field(ge=HALF_STARS.min, le=HALF_STARS.max, multiple_of=HALF_STARS.step)
     ]
 
@@ -119,7 +119,7 @@ class Reason(Told):
     """A rating and what it did to a verdict."""
 
     film: ItemTold
-    stars: float
+    rating: float
     moved: Annotated[float, Field(description="The chance with the rating less that without it.")]
 
 

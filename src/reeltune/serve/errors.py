@@ -105,7 +105,7 @@ def _validation_error(_: Request, error: Exception) -> Response:
 
 
 def _field(item: Any) -> str:
-    """Return a field's place in the request, such as ``rated.0.stars``."""
+    """Return a field's place in the request, such as ``rated.0.rating``."""
     location = item["loc"]
     # The first part says whether it is in the body or in the query string.
     inside = location[1:] if len(location) > 1 else location

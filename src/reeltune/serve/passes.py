@@ -44,7 +44,7 @@ class Waiting:
     def shown(self) -> Shown:
         """What its verdicts depend on besides the candidate: equal ones share their history."""
         history = self.question.history
-        return history.item_idx.tobytes(), history.stars.tobytes(), self.base
+        return history.item_idx.tobytes(), history.rating.tobytes(), self.base
 
     @property
     def left(self) -> Ints:

@@ -193,7 +193,7 @@ class Service:
             return [[] for _ in films]
         return [
             [
-                contract.Reason(film=self._item(one.item_idx), stars=one.stars, moved=one.moved)
+                contract.Reason(film=self._item(one.item_idx), rating=one.rating, moved=one.moved)
                 for one in moving
             ]
             for moving in influences(history, [one.p_yes for one in verdicts], most)

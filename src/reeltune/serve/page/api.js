@@ -1,8 +1,8 @@
 /** The service, asked over HTTP. */
 
 /** @typedef {import('./words.js').Film} Film */
-/** @typedef {{item_id: number, stars: number}} Rated */
-/** @typedef {{film: Film, stars: number, moved: number}} Reason */
+/** @typedef {{item_id: number, rating: number}} Rated */
+/** @typedef {{film: Film, rating: number, moved: number}} Reason */
 /** @typedef {{film: Film, p_like: number, p_like_base: number | null, why: Reason[]}} Recommendation */
 /** @typedef {{recommendations: Recommendation[], judged: number, fitting: number}} Answer */
 /**

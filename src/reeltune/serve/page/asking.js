@@ -96,7 +96,7 @@ export class Asking {
     const { history, top } = /** @type {NonNullable<Asking['limits']>} */ (this.limits);
     const rated = this.store.rated.slice(-history);
     return {
-      rated: rated.map(({ film, stars }) => ({ item_id: film.id, stars })),
+      rated: rated.map(({ film, stars }) => ({ item_id: film.id, rating: stars })),
       top: Math.min(this.top, top),
       base: this.controls.compared,
       why: this.list.asksWhy ? WHY : 0,

@@ -95,7 +95,7 @@ function reasonLine(reason, most) {
     {},
     bar,
     make('span', { class: 'moved' }, points(reason.moved), hidden(' points: ')),
-    make('span', {}, nameOf(reason.film), make('span', { class: 'soft' }, `, ${starsInWords(reason.stars)}`)),
+    make('span', {}, nameOf(reason.film), make('span', { class: 'soft' }, `, ${starsInWords(reason.rating)}`)),
   );
 }
 
