@@ -129,12 +129,27 @@ def test_a_folder_that_is_not_there_says_how_to_make_it(tmp_path: Path):
         PreparedFolder.open(tmp_path / "absent")
 
 
-def test_another_format_is_refused(folder: Path):
+@pytest.mark.parametrize(
+    ("version", "code", "hint"),
+    [
+        (1, "old_prepared_format", "reeltune prepare"),
+        (None, "old_prepared_format", "reeltune prepare"),
+        (99, "newer_prepared_format", "Update"),
+    ],
+)
+def test_another_format_is_refused(folder: Path, version: int | None, code: str, hint: str):
     meta = read_meta(folder)
-    (folder / "meta.json").write_text(json.dumps({**meta, "format_version": 99}))
-    with raises_error(
-        DataError, "old_prepared_format", where="meta.json", figures=[99, FORMAT_VERSION]
-    ):
+    (folder / "meta.json").write_text(json.dumps({**meta, "format_version": version}))
+    figures = [version, FORMAT_VERSION, hint]
+    with raises_error(DataError, code, where="meta.json", figures=figures):
+        PreparedFolder.open(folder)
+
+
+def test_a_folder_of_the_old_format_is_refused_before_its_tables_are_read(folder: Path):
+    (folder / "items.parquet").rename(folder / "films.parquet")
+    meta = json.loads((folder / "meta.json").read_text().replace("items.parquet", "films.parquet"))
+    (folder / "meta.json").write_text(json.dumps({**meta, "format_version": 1}))
+    with raises_error(DataError, "old_prepared_format", figures=[f"--output-dir {folder}"]):
         PreparedFolder.open(folder)
 
 

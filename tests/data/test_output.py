@@ -168,6 +168,16 @@ def test_a_file_is_not_replaced(source, place) -> None:
         prepare(source, PrepareSettings(place / "out"))
 
 
+def test_a_folder_prepared_in_an_older_format_is_replaced(source, place) -> None:
+    folder = place / "out"
+    folder.mkdir()
+    for name in ("timelines.parquet", "films.parquet", "train.json"):
+        (folder / name).touch()
+    (folder / "meta.json").write_text('{"format_version": 1}')
+    prepare(source, PrepareSettings(folder, export=None))
+    assert names(folder) == ["items.parquet", "meta.json", "timelines.parquet"]
+
+
 def test_an_empty_folder_is_filled(source, place) -> None:
     (place / "out").mkdir()
     assert prepare(source, PrepareSettings(place / "out")).folder == place / "out"

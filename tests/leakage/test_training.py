@@ -73,6 +73,15 @@ def test_a_run_on_other_data_is_found_and_its_rows_are_not_judged(run: RunFolder
     assert found["training rows"] == found["cached training rows"] == "not applicable"
 
 
+def test_a_run_on_data_of_an_older_format_is_found(run: RunFolder):
+    files = run.record()["data"]["files"]
+    files["films.parquet"] = files.pop("items.parquet")
+    record(run, data={"files": files})
+    failed = failing(run.path)
+    assert list(failed) == ["the run's data"]
+    assert "items.parquet" in failed["the run's data"].offenders.first[0].message
+
+
 def test_a_run_that_read_more_rows_than_it_should_is_found(run: RunFolder):
     record(run, rows={"train": ROWS + 1})
     failed = failing(run.path)

@@ -22,7 +22,8 @@ from reeltune.data.timelines import Codes, Examples, SplitColumn, Timelines
 from reeltune.domain import Item, PromptSettings
 from reeltune.errors import DataError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""Format 2 renamed columns to ``item_id``, ``item_idx`` and ``rating``, and ``films.parquet``."""
 TIMELINES_FILE: Final = "timelines.parquet"
 ITEMS_FILE: Final = "items.parquet"
 META_FILE: Final = "meta.json"
@@ -81,13 +82,20 @@ class PreparedFolder:
                 where=str(meta_file),
                 hint=hint,
             )
-        if meta.get("format_version") != FORMAT_VERSION:
+        version = meta.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
             raise DataError(
-                f"prepared in format {meta.get('format_version')}, this version reads format "
-                f"{FORMAT_VERSION}",
+                f"prepared in format {version}, this version reads format {FORMAT_VERSION}",
+                code="newer_prepared_format",
+                where=str(meta_file),
+                hint="Update reeltune, or prepare the data again with this version",
+            )
+        if version != FORMAT_VERSION:
+            raise DataError(
+                f"prepared in format {version}, this version reads format {FORMAT_VERSION}",
                 code="old_prepared_format",
                 where=str(meta_file),
-                hint=hint,
+                hint=f"{hint}, with the same flags as before",
             )
         for name in (TIMELINES_FILE, ITEMS_FILE):
             if not (path / name).is_file():

@@ -22,6 +22,7 @@ from reeltune.errors import DataError
 from reeltune.files import atomic_folder
 
 _OURS = frozenset({TIMELINES_FILE, ITEMS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT})
+_OLD_FILES = frozenset({"films.parquet"})  # written in format 1
 
 
 @contextlib.contextmanager
@@ -68,7 +69,7 @@ def check_replaceable(path: Path) -> None:
             where=str(path),
             hint=mend,
         )
-    if foreign := sorted(names - _OURS):
+    if foreign := sorted(names - _OURS - _OLD_FILES):
         raise DataError(
             f"holds files that prepare did not write ({', '.join(foreign[:3])}), so it is not "
             "replaced",

@@ -37,7 +37,7 @@ def run_learned_from_these_data(folder: PreparedFolder, record: dict[str, Any]) 
     differing = [
         Finding(f"the run was trained on another {name}")
         for name in _TABLES
-        if trained[name]["sha256"] != file_digest(folder.path / name)
+        if trained.get(name, {}).get("sha256") != file_digest(folder.path / name)
     ]
     return SAME_DATA.result(", ".join(_TABLES), Offenders.of(differing))
 
