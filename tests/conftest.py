@@ -1,10 +1,10 @@
-"""Fixtures that several parts' tests share. Nothing here reaches the internet."""
+"""Fixtures that several packages' tests share. Only those of tests/registries.py use a network."""
 
 from __future__ import annotations
 
 import os
 
-# Set before any library that reads it is imported: no test may ask the hub.
+# Set before any library that reads it is imported: no test may use the hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Tiny models gain nothing from threads, and lose ten times the time where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from reeltune.data.folder import PreparedFolder
+from tests import registries
 from tests.helpers import tiny_model, write_prepared
 
 # No test may fail because the machine is busy.
@@ -50,3 +51,15 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedFolder:
     """A small prepared folder with odd titles; read it, never write to it."""
     return PreparedFolder.open(write_prepared(tmp_path_factory.mktemp("data") / "prepared"))
+
+
+@pytest.fixture(scope="session")
+def qwen3_tokenizer() -> Path:
+    """A folder with Qwen3's tokenizer."""
+    return registries.qwen3_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer() -> Path:
+    """A folder with SmolLM2's tokenizer."""
+    return registries.smollm2_tokenizer()

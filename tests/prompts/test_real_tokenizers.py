@@ -1,9 +1,4 @@
-"""Pieces equal the whole for real tokenizers and every film of a real edition.
-
-The environment names what to use, for nothing is downloaded: ``REELTUNE_TEST_PREPARED`` is a
-prepared folder, ``REELTUNE_TEST_QWEN3_TOKENIZER`` and ``REELTUNE_TEST_SMOLLM2`` are folders with a
-tokenizer.
-"""
+"""Pieces equal the whole for real tokenizers and every film of a real edition."""
 
 from __future__ import annotations
 
@@ -13,29 +8,45 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerBase
 
+from reeltune.cli import main
 from reeltune.data.folder import Examples, PreparedFolder
 from reeltune.domain import EVIDENCE, Evidence, Form, Item, PromptSettings, Renderer
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
+from tests import registries
 from tests.helpers import make_items
 from tests.prompts.build import FORMS, lists, whole_prompts
 from tests.timelines import timelines_of
 
-TOKENIZERS = ("REELTUNE_TEST_QWEN3_TOKENIZER", "REELTUNE_TEST_SMOLLM2")
+PREPARED = "REELTUNE_TEST_PREPARED"
+"""Names a prepared folder to test instead of ml-100k."""
 
 
-def folder_from(variable: str) -> Path:
-    value = os.environ.get(variable)
-    if not value:
-        pytest.skip(f"{variable} names no folder")
-    return Path(value)
+@pytest.fixture(scope="module", params=["qwen3", "smollm2"])
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    return load_tokenizer(str(request.getfixturevalue(f"{request.param}_tokenizer")))
 
 
-def assert_equal_for(items: list[Item], tokenizer_folder: Path, settings: PromptSettings) -> None:
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
+    """Every film of a real edition."""
+    folder = os.environ.get(PREPARED)
+    if not folder:
+        ratings, folder = registries.movielens_100k(), tmp_path_factory.mktemp("real") / "ml-100k"
+        args = ["--ratings-dir", str(ratings), "--output-dir", str(folder), "--no-json"]
+        with pytest.raises(SystemExit) as left:
+            main(["prepare", *args])
+        assert not left.value.code
+    return PreparedFolder.open(Path(folder)).items
+
+
+def assert_equal_for(
+    items: list[Item], tokenizer: PreTrainedTokenizerBase, settings: PromptSettings
+) -> None:
     """Show every film before another line, last in a history and as the candidate."""
-    tokenizer = load_tokenizer(str(tokenizer_folder))
     renderer = Renderer(settings)
     tokens = PromptTokens(tokenizer, renderer, items)
     assert tokens.differing == []
@@ -53,22 +64,25 @@ def assert_equal_for(items: list[Item], tokenizer_folder: Path, settings: Prompt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variable", TOKENIZERS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
 @pytest.mark.parametrize("evidence", [(), tuple(EVIDENCE)], ids=["no evidence", "evidence"])
 def test_every_film_of_an_edition(
-    variable: str, genres: bool, form: Form, evidence: tuple[Evidence, ...]
+    tokenizer: PreTrainedTokenizerBase,
+    items: list[Item],
+    genres: bool,
+    form: Form,
+    evidence: tuple[Evidence, ...],
 ):
-    items = PreparedFolder.open(folder_from("REELTUNE_TEST_PREPARED")).items
     settings = PromptSettings(genres=genres, form=form, evidence=evidence)
-    assert_equal_for(items, folder_from(variable), settings)
+    assert_equal_for(items, tokenizer, settings)
 
 
-@pytest.mark.parametrize("variable", TOKENIZERS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
 @pytest.mark.parametrize("evidence", [(), tuple(EVIDENCE)], ids=["no evidence", "evidence"])
-def test_odd_titles(variable: str, genres: bool, form: Form, evidence: tuple[Evidence, ...]):
+def test_odd_titles(
+    tokenizer: PreTrainedTokenizerBase, genres: bool, form: Form, evidence: tuple[Evidence, ...]
+):
     settings = PromptSettings(genres=genres, form=form, evidence=evidence)
-    assert_equal_for(make_items(200), folder_from(variable), settings)
+    assert_equal_for(make_items(200), tokenizer, settings)
