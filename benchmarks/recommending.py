@@ -39,10 +39,10 @@ from reeltune.evaluation.gather import (
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from reeltune.evaluation.thresholds import choose_threshold
-from reeltune.evidence.folder import with_evidence
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.calibration import CALIBRATED as WAYS
 from reeltune.scoring.calibration import fit_calibration
+from reeltune.signals.folder import with_signals
 
 SHOWN: Final = ("auc", "auc_per_user_mean", "log_loss", "brier", "ece", "accuracy", "ndcg_at_10")
 CALIBRATED: Final = ", calibrated"
@@ -103,7 +103,7 @@ def add_baselines(rows: Rows, prepared: Path, kinds: tuple[Evidence, ...], seed:
     folder = PreparedFolder.open(prepared)
     told = evidence_baselines(kinds)
     scores = score_baselines(
-        with_evidence(folder, kinds) if kinds else folder,
+        with_signals(folder, kinds) if kinds else folder,
         rows[VALIDATION].event,
         rows[TEST].event,
         seed=seed,

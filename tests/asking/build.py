@@ -15,12 +15,12 @@ from reeltune.asking.subject import Subject
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.domain import Evidence, Form, Renderer
-from reeltune.evidence.folder import with_evidence
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.scoring.scorer import Scorer
+from reeltune.signals.folder import with_signals
 from tests.runs import tiny_config
 from tests.scoring.sharing import drawn
 
@@ -50,7 +50,7 @@ def drawn_subject(
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(path)
     base = AutoModelForCausalLM.from_pretrained(path)
     renderer = Renderer(replace(folder.prompt_settings, form=form, evidence=evidence))
-    folder = with_evidence(folder, evidence)
+    folder = with_signals(folder, evidence)
     return Subject(
         config=config,
         folder=folder,

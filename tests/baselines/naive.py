@@ -8,8 +8,8 @@ import numpy as np
 
 from reeltune.baselines.features import RECENT, USER_PRIOR
 from reeltune.baselines.problem import Problem
-from reeltune.evidence.film_view import ITEM_PRIOR, parts_of_users
-from reeltune.evidence.genres import GENRE_PRIOR
+from reeltune.signals.genres import GENRE_PRIOR
+from reeltune.signals.item_statistics import ITEM_PRIOR, excluded_folds
 
 
 class Naive:
@@ -20,7 +20,7 @@ class Naive:
         self.known = problem.timelines
         self.rating = problem.timelines.rating.tolist()
         self.liked = problem.timelines.liked.tolist()
-        self.part = parts_of_users(problem.timelines, problem.seed).tolist()
+        self.part = excluded_folds(problem.timelines, problem.seed).tolist()
 
     def asked(self, event: int) -> list[int]:
         """Training ratings of the users in other parts."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reeltune.baselines.features import FEATURES, feature_table
 from reeltune.baselines.problem import Floats, Problem
-from reeltune.evidence.film_view import film_view
+from reeltune.signals.item_statistics import item_statistics
 from tests.baselines.naive import Naive
 from tests.baselines.problems import random_problem, with_ratings
 from tests.docs.pages import ROOT, text_of
@@ -65,7 +65,7 @@ def test_later_events_of_the_same_user_do_know(seed: int):
 
 def test_a_film_nobody_trained_on_is_like_any_film():
     problem = random_problem(3)
-    view = film_view(problem.timelines, problem.ratings, len(problem.items), problem.seed)
+    view = item_statistics(problem.timelines, problem.ratings, len(problem.items), problem.seed)
     cold = np.flatnonzero(problem.timelines.item_idx >= 12)
     assert len(cold)
     assert np.allclose(view.rating[cold], view.any_rating[cold])

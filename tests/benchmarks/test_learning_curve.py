@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import fit_expectation, learning_curve, one_pass
+from benchmarks import fit_gaussian_process, learning_curve, one_pass
 from benchmarks.render import problems, rendered
 from reeltune.data.columns import CONTEXT, TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
-from reeltune.evidence.film_view import training_ratings
+from reeltune.signals.item_statistics import training_ratings
 from tests.benchmarks.test_recommending import evaluated
 from tests.helpers import tiny_tokenizer, write_prepared
 
@@ -97,17 +97,19 @@ def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path:
 
 def test_fitted_weights_make_training_ratings_likelier(prepared: PreparedFolder, tmp_path: Path):
     file = tmp_path / "fit.json"
-    fit_expectation.main(f"--prepared {prepared.path} --users 6 --tries 60 --result {file}".split())
+    fit_gaussian_process.main(
+        f"--prepared {prepared.path} --users 6 --tries 60 --result {file}".split()
+    )
     used, fitted = json.loads(file.read_text(encoding="utf-8"))["cases"]
-    assert fitted["surprise_of_an_event"] < used["surprise_of_an_event"]
-    assert fitted["mood"] != used["mood"]
+    assert fitted["negative_log_likelihood_per_event"] < used["negative_log_likelihood_per_event"]
+    assert fitted["long_term"] != used["long_term"]
     assert 0 < used["auc, validation"] < 1
 
 
 def test_an_event_is_held_out_if_any_folder_holds_it_out(prepared: PreparedFolder, tmp_path: Path):
     known = PreparedFolder.open(write_prepared(tmp_path / "other", min_history=9)).timelines
     split = prepared.timelines.split
-    found = fit_expectation.held_out_by_any(known, [prepared.path]).split
+    found = fit_gaussian_process.held_out_by_any(known, [prepared.path]).split
     for name in (TEST, VALIDATION):
         assert ((split == name) & (known.split != name)).any()
     assert ((found == TEST) == ((known.split == TEST) | (split == TEST))).all()
@@ -121,4 +123,4 @@ def test_folders_of_other_ratings_have_no_weights_in_common(
 ):
     other = write_prepared(tmp_path / "other", users=3)
     with pytest.raises(SystemExit, match=f"^{re.escape(str(other))}: "):
-        fit_expectation.held_out_by_any(prepared.timelines, [other])
+        fit_gaussian_process.held_out_by_any(prepared.timelines, [other])

@@ -15,7 +15,6 @@ from reeltune.data.folder import PreparedFolder, Timelines
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Bools, Ints, SplitColumn
 from reeltune.domain import Item
-from reeltune.evidence.expectation import Given
 from reeltune.leakage.features import (
     BASELINE_FEATURES,
     AlteredTimelines,
@@ -27,6 +26,7 @@ from reeltune.leakage.features import (
     without_the_future,
 )
 from reeltune.leakage.outcomes import Outcome
+from reeltune.signals.gaussian_process import Posterior
 from tests.leakage.plant import cut_in_time, failing, named
 
 Column = Callable[[Timelines, Bools], np.ndarray]
@@ -233,7 +233,7 @@ def test_the_features_of_the_baselines_are_from_the_past(folder: Path, split: st
 
 def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
-        "reeltune.evidence.running.Running.earlier",
+        "reeltune.signals.running_statistics.RunningStatistics.earlier",
         lambda self, values: np.cumsum(values.astype(np.float64)) * (self.before > 0),
     )
     failed = failing(folder)
@@ -253,8 +253,10 @@ def test_the_evidence_of_prompts_is_from_the_past(folder: Path, split: str):
 def test_evidence_that_knows_the_stars_it_is_to_foretell_is_found(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    foretold = Given.before_each
-    monkeypatch.setattr(Given, "before_each", lambda self: foretold(self) + 0.2 * self._above)
+    foretold = Posterior.before_each_event
+    monkeypatch.setattr(
+        Posterior, "before_each_event", lambda self: foretold(self) + 0.2 * self._above
+    )
     failed = failing(folder)
     assert list(failed) == ["evidence from the past"]
     assert "expected is" in failed["evidence from the past"].offenders.first[0].message

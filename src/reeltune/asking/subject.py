@@ -16,8 +16,6 @@ from transformers import PreTrainedModel
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, Renderer
-from reeltune.evidence.folder import FolderWithEvidence, open_prepared
-from reeltune.evidence.source import EvidenceSource
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, load_adapter, load_base
 from reeltune.models.prompt_record import refuse_other_prompt
@@ -35,6 +33,8 @@ from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.calibration import Calibrate, calibrate_with
 from reeltune.scoring.scorer import Scorer
+from reeltune.signals.folder import FolderWithSignals, open_prepared
+from reeltune.signals.source import SignalSource
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Subject:
         return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
 
     @property
-    def evidence(self) -> EvidenceSource | None:
+    def evidence(self) -> SignalSource | None:
         """What tells the evidence on films; None where the prompt tells none."""
-        return self.folder.evidence if isinstance(self.folder, FolderWithEvidence) else None
+        return self.folder.evidence if isinstance(self.folder, FolderWithSignals) else None
 
     @property
     def tuned(self) -> bool:

@@ -1,7 +1,7 @@
 """What the learned baselines know of an event: numbers made of what came before it.
 
 Of its own user: earlier events, all of them, as the language model may be shown them. Of its film:
-training ratings of other users (see :mod:`reeltune.evidence.film_view`).
+training ratings of other users (see :mod:`reeltune.signals.item_statistics`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 
 from reeltune.baselines.problem import Floats, Ints, Problem
-from reeltune.evidence.film_view import FilmView, film_view
-from reeltune.evidence.genres import genre_affinity, genre_table
-from reeltune.evidence.running import Running
-from reeltune.evidence.taste import USER_PRIOR
+from reeltune.signals.genres import genre_affinity, genre_table
+from reeltune.signals.item_statistics import ItemStatistics, item_statistics
+from reeltune.signals.running_statistics import RunningStatistics
+from reeltune.signals.user_features import USER_PRIOR
 
 RECENT: Final = 15
 """Events that count as recent: the history a prompt has by default."""
@@ -60,8 +60,8 @@ def feature_table(problem: Problem, event: Ints) -> Floats:
 
 def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
     """Give each feature of all events, one after another: all at once would not fit for 32m."""
-    running = Running(problem.timelines.position)
-    item = film_view(problem.timelines, problem.ratings, len(problem.items), problem.seed)
+    running = RunningStatistics(problem.timelines.position)
+    item = item_statistics(problem.timelines, problem.ratings, len(problem.items), problem.seed)
     lift = problem.rating - item.rating
     user_lift = running.earlier(lift) / (running.before + USER_PRIOR)
     yield "user_lift", user_lift
@@ -77,7 +77,7 @@ def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
 
 
 def _user_columns(
-    problem: Problem, running: Running, item: FilmView
+    problem: Problem, running: RunningStatistics, item: ItemStatistics
 ) -> Iterator[tuple[str, Floats]]:
     weight = running.before + USER_PRIOR
     rating = (running.earlier(problem.rating) + USER_PRIOR * item.any_rating) / weight
@@ -90,7 +90,7 @@ def _user_columns(
 
 
 def _recent_columns(
-    problem: Problem, running: Running, item: FilmView, lift: Floats
+    problem: Problem, running: RunningStatistics, item: ItemStatistics, lift: Floats
 ) -> Iterator[tuple[str, Floats]]:
     weight = np.minimum(running.before, RECENT) + USER_PRIOR
     rating = running.recent(problem.rating, RECENT)

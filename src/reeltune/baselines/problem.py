@@ -15,7 +15,7 @@ from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder, Timelines
 from reeltune.domain import Item
 from reeltune.errors import DataError
-from reeltune.evidence.film_view import training_ratings
+from reeltune.signals.item_statistics import training_ratings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

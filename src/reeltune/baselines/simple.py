@@ -11,7 +11,7 @@ import numpy as np
 
 from reeltune.baselines.platt import Rating, choose_rating
 from reeltune.baselines.problem import Answers, Floats, Ints, Problem
-from reeltune.evidence.running import Running
+from reeltune.signals.running_statistics import RunningStatistics
 
 DAMPING: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """Ratings like the overall mean that are added to a film's or a user's own: what is tried."""
@@ -38,7 +38,7 @@ def item_mean(problem: Problem) -> Answers:
 
 def user_running_mean(problem: Problem) -> Answers:
     """Expect the mean stars of the user's own earlier events, shrunk to the mean of all."""
-    running = Running(problem.timelines.position)
+    running = RunningStatistics(problem.timelines.position)
     overall = overall_mean(problem)
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
@@ -90,7 +90,7 @@ def bias_parts(problem: Problem, item_damping: float) -> BiasParts:
     """Return the parts of the bias model for one damping of films."""
     offset = item_offsets(problem, item_damping)[problem.timelines.item_idx]
     without_user = overall_mean(problem) + offset
-    running = Running(problem.timelines.position)
+    running = RunningStatistics(problem.timelines.position)
     return BiasParts(without_user, running.earlier(problem.rating - without_user), running.before)
 
 

@@ -19,8 +19,8 @@ from reeltune.bulk.turns import Advance
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import RunError
-from reeltune.evidence.folder import open_prepared
 from reeltune.runs.log import LOGGER
+from reeltune.signals.folder import open_prepared
 
 MakeTask = Callable[[PreparedFolder, Lookup], Task]
 """Says what is asked, once the prepared data are open."""

@@ -40,10 +40,10 @@ def lengths(
     """Show how long prompts and blocks are, and fail when something would not fit."""
     from reeltune.config import load_config
     from reeltune.data.columns import EXAMPLE_SPLITS
-    from reeltune.evidence.folder import open_prepared
     from reeltune.lengths.measure import char_lengths
     from reeltune.lengths.report import parse_percentiles
     from reeltune.prompts.rows import prompt_settings
+    from reeltune.signals.folder import open_prepared
 
     resolved = load_config(config, override or ())
     asked = parse_percentiles(percentiles)

@@ -20,9 +20,9 @@ from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Bools, Ints, Timelines
 from reeltune.domain import EVIDENCE, Item
-from reeltune.evidence.source import EvidenceSource
 from reeltune.leakage.outcomes import SHOWN, Check, Offenders, Outcome, event_finding
 from reeltune.seeds import sample_rows, stream
+from reeltune.signals.source import SignalSource
 
 HELD_OUT: Final = (VALIDATION, TEST)
 
@@ -127,7 +127,7 @@ def _evidence(
     events: Ints,
 ) -> npt.NDArray[np.floating]:
     del train_mask
-    source = EvidenceSource(timelines, items, threshold, step, tuple(EVIDENCE))
+    source = SignalSource(timelines, items, threshold, step, tuple(EVIDENCE))
     return source.of_events(events).astype(np.float64)
 
 

@@ -119,7 +119,7 @@ class Pieces:
         if evidence is None:
             raise DataError(
                 "the prompt tells evidence, and these events come without it",
-                hint="Open the prepared data with reeltune.evidence.folder.open_prepared",
+                hint="Open the prepared data with reeltune.signals.folder.open_prepared",
             )
         return [evidence[:, kind] for kind in range(len(self.evidence))]
 

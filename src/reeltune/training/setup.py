@@ -16,7 +16,6 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings, Renderer
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
-from reeltune.evidence.folder import FolderWithEvidence, open_prepared
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel, add_adapter, load_base, trainable_share
 from reeltune.models.names import TRAIN_CACHE
@@ -35,6 +34,7 @@ from reeltune.prompts.rows import (
     train_rows,
 )
 from reeltune.runs.log import LOGGER
+from reeltune.signals.folder import FolderWithSignals, open_prepared
 from reeltune.training.cache import key_of_rows, look_up, store
 
 EVAL_CACHE = "eval_preprocessed"
@@ -77,7 +77,7 @@ def open_data(
         keep_evidence: Whether evidence that is made may be written to the cache.
     """
     folder = open_prepared(config)
-    if not keep_evidence and isinstance(folder, FolderWithEvidence):
+    if not keep_evidence and isinstance(folder, FolderWithSignals):
         folder = replace(folder, cache_dir=None)
     return folder, prompt_settings(folder, config.prompt)
 

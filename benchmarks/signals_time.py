@@ -7,7 +7,7 @@ real ones, since only how many there are counts::
 
     reeltune fetch synthetic --users 6040 --films 3706 --ratings-per-user 165 --into data/raw/as_1m
     reeltune prepare --ratings-dir data/raw/as_1m --output-dir data/as_1m --no-json
-    python -m benchmarks.evidence_time --prepared data/as_1m
+    python -m benchmarks.signals_time --prepared data/as_1m
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 
 from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.folder import PreparedFolder
-from reeltune.evidence.film_view import FOLDS
-from reeltune.evidence.outcome import outcome
-from reeltune.evidence.source import EvidenceSource
 from reeltune.runs.environment import peak_memory
 from reeltune.seeds import sample_rows
+from reeltune.signals.item_statistics import FOLDS
+from reeltune.signals.source import SignalSource
+from reeltune.signals.target import gp_target
 
 
 def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
@@ -39,21 +39,21 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
     known, items = folder.ratings, folder.items
     began = time.perf_counter()
     settings = folder.prompt_settings
-    source = EvidenceSource(known, items, settings.threshold, settings.scale.step, ("expected",))
+    source = SignalSource(known, items, settings.threshold, settings.scale.step, ("expected",))
     nothing = np.empty(0, dtype=np.int64)
     for part in range(FOLDS):
-        source.expectation.given(part, nothing, np.empty(0)).before_each()
+        source.gaussian_process.posterior(part, nothing, np.empty(0)).before_each_event()
     once = time.perf_counter() - began
 
     first = np.flatnonzero(known.position == 0)
     ends = np.append(first[1:], len(known))
     drawn = sample_rows(len(first), users, seed, "users timed")
-    outcomes = outcome(known.rating, known.liked)
+    targets = gp_target(known.rating, known.liked)
     began = time.perf_counter()
     for user in drawn:
         own = slice(first[user], ends[user])
-        rows, part = known.item_idx[own].astype(np.int64), int(source.part[own.start])
-        source.expectation.given(part, rows, outcomes[own]).before_each()
+        rows, part = known.item_idx[own].astype(np.int64), int(source.fold[own.start])
+        source.gaussian_process.posterior(part, rows, targets[own]).before_each_event()
     seconds = time.perf_counter() - began
     return {
         "case": prepared.name,
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     for prepared in (options.prepared, *options.also):
         cases.append(figures(prepared, options.users, options.seed))
         print(cases[-1], flush=True)
-    command = command_line("evidence_time", options, "prepared", "also", "users", "seed")
+    command = command_line("signals_time", options, "prepared", "also", "users", "seed")
     write_result(options.result, command, cases, note=options.note)
 
 

@@ -14,7 +14,7 @@ _SPREAD: Final = 0.4
 """How far above the middle between likes and the rest an outcome lies whose odds are e to 1."""
 
 
-def outcome(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
+def gp_target(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
     """Return what is expected: half the stars, and 1 more for a like.
 
     Stars alone would ask as much about the step from 1 to 2 as about the one that decides; a like
@@ -27,7 +27,7 @@ def outcome(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
     return rating.astype(np.float64) / 2 + like
 
 
-def chance(expected: Floats, threshold: float, step: float) -> Floats:
+def like_probability(expected: Floats, threshold: float, step: float) -> Floats:
     """Return how likely a like is, given the outcome to expect; any shape.
 
     Args:

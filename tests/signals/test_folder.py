@@ -11,16 +11,16 @@ import pytest
 from reeltune.data.cache_key import CacheKey
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Evidence
-from reeltune.evidence.folder import EVIDENCE_FILE, FolderWithEvidence, with_evidence
-from reeltune.evidence.kept import look_up, store
-from reeltune.evidence.source import EvidenceSource
+from reeltune.signals.cache import look_up, store
+from reeltune.signals.folder import SIGNALS_FILE, FolderWithSignals, with_signals
+from reeltune.signals.source import SignalSource
 
 KEY = CacheKey({"prepared data": {"a": "1"}, "evidence": ["recent"]})
 CODES = np.array([[1, 20], [3, 0]], dtype=np.int16)
 
 
 def evidence_of(folder: PreparedFolder, cache: Path, *kinds: Evidence) -> np.ndarray:
-    codes = with_evidence(folder, kinds, cache).timelines.evidence
+    codes = with_signals(folder, kinds, cache).timelines.evidence
     assert codes is not None
     return codes
 
@@ -59,8 +59,8 @@ def test_a_second_folder_makes_nothing_anew(
     prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     made = evidence_of(prepared, tmp_path, "recent", "expected")
-    assert (tmp_path / EVIDENCE_FILE).is_file()
-    monkeypatch.delattr(EvidenceSource, "of_events")
+    assert (tmp_path / SIGNALS_FILE).is_file()
+    monkeypatch.delattr(SignalSource, "of_events")
     assert np.array_equal(evidence_of(prepared, tmp_path, "recent", "expected"), made)
 
 
@@ -71,25 +71,25 @@ def test_other_evidence_takes_the_place_of_what_was_kept(prepared: PreparedFolde
 
 
 def test_other_ratings_are_told_anew(prepared: PreparedFolder, tmp_path: Path):
-    folder = with_evidence(prepared, ("recent",), tmp_path)
-    assert isinstance(folder, FolderWithEvidence)
+    folder = with_signals(prepared, ("recent",), tmp_path)
+    assert isinstance(folder, FolderWithSignals)
     before = folder.timelines.evidence
-    with np.load(tmp_path / EVIDENCE_FILE) as kept:
+    with np.load(tmp_path / SIGNALS_FILE) as kept:
         key, codes = json.loads(str(kept["key"])), kept["codes"]
     assert np.array_equal(codes, before)
     key["prepared data"] = dict.fromkeys(key["prepared data"], "0")
-    store(tmp_path / EVIDENCE_FILE, CacheKey(key), codes + 1)
+    store(tmp_path / SIGNALS_FILE, CacheKey(key), codes + 1)
     assert np.array_equal(evidence_of(prepared, tmp_path, "recent"), codes)
 
 
 def test_examples_and_ratings_need_no_evidence(
     prepared: PreparedFolder, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.delattr(EvidenceSource, "of_events")
-    folder = with_evidence(prepared, ("expected",))
+    monkeypatch.delattr(SignalSource, "of_events")
+    folder = with_signals(prepared, ("expected",))
     assert len(folder.examples("test")) == len(prepared.examples("test"))
     assert folder.ratings.evidence is None
-    assert with_evidence(prepared, ()) is prepared
+    assert with_signals(prepared, ()) is prepared
 
 
 def test_evidence_that_cannot_be_kept_is_told_all_the_same(

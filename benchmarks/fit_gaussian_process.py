@@ -5,7 +5,7 @@ weights are moved until nothing makes them more likely (Powell's method). Held-o
 in it; what they say of the weights is printed beside. Weights for several splits of the same
 ratings may be learned from no row that any of them holds out::
 
-    python -m benchmarks.fit_expectation --prepared data/movielens_qwen3 --and-of data/by_time
+    python -m benchmarks.fit_gaussian_process --prepared data/movielens_qwen3 --and-of data/by_time
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn, Timelines
 from reeltune.domain import CHANCE_STEPS
 from reeltune.evaluation.metrics import measure
-from reeltune.evidence.expectation import Expectation
-from reeltune.evidence.film_view import training_ratings
-from reeltune.evidence.outcome import outcome
-from reeltune.evidence.source import EvidenceSource
-from reeltune.evidence.weights import WEIGHTS, Weights
+from reeltune.signals.gaussian_process import GaussianProcess
+from reeltune.signals.gp_hyperparameters import GP_HYPERPARAMETERS, GPHyperparameters
+from reeltune.signals.item_statistics import training_ratings
+from reeltune.signals.source import SignalSource
+from reeltune.signals.target import gp_target
 
 MOST_EVENTS: Final = 400
 """Users with more are left out, as each try costs the cube of their number."""
@@ -61,7 +61,7 @@ def held_out_by_any(known: Timelines, others: Sequence[Path]) -> Timelines:
     return replace(known, split=split)
 
 
-def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Timeline]:
+def learned_timelines(source: SignalSource, users: int, seed: int) -> list[Timeline]:
     """Return part, films and outcomes of what may be learned of some users, drawn at random."""
     known = source.known
     learned = np.zeros(len(known), dtype=np.bool_)
@@ -71,36 +71,43 @@ def learned_timelines(source: EvidenceSource, users: int, seed: int) -> list[Tim
         first, end = np.searchsorted(known.user_id, [user, user + 1])
         own = first + np.flatnonzero(learned[first:end])
         if 1 < len(own) <= MOST_EVENTS:
-            outcomes = outcome(known.rating[own], known.liked[own])
-            found.append((int(source.part[first]), known.item_idx[own].astype(np.int64), outcomes))
+            targets = gp_target(known.rating[own], known.liked[own])
+            found.append((int(source.fold[first]), known.item_idx[own].astype(np.int64), targets))
         if len(found) == users:
             break
     # Part after part: what is made for one serves all its users.
     return sorted(found, key=lambda one: one[0])
 
 
-def surprise(expectation: Expectation, timelines: list[Timeline]) -> float:
+def negative_log_likelihood(gaussian_process: GaussianProcess, timelines: list[Timeline]) -> float:
     """Return the negative log-likelihood of an event, on average."""
     events = sum(len(items) for _, items, _ in timelines)
-    return sum(expectation.given(*one).surprise() for one in timelines) / events
+    return (
+        sum(gaussian_process.posterior(*one).negative_log_likelihood() for one in timelines)
+        / events
+    )
 
 
-def fit(expectation: Expectation, timelines: list[Timeline], tries: int) -> Weights:
+def fit(
+    gaussian_process: GaussianProcess, timelines: list[Timeline], tries: int
+) -> GPHyperparameters:
     """Return the weights that make timelines most likely.
 
     Args:
-        expectation: Begins with its weights.
+        gaussian_process: Begins with its weights.
         timelines: From :func:`learned_timelines`.
         tries: How many weights are tried at most.
     """
-    names = list(asdict(expectation.weights))
+    names = list(asdict(gaussian_process.hyperparameters))
 
-    def weights_of(logarithms: Floats) -> Weights:
-        return Weights(**dict(zip(names, np.exp(logarithms).tolist(), strict=True)))
+    def weights_of(logarithms: Floats) -> GPHyperparameters:
+        return GPHyperparameters(**dict(zip(names, np.exp(logarithms).tolist(), strict=True)))
 
     found = minimize(
-        lambda logarithms: surprise(expectation.reweighted(weights_of(logarithms)), timelines),
-        np.log(list(asdict(expectation.weights).values())),
+        lambda logarithms: negative_log_likelihood(
+            gaussian_process.with_hyperparameters(weights_of(logarithms)), timelines
+        ),
+        np.log(list(asdict(gaussian_process.hyperparameters).values())),
         method="Powell",
         options={"maxfev": tries, "xtol": 0.02, "ftol": 1e-5},
     )
@@ -119,28 +126,30 @@ def main(arguments: list[str] | None = None) -> None:
     folder = PreparedFolder.open(options.prepared)
     known = held_out_by_any(folder.timelines, options.and_of)
     settings = folder.prompt_settings
-    source = EvidenceSource(
+    source = SignalSource(
         known, folder.items, settings.threshold, settings.scale.step, ("expected",)
     )
     timelines = learned_timelines(source, options.users, options.seed)
-    fitted = fit(source.expectation, timelines, options.tries)
+    fitted = fit(source.gaussian_process, timelines, options.tries)
     cases = []
-    for name, weights in (("in use", WEIGHTS), ("fitted", fitted)):
-        source.expectation = source.expectation.reweighted(weights)
+    for name, hyperparameters in (("in use", GP_HYPERPARAMETERS), ("fitted", fitted)):
+        source.gaussian_process = source.gaussian_process.with_hyperparameters(hyperparameters)
         case: dict[str, Any] = {
             "case": name,
-            "surprise_of_an_event": surprise(source.expectation, timelines),
+            "negative_log_likelihood_per_event": negative_log_likelihood(
+                source.gaussian_process, timelines
+            ),
             "auc, validation": _auc_of(source),
-            **asdict(weights),
+            **asdict(hyperparameters),
         }
         cases.append(case)
         print({key: round(value, 4) if key != "case" else value for key, value in case.items()})
     shown = ("prepared", "and_of", "users", "tries", "seed")
-    command = command_line("fit_expectation", options, *shown)
+    command = command_line("fit_gaussian_process", options, *shown)
     write_result(options.result, command, cases, note=options.note)
 
 
-def _auc_of(source: EvidenceSource) -> float | None:
+def _auc_of(source: SignalSource) -> float | None:
     """Return the AUC of what is expected of validation rows."""
     rows = np.flatnonzero(source.known.split == VALIDATION)
     known = source.known.take(rows)

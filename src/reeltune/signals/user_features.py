@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.evidence.running import Floats, Running
+from reeltune.signals.running_statistics import Floats, RunningStatistics
 
 USER_PRIOR: Final = 5.0
 """Events of the average user that are added to each user's own."""
@@ -24,7 +24,7 @@ LATELY_PRIOR: Final = 2.0
 
 
 @dataclass(frozen=True)
-class Taste:
+class UserFeatures:
     """All arrays have one entry per event, made of its user's earlier events.
 
     Attributes:
@@ -37,14 +37,14 @@ class Taste:
     like_rate: Floats
     lately: Floats
 
-    def take(self, events: slice) -> Taste:
+    def take(self, events: slice) -> UserFeatures:
         """Return the entries of some events."""
-        return Taste(**{name: values[events] for name, values in vars(self).items()})
+        return UserFeatures(**{name: values[events] for name, values in vars(self).items()})
 
 
-def taste_before(
-    running: Running, liked: npt.NDArray[np.bool_], any_like: npt.NDArray[Any] | float
-) -> Taste:
+def user_features(
+    running: RunningStatistics, liked: npt.NDArray[np.bool_], any_like: npt.NDArray[Any] | float
+) -> UserFeatures:
     """Return what is known of the user before each event.
 
     Args:
@@ -54,12 +54,12 @@ def taste_before(
     """
     newest = _lately(running, np.ones(len(liked))) + LATELY_PRIOR
     own = running.earlier(liked) + USER_PRIOR * any_like
-    return Taste(
+    return UserFeatures(
         events=running.before,
         like_rate=own / (running.before + USER_PRIOR),
         lately=(_lately(running, liked) + LATELY_PRIOR * any_like) / newest,
     )
 
 
-def _lately(running: Running, values: npt.NDArray[Any]) -> Floats:
+def _lately(running: RunningStatistics, values: npt.NDArray[Any]) -> Floats:
     return running.decayed(values, HALF_LIFE, LATELY)

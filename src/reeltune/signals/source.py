@@ -19,18 +19,18 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
 from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Evidence, Item
-from reeltune.evidence.expectation import Expectation
-from reeltune.evidence.film_view import (
+from reeltune.signals.gaussian_process import GaussianProcess
+from reeltune.signals.item_similarity import ItemSimilarities
+from reeltune.signals.item_statistics import (
     FOLDS,
-    FilmView,
-    deal_users,
+    ItemStatistics,
+    assign_folds,
+    statistics_without_folds,
     training_ratings,
-    views_without_parts,
 )
-from reeltune.evidence.likeness import Likenesses
-from reeltune.evidence.outcome import chance, outcome
-from reeltune.evidence.running import Running
-from reeltune.evidence.taste import Taste, taste_before
+from reeltune.signals.running_statistics import RunningStatistics
+from reeltune.signals.target import gp_target, like_probability
+from reeltune.signals.user_features import UserFeatures, user_features
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ _TIMES_TOLD: Final = 20
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-class EvidenceSource:
+class SignalSource:
     """Tells what is known of films that are asked about.
 
     Args:
@@ -57,7 +57,7 @@ class EvidenceSource:
         kinds: What is told.
 
     Attributes:
-        part: The part of each event's user: nobody in it is asked about that user.
+        fold: The part of each event's user: nobody in it is asked about that user.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class EvidenceSource:
         self._items, self._rating_step = items, step
         train = np.flatnonzero(known.split == TRAIN)
         self._ratings = training_ratings(known, train)
-        self.part = deal_users(known, _SEED)
-        self._views = views_without_parts(known, self._ratings, len(items), self.part)
+        self.fold = assign_folds(known, _SEED)
+        self._statistics = statistics_without_folds(known, self._ratings, len(items), self.fold)
         self._users, self._first = np.unique(known.user_id, return_index=True)
 
     @cached_property
-    def expectation(self) -> Expectation:
+    def gaussian_process(self) -> GaussianProcess:
         """What to expect, from training ratings."""
-        return Expectation(
-            Likenesses(self.known, self._ratings, self.part, self._views, self._items)
+        return GaussianProcess(
+            ItemSimilarities(self.known, self._ratings, self.fold, self._statistics, self._items)
         )
 
     def of_events(self, events: Ints | None = None) -> Codes:
@@ -93,12 +93,12 @@ class EvidenceSource:
             Shape ``(n, kinds)``.
         """
         known = self.known
-        item = self._views.take(self.part, known.item_idx)
-        taste = taste_before(Running(known.position), known.liked, item.any_like)
+        item = self._statistics.take(self.fold, known.item_idx)
+        user = user_features(RunningStatistics(known.position), known.liked, item.any_like)
         users = np.arange(len(self._first))
         if events is not None:
             users = np.unique(np.searchsorted(self._first, events, side="right") - 1)
-        codes = self._codes(item, taste, self._expected_along(users))
+        codes = self._codes(item, user, self._expected_along(users))
         return codes if events is None else codes[events]
 
     def of_question(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
@@ -114,53 +114,61 @@ class EvidenceSource:
         Returns:
             The history, and codes of shape ``(n, kinds)``.
         """
-        part, rows = self._part_not_asked(history), history.item_idx
+        fold, rows = self._excluded_fold(history), history.item_idx
         liked = history.rating >= self.threshold
         # One event more, whose own stars nothing is made of: what is known before it is the whole.
-        running = Running(np.arange(len(rows) + 1))
-        any_like = float(self._views.any_like[part, 0])
-        taste = taste_before(running, np.append(liked, False), any_like)
-        given = None
+        running = RunningStatistics(np.arange(len(rows) + 1))
+        any_like = float(self._statistics.any_like[fold, 0])
+        user = user_features(running, np.append(liked, False), any_like)
+        posterior = None
         if "expected" in self.kinds:
-            given = self.expectation.given(part, rows, outcome(history.rating, liked))
+            posterior = self.gaussian_process.posterior(
+                fold, rows, gp_target(history.rating, liked)
+            )
         if history.evidence is None:
-            expected = np.zeros(len(rows)) if given is None else given.before_each()
-            item = self._views.take(part, rows)
-            history = replace(history, evidence=self._codes(item, taste.take(slice(-1)), expected))
-        expected = np.zeros(len(candidates)) if given is None else given.after_all(candidates)
-        item = self._views.take(part, candidates)
-        return history.last(shown), self._codes(item, taste.take(slice(-1, None)), expected)
+            expected = np.zeros(len(rows)) if posterior is None else posterior.before_each_event()
+            item = self._statistics.take(fold, rows)
+            history = replace(history, evidence=self._codes(item, user.take(slice(-1)), expected))
+        expected = (
+            np.zeros(len(candidates))
+            if posterior is None
+            else posterior.after_all_events(candidates)
+        )
+        item = self._statistics.take(fold, candidates)
+        return history.last(shown), self._codes(item, user.take(slice(-1, None)), expected)
 
-    def _part_not_asked(self, history: History) -> int:
+    def _excluded_fold(self, history: History) -> int:
         """Return the part of the user whose history it is, or ``FOLDS`` for somebody new."""
         place = np.flatnonzero(self._users == history.user_id)
-        return int(self.part[self._first[place[0]]]) if len(place) else FOLDS
+        return int(self.fold[self._first[place[0]]]) if len(place) else FOLDS
 
     def _expected_along(self, users: Ints) -> Floats:
         """Return the outcome to expect of every event of some users, 0 where that is not told."""
         known, expected = self.known, np.zeros(len(self.known))
         if "expected" not in self.kinds:
             return expected
-        outcomes = outcome(known.rating, known.liked)
+        targets = gp_target(known.rating, known.liked)
         ends = np.append(self._first[1:], len(known))
         told = max(1, len(users) // _TIMES_TOLD)
         # Part after part: what is made for one serves all its users.
-        for done, user in enumerate(users[np.argsort(self.part[self._first[users]])]):
+        for done, user in enumerate(users[np.argsort(self.fold[self._first[users]])]):
             if done and done % told == 0 and len(known) >= _WORTH_TELLING:
                 _LOGGER.info("evidence: %s of %s users", f"{done:,}", f"{len(users):,}")
             own = slice(self._first[user], ends[user])
-            rows, part = known.item_idx[own].astype(np.int64), int(self.part[own.start])
-            expected[own] = self.expectation.given(part, rows, outcomes[own]).before_each()
+            rows, fold = known.item_idx[own].astype(np.int64), int(self.fold[own.start])
+            expected[own] = self.gaussian_process.posterior(
+                fold, rows, targets[own]
+            ).before_each_event()
         return expected
 
-    def _codes(self, item: FilmView, taste: Taste, expected: Floats) -> Codes:
+    def _codes(self, item: ItemStatistics, user: UserFeatures, expected: Floats) -> Codes:
         """Return the entries of what each kind can say, shape ``(n, kinds)``."""
         entries: dict[Evidence, Callable[[], Ints]] = {
             "film": lambda: _share_entry(item.like_rate, item.count),
-            "user": lambda: _share_entry(taste.like_rate, taste.events),
-            "recent": lambda: _step(taste.lately, SHARE_STEPS),
+            "user": lambda: _share_entry(user.like_rate, user.events),
+            "recent": lambda: _step(user.lately, SHARE_STEPS),
             "expected": lambda: _step(
-                chance(expected, self.threshold, self._rating_step), CHANCE_STEPS
+                like_probability(expected, self.threshold, self._rating_step), CHANCE_STEPS
             ),
         }
         codes = np.zeros((len(item.rating), len(self.kinds)), dtype=np.int16)

@@ -14,7 +14,7 @@ _GRID: Final = 2.0**20
 is then the same whatever lies in other users' timelines before it."""
 
 
-class Running:
+class RunningStatistics:
     """Sums over earlier events of the same user. An event's own value is never in its sum.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.domain import Item
-from reeltune.evidence.running import Floats, Running
+from reeltune.signals.running_statistics import Floats, RunningStatistics
 
 GENRE_PRIOR: Final = 10.0
 """Events without any liking or dislike that are added to each user's own in a genre."""
@@ -18,7 +18,7 @@ GENRE_PRIOR: Final = 10.0
 def genre_affinity(
     table: npt.NDArray[np.bool_],
     item_idx: npt.NDArray[np.integer],
-    running: Running,
+    running: RunningStatistics,
     lift: Floats,
     user_lift: Floats,
 ) -> Floats:

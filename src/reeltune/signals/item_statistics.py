@@ -31,7 +31,7 @@ _ANY_LIKE: Final = 0.5
 
 
 @dataclass(frozen=True)
-class FilmView:
+class ItemStatistics:
     """All arrays have one entry per event, or per part of the users and film.
 
     Attributes:
@@ -51,9 +51,9 @@ class FilmView:
     any_like: Floats
     asked: Floats
 
-    def take(self, *places: Any) -> FilmView:
+    def take(self, *places: Any) -> ItemStatistics:
         """Return the view at the given places of every array."""
-        return FilmView(**{name: values[places] for name, values in vars(self).items()})
+        return ItemStatistics(**{name: values[places] for name, values in vars(self).items()})
 
 
 def training_ratings(known: Timelines, train: Ints) -> Ints:
@@ -72,7 +72,7 @@ def training_ratings(known: Timelines, train: Ints) -> Ints:
     return np.union1d(train, before).astype(np.int64)
 
 
-def film_view(known: Timelines, ratings: Ints, items: int, seed: int) -> FilmView:
+def item_statistics(known: Timelines, ratings: Ints, items: int, seed: int) -> ItemStatistics:
     """Return what is known of each event's film.
 
     Held-out events see all training ratings. Events of ``train`` and ``context`` see those of users
@@ -84,37 +84,39 @@ def film_view(known: Timelines, ratings: Ints, items: int, seed: int) -> FilmVie
         items: How many films there are.
         seed: Decides the parts.
     """
-    part = parts_of_users(known, seed)
-    return views_without_parts(known, ratings, items, part).take(part, known.item_idx)
+    fold = excluded_folds(known, seed)
+    return statistics_without_folds(known, ratings, items, fold).take(fold, known.item_idx)
 
 
-def views_without_parts(known: Timelines, ratings: Ints, items: int, part: Ints) -> FilmView:
+def statistics_without_folds(
+    known: Timelines, ratings: Ints, items: int, fold: Ints
+) -> ItemStatistics:
     """Return all films as those see them who ask none of one part of the users.
 
     Args:
         known: All events.
         ratings: Those whose stars may be learned from.
         items: How many films there are.
-        part: The part of each event's user (:func:`parts_of_users`).
+        fold: The part of each event's user (:func:`excluded_folds`).
 
     Returns:
         Arrays of shape ``(FOLDS + 1, films)``; the last row leaves nobody out.
     """
 
-    def asked(weights: npt.NDArray[Any]) -> tuple[Floats, Floats]:
+    def sums(values: npt.NDArray[Any]) -> tuple[Floats, Floats]:
         """Return sums over each film and over all films, each part left out."""
-        cell = part[ratings] * items + known.item_idx[ratings]
-        table = np.bincount(cell, weights[ratings], minlength=(FOLDS + 1) * items)
+        cell = fold[ratings] * items + known.item_idx[ratings]
+        table = np.bincount(cell, values[ratings], minlength=(FOLDS + 1) * items)
         table = table.reshape(FOLDS + 1, items)
         others = table.sum(0) - table
         return others, np.broadcast_to(others.sum(1, keepdims=True), others.shape)
 
-    count, total = asked(np.ones(len(known)))
-    rating, all_rating = asked(known.rating.astype(np.float64))
-    likes, all_likes = asked(known.liked)
+    count, total = sums(np.ones(len(known)))
+    rating, all_rating = sums(known.rating.astype(np.float64))
+    likes, all_likes = sums(known.liked)
     any_rating = (all_rating + _ANY_RATING) / (total + 1)
     any_like = (all_likes + _ANY_LIKE) / (total + 1)
-    return FilmView(
+    return ItemStatistics(
         count=count * len(ratings) / np.maximum(total, 1),
         rating=(rating + ITEM_PRIOR * any_rating) / (count + ITEM_PRIOR),
         like_rate=(likes + ITEM_PRIOR * any_like) / (count + ITEM_PRIOR),
@@ -124,17 +126,17 @@ def views_without_parts(known: Timelines, ratings: Ints, items: int, part: Ints)
     )
 
 
-def parts_of_users(known: Timelines, seed: int) -> Ints:
+def excluded_folds(known: Timelines, seed: int) -> Ints:
     """Return the part each event's user is in, and ``FOLDS`` for held-out events: in none."""
-    return np.where(is_learned(known), deal_users(known, seed), FOLDS)
+    return np.where(is_not_held_out(known), assign_folds(known, seed), FOLDS)
 
 
-def deal_users(known: Timelines, seed: int) -> Ints:
+def assign_folds(known: Timelines, seed: int) -> Ints:
     """Return the part each event's user is in, 0 to ``FOLDS - 1``, held out or not."""
     users, which = np.unique(known.user_id, return_inverse=True)
     return (stream(seed, "parts of users").permutation(len(users)) % FOLDS)[which]
 
 
-def is_learned(known: Timelines) -> npt.NDArray[np.bool_]:
+def is_not_held_out(known: Timelines) -> npt.NDArray[np.bool_]:
     """Return which events are not held out."""
     return (known.split == TRAIN) | (known.split == CONTEXT)

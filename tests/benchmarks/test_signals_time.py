@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks import evidence_time
+from benchmarks import signals_time
 from benchmarks.render import problems
 from reeltune.data.folder import PreparedFolder
 
 
 def test_every_edition_named_is_timed(prepared: PreparedFolder, tmp_path: Path):
     file, path = tmp_path / "result.json", str(prepared.path)
-    evidence_time.main(["--prepared", path, "--also", path, "--users", "3", "--result", str(file)])
+    signals_time.main(["--prepared", path, "--also", path, "--users", "3", "--result", str(file)])
     result = json.loads(file.read_text(encoding="utf-8"))
     assert problems(result) == []
     assert [case["case"] for case in result["cases"]] == [prepared.path.name] * 2

@@ -12,17 +12,17 @@ from reeltune.config import Config
 from reeltune.data.cache_key import CacheKey, prepared_data
 from reeltune.data.folder import Codes, PreparedFolder, Timelines
 from reeltune.domain import PROMPT_VERSION, Evidence
-from reeltune.evidence.kept import look_up, store
-from reeltune.evidence.source import EvidenceSource
+from reeltune.signals.cache import look_up, store
+from reeltune.signals.source import SignalSource
 
-EVIDENCE_FILE: Final = "evidence.npz"
+SIGNALS_FILE: Final = "evidence.npz"
 """Within ``data.cache_dir``: the evidence on all events."""
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class FolderWithEvidence(PreparedFolder):
+class FolderWithSignals(PreparedFolder):
     """Prepared data whose events come with what was known before each.
 
     Attributes:
@@ -43,10 +43,10 @@ class FolderWithEvidence(PreparedFolder):
         return replace(self.ratings, evidence=self._of_events())
 
     @cached_property
-    def evidence(self) -> EvidenceSource:
+    def evidence(self) -> SignalSource:
         """Tells what is known of films asked about after any history."""
         settings = self.prompt_settings
-        return EvidenceSource(
+        return SignalSource(
             self.ratings, self.items, settings.threshold, settings.scale.step, self.kinds
         )
 
@@ -54,7 +54,7 @@ class FolderWithEvidence(PreparedFolder):
         """Return the evidence on every event, from the cache where it is fresh."""
         if self.cache_dir is None:
             return self.evidence.of_events()
-        path, key = self.cache_dir / EVIDENCE_FILE, self._key
+        path, key = self.cache_dir / SIGNALS_FILE, self._key
         found = look_up(path, key)
         if found.codes is not None:
             _LOGGER.info("evidence on %s events: from the cache", f"{len(found.codes):,}")
@@ -88,11 +88,11 @@ def open_prepared(config: Config) -> PreparedFolder:
         DataError: It is missing, incomplete or written in another format version.
     """
     folder = PreparedFolder.open(config.data.prepared_dir)
-    return with_evidence(folder, config.prompt.signals, config.data.cache_dir)
+    return with_signals(folder, config.prompt.signals, config.data.cache_dir)
 
 
-def with_evidence(
+def with_signals(
     folder: PreparedFolder, kinds: tuple[Evidence, ...], cache_dir: Path | None = None
 ) -> PreparedFolder:
     """Return a prepared folder whose events have evidence, if there is any to tell."""
-    return FolderWithEvidence(folder.path, folder.meta, kinds, cache_dir) if kinds else folder
+    return FolderWithSignals(folder.path, folder.meta, kinds, cache_dir) if kinds else folder

@@ -13,42 +13,42 @@ from scipy.stats import multivariate_normal
 from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
 from reeltune.domain import EVIDENCE, Item
-from reeltune.evidence import expectation, likeness
-from reeltune.evidence.expectation import Expectation
-from reeltune.evidence.film_view import (
+from reeltune.signals import gaussian_process, item_similarity
+from reeltune.signals.gaussian_process import GaussianProcess
+from reeltune.signals.gp_hyperparameters import GP_HYPERPARAMETERS
+from reeltune.signals.item_similarity import ItemSimilarities
+from reeltune.signals.item_statistics import (
     FOLDS,
     ITEM_PRIOR,
-    deal_users,
+    assign_folds,
+    statistics_without_folds,
     training_ratings,
-    views_without_parts,
 )
-from reeltune.evidence.likeness import Likenesses
-from reeltune.evidence.outcome import chance, outcome
-from reeltune.evidence.source import EvidenceSource
-from reeltune.evidence.taste import USER_PRIOR
-from reeltune.evidence.weights import WEIGHTS
-from tests.evidence.test_source import ITEMS, drawn, with_ratings
+from reeltune.signals.source import SignalSource
+from reeltune.signals.target import gp_target, like_probability
+from reeltune.signals.user_features import USER_PRIOR
+from tests.signals.test_source import ITEMS, drawn, with_ratings
 
 ITEM_KIND = tuple(EVIDENCE).index("film")
 
 
-def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[Expectation, np.ndarray]:
+def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[GaussianProcess, np.ndarray]:
     """What is expected in drawn timelines, and the films' mean outcomes that all see."""
     known = drawn(seed)
     ratings = training_ratings(known, np.flatnonzero(known.split == "train"))
-    part = deal_users(known, 0)
-    views = views_without_parts(known, ratings, len(items), part)
-    made = Expectation(Likenesses(known, ratings, part, views, items))
-    return made, outcome(views.rating[FOLDS], views.like_rate[FOLDS])
+    part = assign_folds(known, 0)
+    statistics = statistics_without_folds(known, ratings, len(items), part)
+    made = GaussianProcess(ItemSimilarities(known, ratings, part, statistics, items))
+    return made, gp_target(statistics.rating[FOLDS], statistics.like_rate[FOLDS])
 
 
 def covariance(seed: int, rows: list[int]) -> np.ndarray:
     """The covariance of films asked about one after another, each pair by itself, as defined."""
     known = drawn(seed)
     ratings = np.flatnonzero(known.split == "train")
-    part = deal_users(known, 0)
-    view = views_without_parts(known, ratings, len(ITEMS), part).take(FOLDS)
-    mean = outcome(view.rating, view.like_rate)
+    part = assign_folds(known, 0)
+    statistics = statistics_without_folds(known, ratings, len(ITEMS), part).take(FOLDS)
+    mean = gp_target(statistics.rating, statistics.like_rate)
     said: dict[int, dict[int, float]] = {}
     for event in ratings:
         own = said.setdefault(int(known.user_id[event]), {})
@@ -59,8 +59,8 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
         for item in own:
             own[item] -= level
     asked = [sum(item in own for own in said.values()) for item in range(len(ITEMS))]
-    any_mean = outcome(view.any_rating, view.any_like)
-    w = WEIGHTS
+    any_mean = gp_target(statistics.any_rating, statistics.any_like)
+    w = GP_HYPERPARAMETERS
     found = np.zeros((len(rows), len(rows)))
     for i, one in enumerate(rows):
         for j, other in enumerate(rows):
@@ -69,19 +69,19 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
             shared = set(ITEMS[one].genres) & set(ITEMS[other].genres)
             lengths = np.sqrt(len(ITEMS[one].genres) * len(ITEMS[other].genres))
             years = abs((ITEMS[one].year or 0) - (ITEMS[other].year or 0))
-            fame = [np.log1p(view.count[item]) - 3 for item in (one, other)]
+            fame = [np.log1p(statistics.count[item]) - 3 for item in (one, other)]
             praise = [mean[item] - any_mean[item] for item in (one, other)]
             found[i, j] = (
-                w.mood * np.exp(-abs(i - j) / w.mood_length)
-                + w.moment * np.exp(-abs(i - j) / w.moment_length)
-                + w.tastes * sum(own[one] * own[other] for own in both) / scale
-                + w.raters * len(both) / scale
+                w.long_term * np.exp(-abs(i - j) / w.long_term_length)
+                + w.short_term * np.exp(-abs(i - j) / w.short_term_length)
+                + w.rating_similarity * sum(own[one] * own[other] for own in both) / scale
+                + w.co_occurrence * len(both) / scale
                 + w.genres * len(shared) / lengths
                 + w.years * np.exp(-years / w.years_length)
-                + w.fame * fame[0] * fame[1]
-                + w.praise * praise[0] * praise[1]
+                + w.popularity * fame[0] * fame[1]
+                + w.mean_rating * praise[0] * praise[1]
             )
-        found[i, i] += w.noise + w.doubt / (asked[one] + ITEM_PRIOR)
+        found[i, i] += w.noise + w.item_mean_variance / (asked[one] + ITEM_PRIOR)
     return found
 
 
@@ -90,35 +90,37 @@ def test_it_is_the_mean_given_all_earlier_events(seed: int, events: int):
     random = np.random.default_rng(seed)
     rows = random.permutation(len(ITEMS))[: events + 1]
     rating = random.integers(1, 11, events) / 2
-    outcomes = outcome(rating, rating >= 4.0)
+    targets = gp_target(rating, rating >= 4.0)
     made, mean = expectation_of(seed)
     whole = covariance(seed, rows.tolist())
-    pull = np.linalg.solve(whole[:-1, :-1], outcomes - mean[rows[:-1]])
+    pull = np.linalg.solve(whole[:-1, :-1], targets - mean[rows[:-1]])
     expected = mean[rows[-1]] + whole[-1, :-1] @ pull
-    found = made.given(FOLDS, rows[:-1], outcomes).after_all(rows[-1:])
+    found = made.posterior(FOLDS, rows[:-1], targets).after_all_events(rows[-1:])
     assert found == pytest.approx([expected], abs=1e-4)
-    along = made.given(FOLDS, rows, np.append(outcomes, 0.0)).before_each()
+    along = made.posterior(FOLDS, rows, np.append(targets, 0.0)).before_each_event()
     assert along[-1] == pytest.approx(found[0], abs=1e-9)
 
 
 def test_surprise_is_the_negative_log_density():
     made, mean = expectation_of(4)
-    rows, outcomes = np.array([3, 1, 5]), np.array([1.5, 3.0, 0.25])
+    rows, targets = np.array([3, 1, 5]), np.array([1.5, 3.0, 0.25])
     density = multivariate_normal(mean[rows], covariance(4, rows.tolist()))
-    surprise = made.given(FOLDS, rows, outcomes).surprise()
-    assert surprise == pytest.approx(-density.logpdf(outcomes), abs=1e-4)
-    noisier = made.reweighted(replace(WEIGHTS, noise=9.0))
-    assert noisier.given(FOLDS, rows, outcomes).surprise() > surprise
+    negative_log_likelihood = made.posterior(FOLDS, rows, targets).negative_log_likelihood()
+    assert negative_log_likelihood == pytest.approx(-density.logpdf(targets), abs=1e-4)
+    noisier = made.with_hyperparameters(replace(GP_HYPERPARAMETERS, noise=9.0))
+    assert (
+        noisier.posterior(FOLDS, rows, targets).negative_log_likelihood() > negative_log_likelihood
+    )
 
 
 def test_without_any_history_the_mean_is_expected():
     made, mean = expectation_of(2)
     nothing = np.array([], dtype=np.int64)
     asked = np.arange(len(ITEMS))
-    visitor = made.given(FOLDS, nothing, np.array([]))
-    assert visitor.after_all(asked).tolist() == mean.tolist()
-    assert visitor.before_each().tolist() == []
-    assert visitor.surprise() == 0
+    visitor = made.posterior(FOLDS, nothing, np.array([]))
+    assert visitor.after_all_events(asked).tolist() == mean.tolist()
+    assert visitor.before_each_event().tolist() == []
+    assert visitor.negative_log_likelihood() == 0
 
 
 def test_films_without_a_year_stand_in_the_middle():
@@ -126,9 +128,9 @@ def test_films_without_a_year_stand_in_the_middle():
     middle = [item._replace(year=1994) if item.item_id == 2 else item for item in ITEMS]
     others = [item.year for item in ITEMS if item.item_id != 2]
     assert np.median([year for year in others if year]) == 1994
-    rows, outcomes, asked = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(ITEMS))
+    rows, targets, asked = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(ITEMS))
     found = [
-        expectation_of(1, items)[0].given(FOLDS, rows, outcomes).after_all(asked)
+        expectation_of(1, items)[0].posterior(FOLDS, rows, targets).after_all_events(asked)
         for items in (nameless, middle)
     ]
     assert found[0].tolist() == found[1].tolist()
@@ -141,20 +143,20 @@ def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, plac
     own = known.user_id == known.user_id[event]
     changed = with_ratings(known, event, 0.5)
     before, after = (
-        EvidenceSource(one, ITEMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
+        SignalSource(one, ITEMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
     )
     assert np.array_equal(before[own], after[own])
     # A visitor with the same history is nobody's neighbour: all are asked.
     history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
     asked = np.arange(len(ITEMS))
-    sources = [EvidenceSource(one, ITEMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
+    sources = [SignalSource(one, ITEMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
     told = [one.of_question(history, asked, 0)[1] for one in sources]
     assert np.array_equal(told[0], told[1])
 
 
 def test_a_visitor_is_told_what_all_others_say():
     known = drawn(5)
-    source = EvidenceSource(known, ITEMS, 4.0, 0.5, ("film",))
+    source = SignalSource(known, ITEMS, 4.0, 0.5, ("film",))
     own = History.from_timelines(known, range(0, 3))
     visitor = History(own.item_idx, own.rating)
     assert own.user_id == known.user_id[0]
@@ -169,43 +171,52 @@ def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: in
     random = np.random.default_rng(seed)
     rows = random.permutation(len(ITEMS))[:events]
     rating = random.integers(1, 11, events) / 2
-    outcomes = outcome(rating, rating >= 4.0)
+    targets = gp_target(rating, rating >= 4.0)
     made, _ = expectation_of(seed)
     asked = np.arange(len(ITEMS))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(expectation, "STRIDE", 2)
-        long = made.given(FOLDS, rows, outcomes)
-        along, after, surprise = long.before_each(), long.after_all(asked), long.surprise()
+        patched.setattr(gaussian_process, "STRIDE", 2)
+        long = made.posterior(FOLDS, rows, targets)
+        along, after, negative_log_likelihood = (
+            long.before_each_event(),
+            long.after_all_events(asked),
+            long.negative_log_likelihood(),
+        )
     # Two events and fewer than four: what is further back is forgotten.
     first = [0, 0, 0, 0, 2, 2, 4, 4, 6][: events + 1]
     for place, start in enumerate(first):
-        seen = made.given(FOLDS, rows[start:place], outcomes[start:place])
-        told = seen.after_all(asked)
+        seen = made.posterior(FOLDS, rows[start:place], targets[start:place])
+        told = seen.after_all_events(asked)
         assert (along[place] if place < events else after) == pytest.approx(
             told[rows[place]] if place < events else told, abs=1e-9
         )
     if events < 4:
-        assert surprise == pytest.approx(made.given(FOLDS, rows, outcomes).surprise())
+        assert negative_log_likelihood == pytest.approx(
+            made.posterior(FOLDS, rows, targets).negative_log_likelihood()
+        )
 
 
 def test_of_many_users_some_are_asked_which_films_are_alike():
-    rows, outcomes, asked = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5]), np.arange(len(ITEMS))
+    rows, targets, asked = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5]), np.arange(len(ITEMS))
 
     def told(most: int) -> list[float]:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(likeness, "MOST_ASKED", most)
+            patched.setattr(item_similarity, "MAX_USERS", most)
             made, _ = expectation_of(3)
-            return made.given(FOLDS, rows, outcomes).after_all(asked).tolist()
+            return made.posterior(FOLDS, rows, targets).after_all_events(asked).tolist()
 
     assert told(12) == told(10_000)
     assert told(6) != told(12)
     assert told(6) == told(6)
     # Films are worth what all users say, however few are asked which are alike.
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(likeness, "MOST_ASKED", 6)
+        patched.setattr(item_similarity, "MAX_USERS", 6)
         fewer, mean = expectation_of(3)
         nobody = np.array([], dtype=np.int64)
-        assert fewer.given(FOLDS, nobody, np.array([])).after_all(asked).tolist() == mean.tolist()
+        assert (
+            fewer.posterior(FOLDS, nobody, np.array([])).after_all_events(asked).tolist()
+            == mean.tolist()
+        )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +227,7 @@ def test_a_chance_is_even_between_the_last_dislike_and_the_first_like(
     step: float, threshold: float, disliked: float, liked: float
 ):
     rating = np.array([step, disliked, liked, 5.0])
-    told = chance(outcome(rating, rating >= threshold), threshold, step)
+    told = like_probability(gp_target(rating, rating >= threshold), threshold, step)
     assert told[1] + told[2] == pytest.approx(1)
     assert 0 < told[0] < told[1] < 0.25
     assert 0.75 < told[2] < told[3] < 1

@@ -20,9 +20,9 @@ from reeltune.domain import (
     PromptSettings,
     Renderer,
 )
-from reeltune.evidence import source as evidence_source
-from reeltune.evidence.film_view import deal_users
-from reeltune.evidence.source import EvidenceSource
+from reeltune.signals import source as evidence_source
+from reeltune.signals.item_statistics import assign_folds
+from reeltune.signals.source import SignalSource
 from tests.timelines import timelines_of
 
 KINDS = tuple(EVIDENCE)
@@ -45,8 +45,8 @@ def drawn(seed: int, users: int = 12, held_out: int = 2) -> Timelines:
     return timelines_of(rows, rating, user, split)
 
 
-def source_of(known: Timelines) -> EvidenceSource:
-    return EvidenceSource(known, ITEMS, 4.0, 0.5, KINDS)
+def source_of(known: Timelines) -> SignalSource:
+    return SignalSource(known, ITEMS, 4.0, 0.5, KINDS)
 
 
 GOLDEN = {
@@ -98,7 +98,7 @@ def test_the_evidence_is_that_of_its_version():
     assert told.tolist() == GOLDEN[PROMPT_VERSION]
 
 
-def told_of(source: EvidenceSource, history: History, candidates: np.ndarray) -> np.ndarray:
+def told_of(source: SignalSource, history: History, candidates: np.ndarray) -> np.ndarray:
     """The evidence on candidates after a history."""
     return source.of_question(history, candidates, 0)[1]
 
@@ -195,7 +195,7 @@ def test_what_is_told_is_what_is_known():
     rating = [5.0] * 8 + [1.0] * 2 + [5.0, 1.0, 1.0, 1.0, 5.0]
     users = [*range(10), 10, 10, 10, 10, 10]
     known = timelines_of(rows, rating, users, [TRAIN] * 14 + [TEST])
-    part = deal_users(known, 0)
+    part = assign_folds(known, 0)
     others = [user for user in range(10) if part[user] != part[-1]]
     likes = sum(rating[user] == 5.0 for user in others)
     any_like = (likes + 0.5) / (len(others) + 1)
