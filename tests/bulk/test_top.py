@@ -12,10 +12,11 @@ from reeltune.bulk.table import Table
 from reeltune.bulk.task import shard_rows
 from reeltune.bulk.top import Top
 from reeltune.errors import RequestError
-from reeltune.recommend.candidates import user_history
+from reeltune.recommend.candidates import ALL
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters, most_rated
-from reeltune.recommend.recommend import recommend
+from reeltune.recommend.filters import Filters
+from reeltune.recommend.recommender import RecommendationRequest, Recommender
+from reeltune.recommend.user_ratings import user_history
 from tests.errors import raises_error
 
 
@@ -43,11 +44,11 @@ def expected(judge, user_id: int, filters: Filters, count: int, candidates: int 
     folder = judge.subject.folder
     catalogue = Catalogue.of(folder)
     history = user_history(folder.timelines, user_id)
-    left = np.setdiff1d(filters.rows(catalogue), history.item_idx)
-    rows = most_rated(catalogue, left, candidates)
+    request = RecommendationRequest(history, filters, count, candidates or ALL)
+    result = Recommender.of(judge, catalogue).recommend(judge, request)
     return [
-        (user_id, rank, folder.items[one.item_idx].item_id, pytest.approx(one.p_yes, abs=1e-6))
-        for rank, one in enumerate(recommend(judge, history, rows, count), start=1)
+        (user_id, rank, one.item.item_id, pytest.approx(one.p_like, abs=1e-6))
+        for rank, one in enumerate(result.recommendations, start=1)
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reeltune.recommend.recommend import recommend
 from scipy.special import expit, logit
 
 from reeltune.asking.judge import Judge
@@ -23,7 +24,6 @@ from reeltune.recommend import candidates as candidates_module
 from reeltune.recommend.candidates import CPU_CANDIDATES, user_history
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
-from reeltune.recommend.recommend import recommend
 from reeltune.scoring.calibration import Calibration, write_calibration
 from tests.docs.pages import ROOT, text_of
 from tests.recommend.conftest import Trained

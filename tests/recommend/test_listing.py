@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reeltune.recommend.listing import Listing, Wanted, make_listing
+from reeltune.recommend.recommend import recommend, why
 
 from reeltune.asking.judge import Judge
 from reeltune.data.history import History
 from reeltune.recommend.candidates import Candidates
-from reeltune.recommend.listing import Listing, Wanted, make_listing
-from reeltune.recommend.recommend import recommend, why
 from reeltune.scoring.ranking import Question
 from tests.asking.build import ROUNDING, random_history
 

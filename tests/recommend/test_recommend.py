@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reeltune.recommend.recommend import recommend, why
 
 from reeltune.asking.judge import Judge
 from reeltune.data.history import History
-from reeltune.recommend.recommend import recommend, why
 from reeltune.scoring.ranking import Question
 from tests.asking.build import ROUNDING, random_candidates, random_history
 from tests.recommend.build import KnownJudge

@@ -7,11 +7,11 @@ import io
 import json
 
 import pytest
+from reeltune.recommend.listing import Line, Listing, Rated, Reason
 from rich.console import Console
 
 from reeltune.data.history import History
 from reeltune.domain import Item
-from reeltune.recommend.listing import Line, Listing, Rated, Reason
 from reeltune.recommend.render import Format, Origin, file_text, history_text, table
 
 HARBOUR = Item(6, "Harbour", 1995, ("Drama", "Sci-Fi"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reeltune.recommend.recommend import recommend, why
 
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
@@ -16,7 +17,6 @@ from reeltune.domain import EVIDENCE, Item
 from reeltune.files import file_digest
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters, most_rated
-from reeltune.recommend.recommend import recommend, why
 from reeltune.serve.bounds import JUDGED_ON_CPU
 from tests.asking.build import ROUNDING, alone, drawn_subject, random_history
 from tests.helpers import write_prepared

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -19,9 +19,10 @@ from reeltune.bulk.task import P_YES
 from reeltune.bulk.turns import Advance, answers
 from reeltune.data.columns import Columns
 from reeltune.errors import RequestError
+from reeltune.recommend.candidates import ALL
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
-from reeltune.recommend.recommend import likeliest_first
+from reeltune.recommend.recommender import Ranking, RecommendationRequest, Recommender
 from reeltune.scoring.ranking import Question
 
 Ints = npt.NDArray[np.int64]
@@ -81,19 +82,18 @@ class Top:
             **asdict(self.filters),
         }
 
-    @cached_property
-    def items(self) -> Ints:
-        """The films that fit, the most often rated first.
+    def most_candidates(self) -> int:
+        """Return how many candidates a user can have at most.
 
         Raises:
-            RequestError: None fits, or a genre is none that any film has.
+            RequestError: No item matches the filters, or no item has one of the genres.
         """
-        rows = self.filters.rows(self.catalogue)
-        if not len(rows):
+        matching = len(self.filters.matching(self.catalogue))
+        if not matching:
             raise RequestError(
-                "no film fits the filters", code="no_matching_items", hint="Loosen the filters"
+                "no film matches the filters", code="no_matching_items", hint="Loosen the filters"
             )
-        return rows[np.argsort(-self.catalogue.ratings[rows], kind="stable")]
+        return min(matching, self.candidates or matching)
 
     def stretches(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
         """Yield the users of each stretch."""
@@ -110,20 +110,20 @@ class Top:
         """
         rows = Rows.of(table, self.lookup)
         advance(table.num_rows - len(rows.good))
-        questions = (self._question(user, judge.remembered) for user in rows.user[rows.good])
+        recommender = Recommender.of(judge, self.catalogue)
+        questions = (self._query(recommender, user) for user in rows.user[rows.good])
         best = [_NOBODY] * table.num_rows
         answered = answers(judge, questions, lambda _: 1, advance)
         for row, (question, verdicts) in zip(rows.good, answered, strict=True):
-            order = likeliest_first(verdicts)[: self.count]
-            best[row] = (question.candidates[order], verdicts.p_yes[order])
+            ranking = Ranking.top(question.candidates, verdicts, self.count)
+            best[row] = (ranking.items, ranking.p_like)
         return self._listed(table, best)
 
-    def _question(self, user: int, length: int) -> Question:
-        rated = np.zeros(len(self.lookup.item_ids), dtype=np.bool_)
-        rated[self.lookup.rated(user)] = True
-        unrated = self.items[~rated[self.items]]
-        history = self.lookup.history(user, self.lookup.end(user), length)
-        return Question(history, np.sort(unrated[: self.candidates]))
+    def _query(self, recommender: Recommender, user: int) -> Question:
+        history = self.lookup.history(user, self.lookup.end(user), sys.maxsize)
+        candidates = self.candidates or ALL
+        request = RecommendationRequest(history, self.filters, candidates=candidates)
+        return recommender.select(request).query
 
     def _listed(self, users: pa.Table, best: list[tuple[Ints, Floats]]) -> pa.Table:
         """Return one row for each film of each user."""

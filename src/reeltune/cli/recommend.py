@@ -9,18 +9,31 @@ import typer
 from typer.core import TyperCommand
 
 from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
-from reeltune.cli.recommend_flags import Format, adapter_of, limit_of, shape_of
+from reeltune.cli.recommend_flags import (
+    BaseOnlyOption,
+    Format,
+    GenreOption,
+    HistoryOption,
+    MaxRatingsOption,
+    MinRatingsOption,
+    WithoutGenreOption,
+    YearFromOption,
+    YearToOption,
+    adapter_of,
+    candidate_count,
+    format_of,
+)
 from reeltune.errors import ConfigError
 
 if TYPE_CHECKING:
     from reeltune.data.folder import PreparedFolder
     from reeltune.data.history import History
     from reeltune.recommend.catalogue import Catalogue
-    from reeltune.recommend.listing import Listing
-    from reeltune.recommend.render import Origin
+    from reeltune.recommend.render import Source
+    from reeltune.recommend.results import Recommendations
 
-_WHY = 3
-"""How many ratings are named where nobody says how many."""
+_DEFAULT_REASONS = 3
+"""Number of reasons for ``--why`` without a number."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,78 +42,51 @@ def register(app: typer.Typer) -> None:
 
 
 class _Command(TyperCommand):
-    """Lets ``--why`` stand without its number, which typer has no option for."""
+    """Accepts ``--why`` without a number; typer has no options with an optional value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line, the number left out filled in."""
-        told: list[str] = []
+        """Parse the arguments, with the number filled in."""
+        filled: list[str] = []
         for word, following in zip(args, [*args[1:], ""], strict=True):
-            told.append(word)
+            filled.append(word)
             if word == "--why" and not following.lstrip("-").isdecimal():
-                told.append(str(_WHY))
-        return super().parse_args(ctx, told)
+                filled.append(str(_DEFAULT_REASONS))
+        return super().parse_args(ctx, filled)
 
 
 def recommend(
     config: ConfigOption = DEFAULT_CONFIG,
     override: SetOption = None,
     adapter: AdapterOption = None,
-    base_only: Annotated[
-        bool, typer.Option("--base-only", help="Ask the base model, without any adapter.")
-    ] = False,
-    user: Annotated[
-        int | None, typer.Option("--user", help="For a user of the prepared data, by id.")
-    ] = None,
+    base_only: BaseOnlyOption = False,
+    user: Annotated[int | None, typer.Option("--user", help="A user id of the data.")] = None,
     rated: Annotated[
         list[str] | None,
         typer.Option(
             "--rated",
             metavar="TITLE=STARS",
-            help='For somebody who rated "Heat (1995)=4.5", or #6=4.5 by id; oldest first. Can be '
-            "given many times.",
+            help='A rating, "Heat (1995)=4.5" or #6=4.5 by id. Repeat it, oldest first.',
         ),
     ] = None,
     rated_file: Annotated[
         Path | None,
         typer.Option("--rated-file", help="Ratings in a CSV or JSON file: title, rating."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many films to name.")] = 10,
-    history: Annotated[
-        int | None,
-        typer.Option(
-            "--history",
-            min=1,
-            help="How many of the newest ratings to show the model; by default as many as the "
-            "data were prepared with.",
-        ),
-    ] = None,
-    genre: Annotated[
-        list[str] | None,
-        typer.Option("--genre", help="Only films of this genre, or of one of several."),
-    ] = None,
-    without_genre: Annotated[
-        list[str] | None, typer.Option("--without-genre", help="No films of this genre.")
-    ] = None,
-    year_from: Annotated[
-        int | None, typer.Option("--year-from", help="The earliest year of a film.")
-    ] = None,
-    year_to: Annotated[
-        int | None, typer.Option("--year-to", help="The latest year of a film.")
-    ] = None,
-    min_ratings: Annotated[
-        int, typer.Option("--min-ratings", min=0, help="Only films with so many ratings.")
-    ] = 0,
-    max_ratings: Annotated[
-        int | None,
-        typer.Option("--max-ratings", min=0, help="Only films with no more ratings than that."),
-    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of recommendations.")] = 10,
+    history: HistoryOption = None,
+    genre: GenreOption = None,
+    without_genre: WithoutGenreOption = None,
+    year_from: YearFromOption = None,
+    year_to: YearToOption = None,
+    min_ratings: MinRatingsOption = None,
+    max_ratings: MaxRatingsOption = None,
     candidates: Annotated[
         str | None,
         typer.Option(
             "--candidates",
             metavar="N|all",
-            help="Judge only the most often rated films that fit; by default all on a CUDA "
-            "device, and 300 elsewhere.",
+            help="Number of films to score, the most rated first. Default: all with a CUDA "
+            "device, else 100.",
         ),
     ] = None,
     why: Annotated[
@@ -109,23 +95,20 @@ def recommend(
             "--why",
             min=1,
             metavar="[N]",
-            help=f"Name the N ratings that moved each verdict most; without a number, {_WHY}.",
+            help="Name the N ratings with the strongest effect on each recommendation. "
+            f"Without a number: {_DEFAULT_REASONS}.",
         ),
     ] = None,
     base: Annotated[
-        bool, typer.Option("--base", help="Show the verdicts of the base model beside.")
+        bool, typer.Option("--base", help="Also show the base model's predictions.")
     ] = False,
     output_format: Annotated[
         Format | None,
-        typer.Option(
-            "--format", help="By default what --output ends with says, and a table otherwise."
-        ),
+        typer.Option("--format", help="Default: by the ending of --output, else a table."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Write to a file, not to the terminal.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write to this file.")] = None,
 ) -> None:
-    """Name the films somebody is likeliest to like, with the chance of each."""
+    """Recommend films: those with the highest predicted probability of being liked."""
     import contextlib
     import sys
 
@@ -134,41 +117,49 @@ def recommend(
     from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.data.folder import PreparedFolder
-    from reeltune.recommend.candidates import choose_candidates, unrated
     from reeltune.recommend.catalogue import Catalogue
     from reeltune.recommend.filters import Filters
-    from reeltune.recommend.listing import Wanted, make_listing
-    from reeltune.recommend.render import Origin, history_text
+    from reeltune.recommend.recommender import (
+        RecommendationRequest,
+        Recommender,
+        require_eligible,
+    )
+    from reeltune.recommend.render import Source, history_text
     from reeltune.runs.log import LOGGER, logging_to
 
-    # Whatever is wrong with the request is told before a model is loaded.
-    shape, limit = shape_of(output_format, output), limit_of(candidates)
+    # Errors of the request are reported before a model is loaded.
+    file_format, count = format_of(output_format, output), candidate_count(candidates)
     resolved = load_config(config, override or ())
     run = adapter_of(resolved, adapter, base_only, base)
     folder = PreparedFolder.open(resolved.data.prepared_dir)
     catalogue = Catalogue.of(folder)
-    person = _person(folder, catalogue, user, rated, rated_file)
+    person = _history(folder, catalogue, user, rated, rated_file)
     filters = Filters(
-        tuple(genre or ()), tuple(without_genre or ()), year_from, year_to, min_ratings, max_ratings
+        tuple(genre or ()),
+        tuple(without_genre or ()),
+        year_from,
+        year_to,
+        min_ratings or 0,
+        max_ratings,
     )
-    rows = unrated(catalogue, filters, person)
-    # Whatever is said on the way must not mix with JSON.
+    request = RecommendationRequest(person, filters, top, count, base, why or 0)
+    require_eligible(catalogue, request)
+    # Log lines must not mix with JSON.
     with contextlib.redirect_stdout(sys.stderr), logging_to(None):
         subject = load_subject(resolved, run)
         judge = Judge(subject, history)
-        chosen = choose_candidates(catalogue, rows, limit, subject.base.choices.device.value.type)
-        shown = history_text(folder.items, person.last(judge.history_len))
-        LOGGER.info("shown to the model, oldest first: %s", shown)
-        LOGGER.info(chosen.sentence)
+        recommender = Recommender.of(judge, catalogue)
+        shown = history_text(catalogue, person.last(judge.history_len))
+        LOGGER.info("ratings shown to the model, oldest first: %s", shown)
+        LOGGER.info(recommender.select(request).sentence())
         with scoring_progress() as progress:
-            wanted = Wanted(top, base, why or 0)
-            listing = make_listing(judge, person, chosen, wanted, progress)
+            result = recommender.recommend(judge, request, progress)
     model, calibration = subject.config.model.name_or_path, subject.config.scoring.calibration
-    origin = Origin(user, model, str(run) if run else None, calibration if run else "none")
-    _tell(listing, origin, shape, output)
+    source = Source(user, model, str(run) if run else None, calibration if run else "none")
+    _write(result, source, file_format, output)
 
 
-def _person(
+def _history(
     folder: PreparedFolder,
     catalogue: Catalogue,
     user: int | None,
@@ -178,12 +169,11 @@ def _person(
     """Return the ratings to recommend from.
 
     Raises:
-        ConfigError: There are none, or a user's and others.
-        RequestError: The user, a film or stars are not to be had.
+        ConfigError: Neither a user nor ratings are given, or both are.
+        RequestError: The user or an item does not exist, or a rating is not on the scale.
     """
-    from reeltune.recommend.candidates import user_history
     from reeltune.recommend.ratings_file import read_ratings_file
-    from reeltune.recommend.user_ratings import rated_history, typed_entry
+    from reeltune.recommend.user_ratings import rated_history, typed_entry, user_history
 
     given = bool(rated) or rated_file is not None
     if (user is not None) == given:
@@ -196,25 +186,28 @@ def _person(
         )
     if user is not None:
         return user_history(folder.ratings, user)
-    kept = read_ratings_file(rated_file) if rated_file is not None else []
+    from_file = read_ratings_file(rated_file) if rated_file is not None else []
     typed = [typed_entry(text) for text in rated or ()]
-    return rated_history(catalogue, folder.prompt_settings, kept, typed)
+    return rated_history(catalogue, folder.prompt_settings.scale, from_file, typed)
 
 
-def _tell(listing: Listing, origin: Origin, shape: Format, output: Path | None) -> None:
-    """Print or write the list; notes go to standard error."""
+def _write(
+    result: Recommendations, source: Source, file_format: Format, output: Path | None
+) -> None:
+    """Print or write the recommendations; notes go to standard error."""
     from rich.console import Console
 
     from reeltune.files import atomic_file
     from reeltune.recommend.render import file_text, table
 
-    for note in listing.notes:
+    for note in result.notes:
         typer.echo(f"Note: {note}", err=True)
     if output is not None:
+        text = file_text(result, source, file_format)
         with atomic_file(output) as temporary:
-            temporary.write_text(file_text(listing, origin, shape), encoding="utf-8", newline="")
+            temporary.write_text(text, encoding="utf-8", newline="")
         typer.echo(f"written to {output}", err=True)
-    elif shape == "table":
-        Console().print(table(listing, origin))
+    elif file_format == "table":
+        Console().print(table(result, source))
     else:
-        typer.echo(file_text(listing, origin, shape), nl=False)
+        typer.echo(file_text(result, source, file_format), nl=False)

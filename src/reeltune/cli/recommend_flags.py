@@ -1,9 +1,9 @@
-"""What flags of ``reeltune recommend`` mean, and which do not go together."""
+"""Options shared by ``reeltune recommend`` and ``reeltune score``, and checks of their values."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,25 +14,54 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "json", "csv"]
 
+BaseOnlyOption = Annotated[
+    bool, typer.Option("--base-only", help="Use the base model, without an adapter.")
+]
+HistoryOption = Annotated[
+    int | None,
+    typer.Option(
+        "--history",
+        min=1,
+        help="Number of the newest ratings shown to the model. Default: as in the prepared data.",
+    ),
+]
+GenreOption = Annotated[
+    list[str] | None,
+    typer.Option("--genre", help="Only films of this genre. Repeat it to allow several."),
+]
+WithoutGenreOption = Annotated[
+    list[str] | None, typer.Option("--without-genre", help="No films of this genre.")
+]
+YearFromOption = Annotated[int | None, typer.Option("--year-from", help="First year of a film.")]
+YearToOption = Annotated[int | None, typer.Option("--year-to", help="Last year of a film.")]
+MinRatingsOption = Annotated[
+    int | None,
+    typer.Option("--min-ratings", min=0, help="Only films with at least this many ratings."),
+]
+MaxRatingsOption = Annotated[
+    int | None,
+    typer.Option("--max-ratings", min=0, help="Only films with at most this many ratings."),
+]
 
-def shape_of(asked: Format | None, output: Path | None) -> Format:
-    """Return how the list is written.
+
+def format_of(given: Format | None, output: Path | None) -> Format:
+    """Return the output format: as given, else by the file's ending, else a table.
 
     Raises:
-        ConfigError: The file cannot be written.
+        ConfigError: The file is a folder.
     """
     if output is not None and output.is_dir():
         raise ConfigError(
             "is a folder", code="output_is_a_folder", where=str(output), hint="Name a file in it"
         )
-    if asked is not None or output is None:
-        return asked or "table"
+    if given is not None or output is None:
+        return given or "table"
     endings: dict[str, Format] = {".json": "json", ".csv": "csv"}
     return endings.get(output.suffix.lower(), "table")
 
 
-def limit_of(candidates: str | None) -> int | Literal["all"] | None:
-    """Return how many films are to be judged."""
+def candidate_count(candidates: str | None) -> int | Literal["all"] | None:
+    """Parse ``--candidates``."""
     if candidates is None or candidates == "all":
         return candidates
     if not candidates.isdecimal() or int(candidates) < 1:
@@ -41,10 +70,10 @@ def limit_of(candidates: str | None) -> int | Literal["all"] | None:
 
 
 def adapter_of(config: Config, adapter: Path | None, base_only: bool, base: bool) -> Path | None:
-    """Return where the adapter lies; None for the base model alone.
+    """Return the adapter's folder; None for the base model alone.
 
     Raises:
-        ConfigError: The base model is asked for twice.
+        ConfigError: ``--base-only`` is combined with ``--base`` or ``--adapter``.
         ModelError: There is no adapter.
     """
     from reeltune.models.names import ADAPTER_CONFIG
@@ -60,6 +89,10 @@ def adapter_of(config: Config, adapter: Path | None, base_only: bool, base: bool
         return None
     folder = adapter or config.train.output_dir
     if not (folder / ADAPTER_CONFIG).is_file():
-        mend = "Run: reeltune train, or ask the base model with --base-only"
-        raise ModelError("no adapter here", code="adapter_not_found", where=str(folder), hint=mend)
+        raise ModelError(
+            "no adapter here",
+            code="adapter_not_found",
+            where=str(folder),
+            hint="Run: reeltune train, or use the base model with --base-only",
+        )
     return folder

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
-from reeltune.cli.recommend_flags import adapter_of
+from reeltune.cli.recommend_flags import (
+    BaseOnlyOption,
+    GenreOption,
+    HistoryOption,
+    MaxRatingsOption,
+    MinRatingsOption,
+    WithoutGenreOption,
+    YearFromOption,
+    YearToOption,
+    adapter_of,
+)
 from reeltune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,44 +45,20 @@ def score(
     config: ConfigOption = DEFAULT_CONFIG,
     override: SetOption = None,
     adapter: AdapterOption = None,
-    base_only: Annotated[
-        bool, typer.Option("--base-only", help="Ask the base model, without any adapter.")
-    ] = False,
-    history: Annotated[
-        int | None,
-        typer.Option(
-            "--history",
-            min=1,
-            help="How many of the newest ratings to show the model; by default as many as the "
-            "data were prepared with.",
-        ),
-    ] = None,
+    base_only: BaseOnlyOption = False,
+    history: HistoryOption = None,
     top: Annotated[
         int | None,
         typer.Option(
             "--top", min=1, help="Give every user, or those in IN, so many films they may like."
         ),
     ] = None,
-    genre: Annotated[
-        list[str] | None,
-        typer.Option("--genre", help="Only films of this genre, or of one of several."),
-    ] = None,
-    without_genre: Annotated[
-        list[str] | None, typer.Option("--without-genre", help="No films of this genre.")
-    ] = None,
-    year_from: Annotated[
-        int | None, typer.Option("--year-from", help="The earliest year of a film.")
-    ] = None,
-    year_to: Annotated[
-        int | None, typer.Option("--year-to", help="The latest year of a film.")
-    ] = None,
-    min_ratings: Annotated[
-        int | None, typer.Option("--min-ratings", min=0, help="Only films with so many ratings.")
-    ] = None,
-    max_ratings: Annotated[
-        int | None,
-        typer.Option("--max-ratings", min=0, help="Only films with no more ratings than that."),
-    ] = None,
+    genre: GenreOption = None,
+    without_genre: WithoutGenreOption = None,
+    year_from: YearFromOption = None,
+    year_to: YearToOption = None,
+    min_ratings: MinRatingsOption = None,
+    max_ratings: MaxRatingsOption = None,
     candidates: Annotated[
         int | None,
         typer.Option(
@@ -197,8 +183,7 @@ def _top(
         table = Table.open(given[0], (Columns.USER,)) if given else None
         users = max(1, rows_per_shard // count)
         task = Top(table, lookup, Catalogue.of(folder), filters, count, candidates, users)
-        judged = min(len(task.items), candidates or len(task.items))
-        LOGGER.info("judging up to %s films for each user", f"{judged:,}")
+        LOGGER.info("scoring up to %s films per user", f"{task.most_candidates():,}")
         return task
 
     return make

@@ -1,1 +1,1 @@
-"""Films for somebody: found by title, chosen by filters, ordered by P(Yes), and why."""
+"""Recommend items of a catalogue: filters, candidates, ranking and explanations."""

@@ -16,6 +16,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.items import split_year
 from reeltune.domain import Item, plain_text
 from reeltune.errors import RequestError
+from reeltune.recommend.results import ItemSummary
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,6 +83,12 @@ class Catalogue:
         """Return a film's title with its year."""
         item = self.items[row]
         return item.title if item.year is None else f"{item.title} ({item.year})"
+
+    def summary(self, row: int) -> ItemSummary:
+        """Return what results say of an item."""
+        item = self.items[row]
+        ratings = int(self.ratings[row])
+        return ItemSummary(item.item_id, item.title, item.year, tuple(item.genres), ratings)
 
     def row_of(self, item_id: int) -> int:
         """Return the row of a film by its MovieLens id.

@@ -1,11 +1,10 @@
-"""A listing as a table, as JSON and as CSV."""
+"""Recommendations as a table, as JSON and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -14,152 +13,131 @@ from rich.table import Table
 from rich.text import Text
 
 from reeltune.data.history import History
-from reeltune.domain import Item, format_rating, plain_text
-from reeltune.recommend.listing import Line, Listing, Reason
+from reeltune.domain import format_rating, plain_text
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.recommend.results import ItemSummary, Reason, Recommendation, Recommendations
 from reeltune.scoring.calibration import Method
 
 Format = Literal["table", "json", "csv"]
 
+CSV_COLUMNS: Final = (
+    "rank",
+    "item_id",
+    "title",
+    "year",
+    "genres",
+    "ratings",
+    "p_like",
+    "p_like_base",
+    "reasons",
+)
+
 _GENRES_WIDTH: Final = 20
-"""Characters of a line that genres may take: films need the room."""
+"""Width of the genres column; titles need the rest."""
 
 _FILE_WIDTH: Final = 140
-"""Characters of a table's line in a file."""
+"""Width of a table written to a file."""
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Whose list it is, and whose verdicts they are.
+class Source:
+    """Whom the recommendations are for, and which model made them.
 
     Attributes:
-        user_id: A user of the prepared data; None for ratings that were given.
-        base: The base model.
-        adapter: The folder of the adapter; None for the base model alone.
-        calibration: What is made of the adapter's verdicts.
+        user_id: A user of the prepared data; None for ratings given by the caller.
+        model: The base model.
+        adapter: The adapter's folder; None for the base model alone.
+        calibration: How P(Yes) is calibrated.
     """
 
     user_id: int | None
-    base: str
+    model: str
     adapter: str | None
     calibration: Method
 
     def title(self) -> str:
-        """Return a line that says so."""
+        """Return the heading of the table."""
         person = "these ratings" if self.user_id is None else f"user {self.user_id}"
-        tuned = f"tuned in {self.adapter}" if self.adapter else "not tuned"
-        return f"For {person}, by {self.base}, {tuned}"
+        adapter = f"with the adapter {self.adapter}" if self.adapter else "without an adapter"
+        return f"For {person}, by {self.model} {adapter}"
 
 
-def table(listing: Listing, origin: Origin) -> Table:
-    """Return one row per film; chances in per cent."""
-    found = Table(title=Text(origin.title()), title_justify="left", caption_justify="left")
-    base = any(line.p_like_base is not None for line in listing.lines)
-    found.add_column("", justify="right")
+def table(result: Recommendations, source: Source) -> Table:
+    """Return a table with a row per recommendation; probabilities in per cent."""
+    grid = Table(title=Text(source.title()), title_justify="left", caption_justify="left")
+    base = any(each.p_like_base is not None for each in result.recommendations)
+    grid.add_column("", justify="right")
     for name in ("P(like)", *(["base"] if base else [])):
-        found.add_column(name, justify="right", no_wrap=True)
+        grid.add_column(name, justify="right", no_wrap=True)
     for name in ("film", "year"):
-        found.add_column(name)
-    found.add_column("genres", max_width=_GENRES_WIDTH)
-    for rank, line in enumerate(listing.lines, 1):
-        chances = (one for one in (line.p_like, line.p_like_base) if one is not None)
-        # Titles are anybody's text, and no markup.
-        item = Text(_title(line.item))
-        for reason in line.why or ():
+        grid.add_column(name)
+    grid.add_column("genres", max_width=_GENRES_WIDTH)
+    for rank, each in enumerate(result.recommendations, 1):
+        probabilities = [p for p in (each.p_like, each.p_like_base) if p is not None]
+        # Text, so that brackets in a title are not read as markup.
+        item = Text(_title(each.item))
+        for reason in each.reasons:
             item.append(f"\n{_reason(reason)}", style="dim")
-        genres = plain_text(", ".join(line.item.genres))
-        cells = [str(rank), *map(_percent, chances), item, str(line.item.year or ""), Text(genres)]
-        found.add_row(*cells)
-    found.caption = Text(_caption(listing))
-    return found
+        genres = Text(plain_text(", ".join(each.item.genres)))
+        year = str(each.item.year or "")
+        grid.add_row(str(rank), *map(_percent, probabilities), item, year, genres)
+    grid.caption = Text(_caption(result))
+    return grid
 
 
-def _caption(listing: Listing) -> str:
-    told = (
-        f"{listing.judged:,} of {listing.fitting:,} films judged; "
-        f"{len(listing.shown):,} of {listing.rated:,} ratings shown to the model"
+def _caption(result: Recommendations) -> str:
+    text = (
+        f"{result.scored:,} of {result.eligible:,} eligible films scored; "
+        f"{len(result.history):,} of {result.rated:,} ratings shown to the model"
     )
-    if any(line.why for line in listing.lines):
-        told += (
-            "\nbelow each film: by how many percentage points P(like) is higher (+) or lower (-) "
-            "for that rating"
-        )
-    return told
+    if any(each.reasons for each in result.recommendations):
+        text += "\nbelow each film: the change of P(like), in percentage points, due to that rating"
+    return text
 
 
-def file_text(listing: Listing, origin: Origin, shape: Format) -> str:
-    """Return a listing as a file holds it.
-
-    Args:
-        listing: What is shown.
-        origin: Stands above the table, and in JSON.
-        shape: A table in plain text, JSON, or CSV.
-    """
-    if shape == "table":
+def file_text(result: Recommendations, source: Source, format: Format) -> str:
+    """Return recommendations as the text of a file."""
+    if format == "table":
         stream = io.StringIO()
-        Console(file=stream, width=_FILE_WIDTH).print(table(listing, origin))
+        Console(file=stream, width=_FILE_WIDTH).print(table(result, source))
         return stream.getvalue()
-    if shape == "json":
-        told = asdict(origin) | record(listing)
-        return json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return csv_text(listing)
+    if format == "json":
+        content = asdict(source) | result.to_dict()
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return csv_text(result)
 
 
-def record(listing: Listing) -> dict[str, Any]:
-    """Return a listing as plain values for JSON; chances and differences are shares of 1."""
-    return {
-        "rated": listing.rated,
-        "shown": [_item(one.item) | {"rating": one.rating} for one in listing.shown],
-        "fitting": listing.fitting,
-        "judged": listing.judged,
-        "notes": list(listing.notes),
-        "items": [_line(rank, line) for rank, line in enumerate(listing.lines, 1)],
-    }
+def csv_text(result: Recommendations) -> str:
+    """Return a CSV line per recommendation, below a header.
 
-
-def csv_text(listing: Listing) -> str:
-    """Return one line per film under a heading, with the numbers of :func:`record`.
-
-    Genres are separated by ``|`` as MovieLens does; reasons are ``item_id:stars:moved``, separated
+    Genres are separated by ``|`` as in MovieLens. Reasons are ``item_id:rating:effect``, separated
     by blanks.
     """
     stream = io.StringIO(newline="")
-    rows = [_csv_row(rank, line) for rank, line in enumerate(listing.lines, 1)]
-    writer = csv.DictWriter(stream, rows[0].keys(), lineterminator="\n")
+    writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(_csv_row(rank, each) for rank, each in enumerate(result.recommendations, 1))
     return stream.getvalue()
 
 
-def history_text(items: Sequence[Item], history: History) -> str:
-    """Return a history in one line of text, oldest first."""
-    told = zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
-    return ", ".join(f"{_name(items[row])}: {format_rating(rating)}" for row, rating in told)
+def history_text(catalogue: Catalogue, history: History) -> str:
+    """Return a history in one line, oldest first."""
+    ratings = zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
+    return ", ".join(
+        f"{_name(catalogue.summary(item))}: {format_rating(rating)}" for item, rating in ratings
+    )
 
 
-def _line(rank: int, line: Line) -> dict[str, Any]:
-    told: dict[str, Any] = {"rank": rank, **_item(line.item), "genres": list(line.item.genres)}
-    told["p_like"] = line.p_like
-    if line.p_like_base is not None:
-        told["p_like_base"] = line.p_like_base
-    if line.why is not None:
-        told["why"] = [
-            _item(one.rated.item) | {"rating": one.rated.rating, "moved": one.moved}
-            for one in line.why
-        ]
-    return told
-
-
-def _csv_row(rank: int, line: Line) -> dict[str, Any]:
-    told = _line(rank, line)
-    told["genres"] = "|".join(told["genres"])
-    if "why" in told:
-        reasons = (f"{one['item_id']}:{one['rating']}:{one['moved']}" for one in told["why"])
-        told["why"] = " ".join(reasons)
-    return told
-
-
-def _item(item: Item) -> dict[str, Any]:
-    return {"item_id": item.item_id, "title": item.title, "year": item.year}
+def _csv_row(rank: int, each: Recommendation) -> dict[str, Any]:
+    reasons = (f"{one.item.item_id}:{one.rating}:{one.effect}" for one in each.reasons)
+    return {
+        "rank": rank,
+        **each.item.to_dict(),
+        "genres": "|".join(each.item.genres),
+        "p_like": each.p_like,
+        "p_like_base": each.p_like_base,
+        "reasons": " ".join(reasons),
+    }
 
 
 def _percent(share: float) -> str:
@@ -167,14 +145,13 @@ def _percent(share: float) -> str:
 
 
 def _reason(reason: Reason) -> str:
-    rating = format_rating(reason.rated.rating)
-    return f"{100 * reason.moved:+.1f} {_name(reason.rated.item)}: {rating}"
+    return f"{100 * reason.effect:+.1f} {_name(reason.item)}: {format_rating(reason.rating)}"
 
 
-def _name(item: Item) -> str:
+def _name(item: ItemSummary) -> str:
     year = f" ({item.year})" if item.year is not None else ""
     return f"{_title(item)}{year}"
 
 
-def _title(item: Item) -> str:
+def _title(item: ItemSummary) -> str:
     return plain_text(item.title) or "Untitled"

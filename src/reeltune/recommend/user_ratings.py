@@ -1,4 +1,4 @@
-"""Ratings typed by a user or read from a file, converted to a history.
+"""Histories: of a user of the prepared data, or of ratings typed or read from a file.
 
 The text of a title only selects a film of the catalogue. Prompts show the catalogue's own title,
 so control tokens in the input cannot reach the model.
@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
+
+from reeltune.data.folder import Timelines
 from reeltune.data.history import History
-from reeltune.domain import PromptSettings, plain_text
+from reeltune.domain import RatingScale, plain_text
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
 
@@ -47,6 +50,23 @@ class _Rating:
     time: float
 
 
+def user_history(timelines: Timelines, user_id: int) -> History:
+    """Return all ratings of a user of the prepared data, held-out ones included.
+
+    Raises:
+        RequestError: There is no such user.
+    """
+    users = timelines.user_id
+    first, last = np.searchsorted(users, [user_id, user_id + 1]).tolist()
+    if first == last:
+        raise RequestError(
+            f"no user has the id {user_id}",
+            code="unknown_user",
+            hint=f"User ids range from {users[0]} to {users[-1]}",
+        )
+    return History.from_timelines(timelines, range(first, last))
+
+
 def typed_entry(text: str) -> Entry:
     """Split ``Heat (1995)=5`` at the last ``=``; a title may contain others."""
     where = f"--rated {text!r}"
@@ -61,7 +81,7 @@ def typed_entry(text: str) -> Entry:
 
 def rated_history(
     catalogue: Catalogue,
-    settings: PromptSettings,
+    scale: RatingScale,
     from_file: Sequence[Entry] = (),
     typed: Sequence[Entry] = (),
 ) -> History:
@@ -69,14 +89,14 @@ def rated_history(
 
     Args:
         catalogue: Finds the films.
-        settings: Holds the edition's rating scale.
+        scale: The edition's ratings.
         from_file: Ordered by time if any entry has one, else in file order.
         typed: Oldest first; they follow those of the file.
 
     Raises:
         RequestError: Lists the faults of all entries.
     """
-    reader = _Reader(catalogue, settings)
+    reader = _Reader(catalogue, scale)
     timed = any(entry.time for entry in from_file)
     ratings = [reader.read(entry, timed) for entry in from_file]
     newer = [reader.read(entry, timed=False) for entry in typed]
@@ -90,9 +110,9 @@ def rated_history(
 class _Reader:
     """Reads entries and collects their errors, so that all are reported together."""
 
-    def __init__(self, catalogue: Catalogue, settings: PromptSettings) -> None:
+    def __init__(self, catalogue: Catalogue, scale: RatingScale) -> None:
         self._catalogue = catalogue
-        self._scale = settings.scale
+        self._scale = scale
         self._errors: list[RequestError] = []
         self._where_rated: dict[int, str] = {}
 
@@ -147,8 +167,7 @@ class _Reader:
         return item_idx
 
     def _rating(self, entry: Entry) -> float:
-        scale = self._scale
-        hint = f"Give {scale.min:.1f} to {scale.max:.1f} stars in steps of {scale.step:.1f}"
+        hint = f"Give a rating from {self._scale}"
         if not entry.rating:
             error = RequestError(
                 "no rating is given", code="missing_rating", where=entry.where, hint=hint
@@ -156,7 +175,7 @@ class _Reader:
             self._errors.append(error)
             return 0.0
         rating = _number(entry.rating)
-        if rating is None or not scale.contains(rating):
+        if rating is None or not self._scale.contains(rating):
             error = RequestError(
                 f"the rating {entry.rating!r} is not on the scale",
                 code="rating_not_on_scale",
