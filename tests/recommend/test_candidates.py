@@ -1,103 +1,121 @@
-"""For whom, and which films: a user's whole timeline, no film twice, and a limit that is told."""
+"""Candidates are the most rated of the unrated items that match; their number has a reason."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.errors import RequestError
 from reeltune.recommend.candidates import (
-    CPU_CANDIDATES,
-    choose_candidates,
-    unrated,
-    user_history,
+    ALL,
+    DEFAULT_CANDIDATES,
+    CandidateCount,
+    CandidateLimit,
+    default_limit,
 )
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters, most_rated
+from reeltune.recommend.filters import Filters
+from reeltune.recommend.recommender import (
+    RecommendationRequest,
+    Recommender,
+    Selection,
+    require_eligible,
+)
 from tests.errors import raises_error
 from tests.recommend.build import catalogue_of, catalogues
-from tests.timelines import random_timelines
+
+NO_RATINGS = History.of([], [])
 
 
-@given(random_timelines(items=30))
-def test_a_users_history_is_their_whole_timeline(timelines):
-    histories = [user_history(timelines, user) for user in sorted(set(timelines.user_id.tolist()))]
-    assert np.concatenate([one.item_idx for one in histories]).tolist() == (
-        timelines.item_idx.tolist()
+def recommender(catalogue: Catalogue, limit: CandidateLimit | None = None) -> Recommender:
+    return Recommender(
+        catalogue,
+        history_len=3,
+        used_history=3,
+        has_adapter=False,
+        trained_history=3,
+        limit=limit or CandidateLimit(ALL, "test"),
     )
-    assert np.concatenate([one.rating for one in histories]).tolist() == timelines.rating.tolist()
 
 
-@pytest.mark.parametrize("user", [0, 2, 72, -1, 10**30])
-def test_an_unknown_user_is_answered_with_the_range_of_ids(prepared: PreparedFolder, user: int):
-    assert len(user_history(prepared.timelines, 1)) >= 20
-    assert len(user_history(prepared.timelines, 71)) >= 20
-    with raises_error(RequestError, "unknown_user", figures=[user]) as caught:
-        user_history(prepared.timelines, user)
-    assert re.findall(r"\d+", str(caught.value.hint)) == ["1", "71"]
+def select(catalogue: Catalogue, request: RecommendationRequest) -> Selection:
+    return recommender(catalogue).select(request)
 
 
 @given(catalogues(), st.sets(st.integers(0, 11)), st.integers(0, 3))
-def test_films_that_fit_and_are_not_rated_are_left(
+def test_all_unrated_matching_items_are_eligible(
     catalogue: Catalogue, rated: set[int], fewest: int
 ):
     filters = Filters(min_ratings=fewest)
-    rows = [row for row in rated if row < len(catalogue.items)]
-    history = History.of(rows, [3.0] * len(rows))
-    expected = [row for row in filters.rows(catalogue).tolist() if row not in rows]
+    items = [item for item in rated if item < len(catalogue.items)]
+    request = RecommendationRequest(History.of(items, [3.0] * len(items)), filters)
+    expected = [item for item in filters.matching(catalogue).tolist() if item not in items]
+    selection = select(catalogue, request)
+    assert selection.query.candidates.tolist() == expected
+    assert selection.eligible == len(expected)
     if expected:
-        assert unrated(catalogue, filters, history).tolist() == expected
+        require_eligible(catalogue, request)
         return
     with raises_error(RequestError, "no_items_left"):
-        unrated(catalogue, filters, history)
+        require_eligible(catalogue, request)
 
 
-def test_it_is_said_whether_a_filter_or_the_history_left_no_film():
+@given(catalogues(), st.just(ALL) | st.integers(1, 12), st.data())
+def test_the_most_rated_are_chosen_and_stay_in_catalogue_order(
+    catalogue: Catalogue, count: CandidateCount, data: st.DataObject
+):
+    rated = sorted(data.draw(st.sets(st.sampled_from(range(len(catalogue.items))))))
+    history = History.of(rated, [3.0] * len(rated))
+    unrated = [item for item in range(len(catalogue.items)) if item not in rated]
+    by_ratings = sorted(unrated, key=lambda item: (-catalogue.ratings[item], item))
+    expected = sorted(by_ratings if count == ALL else by_ratings[:count])
+    for chosen in (
+        select(catalogue, RecommendationRequest(history, candidates=count)),
+        recommender(catalogue, CandidateLimit(count, "test")).select(
+            RecommendationRequest(history)
+        ),
+    ):
+        assert chosen.query.candidates.tolist() == expected
+        assert chosen.eligible == len(unrated)
+
+
+def test_items_older_than_the_shown_history_are_not_recommended_either():
+    shelf = catalogue_of(*(f"Film {n} (2000)" for n in range(8)))
+    selection = select(shelf, RecommendationRequest(History.of([1, 2, 3, 4, 5], [3.0] * 5)))
+    assert selection.query.candidates.tolist() == [0, 6, 7]
+    assert selection.query.history.item_idx.tolist() == [3, 4, 5]
+
+
+def test_the_error_tells_whether_the_filters_or_the_history_left_nothing():
     shelf = catalogue_of("One (1999)", "Two (2000)")
     with raises_error(RequestError, "no_items_left") as caught:
-        unrated(shelf, Filters(year_from=2001), History.of([], []))
+        require_eligible(shelf, RecommendationRequest(NO_RATINGS, Filters(year_from=2001)))
     assert not re.search(r"\d", caught.value.message)
+    rated = History.of([1], [3.0])
     with raises_error(RequestError, "no_items_left", figures=[1]):
-        unrated(shelf, Filters(year_from=2000), History.of([1], [3.0]))
-
-
-ALL: Literal["all"] = "all"
+        require_eligible(shelf, RecommendationRequest(rated, Filters(year_from=2000)))
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "judged", "said"),
-    [
-        (None, "cuda", 400, "all 400 films that fit and are not rated yet (a CUDA device"),
-        (None, "cpu", CPU_CANDIDATES, "the 300 most often rated of 400 films that fit and are"),
-        (None, "mps", CPU_CANDIDATES, "(without a CUDA device all would take long; --candidates"),
-        (ALL, "cpu", 400, "all 400 films that fit and are not rated yet (as asked)"),
-        (25, "cuda", 25, "the 25 most often rated of 400 films that fit and are not rated yet (as"),
-        (25, "cpu", 25, "the 25 most often rated of 400"),
-        (1000, "cpu", 400, "judging all 400 films that fit and are not rated yet"),
-    ],
+    ("device", "count"), [("cuda", ALL), ("cpu", DEFAULT_CANDIDATES), ("mps", DEFAULT_CANDIDATES)]
 )
-def test_how_many_are_judged_and_why_is_said(
-    asked: int | Literal["all"] | None, device: str, judged: int, said: str
-):
-    shelf = catalogue_of(
-        *(f"Film {i} (2000)" for i in range(450)), ratings=[i * 7 % 450 for i in range(450)]
-    )
-    rows = np.arange(50, 450)
-    chosen = choose_candidates(shelf, rows, asked, device)
-    assert chosen.rows.tolist() == most_rated(shelf, rows, judged).tolist()
-    assert (len(chosen.rows), chosen.fitting) == (judged, 400)
-    assert said in chosen.sentence
+def test_the_default_depends_on_the_device(device: str, count: CandidateCount):
+    limit = default_limit(device)
+    assert limit.count == count
+    assert "CUDA" in limit.reason
 
 
-def test_with_few_films_no_limit_is_spoken_of():
-    shelf = catalogue_of("One (1999)", "Two (2000)")
-    chosen = choose_candidates(shelf, np.arange(2), None, "cpu")
-    assert chosen.rows.tolist() == [0, 1]
-    assert chosen.sentence == "judging all 2 films that fit and are not rated yet"
+@pytest.mark.parametrize("requested", [None, 3])
+def test_the_log_names_the_number_of_candidates_and_its_reason(requested: int | None):
+    shelf = catalogue_of(*(f"Film {n} (2000)" for n in range(9)))
+    limited = recommender(shelf, CandidateLimit(4, "of the test"))
+    selection = limited.select(RecommendationRequest(NO_RATINGS, candidates=requested))
+    sentence = selection.sentence()
+    assert re.findall(r"\d+", sentence) == [str(requested or 4), "9"]
+    assert ("of the test" in sentence) == (requested is None)
+    all_of_them = limited.select(RecommendationRequest(NO_RATINGS, candidates=9)).sentence()
+    assert re.findall(r"\d+", all_of_them) == ["9"]

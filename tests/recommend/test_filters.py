@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters, most_rated
+from reeltune.recommend.filters import Filters
 from tests.errors import raises_error
 from tests.recommend.build import GENRES, catalogues
 
@@ -55,7 +54,7 @@ def fits(wanted: Filters, catalogue: Catalogue, row: int) -> bool:
 def test_what_fits_is_what_every_filter_lets_through(drawn: tuple[Catalogue, Filters]):
     catalogue, wanted = drawn
     expected = [row for row in range(len(catalogue.items)) if fits(wanted, catalogue, row)]
-    assert wanted.rows(catalogue).tolist() == expected
+    assert wanted.matching(catalogue).tolist() == expected
 
 
 @given(catalogues(), st.sampled_from(["year_from", "year_to", "min_ratings", "max_ratings"]))
@@ -64,12 +63,12 @@ def test_bounds_are_inclusive(catalogue: Catalogue, bound: str):
     for row, item in enumerate(catalogue.items):
         own = item.year if bound.startswith("year") else int(catalogue.ratings[row])
         if own is not None:
-            assert row in Filters(**{bound: own}).rows(catalogue)
+            assert row in Filters(**{bound: own}).matching(catalogue)
 
 
 @given(catalogues())
 def test_nothing_asked_lets_everything_through(catalogue: Catalogue):
-    assert Filters().rows(catalogue).tolist() == list(range(len(catalogue.items)))
+    assert Filters().matching(catalogue).tolist() == list(range(len(catalogue.items)))
 
 
 @given(catalogues(), st.sampled_from(GENRES))
@@ -78,8 +77,8 @@ def test_capitals_make_no_difference_and_the_two_ways_share_the_films_out(
 ):
     if not any(genre in item.genres for item in catalogue.items):
         return
-    having = Filters(genres=(genre.upper(),)).rows(catalogue).tolist()
-    lacking = Filters(without_genres=(genre.lower(),)).rows(catalogue).tolist()
+    having = Filters(genres=(genre.upper(),)).matching(catalogue).tolist()
+    lacking = Filters(without_genres=(genre.lower(),)).matching(catalogue).tolist()
     assert having
     assert sorted([*having, *lacking]) == list(range(len(catalogue.items)))
 
@@ -88,16 +87,5 @@ def test_an_unknown_genre_is_answered_with_the_known_ones(prepared):
     catalogue = Catalogue.of(prepared)
     for wanted in (Filters(genres=("Drama", "Opera")), Filters(without_genres=("Opera",))):
         with raises_error(RequestError, "unknown_genre", figures=["'Opera'"]) as caught:
-            wanted.rows(catalogue)
+            wanted.matching(catalogue)
         assert str(caught.value.hint).endswith("Action, Comedy, Drama, Film-Noir, Sci-Fi")
-
-
-@given(catalogues(), st.none() | st.integers(0, 12), st.data())
-def test_the_most_rated_are_kept_in_the_order_of_rows(
-    catalogue: Catalogue, count: int | None, data: st.DataObject
-):
-    kept = data.draw(st.sets(st.sampled_from(range(len(catalogue.items)))))
-    rows = np.array(sorted(kept), dtype=np.int64)
-    found = most_rated(catalogue, rows, count).tolist()
-    by_ratings = sorted(rows.tolist(), key=lambda row: (-catalogue.ratings[row], row))
-    assert found == sorted(by_ratings[:count])

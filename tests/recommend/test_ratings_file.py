@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.domain import PromptSettings
+from reeltune.domain import HALF_STARS
 from reeltune.errors import RequestError
 from reeltune.recommend.ratings_file import read_ratings_file
 from reeltune.recommend.user_ratings import rated_history
@@ -153,7 +153,7 @@ def test_every_fault_of_a_file_is_told_at_once_with_its_line(write):
     )
     read = read_ratings_file(path)
     with raises_error(RequestError, "invalid_ratings") as caught:
-        rated_history(shelf, PromptSettings(), read)
+        rated_history(shelf, HALF_STARS, read)
     heading, *lines = caught.value.message.splitlines()
     assert "7" in heading.split()
     expected = [
@@ -176,7 +176,7 @@ def test_every_fault_of_a_file_is_told_at_once_with_its_line(write):
         else:
             alone[0] = replace(alone[0], rating="4")
         with raises_error(RequestError, code, where=f"line {number}", figures=[figure]):
-            rated_history(shelf, PromptSettings(), alone)
+            rated_history(shelf, HALF_STARS, alone)
 
 
 def test_entries_of_json_are_named_by_their_number(write):
@@ -184,4 +184,4 @@ def test_entries_of_json_are_named_by_their_number(write):
     read = read_ratings_file(path)
     assert [entry.where for entry in read] == [f"{path}, entry 1", f"{path}, entry 2"]
     with raises_error(RequestError, "rating_not_on_scale", where="entry 2", figures=["'NaN'"]):
-        rated_history(catalogue_of("Harbour (1995)", "X (2)"), PromptSettings(), read)
+        rated_history(catalogue_of("Harbour (1995)", "X (2)"), HALF_STARS, read)

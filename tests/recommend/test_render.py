@@ -1,42 +1,54 @@
-"""What a listing says, it says in every format, and titles are shown as what they are."""
+"""Every format holds the whole result, and titles cannot act on the terminal."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from reeltune.recommend.listing import Line, Listing, Rated, Reason
 from rich.console import Console
 
 from reeltune.data.history import History
 from reeltune.domain import Item
-from reeltune.recommend.render import Format, Origin, file_text, history_text, table
-
-HARBOUR = Item(6, "Harbour", 1995, ("Drama", "Sci-Fi"))
-ODD = Item(7, '[red]Odd[/red], "quoted"\n\x1b[31m', None, ())
-NO_NAME = Item(8, "", 2001, ("Comedy",))
-REASONS = (Reason(Rated(ODD, 4.5), 0.0815), Reason(Rated(NO_NAME, 1.0), -0.0204))
-FULL = Listing(
-    lines=(
-        Line(HARBOUR, 0.8344, 0.5, REASONS),
-        Line(ODD, 0.25, 0.125, (REASONS[1],)),
-        Line(NO_NAME, 0.001, 1.0, ()),
-    ),
-    shown=(Rated(ODD, 4.5), Rated(NO_NAME, 1.0)),
-    rated=1234,
-    judged=300,
-    fitting=9000,
-    notes=("few ratings",),
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.recommend.render import CSV_COLUMNS, Format, Source, file_text, history_text, table
+from reeltune.recommend.results import (
+    ItemSummary,
+    RatedItem,
+    Reason,
+    Recommendation,
+    Recommendations,
 )
-SHORT = Listing((Line(HARBOUR, 0.8344, None, None),), (), 0, 1, 1, ())
-ORIGIN = Origin(42, "models/small", "output/run", "temperature")
+
+HARBOUR = ItemSummary(6, "Harbour", 1995, ("Drama", "Sci-Fi"), 12)
+ODD = ItemSummary(7, '[red]Odd[/red], "quoted"\n\x1b[31m', None, (), 0)
+NO_NAME = ItemSummary(8, "", 2001, ("Comedy",), 3)
+REASONS = (Reason(ODD, 4.5, 0.0815), Reason(NO_NAME, 1.0, -0.0204))
+FULL = Recommendations(
+    recommendations=(
+        Recommendation(HARBOUR, 0.8344, 0.5, REASONS),
+        Recommendation(ODD, 0.25, 0.125, (REASONS[1],)),
+        Recommendation(NO_NAME, 0.001, 1.0, ()),
+    ),
+    scored=300,
+    eligible=9000,
+    notes=("few ratings",),
+    history=(RatedItem(ODD, 4.5), RatedItem(NO_NAME, 1.0)),
+    rated=1234,
+)
+SHORT = Recommendations((Recommendation(HARBOUR, 0.8344),), scored=1, eligible=1)
+SOURCE = Source(42, "models/small", "output/run", "temperature")
+ODD_JSON = {"item_id": 7, "title": ODD.title, "year": None, "genres": [], "ratings": 0}
+NO_NAME_JSON = {"item_id": 8, "title": "", "year": 2001, "genres": ["Comedy"], "ratings": 3}
 
 
-def on_terminal(listing: Listing, origin: Origin = ORIGIN, width: int = 200) -> str:
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(table(listing, origin))
+def on_terminal(result: Recommendations, source: Source = SOURCE) -> str:
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console.print(table(result, source))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -44,10 +56,10 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│┃\n").replace("┃", "│").split("│")]
 
 
-def test_the_table_has_a_row_for_each_film_with_chances_in_per_cent():
-    lines = on_terminal(FULL).splitlines()
-    assert lines[0].strip() == "For user 42, by models/small, tuned in output/run"
-    assert cells(lines[2]) == ["", "P(like)", "base", "film", "year", "genres"]
+def test_the_table_has_a_row_per_recommendation_with_per_cents():
+    title, *lines = on_terminal(FULL).splitlines()
+    assert [name for name in ("42", "models/small", "output/run") if name not in title] == []
+    assert [len(cells(line)) for line in lines if line.startswith("┃")] == [6]
     rows = [cells(line) for line in lines if line.startswith("│")]
     assert rows == [
         ["1", "83.4 %", "50.0 %", "Harbour", "1995", "Drama, Sci-Fi"],
@@ -57,81 +69,97 @@ def test_the_table_has_a_row_for_each_film_with_chances_in_per_cent():
         ["", "", "", "-2.0 Untitled (2001): 1.0", "", ""],
         ["3", "0.1 %", "100.0 %", "Untitled", "2001", "Comedy"],
     ]
-    assert "300 of 9,000 films judged; 2 of 1,234 ratings shown" in on_terminal(FULL)
-    assert "percentage points" in on_terminal(FULL)
+    counts, explanation = lines[-2:]
+    assert re.findall(r"[\d,]+", counts) == ["300", "9,000", "2", "1,234"]
+    assert not re.search(r"\d", explanation)
 
 
-def test_what_was_not_asked_has_no_column():
-    lines = on_terminal(SHORT, Origin(None, "models/small", None, "none")).splitlines()
-    assert lines[0].strip() == "For these ratings, by models/small, not tuned"
-    assert cells(lines[2]) == ["", "P(like)", "film", "year", "genres"]
-    assert cells(lines[4]) == ["1", "83.4 %", "Harbour", "1995", "Drama, Sci-Fi"]
-    assert "percentage points" not in on_terminal(SHORT)
+def test_a_table_without_base_and_reasons_has_no_room_for_them():
+    title, *lines = on_terminal(SHORT, Source(None, "models/small", None, "none")).splitlines()
+    assert "models/small" in title
+    assert "None" not in title
+    assert [len(cells(line)) for line in lines if line.startswith("┃")] == [5]
+    (row,) = [line for line in lines if line.startswith("│")]
+    assert cells(row) == ["1", "83.4 %", "Harbour", "1995", "Drama, Sci-Fi"]
+    caption = " ".join(lines[lines.index(row) + 2 :])
+    assert re.findall(r"[\d,]+", caption) == ["1", "1", "0", "0"]
 
 
-@pytest.mark.parametrize("shape", ["table", "json"])
-def test_no_title_writes_to_the_terminal_what_moves_its_cursor(shape: Format):
-    assert "\x1b" not in file_text(FULL, ORIGIN, shape)
+@pytest.mark.parametrize("file_format", ["table", "json"])
+def test_no_title_reaches_the_terminal_with_escape_sequences(file_format: Format):
+    assert "\x1b" not in file_text(FULL, SOURCE, file_format)
 
 
 def test_json_holds_everything_in_full():
-    told = json.loads(file_text(FULL, ORIGIN, "json"))
-    items = told.pop("items")
-    assert told == {
+    content = json.loads(file_text(FULL, SOURCE, "json"))
+    first, *_, last = content.pop("recommendations")
+    assert content == {
         "user_id": 42,
-        "base": "models/small",
+        "model": "models/small",
         "adapter": "output/run",
         "calibration": "temperature",
-        "rated": 1234,
-        "shown": [
-            {"item_id": 7, "title": ODD.title, "year": None, "rating": 4.5},
-            {"item_id": 8, "title": "", "year": 2001, "rating": 1.0},
-        ],
-        "fitting": 9000,
-        "judged": 300,
+        "scored": 300,
+        "eligible": 9000,
         "notes": ["few ratings"],
+        "history": [{"item": ODD_JSON, "rating": 4.5}, {"item": NO_NAME_JSON, "rating": 1.0}],
+        "rated": 1234,
     }
-    assert [item["rank"] for item in items] == [1, 2, 3]
-    assert items[0] == {
-        "rank": 1,
-        "item_id": 6,
-        "title": "Harbour",
-        "year": 1995,
-        "genres": ["Drama", "Sci-Fi"],
+    assert first == {
+        "item": {
+            "item_id": 6,
+            "title": "Harbour",
+            "year": 1995,
+            "genres": ["Drama", "Sci-Fi"],
+            "ratings": 12,
+        },
         "p_like": 0.8344,
         "p_like_base": 0.5,
-        "why": [
-            {"item_id": 7, "title": ODD.title, "year": None, "rating": 4.5, "moved": 0.0815},
-            {"item_id": 8, "title": "", "year": 2001, "rating": 1.0, "moved": -0.0204},
+        "reasons": [
+            {"item": ODD_JSON, "rating": 4.5, "effect": 0.0815},
+            {"item": NO_NAME_JSON, "rating": 1.0, "effect": -0.0204},
         ],
     }
+    assert (last["item"], last["reasons"]) == (NO_NAME_JSON, [])
 
 
-def test_csv_holds_the_same_films():
-    told = json.loads(file_text(FULL, ORIGIN, "json"))["items"]
-    rows = list(csv.DictReader(io.StringIO(file_text(FULL, ORIGIN, "csv"), newline="")))
-    assert list(rows[0]) == list(told[0])
-    for row, item in zip(rows, told, strict=True):
-        for name in ("rank", "item_id", "title", "year", "p_like", "p_like_base"):
-            assert row[name] == ("" if item[name] is None else str(item[name]))
-        assert row["genres"] == "|".join(item["genres"])
-    assert [row["why"] for row in rows] == ["7:4.5:0.0815 8:1.0:-0.0204", "8:1.0:-0.0204", ""]
+def test_json_has_every_field_whatever_was_requested():
+    (short,) = json.loads(file_text(SHORT, SOURCE, "json"))["recommendations"]
+    full = json.loads(file_text(FULL, SOURCE, "json"))["recommendations"][0]
+    assert short.keys() == full.keys()
+    assert (short["p_like_base"], short["reasons"]) == (None, [])
 
 
-def test_what_was_not_asked_is_in_no_file():
-    (item,) = json.loads(file_text(SHORT, ORIGIN, "json"))["items"]
-    assert item.keys() == {"rank", "item_id", "title", "year", "genres", "p_like"}
-    heading = file_text(SHORT, ORIGIN, "csv").splitlines()[0]
-    assert heading == "rank,item_id,title,year,genres,p_like"
+def test_csv_holds_the_same_recommendations():
+    recommendations = json.loads(file_text(FULL, SOURCE, "json"))["recommendations"]
+    rows = list(csv.DictReader(io.StringIO(file_text(FULL, SOURCE, "csv"), newline="")))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    for row, each in zip(rows, recommendations, strict=True):
+        assert tuple(row) == CSV_COLUMNS
+        for name in ("item_id", "title", "year", "ratings"):
+            assert row[name] == ("" if each["item"][name] is None else str(each["item"][name]))
+        assert row["genres"] == "|".join(each["item"]["genres"])
+        assert (row["p_like"], row["p_like_base"]) == (
+            str(each["p_like"]),
+            str(each["p_like_base"]),
+        )
+    assert [row["reasons"] for row in rows] == ["7:4.5:0.0815 8:1.0:-0.0204", "8:1.0:-0.0204", ""]
+
+
+@pytest.mark.parametrize("result", [SHORT, replace(SHORT, recommendations=())])
+def test_csv_has_every_column_whatever_was_requested(result: Recommendations):
+    header, *rows = csv.reader(io.StringIO(file_text(result, SOURCE, "csv"), newline=""))
+    assert tuple(header) == CSV_COLUMNS
+    assert [row[-2:] for row in rows] == [["", ""] for _ in result.recommendations]
 
 
 def test_a_table_in_a_file_is_as_wide_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "40")
-    assert "Drama, Sci-Fi" in file_text(FULL, ORIGIN, "table")
+    assert "Drama, Sci-Fi" in file_text(FULL, SOURCE, "table")
 
 
 def test_a_history_in_one_line():
-    items = [HARBOUR, ODD, NO_NAME]
-    told = history_text(items, History.of([2, 0, 1], [3.0, 4.5, 0.5]))
-    assert told == ('Untitled (2001): 3.0, Harbour (1995): 4.5, [red]Odd[/red], "quoted" [31m: 0.5')
-    assert history_text(items, History.of([], [])) == ""
+    items = [Item(each.item_id, each.title, each.year, ()) for each in (HARBOUR, ODD, NO_NAME)]
+    catalogue = Catalogue(items, np.zeros(3, dtype=np.int64))
+    text = history_text(catalogue, History.of([2, 0, 1], [3.0, 4.5, 0.5]))
+    assert text == 'Untitled (2001): 3.0, Harbour (1995): 4.5, [red]Odd[/red], "quoted" [31m: 0.5'
+    assert history_text(catalogue, History.of([], [])) == ""

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
-from reeltune.domain import INTERVIEW, WINDOW, PromptSettings, Renderer
+from reeltune.domain import HALF_STARS, INTERVIEW, WINDOW, PromptSettings, RatingScale, Renderer
 from reeltune.errors import RequestError
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.recommend.catalogue import Catalogue, plain
-from reeltune.recommend.user_ratings import Entry, rated_history, typed_entry
+from reeltune.recommend.user_ratings import Entry, rated_history, typed_entry, user_history
 from tests.errors import raises_error
 from tests.helpers import CONTROL_TOKENS, THINK_TOKENS
 from tests.prompts.build import tokenizer_of
 from tests.recommend.build import catalogue_of
+from tests.timelines import random_timelines
 
 SHELF = catalogue_of(
     "Harbour (1995)",
@@ -30,11 +31,11 @@ SHELF = catalogue_of(
     "Ivory Tower (1994)",
     "Snow Line (2010)",
 )
-SCALE = PromptSettings(scale_min=0.5, scale_max=5.0)
+SCALE = HALF_STARS
 
 
-def typed(*texts: str, settings: PromptSettings = SCALE) -> list[tuple[int, float]]:
-    return pairs(rated_history(SHELF, settings, typed=[typed_entry(text) for text in texts]))
+def typed(*texts: str, scale: RatingScale = SCALE) -> list[tuple[int, float]]:
+    return pairs(rated_history(SHELF, scale, typed=[typed_entry(text) for text in texts]))
 
 
 def from_file(*entries: Entry) -> list[tuple[int, float]]:
@@ -45,9 +46,9 @@ def pairs(history: History) -> list[tuple[int, float]]:
     return list(zip(history.item_idx.tolist(), history.rating.tolist(), strict=True))
 
 
-def fault(*texts: str, settings: PromptSettings = SCALE) -> RequestError:
+def fault(*texts: str, scale: RatingScale = SCALE) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        typed(*texts, settings=settings)
+        typed(*texts, scale=scale)
     return caught.value
 
 
@@ -74,11 +75,30 @@ def test_stars_off_the_scale_are_refused_with_the_scale(rating: str):
 
 
 def test_the_scale_is_that_of_the_edition():
-    whole = PromptSettings(scale_min=1.0, scale_max=10.0)
-    assert typed("Harbour=10", settings=whole) == [(0, 10.0)]
-    error = fault("Harbour=0.5", settings=whole)
-    assert error.code == "rating_not_on_scale"
-    assert re.findall(r"\d+\.\d", str(error.hint))[:2] == ["1.0", "10.0"]
+    whole = RatingScale(1.0, 10.0, 1.0)
+    assert typed("Harbour=10", scale=whole) == [(0, 10.0)]
+    for rating in ("0.5", "4.5"):
+        error = fault(f"Harbour={rating}", scale=whole)
+        assert error.code == "rating_not_on_scale"
+        assert re.findall(r"\d+\.\d", str(error.hint)) == ["1.0", "10.0", "1.0"]
+
+
+@given(random_timelines(items=30))
+def test_a_users_history_is_their_whole_timeline(timelines):
+    histories = [user_history(timelines, user) for user in sorted(set(timelines.user_id.tolist()))]
+    items = np.concatenate([history.item_idx for history in histories])
+    ratings = np.concatenate([history.rating for history in histories])
+    assert items.tolist() == timelines.item_idx.tolist()
+    assert ratings.tolist() == timelines.rating.tolist()
+
+
+@pytest.mark.parametrize("user", [0, 2, 72, -1, 10**30])
+def test_an_unknown_user_is_answered_with_the_range_of_ids(prepared: PreparedFolder, user: int):
+    assert len(user_history(prepared.timelines, 1)) >= 20
+    assert len(user_history(prepared.timelines, 71)) >= 20
+    with raises_error(RequestError, "unknown_user", figures=[user]) as caught:
+        user_history(prepared.timelines, user)
+    assert re.findall(r"\d+", str(caught.value.hint)) == ["1", "71"]
 
 
 @pytest.mark.parametrize(

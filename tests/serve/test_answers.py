@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reeltune.recommend.recommend import recommend, why
 
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.domain import EVIDENCE, Item
 from reeltune.files import file_digest
+from reeltune.recommend.candidates import DEFAULT_CANDIDATES
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters, most_rated
-from reeltune.serve.bounds import JUDGED_ON_CPU
+from reeltune.recommend.filters import Filters
+from reeltune.recommend.recommender import RecommendationRequest, Recommender
 from tests.asking.build import ROUNDING, alone, drawn_subject, random_history
 from tests.helpers import write_prepared
 from tests.serve.running import Running, running
@@ -115,26 +115,20 @@ def test_recommendations_are_those_of_the_package(service: Running, served_judge
         base=True,
         filters={"genres": ["drama", "Comedy"], "year_from": 1950},
     ).json()
-    catalogue = Catalogue.of(served_judge.subject.folder)
-    rows = Filters(genres=("Drama", "Comedy"), year_from=1950).rows(catalogue)
-    rows = np.setdiff1d(rows, history.item_idx)
-    assert (answer["judged"], answer["fitting"]) == (len(rows), len(rows))
-    expected = recommend(served_judge, history, rows, 4)
-    films = items_of(served_judge)
-    told = answer["recommendations"]
-    assert [one["film"]["id"] for one in told] == [films[one.item_idx].item_id for one in expected]
-    assert [one["p_like"] for one in told] == pytest.approx(
-        [one.p_yes for one in expected], abs=ROUNDING
-    )
-    reasons = why(served_judge, history, [one.item_idx for one in expected], 2)
-    for one, expected_reasons in zip(told, reasons, strict=True):
-        assert one["p_like_base"] is not None
-        assert [reason["film"]["id"] for reason in one["why"]] == [
-            films[reason.item_idx].item_id for reason in expected_reasons
+    filters = Filters(genres=("Drama", "Comedy"), year_from=1950)
+    request = RecommendationRequest(history, filters, top_k=4, base=True, reasons=2)
+    expected = Recommender.of(served_judge).recommend(served_judge, request)
+    assert (answer["judged"], answer["fitting"]) == (expected.scored, expected.eligible)
+    assert 4 < expected.scored == expected.eligible
+    for one, wanted in zip(answer["recommendations"], expected.recommendations, strict=True):
+        assert one["film"]["id"] == wanted.item.item_id
+        assert one["p_like"] == pytest.approx(wanted.p_like, abs=ROUNDING)
+        assert one["p_like_base"] == pytest.approx(wanted.p_like_base, abs=ROUNDING)
+        assert [(why["film"]["id"], why["rating"]) for why in one["why"]] == [
+            (reason.item.item_id, reason.rating) for reason in wanted.reasons
         ]
-        assert [reason["rating"] for reason in one["why"]] == [r.rating for r in expected_reasons]
         assert [reason["moved"] for reason in one["why"]] == pytest.approx(
-            [reason.moved for reason in expected_reasons], abs=3 * ROUNDING
+            [reason.effect for reason in wanted.reasons], abs=3 * ROUNDING
         )
 
 
@@ -145,7 +139,8 @@ def test_only_the_most_rated_films_are_judged(service: Running, served_judge: Ju
     assert (answer["judged"], answer["fitting"]) == (5, len(films) - 3)
     catalogue = Catalogue.of(served_judge.subject.folder)
     seen = [catalogue.row_of(film) for film, _ in RATED]
-    rows = most_rated(catalogue, np.setdiff1d(np.arange(len(films)), seen), 5)
+    unrated = np.setdiff1d(np.arange(len(films)), seen)
+    rows = sorted(unrated, key=lambda row: (-catalogue.ratings[row], row))[:5]
     found = {one["film"]["id"] for one in answer["recommendations"]}
     assert found == {films[row].item_id for row in rows}
 
@@ -205,9 +200,8 @@ def test_a_cpu_judges_few_films_unless_told(
     judge = Judge(drawn_subject(many, tiny_qwen3))
     with running(judge) as service:
         answer = service.post("/recommendations", rated=[]).json()
-        assert (answer["judged"], answer["fitting"]) == (JUDGED_ON_CPU, 130)
+        assert (answer["judged"], answer["fitting"]) == (DEFAULT_CANDIDATES, 130)
         assert service.post("/recommendations", rated=[], candidates=130).json()["judged"] == 130
-    (record,) = [one for one in caplog.records if str(JUDGED_ON_CPU) in one.getMessage()]
-    assert "CPU" in record.getMessage()
+    assert [one for one in caplog.records if f" {DEFAULT_CANDIDATES} " in one.getMessage()]
     with running(judge, default_candidates=20) as service:
         assert service.post("/recommendations", rated=[]).json()["judged"] == 20

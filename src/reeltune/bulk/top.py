@@ -66,6 +66,10 @@ class Top:
     candidates: int | None
     rows_per_shard: int
 
+    def __post_init__(self) -> None:
+        """Fail early if no item matches."""
+        self.most_candidates()
+
     @property
     def rows(self) -> int:
         """How many users are given."""

@@ -178,9 +178,7 @@ def _history(
     given = bool(rated) or rated_file is not None
     if (user is not None) == given:
         raise ConfigError(
-            "a user and ratings are both given"
-            if given
-            else "neither a user nor ratings are given",
+            "both a user and ratings are given" if given else "no user and no ratings are given",
             code="user_or_ratings",
             hint='Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE',
         )

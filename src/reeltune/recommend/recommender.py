@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +60,7 @@ class RecommendationRequest:
     """
 
     history: History
-    filters: Filters = Filters()
+    filters: Filters = field(default_factory=Filters)
     top_k: int = 10
     candidates: CandidateCount | None = None
     base: bool = False

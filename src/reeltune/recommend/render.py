@@ -95,13 +95,13 @@ def _caption(result: Recommendations) -> str:
     return text
 
 
-def file_text(result: Recommendations, source: Source, format: Format) -> str:
+def file_text(result: Recommendations, source: Source, file_format: Format) -> str:
     """Return recommendations as the text of a file."""
-    if format == "table":
+    if file_format == "table":
         stream = io.StringIO()
         Console(file=stream, width=_FILE_WIDTH).print(table(result, source))
         return stream.getvalue()
-    if format == "json":
+    if file_format == "json":
         content = asdict(source) | result.to_dict()
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return csv_text(result)

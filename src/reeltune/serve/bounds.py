@@ -12,13 +12,11 @@ from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
 from reeltune.data.history import History
 from reeltune.errors import RequestError
+from reeltune.recommend.candidates import ALL, CandidateLimit, default_limit
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.serve import contract
 
 Ints = npt.NDArray[np.int64]
-
-JUDGED_ON_CPU: Final = 100
-"""How many films are judged on a CPU where nobody says how many: seconds of work."""
 
 _MOST_NAMED: Final = 10
 """How many unknown ids one refusal names."""
@@ -35,21 +33,17 @@ class Bounds:
 
     def __init__(self, judge: Judge, catalogue: Catalogue, serving: ServingSection) -> None:
         self.serving = serving
-        self._remembered = judge.remembered
         self._row_of_id = {film.item_id: row for row, film in enumerate(catalogue.items)}
-        judged, self._reason = serving.max_candidates, "serving.max_candidates"
-        if serving.default_candidates is not None:
-            judged, self._reason = serving.default_candidates, "serving.default_candidates"
-        elif judge.subject.base.choices.device.value.type == "cpu":
-            judged, self._reason = JUDGED_ON_CPU, "few, since this is a CPU"
-        self.judged_unless_told = min(judged, serving.max_candidates)
+        self.candidate_limit = _candidate_limit(
+            serving, judge.subject.base.choices.device.value.type
+        )
         self.scale = judge.subject.tokens.renderer.settings.scale
 
     def sentence(self) -> str:
         """Return how many films are judged unless a request says so, and why, as a sentence."""
         return (
-            f"recommendations judge the {self.judged_unless_told} most rated films that fit, "
-            f"unless a request says how many ({self._reason})"
+            f"candidates scored per request by default: {self.candidate_limit.count} "
+            f"({self.candidate_limit.reason})"
         )
 
     @property
@@ -79,7 +73,7 @@ class Bounds:
             )
         for place, one in enumerate(rated):
             self._refuse_off_scale(one.rating, f"rated.{place}.stars")
-        return History.of(rows.tolist(), [one.rating for one in rated]).last(self._remembered)
+        return History.of(rows.tolist(), [one.rating for one in rated])
 
     def candidates(self, item_ids: Sequence[int]) -> Ints:
         """Return the rows of films to judge, in their order.
@@ -90,14 +84,14 @@ class Bounds:
         self._refuse_more(len(item_ids), "item_ids", "films", "candidates")
         return self.rows(item_ids, "item_ids")
 
-    def judged(self, candidates: int | None) -> int:
-        """Return how many of the most rated films are judged.
+    def candidate_count(self, candidates: int | None) -> int | None:
+        """Return how many of the most rated films are judged; None for the default.
 
         Raises:
             RequestError: Too many.
         """
         self._refuse_more(candidates or 0, "candidates", "films", "candidates")
-        return candidates or self.judged_unless_told
+        return candidates
 
     def top(self, top: int) -> int:
         """Return how many films are returned.
@@ -143,6 +137,17 @@ class Bounds:
                 code="rating_off_scale",
                 where=where,
             )
+
+
+def _candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit:
+    """Return how many candidates are scored if a request does not say."""
+    if serving.default_candidates is not None:
+        limit = CandidateLimit(serving.default_candidates, "serving.default_candidates")
+    else:
+        limit = default_limit(device_type)
+    if limit.count == ALL or limit.count > serving.max_candidates:
+        return CandidateLimit(serving.max_candidates, "serving.max_candidates")
+    return limit
 
 
 def _first_time(rows: Ints) -> npt.NDArray[np.bool_]:

@@ -15,11 +15,11 @@ from starlette.concurrency import run_in_threadpool
 
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import ITEMS_FILE
-from reeltune.data.history import History
 from reeltune.files import file_digest
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters, most_rated
-from reeltune.recommend.recommend import influences, likeliest_first, with_and_without
+from reeltune.recommend.filters import Filters
+from reeltune.recommend.recommender import RecommendationRequest, Recommender
+from reeltune.recommend.results import ItemSummary, Recommendation
 from reeltune.scoring.ranking import Question
 from reeltune.scoring.scorer import Verdicts
 from reeltune.serve import contract
@@ -50,6 +50,8 @@ class Service:
         self._gatherer = gatherer
         self._bounds = bounds
         self._tuned = judge.tuned
+        self._remembered = judge.remembered
+        self._recommender = Recommender.of(judge, catalogue, bounds.candidate_limit)
         self._most_rated = np.argsort(-catalogue.ratings, kind="stable")
         self._answering = 0
         self._health = contract.Health(
@@ -103,7 +105,7 @@ class Service:
             rows = [match.row for match in self._catalogue.search(query, limit)]
         else:
             rows = self._most_rated[:limit].tolist()
-        return contract.Items(films=[self._item(row) for row in rows])
+        return contract.Items(films=[_item(self._catalogue.summary(row)) for row in rows])
 
     async def verdicts(self, asked: contract.VerdictsRequest) -> contract.VerdictsTold:
         """Return the verdict on each film asked about.
@@ -113,7 +115,7 @@ class Service:
         """
         history = self._bounds.history(asked.rated)
         rows = self._bounds.candidates(asked.item_ids)
-        question = Question(history, rows)
+        question = Question(history.last(self._remembered), rows)
         (verdicts,), base = await self._answers([question], self._of_base(question, asked.base))
         return contract.VerdictsTold(
             verdicts=[
@@ -133,35 +135,25 @@ class Service:
             RequestError: Something is not to be had, or more than may be asked.
         """
         history = self._bounds.history(asked.rated)
-        top, count = self._bounds.top(asked.top), self._bounds.judged(asked.candidates)
-        fitting = await run_in_threadpool(self._fitting, asked.filters, asked.rated)
-        judged = most_rated(self._catalogue, fitting, count)
-        (verdicts,), _ = await self._answers([Question(history, judged)])
-        best = likeliest_first(verdicts)[:top]
-        films, p_yes = judged[best], verdicts.p_yes[best]
-        shown = history.last(self._health.history_len)
-        variants = with_and_without(shown) if asked.why else []
-        again, base = await self._answers(
-            [Question(variant, films) for variant in variants],
-            self._of_base(Question(history, films), asked.base),
+        request = RecommendationRequest(
+            history,
+            _filters(asked.filters),
+            self._bounds.top(asked.top),
+            self._bounds.candidate_count(asked.candidates),
+            asked.base,
+            asked.why,
         )
-        reasons = self._reasons(shown, films, again, asked.why)
-        told = [
-            contract.RecommendationTold(film=self._item(film), p_like=p, p_like_base=b, why=why)
-            for film, p, b, why in zip(films, p_yes, _chances(base, films), reasons, strict=True)
-        ]
+        selection = await run_in_threadpool(self._recommender.select, request)
+        (predictions,), _ = await self._answers([selection.query])
+        ranking = self._recommender.rank(selection, predictions)
+        queries = self._recommender.follow_up(selection, ranking)
+        base_queries = [] if queries.base is None else [queries.base]
+        ablated, base = await self._answers(queries.ablated, base_queries)
+        result = self._recommender.result(selection, ranking, base[0] if base else None, ablated)
         return contract.RecommendationsTold(
-            recommendations=told, judged=len(judged), fitting=len(fitting)
-        )
-
-    def _item(self, row: int) -> contract.ItemTold:
-        film = self._catalogue.items[row]
-        return contract.ItemTold(
-            id=film.item_id,
-            title=film.title,
-            year=film.year,
-            genres=list(film.genres),
-            ratings=int(self._catalogue.ratings[row]),
+            recommendations=[_recommendation(each) for each in result.recommendations],
+            judged=result.scored,
+            fitting=result.eligible,
         )
 
     async def _answers(
@@ -185,32 +177,38 @@ class Service:
         """Return what the base model is asked: nothing if it is the only one."""
         return [question] if wanted and self._tuned else []
 
-    def _reasons(
-        self, history: History, films: Ints, verdicts: Sequence[Verdicts], most: int
-    ) -> list[list[contract.Reason]]:
-        """Return, for each film, the ratings that moved its verdict most."""
-        if not verdicts:
-            return [[] for _ in films]
-        return [
-            [
-                contract.Reason(film=self._item(one.item_idx), rating=one.rating, moved=one.moved)
-                for one in moving
-            ]
-            for moving in influences(history, [one.p_yes for one in verdicts], most)
-        ]
 
-    def _fitting(self, filters: contract.ItemFilters, rated: Sequence[contract.Rated]) -> Ints:
-        """Return the rows of the films that fit and have not been rated, ascending."""
-        wanted = Filters(
-            tuple(filters.genres),
-            tuple(filters.without_genres),
-            filters.year_from,
-            filters.year_to,
-            filters.min_ratings,
-            filters.max_ratings,
-        )
-        seen = [self._catalogue.row_of(one.item_id) for one in rated]
-        return np.setdiff1d(wanted.rows(self._catalogue), seen)
+def _item(item: ItemSummary) -> contract.ItemTold:
+    return contract.ItemTold(
+        id=item.item_id,
+        title=item.title,
+        year=item.year,
+        genres=list(item.genres),
+        ratings=item.ratings,
+    )
+
+
+def _recommendation(each: Recommendation) -> contract.RecommendationTold:
+    return contract.RecommendationTold(
+        film=_item(each.item),
+        p_like=each.p_like,
+        p_like_base=each.p_like_base,
+        why=[
+            contract.Reason(film=_item(reason.item), rating=reason.rating, moved=reason.effect)
+            for reason in each.reasons
+        ],
+    )
+
+
+def _filters(filters: contract.ItemFilters) -> Filters:
+    return Filters(
+        tuple(filters.genres),
+        tuple(filters.without_genres),
+        filters.year_from,
+        filters.year_to,
+        filters.min_ratings,
+        filters.max_ratings,
+    )
 
 
 def _chances(base: Sequence[Verdicts], films: Ints) -> Sequence[float | None]:
