@@ -40,9 +40,9 @@ class _Columns(NamedTuple):
 def read_ratings_file(path: Path) -> list[Entry]:
     """Return the ratings of a ``.csv`` or ``.json`` file, unchecked and in file order.
 
-    The film is in a column ``title`` or ``item`` (a title, or ``#6``), or in ``movieId``,
-    ``item_id`` or ``film_id``, which takes precedence. The rating is ``rating`` or ``rating``; ``timestamp`` is
-    optional. Other columns are ignored, and so is case.
+    The film is in a column ``title`` or ``film`` (a title, or ``#6``), or in ``movieId``,
+    ``item_id`` or ``film_id``, which takes precedence. The rating is in ``rating`` or ``stars``;
+    ``timestamp`` is optional. Other columns are ignored, and so is case.
 
     Raises:
         RequestError: The file cannot be read, lacks a column or has no rows.
