@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from benchmarks.common import command_line, common_options, write_result
 from benchmarks.launching import Launch, settings
 from benchmarks.recommending import add_rivals, differences_of, drawn_of, read_runs
-from reeltune.baselines.evidence import EXPECTED_ALONE
+from reeltune.baselines.signals import EXPECTED_ALONE
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.evaluation.gather import BASE, TUNED, strongest

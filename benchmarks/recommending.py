@@ -22,11 +22,11 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.common import command_line, common_options, write_result
-from reeltune.baselines.evidence import evidence_baselines
 from reeltune.baselines.score import BASELINES, score_baselines
+from reeltune.baselines.signals import signals_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import EVIDENCE, Evidence, PromptSettings
+from reeltune.domain import SIGNALS, PromptSettings, SignalKind
 from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
 from reeltune.evaluation.calibration_error import errors_by_chance
 from reeltune.evaluation.gather import (
@@ -98,10 +98,12 @@ def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
             rows[split] = own.scored(f"{name}{CALIBRATED}", told)
 
 
-def add_baselines(rows: Rows, prepared: Path, kinds: tuple[Evidence, ...], seed: int) -> list[str]:
+def add_baselines(
+    rows: Rows, prepared: Path, kinds: tuple[SignalKind, ...], seed: int
+) -> list[str]:
     """Add every classical method; return the names of those told what the prompts tell."""
     folder = PreparedFolder.open(prepared)
-    told = evidence_baselines(kinds)
+    told = signals_baselines(kinds)
     scores = score_baselines(
         with_signals(folder, kinds) if kinds else folder,
         rows[VALIDATION].event,
@@ -126,7 +128,7 @@ class Rivals:
         best: By metric, the baseline with the highest value on validation rows.
     """
 
-    kinds: tuple[Evidence, ...]
+    kinds: tuple[SignalKind, ...]
     told: list[str]
     best: dict[RankingMetric, str]
 
@@ -137,7 +139,7 @@ class Rivals:
 
 def add_rivals(rows: Rows, run: Path, prepared: Path, seed: int) -> Rivals:
     """Add whatever a run's verdicts are held against."""
-    kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).evidence
+    kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).signals
     told = add_baselines(rows, prepared, kinds, seed)
     best = {}
     for metric in RANKING_METRICS:
@@ -232,7 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
         users=drawn.users,
         users_with_both_labels=drawn.users_scored,
         positive_rate=float(test.liked.mean()),
-        evidence={kind: EVIDENCE[kind] for kind in rivals.kinds},
+        signals={kind: SIGNALS[kind] for kind in rivals.kinds},
         best_baseline=rivals.best,
         differences_of_auc=of_auc,
         differences_of_auc_in_a_user=differences_of(rows, drawn, within, "auc_per_user_mean"),

@@ -23,7 +23,7 @@ BESIDE: Final = "../benchmarks/results"
 """Where results lie as seen from a page in docs/."""
 PAGES: Final = {
     "quality_": Path("docs/QUALITY.md"),
-    "finalists_": Path("docs/experiments/evidence.md"),
+    "finalists_": Path("docs/experiments/signals.md"),
     "": Path("docs/PERFORMANCE.md"),
 }
 """Where results go, by what their names begin with; the first that fits."""

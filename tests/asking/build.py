@@ -14,7 +14,7 @@ from reeltune.asking.judge import Judge
 from reeltune.asking.subject import Subject
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
-from reeltune.domain import Evidence, Form, Renderer
+from reeltune.domain import Form, Renderer, SignalKind
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel
 from reeltune.prompts.pieces import PromptTokens
@@ -33,7 +33,7 @@ def drawn_subject(
     path: Path,
     form: Form = "interview",
     tokenizer: PreTrainedTokenizerBase | None = None,
-    evidence: tuple[Evidence, ...] = (),
+    signals: tuple[SignalKind, ...] = (),
     **changes: Any,
 ) -> Subject:
     """Return a subject with an adapter, base and adapter drawn from a seed.
@@ -43,14 +43,14 @@ def drawn_subject(
         path: Where a tiny model lies.
         form: How it is asked.
         tokenizer: Takes the place of the model's own.
-        evidence: What the prompt tells.
+        signals: What the prompt tells.
         changes: Keys of the configuration, as in :func:`tiny_config`.
     """
     config = tiny_config(path, folder.path, folder.path.parent, **changes)
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(path)
     base = AutoModelForCausalLM.from_pretrained(path)
-    renderer = Renderer(replace(folder.prompt_settings, form=form, evidence=evidence))
-    folder = with_signals(folder, evidence)
+    renderer = Renderer(replace(folder.prompt_settings, form=form, signals=signals))
+    folder = with_signals(folder, signals)
     return Subject(
         config=config,
         folder=folder,
@@ -63,9 +63,9 @@ def drawn_subject(
 def alone(judge: Judge, history: History, item: int) -> float:
     """Return P(Yes) of one film, asked by a whole prompt of its own."""
     tokens = judge.subject.tokens
-    items, evidence, codes = np.array([item]), judge.subject.evidence, None
-    if evidence is not None:
-        history, codes = evidence.of_question(history, items, judge.history_len)
+    items, signals, codes = np.array([item]), judge.subject.signals, None
+    if signals is not None:
+        history, codes = signals.of_question(history, items, judge.history_len)
     prompt = tokens.candidate_prompts(history, items, codes)
     scorer = Scorer(judge.subject.model, tokens.answers, 1)
     return float(scorer.score(Sequences.single(prompt)).p_yes[0])

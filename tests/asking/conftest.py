@@ -8,7 +8,7 @@ import pytest
 
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import EVIDENCE, INTERVIEW, WINDOW
+from reeltune.domain import INTERVIEW, SIGNALS, WINDOW
 from tests.asking.build import drawn_subject
 
 
@@ -16,8 +16,8 @@ from tests.asking.build import drawn_subject
 def telling_judge(
     request: pytest.FixtureRequest, prepared: PreparedFolder, tiny_qwen3: Path
 ) -> Judge:
-    """A judge in either form that shows three events and tells all kinds of evidence."""
-    subject = drawn_subject(prepared, tiny_qwen3, request.param, evidence=tuple(EVIDENCE))
+    """A judge in either form that shows three events and tells all kinds of signals."""
+    subject = drawn_subject(prepared, tiny_qwen3, request.param, signals=tuple(SIGNALS))
     return Judge(subject, 3)
 
 

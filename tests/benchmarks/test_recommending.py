@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks import recommending
 from benchmarks.render import problems, rendered
-from reeltune.baselines.evidence import EVIDENCE_ALONE, WITH_EVIDENCE
 from reeltune.baselines.score import BASELINES
+from reeltune.baselines.signals import SIGNALS_ALONE, WITH_SIGNALS
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings
@@ -20,7 +20,7 @@ from reeltune.evaluation.predictions import Predictions, read_predictions, write
 
 
 def evaluated(
-    folder: PreparedFolder, path: Path, seed: int, evidence=("recent",), skip: int = 0
+    folder: PreparedFolder, path: Path, seed: int, signals=("recent",), skip: int = 0
 ) -> Path:
     """A run whose verdicts know the labels a little, the better the higher the seed."""
     random = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ def evaluated(
         parts.append(rows)
     (path / "evaluation").mkdir(parents=True)
     write_predictions(path / "evaluation" / "predictions.parquet", parts)
-    prompt = PromptSettings(evidence=evidence).to_dict()
+    prompt = PromptSettings(signals=signals).to_dict()
     record = {"config": {"train": {"seed": seed}}, "prompt": prompt}
     (path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     return path
@@ -57,8 +57,8 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
         "base",
         *tuned,
         *(f"{name}, calibrated" for name in tuned),
-        EVIDENCE_ALONE,
-        WITH_EVIDENCE,
+        SIGNALS_ALONE,
+        WITH_SIGNALS,
         *BASELINES,
     ]
     auc = {case["case"]: case["auc"] for case in result["cases"]}
@@ -71,7 +71,7 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
         }
         assert values[best] == max(values.values())
     within = {one["less"] for one in result["differences_of_auc_in_a_user"]}
-    told = {EVIDENCE_ALONE, WITH_EVIDENCE, "logistic regression", "base"}
+    told = {SIGNALS_ALONE, WITH_SIGNALS, "logistic regression", "base"}
     assert within == told | {result["best_baseline"]["auc_per_user_mean"]}
     assert {one["case"] for one in result["differences_of_log_loss"]} == {
         f"{name}, calibrated" for name in tuned

@@ -75,7 +75,7 @@ def test_meta_by_hand(tmp_path) -> None:
             "scale_max": 5.0,
             "genres": False,
             "form": "window",
-            "evidence": [],
+            "signals": [],
             "version": "5",
         },
         "counts": {

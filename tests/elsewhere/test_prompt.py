@@ -57,8 +57,8 @@ def test_scale_and_threshold_are_those_of_the_record(form, writer, tmp_path):
 
 
 def test_an_adapter_that_is_told_evidence_is_refused(writer, tmp_path):
-    folder = record(tmp_path, PromptSettings(evidence=("recent",)))
-    with pytest.raises(SystemExit, match="evidence"):
+    folder = record(tmp_path, PromptSettings(signals=("recent",)))
+    with pytest.raises(SystemExit, match="signals"):
         writer.asked(folder, TOKENIZER, ["4.0: Heat (1995)", "Fargo (1996)"])
 
 

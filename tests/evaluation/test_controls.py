@@ -19,7 +19,7 @@ from reeltune.seeds import stream
 from tests.runs import tiny_config
 
 FORMS: tuple[Form, ...] = ("window", "interview")
-WITHOUT_EVIDENCE = [name for name in ALTERATIONS if name != "evidence shuffled"]
+WITHOUT_SIGNALS = [name for name in ALTERATIONS if name != "signals shuffled"]
 
 
 @pytest.fixture(scope="module", params=FORMS)
@@ -50,7 +50,7 @@ def test_unaltered_rows_get_the_verdicts_of_the_single_layout(subject, events):
 def test_every_control_is_measured_on_its_own_verdicts(subject, events, found):
     asking, liked = as_prepared(subject, events), subject.folder.timelines.liked[events]
     plain = roc_auc_score(liked, ask(subject, asking).log_odds)
-    assert [control.name for control in found] == WITHOUT_EVIDENCE
+    assert [control.name for control in found] == WITHOUT_SIGNALS
     for control in found:
         alter, about = ALTERATIONS[control.name]
         altered = alter(asking, stream(7, control.name))
@@ -88,7 +88,7 @@ def test_a_sample_is_of_the_size_asked_for(subject, events):
 def test_rows_of_one_user_cannot_be_given_anothers_history(subject, events):
     own = events[subject.folder.timelines.user_id[events] == 1]
     names = [control.name for control in controls(subject, own, seed=0)]
-    assert names == [name for name in WITHOUT_EVIDENCE if name != "another user's history"]
+    assert names == [name for name in WITHOUT_SIGNALS if name != "another user's history"]
 
 
 def test_rows_of_one_label_have_no_auc(subject, events):
@@ -106,7 +106,7 @@ def test_progress_is_told_by_name(subject, events):
         return lambda done, total: told[name].append((done, total))
 
     controls(subject, events, seed=0, progress=start, limit=10)
-    assert list(told) == [UNALTERED, *WITHOUT_EVIDENCE]
+    assert list(told) == [UNALTERED, *WITHOUT_SIGNALS]
     assert all(batches[-1] == (10, 10) for batches in told.values())
 
 

@@ -46,7 +46,7 @@ def test_the_strongest_is_of_one_kind_and_chosen_on_validation_rows():
         # On the reported rows the order of the two baselines is the other way round.
         gathered.add(name, ScorerNote(kind), P_YES[name], 1 - P_YES[name])  # pyright: ignore[reportArgumentType]
     assert gathered.strongest("auc", "baseline") == "calibrated"
-    assert gathered.strongest("auc", "evidence") is None
+    assert gathered.strongest("auc", "signals") is None
 
 
 @pytest.mark.parametrize("label", [True, False])

@@ -20,9 +20,9 @@ from reeltune.leakage.features import (
     AlteredTimelines,
     FeatureFunction,
     baseline_features,
-    evidence_is_from_the_past,
     features_are_from_the_past,
     learned_from,
+    signals_is_from_the_past,
     without_the_future,
 )
 from reeltune.leakage.outcomes import Outcome
@@ -237,16 +237,16 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
         lambda self, values: np.cumsum(values.astype(np.float64)) * (self.before > 0),
     )
     failed = failing(folder)
-    assert list(failed) == ["features from the past", "evidence from the past"]
+    assert list(failed) == ["features from the past", "signals from the past"]
     assert "user_rating is" in failed["features from the past"].offenders.first[0].message
-    assert "user is" in failed["evidence from the past"].offenders.first[0].message
+    assert "user is" in failed["signals from the past"].offenders.first[0].message
 
 
 @pytest.mark.parametrize("split", ["user", "time"])
 def test_the_evidence_of_prompts_is_from_the_past(folder: Path, split: str):
     if split == "time":
         cut_in_time(folder)
-    outcome = evidence_is_from_the_past(EventTable.read(PreparedFolder.open(folder)))
+    outcome = signals_is_from_the_past(EventTable.read(PreparedFolder.open(folder)))
     assert outcome.status == "ok", outcome.offenders
 
 
@@ -258,5 +258,5 @@ def test_evidence_that_knows_the_stars_it_is_to_foretell_is_found(
         Posterior, "before_each_event", lambda self: foretold(self) + 0.2 * self._above
     )
     failed = failing(folder)
-    assert list(failed) == ["evidence from the past"]
-    assert "expected is" in failed["evidence from the past"].offenders.first[0].message
+    assert list(failed) == ["signals from the past"]
+    assert "expected is" in failed["signals from the past"].offenders.first[0].message

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from reeltune.cli import main
 from reeltune.data.folder import Examples, PreparedFolder
-from reeltune.domain import EVIDENCE, Evidence, Form, Item, PromptSettings, Renderer
+from reeltune.domain import SIGNALS, Form, Item, PromptSettings, Renderer, SignalKind
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
@@ -54,9 +54,9 @@ def assert_equal_for(
     rows = [*range(count), 0, 1]
     rating = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
     random = np.random.default_rng(0)
-    entries = [len(renderer.evidence_lines(kind)) for kind in settings.evidence]
+    entries = [len(renderer.signals_lines(kind)) for kind in settings.signals]
     codes = random.integers(0, entries, (len(rows), len(entries))).astype(np.int16)
-    timelines = replace(timelines_of(rows, rating), evidence=codes if entries else None)
+    timelines = replace(timelines_of(rows, rating), signals=codes if entries else None)
     target = np.arange(2, count + 2, dtype=np.int64)
     examples = Examples(start=target - 2, target=target)
     prompts = lists(tokens.prompts(timelines, examples))
@@ -66,23 +66,23 @@ def assert_equal_for(
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
-@pytest.mark.parametrize("evidence", [(), tuple(EVIDENCE)], ids=["no evidence", "evidence"])
+@pytest.mark.parametrize("signals", [(), tuple(SIGNALS)], ids=["no signals", "signals"])
 def test_every_film_of_an_edition(
     tokenizer: PreTrainedTokenizerBase,
     items: list[Item],
     genres: bool,
     form: Form,
-    evidence: tuple[Evidence, ...],
+    signals: tuple[SignalKind, ...],
 ):
-    settings = PromptSettings(genres=genres, form=form, evidence=evidence)
+    settings = PromptSettings(genres=genres, form=form, signals=signals)
     assert_equal_for(items, tokenizer, settings)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
-@pytest.mark.parametrize("evidence", [(), tuple(EVIDENCE)], ids=["no evidence", "evidence"])
+@pytest.mark.parametrize("signals", [(), tuple(SIGNALS)], ids=["no signals", "signals"])
 def test_odd_titles(
-    tokenizer: PreTrainedTokenizerBase, genres: bool, form: Form, evidence: tuple[Evidence, ...]
+    tokenizer: PreTrainedTokenizerBase, genres: bool, form: Form, signals: tuple[SignalKind, ...]
 ):
-    settings = PromptSettings(genres=genres, form=form, evidence=evidence)
+    settings = PromptSettings(genres=genres, form=form, signals=signals)
     assert_equal_for(make_items(200), tokenizer, settings)

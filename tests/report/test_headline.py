@@ -141,12 +141,12 @@ def test_without_a_tuned_model_the_base_is_compared_and_no_gain_is_claimed(evalu
 
 def test_a_model_that_is_told_evidence_is_held_against_it(evaluation: Evaluation):
     told = next(s for s in evaluation.scorers if s.name == "film mean")
-    told = replace(told, name="evidence alone", kind="evidence")
-    behind = Difference("tuned", "evidence alone", {"auc": Interval(-0.02, -0.03, -0.01, 1000, 60)})
+    told = replace(told, name="signals alone", kind="signals")
+    behind = Difference("tuned", "signals alone", {"auc": Interval(-0.02, -0.03, -0.01, 1000, 60)})
     scorers = [*only(evaluation, "tuned").scorers, told]
     said = found(replace(evaluation, scorers=scorers, differences=[behind], strongest={}))
-    assert rulings(said) == {"evidence alone": "worse"}
-    assert "evidence alone" in said.sentences[0]
+    assert rulings(said) == {"signals alone": "worse"}
+    assert "signals alone" in said.sentences[0]
     # A base model by itself has learned nothing from the signals.
     base = replace(evaluation, scorers=[*only(evaluation, "base").scorers, told], differences=[])
     assert found(replace(base, strongest={})).comparisons == []

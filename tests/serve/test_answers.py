@@ -12,7 +12,7 @@ import pytest
 from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
-from reeltune.domain import EVIDENCE, Item
+from reeltune.domain import SIGNALS, Item
 from reeltune.files import file_digest
 from reeltune.recommend.candidates import DEFAULT_CANDIDATES
 from reeltune.recommend.catalogue import Catalogue
@@ -56,7 +56,7 @@ def test_a_verdict_is_the_one_of_a_whole_prompt(service: Running, served_judge: 
 
 
 def test_evidence_is_made_of_every_rating_that_is_sent(prepared: PreparedFolder, tiny_qwen3: Path):
-    judge = Judge(drawn_subject(prepared, tiny_qwen3, evidence=tuple(EVIDENCE)), 3)
+    judge = Judge(drawn_subject(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
     history = some_history(judge, 1, 12)
     rated = rated_as_json(judge, history)
     asked = [items_of(judge)[row].item_id for row in (3, 30)]

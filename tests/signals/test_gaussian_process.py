@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
-from reeltune.domain import EVIDENCE, Item
+from reeltune.domain import SIGNALS, Item
 from reeltune.signals import gaussian_process, item_similarity
 from reeltune.signals.gaussian_process import GaussianProcess
 from reeltune.signals.gp_hyperparameters import GP_HYPERPARAMETERS
@@ -29,7 +29,7 @@ from reeltune.signals.target import gp_target, like_probability
 from reeltune.signals.user_features import USER_PRIOR
 from tests.signals.test_source import ITEMS, drawn, with_ratings
 
-ITEM_KIND = tuple(EVIDENCE).index("film")
+ITEM_KIND = tuple(SIGNALS).index("film")
 
 
 def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[GaussianProcess, np.ndarray]:

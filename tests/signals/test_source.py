@@ -1,4 +1,4 @@
-"""Evidence: made of the past alone, the same for a timeline as for a history, and worth telling."""
+"""Signals: made of the past alone, the same for a timeline as for a history, and worth telling."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from reeltune.data.folder import Timelines
 from reeltune.data.history import History
 from reeltune.domain import (
     COUNTS,
-    EVIDENCE,
     PROMPT_VERSION,
+    SIGNALS,
     Item,
     PromptSettings,
     Renderer,
 )
-from reeltune.signals import source as evidence_source
+from reeltune.signals import source as signals_source
 from reeltune.signals.item_statistics import assign_folds
 from reeltune.signals.source import SignalSource
 from tests.timelines import timelines_of
 
-KINDS = tuple(EVIDENCE)
+KINDS = tuple(SIGNALS)
 ITEMS = [
     Item(row, f"Film {row}", 1990 + row, ("Drama",) if row % 3 else ("Comedy", "Drama"))
     for row in range(8)
@@ -89,7 +89,7 @@ GOLDEN = {
 
 
 def test_the_evidence_is_that_of_its_version():
-    """Adapters and caches know their prompt version: other evidence under it would be taken."""
+    """Adapters and caches know their prompt version: other signals under it would be taken."""
     rows = [0, 3, 6, 1, 4, 2, 5, 7, 3, 0, 1, 2, 4, 6, 5, 7, *range(8), *range(8)]
     rating = [5, 4.5, 4, 1, 2, 4, 5, 3, 4, 3.5, 2, 0.5, 1, 5, 4.5, 4, *[4.5] * 9, *[2] * 7]
     user = [0] * 8 + [1] * 8 + [2] * 16
@@ -99,7 +99,7 @@ def test_the_evidence_is_that_of_its_version():
 
 
 def told_of(source: SignalSource, history: History, candidates: np.ndarray) -> np.ndarray:
-    """The evidence on candidates after a history."""
+    """The signals on candidates after a history."""
     return source.of_question(history, candidates, 0)[1]
 
 
@@ -171,12 +171,12 @@ def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown:
     )
     told, _ = source.of_question(history, np.array([0]), shown)
     assert len(told) == min(shown, 6)
-    assert told.evidence is not None
+    assert told.signals is not None
     for back in range(1, len(told) + 1):
         place = 6 - back
         before = History(history.item_idx[:place], history.rating[:place])
         asked = told_of(source, before, history.item_idx[place : place + 1])
-        assert np.array_equal(told.evidence[-back], asked[0])
+        assert np.array_equal(told.signals[-back], asked[0])
 
 
 def test_evidence_a_history_has_already_stays():
@@ -184,8 +184,8 @@ def test_evidence_a_history_has_already_stays():
     codes = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=np.int16)
     history = History(np.array([0, 1]), np.array([4.0, 1.0], dtype=np.float32), codes)
     kept, _ = source.of_question(history, np.array([2]), 1)
-    assert kept.evidence is not None
-    assert kept.evidence.tolist() == [[5, 6, 7, 8]]
+    assert kept.signals is not None
+    assert kept.signals.tolist() == [[5, 6, 7, 8]]
 
 
 def test_what_is_told_is_what_is_known():
@@ -230,30 +230,30 @@ def test_films_that_others_rate_alike_move_what_is_expected():
 def test_of_many_events_the_log_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
     said: list[str] = []
     monkeypatch.setattr(
-        evidence_source._LOGGER, "info", lambda text, *values: said.append(text % values)
+        signals_source._LOGGER, "info", lambda text, *values: said.append(text % values)
     )
     known = drawn(0)
     few = source_of(known).of_events()
     assert said == []
-    monkeypatch.setattr(evidence_source, "_WORTH_TELLING", len(known))
+    monkeypatch.setattr(signals_source, "_WORTH_TELLING", len(known))
     assert np.array_equal(source_of(known).of_events(), few)
-    assert said == [f"evidence: {done} of 12 users" for done in range(1, 12)]
+    assert said == [f"signals: {done} of 12 users" for done in range(1, 12)]
 
 
 def test_every_entry_has_words():
     known = drawn(3)
     source = source_of(known)
     codes = source.of_events()
-    renderer = Renderer(PromptSettings(evidence=KINDS))
+    renderer = Renderer(PromptSettings(signals=KINDS))
     for column, kind in enumerate(KINDS):
-        lines = renderer.evidence_lines(kind)
+        lines = renderer.signals_lines(kind)
         assert 0 <= codes[:, column].min() <= codes[:, column].max() < len(lines)
     assert COUNTS[:5] == (0, 1, 2, 5, 10)
 
 
 def _lines(known: Timelines, event: int) -> dict[str, str]:
     codes = source_of(known).of_events()[event]
-    renderer = Renderer(PromptSettings(evidence=KINDS))
+    renderer = Renderer(PromptSettings(signals=KINDS))
     return {
-        kind: renderer.evidence_lines(kind)[code] for kind, code in zip(KINDS, codes, strict=True)
+        kind: renderer.signals_lines(kind)[code] for kind, code in zip(KINDS, codes, strict=True)
     }

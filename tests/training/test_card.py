@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from jinja2 import Environment, StrictUndefined
 
-from reeltune.domain import EVIDENCE, INTERVIEW, PromptSettings, Renderer
+from reeltune.domain import INTERVIEW, SIGNALS, PromptSettings, Renderer
 from reeltune.training.card import HOW_TO_ASK, example_turns
 from tests.prompts.build import FORMS
 
@@ -17,7 +17,7 @@ def how_to_ask(prompt: dict[str, object]) -> str:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_example_tells_the_evidence_the_model_is_told(form):
-    settings = PromptSettings(form=form, evidence=tuple(EVIDENCE))
+    settings = PromptSettings(form=form, signals=tuple(SIGNALS))
     said = example_turns(Renderer(settings))
     lines = "Others 70% of 100\nUser 60% of 20\nLately 65%\nExpected 62%\n"
     times = 3 if form == INTERVIEW else 1
@@ -26,12 +26,12 @@ def test_the_example_tells_the_evidence_the_model_is_told(form):
 
 
 def test_evidence_is_named_where_there_is_any():
-    settings = PromptSettings(evidence=("recent", "expected"))
+    settings = PromptSettings(signals=("recent", "expected"))
     assert "(recent, expected)" in how_to_ask(settings.to_dict())
     assert "reeltune makes of" not in how_to_ask(PromptSettings().to_dict())
 
 
 def test_cards_of_runs_that_know_no_evidence_are_still_written():
     older = PromptSettings().to_dict()
-    del older["evidence"]
+    del older["signals"]
     assert how_to_ask(older) == how_to_ask(PromptSettings().to_dict())

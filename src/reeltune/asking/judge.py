@@ -51,9 +51,9 @@ class Judge:
         pieces = self.subject.tokens.pieces
         item = int(pieces.items.lengths.max())
         line = int(pieces.before_item.lengths.max() + pieces.after_item.lengths.max()) + item
-        told = sum(int(lines.lengths.max()) for lines in pieces.evidence)
+        told = sum(int(lines.lengths.max()) for lines in pieces.signals)
         item += told
-        line += told if pieces.evidence_in_lines else 0
+        line += told if pieces.signals_in_lines else 0
         around = len(pieces.head) + len(pieces.before_candidate) + len(pieces.tail)
         return around + self.history_len * line + item + ANSWER_TOKENS
 
@@ -61,9 +61,9 @@ class Judge:
     def remembered(self) -> int:
         """How many of a history's newest events say something, whether or not they are shown.
 
-        Evidence is made of all of them.
+        Signals is made of all of them.
         """
-        return self.history_len if self.subject.evidence is None else sys.maxsize
+        return self.history_len if self.subject.signals is None else sys.maxsize
 
     @property
     def tuned(self) -> bool:
@@ -80,7 +80,7 @@ class Judge:
         """Return the verdicts on each question's candidates, all in shared passes.
 
         Args:
-            questions: Of each history the newest :attr:`history_len` events are shown; evidence is
+            questions: Of each history the newest :attr:`history_len` events are shown; signals is
                 made of all of it.
             base: Ask the base model, without the adapter.
             progress: Told after every batch.
@@ -98,11 +98,11 @@ class Judge:
             _ = self._base_scorer
 
     def _shown(self, question: Question) -> Question:
-        """Return a question as it is asked: the newest events, with the evidence there is."""
-        evidence = self.subject.evidence
-        if evidence is None:
+        """Return a question as it is asked: the newest events, with the signals there is."""
+        signals = self.subject.signals
+        if signals is None:
             return replace(question, history=question.history.last(self.history_len))
-        history, codes = evidence.of_question(
+        history, codes = signals.of_question(
             question.history, question.candidates, self.history_len
         )
         return Question(history, question.candidates, codes)

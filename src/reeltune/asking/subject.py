@@ -90,9 +90,9 @@ class Subject:
         return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
 
     @property
-    def evidence(self) -> SignalSource | None:
-        """What tells the evidence on films; None where the prompt tells none."""
-        return self.folder.evidence if isinstance(self.folder, FolderWithSignals) else None
+    def signals(self) -> SignalSource | None:
+        """What tells the signals on films; None where the prompt tells none."""
+        return self.folder.signals if isinstance(self.folder, FolderWithSignals) else None
 
     @property
     def tuned(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from reeltune.domain import EVIDENCE, Evidence
+from reeltune.domain import SIGNALS, SignalKind
 from reeltune.errors import Problem
 
 Layout = Literal["blocks", "single"]
@@ -93,15 +93,15 @@ class PromptSection(Section):
 
     form: Literal["window", "interview"] = "interview"
     genres: bool = False
-    signals: tuple[Evidence, ...] = ()
+    signals: tuple[SignalKind, ...] = ()
 
     @field_validator("signals")
     @classmethod
-    def _each_once(cls, kinds: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    def _each_once(cls, kinds: tuple[SignalKind, ...]) -> tuple[SignalKind, ...]:
         if len(set(kinds)) < len(kinds):
             raise PydanticCustomError("repeated", "Name each signal once")
         # One order, so that equal sets give equal prompts.
-        return tuple(kind for kind in EVIDENCE if kind in kinds)
+        return tuple(kind for kind in SIGNALS if kind in kinds)
 
 
 class DataSection(Section):

@@ -145,12 +145,12 @@ class PreparedFolder:
 
     @property
     def timelines(self) -> Timelines:
-        """All events, in time order within each user, with the evidence a prompt tells, if any."""
+        """All events, in time order within each user, with the signals a prompt tells, if any."""
         return self.ratings
 
     @cached_property
     def ratings(self) -> Timelines:
-        """All events, in time order within each user, without evidence."""
+        """All events, in time order within each user, without signals."""
         names = (
             *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.RATING),
             *(Columns.TIMESTAMP, Columns.LIKED, Columns.SPLIT),

@@ -18,7 +18,7 @@ class History:
     Attributes:
         item_idx: Which films, as rows of the edition's films, shape ``(n,)``.
         rating: In steps of half a star, shape ``(n,)``.
-        evidence: What was known of each event before it happened, shape ``(n, kinds)``; None where
+        signals: What was known of each event before it happened, shape ``(n, kinds)``; None where
             nobody asked.
         user_id: Whose it is, where that is a user of the prepared data: nobody is told something
             that was learned from themselves.
@@ -26,7 +26,7 @@ class History:
 
     item_idx: npt.NDArray[np.int64]
     rating: npt.NDArray[np.float32]
-    evidence: Codes | None = None
+    signals: Codes | None = None
     user_id: int | None = None
 
     @classmethod
@@ -53,9 +53,9 @@ class History:
                 raise ValueError("nobody says whose empty history this is")
             user_id = int(timelines.user_id[events.start])
         span = slice(events.start, events.stop)
-        evidence = None if timelines.evidence is None else timelines.evidence[span]
+        signals = None if timelines.signals is None else timelines.signals[span]
         items = timelines.item_idx[span].astype(np.int64)
-        return cls(items, timelines.rating[span], evidence, user_id)
+        return cls(items, timelines.rating[span], signals, user_id)
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -63,19 +63,19 @@ class History:
     def last(self, count: int) -> History:
         """Return the newest ``count`` events, or all if there are fewer."""
         first = max(0, len(self) - count)
-        evidence = None if self.evidence is None else self.evidence[first:]
+        signals = None if self.signals is None else self.signals[first:]
         return replace(
-            self, item_idx=self.item_idx[first:], rating=self.rating[first:], evidence=evidence
+            self, item_idx=self.item_idx[first:], rating=self.rating[first:], signals=signals
         )
 
     def without(self, place: int) -> History:
         """Return the history as if one event had not happened.
 
-        What was known of events after it has changed: their evidence is to be told anew.
+        What was known of events after it has changed: their signals is to be told anew.
         """
         return replace(
             self,
             item_idx=np.delete(self.item_idx, place),
             rating=np.delete(self.rating, place),
-            evidence=None,
+            signals=None,
         )

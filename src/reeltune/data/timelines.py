@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 Codes = npt.NDArray[np.int16]
-"""Evidence: which of the things that each kind can say is said; shape ``(n, kinds)``."""
+"""Signals: which of the things that each kind can say is said; shape ``(n, kinds)``."""
 
 UNKNOWN_SPLIT: Final = "unknown"
 """Stands for any split name that does not exist; its code is -1."""
@@ -98,7 +98,7 @@ class Timelines:
     All arrays have one entry per event. A history is always a contiguous slice of them.
 
     Attributes:
-        evidence: What was known of each event before it happened; None if not computed.
+        signals: What was known of each event before it happened; None if not computed.
     """
 
     user_id: npt.NDArray[np.int64]
@@ -108,7 +108,7 @@ class Timelines:
     timestamp: npt.NDArray[np.int64]
     liked: npt.NDArray[np.bool_]
     split: SplitColumn
-    evidence: Codes | None = None
+    signals: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.user_id)
@@ -118,9 +118,9 @@ class Timelines:
         known = ((name, values) for name, values in vars(self).items() if values is not None)
         return Timelines(**{name: values[events] for name, values in known})
 
-    def evidence_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
-        """Return the evidence on some events, shape ``(n, kinds)``, if there is any."""
-        return None if self.evidence is None else self.evidence[events]
+    def signals_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
+        """Return the signals on some events, shape ``(n, kinds)``, if there is any."""
+        return None if self.signals is None else self.signals[events]
 
 
 @dataclass(frozen=True)

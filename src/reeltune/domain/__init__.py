@@ -4,14 +4,14 @@ from reeltune.domain.item import Item, plain_text
 from reeltune.domain.prompt_settings import (
     CHANCE_STEPS,
     COUNTS,
-    EVIDENCE,
     INTERVIEW,
     PROMPT_VERSION,
     SHARE_STEPS,
+    SIGNALS,
     WINDOW,
-    Evidence,
     Form,
     PromptSettings,
+    SignalKind,
 )
 from reeltune.domain.rating_scale import HALF_STARS, WHOLE_STARS, RatingScale, format_rating
 from reeltune.domain.renderer import NO, YES, Renderer
@@ -19,21 +19,21 @@ from reeltune.domain.renderer import NO, YES, Renderer
 __all__ = [
     "CHANCE_STEPS",
     "COUNTS",
-    "EVIDENCE",
     "HALF_STARS",
     "INTERVIEW",
     "NO",
     "PROMPT_VERSION",
     "SHARE_STEPS",
+    "SIGNALS",
     "WHOLE_STARS",
     "WINDOW",
     "YES",
-    "Evidence",
     "Form",
     "Item",
     "PromptSettings",
     "RatingScale",
     "Renderer",
+    "SignalKind",
     "format_rating",
     "plain_text",
 ]

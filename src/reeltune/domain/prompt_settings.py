@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from reeltune.domain.rating_scale import RatingScale
 
 PROMPT_VERSION: Final = "5"
-"""Changes whenever a rendered prompt changes, be it by what evidence is made of; stored with every
+"""Changes whenever a rendered prompt changes, be it by what signals is made of; stored with every
 cache and every adapter."""
 
 Form = Literal["window", "interview"]
@@ -17,7 +17,7 @@ Form = Literal["window", "interview"]
 WINDOW: Final[Form] = "window"
 INTERVIEW: Final[Form] = "interview"
 
-Evidence = Literal["film", "user", "recent", "expected"]
+SignalKind = Literal["film", "user", "recent", "expected"]
 """What may be told of a film that is asked about, each in a line of its own:
 
 * ``item``: what share of how many other users liked it;
@@ -27,7 +27,7 @@ Evidence = Literal["film", "user", "recent", "expected"]
   how others rate those films and this one.
 """
 
-EVIDENCE: Final[dict[Evidence, str]] = {
+SIGNALS: Final[dict[SignalKind, str]] = {
     "film": "the share of other users who liked it and how many rated it",
     "user": "the share of films this user has liked so far and how many they are",
     "recent": "that share of the newest ones",
@@ -56,7 +56,7 @@ class PromptSettings:
         genres: Whether a film is shown with its genres.
         form: ``window``: a history, then one candidate, in one user turn; ``interview``: a
             conversation in which every past event was asked and answered.
-        evidence: What is told of each film that is asked about, in the order of :data:`EVIDENCE`.
+        signals: What is told of each film that is asked about, in the order of :data:`SIGNALS`.
         version: The version of the wording.
     """
 
@@ -65,7 +65,7 @@ class PromptSettings:
     scale_max: float = 5.0
     genres: bool = False
     form: Form = WINDOW
-    evidence: tuple[Evidence, ...] = ()
+    signals: tuple[SignalKind, ...] = ()
     version: str = PROMPT_VERSION
 
     @property
@@ -75,9 +75,9 @@ class PromptSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values for JSON."""
-        return {**asdict(self), "evidence": list(self.evidence)}
+        return {**asdict(self), "signals": list(self.signals)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
         """Rebuild settings from :meth:`to_dict`."""
-        return cls(**{**values, "evidence": tuple(values.get("evidence", ()))})
+        return cls(**{**values, "signals": tuple(values.get("signals", ()))})

@@ -30,11 +30,11 @@ from reeltune.domain.item import Item, plain_text
 from reeltune.domain.prompt_settings import (
     CHANCE_STEPS,
     COUNTS,
-    EVIDENCE,
     INTERVIEW,
+    SIGNALS,
     WINDOW,
-    Evidence,
     PromptSettings,
+    SignalKind,
 )
 from reeltune.domain.rating_scale import format_rating
 
@@ -89,8 +89,8 @@ class Renderer:
             text += f" [{', '.join(plain_text(genre) for genre in item.genres)}]"
         return text + "\n"
 
-    def evidence_lines(self, kind: Evidence) -> list[str]:
-        """Return everything that one kind of evidence can say, each with its line break.
+    def signals_lines(self, kind: SignalKind) -> list[str]:
+        """Return everything that one kind of signals can say, each with its line break.
 
         Shares: by the entry of :data:`COUNTS`, and within one by steps of 5 %. Stars: by tenths.
         """
@@ -107,7 +107,7 @@ class Renderer:
         ]
 
     def _promised(self, where: str) -> str:
-        told = [EVIDENCE[kind] for kind in self.settings.evidence]
+        told = [SIGNALS[kind] for kind in self.settings.signals]
         return f" {where} you are told {', then '.join(told)}." if told else ""
 
     def before_candidate(self) -> str:
@@ -126,16 +126,16 @@ class Renderer:
         Args:
             history: Stars and film of each event shown, oldest first.
             candidate: The film to judge.
-            told: The evidence on the film of each event and on the candidate, which comes last; a
-                window tells that of the candidate alone. Nothing where there is no evidence.
+            told: The signals on the film of each event and on the candidate, which comes last; a
+                window tells that of the candidate alone. Nothing where there is no signals.
         """
-        evidence = told or [""] * (len(history) + 1)
-        last = f"{self.before_candidate()}{self.item(candidate)}{evidence[-1]}{self.question()}"
+        signals = told or [""] * (len(history) + 1)
+        last = f"{self.before_candidate()}{self.item(candidate)}{signals[-1]}{self.question()}"
         if self.settings.form == WINDOW:
             lines = (self.rating(rating) + self.item(item) for rating, item in history)
             return ["".join((self.head(), *lines, last))]
         said, lead = [], self.head()
-        for (rating, item), lines in zip(history, evidence[:-1], strict=True):
+        for (rating, item), lines in zip(history, signals[:-1], strict=True):
             said += [lead + self.item(item) + lines, self.answer(self.likes(rating))]
             lead = self.rating(rating)
         return [*said, lead + last]

@@ -101,18 +101,18 @@ def titles_as_ids(asking: Asking, random: np.random.Generator) -> Asking:
     )
 
 
-def evidence_shuffled(asking: Asking, random: np.random.Generator) -> Asking | None:
-    """Return the rows with the evidence of other events under each film; None where none is told.
+def signals_shuffled(asking: Asking, random: np.random.Generator) -> Asking | None:
+    """Return the rows with the signals of other events under each film; None where none is told.
 
     Candidates get that of candidates, past events that of past events.
     """
     timelines = asking.timelines
-    if timelines.evidence is None:
+    if timelines.signals is None:
         return None
     order = np.arange(len(timelines))
     for some in (asking.is_candidate, ~asking.is_candidate):
         order[some] = random.permutation(order[some])
-    return replace(asking, timelines=replace(timelines, evidence=timelines.evidence[order]))
+    return replace(asking, timelines=replace(timelines, signals=timelines.signals[order]))
 
 
 def history_of_another(asking: Asking, random: np.random.Generator) -> Asking | None:

@@ -93,7 +93,7 @@ def _scorers(
 
 
 def _strongest(found: Gathered) -> dict[str, dict[Kind, str]]:
-    kinds: tuple[Kind, ...] = ("baseline", "evidence")
+    kinds: tuple[Kind, ...] = ("baseline", "signals")
     return {
         metric: {
             kind: name for kind in kinds if (name := found.strongest(metric, kind)) is not None

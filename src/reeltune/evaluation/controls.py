@@ -12,10 +12,10 @@ from reeltune.asking.subject import Subject
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
-    evidence_shuffled,
     history_of_another,
     history_shuffled,
     rating_hidden,
+    signals_shuffled,
     titles_as_ids,
 )
 from reeltune.evaluation.auc_intervals import auc_interval, drawn_aucs
@@ -47,16 +47,16 @@ ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
         "Every film is called by a number, without title, year and genres. A loss means that the "
         "model uses what it knows of the films.",
     ),
-    "evidence shuffled": (
-        evidence_shuffled,
-        "Under every film stands the evidence on another one, for another user. A loss means that "
+    "signals shuffled": (
+        signals_shuffled,
+        "Under every film stands the signals on another one, for another user. A loss means that "
         "the model reads it.",
     ),
     "another user's history": (
         history_of_another,
         "Every candidate is asked about after the history of a row of another user (without the "
         "candidate, should it be in there). A loss means that the model judges for the user; what "
-        "is left it knows of films alone, or reads in the evidence, which stays the user's own.",
+        "is left it knows of films alone, or reads in the signals, which stays the user's own.",
     ),
 }
 """By name: what alters the rows, and what it means."""
@@ -85,7 +85,7 @@ def controls(
     Returns:
         One for each of :data:`ALTERATIONS`, without those that these rows do not allow: where one
         user has more than half of the rows, not all of them can be given another user's history,
-        and there may be no evidence to shuffle.
+        and there may be no signals to shuffle.
     """
     kept = events[sample_rows(len(events), limit, seed, "controls")]
     report = progress or (lambda _: None)

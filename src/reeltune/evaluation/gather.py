@@ -183,10 +183,10 @@ def _add_tuned(
 
 def _add_baselines(found: Gathered, subject: Subject, said: Callable[[str], None]) -> None:
     """Add classical methods: those that are told what the prompt tells, and the others."""
-    from reeltune.baselines.evidence import evidence_baselines
     from reeltune.baselines.score import BASELINES, score_baselines
+    from reeltune.baselines.signals import signals_baselines
 
-    told = evidence_baselines(subject.tokens.renderer.settings.evidence)
+    told = signals_baselines(subject.tokens.renderer.settings.signals)
     scores = score_baselines(
         subject.folder,
         found.validation.event,
@@ -197,7 +197,7 @@ def _add_baselines(found: Gathered, subject: Subject, said: Callable[[str], None
     )
     for score in scores:
         settings = {**score.settings, "learned_from": score.learned_from}
-        kind: Kind = "evidence" if score.name in told else "baseline"
+        kind: Kind = "signals" if score.name in told else "baseline"
         note = ScorerNote(kind, settings, score.seconds)
         found.add(score.name, note, score.validation, score.test)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from reeltune.evaluation.intervals import Interval
 
-Kind = Literal["tuned", "base", "evidence", "baseline", "average"]
+Kind = Literal["tuned", "base", "signals", "baseline", "average"]
 """What a scorer is: the tuned model, the base model, a classical method that is told what the
 prompt tells, a classical baseline, a mean of two."""
 

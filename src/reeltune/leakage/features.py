@@ -1,4 +1,4 @@
-"""Check: features and evidence of held-out events depend on the past alone.
+"""Check: features and signals of held-out events depend on the past alone.
 
 Features are computed twice: from all events, and from a copy in which everything that a
 candidate's features must not depend on is altered. If both are equal, they do not depend on it.
@@ -19,7 +19,7 @@ from reeltune.baselines.problem import Problem
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Bools, Ints, Timelines
-from reeltune.domain import EVIDENCE, Item
+from reeltune.domain import SIGNALS, Item
 from reeltune.leakage.outcomes import SHOWN, Check, Offenders, Outcome, event_finding
 from reeltune.seeds import sample_rows, stream
 from reeltune.signals.source import SignalSource
@@ -30,9 +30,9 @@ FEATURES_FROM_THE_PAST: Final = Check(
     "features from the past",
     "Compute this feature from training events and the user's own earlier events alone",
 )
-EVIDENCE_FROM_THE_PAST: Final = Check(
-    "evidence from the past",
-    "Compute this evidence from other users' training ratings and the user's own earlier events "
+SIGNALS_FROM_THE_PAST: Final = Check(
+    "signals from the past",
+    "Compute this signals from other users' training ratings and the user's own earlier events "
     "alone",
 )
 BASELINE_FEATURES: Final = tuple(FEATURES)
@@ -105,20 +105,20 @@ def _problem(timelines: Timelines, items: list[Item], train: Ints) -> Problem:
     return Problem(timelines, items, train, validation=_NO_ROWS, test=_NO_ROWS, seed=0)
 
 
-def evidence_is_from_the_past(table: EventTable) -> Outcome:
-    """Check every kind of evidence, whether or not a prompt contains it.
+def signals_is_from_the_past(table: EventTable) -> Outcome:
+    """Check every kind of signals, whether or not a prompt contains it.
 
-    The evidence chooses its own training events: the training mask is not passed to it.
+    The signals chooses its own training events: the training mask is not passed to it.
     """
     settings = table.folder.prompt_settings
-    compute = partial(_evidence, settings.threshold, settings.scale.step)
+    compute = partial(_signals, settings.threshold, settings.scale.step)
     mask = learned_from(table)
     return features_are_from_the_past(
-        table, mask, compute, tuple(EVIDENCE), check=EVIDENCE_FROM_THE_PAST
+        table, mask, compute, tuple(SIGNALS), check=SIGNALS_FROM_THE_PAST
     )
 
 
-def _evidence(
+def _signals(
     threshold: float,
     step: float,
     timelines: Timelines,
@@ -127,7 +127,7 @@ def _evidence(
     events: Ints,
 ) -> npt.NDArray[np.floating]:
     del train_mask
-    source = SignalSource(timelines, items, threshold, step, tuple(EVIDENCE))
+    source = SignalSource(timelines, items, threshold, step, tuple(SIGNALS))
     return source.of_events(events).astype(np.float64)
 
 

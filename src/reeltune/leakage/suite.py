@@ -97,7 +97,7 @@ def run_checks(target: Target) -> Iterator[Outcome]:
 def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
     if not sound:
         yield features.FEATURES_FROM_THE_PAST.not_applicable(_UNSOUND)
-        yield features.EVIDENCE_FROM_THE_PAST.not_applicable(_UNSOUND)
+        yield features.SIGNALS_FROM_THE_PAST.not_applicable(_UNSOUND)
         return
     yield features.features_are_from_the_past(
         table,
@@ -105,7 +105,7 @@ def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
         features.baseline_features,
         features.BASELINE_FEATURES,
     )
-    yield features.evidence_is_from_the_past(table)
+    yield features.signals_is_from_the_past(table)
 
 
 def _training(table: EventTable, run: RunFolder | None, sound: bool) -> Iterator[Outcome]:

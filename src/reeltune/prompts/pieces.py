@@ -45,8 +45,8 @@ class Pieces:
         after_item: What ends an event's line; one row per entry of :data:`STAR_STEPS`.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
-        evidence: What each kind of evidence can say, one row per entry.
-        evidence_in_lines: Whether it is told of an event's film, too, before what ends the line.
+        signals: What each kind of signals can say, one row per entry.
+        signals_in_lines: Whether it is told of an event's film, too, before what ends the line.
     """
 
     head: npt.NDArray[np.int32]
@@ -55,73 +55,73 @@ class Pieces:
     after_item: Ragged
     before_candidate: npt.NDArray[np.int32]
     tail: npt.NDArray[np.int32]
-    evidence: tuple[Ragged, ...] = ()
-    evidence_in_lines: bool = False
+    signals: tuple[Ragged, ...] = ()
+    signals_in_lines: bool = False
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
-        return self.lines(star_steps(timelines.rating), timelines.item_idx, timelines.evidence)
+        return self.lines(star_steps(timelines.rating), timelines.item_idx, timelines.signals)
 
     def lines(
         self,
         steps: npt.NDArray[np.integer],
         item_idx: npt.NDArray[np.integer],
-        evidence: Codes | None = None,
+        signals: Codes | None = None,
     ) -> Ragged:
         """Return the history line of some stars, by their entry of :data:`STAR_STEPS`, and films.
 
         Args:
             steps: Shape ``(n,)``.
             item_idx: Shape ``(n,)``.
-            evidence: Shape ``(n, kinds)``; needed where lines tell it.
+            signals: Shape ``(n, kinds)``; needed where lines tell it.
         """
-        told = self.told(evidence) if self.evidence_in_lines else []
+        told = self.told(signals) if self.signals_in_lines else []
         items = self.items.take(item_idx)
         return join(self.before_item.take(steps), items, *told, self.after_item.take(steps))
 
-    def questions(self, item_idx: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
+    def questions(self, item_idx: npt.NDArray[np.integer], signals: Codes | None = None) -> Ragged:
         """Return what asks about each film: from the history to where the answer begins."""
         lead = repeat_row(self.before_candidate, len(item_idx))
-        return join(lead, self.asked(item_idx, evidence))
+        return join(lead, self.asked(item_idx, signals))
 
-    def asked(self, item_idx: npt.NDArray[np.integer], evidence: Codes | None = None) -> Ragged:
-        """Return films as they are asked about: with their evidence, up to where answers begin.
+    def asked(self, item_idx: npt.NDArray[np.integer], signals: Codes | None = None) -> Ragged:
+        """Return films as they are asked about: with their signals, up to where answers begin.
 
         Args:
             item_idx: Shape ``(n,)``.
-            evidence: Shape ``(n, kinds)``; needed where there is any to tell.
+            signals: Shape ``(n, kinds)``; needed where there is any to tell.
         """
         tail = repeat_row(self.tail, len(item_idx))
-        return join(self.items.take(item_idx), *self.told(evidence), tail)
+        return join(self.items.take(item_idx), *self.told(signals), tail)
 
-    def told(self, evidence: Codes | None) -> list[Ragged]:
-        """Return what each kind of evidence says, one row per film.
-
-        Raises:
-            DataError: There is nothing to tell from.
-        """
-        entries = self.entries(evidence)
-        return [lines.take(own) for lines, own in zip(self.evidence, entries, strict=True)]
-
-    def told_lengths(self, evidence: Codes | None) -> npt.NDArray[np.int64] | int:
-        """Return the units of all evidence on each film, shape ``(n,)``; 0 where none is told."""
-        entries = self.entries(evidence)
-        return sum(lines.lengths[own] for lines, own in zip(self.evidence, entries, strict=True))
-
-    def entries(self, evidence: Codes | None) -> list[npt.NDArray[np.int16]]:
-        """Return the entries of each kind of evidence that is told.
+    def told(self, signals: Codes | None) -> list[Ragged]:
+        """Return what each kind of signals says, one row per film.
 
         Raises:
             DataError: There is nothing to tell from.
         """
-        if not self.evidence:
+        entries = self.entries(signals)
+        return [lines.take(own) for lines, own in zip(self.signals, entries, strict=True)]
+
+    def told_lengths(self, signals: Codes | None) -> npt.NDArray[np.int64] | int:
+        """Return the units of all signals on each film, shape ``(n,)``; 0 where none is told."""
+        entries = self.entries(signals)
+        return sum(lines.lengths[own] for lines, own in zip(self.signals, entries, strict=True))
+
+    def entries(self, signals: Codes | None) -> list[npt.NDArray[np.int16]]:
+        """Return the entries of each kind of signals that is told.
+
+        Raises:
+            DataError: There is nothing to tell from.
+        """
+        if not self.signals:
             return []
-        if evidence is None:
+        if signals is None:
             raise DataError(
-                "the prompt tells evidence, and these events come without it",
+                "the prompt tells signals, and these events come without it",
                 hint="Open the prepared data with reeltune.signals.folder.open_prepared",
             )
-        return [evidence[:, kind] for kind in range(len(self.evidence))]
+        return [signals[:, kind] for kind in range(len(self.signals))]
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the prompt of every example, up to where the answer begins.
@@ -140,7 +140,7 @@ class Pieces:
         return join(
             repeat_row(self.head, len(start)),
             lines.spans(start, target),
-            self.questions(timelines.item_idx[target], timelines.evidence_of(target)),
+            self.questions(timelines.item_idx[target], timelines.signals_of(target)),
         )
 
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
@@ -151,8 +151,8 @@ class Pieces:
             + self.items.lengths[timelines.item_idx]
             + self.after_item.lengths[steps]
         )
-        told = self.told_lengths(timelines.evidence)
-        before = offsets_of(line + told if self.evidence_in_lines else line)
+        told = self.told_lengths(timelines.signals)
+        before = offsets_of(line + told if self.signals_in_lines else line)
         fixed = len(self.head) + len(self.before_candidate) + len(self.tail)
         candidate = (self.items.lengths[timelines.item_idx] + told)[examples.target]
         return before[examples.target] - before[examples.start] + candidate + fixed
@@ -205,40 +205,40 @@ class PromptTokens:
         self,
         history: History,
         candidates: npt.NDArray[np.int64],
-        evidence: Codes | None = None,
+        signals: Codes | None = None,
     ) -> Ragged:
         """Return the prompt of every candidate film after one history, each tokenized whole.
 
         Args:
             history: What has been rated.
             candidates: Film rows, shape ``(n,)``.
-            evidence: On each candidate, shape ``(n, kinds)``; needed where there is any to tell.
+            signals: On each candidate, shape ``(n, kinds)``; needed where there is any to tell.
         """
         lines = self._lines(history)
-        told = self._told(evidence, len(candidates))
+        told = self._told(signals, len(candidates))
         items = [self.item_texts[row] for row in candidates]
         whole = self._texts.whole
         return self._encode_all([whole(lines, *one) for one in zip(items, told, strict=True)])
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
-        told = self._told(timelines.evidence_of(examples.target), len(examples))
+        told = self._told(timelines.signals_of(examples.target), len(examples))
         spans = zip(examples.start.tolist(), examples.target.tolist(), told, strict=True)
-        for start, target, evidence in spans:
+        for start, target, signals in spans:
             user_id = int(timelines.user_id[target])
             history = History.from_timelines(timelines, range(start, target), user_id)
             lines = self._lines(history)
-            yield self._texts.whole(lines, self.item_texts[timelines.item_idx[target]], evidence)
+            yield self._texts.whole(lines, self.item_texts[timelines.item_idx[target]], signals)
 
     def _lines(self, history: History) -> str:
         steps = star_steps(history.rating).tolist()
         items = [self.item_texts[row] for row in history.item_idx]
-        in_lines = self._texts.evidence_in_lines
-        told = self._told(history.evidence, len(history)) if in_lines else [""] * len(history)
+        in_lines = self._texts.signals_in_lines
+        told = self._told(history.signals, len(history)) if in_lines else [""] * len(history)
         return "".join(map(self._texts.line, steps, items, told))
 
-    def _told(self, evidence: Codes | None, count: int) -> list[str]:
-        entries = self.pieces.entries(evidence)
+    def _told(self, signals: Codes | None, count: int) -> list[str]:
+        entries = self.pieces.entries(signals)
         if not entries:
             return [""] * count
         return [self._texts.told(one) for one in np.column_stack(entries).tolist()]
@@ -254,8 +254,8 @@ class PromptTokens:
             after_item=self._encode_all(texts.after_item),
             before_candidate=before_candidate,
             tail=tail,
-            evidence=tuple(self._encode_all(lines) for lines in texts.evidence),
-            evidence_in_lines=texts.evidence_in_lines,
+            signals=tuple(self._encode_all(lines) for lines in texts.signals),
+            signals_in_lines=texts.signals_in_lines,
         )
 
 
@@ -276,6 +276,6 @@ def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
         after_item=Ragged.from_rows([row(text) for text in texts.after_item]),
         before_candidate=row(texts.before_candidate),
         tail=row(texts.tail),
-        evidence=tuple(Ragged.from_rows([row(text) for text in one]) for one in texts.evidence),
-        evidence_in_lines=texts.evidence_in_lines,
+        signals=tuple(Ragged.from_rows([row(text) for text in one]) for one in texts.signals),
+        signals_in_lines=texts.signals_in_lines,
     )

@@ -130,12 +130,12 @@ class PiecesProof:
         return [steps] if self._head[1].text else [steps, len(STAR_STEPS) - 1 - steps]
 
     def _codes(self, place: int) -> list[int]:
-        """Return an entry of each kind of evidence; counting on, every one comes up."""
-        return [place % len(lines) for lines in self.texts.evidence]
+        """Return an entry of each kind of signals; counting on, every one comes up."""
+        return [place % len(lines) for lines in self.texts.signals]
 
     def _many_codes(self, places: Ints) -> Codes:
         codes = [self._codes(place) for place in places.tolist()]
-        return np.array(codes, dtype=np.int16).reshape(len(places), len(self.texts.evidence))
+        return np.array(codes, dtype=np.int16).reshape(len(places), len(self.texts.signals))
 
     def _shown(self, group: list[int]) -> str:
         texts = self.texts
@@ -171,9 +171,9 @@ class PiecesProof:
         )
 
     def _whole_holds(self, row: int) -> bool:
-        """Return whether whole prompts with one film hold: all stars, all evidence, no history."""
+        """Return whether whole prompts with one film hold: all stars, all signals, no history."""
         texts, pieces, item = self.texts, self.pieces, self.items[row]
-        count = max(len(STAR_STEPS), *(len(lines) for lines in texts.evidence), 0)
+        count = max(len(STAR_STEPS), *(len(lines) for lines in texts.signals), 0)
         steps, rows = np.arange(count) % len(STAR_STEPS), np.full(count, row)
         codes = self._many_codes(np.arange(count))
         told = [texts.told(one) for one in codes.tolist()]

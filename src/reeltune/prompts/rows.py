@@ -75,7 +75,7 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
         folder.prompt_settings,
         genres=section.genres,
         form=section.form,
-        evidence=section.signals,
+        signals=section.signals,
         version=PROMPT_VERSION,
     )
 

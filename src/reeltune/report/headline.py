@@ -131,7 +131,7 @@ def _comparisons(
     if baseline is not None:
         full = f"the best of {counted(len(cast.of_kind('baseline')), 'baseline')}, {baseline.name}"
         others.append((baseline, "the best baseline", full))
-    same_signals = strongest(evaluation, cast.ordered, metric, "evidence")
+    same_signals = strongest(evaluation, cast.ordered, metric, "signals")
     if cast.tuned is not None and same_signals is not None:
         full = f"the best classical method with the signals of the prompt, {same_signals.name}"
         others.append((same_signals, "its signals alone", full))

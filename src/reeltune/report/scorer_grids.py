@@ -15,7 +15,7 @@ from reeltune.report.shown import AUC_PER_USER, NOT_MEASURED, ShownMetric, measu
 KIND_NAMES: Final[dict[Kind, str]] = {
     "tuned": "the tuned model",
     "base": "the base model",
-    "evidence": "told what the prompt tells",
+    "signals": "told what the prompt tells",
     "baseline": "classical baseline",
     "average": "mean of two",
 }

@@ -168,7 +168,7 @@ class Health(Told):
     films: int
     history_len: Annotated[int, Field(description="How many of the newest ratings are shown.")]
     every_rating_counts: Annotated[
-        bool, Field(description="Whether ratings that are not shown count in the evidence.")
+        bool, Field(description="Whether ratings that are not shown count in the signals.")
     ]
     scale: Scale
     genres: list[str]

@@ -1,4 +1,4 @@
-"""Evidence on all events, kept on disk: of large editions it takes long to make."""
+"""Signals on all events, kept on disk: of large editions it takes long to make."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Kept:
     """What was found.
 
     Attributes:
-        codes: The evidence, shape ``(events, kinds)``; None where it has to be made.
+        codes: The signals, shape ``(events, kinds)``; None where it has to be made.
         reason: Why it has to be.
     """
 
@@ -41,6 +41,6 @@ def look_up(path: Path, key: CacheKey) -> Kept:
 
 
 def store(path: Path, key: CacheKey, codes: Codes) -> None:
-    """Keep evidence at ``path``, whole or not at all."""
+    """Keep signals at ``path``, whole or not at all."""
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, codes=codes, key=np.array(json.dumps(key.parts)))

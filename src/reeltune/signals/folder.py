@@ -1,4 +1,4 @@
-"""Prepared data with the evidence that a prompt tells."""
+"""Prepared data with the signals that a prompt tells."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Final
 from reeltune.config import Config
 from reeltune.data.cache_key import CacheKey, prepared_data
 from reeltune.data.folder import Codes, PreparedFolder, Timelines
-from reeltune.domain import PROMPT_VERSION, Evidence
+from reeltune.domain import PROMPT_VERSION, SignalKind
 from reeltune.signals.cache import look_up, store
 from reeltune.signals.source import SignalSource
 
-SIGNALS_FILE: Final = "evidence.npz"
-"""Within ``data.cache_dir``: the evidence on all events."""
+SIGNALS_FILE: Final = "signals.npz"
+"""Within ``data.cache_dir``: the signals on all events."""
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -27,23 +27,23 @@ class FolderWithSignals(PreparedFolder):
 
     Attributes:
         kinds: What is told.
-        cache_dir: Where the evidence on all events is kept; None keeps none.
+        cache_dir: Where the signals on all events is kept; None keeps none.
     """
 
-    kinds: tuple[Evidence, ...] = ()
+    kinds: tuple[SignalKind, ...] = ()
     cache_dir: Path | None = None
 
     @property
     def timelines(self) -> Timelines:
-        """All events with their evidence."""
-        return self._with_evidence
+        """All events with their signals."""
+        return self._with_signals
 
     @cached_property
-    def _with_evidence(self) -> Timelines:
-        return replace(self.ratings, evidence=self._of_events())
+    def _with_signals(self) -> Timelines:
+        return replace(self.ratings, signals=self._of_events())
 
     @cached_property
-    def evidence(self) -> SignalSource:
+    def signals(self) -> SignalSource:
         """Tells what is known of films asked about after any history."""
         settings = self.prompt_settings
         return SignalSource(
@@ -51,21 +51,21 @@ class FolderWithSignals(PreparedFolder):
         )
 
     def _of_events(self) -> Codes:
-        """Return the evidence on every event, from the cache where it is fresh."""
+        """Return the signals on every event, from the cache where it is fresh."""
         if self.cache_dir is None:
-            return self.evidence.of_events()
+            return self.signals.of_events()
         path, key = self.cache_dir / SIGNALS_FILE, self._key
         found = look_up(path, key)
         if found.codes is not None:
-            _LOGGER.info("evidence on %s events: from the cache", f"{len(found.codes):,}")
+            _LOGGER.info("signals on %s events: from the cache", f"{len(found.codes):,}")
             return found.codes
-        _LOGGER.info("evidence on %s events: made (%s)", f"{len(self.ratings):,}", found.reason)
-        codes = self.evidence.of_events()
+        _LOGGER.info("signals on %s events: made (%s)", f"{len(self.ratings):,}", found.reason)
+        codes = self.signals.of_events()
         try:
             store(path, key, codes)
         except OSError as error:
             # It has taken long to make, and is needed now: the cache only spares it next time.
-            _LOGGER.warning("evidence: not kept in %s (%s)", path, error.strerror)
+            _LOGGER.warning("signals: not kept in %s (%s)", path, error.strerror)
         return codes
 
     @property
@@ -76,13 +76,13 @@ class FolderWithSignals(PreparedFolder):
                 "prompt version": PROMPT_VERSION,
                 "threshold": self.prompt_settings.threshold,
                 "step": self.prompt_settings.scale.step,
-                "evidence": list(self.kinds),
+                "signals": list(self.kinds),
             }
         )
 
 
 def open_prepared(config: Config) -> PreparedFolder:
-    """Open the prepared folder a configuration names, with the evidence its prompt tells.
+    """Open the prepared folder a configuration names, with the signals its prompt tells.
 
     Raises:
         DataError: It is missing, incomplete or written in another format version.
@@ -92,7 +92,7 @@ def open_prepared(config: Config) -> PreparedFolder:
 
 
 def with_signals(
-    folder: PreparedFolder, kinds: tuple[Evidence, ...], cache_dir: Path | None = None
+    folder: PreparedFolder, kinds: tuple[SignalKind, ...], cache_dir: Path | None = None
 ) -> PreparedFolder:
-    """Return a prepared folder whose events have evidence, if there is any to tell."""
+    """Return a prepared folder whose events have signals, if there is any to tell."""
     return FolderWithSignals(folder.path, folder.meta, kinds, cache_dir) if kinds else folder

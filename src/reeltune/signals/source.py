@@ -1,4 +1,4 @@
-"""Evidence on films that are asked about, as the prompt tells it; made of the past alone.
+"""Signals on films that are asked about, as the prompt tells it; made of the past alone.
 
 Of films: training ratings of users in other parts than the one who is asked. Of that user: earlier
 events. Nothing depends on the stars of the event itself, nor on anything after it.
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
-from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Evidence, Item
+from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Item, SignalKind
 from reeltune.signals.gaussian_process import GaussianProcess
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
@@ -39,7 +39,7 @@ _SEED: Final = 0
 """The parts of users belong to the data, not to a run: adapters are asked as they were taught."""
 
 _WORTH_TELLING: Final = 1_000_000
-"""From so many events on, the log says how far their evidence is: it takes minutes or hours."""
+"""From so many events on, the log says how far their signals is: it takes minutes or hours."""
 
 _TIMES_TOLD: Final = 20
 
@@ -66,7 +66,7 @@ class SignalSource:
         items: Sequence[Item],
         threshold: float,
         step: float,
-        kinds: tuple[Evidence, ...],
+        kinds: tuple[SignalKind, ...],
     ) -> None:
         self.known, self.threshold, self.kinds = known, threshold, kinds
         self._items, self._rating_step = items, step
@@ -84,7 +84,7 @@ class SignalSource:
         )
 
     def of_events(self, events: Ints | None = None) -> Codes:
-        """Return the evidence on events of the prepared data.
+        """Return the signals on events of the prepared data.
 
         Args:
             events: Places among them, shape ``(n,)``; None for all.
@@ -102,12 +102,12 @@ class SignalSource:
         return codes if events is None else codes[events]
 
     def of_question(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
-        """Return the newest events of a history with their evidence, and that on candidates.
+        """Return the newest events of a history with their signals, and that on candidates.
 
-        Evidence is made of everything before an event, shown or not.
+        Signals is made of everything before an event, shown or not.
 
         Args:
-            history: Everything the user has rated; evidence it has already stays.
+            history: Everything the user has rated; signals it has already stays.
             candidates: Film rows asked about after it, shape ``(n,)``.
             shown: How many events are returned.
 
@@ -125,10 +125,10 @@ class SignalSource:
             posterior = self.gaussian_process.posterior(
                 fold, rows, gp_target(history.rating, liked)
             )
-        if history.evidence is None:
+        if history.signals is None:
             expected = np.zeros(len(rows)) if posterior is None else posterior.before_each_event()
             item = self._statistics.take(fold, rows)
-            history = replace(history, evidence=self._codes(item, user.take(slice(-1)), expected))
+            history = replace(history, signals=self._codes(item, user.take(slice(-1)), expected))
         expected = (
             np.zeros(len(candidates))
             if posterior is None
@@ -153,7 +153,7 @@ class SignalSource:
         # Part after part: what is made for one serves all its users.
         for done, user in enumerate(users[np.argsort(self.fold[self._first[users]])]):
             if done and done % told == 0 and len(known) >= _WORTH_TELLING:
-                _LOGGER.info("evidence: %s of %s users", f"{done:,}", f"{len(users):,}")
+                _LOGGER.info("signals: %s of %s users", f"{done:,}", f"{len(users):,}")
             own = slice(self._first[user], ends[user])
             rows, fold = known.item_idx[own].astype(np.int64), int(self.fold[own.start])
             expected[own] = self.gaussian_process.posterior(
@@ -163,7 +163,7 @@ class SignalSource:
 
     def _codes(self, item: ItemStatistics, user: UserFeatures, expected: Floats) -> Codes:
         """Return the entries of what each kind can say, shape ``(n, kinds)``."""
-        entries: dict[Evidence, Callable[[], Ints]] = {
+        entries: dict[SignalKind, Callable[[], Ints]] = {
             "film": lambda: _share_entry(item.like_rate, item.count),
             "user": lambda: _share_entry(user.like_rate, user.events),
             "recent": lambda: _step(user.lately, SHARE_STEPS),

@@ -68,16 +68,16 @@ def load_tunable(config: Config) -> TunableModel:
 
 
 def open_data(
-    config: Config, *, keep_evidence: bool = True
+    config: Config, *, keep_signals: bool = True
 ) -> tuple[PreparedFolder, PromptSettings]:
     """Open the prepared data and settle the words of the prompt.
 
     Args:
         config: Names them.
-        keep_evidence: Whether evidence that is made may be written to the cache.
+        keep_signals: Whether signals that is made may be written to the cache.
     """
     folder = open_prepared(config)
-    if not keep_evidence and isinstance(folder, FolderWithSignals):
+    if not keep_signals and isinstance(folder, FolderWithSignals):
         folder = replace(folder, cache_dir=None)
     return folder, prompt_settings(folder, config.prompt)
 

@@ -1,4 +1,4 @@
-"""Evidence in prompts: in pieces, whole, shared and turn by turn the same words."""
+"""Signals in prompts: in pieces, whole, shared and turn by turn the same words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reeltune.data.blocks import cut_blocks
 from reeltune.data.folder import Timelines
 from reeltune.data.history import History
 from reeltune.domain import (
-    EVIDENCE,
     INTERVIEW,
+    SIGNALS,
     WINDOW,
-    Evidence,
     Form,
     PromptSettings,
     Renderer,
+    SignalKind,
 )
 from reeltune.errors import DataError
 from reeltune.prompts.pieces import PromptTokens, char_pieces
@@ -29,33 +29,33 @@ from tests.helpers import Kind
 from tests.prompts.build import FORMS, ITEMS, KINDS, lists, tokenizer_of, turns_of
 from tests.timelines import examples_of, random_timelines, timelines_of
 
-told = st.lists(st.sampled_from(list(EVIDENCE)), unique=True).map(
-    lambda some: tuple(kind for kind in EVIDENCE if kind in some)
+told = st.lists(st.sampled_from(list(SIGNALS)), unique=True).map(
+    lambda some: tuple(kind for kind in SIGNALS if kind in some)
 )
 forms, tokenizers = st.sampled_from(FORMS), st.sampled_from(KINDS)
 
 
-def tokens_of(kind: Kind, form: Form, evidence: tuple[Evidence, ...]) -> PromptTokens:
-    settings = PromptSettings(form=form, evidence=evidence)
+def tokens_of(kind: Kind, form: Form, signals: tuple[SignalKind, ...]) -> PromptTokens:
+    settings = PromptSettings(form=form, signals=signals)
     return PromptTokens(tokenizer_of(kind), Renderer(settings), ITEMS[:6])
 
 
 def codes_for(tokens: PromptTokens, count: int, seed: int) -> npt.NDArray[np.int16]:
     """Any entry of each kind, for so many films."""
     random = np.random.default_rng(seed)
-    columns = [random.integers(0, len(lines), count) for lines in tokens.pieces.evidence]
+    columns = [random.integers(0, len(lines), count) for lines in tokens.pieces.signals]
     return np.array(columns, dtype=np.int16).reshape(len(columns), count).T
 
 
 def with_codes(tokens: PromptTokens, timelines: Timelines, seed: int) -> Timelines:
-    return replace(timelines, evidence=codes_for(tokens, len(timelines), seed))
+    return replace(timelines, signals=codes_for(tokens, len(timelines), seed))
 
 
 @given(tokenizers, forms, told, random_timelines(6), st.integers(1, 4), st.integers(0, 99))
 def test_prompts_in_pieces_are_the_turns_the_renderer_says(
-    kind: Kind, form: Form, evidence: tuple[Evidence, ...], timelines: Timelines, length, seed
+    kind: Kind, form: Form, signals: tuple[SignalKind, ...], timelines: Timelines, length, seed
 ):
-    tokens = tokens_of(kind, form, evidence)
+    tokens = tokens_of(kind, form, signals)
     assert tokens.differing == []
     timelines = with_codes(tokens, timelines, seed)
     examples = examples_of(timelines, length)
@@ -74,9 +74,9 @@ def test_prompts_in_pieces_are_the_turns_the_renderer_says(
 
 @given(tokenizers, forms, told, st.booleans(), random_timelines(6), st.integers(0, 99))
 def test_shared_histories_hold_the_prompts_with_their_evidence(
-    kind: Kind, form: Form, evidence: tuple[Evidence, ...], answered, timelines: Timelines, seed
+    kind: Kind, form: Form, signals: tuple[SignalKind, ...], answered, timelines: Timelines, seed
 ):
-    tokens = tokens_of(kind, form, evidence)
+    tokens = tokens_of(kind, form, signals)
     timelines = with_codes(tokens, timelines, seed)
     blocks = cut_blocks(timelines, examples_of(timelines, 2), 3)
     answers = tokens.answers if answered else None
@@ -86,14 +86,14 @@ def test_shared_histories_hold_the_prompts_with_their_evidence(
 
 @given(tokenizers, forms, told, st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
 def test_candidates_have_their_evidence_in_their_branch(
-    kind: Kind, form: Form, evidence: tuple[Evidence, ...], items: list[int], seed: int
+    kind: Kind, form: Form, signals: tuple[SignalKind, ...], items: list[int], seed: int
 ):
-    tokens = tokens_of(kind, form, evidence)
+    tokens = tokens_of(kind, form, signals)
     candidates = np.array(items, dtype=np.int64)
     rated = History.of([2, 4], [4.5, 1.0])
     histories = [
-        replace(rated, evidence=codes_for(tokens, 2, seed)),
-        replace(History.of([], []), evidence=codes_for(tokens, 0, seed)),
+        replace(rated, signals=codes_for(tokens, 2, seed)),
+        replace(History.of([], []), signals=codes_for(tokens, 0, seed)),
     ]
     codes = [codes_for(tokens, len(items), seed + more) for more in (1, 2)]
     sequences = candidate_sequences(tokens.pieces, histories, [candidates] * 2, codes)
@@ -107,12 +107,12 @@ def test_candidates_have_their_evidence_in_their_branch(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_instruction_promises_what_is_told_in_order(form: Form):
-    renderer = Renderer(PromptSettings(form=form, evidence=tuple(EVIDENCE)))
+    renderer = Renderer(PromptSettings(form=form, signals=tuple(SIGNALS)))
     head = renderer.head()
-    places = [head.index(phrase) for phrase in EVIDENCE.values()]
+    places = [head.index(phrase) for phrase in SIGNALS.values()]
     assert places == sorted(places)
     bare = Renderer(PromptSettings(form=form)).head()
-    assert not any(phrase in bare for phrase in EVIDENCE.values())
+    assert not any(phrase in bare for phrase in SIGNALS.values())
 
 
 def test_a_window_tells_of_the_candidate_alone_and_an_interview_of_every_film():
@@ -138,23 +138,23 @@ def test_events_without_evidence_are_refused_where_it_is_told(form: Form):
 
 
 def test_characters_count_the_evidence():
-    words = PromptSettings(form=INTERVIEW, evidence=("recent", "expected"))
+    words = PromptSettings(form=INTERVIEW, signals=("recent", "expected"))
     timelines = replace(
-        timelines_of([0, 1, 2], [4.0, 2.0, 5.0]), evidence=np.zeros((3, 2), dtype=np.int16)
+        timelines_of([0, 1, 2], [4.0, 2.0, 5.0]), signals=np.zeros((3, 2), dtype=np.int16)
     )
     examples = examples_of(timelines, 2)
     more = char_pieces(Renderer(words), ITEMS).lengths(timelines, examples)
-    bare = replace(words, evidence=())
+    bare = replace(words, signals=())
     less = char_pieces(Renderer(bare), ITEMS).lengths(timelines, examples)
     head = len(Renderer(words).head()) - len(Renderer(bare).head())
     line = len("Lately 0%\nExpected 0%\n")
     assert (more - less).tolist() == [head + line * asked for asked in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("evidence", [(), ("film",), tuple(EVIDENCE)])
-def test_settings_survive_their_file(evidence: tuple[Evidence, ...]):
-    settings = PromptSettings(evidence=evidence)
+@pytest.mark.parametrize("signals", [(), ("film",), tuple(SIGNALS)])
+def test_settings_survive_their_file(signals: tuple[SignalKind, ...]):
+    settings = PromptSettings(signals=signals)
     assert PromptSettings.from_dict(settings.to_dict()) == settings
     older = settings.to_dict()
-    del older["evidence"]
-    assert PromptSettings.from_dict(older).evidence == ()
+    del older["signals"]
+    assert PromptSettings.from_dict(older).signals == ()

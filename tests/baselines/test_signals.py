@@ -7,34 +7,34 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reeltune.baselines.evidence import (
-    EVIDENCE_ALONE,
-    EXPECTED_ALONE,
-    WITH_EVIDENCE,
-    evidence_baselines,
-    evidence_table,
-    expected_alone,
-    numbers_of,
-)
 from reeltune.baselines.features import FEATURES, feature_table
 from reeltune.baselines.problem import Problem
+from reeltune.baselines.signals import (
+    EXPECTED_ALONE,
+    SIGNALS_ALONE,
+    WITH_SIGNALS,
+    expected_alone,
+    numbers_of,
+    signals_baselines,
+    signals_table,
+)
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
-from reeltune.domain import SHARE_STEPS, Evidence
+from reeltune.domain import SHARE_STEPS, SignalKind
 from tests.baselines.problems import random_problem
 from tests.docs.pages import ROOT, table
 
-KINDS: tuple[Evidence, ...] = ("recent", "expected")
+KINDS: tuple[SignalKind, ...] = ("recent", "expected")
 
 
 def told(seed: int, knows: float = 30.0) -> Problem:
-    """A problem whose evidence knows the labels more or less; its films say nothing."""
+    """A problem whose signals knows the labels more or less; its films say nothing."""
     problem = random_problem(seed, users=12)
     random, known = np.random.default_rng(seed), problem.timelines
     expected = np.clip(
         50 + knows * (2 * known.liked - 1) + random.normal(0, 15, len(known)), 0, 100
     )
     codes = np.column_stack([random.integers(0, SHARE_STEPS, len(known)), expected])
-    return replace(problem, timelines=replace(known, evidence=codes.astype(np.int16)))
+    return replace(problem, timelines=replace(known, signals=codes.astype(np.int16)))
 
 
 def auc(problem: Problem, p_yes: np.ndarray) -> float:
@@ -43,10 +43,10 @@ def auc(problem: Problem, p_yes: np.ndarray) -> float:
     return float(roc_auc_score(problem.liked(problem.test), p_yes))
 
 
-@pytest.mark.parametrize("name", [EXPECTED_ALONE, EVIDENCE_ALONE, WITH_EVIDENCE])
+@pytest.mark.parametrize("name", [EXPECTED_ALONE, SIGNALS_ALONE, WITH_SIGNALS])
 def test_they_follow_the_evidence_and_learn_from_no_row_they_judge(name: str):
     problem = told(1)
-    ask = evidence_baselines(KINDS)[name]
+    ask = signals_baselines(KINDS)[name]
     found = ask(problem)
     assert found.test.shape == problem.test.shape
     assert ((found.test > 0) & (found.test < 1)).all()
@@ -59,8 +59,8 @@ def test_they_follow_the_evidence_and_learn_from_no_row_they_judge(name: str):
 
 def test_the_expected_chance_is_told_as_the_prompt_tells_it():
     problem = told(2)
-    problem.timelines.evidence[:, 1] = 62  # type: ignore[index]
-    problem.timelines.evidence[problem.test[0], 1] = 100  # type: ignore[index]
+    problem.timelines.signals[:, 1] = 62  # type: ignore[index]
+    problem.timelines.signals[problem.test[0], 1] = 100  # type: ignore[index]
     found = expected_alone(problem, column=1)
     assert found.validation == pytest.approx(0.62)
     assert found.test[0] == pytest.approx(0.995)
@@ -70,7 +70,7 @@ def test_the_expected_chance_is_told_as_the_prompt_tells_it():
 
 def test_what_is_chosen_is_chosen_on_validation_rows():
     problem = told(3)
-    found = evidence_baselines(KINDS)[EVIDENCE_ALONE](problem)
+    found = signals_baselines(KINDS)[SIGNALS_ALONE](problem)
     assert found.learned_from == (problem.timelines.split == TRAIN).sum()
     assert set(found.settings) == {"C"}
     assert len(found.validation) == (problem.timelines.split == VALIDATION).sum()
@@ -82,18 +82,18 @@ def test_trees_see_the_features_and_the_evidence(monkeypatch: pytest.MonkeyPatch
     def seen(problem: Problem, features):
         shapes.append(features(problem, problem.test).shape)
 
-    monkeypatch.setattr("reeltune.baselines.evidence.gradient_boosting", seen)
+    monkeypatch.setattr("reeltune.baselines.signals.gradient_boosting", seen)
     problem = told(4)
-    evidence_baselines(KINDS)[WITH_EVIDENCE](problem)
+    signals_baselines(KINDS)[WITH_SIGNALS](problem)
     assert shapes == [(len(problem.test), len(FEATURES) + 2)]
     assert np.isfinite(feature_table(problem, problem.test)).all()
 
 
 def test_without_evidence_there_is_none_and_without_a_chance_it_is_not_told_alone():
-    assert evidence_baselines(()) == {}
-    assert list(evidence_baselines(("film", "recent"))) == [EVIDENCE_ALONE, WITH_EVIDENCE]
+    assert signals_baselines(()) == {}
+    assert list(signals_baselines(("film", "recent"))) == [SIGNALS_ALONE, WITH_SIGNALS]
     with pytest.raises(ValueError):
-        evidence_table(random_problem(1), np.array([0]), KINDS)
+        signals_table(random_problem(1), np.array([0]), KINDS)
 
 
 def test_entries_become_log_odds_and_counts():
@@ -107,4 +107,4 @@ def test_entries_become_log_odds_and_counts():
 
 def test_the_page_explains_each():
     rows = table(ROOT / "docs" / "EVALUATION.md", "Told what the prompt tells")
-    assert [name for name, *_ in rows] == list(evidence_baselines(KINDS))
+    assert [name for name, *_ in rows] == list(signals_baselines(KINDS))

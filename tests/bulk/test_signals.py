@@ -1,4 +1,4 @@
-"""Bulk verdicts of a model that is told evidence: those of evaluation, made of the past alone."""
+"""Bulk verdicts of a model that is told signals: those of evaluation, made of the past alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reeltune.bulk.pairs import Pairs
 from reeltune.bulk.rows import Rows
 from reeltune.data.columns import TEST, Columns
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import EVIDENCE
+from reeltune.domain import SIGNALS
 from tests.asking.build import ROUNDING, drawn_subject
 from tests.bulk.build import Row, write_rows
 
@@ -24,8 +24,8 @@ SHOWN = 3
 
 
 def telling(folder: PreparedFolder, model: Path) -> Judge:
-    """A judge that shows fewer events than it makes its evidence of."""
-    return Judge(drawn_subject(folder, model, evidence=tuple(EVIDENCE)), SHOWN)
+    """A judge that shows fewer events than it makes its signals of."""
+    return Judge(drawn_subject(folder, model, signals=tuple(SIGNALS)), SHOWN)
 
 
 @pytest.fixture(scope="module")

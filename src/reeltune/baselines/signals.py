@@ -1,6 +1,6 @@
-"""What the prompt tells, without any language model: how much of a result is the evidence's.
+"""What the prompt tells, without any language model: how much of a result is the signals's.
 
-A model that is told evidence has an advantage over baselines that are not. These are told the same.
+A model that is told signals has an advantage over baselines that are not. These are told the same.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import numpy.typing as npt
 from reeltune.baselines.features import feature_table
 from reeltune.baselines.learned import gradient_boosting, logistic_regression
 from reeltune.baselines.problem import Answers, Baseline, Floats, Ints, Problem
-from reeltune.domain import CHANCE_STEPS, SHARE_STEPS, Evidence
+from reeltune.domain import CHANCE_STEPS, SHARE_STEPS, SignalKind
 
 EXPECTED_ALONE: Final = "expected alone"
-EVIDENCE_ALONE: Final = "evidence alone"
-WITH_EVIDENCE: Final = "gradient boosting with evidence"
+SIGNALS_ALONE: Final = "signals alone"
+WITH_SIGNALS: Final = "gradient boosting with signals"
 
 
-def evidence_baselines(kinds: Sequence[Evidence]) -> dict[str, Baseline]:
+def signals_baselines(kinds: Sequence[SignalKind]) -> dict[str, Baseline]:
     """Return the baselines of what a prompt tells, by name; none where it tells nothing.
 
     Args:
-        kinds: What the evidence tells. The problems that are given to the baselines have it.
+        kinds: What the signals tells. The problems that are given to the baselines have it.
     """
     if not kinds:
         return {}
-    told = partial(evidence_table, kinds=kinds)
+    told = partial(signals_table, kinds=kinds)
 
     def beside_features(problem: Problem, event: Ints) -> Floats:
         return np.column_stack([feature_table(problem, event), told(problem, event)])
 
     found: dict[str, Baseline] = {
-        EVIDENCE_ALONE: partial(logistic_regression, features=told),
-        WITH_EVIDENCE: partial(gradient_boosting, features=beside_features),
+        SIGNALS_ALONE: partial(logistic_regression, features=told),
+        WITH_SIGNALS: partial(gradient_boosting, features=beside_features),
     }
     if "expected" in kinds:
         column = list(kinds).index("expected")
@@ -49,8 +49,8 @@ def expected_alone(problem: Problem, column: int) -> Answers:
     """The chance of a like that the prompt tells, as it tells it; nothing is fitted.
 
     Args:
-        problem: The rows, with their evidence.
-        column: Where the evidence has it.
+        problem: The rows, with their signals.
+        column: Where the signals has it.
     """
     codes = _codes(problem)[:, column]
     return Answers(
@@ -60,13 +60,13 @@ def expected_alone(problem: Problem, column: int) -> Answers:
     )
 
 
-def evidence_table(problem: Problem, event: Ints, kinds: Sequence[Evidence]) -> Floats:
-    """Return what the evidence on events says, as numbers.
+def signals_table(problem: Problem, event: Ints, kinds: Sequence[SignalKind]) -> Floats:
+    """Return what the signals on events says, as numbers.
 
     Args:
-        problem: The data, with its evidence.
+        problem: The data, with its signals.
         event: Places in the timelines, shape ``(n,)``.
-        kinds: What the evidence tells.
+        kinds: What the signals tells.
 
     Returns:
         The log-odds of each share and chance, and of those that tell a count its entry among
@@ -79,8 +79,8 @@ def evidence_table(problem: Problem, event: Ints, kinds: Sequence[Evidence]) -> 
     return np.column_stack(columns)
 
 
-def numbers_of(kind: Evidence, codes: npt.NDArray[np.integer]) -> list[Floats]:
-    """Return what entries of one kind of evidence say, as numbers, shape ``(n,)`` each."""
+def numbers_of(kind: SignalKind, codes: npt.NDArray[np.integer]) -> list[Floats]:
+    """Return what entries of one kind of signals say, as numbers, shape ``(n,)`` each."""
     if kind in ("film", "user"):
         count = (codes // SHARE_STEPS).astype(np.float64)
         return [_log_odds(_share(codes % SHARE_STEPS, SHARE_STEPS)), count]
@@ -88,9 +88,9 @@ def numbers_of(kind: Evidence, codes: npt.NDArray[np.integer]) -> list[Floats]:
 
 
 def _codes(problem: Problem) -> npt.NDArray[np.integer]:
-    codes = problem.timelines.evidence
+    codes = problem.timelines.signals
     if codes is None:
-        raise ValueError("the problem has no evidence")
+        raise ValueError("the problem has no signals")
     return codes
 
 
