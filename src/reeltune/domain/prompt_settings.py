@@ -80,4 +80,7 @@ class PromptSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
         """Rebuild settings from :meth:`to_dict`."""
-        return cls(**{**values, "signals": tuple(values.get("signals", ()))})
+        values = dict(values)
+        # Settings written before version 0.2 call the signals "evidence".
+        signals = values.pop("evidence", ())
+        return cls(**{**values, "signals": tuple(values.get("signals", signals))})
