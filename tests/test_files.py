@@ -3,6 +3,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import multiprocessing
+import os
+import signal
 import stat
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.files import atomic_file, atomic_folder, file_digest, write_json
+from reeltune import files
+from reeltune.errors import RunError
+from reeltune.files import (
+    LOCK_FILE,
+    atomic_file,
+    atomic_folder,
+    exclusive_folder,
+    file_digest,
+    remove_leftovers,
+    write_json,
+)
+from tests.errors import raises_error
+
+FORK = multiprocessing.get_context("fork")
 
 
 class _PulledPlugError(BaseException):
@@ -25,6 +41,10 @@ def tree(folder: Path) -> dict[str, str]:
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_file_appears_whole_with_its_folders(tmp_path: Path):
@@ -93,6 +113,132 @@ def test_a_folder_stays_as_it_was_when_the_block_raises(
         (temporary / "half").mkdir()
         raise error
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def write_and_wait(path: Path, ready, go) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text("all of it")
+        ready.set()
+        go.wait()
+
+
+def fill_and_wait(path: Path, ready, go) -> None:
+    with atomic_folder(path) as temporary:
+        (temporary / "a").write_text("all of it")
+        ready.set()
+        go.wait()
+
+
+def keep_out(folder: Path, ready, go) -> None:
+    with exclusive_folder(folder):
+        ready.set()
+        go.wait()
+
+
+class Writer:
+    """A process that is in the middle of something."""
+
+    def __init__(self, target, path: Path) -> None:
+        ready, self.go = FORK.Event(), FORK.Event()
+        self.process = FORK.Process(target=target, args=(path, ready, self.go))
+        self.process.start()
+        ready.wait()
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.join()
+
+    def end(self) -> None:
+        self.go.set()
+        self.process.join()
+        assert self.process.exitcode == 0
+
+
+@pytest.mark.parametrize("write", [write_and_wait, fill_and_wait])
+def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path, write):
+    alive, dead = Writer(write, tmp_path / "a"), Writer(write, tmp_path / "b")
+    try:
+        dead.kill()
+        assert len(names(tmp_path)) == 2
+        (removed,) = remove_leftovers(tmp_path)
+        assert removed.startswith(".b.")
+        assert [name[:3] for name in names(tmp_path)] == [".a."]
+    finally:
+        alive.end()
+    assert names(tmp_path) == ["a"]
+    assert set(tree(tmp_path).values()) == {"all of it"}
+    assert remove_leftovers(tmp_path) == []
+
+
+def test_the_next_writer_of_a_folder_removes_its_leftovers_alone(tmp_path: Path):
+    for path in ("folder", "other"):
+        Writer(fill_and_wait, tmp_path / path).kill()
+    with atomic_folder(tmp_path / "folder"):
+        pass
+    assert [name.split(".")[:2] for name in names(tmp_path)] == [["", "other"], ["folder"]]
+
+
+def test_an_old_version_is_removed_once_there_is_a_new_one(tmp_path: Path):
+    old = tmp_path / ".folder.abc.old"
+    old.mkdir()
+    assert remove_leftovers(tmp_path) == []
+    (tmp_path / "folder").mkdir()
+    assert remove_leftovers(tmp_path, "other") == []
+    assert remove_leftovers(tmp_path, "folder") == [old.name]
+    assert names(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_temporary_removed_before_it_was_locked_is_made_again(tmp_path, monkeypatch, folder):
+    """Another process may remove leftovers between the two steps."""
+    lock = files.lock_descriptor
+    removed: list[str] = []
+
+    def late(handle, **options):
+        if not removed:
+            (path,) = tmp_path.iterdir()
+            path.rmdir() if folder else path.unlink()
+            removed.append(path.name)
+        return lock(handle, **options)
+
+    monkeypatch.setattr(files, "lock_descriptor", late)
+    write = atomic_folder if folder else atomic_file
+    with write(tmp_path / "a") as temporary:
+        (temporary / "b" if folder else temporary).write_text("kept")
+    assert len(removed) == 1
+    assert tree(tmp_path) == {"a/b" if folder else "a": "kept"}
+
+
+def test_content_is_on_disk_before_the_name_is(tmp_path, monkeypatch):
+    steps: list[str] = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("sync"), sync(handle)))
+
+    def renaming(path, target):
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", renaming)
+    with atomic_file(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"x")
+    assert steps == ["sync", "rename", "sync"]
+    steps.clear()
+    with atomic_folder(tmp_path / "f") as temporary:
+        (temporary / "b").write_bytes(b"x")
+        (temporary / "c").write_bytes(b"x")
+    assert steps == ["sync", "sync", "sync", "rename", "sync"]
+
+
+def test_one_run_at_a_time_until_it_ends_or_is_killed(tmp_path):
+    other = Writer(keep_out, tmp_path)
+    try:
+        with raises_error(RunError, "folder_in_use"), exclusive_folder(tmp_path):
+            pass
+    finally:
+        other.kill()
+    with exclusive_folder(tmp_path):
+        pass
+    assert names(tmp_path) == [LOCK_FILE]
 
 
 json_values = st.recursive(

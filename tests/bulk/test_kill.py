@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.bulk.whole_files import is_temporary
+from reeltune.files import is_temporary
 from tests.bulk.build import Row, answers, parts, write_rows
 from tests.bulk.command import arguments, fork_server, run_silently
 

@@ -1,7 +1,5 @@
 """The output folder is whole or untouched, and never somebody else's."""
 
-import fcntl
-import os
 import signal
 import subprocess
 import sys
@@ -119,13 +117,18 @@ def test_what_a_killed_run_left_is_removed_by_the_next(source, place) -> None:
 
 
 def test_folders_of_a_run_that_is_alive_are_left_alone(place) -> None:
-    (place / ".out.other.part").mkdir()
-    handle = os.open(place, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_SH)
+    alive = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(place / "out")], stdout=subprocess.PIPE
+    )
+    assert alive.stdout is not None
+    assert alive.stdout.readline() == b"ready\n"
+    (working,) = names(place)
     with output_folder(place / "out"):
         pass
-    os.close(handle)
-    assert names(place) == [".out.other.part", "out"]
+    assert names(place) == [working, "out"]
+    alive.kill()
+    alive.wait()
+    alive.stdout.close()
 
 
 def test_an_old_version_moved_aside_is_kept_until_there_is_a_new_one(place) -> None:

@@ -17,14 +17,15 @@ import pyarrow.parquet as pq
 from reeltune import __version__
 from reeltune.bulk.identity import differences, digest
 from reeltune.bulk.task import P_YES
-from reeltune.bulk.whole_files import (
-    LOCK_FILE,
-    is_temporary,
-    only_run,
-    remove_leftovers,
-    whole_file,
-)
 from reeltune.errors import RunError
+from reeltune.files import (
+    LOCK_FILE,
+    atomic_file,
+    exclusive_folder,
+    is_temporary,
+    remove_leftovers,
+    write_json,
+)
 
 MANIFEST_FILE: Final = "manifest.json"
 DONE_FILE: Final = "done.json"
@@ -112,7 +113,7 @@ class Output:
             RunError: Another run is writing there.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with only_run(self.path):
+        with exclusive_folder(self.path):
             remove_leftovers(self.path)
             yield
 
@@ -147,7 +148,8 @@ class Output:
             path.unlink()
         about = {"reeltune_version": __version__, "started": _now(), **facts}
         sha256 = digest(identity)
-        self._write_json(MANIFEST_FILE, {**about, IDENTITY_DIGEST: sha256, "identity": identity})
+        content = {**about, IDENTITY_DIGEST: sha256, "identity": identity}
+        write_json(self.path / MANIFEST_FILE, content)
 
     def reopen(self) -> None:
         """Take back the record that every shard is there."""
@@ -158,8 +160,8 @@ class Output:
         scored = table.num_rows - table[P_YES].null_count
         about = {"answers": answers, "number": number, "input_rows": input_rows, "scored": scored}
         table = table.replace_schema_metadata({_ABOUT: json.dumps(about)})
-        with whole_file(self.part(number)) as stream:
-            pq.write_table(table, stream, compression="zstd")
+        with atomic_file(self.part(number)) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
     def present(self, spans: Sequence[range], answers: str) -> dict[int, Shard]:
         """Return the shards that are there and whole, by number.
@@ -191,7 +193,7 @@ class Output:
     def finish(self, shards: Collection[Shard], answers: str) -> dict[str, Any]:
         """Write the record that every shard is there, and return it."""
         record = {IDENTITY_DIGEST: answers, **_totals(shards), "finished": _now()}
-        self._write_json(DONE_FILE, record)
+        write_json(self.path / DONE_FILE, record)
         return record
 
     def done(self, shards: Collection[Shard], answers: str) -> dict[str, Any] | None:
@@ -205,11 +207,6 @@ class Output:
 
     def _parts(self) -> list[Path]:
         return sorted(path for path in self.path.iterdir() if _PART.fullmatch(path.name))
-
-    def _write_json(self, name: str, value: dict[str, Any]) -> None:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        with whole_file(self.path / name) as stream:
-            stream.write(f"{text}\n".encode())
 
 
 def _totals(shards: Collection[Shard]) -> dict[str, int]:

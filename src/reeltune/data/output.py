@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,13 +34,8 @@ def output_folder(path: Path) -> Iterator[Path]:
     """
     path = path.resolve()
     check_replaceable(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path.parent) as handle:
-        if _alone(handle):
-            _remove_leftovers(path)
-        fcntl.flock(handle, fcntl.LOCK_SH)
-        with atomic_folder(path) as temporary:
-            yield temporary
+    with atomic_folder(path) as temporary:
+        yield temporary
 
 
 def check_replaceable(path: Path) -> None:
@@ -85,33 +77,3 @@ def _is_prepared(meta_file: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(meta, dict) and "format_version" in meta
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[int]:
-    """Open a folder for locking. A lock ends with its process and leaves no file behind."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _alone(handle: int) -> bool:
-    """Tell whether no other run is writing in the folder."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what killed runs left beside ``path``; while alone, it belongs to nobody alive.
-
-    An old version that was moved aside is kept as long as nothing has taken its place.
-    """
-    suffixes = (".part", ".old") if path.exists() else (".part",)
-    for leftover in path.parent.iterdir():
-        if leftover.name.startswith(f".{path.name}.") and leftover.name.endswith(suffixes):
-            shutil.rmtree(leftover)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reeltune.files import write_json
+from reeltune.files import replace_durably, write_json
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,5 @@ class PartialFile:
 
     def finish(self) -> None:
         """Rename the complete file to its target."""
-        self.path.replace(self.target)
+        replace_durably(self.path, self.target)
         self._version_path.unlink(missing_ok=True)
