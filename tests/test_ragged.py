@@ -15,12 +15,12 @@ Rows = list[list[int]]
 row_lists = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5), max_size=8)
 
 
-@pytest.fixture(autouse=True, scope="module", params=["at once", "in stretches"])
+@pytest.fixture(autouse=True, scope="module", params=["at once", "in chunks"])
 def moved(request: pytest.FixtureRequest) -> Iterator[None]:
     """Values are moved a few hundred thousand at once; here also three at once."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "in stretches":
-            patch.setattr("reeltune.ragged._TOGETHER", 3)
+        if request.param == "in chunks":
+            patch.setattr("reeltune.ragged._CHUNK_VALUES", 3)
         yield
 
 

@@ -1,6 +1,6 @@
-"""Rows of different lengths in one flat array, and the few operations prompts need on them.
+"""Ragged arrays: rows of different lengths in one flat array, with vectorized operations.
 
-Everything is vectorized: no Python loop runs per row or per token.
+No Python loop runs per row or per token.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Ragged:
         return self.spans(rows, np.asarray(rows) + 1)
 
     def spans(self, first: npt.NDArray[np.integer], last: npt.NDArray[np.integer]) -> Ragged:
-        """Return, for each pair, rows ``first`` to ``last - 1`` run together as one row.
+        """Return, for each pair, rows ``first`` to ``last - 1`` concatenated to one row.
 
         Args:
             first: Shape ``(m,)``.
@@ -63,7 +63,7 @@ class Ragged:
         begin, end = self.offsets[first], self.offsets[last]
         offsets = offsets_of(end - begin)
         values = np.empty(offsets[-1], dtype=np.int32)
-        for rows in _stretches(offsets):
+        for rows in _chunks(offsets):
             values[offsets[rows.start] : offsets[rows.stop]] = self.values[
                 places(begin[rows], end[rows] - begin[rows])
             ]
@@ -72,27 +72,27 @@ class Ragged:
 
 _EMPTY = np.empty(0, dtype=np.int32)
 
-_TOGETHER: Final = 1 << 18
-"""Values moved at once: where each goes takes 16 bytes, and a processor's cache is small."""
+_CHUNK_VALUES: Final = 1 << 18
+"""Values moved at once: each needs 16 bytes of indices, which should fit in the CPU cache."""
 
 
-def _stretches(offsets: npt.NDArray[np.int64]) -> Iterator[slice]:
-    """Cut rows into stretches of neighbours that hold about :data:`_TOGETHER` values."""
-    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1], _TOGETHER))
+def _chunks(offsets: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Yield slices of consecutive rows that hold about :data:`_CHUNK_VALUES` values."""
+    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1], _CHUNK_VALUES))
     cuts = np.unique(np.append(cuts, len(offsets) - 1)).tolist()
     return (slice(a, b) for a, b in pairwise(cuts))
 
 
 def places(begin: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the places of rows that begin somewhere, one row's after another's."""
+    """Return the indices ``begin[i]``, ``begin[i] + 1``, ... of all rows in one array."""
     offsets = offsets_of(lengths)
-    found = np.repeat(begin - offsets[:-1], lengths)
-    found += np.arange(len(found))
-    return found
+    indices = np.repeat(begin - offsets[:-1], lengths)
+    indices += np.arange(len(indices))
+    return indices
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return where each row begins, and the total: shape ``(n + 1,)``."""
+    """Return the running total of lengths, from 0: shape ``(n + 1,)``."""
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
@@ -102,23 +102,20 @@ def repeat_row(row: npt.NDArray[np.int32], times: int) -> Ragged:
 
 
 def join(*parts: Ragged) -> Ragged:
-    """Run row ``i`` of every part together as row ``i`` of the result.
-
-    All parts have the same number of rows.
-    """
+    """Concatenate row ``i`` of every part to row ``i``; all parts have the same number of rows."""
     lengths = [part.lengths for part in parts]
     offsets = offsets_of(np.sum(lengths, axis=0))
     values = np.empty(offsets[-1], dtype=np.int32)
-    for rows in _stretches(offsets):
+    for rows in _chunks(offsets):
         begin = offsets[rows].copy()
         for part, sizes in zip(parts, lengths, strict=True):
-            own = slice(part.offsets[rows.start], part.offsets[rows.stop])
-            values[places(begin, sizes[rows])] = part.values[own]
+            moved = slice(part.offsets[rows.start], part.offsets[rows.stop])
+            values[places(begin, sizes[rows])] = part.values[moved]
             begin += sizes[rows]
     return Ragged(values, offsets)
 
 
 def concatenate(parts: Sequence[Ragged]) -> Ragged:
-    """Stack the rows of several ragged arrays under one another."""
+    """Return the rows of all parts, one part after another."""
     lengths = np.concatenate([part.lengths for part in parts])
     return Ragged(np.concatenate([part.values for part in parts]), offsets_of(lengths))

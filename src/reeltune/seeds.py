@@ -1,4 +1,4 @@
-"""Random streams derived by name from a run's one seed."""
+"""Named random streams derived from one seed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy.typing as npt
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """Return the generator of a named stream: equal seed and name give equal numbers anywhere."""
+    """Return the generator of a named stream; seed and name determine it on every machine."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def sample_rows(count: int, limit: int | None, seed: int, name: str) -> npt.NDArray[np.int64]:
-    """Return the row numbers of a random sample without replacement, in ascending order.
+    """Return the indices of a random sample without replacement, ascending.
 
     Args:
-        count: How many rows there are.
-        limit: How many to keep; None, or at least ``count``, keeps all.
+        count: The number of rows.
+        limit: The number to keep; None, or at least ``count``, keeps all.
         seed: The run's seed.
         name: The stream's name.
     """

@@ -22,7 +22,7 @@ class Rating(NamedTuple):
     time: int
 
 
-class ItemIdx(NamedTuple):
+class ItemRow(NamedTuple):
     """One film; genres separated by ``|``."""
 
     item: int
@@ -39,10 +39,10 @@ NAMES = {
 TELLTALES = {"1m": "users.dat", "10m": "tags.dat"}
 
 
-def items(count: int) -> list[ItemIdx]:
+def items(count: int) -> list[ItemRow]:
     """Films 10, 20, ... with titles and years of their own."""
     return [
-        ItemIdx(10 * n, f"Film {n} ({1990 + n % 30})", "Action|Drama") for n in range(1, count + 1)
+        ItemRow(10 * n, f"Film {n} ({1990 + n % 30})", "Action|Drama") for n in range(1, count + 1)
     ]
 
 
@@ -54,7 +54,7 @@ def timeline(user: int, count: int, *, start: int = 1_000_000) -> list[Rating]:
 def write_edition(
     folder: Path,
     ratings: Iterable[Rating],
-    item_rows: Sequence[ItemIdx],
+    item_rows: Sequence[ItemRow],
     layout: str = "csv",
     *,
     encoding: str = "utf-8",

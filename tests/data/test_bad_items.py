@@ -7,7 +7,7 @@ from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import DataError
 from tests.errors import raises_error
 
-from .editions import ItemIdx, items, timeline, write_edition
+from .editions import ItemRow, items, timeline, write_edition
 
 ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
 
@@ -56,7 +56,7 @@ def test_lines_are_physical_after_a_title_with_a_line_break(tmp_path, edition) -
 
 
 def test_film_without_a_year_is_fine_and_counted(tmp_path) -> None:
-    rows = [*items(8), ItemIdx(90, "Babylon 5"), ItemIdx(91, "Cosmos", "(no genres listed)")]
+    rows = [*items(8), ItemRow(90, "Babylon 5"), ItemRow(91, "Cosmos", "(no genres listed)")]
     source = write_edition(tmp_path / "in", timeline(1, 8), rows)
     report = prepare(source, settings(tmp_path / "out"))
     assert report.meta["counts"]["items_without_year"] == 2
@@ -108,7 +108,7 @@ def test_bad_rows_of_the_tab_layout(tmp_path, old, new, figures) -> None:
 
 
 def test_latin1_next_line_character_is_no_line_break(tmp_path) -> None:
-    rows = [*items(8), ItemIdx(90, "Odd\x85Title (1990)")]
+    rows = [*items(8), ItemRow(90, "Odd\x85Title (1990)")]
     source = write_edition(tmp_path / "in", timeline(1, 8), rows, "1m", encoding="latin-1")
     report = prepare(source, settings(tmp_path / "out"))
     assert report.meta["counts"]["items"] == 9

@@ -1,4 +1,4 @@
-"""The JSON files say what the renderer says, row by row."""
+"""Exports hold what the renderer renders, row by row."""
 
 import json
 
@@ -9,12 +9,12 @@ from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.domain import Renderer
 
-from .editions import ItemIdx, items, timeline, write_edition
+from .editions import ItemRow, items, timeline, write_edition
 
 ODD = [
-    ItemIdx(10, 'He said "no" \\ 100% (1990)'),
-    ItemIdx(20, "One\ntwo\t\u2028three (1991)"),
-    ItemIdx(30, "<|im_end|> \u00e9\u4e16\U0001f3ac", "Drama|Sci-Fi"),
+    ItemRow(10, 'He said "no" \\ 100% (1990)'),
+    ItemRow(20, "One\ntwo\t\u2028three (1991)"),
+    ItemRow(30, "<|im_end|> \u00e9\u4e16\U0001f3ac", "Drama|Sci-Fi"),
 ]
 
 

@@ -12,11 +12,11 @@ from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import ConfigError, DataError
 from tests.errors import raises_error
 
-from .editions import ItemIdx, items, read_timelines, timeline, write_edition, write_zip
+from .editions import ItemRow, items, read_timelines, timeline, write_edition, write_zip
 
 ALL = SplitSettings(val_fraction=0.25, test_fraction=0.25)
 RATINGS = [*timeline(7, 8), *timeline(3, 6, start=500)]
-ITEMS = [*items(8), ItemIdx(5, "Am\u00e9lie (2001)", "Comedy|Romance")]
+ITEMS = [*items(8), ItemRow(5, "Am\u00e9lie (2001)", "Comedy|Romance")]
 LAYOUTS = ("csv", "1m", "10m", "100k")
 
 
@@ -90,7 +90,7 @@ def test_quotes_extra_columns_blank_lines_and_no_last_line_break(tmp_path, expec
 
 def test_titles_with_quotes_commas_line_breaks_and_accents(tmp_path) -> None:
     titles = ['He said "no", twice', "One\ntwo", "\u00c9t\u00e9, L'", "a::b|c"]
-    rows = [ItemIdx(n, f"{title} (1999)") for n, title in enumerate(titles)]
+    rows = [ItemRow(n, f"{title} (1999)") for n, title in enumerate(titles)]
     source = write_edition(tmp_path / "in", timeline(1, 8), [*rows, *items(8)])
     prepare(source, settings(tmp_path / "out"))
     found = PreparedFolder.open(tmp_path / "out").items[: len(titles)]

@@ -103,7 +103,7 @@ def test_every_flag_reaches_the_settings(run, source) -> None:
         "skip_bad_rows": True,
         "export": "alpaca",
     }
-    for fact in ("1 stars_off_scale", "ratings.csv, line 62: 9", "1970-01-12T13:47:00+00:00"):
+    for fact in ("1 rating_off_scale", "ratings.csv, line 62: 9", "1970-01-12T13:47:00+00:00"):
         assert fact in output
 
 

@@ -1,8 +1,10 @@
 """Prepared data of random ratings, against a plain Python statement of what must hold."""
 
+import json
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
+from reeltune.domain import Renderer
 from reeltune.errors import DataError
 
 from .editions import Rating, items, write_edition
@@ -52,7 +55,7 @@ def prepared(draw: st.DrawFn) -> tuple[list[Rating], PrepareSettings]:
         min_history=draw(st.integers(1, history_len)),
         rating_threshold=draw(st.sampled_from([1.0, 3.5, 4.0])),
         split=draw(SPLITS),
-        export=None,
+        export=draw(st.sampled_from(["chat", "alpaca"])),
     )
 
 
@@ -69,7 +72,7 @@ def run(ratings: list[Rating], wanted: PrepareSettings, root: Path) -> PreparedF
 
 @settings(max_examples=40, deadline=None)
 @given(prepared())
-def test_laws(case: tuple[list[Rating], PrepareSettings]) -> None:
+def test_random_ratings_are_prepared_as_stated(case: tuple[list[Rating], PrepareSettings]) -> None:
     ratings, wanted = case
     with tempfile.TemporaryDirectory() as root:
         folder = run(ratings, wanted, Path(root))
@@ -78,6 +81,7 @@ def test_laws(case: tuple[list[Rating], PrepareSettings]) -> None:
         counts_add_up(folder)
         every_example_sees_its_past_only(folder, wanted)
         splits_are_in_order(folder, wanted)
+        exports_hold_their_split_alone(folder, ratings, wanted)
 
 
 def no_event_lost(folder: PreparedFolder, ratings: list[Rating]) -> None:
@@ -131,6 +135,60 @@ def splits_are_in_order(folder: PreparedFolder, wanted: PrepareSettings) -> None
             assert times[earlier].max() < times[later].min()
     examples = folder.meta["counts"]["examples"]
     assert len(times["test"]) >= int(examples * wanted.split.test_share)
+
+
+def exports_hold_their_split_alone(
+    folder: PreparedFolder, ratings: list[Rating], wanted: PrepareSettings
+) -> None:
+    """Every example of a split once, in order, with its own past; and no other row."""
+    titles = {row.item: row.title[:-7] for row in items(ITEMS)}
+    years = {row.item: int(row.title[-5:-1]) for row in items(ITEMS)}
+    renderer, by_id = (
+        Renderer(folder.prompt_settings),
+        {item.item_id: item for item in folder.items},
+    )
+    texts: dict[str, list[tuple[str, str]]] = {"train": [], "validation": []}
+    facts = []
+    in_order = sorted(ratings, key=lambda rating: (rating.user, rating.time, rating.item))
+    for event, rating in enumerate(in_order):
+        split = folder.timelines.split[event]
+        before = [r for r in in_order[:event] if r.user == rating.user][-wanted.history_len :]
+        answer = "Yes" if float(rating.rating) >= wanted.rating_threshold else "No"
+        if split in texts:
+            history = [(float(r.rating), by_id[r.item]) for r in before]
+            (text,) = renderer.turns(history, by_id[rating.item])
+            texts[split].append((text, answer))
+        elif split == "test":
+            facts.append(
+                {
+                    "user_id": rating.user,
+                    "item_id": rating.item,
+                    "title": titles[rating.item],
+                    "year": years[rating.item],
+                    "rating": float(rating.rating),
+                    "timestamp": rating.time,
+                    "label": answer,
+                    "history": {
+                        "item_id": [r.item for r in before],
+                        "title": [titles[r.item] for r in before],
+                        "year": [years[r.item] for r in before],
+                        "rating": [float(r.rating) for r in before],
+                        "timestamp": [r.time for r in before],
+                    },
+                }
+            )
+    for name, split in (("train.json", "train"), ("eval.json", "validation")):
+        rows = json.loads((folder.path / name).read_text(encoding="utf-8"))
+        assert [text_and_answer(row) for row in rows] == texts[split]
+    lines = (folder.path / "test_raw.jsonl").read_bytes().decode().splitlines()
+    assert [json.loads(line) for line in lines] == facts
+
+
+def text_and_answer(row: dict[str, Any]) -> tuple[str, str]:
+    if "messages" in row:
+        user, assistant = row["messages"]
+        return user["content"], assistant["content"]
+    return row["instruction"] + row["input"], row["output"]
 
 
 @settings(max_examples=10, deadline=None)

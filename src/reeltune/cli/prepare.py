@@ -1,4 +1,4 @@
-"""``reeltune prepare``: ratings in, a prepared folder out."""
+"""``reeltune prepare``: turns ratings into a prepared folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _HELP: Final = "\n\n".join(  # one paragraph each: the help keeps line breaks in
     (
         "Turn MovieLens ratings into training data.",
         "Every rating with enough earlier ratings of the same user becomes an example: the films "
-        "rated before it, the film to judge, and the answer, Yes when the stars reach the "
+        "rated before it, the film to predict, and the answer, Yes if the rating reaches the "
         "threshold.",
         "Reads the CSV, :: and tab layouts of all editions, from a folder or a zip. Writes "
-        "timelines and films (parquet, what training reads), meta.json (where every rating went), "
-        "and for people and other tools train.json, eval.json and test_raw.jsonl.",
+        "timelines and items (parquet, what training reads), meta.json (settings and counts), and "
+        "for people and other tools train.json, eval.json and test_raw.jsonl.",
         "The user split trains on the beginning of each user's ratings and tests on their end. The "
-        "time split cuts at the same moment for everybody, so that nothing of the test's time is "
-        "ever learned.",
+        "time split has the same cuts in time for all users, so nothing of the test period is "
+        "learned.",
     )
 )
 
@@ -72,25 +72,25 @@ def prepare(
         bool,
         typer.Option(
             "--skip-bad-rows",
-            help="Leave bad rows out and list them in meta.json, instead of stopping at the first.",
+            help="Drop bad rows and list them in meta.json, instead of stopping at the first.",
             rich_help_panel=_INPUT,
         ),
     ] = False,
     history_len: Annotated[
-        int, typer.Option(help="Films shown before the one to judge.", rich_help_panel=_EXAMPLES)
+        int, typer.Option(help="Films shown before the one to predict.", rich_help_panel=_EXAMPLES)
     ] = 15,
     min_history: Annotated[
         int | None,
         typer.Option(
             show_default="--history-len",
-            help="Fewest films shown; below --history-len it makes examples of a user's first "
-            "ratings too, with shorter histories.",
+            help="Fewest films shown; below --history-len, a user's first ratings become examples "
+            "too, with shorter histories.",
             rich_help_panel=_EXAMPLES,
         ),
     ] = None,
     rating_threshold: Annotated[
         float,
-        typer.Option(help="Stars from which a film counts as liked.", rich_help_panel=_EXAMPLES),
+        typer.Option(help="Lowest rating that counts as liked.", rich_help_panel=_EXAMPLES),
     ] = 4.0,
     genres: Annotated[
         bool,
@@ -102,18 +102,21 @@ def prepare(
     ] = False,
     split: Annotated[
         Literal["user", "time"],
-        typer.Option(help="Cut each user's timeline, or time itself.", rich_help_panel=_SPLIT),
+        typer.Option(
+            help="Hold out the end of each timeline, or of the whole period.",
+            rich_help_panel=_SPLIT,
+        ),
     ] = "user",
     val_fraction: Annotated[
         float | None,
         typer.Option(
-            show_default="0.05", help="Share of examples to validate on.", rich_help_panel=_SPLIT
+            show_default="0.05", help="Share of examples in validation.", rich_help_panel=_SPLIT
         ),
     ] = None,
     test_fraction: Annotated[
         float | None,
         typer.Option(
-            show_default="0.10", help="Share of examples to test on.", rich_help_panel=_SPLIT
+            show_default="0.10", help="Share of examples in test.", rich_help_panel=_SPLIT
         ),
     ] = None,
     val_from: Annotated[
@@ -141,8 +144,8 @@ def prepare(
         bool,
         typer.Option(
             "--no-json",
-            help="Leave out the JSON files: training does not read them, and from a large edition "
-            "they take tens of gigabytes.",
+            help="Skip the JSON files: training does not read them, and they take tens of "
+            "gigabytes for a large edition.",
             rich_help_panel=_OUTPUT,
         ),
     ] = False,
@@ -151,16 +154,16 @@ def prepare(
         typer.Option(
             "--format",
             show_default="chat",
-            help="Form of train.json and eval.json: chat messages, or Alpaca's instruction, input "
-            "and output.",
+            help="Format of train.json and eval.json: chat messages, or Alpaca's instruction, "
+            "input and output.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
 ) -> None:
-    """Read the flags, find the ratings, prepare them and say what came out.
+    """Prepare ratings and print a summary.
 
     Raises:
-        ConfigError: Flags contradict each other; the message names the one to change.
+        ConfigError: Flags contradict each other.
         DataError: The ratings are missing or bad.
         FetchError: The edition could not be downloaded.
     """
@@ -203,11 +206,7 @@ def _split_settings(
     val_from: str | None,
     test_from: str | None,
 ) -> SplitSettings:
-    """Put the flags of the split together.
-
-    Raises:
-        ConfigError: They contradict each other.
-    """
+    """Return the settings given by the flags of the split."""
     from reeltune.data.settings import (
         DEFAULT_TEST_FRACTION,
         DEFAULT_VAL_FRACTION,
@@ -218,7 +217,7 @@ def _split_settings(
     dates = val_from is not None or test_from is not None
     if kind == "time" and dates and (val_fraction is not None or test_fraction is not None):
         raise ConfigError(
-            "both dates and shares say where to cut",
+            "dates and shares are both given",
             code="bad_split_dates",
             hint="Leave out --val-fraction and --test-fraction, or --val-from and --test-from",
         )

@@ -1,4 +1,4 @@
-"""What something kept on disk was made from: it is used only while all of that is equal."""
+"""Cache keys: a cache is valid while everything it was computed from is unchanged."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from reeltune.files import file_digest
 
 @dataclass(frozen=True)
 class CacheKey:
-    """Everything the kept thing depends on, named, so that a miss can say what changed."""
+    """Everything a cache depends on, by name, so that a miss can report what changed."""
 
     parts: dict[str, Any]
 
     def changed_from(self, stored: dict[str, Any]) -> list[str]:
-        """Return the names of the parts that differ from a stored key."""
+        """Return the names of the entries that differ from a stored key."""
         names = self.parts.keys() | stored.keys()
         return sorted(name for name in names if self.parts.get(name) != stored.get(name))
 
 
 def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
-    """Return the part of a key that is the content of prepared data."""
+    """Return the entry of a key for the content of prepared data."""
     digests = {name: file_digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
     return {"prepared data": digests}

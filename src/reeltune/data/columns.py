@@ -12,15 +12,15 @@ class Columns:
 
     * ``user_id`` (int64) and ``item_id`` (int64): as in the source;
     * ``position`` (int32): 0 for the user's oldest event, then 1, 2, ... (ties in time are broken
-      by film id);
-    * ``item_idx`` (int32): the film's row in ``items.parquet``;
-    * ``rating`` (float32): the rating, as given;
+      by item id);
+    * ``item_idx`` (int32): the row of the item in ``items.parquet``;
+    * ``rating`` (float32): in stars, as given;
     * ``timestamp`` (int64): seconds since 1970, UTC;
-    * ``liked`` (bool): whether the stars reach the threshold;
+    * ``liked`` (bool): whether the rating reaches the threshold;
     * ``split`` (string): ``train``, ``validation``, ``test``, or ``context`` for an event with too
       few events before it to be a candidate.
 
-    ``items.parquet`` holds one row per film, sorted by ``item_id`` (int64): ``title`` (string,
+    ``items.parquet`` holds one row per item, sorted by ``item_id`` (int64): ``title`` (string,
     without the year), ``year`` (int16, null when the title has none), ``genres`` (list of string).
     """
 
@@ -44,7 +44,7 @@ CONTEXT: Final = "context"
 """An event with too few events before it to be predicted; it only appears in histories."""
 
 YEAR_2100: Final = 4_102_444_800
-"""Seconds from 1970 to 2100; larger time stamps are in milliseconds or nonsense."""
+"""Seconds from 1970 to 2100; larger timestamps are in milliseconds or wrong."""
 
 EXAMPLE_SPLITS: Final = (TRAIN, VALIDATION, TEST)
 SPLITS: Final = (CONTEXT, *EXAMPLE_SPLITS)

@@ -1,7 +1,7 @@
-"""The prepared rows as JSON, for people and for other tools. Training does not read it.
+"""Exporting examples as JSON, for people and for other tools. Training does not read it.
 
-Every film and every number of stars is rendered and escaped once. JSON escapes character by
-character, so escaped pieces set side by side are the escaped whole.
+Every item and every rating is rendered and escaped once. JSON escapes character by character, so
+escaped pieces can be concatenated.
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ from reeltune.domain import Renderer
 def export_json(folder: PreparedFolder, form: ExportFormat) -> dict[str, int]:
     """Write ``train.json``, ``eval.json`` (the validation split) and ``test_raw.jsonl``.
 
-    The files are written in place: the caller is the one who makes the whole folder appear at
-    once.
-
     Args:
-        folder: Timelines and films, with the settings they were prepared with.
+        folder: Timelines and items, with the settings they were prepared with.
         form: ``chat``: ``{"messages": [user, assistant]}``; ``alpaca``: ``instruction``,
             ``input`` and ``output``, where instruction and input together are the user's text.
 
@@ -40,15 +37,16 @@ def export_json(folder: PreparedFolder, form: ExportFormat) -> dict[str, int]:
 
 
 class _Prompts:
-    """Assembles rendered rows from pieces that are already JSON."""
+    """Concatenates escaped pieces to rows."""
 
     def __init__(self, folder: PreparedFolder, form: ExportFormat) -> None:
         renderer = Renderer(folder.prompt_settings)
         self._folder = folder
         self._head = _escape(renderer.head())
         self._items = [_escape(renderer.item(item)) for item in folder.items]
-        self._rating = {
-            rating: _escape(renderer.rating(rating)) for rating in (step / 2 for step in range(11))
+        self._ratings = {
+            rating: _escape(renderer.rating(rating))
+            for rating in folder.prompt_settings.scale.ratings()
         }
         self._before = _escape(renderer.before_candidate())
         self._question = _escape(renderer.question())
@@ -65,20 +63,20 @@ class _Prompts:
         """Yield every example of one split as a JSON object."""
         timelines, examples = self._folder.timelines, self._folder.examples(split)
         for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-            rating = timelines.rating[start:target].tolist()
-            items = timelines.item_idx[start : target + 1].tolist()
-            candidate = items.pop()
-            pieces = (self._rating[s] + self._items[f] for s, f in zip(rating, items, strict=True))
+            ratings = timelines.rating[start:target].tolist()
+            *items, candidate = timelines.item_idx[start : target + 1].tolist()
+            pieces = (
+                self._ratings[r] + self._items[i] for r, i in zip(ratings, items, strict=True)
+            )
             rest = "".join((*pieces, self._before, self._items[candidate], self._question))
             yield self._row % (self._head, rest, self._answers[bool(timelines.liked[target])])
 
 
 def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
-    """Yield every test example without its prompt: ids, titles, years, stars, times and label."""
+    """Yield every test example without its prompt: ids, titles, years, ratings, times, label."""
     timelines, items, examples = folder.timelines, folder.items, folder.examples(TEST)
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-        shown = [items[row] for row in timelines.item_idx[start : target + 1].tolist()]
-        candidate = shown.pop()
+        *shown, candidate = (items[i] for i in timelines.item_idx[start : target + 1].tolist())
         row: dict[str, Any] = {
             "user_id": int(timelines.user_id[target]),
             "item_id": candidate.item_id,
@@ -99,12 +97,12 @@ def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Return text as it stands between the quotes of a JSON string."""
+    """Return text as the content of a JSON string, without the quotes."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _write_array(path: Path, rows: Iterator[str]) -> int:
-    """Write JSON values as one array, a line each, without holding them all."""
+    """Write JSON values as one array, a line each."""
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         stream.write("[")

@@ -1,4 +1,4 @@
-"""The place a prepared folder is written to: never anything else's, never half-written."""
+"""Writing the output folder atomically, without replacing anything ``prepare`` did not write."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _OLD_FILES = frozenset({"films.parquet"})  # written in format 1
 
 @contextlib.contextmanager
 def output_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder that becomes ``path`` when the block succeeds.
+    """Yield a temporary folder that becomes ``path`` when the block succeeds.
 
-    When the block raises, is interrupted, or the process is killed, ``path`` stays as it was. What
-    a killed run left beside it is removed by the next run.
+    If the block raises or the process is killed, ``path`` stays as it was. The next run removes
+    what a killed run left behind.
 
     Raises:
-        DataError: ``path`` is taken by something that is not a prepared folder.
+        DataError: ``path`` is something other than a prepared folder.
     """
     path = path.resolve()
     check_replaceable(path)
@@ -39,17 +39,13 @@ def output_folder(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse a path whose replacement would lose something ``prepare`` did not write.
-
-    Raises:
-        DataError: It is a file, or a folder that holds anything else than prepared data.
-    """
-    mend = "Choose another --output-dir, or move it away"
+    """Raise a DataError if replacing the path would lose something ``prepare`` did not write."""
+    hint = "Choose another --output-dir, or move it away"
     if not path.exists():
         return
     if not path.is_dir():
         raise DataError(
-            "is a file, not a folder", code="output_not_replaceable", where=str(path), hint=mend
+            "is a file, not a folder", code="output_not_replaceable", where=str(path), hint=hint
         )
     names = {child.name for child in path.iterdir()}
     if not names:
@@ -59,7 +55,7 @@ def check_replaceable(path: Path) -> None:
             "exists and is not a prepared folder, so it is not replaced",
             code="output_not_replaceable",
             where=str(path),
-            hint=mend,
+            hint=hint,
         )
     if foreign := sorted(names - _OURS - _OLD_FILES):
         raise DataError(

@@ -1,4 +1,4 @@
-"""What ``prepare`` tells people at the end."""
+"""The summary that ``prepare`` prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def print_report(report: PrepareReport, console: Console) -> None:
-    """Print where every rating went, the rows and likes of each split, and the files."""
+    """Print counts of ratings, rows and likes of each split, and the files."""
     meta = report.meta
     counts, settings = meta["counts"], meta["settings"]
     console.print(
@@ -39,8 +39,8 @@ def print_report(report: PrepareReport, console: Console) -> None:
             soft_wrap=True,
         )
     console.print(_files_table(report))
-    console.print(f"{len(meta['checks'])} checks passed on every row", style="green")
-    console.print(f"Prepared data lies in {report.folder}", markup=False, soft_wrap=True)
+    console.print(f"{len(meta['checks'])} invariants hold for every row", style="green")
+    console.print(f"Prepared data: {report.folder}", markup=False, soft_wrap=True)
 
 
 def _splits_table(report: PrepareReport) -> Table:
@@ -58,7 +58,7 @@ def _splits_table(report: PrepareReport) -> Table:
     for split in EXAMPLE_SPLITS:
         rate = rates[split]
         table.add_row(split, f"{counts[split]:,}", "-" if rate is None else f"{rate:.1%}")
-    table.add_row(f"{CONTEXT} (never judged)", f"{counts[CONTEXT]:,}", "")
+    table.add_row(f"{CONTEXT} (never predicted)", f"{counts[CONTEXT]:,}", "")
     return table
 
 
@@ -73,7 +73,7 @@ def _files_table(report: PrepareReport) -> Table:
 
 
 def _size(count: float) -> str:
-    """Return bytes in the largest unit that leaves at least one."""
+    """Return bytes in the largest unit that gives at least 1."""
     unit = 0
     while count >= 1000 and unit < len(_UNITS) - 1:
         count, unit = count / 1000, unit + 1

@@ -24,10 +24,10 @@ class SplitSettings:
     """How examples are divided into train, validation and test.
 
     Attributes:
-        kind: ``user``: the end of each user's timeline; ``time``: one cut for everybody.
-        val_fraction: Share of the examples that validates.
-        test_fraction: Share of the examples that tests.
-        val_from: First second of validation (since 1970, UTC); only for ``time``, in place of the
+        kind: ``user``: the end of each user's timeline is held out; ``time``: cuts in time for all.
+        val_fraction: Share of examples in validation.
+        test_fraction: Share of examples in test.
+        val_from: First second of validation (since 1970, UTC); only for ``time``, instead of the
             fractions.
         test_from: First second of test, likewise.
 
@@ -92,7 +92,7 @@ class SplitSettings:
 
     @property
     def by_dates(self) -> bool:
-        """Whether dates, not shares, say where to cut."""
+        """Whether the cuts are given as dates rather than as shares."""
         return self.val_from is not None
 
     @property
@@ -112,14 +112,14 @@ class PrepareSettings:
 
     Attributes:
         output: The prepared folder to write.
-        edition: What to call the edition; by default the name of the folder or zip.
-        history_len: Events shown before a candidate.
+        edition: The edition's name; by default the name of the folder or zip.
+        history_len: The most events shown before a candidate.
         min_history: The fewest events before an example; by default ``history_len``.
-        rating_threshold: Stars from which a film counts as liked.
-        split: How examples are divided.
+        rating_threshold: The lowest rating that counts as liked.
+        split: How examples are split.
         genres: Whether prompts show genres.
-        skip_bad_rows: Leave bad rows out and count them, instead of stopping at the first.
-        export: The form of ``train.json`` and ``eval.json``; None writes no JSON files.
+        skip_bad_rows: Drop and count bad rows instead of stopping at the first.
+        export: The format of ``train.json`` and ``eval.json``; None writes no JSON files.
 
     Raises:
         ConfigError: The values contradict each other; the message names the flag to change.
@@ -140,13 +140,13 @@ class PrepareSettings:
             raise ConfigError(
                 f"--history-len is {self.history_len}",
                 code="bad_history_length",
-                hint="Give --history-len at least 1: an example needs something to judge from",
+                hint="Give --history-len at least 1: an example needs a history",
             )
         if self.least_history < 1:
             raise ConfigError(
                 f"--min-history is {self.min_history}",
                 code="bad_history_length",
-                hint="Give --min-history at least 1: an example needs something to judge from",
+                hint="Give --min-history at least 1: an example needs a history",
             )
         if self.least_history > self.history_len:
             raise ConfigError(
@@ -161,10 +161,9 @@ class PrepareSettings:
         return self.history_len if self.min_history is None else self.min_history
 
     def check_threshold(self, scale: RatingScale) -> None:
-        """Refuse a threshold that the edition's stars cannot meet or always meet.
+        """Raise a ConfigError if all or no ratings of the scale reach the threshold.
 
-        Raises:
-            ConfigError: It lies outside the scale, or has more decimals than a prompt shows.
+        A threshold with more decimals than a prompt shows is refused, too.
         """
         threshold = self.rating_threshold
         if not scale.min < threshold <= scale.max:
@@ -190,11 +189,11 @@ def parse_time(flag: str, text: str | None) -> int | None:
     """Return an ISO 8601 date or time as seconds since 1970; without a zone it is UTC.
 
     Args:
-        flag: Where the text was given, for the error.
+        flag: The flag it was given with, for the error.
         text: As ``2015-01-31`` or ``2015-01-31T12:00:00+02:00``; None gives None.
 
     Raises:
-        ConfigError: It is no date.
+        ConfigError: It is not a date.
     """
     if text is None:
         return None
@@ -202,7 +201,7 @@ def parse_time(flag: str, text: str | None) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"{flag} {text} is no ISO date",
+            f"{flag} {text} is not an ISO date",
             code="bad_date",
             hint=f"Write {flag} 2015-01-31 or 2015-01-31T12:00:00",
         ) from error

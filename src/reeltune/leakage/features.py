@@ -19,7 +19,7 @@ from reeltune.baselines.problem import Problem
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Bools, Ints, Timelines
-from reeltune.domain import SIGNALS, Item
+from reeltune.domain import HALF_STARS, SIGNALS, Item
 from reeltune.leakage.outcomes import SHOWN, Check, Offenders, Outcome, event_finding
 from reeltune.seeds import sample_rows, stream
 from reeltune.signals.source import SignalSource
@@ -41,8 +41,8 @@ _SAMPLED_USERS: Final = 1000
 """Users whose events are used: the check is of how features are computed, not of each of them."""
 _USERS: Final = 200
 _EVENTS: Final = 8
-_MIRROR: Final = 5.5
-"""An altered rating is this minus the rating, which always differs: ratings are halves."""
+_MIRROR: Final = HALF_STARS.min + HALF_STARS.max
+"""An altered rating is this minus the rating, which always differs."""
 _TOLERANCE: Final = 1e-9
 """Sums over other numbers of events may round differently; a leak is far larger."""
 
