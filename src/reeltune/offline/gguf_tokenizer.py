@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reeltune.errors import FetchError, ModelError
+from reeltune.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -27,18 +27,10 @@ def read_metadata(gguf: Path) -> dict[str, Any]:
     """Return the key-value part of a GGUF file.
 
     Raises:
-        FetchError: The ``gguf`` package is not installed.
         ModelError: It is not a GGUF file.
     """
-    try:
-        from gguf import GGUFReader
-    except ModuleNotFoundError as error:
-        raise FetchError(
-            "the conversion needs the gguf package",
-            code="missing_extra",
-            where="gguf",
-            hint='Run: pip install "reeltune[offline]"',
-        ) from error
+    from gguf import GGUFReader
+
     try:
         reader = GGUFReader(gguf)
     except ValueError as error:

