@@ -17,12 +17,12 @@ from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
 from reeltune.bulk.pairs import Pairs
 from reeltune.bulk.processes import Processes
-from reeltune.bulk.progress_bar import no_bar
 from reeltune.bulk.score import Job, Options, Outcome, Plan, score
 from reeltune.bulk.task import Task
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
+from reeltune.progress import no_progress
 from reeltune.scoring.ranking import Question
 
 
@@ -106,7 +106,7 @@ class Bench:
         """Judge pairs from beginning to end."""
         per_shard = options.pop("rows_per_shard", 4)
         settings = Options(**options)
-        return score(lambda: self.job(given, output, settings, per_shard), Processes(), no_bar)
+        return score(lambda: self.job(given, output, settings, per_shard), Processes(), no_progress)
 
     def plan(self, given: Path, output: Path, **options: Any) -> Plan:
         """What would be done, without doing it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from reeltune.asking.judge import Judge
-from reeltune.bulk.progress_bar import PaceColumn
 from tests.bulk.build import Row, answers, p_yes_alone, write_rows
 from tests.bulk.command import arguments, call
 from tests.errors import error_code
@@ -88,15 +86,6 @@ def test_top(ask, lookup, tmp_path):
     code, said, _ = ask(tmp_path / "users.parquet", tmp_path / "some", "--top", "1")
     assert [row["user_id"] for row in answers(tmp_path / "some")] == [21, 11]
     assert " 40 " in said
-
-
-@pytest.mark.parametrize(
-    ("completed", "elapsed", "said"),
-    [(0, 5.0, ""), (50, 40.0, "1.2/s, 1:59:20 left"), (8000, 4.0, "2,000/s, 0:00 left")],
-)
-def test_pace_and_time_left(completed, elapsed, said):
-    task = SimpleNamespace(completed=completed, elapsed=elapsed, remaining=9000 - completed)
-    assert PaceColumn().render(task).plain == said  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
 from reeltune.bulk.pairs import Pairs
 from reeltune.bulk.processes import Processes
-from reeltune.bulk.progress_bar import no_bar
 from reeltune.bulk.score import Job, Options, Outcome, score
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
@@ -26,6 +25,7 @@ from reeltune.errors import ModelError, RunError
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
+from reeltune.progress import no_progress
 from reeltune.prompts.rows import prompt_settings
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.calibration import Calibration, write_calibration
@@ -49,7 +49,7 @@ class Setting:
 
     def score(self, adapter: bool = True, **changes: str) -> Outcome:
         """Judge the table, with the adapter or without."""
-        return score(lambda: self._job(adapter, self.config(**changes)), Processes(), no_bar)
+        return score(lambda: self._job(adapter, self.config(**changes)), Processes(), no_progress)
 
     def _job(self, adapter: bool, config: Config) -> Job:
         table = self.work / "in.parquet"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from reeltune.bulk import processes as module
 from reeltune.bulk.output import Output
 from reeltune.bulk.processes import Processes
-from reeltune.bulk.progress_bar import no_bar
 from reeltune.bulk.score import Job, Plan, score
 from reeltune.errors import RunError
+from reeltune.progress import no_progress
 from tests.bulk.build import Row, answers, parts, write_rows
 from tests.bulk.command import arguments, call
 
@@ -103,7 +103,7 @@ class WithAnother(Processes):
         return list(items[::2])
 
     def wait(self):
-        self.job.carry_out(self.plan, self.plan.missing[1::2], no_bar)
+        self.job.carry_out(self.plan, self.plan.missing[1::2], no_progress)
 
 
 def test_the_main_process_does_its_share_and_waits_for_the_rest(bench, tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_the_main_process_does_its_share_and_waits_for_the_rest(bench, tmp_path,
 
     monkeypatch.setattr(Output, "write", listening)
     job = bench.job(table, tmp_path / "out", rows_per_shard=2)
-    record = score(lambda: job, WithAnother(job), no_bar).record
+    record = score(lambda: job, WithAnother(job), no_progress).record
     assert written == [0, 2, 4, 1, 3]
     assert (record["rows"], len(answers(tmp_path / "out"))) == (10, 10)
 

@@ -227,17 +227,16 @@ def test_films_that_others_rate_alike_move_what_is_expected():
     assert fond - cold > unknown[0] - unknown[1] > 0
 
 
-def test_of_many_events_the_log_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
-    said: list[str] = []
-    monkeypatch.setattr(
-        signals_source._LOGGER, "info", lambda text, *values: said.append(text % values)
-    )
+def test_progress_is_shown_for_many_events(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     known = drawn(0)
     few = source_of(known).of_events()
-    assert said == []
-    monkeypatch.setattr(signals_source, "_WORTH_TELLING", len(known))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(signals_source, "_SHOWN_FROM", len(known))
     assert np.array_equal(source_of(known).of_events(), few)
-    assert said == [f"signals: {done} of 12 users" for done in range(1, 12)]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "12/12 users" in line
 
 
 def test_every_entry_has_words():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,15 @@ from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
 from reeltune.bulk.processes import Processes
 from reeltune.bulk.task import Task, faulty_rows, shard_rows
-from reeltune.bulk.turns import Advance
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import RunError
+from reeltune.progress import StartTask
 from reeltune.runs.log import LOGGER
 from reeltune.signals.folder import open_prepared
 
 MakeTask = Callable[[PreparedFolder, Lookup], Task]
 """Says what is asked, once the prepared data are open."""
-
-Bar = Callable[[int], AbstractContextManager[Advance]]
-"""Shows how many of so many input rows are done."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,9 @@ class Job:
     def _missing(self, there: Collection[int]) -> list[int]:
         return [number for number in range(len(shard_rows(self.task))) if number not in there]
 
-    def carry_out(self, plan: Plan, mine: Sequence[int], bar: Bar) -> None:
+    def carry_out(
+        self, plan: Plan, mine: Sequence[int], progress: StartTask, name: str = "scoring"
+    ) -> None:
         """Judge some of the missing shards and write each.
 
         Raises:
@@ -182,15 +181,15 @@ class Job:
         judge = Judge(replace(subject, folder=self.folder), self.options.history)
         spans = shard_rows(self.task)
         stretches = self.task.stretches([spans[number] for number in mine])
-        with bar(sum(len(spans[number]) for number in mine)) as advance:
-            for number in mine:
-                # Without names, so that nothing of a shard is held while the next one is read.
-                self.output.write(
-                    number,
-                    self.task.scored(next(stretches), judge, advance),
-                    plan.answers,
-                    len(spans[number]),
-                )
+        task = progress(name, sum(len(spans[number]) for number in mine))
+        for number in mine:
+            # Without names, so that nothing of a shard is held while the next one is read.
+            self.output.write(
+                number,
+                self.task.scored(next(stretches), judge, task.advance),
+                plan.answers,
+                len(spans[number]),
+            )
 
     def finish(self, plan: Plan) -> dict[str, Any]:
         """Record that every shard is there.
@@ -209,13 +208,13 @@ class Job:
         return self.output.finish(there.values(), plan.answers)
 
 
-def score(open_job: Callable[[], Job], processes: Processes, bar: Bar) -> Outcome:
+def score(open_job: Callable[[], Job], processes: Processes, progress: StartTask) -> Outcome:
     """Answer all that is asked, together with the other processes of this launch.
 
     Args:
         open_job: Says what is to be done.
         processes: Those that share the work.
-        bar: Shows progress.
+        progress: Starts a progress bar.
 
     Returns:
         How it went, in every process.
@@ -229,7 +228,8 @@ def score(open_job: Callable[[], Job], processes: Processes, bar: Bar) -> Outcom
         if plan.done is not None:
             return Outcome(plan.done, already=True)
         if mine := processes.share(plan.missing):
-            job.carry_out(plan, mine, bar)
+            share = f" (process 1 of {processes.count})" if processes.count > 1 else ""
+            job.carry_out(plan, mine, progress, f"scoring{share}")
         processes.wait()
         record = processes.decided_by_main(lambda: job.finish(plan))
         return Outcome(record, already=False)

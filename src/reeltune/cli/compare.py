@@ -39,12 +39,12 @@ def compare(
     from rich.console import Console
 
     from reeltune.asking.subject import load_subject
-    from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.evaluation.compare import compare as run
     from reeltune.evaluation.evaluate import evaluation_record
     from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
     from reeltune.files import write_json
+    from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
     overrides = evaluation_overrides(override, max_examples)

@@ -65,11 +65,11 @@ def evaluate(
     from rich.console import Console
 
     from reeltune.asking.subject import load_subject
-    from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.evaluation.assemble import assemble
     from reeltune.evaluation.gather import gather
     from reeltune.evaluation.tables import difference_lines, scorers_table
+    from reeltune.progress import scoring_progress
     from reeltune.report.keep import REPORT_FILE, keep, keep_with_adapter, read_earlier
     from reeltune.runs.folder import RunFolder
     from reeltune.runs.log import LOGGER, logging_to

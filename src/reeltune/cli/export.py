@@ -63,12 +63,12 @@ def export(
     """Write base and adapter as one ordinary model, and prove that it gives the same verdicts."""
     from rich.console import Console
 
-    from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.export.drift import Bounds
     from reeltune.export.export import export_merged
     from reeltune.export.options import ExportOptions
     from reeltune.export.tables import drift_tables
+    from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
     resolved = load_config(config, override or ())

@@ -114,9 +114,9 @@ def recommend(
 
     from reeltune.asking.judge import Judge
     from reeltune.asking.subject import load_subject
-    from reeltune.cli.scoring_progress import scoring_progress
     from reeltune.config import load_config
     from reeltune.data.folder import PreparedFolder
+    from reeltune.progress import scoring_progress
     from reeltune.recommend.catalogue import Catalogue
     from reeltune.recommend.filters import Filters
     from reeltune.recommend.recommender import (

@@ -83,14 +83,13 @@ def score(
 ) -> None:
     """Judge a table of users and films, or find films for every user, in resumable shards."""
     import contextlib
-    from functools import partial
 
     from reeltune.bulk.output import Output
     from reeltune.bulk.processes import Processes
-    from reeltune.bulk.progress_bar import no_bar, progress_bar
     from reeltune.bulk.score import Job, Options
     from reeltune.bulk.score import score as score_all
     from reeltune.config import load_config
+    from reeltune.progress import show_progress
     from reeltune.recommend.filters import Filters
     from reeltune.runs.log import logging_to
 
@@ -116,12 +115,12 @@ def score(
     run = adapter_of(resolved, adapter, base_only, base=False)
     options = Options(history, skip_unknown, overwrite)
     processes = Processes()
-    bar = partial(progress_bar, unit="users" if top else "rows", processes=processes.count)
-    with logging_to(None) if processes.main else contextlib.nullcontext():
+    with (
+        logging_to(None) if processes.main else contextlib.nullcontext(),
+        show_progress("users" if top else "rows", shown=processes.main) as progress,
+    ):
         outcome = score_all(
-            lambda: Job.open(resolved, run, make_task, output, options),
-            processes,
-            bar if processes.main else no_bar,
+            lambda: Job.open(resolved, run, make_task, output, options), processes, progress
         )
     if processes.main:
         _tell(outcome, output.path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reeltune import progress
 from reeltune.errors import FetchError
 from reeltune.fetch.network_errors import (
     UnreachableError,
@@ -22,7 +23,6 @@ from reeltune.files import file_digest
 
 if TYPE_CHECKING:
     import requests
-    from rich.progress import Progress
 
 _CHUNK_BYTES: Final = 1 << 16
 _PARTIAL_CONTENT: Final = 206
@@ -71,7 +71,7 @@ def download(
         target: The file to write; its folder is created.
         md5: The expected MD5; None when it is not known.
         retry: Time limits and number of tries.
-        show_progress: Draw a progress bar on standard error.
+        show_progress: Show progress on standard error.
 
     Raises:
         UnreachableError: No connection, or it was cut too often; the bytes so far are kept.
@@ -165,9 +165,9 @@ def _transfer(
         raise connection_error(url, error) from error
     with response:
         version = _accept(response, url, part, version)
-        with _progress_bar(show_progress) as progress:
-            task = progress.add_task(part.target.name, total=version.size, completed=part.size)
-            _write_body(response, part, lambda count: progress.advance(task, count))
+        with progress.show_progress(progress.BYTES, shown=show_progress) as start:
+            task = start(part.target.name, version.size, part.size)
+            _write_body(response, part, task.advance)
     if version.size is not None and part.size < version.size:
         raise _CutError
 
@@ -214,16 +214,3 @@ def _write_body(
                 advance(len(chunk))
     except requests.RequestException as error:
         raise _CutError from error
-
-
-def _progress_bar(shown: bool) -> Progress:
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
-
-    return Progress(
-        *Progress.get_default_columns(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
-    )

@@ -45,10 +45,3 @@ def phase(number: int, name: str) -> Iterator[None]:
     began = time.monotonic()
     yield
     LOGGER.info("[%d/4] %s: done in %.1f s", number, name, time.monotonic() - began)
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration as hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

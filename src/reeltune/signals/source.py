@@ -6,7 +6,6 @@ events. Nothing depends on the stars of the event itself, nor on anything after 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,6 +18,7 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
 from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Item, SignalKind
+from reeltune.progress import show_progress
 from reeltune.signals.gaussian_process import GaussianProcess
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
@@ -38,12 +38,8 @@ Floats = npt.NDArray[np.float64]
 _SEED: Final = 0
 """The parts of users belong to the data, not to a run: adapters are asked as they were taught."""
 
-_WORTH_TELLING: Final = 1_000_000
-"""From so many events on, the log says how far their signals is: it takes minutes or hours."""
-
-_TIMES_TOLD: Final = 20
-
-_LOGGER: Final = logging.getLogger(__name__)
+_SHOWN_FROM: Final = 1_000_000
+"""Number of events from which progress is shown: it takes minutes or hours."""
 
 
 class SignalSource:
@@ -149,16 +145,16 @@ class SignalSource:
             return expected
         targets = gp_target(known.rating, known.liked)
         ends = np.append(self._first[1:], len(known))
-        told = max(1, len(users) // _TIMES_TOLD)
-        # Part after part: what is made for one serves all its users.
-        for done, user in enumerate(users[np.argsort(self.fold[self._first[users]])]):
-            if done and done % told == 0 and len(known) >= _WORTH_TELLING:
-                _LOGGER.info("signals: %s of %s users", f"{done:,}", f"{len(users):,}")
-            own = slice(self._first[user], ends[user])
-            rows, fold = known.item_idx[own].astype(np.int64), int(self.fold[own.start])
-            expected[own] = self.gaussian_process.posterior(
-                fold, rows, targets[own]
-            ).before_each_event()
+        with show_progress("users", shown=len(known) >= _SHOWN_FROM) as progress:
+            task = progress("signals", len(users))
+            # Fold by fold: the similarities of a fold serve all its users.
+            for user in users[np.argsort(self.fold[self._first[users]])]:
+                own = slice(self._first[user], ends[user])
+                rows, fold = known.item_idx[own].astype(np.int64), int(self.fold[own.start])
+                expected[own] = self.gaussian_process.posterior(
+                    fold, rows, targets[own]
+                ).before_each_event()
+                task.advance(1)
         return expected
 
     def _codes(self, item: ItemStatistics, user: UserFeatures, expected: Floats) -> Codes:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reeltune.runs.log import LOGGER, format_seconds
+from reeltune.progress import format_seconds
+from reeltune.runs.log import LOGGER
 
 
 class ProgressLog(TrainerCallback):

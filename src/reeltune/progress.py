@@ -1,0 +1,186 @@
+"""Progress on standard error: a bar on a terminal, elsewhere a plain line at least every 30 s."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERVAL_SECONDS: Final = 30.0
+BYTES: Final = "bytes"
+
+
+class Task:
+    """Work in progress.
+
+    Args:
+        name: What is being done.
+        unit: What is counted; ``bytes`` are shown in megabytes.
+        total: How many there are; None if unknown.
+        done: How many are done already.
+        redraw: Called after every change.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        unit: str = "rows",
+        total: int | None = None,
+        done: int = 0,
+        redraw: Callable[[Task], None] = lambda _: None,
+    ) -> None:
+        self.name, self.unit, self.total, self.done = name, unit, total, done
+        self._redraw = redraw
+        self._began, self._done_before = time.monotonic(), done
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is done."""
+        return self.total is not None and self.done >= self.total
+
+    def update(self, done: int, total: int | None = None) -> None:
+        """Set how many are done and, if given, of how many."""
+        self.done = done
+        self.total = self.total if total is None else total
+        self._redraw(self)
+
+    def advance(self, count: int) -> None:
+        """Add to how many are done."""
+        self.update(self.done + count)
+
+    def status(self) -> str:
+        """Return count, rate since the start, and the time left or, at the end, elapsed."""
+        elapsed = time.monotonic() - self._began
+        total = "" if self.total is None else f"/{self._amount(self.total)}"
+        parts = [f"{self._amount(self.done)}{total} {'MB' if self.unit == BYTES else self.unit}"]
+        new = self.done - self._done_before
+        if new and elapsed:
+            rate = new / elapsed
+            parts.append(f"{rate / 1e6:,.1f} MB/s" if self.unit == BYTES else f"{_short(rate)}/s")
+            if self.total is not None and not self.finished:
+                parts.append(f"{format_seconds((self.total - self.done) / rate)} left")
+        if self.finished:
+            parts.append(f"{format_seconds(elapsed)} elapsed")
+        return ", ".join(parts)
+
+    def _amount(self, count: int) -> str:
+        return f"{count / 1e6:,.1f}" if self.unit == BYTES else f"{count:,}"
+
+
+class StartTask(Protocol):
+    """Starts a task and its bar."""
+
+    def __call__(self, name: str, total: int | None = None, done: int = 0) -> Task:
+        """Return the task."""
+        ...
+
+
+def no_progress(name: str, total: int | None = None, done: int = 0) -> Task:
+    """Start a task that is not shown."""
+    return Task(name, total=total, done=done)
+
+
+@contextlib.contextmanager
+def show_progress(unit: str = "rows", *, shown: bool = True) -> Iterator[StartTask]:
+    """Show the tasks started with the function given.
+
+    Args:
+        unit: What the tasks count.
+        shown: False shows nothing.
+    """
+    from rich.console import Console
+
+    if not shown:
+        yield no_progress
+        return
+    console = Console(stderr=True)
+    with _bars(unit, console) if console.is_terminal else _lines(unit) as start:
+        yield start
+
+
+@contextlib.contextmanager
+def scoring_progress() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Give a function that returns, for a name, a callback for the scorer."""
+    with show_progress() as start:
+        yield lambda name: start(f"scoring {name}").update
+
+
+@contextlib.contextmanager
+def _bars(unit: str, console: Console) -> Iterator[StartTask]:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[status]}"),
+    )
+    with Progress(*columns, console=console) as bars:
+
+        def start(name: str, total: int | None = None, done: int = 0) -> Task:
+            bar = bars.add_task(name, total=total, completed=done, status="")
+
+            def redraw(task: Task) -> None:
+                bars.update(bar, completed=task.done, total=task.total, status=task.status())
+
+            return Task(name, unit, total, done, redraw)
+
+        yield start
+
+
+@contextlib.contextmanager
+def _lines(unit: str) -> Iterator[StartTask]:
+    """Print unfinished tasks from a thread, since a single step may take longer than the interval.
+
+    A task's last line is printed when it is finished or abandoned.
+    """
+    running: list[Task] = []
+    stopped = threading.Event()
+
+    def show(task: Task) -> None:
+        print(f"{task.name}: {task.status()}", file=sys.stderr, flush=True)
+
+    def redraw(task: Task) -> None:
+        if task.finished and task in running:
+            running.remove(task)
+            show(task)
+
+    def start(name: str, total: int | None = None, done: int = 0) -> Task:
+        task = Task(name, unit, total, done, redraw)
+        running.append(task)
+        return task
+
+    def show_running() -> None:
+        while not stopped.wait(INTERVAL_SECONDS):
+            for task in list(running):
+                show(task)
+
+    thread = threading.Thread(target=show_running, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield start
+    finally:
+        stopped.set()
+        thread.join()
+        for task in running:
+            show(task)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as hours, minutes and seconds.
+
+    >>> format_seconds(3725.4)
+    '1:02:05'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.{0 if rate >= 10 else 1}f}"

@@ -1,0 +1,128 @@
+"""Progress is a bar on a terminal and plain lines elsewhere, and never goes to standard output."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from reeltune import progress
+from reeltune.progress import Task, format_seconds, no_progress, scoring_progress, show_progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time as tasks see it; a test sets its only entry."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("done", "elapsed", "status"),
+    [
+        (0, 5.0, "0/9,000 rows"),
+        (50, 40.0, "50/9,000 rows, 1.2/s, 1:59:20 left"),
+        (8000, 4.0, "8,000/9,000 rows, 2,000/s, 0:00 left"),
+        (9000, 90.0, "9,000/9,000 rows, 100/s, 1:30 elapsed"),
+    ],
+)
+def test_a_status_has_count_rate_and_time(clock, done: int, elapsed: float, status: str):
+    task = Task("a", "rows", 9000)
+    clock[0] += elapsed
+    task.update(done)
+    assert task.status() == status
+
+
+def test_bytes_are_shown_in_megabytes_and_what_was_there_before_has_no_rate(clock):
+    task = Task("a", progress.BYTES, 30_000_000, done=10_000_000)
+    clock[0] += 5
+    task.advance(10_000_000)
+    assert task.status() == "20.0/30.0 MB, 2.0 MB/s, 0:05 left"
+
+
+def test_without_a_total_there_is_no_time_left(clock):
+    task = Task("a", "users")
+    clock[0] += 2
+    task.advance(7)
+    assert task.status() == "7 users, 3.5/s"
+    assert not task.finished
+
+
+def test_lines_come_at_intervals_even_if_nothing_moves(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)
+    with show_progress("rows") as start:
+        task = start("slow", 5)
+        task.advance(2)
+        deadline = time.monotonic() + 30
+        lines: list[str] = []
+        while len(lines) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+            lines += capsys.readouterr().err.splitlines()
+    assert len(lines) >= 3
+    assert {line.split(",")[0] for line in lines} == {"slow: 2/5 rows"}
+
+
+def test_the_interval_is_at_most_half_a_minute():
+    assert progress.INTERVAL_SECONDS <= 30
+
+
+def test_a_task_has_one_last_line(capsys):
+    with show_progress("users") as start:
+        first, second = start("first", 3), start("second", 4)
+        first.advance(1)
+        first.update(3)
+        first.update(3)
+        assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
+            "first: 3/3 users"
+        ]
+        second.advance(1)
+    shown = capsys.readouterr()
+    assert (shown.out, len(shown.err.splitlines())) == ("", 1)
+    assert shown.err.startswith("second: 1/4 users, ")
+
+
+def test_lines_end_with_the_work_that_fails(capsys):
+    with pytest.raises(KeyboardInterrupt), show_progress("rows") as start:
+        start("broken", 2).advance(1)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.startswith("broken: 1/2 rows")
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with show_progress("rows") as start:
+        start("first", 3).update(3)
+        start("second").advance(2)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    text = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", shown.err)
+    assert re.search(r"first +━+ 3/3 rows", text)
+    assert re.search(r"second .* 2 rows", text)
+
+
+def test_nothing_is_shown_where_another_process_shows_it(capsys):
+    with show_progress("rows", shown=False) as start:
+        start("a", 2).update(2)
+    no_progress("a", 2).advance(2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_scorer_reports_to_a_task_per_name(capsys):
+    with scoring_progress() as progress_for:
+        progress_for("candidates")(7, 7)
+        progress_for("base")(1, 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "scoring candidates: 7/7 rows",
+        "scoring base: 1/2 rows",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3725.4, "1:02:05")]
+)
+def test_durations(seconds: float, text: str):
+    assert format_seconds(seconds) == text
