@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
-from reeltune.data.timelines import Codes, Examples, SplitColumn, Timelines
+from reeltune.data.timelines import Codes, Examples, SplitColumn, Timelines, to_array
 from reeltune.domain import Item, PromptSettings
 from reeltune.errors import DataError
 
@@ -157,19 +157,19 @@ class PreparedFolder:
         )
         column = self._read(TIMELINES_FILE, names)
         return Timelines(
-            user_id=column[Columns.USER].to_numpy(),
-            position=column[Columns.POSITION].to_numpy(),
-            item_idx=column[Columns.ITEM_IDX].to_numpy(),
-            rating=column[Columns.RATING].to_numpy(),
-            timestamp=column[Columns.TIMESTAMP].to_numpy(),
-            liked=column[Columns.LIKED].to_numpy(),
+            user_id=to_array(column[Columns.USER]),
+            position=to_array(column[Columns.POSITION]),
+            item_idx=to_array(column[Columns.ITEM_IDX]),
+            rating=to_array(column[Columns.RATING]),
+            timestamp=to_array(column[Columns.TIMESTAMP]),
+            liked=to_array(column[Columns.LIKED]),
             split=SplitColumn.from_arrow(column[Columns.SPLIT]),
         )
 
     @cached_property
     def rated_item_id(self) -> npt.NDArray[np.int64]:
         """The film id that ``timelines.parquet`` gives each event, which ``item_idx`` points at."""
-        return self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM].to_numpy()
+        return to_array(self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM])
 
     @cached_property
     def items(self) -> list[Item]:

@@ -18,6 +18,8 @@ from reeltune.data.folder import TIMELINES_FILE, PreparedFolder
 from reeltune.data.timelines import Bools, Ints, Timelines
 from reeltune.errors import DataError
 
+_LARGEST: Final = np.iinfo(np.int64).max
+
 NOT_FOUND: Final = -1
 """In place of the index of an event that does not exist."""
 
@@ -62,6 +64,16 @@ class EventTable:
         same = np.zeros(len(self), dtype=np.bool_)
         same[1:] = self.timelines.user_id[1:] == self.timelines.user_id[:-1]
         return same
+
+    @cached_property
+    def user_index(self) -> Ints:
+        """The number of users before each event's user, by counting rows."""
+        return np.cumsum(~self.continues) - 1
+
+    @property
+    def users(self) -> int:
+        """The number of users."""
+        return int(self.user_index[-1]) + 1
 
     @cached_property
     def earlier(self) -> Ints:
@@ -143,10 +155,12 @@ def _positions(table: EventTable) -> Iterator[Violations]:
 
 
 def _items_once(table: EventTable) -> Iterator[Violations]:
-    item, first_of_user = table.item_id, np.cumsum(~table.continues)
-    # One integer per user and film sorts in a fraction of the time of two columns.
-    ids, column = np.unique(item, return_inverse=True)
-    key = first_of_user * len(ids) + column
+    # One integer per user and item sorts in a fraction of the time of two columns.
+    item, width = table.item_id, int(table.item_id.max()) + 1
+    if width * table.users > _LARGEST:
+        ids, item = np.unique(item, return_inverse=True)
+        width = len(ids)
+    key = table.user_index * width + item
     twice = np.zeros(len(table), dtype=np.bool_)
     ordered = np.sort(key)
     if (ordered[1:] == ordered[:-1]).any():

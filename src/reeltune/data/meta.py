@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from reeltune import __version__
 from reeltune.data.badrows import DroppedRows
@@ -53,10 +54,12 @@ class Counts:
             events=len(table),
             rows={split: int(chosen.sum()) for split, chosen in splits.items()},
             likes={split: int(timelines.liked[chosen].sum()) for split, chosen in splits.items()},
-            users=len(np.unique(timelines.user_id)),
-            users_with_examples=len(np.unique(timelines.user_id[table.is_in(*EXAMPLE_SPLITS)])),
+            users=table.users,
+            users_with_examples=int(
+                np.count_nonzero(np.bincount(table.user_index[table.is_in(*EXAMPLE_SPLITS)]))
+            ),
             items=len(items),
-            items_rated=len(np.unique(table.item_id)),
+            items_rated=pc.count_distinct(table.item_id).as_py(),
             items_without_year=sum(item.year is None for item in items),
             first_time=int(timelines.timestamp.min()),
             last_time=int(timelines.timestamp.max()),

@@ -45,11 +45,11 @@ class SplitColumn:
     def from_arrow(cls, column: pa.ChunkedArray) -> SplitColumn:
         """Encode a column of strings, dictionary-encoded or not."""
         encoded = column.dictionary_encode()
-        parts = [
-            cls.of(chunk.dictionary.to_pylist()).codes[chunk.indices.to_numpy()]
-            for chunk in encoded.chunks
-        ]
-        return cls(np.concatenate(parts) if parts else np.empty(0, dtype=np.int8))
+        codes = [np.empty(0, dtype=np.int8)]
+        for chunk in encoded.chunks:
+            indices: npt.NDArray[Any] = np.from_dlpack(chunk.indices)
+            codes.append(cls.of(chunk.dictionary.to_pylist()).codes[indices])
+        return cls(np.concatenate(codes))
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -89,6 +89,17 @@ class SplitColumn:
 
 
 _NAMES: Final = (*SPLITS, UNKNOWN_SPLIT)  # code -1 is the last one
+
+
+def to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column of numbers or booleans without nulls as an array.
+
+    ``to_numpy`` of pyarrow imports pandas, if installed, which takes a second.
+    """
+    if pa.types.is_boolean(column.type):
+        return to_array(column.cast(pa.uint8())).view(np.bool_)
+    chunks: list[npt.NDArray[Any]] = [np.from_dlpack(chunk) for chunk in column.chunks]
+    return np.concatenate(chunks or [np.empty(0)])
 
 
 @dataclass(frozen=True)
