@@ -180,7 +180,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--float32-steps", type=int, default=5)
     made.add_argument("--eval-rows", type=int, default=200, help="Rows scored after training.")
     made.add_argument("--users", type=int, default=600, help="Users whose films are judged.")
-    made.add_argument("--films", type=int, default=150, help="Films judged for each.")
+    made.add_argument("--films", dest="items", type=int, default=150, help="Films judged for each.")
     made.add_argument("--rows-per-shard", type=int, default=5000)
     made.add_argument("--tolerance", type=float, default=0.01, help="Of P(Yes), and of changes.")
     made.add_argument("--set", action="append", default=[], help="As reeltune takes it.")

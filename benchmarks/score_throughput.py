@@ -217,7 +217,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--one-at-a-time-rows", type=int, default=200)
     parser.add_argument("--block-targets", type=int, default=30, help="The verdicts of a block.")
     parser.add_argument("--tokens-per-batch", type=int, default=16384)
-    parser.add_argument("--rank-films", type=int, help="Ranked films; by default all.")
+    parser.add_argument(
+        "--rank-films", dest="rank_items", type=int, help="Ranked films; by default all."
+    )
     parser.add_argument("--calls", type=int, default=3, help="Timed calls, after a first one.")
     parser.add_argument("--work", type=Path, default=Path("output/score_throughput"))
     options = parser.parse_args(arguments)
