@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Item
 from reeltune.errors import RequestError
-from reeltune.recommend.catalogue import Catalogue, plain
+from reeltune.recommend.catalogue import Catalogue, normalize
 from tests.errors import raises_error
 from tests.recommend.build import catalogue_of, catalogues
 
@@ -37,7 +37,7 @@ SHELF = catalogue_of(
 @given(catalogues())
 def test_every_film_is_found_by_its_id(catalogue: Catalogue):
     for row, item in enumerate(catalogue.items):
-        assert catalogue.row_of(item.item_id) == row
+        assert catalogue.index_of(item.item_id) == row
         assert catalogue.find(f" #{item.item_id} ") == row
 
 
@@ -50,9 +50,9 @@ def test_every_film_is_found_by_its_own_name_with_year_or_all_of_that_name_are_o
         namesakes = [
             other
             for _, other in dated
-            if (plain(other.title), other.year) == (plain(item.title), item.year)
+            if (normalize(other.title), other.year) == (normalize(item.title), item.year)
         ]
-        if not plain(item.title):
+        if not normalize(item.title):
             continue
         if len(namesakes) == 1:
             assert catalogue.find(catalogue.name(row)) == row
@@ -64,9 +64,9 @@ def test_every_film_is_found_by_its_own_name_with_year_or_all_of_that_name_are_o
 
 def test_every_odd_title_of_prepared_data_is_found(prepared: PreparedFolder):
     catalogue = Catalogue.of(prepared)
-    names = [(plain(item.title), item.year) for item in prepared.items]
+    names = [(normalize(item.title), item.year) for item in prepared.items]
     for row, item in enumerate(prepared.items):
-        if plain(item.title) and item.year is not None and names.count(names[row]) == 1:
+        if normalize(item.title) and item.year is not None and names.count(names[row]) == 1:
             assert catalogue.find(catalogue.name(row)) == row, item
     assert catalogue.ratings.sum() == len(prepared.timelines)
     assert catalogue.ratings[7] == (prepared.timelines.item_idx == 7).sum()
@@ -149,27 +149,29 @@ def test_a_search_gives_the_nearest_first_and_the_most_rated_of_equals(
 ):
     for looked_for in (text, *(item.title for item in catalogue.items[:2])):
         found = catalogue.search(looked_for, 100)
-        keys = [(-one.likeness, -int(catalogue.ratings[one.row]), one.row) for one in found]
+        keys = [
+            (-one.similarity, -int(catalogue.ratings[one.item_idx]), one.item_idx) for one in found
+        ]
         assert keys == sorted(keys)
-        assert len({one.row for one in found}) == len(found)
-        assert all(0 < one.likeness <= 100 for one in found)
+        assert len({one.item_idx for one in found}) == len(found)
+        assert all(0 < one.similarity <= 100 for one in found)
         assert catalogue.search(looked_for, limit) == found[:limit]
 
 
 @given(catalogues())
 def test_a_whole_title_is_nearest_to_itself(catalogue: Catalogue):
     for item in catalogue.items:
-        if not plain(item.title):
+        if not normalize(item.title):
             assert catalogue.search(item.title) == []
             continue
         nearest = catalogue.search(item.title)[0]
-        assert nearest.likeness == 100
-        assert plain(catalogue.items[nearest.row].title) == plain(item.title)
+        assert nearest.similarity == 100
+        assert normalize(catalogue.items[nearest.item_idx].title) == normalize(item.title)
 
 
 def test_a_year_puts_films_of_that_year_first():
-    assert [one.row for one in SHELF.search("Ivory Tower")][:2] == [3, 2]
-    assert [one.row for one in SHELF.search("Ivory Tower (1980)")][:2] == [2, 3]
+    assert [one.item_idx for one in SHELF.search("Ivory Tower")][:2] == [3, 2]
+    assert [one.item_idx for one in SHELF.search("Ivory Tower (1980)")][:2] == [2, 3]
 
 
 @pytest.mark.parametrize("text", ["Cellar VI", "Cellar 8", "Fahrenheits 11/9", "Tower 3 (1999)"])
@@ -183,17 +185,17 @@ def test_another_number_is_another_film(text: str):
 
 def test_a_short_title_is_not_near_to_every_text_it_stands_in():
     shelf = catalogue_of("Moon (1931)", "Moonlit Harbour (1950)")
-    assert [one.row for one in shelf.search("moonlit harbours")] == [1]
+    assert [one.item_idx for one in shelf.search("moonlit harbours")] == [1]
     assert shelf.find("moon") == 0
 
 
 @given(st.text(max_size=20))
 def test_a_name_is_compared_by_its_words_alone(text: str):
-    name = plain(text)
-    assert plain(name) == name == " ".join(name.split())
-    assert plain(f"  {name.upper()} !?") == plain(name.upper())
+    name = normalize(text)
+    assert normalize(name) == name == " ".join(name.split())
+    assert normalize(f"  {name.upper()} !?") == normalize(name.upper())
 
 
 def test_names_are_the_same_with_and_without_capitals_accents_and_moved_articles():
     for texts in (("Été à l'île", "ete a l ile", "ÉTÉ À L'ÎLE"), ("Sea, The", "the sea")):
-        assert len({plain(text) for text in texts}) == 1
+        assert len({normalize(text) for text in texts}) == 1

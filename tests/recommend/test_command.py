@@ -56,7 +56,7 @@ def catalogue(prepared: PreparedFolder) -> Catalogue:
 
 
 def indices(catalogue: Catalogue, content: list[dict[str, Any]]) -> list[int]:
-    return [catalogue.row_of(each["item"]["item_id"]) for each in content]
+    return [catalogue.index_of(each["item"]["item_id"]) for each in content]
 
 
 def ratings(content: list[dict[str, Any]]) -> list[tuple[int, float]]:

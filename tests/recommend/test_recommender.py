@@ -51,7 +51,7 @@ def p_like(judge: Judge, history: History, item: int, base: bool = False) -> flo
 
 
 def indices(recommender: Recommender, result: Recommendations) -> list[int]:
-    return [recommender.catalogue.row_of(each.item.item_id) for each in result.recommendations]
+    return [recommender.catalogue.index_of(each.item.item_id) for each in result.recommendations]
 
 
 @given(

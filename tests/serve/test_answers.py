@@ -138,7 +138,7 @@ def test_only_the_most_rated_films_are_judged(service: Running, served_judge: Ju
     films = items_of(served_judge)
     assert (answer["judged"], answer["fitting"]) == (5, len(films) - 3)
     catalogue = Catalogue.of(served_judge.subject.folder)
-    seen = [catalogue.row_of(film) for film, _ in RATED]
+    seen = [catalogue.index_of(film) for film, _ in RATED]
     unrated = np.setdiff1d(np.arange(len(films)), seen)
     rows = sorted(unrated, key=lambda row: (-catalogue.ratings[row], row))[:5]
     found = {one["film"]["id"] for one in answer["recommendations"]}

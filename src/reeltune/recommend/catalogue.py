@@ -1,4 +1,4 @@
-"""The films of an edition as people name them: found by id, by title, or nearly by title."""
+"""The items of an edition, found by id or by title."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from reeltune.recommend.results import ItemSummary
 
 Ints = npt.NDArray[np.int64]
 
-_CHOICES: Final = 5
-"""How many films a question about an unclear title offers."""
+_MAX_CHOICES: Final = 5
+"""An error about an unclear title offers this many films."""
 
-_LIKELY: Final = 70.0
-"""From which likeness, of 100, a film is worth offering."""
+_MIN_SIMILARITY: Final = 70.0
+"""Films less similar to a search text, of 100, are not offered."""
 
-_SURE: Final = 90.0
-"""From which likeness a film is taken without asking, if it is clearly the nearest."""
+_CONFIDENT: Final = 90.0
+"""From this similarity on, a film is accepted without an exact match ..."""
 
-_CLEAR: Final = 5.0
-"""By how much the nearest film must be nearer than the next."""
+_MARGIN: Final = 5.0
+"""... if the next one is less similar by this much."""
 
 _LAST_ARTICLE = re.compile(r"^(?P<rest>.+), (?P<article>the|a|an|le|la|les|l'|il|el|der|die|das)$")
 _FIRST_ARTICLE = re.compile(r"^(the|a|an|le|la|les|l|il|el|der|die|das) ")
@@ -40,152 +40,153 @@ _IN_BRACKETS = re.compile(r"\((?:a\.k\.a\. )?([^()]*)\)")
 
 @dataclass(frozen=True)
 class Match:
-    """A film found by its title.
+    """A search result: an item and the similarity of its title, 0 to 100."""
 
-    Attributes:
-        row: Its row among the films.
-        likeness: How near the title is to what was looked for, 0 to 100.
-    """
-
-    row: int
-    likeness: float
+    item_idx: int
+    similarity: float
 
 
 class Catalogue:
-    """Finds films.
+    """Finds items by id or title.
 
     Args:
         items: In ``item_idx`` order.
-        ratings: How often each was rated, shape ``(films,)``.
+        ratings: Number of ratings of each, shape ``(items,)``.
+
+    >>> heat, fargo = Item(6, "Heat", 1995, ()), Item(608, "Fargo", 1996, ())
+    >>> catalogue = Catalogue([heat, fargo], np.array([102, 181]))
+    >>> catalogue.find("fargo"), catalogue.find("#6")
+    (1, 0)
     """
 
     def __init__(self, items: Sequence[Item], ratings: Ints) -> None:
         self.items = items
         self.ratings = ratings
-        self._row_of_id = {item.item_id: row for row, item in enumerate(items)}
-        self._titles = [plain(item.title) for item in items]
+        self._index_of_id = {item.item_id: index for index, item in enumerate(items)}
+        self._titles = [normalize(item.title) for item in items]
         self._lengths = np.array([len(title) for title in self._titles])
-        self._rows_of_name: dict[str, list[int]] = {}
-        self._rows_of_other_name: dict[str, list[int]] = {}
-        for row, item in enumerate(items):
-            for name in _names(item.title):
-                self._rows_of_name.setdefault(name, []).append(row)
-            for name in _other_names(item.title):
-                self._rows_of_other_name.setdefault(name, []).append(row)
+        self._by_title: dict[str, list[int]] = {}
+        self._by_other_title: dict[str, list[int]] = {}
+        for index, item in enumerate(items):
+            for title in _titles(item.title):
+                self._by_title.setdefault(title, []).append(index)
+            for title in _other_titles(item.title):
+                self._by_other_title.setdefault(title, []).append(index)
 
     @classmethod
     def of(cls, folder: PreparedFolder) -> Catalogue:
-        """Return the films of prepared data, with the ratings counted in all its splits."""
+        """Return the items of prepared data, with the ratings of all splits counted."""
         counts = np.bincount(folder.ratings.item_idx, minlength=len(folder.items))
         return cls(folder.items, counts)
 
-    def name(self, row: int) -> str:
-        """Return a film's title with its year."""
-        item = self.items[row]
+    def name(self, item_idx: int) -> str:
+        """Return a title with its year."""
+        item = self.items[item_idx]
         return item.title if item.year is None else f"{item.title} ({item.year})"
 
-    def summary(self, row: int) -> ItemSummary:
-        """Return what results say of an item."""
-        item = self.items[row]
-        ratings = int(self.ratings[row])
+    def summary(self, item_idx: int) -> ItemSummary:
+        """Return an item as results show it."""
+        item = self.items[item_idx]
+        ratings = int(self.ratings[item_idx])
         return ItemSummary(item.item_id, item.title, item.year, tuple(item.genres), ratings)
 
-    def row_of(self, item_id: int) -> int:
-        """Return the row of a film by its MovieLens id.
+    def index_of(self, item_id: int) -> int:
+        """Return the index of an item by its MovieLens id.
 
         Raises:
-            RequestError: There is no such film.
+            RequestError: There is no such item.
         """
-        row = self._row_of_id.get(item_id)
-        if row is None:
+        index = self._index_of_id.get(item_id)
+        if index is None:
             raise RequestError(
                 f"no film has the id {item_id}",
                 code="unknown_item",
-                hint=f"The {len(self.items)} films have ids from {min(self._row_of_id)} to "
-                f"{max(self._row_of_id)}, with gaps",
+                hint=f"The {len(self.items)} films have ids from {min(self._index_of_id)} to "
+                f"{max(self._index_of_id)}, with gaps",
             )
-        return row
+        return index
 
     def search(self, text: str, limit: int = 10) -> list[Match]:
-        """Return the films whose titles are nearest to a text, best first.
-
-        Equally near ones are ordered by how often they were rated.
+        """Return the items with the most similar titles, best first; ties by ratings.
 
         Args:
             text: A title or a part of one, with or without its year.
-            limit: How many at most.
+            limit: Maximum number of results.
         """
         words, year = split_year(text)
-        looked_for = plain(words)
-        if not looked_for:
+        wanted = normalize(words)
+        if not wanted:
             return []
-        scores = self._likeness(looked_for)
+        scores = self._similarities(wanted)
         if year is not None:
-            of_year = np.array([item.year == year for item in self.items])
-            scores = np.where(of_year, scores, 0.8 * scores)
-        found = np.flatnonzero(scores >= _LIKELY)
-        order = np.lexsort((found, -self.ratings[found], -scores[found]))[:limit]
-        return [Match(int(row), float(scores[row])) for row in found[order]]
+            same_year = np.array([item.year == year for item in self.items])
+            scores = np.where(same_year, scores, 0.8 * scores)
+        similar = np.flatnonzero(scores >= _MIN_SIMILARITY)
+        order = np.lexsort((similar, -self.ratings[similar], -scores[similar]))[:limit]
+        return [Match(int(index), float(scores[index])) for index in similar[order]]
 
     def find(self, text: str) -> int:
-        """Return the one film a text names.
+        """Return the index of the one item that a text names.
 
         Args:
-            text: ``Heat (1995)``; ``heat`` where only one film is called so; ``shawshank`` where
-                only one film is as near to it, and has the numbers that are typed: another number
-                is another film; or ``#6``, its id.
+            text: ``Heat (1995)``; ``heat`` if one item has this title; ``shawshank`` if one item is
+                clearly the most similar and has the same numbers (a sequel is another film); or
+                ``#6``, its id.
 
         Raises:
-            RequestError: No film is called so, or several are; the choices are named.
+            RequestError: No item or several items match; the hint offers choices.
         """
         text = text.strip()
         if re.fullmatch(r"#\d{1,18}", text):
-            return self.row_of(int(text[1:]))
-        called = self._called(text)
-        if len(called) == 1:
-            return called[0]
-        near = [] if called else self.search(text, _CHOICES)
-        if near and near[0].likeness >= _SURE and _clear(near):
-            typed = _numbers(plain(split_year(text)[0]))
-            if typed in ([], _numbers(self._titles[near[0].row])):
-                return near[0].row
-        choices = called or [match.row for match in near]
-        hint = self._offer(choices)
-        if called:
+            return self.index_of(int(text[1:]))
+        exact = self._with_title(text)
+        if len(exact) == 1:
+            return exact[0]
+        similar = [] if exact else self.search(text, _MAX_CHOICES)
+        if similar and similar[0].similarity >= _CONFIDENT and _is_clear(similar):
+            typed = _numbers(normalize(split_year(text)[0]))
+            if typed in ([], _numbers(self._titles[similar[0].item_idx])):
+                return similar[0].item_idx
+        hint = self._offer(exact or [match.item_idx for match in similar])
+        if exact:
             raise RequestError(
-                f"{len(called)} films are called {text!r}", code="ambiguous_title", hint=hint
+                f"{len(exact)} films are called {text!r}", code="ambiguous_title", hint=hint
             )
         raise RequestError(f"no film is called {text!r}", code="unknown_title", hint=hint)
 
-    def _called(self, text: str) -> list[int]:
-        """Return the films that have this name, in the year if one stands behind it."""
+    def _with_title(self, text: str) -> list[int]:
+        """Return the items with this title, of the given year if the text has one."""
         words, year = split_year(text)
-        name = plain(words)
-        called = self._rows_of_name.get(name) or self._rows_of_other_name.get(name, [])
+        title = normalize(words)
+        items = self._by_title.get(title) or self._by_other_title.get(title, [])
         if year is None:
-            return called
-        called = [row for row in called if self.items[row].year == year]
-        # Of two films of one year, the one whose whole title this is.
-        return [row for row in called if self._titles[row] == name] or called
+            return items
+        items = [index for index in items if self.items[index].year == year]
+        # Of two items of one year, the one whose full title this is.
+        return [index for index in items if self._titles[index] == title] or items
 
-    def _likeness(self, looked_for: str) -> npt.NDArray[np.float64]:
-        """Return how near each title is, 0 to 100: as a whole, or as what holds the text."""
-        whole = process.cdist([looked_for], self._titles, scorer=fuzz.ratio)[0]
-        part = process.cdist([looked_for], self._titles, scorer=fuzz.WRatio)[0]
-        # A title such as "M" is a part of most texts, which says nothing.
-        return np.maximum(whole, np.where(self._lengths >= len(looked_for), part, 0.0))
+    def _similarities(self, wanted: str) -> npt.NDArray[np.float64]:
+        """Return the similarity of every title, as a whole or as one that contains the text."""
+        whole = process.cdist([wanted], self._titles, scorer=fuzz.ratio)[0]
+        part = process.cdist([wanted], self._titles, scorer=fuzz.WRatio)[0]
+        # A short title such as "M" is contained in most texts.
+        return np.maximum(whole, np.where(self._lengths >= len(wanted), part, 0.0))
 
-    def _offer(self, rows: list[int]) -> str:
-        if not rows:
-            return "No title is near to it"
+    def _offer(self, items: list[int]) -> str:
+        if not items:
+            return "No similar title exists"
         choices = ", ".join(
-            f"{plain_text(self.name(row))} (#{self.items[row].item_id})" for row in rows
+            f"{plain_text(self.name(index))} (#{self.items[index].item_id})" for index in items
         )
         return f"Choose by title and year, or by id: {choices}"
 
 
-def plain(text: str) -> str:
-    """Return a title as it is compared: no capitals, accents or punctuation, article in front."""
+def normalize(text: str) -> str:
+    """Return a title for comparison.
+
+    >>> normalize("Été, L'")
+    'l ete'
+    """
     text = unicodedata.normalize("NFKD", text).casefold()
     text = "".join(char for char in text if not unicodedata.combining(char)).strip()
     moved = _LAST_ARTICLE.match(text)
@@ -194,23 +195,23 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text))
 
 
-def _names(title: str) -> set[str]:
-    """Return what a film is called: "Seven (a.k.a. Se7en)" is called "Seven", too."""
-    return {plain(title), plain(title.partition("(")[0])} - {""}
+def _titles(title: str) -> set[str]:
+    """Return a title with and without its brackets: "Seven (a.k.a. Se7en)" is "Seven", too."""
+    return {normalize(title), normalize(title.partition("(")[0])} - {""}
 
 
-def _other_names(title: str) -> set[str]:
-    """Return what else a film is called: the names in brackets, and its own without an article."""
-    # The marks of video and television releases, "(V)" and "(TV)", are no names.
-    bracketed = {plain(name) for name in _IN_BRACKETS.findall(title) if len(name) > 2}
-    bare = {_FIRST_ARTICLE.sub("", name) for name in _names(title)}
+def _other_titles(title: str) -> set[str]:
+    """Return the titles in brackets, and the title without its article."""
+    # "(V)" and "(TV)" mark video and television releases.
+    bracketed = {normalize(name) for name in _IN_BRACKETS.findall(title) if len(name) > 2}
+    bare = {_FIRST_ARTICLE.sub("", name) for name in _titles(title)}
     return (bracketed | bare) - {""}
 
 
-def _numbers(plain_title: str) -> list[str]:
-    """Return the numbers in a title, such as those of sequels, in figures or Roman."""
-    return [word for word in plain_title.split() if _NUMBER.fullmatch(word)]
+def _numbers(normalized: str) -> list[str]:
+    """Return the Arabic and Roman numbers of a title."""
+    return [word for word in normalized.split() if _NUMBER.fullmatch(word)]
 
 
-def _clear(near: list[Match]) -> bool:
-    return len(near) == 1 or near[0].likeness - near[1].likeness >= _CLEAR
+def _is_clear(matches: list[Match]) -> bool:
+    return len(matches) == 1 or matches[0].similarity - matches[1].similarity >= _MARGIN

@@ -20,7 +20,7 @@ from reeltune.scoring.calibration import Method
 
 Format = Literal["table", "json", "csv"]
 
-CSV_COLUMNS: Final = (
+CSV_COLUMNS: Final[tuple[str, ...]] = (
     "rank",
     "item_id",
     "title",

@@ -102,7 +102,7 @@ class Service:
     def films(self, query: str, limit: int) -> contract.Items:
         """Return the films whose titles are nearest to a text; without one, the most rated."""
         if query.strip():
-            rows = [match.row for match in self._catalogue.search(query, limit)]
+            rows = [match.item_idx for match in self._catalogue.search(query, limit)]
         else:
             rows = self._most_rated[:limit].tolist()
         return contract.Items(films=[_item(self._catalogue.summary(row)) for row in rows])
