@@ -23,7 +23,7 @@ from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn, Timelines
-from reeltune.domain import CHANCE_STEPS
+from reeltune.domain.context_lines import CHANCE_STEPS
 from reeltune.evaluation.metrics import measure
 from reeltune.signals.gaussian_process import GaussianProcess
 from reeltune.signals.gp_hyperparameters import GP_HYPERPARAMETERS, GPHyperparameters

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.common import command_line, common_options, write_result
 from reeltune.baselines.score import BASELINES, score_baselines
-from reeltune.baselines.signals import signals_baselines
+from reeltune.baselines.signals import signal_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SIGNALS, PromptSettings, SignalKind
@@ -103,7 +103,7 @@ def add_baselines(
 ) -> list[str]:
     """Add every classical method; return the names of those told what the prompts tell."""
     folder = PreparedFolder.open(prepared)
-    told = signals_baselines(kinds)
+    told = signal_baselines([SIGNALS[kind] for kind in kinds])
     scores = score_baselines(
         with_signals(folder, kinds) if kinds else folder,
         rows[VALIDATION].event,
@@ -234,7 +234,7 @@ def main(arguments: list[str] | None = None) -> None:
         users=drawn.users,
         users_with_both_labels=drawn.users_scored,
         positive_rate=float(test.liked.mean()),
-        signals={kind: SIGNALS[kind] for kind in rivals.kinds},
+        signals={kind: SIGNALS[kind].announcement for kind in rivals.kinds},
         best_baseline=rivals.best,
         differences_of_auc=of_auc,
         differences_of_auc_in_a_user=differences_of(rows, drawn, within, "auc_per_user_mean"),

@@ -18,8 +18,8 @@ def asked(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[int], lis
     prompt = json.loads((Path(folder) / "prompt.json").read_text(encoding="utf-8"))["settings"]
     if prompt["version"] != "5":
         raise SystemExit(f"{folder}: this writes prompts of version 5, not {prompt['version']}")
-    if prompt.get("signals"):
-        raise SystemExit(f"{folder}: asked with signals on films, which only reeltune makes")
+    if prompt.get("signals") or prompt.get("evidence"):  # the second is their name in 0.1
+        raise SystemExit(f"{folder}: the prompt shows signals, which only reeltune computes")
     *rated, candidate = items
     pairs = (event.split(":", 1) for event in rated)
     events = [(float(rating), safe(item, tokenizer)) for rating, item in pairs]

@@ -82,9 +82,9 @@ def test_what_was_written_is_read(folder: Path):
     assert read.items == make_items(30)
     events = pl.read_parquet(folder / "timelines.parquet")
     assert len(read.timelines) == len(events)
-    assert read.timelines.signals is None
+    assert read.timelines.context is None
     for column in fields(read.timelines):
-        if column.name == "signals":
+        if column.name == "context":
             continue
         assert getattr(read.timelines, column.name).tolist() == events[column.name].to_list()
 

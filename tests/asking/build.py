@@ -43,7 +43,7 @@ def drawn_subject(
         path: Where a tiny model lies.
         form: How it is asked.
         tokenizer: Takes the place of the model's own.
-        signals: What the prompt tells.
+        signals: Shown in the prompt.
         changes: Keys of the configuration, as in :func:`tiny_config`.
     """
     config = tiny_config(path, folder.path, folder.path.parent, **changes)
@@ -63,9 +63,8 @@ def drawn_subject(
 def alone(judge: Judge, history: History, item: int) -> float:
     """Return P(Yes) of one film, asked by a whole prompt of its own."""
     tokens = judge.subject.tokens
-    items, signals, codes = np.array([item]), judge.subject.signals, None
-    if signals is not None:
-        history, codes = signals.of_question(history, items, judge.history_len)
+    items = np.array([item])
+    history, codes = judge.subject.folder.context.of_query(history, items, judge.history_len)
     prompt = tokens.candidate_prompts(history, items, codes)
     scorer = Scorer(judge.subject.model, tokens.answers, 1)
     return float(scorer.score(Sequences.single(prompt)).p_yes[0])

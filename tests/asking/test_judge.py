@@ -98,7 +98,7 @@ def test_the_newest_events_are_shown_and_no_others(judge: Judge):
     longer = Judge(judge.subject, history_len=12)
     assert abs(shown - p_yes(longer, history, [1, 2, 3])).min() > ROUNDING
     np.testing.assert_allclose(
-        p_yes(longer, history, [1]), [alone(judge, history, 1)], rtol=0, atol=ROUNDING
+        p_yes(longer, history, [1]), [alone(longer, history, 1)], rtol=0, atol=ROUNDING
     )
 
 

@@ -49,7 +49,7 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
     recommending.main(given)
     result = json.loads(file.read_text(encoding="utf-8"))
     assert problems(result) == []
-    assert result["evidence"].keys() == {"recent"}
+    assert result["signals"].keys() == {"recent"}
 
     tuned = ["tuned, seed 1", "tuned, seed 3", "tuned, mean of the seeds"]
     names = [case["case"] for case in result["cases"]]

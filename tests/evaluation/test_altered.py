@@ -17,11 +17,11 @@ from reeltune.domain import Form, Item
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
+    context_shuffled,
     history_of_another,
     history_shuffled,
     partners,
     rating_hidden,
-    signals_shuffled,
     titles_as_ids,
 )
 from reeltune.seeds import stream
@@ -138,22 +138,22 @@ def test_the_middle_of_a_scale_is_a_rating(asking, monkeypatch, low, high, middl
 def test_shuffled_evidence_comes_from_other_rows_and_changes_nothing_else(asking):
     random = np.random.default_rng(0)
     codes = random.integers(0, 20, (len(asking.timelines), 1)).astype(np.int16)
-    telling = replace(asking, timelines=replace(asking.timelines, signals=codes))
-    shuffled = signals_shuffled(telling, stream(0, "x"))
+    telling = replace(asking, timelines=replace(asking.timelines, context=codes))
+    shuffled = context_shuffled(telling, stream(0, "x"))
     assert shuffled is not None
-    found = shuffled.timelines.signals
+    found = shuffled.timelines.context
     assert found is not None
     for some in (asking.is_candidate, ~asking.is_candidate):
         assert sorted(found[some].ravel()) == sorted(codes[some].ravel())
     assert (found != codes).mean() > 0.8
     assert vars(replace(shuffled, timelines=asking.timelines)) == vars(asking)
-    kept = replace(shuffled.timelines, signals=None)
+    kept = replace(shuffled.timelines, context=None)
     for name, values in vars(asking.timelines).items():
         assert np.array_equal(getattr(kept, name), values)
 
 
 def test_without_evidence_none_is_shuffled(asking):
-    assert signals_shuffled(asking, stream(0, "x")) is None
+    assert context_shuffled(asking, stream(0, "x")) is None
 
 
 def test_ids_replace_all_that_is_said_of_a_film(subject, asking):

@@ -22,7 +22,7 @@ from reeltune.leakage.features import (
     baseline_features,
     features_are_from_the_past,
     learned_from,
-    signals_is_from_the_past,
+    signals_are_from_the_past,
     without_the_future,
 )
 from reeltune.leakage.outcomes import Outcome
@@ -246,7 +246,7 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
 def test_the_evidence_of_prompts_is_from_the_past(folder: Path, split: str):
     if split == "time":
         cut_in_time(folder)
-    outcome = signals_is_from_the_past(EventTable.read(PreparedFolder.open(folder)))
+    outcome = signals_are_from_the_past(EventTable.read(PreparedFolder.open(folder)))
     assert outcome.status == "ok", outcome.offenders
 
 

@@ -37,13 +37,13 @@ def turns_of(
         (float(timelines.rating[event]), items[timelines.item_idx[event]])
         for event in range(start, target)
     ]
-    told = said(renderer, timelines.signals_of(np.arange(start, target + 1)))
+    told = said(renderer, timelines.context_of(np.arange(start, target + 1)))
     return renderer.turns(history, items[timelines.item_idx[target]], told)
 
 
 def said(renderer: Renderer, codes: Codes | None) -> list[str]:
     """What the renderer says of each row of signals; nothing where there is none."""
-    lines = [renderer.signals_lines(kind) for kind in renderer.settings.signals]
+    lines = [kind.lines for kind in renderer.settings.context]
     rows = [] if codes is None else codes.tolist()
     return ["".join(own[code] for own, code in zip(lines, row, strict=True)) for row in rows]
 

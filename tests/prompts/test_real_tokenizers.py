@@ -54,9 +54,9 @@ def assert_equal_for(
     rows = [*range(count), 0, 1]
     rating = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
     random = np.random.default_rng(0)
-    entries = [len(renderer.signals_lines(kind)) for kind in settings.signals]
+    entries = [len(kind.lines) for kind in settings.context]
     codes = random.integers(0, entries, (len(rows), len(entries))).astype(np.int16)
-    timelines = replace(timelines_of(rows, rating), signals=codes if entries else None)
+    timelines = replace(timelines_of(rows, rating), context=codes if entries else None)
     target = np.arange(2, count + 2, dtype=np.int64)
     examples = Examples(start=target - 2, target=target)
     prompts = lists(tokens.prompts(timelines, examples))

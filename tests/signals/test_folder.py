@@ -1,4 +1,4 @@
-"""Signals on all events of prepared data: kept once made, and made anew when anything changed."""
+"""Signals of all events are computed once, and again when anything they depend on has changed."""
 
 from __future__ import annotations
 
@@ -11,93 +11,93 @@ import pytest
 from reeltune.data.cache_key import CacheKey
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SignalKind
-from reeltune.signals.cache import look_up, store
-from reeltune.signals.folder import SIGNALS_FILE, FolderWithSignals, with_signals
+from reeltune.signals.cache import SIGNALS_FILE, SignalCache
+from reeltune.signals.folder import with_signals
 from reeltune.signals.source import SignalSource
 
 KEY = CacheKey({"prepared data": {"a": "1"}, "signals": ["recent"]})
 CODES = np.array([[1, 20], [3, 0]], dtype=np.int16)
 
 
-def signals_of(folder: PreparedFolder, cache: Path, *kinds: SignalKind) -> np.ndarray:
-    codes = with_signals(folder, kinds, cache).timelines.signals
+def context_of(folder: PreparedFolder, cache: Path, *kinds: SignalKind) -> np.ndarray:
+    codes = with_signals(folder, kinds, cache).timelines.context
     assert codes is not None
     return codes
 
 
-def test_what_is_kept_comes_back_equal(tmp_path: Path):
-    path = tmp_path / "cache" / "signals.npz"
-    assert look_up(path, KEY).codes is None
-    assert look_up(path, KEY).reason == "nothing cached yet"
-    store(path, KEY, CODES)
-    found = look_up(path, KEY).codes
-    assert found is not None
-    assert found.dtype == CODES.dtype
-    assert np.array_equal(found, CODES)
+def test_cached_codes_come_back_equal(tmp_path: Path):
+    cache = SignalCache(tmp_path / "cache" / SIGNALS_FILE, KEY)
+    assert cache.look_up()[0] is None
+    cache.store(CODES)
+    codes, _ = cache.look_up()
+    assert codes is not None
+    assert codes.dtype == CODES.dtype
+    assert np.array_equal(codes, CODES)
 
 
 @pytest.mark.parametrize("part", list(KEY.parts))
-def test_another_key_is_a_miss_that_says_what_changed(tmp_path: Path, part: str):
-    path = tmp_path / "signals.npz"
-    store(path, KEY, CODES)
-    found = look_up(path, CacheKey({**KEY.parts, part: "another"}))
-    assert found.codes is None
-    assert found.reason == f"changed since: {part}"
+def test_another_key_is_a_miss_that_names_what_changed(tmp_path: Path, part: str):
+    path = tmp_path / SIGNALS_FILE
+    SignalCache(path, KEY).store(CODES)
+    codes, reason = SignalCache(path, CacheKey({**KEY.parts, part: "another"})).look_up()
+    assert codes is None
+    assert reason.endswith(f": {part}")
 
 
-@pytest.mark.parametrize("kept", [0, 10, 200])
-def test_a_file_cut_off_is_a_miss(tmp_path: Path, kept: int):
-    path = tmp_path / "signals.npz"
-    store(path, KEY, CODES)
-    path.write_bytes(path.read_bytes()[:kept])
-    found = look_up(path, KEY)
-    assert found.codes is None
-    assert "cannot be read" in found.reason
+@pytest.mark.parametrize("size", [0, 10, 200])
+def test_a_truncated_file_is_a_miss(tmp_path: Path, size: int):
+    cache = SignalCache(tmp_path / SIGNALS_FILE, KEY)
+    cache.store(CODES)
+    cache.path.write_bytes(cache.path.read_bytes()[:size])
+    assert cache.look_up()[0] is None
+    assert np.array_equal(cache.codes(lambda: CODES + 1), CODES + 1)
+    codes, _ = cache.look_up()
+    assert np.array_equal(codes, CODES + 1)  # type: ignore[arg-type]
 
 
 def test_a_second_folder_makes_nothing_anew(
     prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    made = signals_of(prepared, tmp_path, "recent", "expected")
+    made = context_of(prepared, tmp_path, "recent", "expected")
     assert (tmp_path / SIGNALS_FILE).is_file()
-    monkeypatch.delattr(SignalSource, "of_events")
-    assert np.array_equal(signals_of(prepared, tmp_path, "recent", "expected"), made)
+    monkeypatch.delattr(SignalSource, "_codes")
+    assert np.array_equal(context_of(prepared, tmp_path, "recent", "expected"), made)
 
 
-def test_other_evidence_takes_the_place_of_what_was_kept(prepared: PreparedFolder, tmp_path: Path):
-    both = signals_of(prepared, tmp_path, "film", "user")
-    assert np.array_equal(signals_of(prepared, tmp_path, "user")[:, 0], both[:, 1])
-    assert np.array_equal(signals_of(prepared, tmp_path, "film")[:, 0], both[:, 0])
+def test_other_signals_replace_the_cached_ones(prepared: PreparedFolder, tmp_path: Path):
+    both = context_of(prepared, tmp_path, "film", "user")
+    assert np.array_equal(context_of(prepared, tmp_path, "user")[:, 0], both[:, 1])
+    assert np.array_equal(context_of(prepared, tmp_path, "film")[:, 0], both[:, 0])
 
 
-def test_other_ratings_are_told_anew(prepared: PreparedFolder, tmp_path: Path):
+def test_other_ratings_are_computed_again(prepared: PreparedFolder, tmp_path: Path):
     folder = with_signals(prepared, ("recent",), tmp_path)
-    assert isinstance(folder, FolderWithSignals)
-    before = folder.timelines.signals
+    before = folder.timelines.context
     with np.load(tmp_path / SIGNALS_FILE) as kept:
         key, codes = json.loads(str(kept["key"])), kept["codes"]
     assert np.array_equal(codes, before)
     key["prepared data"] = dict.fromkeys(key["prepared data"], "0")
-    store(tmp_path / SIGNALS_FILE, CacheKey(key), codes + 1)
-    assert np.array_equal(signals_of(prepared, tmp_path, "recent"), codes)
+    SignalCache(tmp_path / SIGNALS_FILE, CacheKey(key)).store(codes + 1)
+    assert np.array_equal(context_of(prepared, tmp_path, "recent"), codes)
 
 
-def test_examples_and_ratings_need_no_evidence(
+def test_examples_and_ratings_need_no_signals(
     prepared: PreparedFolder, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.delattr(SignalSource, "of_events")
+    monkeypatch.delattr(SignalSource, "_codes")
     folder = with_signals(prepared, ("expected",))
     assert len(folder.examples("test")) == len(prepared.examples("test"))
-    assert folder.ratings.signals is None
+    assert folder.ratings.context is None
     assert with_signals(prepared, ()) is prepared
 
 
-def test_evidence_that_cannot_be_kept_is_told_all_the_same(
+def test_signals_that_cannot_be_cached_are_used_all_the_same(
     prepared: PreparedFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     taken = tmp_path / "cache"
     taken.write_text("a file where the folder of the cache would be")
     caplog.set_level("WARNING")
-    told = signals_of(prepared, taken, "recent")
-    assert np.array_equal(told, signals_of(prepared, tmp_path / "free", "recent"))
-    assert "signals: not kept in" in caplog.text
+    told = context_of(prepared, taken, "recent")
+    assert np.array_equal(told, context_of(prepared, tmp_path / "free", "recent"))
+    (record,) = caplog.records
+    assert str(taken) in record.getMessage()

@@ -150,7 +150,7 @@ def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, plac
     history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
     asked = np.arange(len(ITEMS))
     sources = [SignalSource(one, ITEMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
-    told = [one.of_question(history, asked, 0)[1] for one in sources]
+    told = [one.of_query(history, asked, 0)[1] for one in sources]
     assert np.array_equal(told[0], told[1])
 
 
@@ -162,7 +162,7 @@ def test_a_visitor_is_told_what_all_others_say():
     assert own.user_id == known.user_id[0]
     assert visitor.user_id is None
     asked = np.arange(len(ITEMS))
-    told = [source.of_question(one, asked, 0)[1].tolist() for one in (own, visitor)]
+    told = [source.of_query(one, asked, 0)[1].tolist() for one in (own, visitor)]
     assert told[0] != told[1]
 
 

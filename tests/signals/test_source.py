@@ -13,14 +13,11 @@ from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import Timelines
 from reeltune.data.history import History
 from reeltune.domain import (
-    COUNTS,
     PROMPT_VERSION,
     SIGNALS,
     Item,
-    PromptSettings,
-    Renderer,
 )
-from reeltune.signals import source as signals_source
+from reeltune.domain.context_lines import COUNTS
 from reeltune.signals.item_statistics import assign_folds
 from reeltune.signals.source import SignalSource
 from tests.timelines import timelines_of
@@ -100,7 +97,7 @@ def test_the_evidence_is_that_of_its_version():
 
 def told_of(source: SignalSource, history: History, candidates: np.ndarray) -> np.ndarray:
     """The signals on candidates after a history."""
-    return source.of_question(history, candidates, 0)[1]
+    return source.of_query(history, candidates, 0)[1]
 
 
 def with_ratings(known: Timelines, event: int, rating: float) -> Timelines:
@@ -169,23 +166,23 @@ def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown:
     history = History.of(
         random.permutation(8)[:6].tolist(), (random.integers(1, 11, 6) / 2).tolist()
     )
-    told, _ = source.of_question(history, np.array([0]), shown)
+    told, _ = source.of_query(history, np.array([0]), shown)
     assert len(told) == min(shown, 6)
-    assert told.signals is not None
+    assert told.context is not None
     for back in range(1, len(told) + 1):
         place = 6 - back
         before = History(history.item_idx[:place], history.rating[:place])
         asked = told_of(source, before, history.item_idx[place : place + 1])
-        assert np.array_equal(told.signals[-back], asked[0])
+        assert np.array_equal(told.context[-back], asked[0])
 
 
 def test_evidence_a_history_has_already_stays():
     source = source_of(drawn(1))
     codes = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=np.int16)
     history = History(np.array([0, 1]), np.array([4.0, 1.0], dtype=np.float32), codes)
-    kept, _ = source.of_question(history, np.array([2]), 1)
-    assert kept.signals is not None
-    assert kept.signals.tolist() == [[5, 6, 7, 8]]
+    kept, _ = source.of_query(history, np.array([2]), 1)
+    assert kept.context is not None
+    assert kept.context.tolist() == [[5, 6, 7, 8]]
 
 
 def test_what_is_told_is_what_is_known():
@@ -233,7 +230,7 @@ def test_progress_is_shown_for_many_events(
     known = drawn(0)
     few = source_of(known).of_events()
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(signals_source, "_SHOWN_FROM", len(known))
+    monkeypatch.setattr("reeltune.signals.source._SHOWN_FROM", len(known))
     assert np.array_equal(source_of(known).of_events(), few)
     (line,) = capsys.readouterr().err.splitlines()
     assert "12/12 users" in line
@@ -243,16 +240,13 @@ def test_every_entry_has_words():
     known = drawn(3)
     source = source_of(known)
     codes = source.of_events()
-    renderer = Renderer(PromptSettings(signals=KINDS))
-    for column, kind in enumerate(KINDS):
-        lines = renderer.signals_lines(kind)
-        assert 0 <= codes[:, column].min() <= codes[:, column].max() < len(lines)
+    for column, kind in enumerate(SIGNALS.values()):
+        assert 0 <= codes[:, column].min() <= codes[:, column].max() < len(kind.lines)
     assert COUNTS[:5] == (0, 1, 2, 5, 10)
 
 
 def _lines(known: Timelines, event: int) -> dict[str, str]:
     codes = source_of(known).of_events()[event]
-    renderer = Renderer(PromptSettings(signals=KINDS))
     return {
-        kind: renderer.signals_lines(kind)[code] for kind, code in zip(KINDS, codes, strict=True)
+        name: kind.lines[code] for (name, kind), code in zip(SIGNALS.items(), codes, strict=True)
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -48,22 +47,13 @@ class Judge:
     @property
     def longest_prompt(self) -> int:
         """The most tokens a prompt and its answer can have."""
-        pieces = self.subject.tokens.pieces
-        item = int(pieces.items.lengths.max())
-        line = int(pieces.before_item.lengths.max() + pieces.after_item.lengths.max()) + item
-        told = sum(int(lines.lengths.max()) for lines in pieces.signals)
-        item += told
-        line += told if pieces.signals_in_lines else 0
-        around = len(pieces.head) + len(pieces.before_candidate) + len(pieces.tail)
-        return around + self.history_len * line + item + ANSWER_TOKENS
+        return self.subject.tokens.pieces.max_length(self.history_len) + ANSWER_TOKENS
 
     @property
     def remembered(self) -> int:
-        """How many of a history's newest events say something, whether or not they are shown.
-
-        Signals is made of all of them.
-        """
-        return self.history_len if self.subject.signals is None else sys.maxsize
+        """How many of a history's newest events change a prediction, shown or not."""
+        context = self.subject.folder.context
+        return sys.maxsize if context.reads_whole_history else self.history_len
 
     @property
     def tuned(self) -> bool:
@@ -99,10 +89,7 @@ class Judge:
 
     def _shown(self, question: Question) -> Question:
         """Return a question as it is asked: the newest events, with the signals there is."""
-        signals = self.subject.signals
-        if signals is None:
-            return replace(question, history=question.history.last(self.history_len))
-        history, codes = signals.of_question(
+        history, codes = self.subject.folder.context.of_query(
             question.history, question.candidates, self.history_len
         )
         return Question(history, question.candidates, codes)

@@ -33,8 +33,7 @@ from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.calibration import Calibrate, calibrate_with
 from reeltune.scoring.scorer import Scorer
-from reeltune.signals.folder import FolderWithSignals, open_prepared
-from reeltune.signals.source import SignalSource
+from reeltune.signals.folder import open_prepared
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,6 @@ class Subject:
     def _adapter_is_on(self) -> bool:
         """Whether there is an adapter and it is switched on."""
         return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
-
-    @property
-    def signals(self) -> SignalSource | None:
-        """What tells the signals on films; None where the prompt tells none."""
-        return self.folder.signals if isinstance(self.folder, FolderWithSignals) else None
 
     @property
     def tuned(self) -> bool:

@@ -1,7 +1,4 @@
-"""What the prompt tells, without any language model: how much of a result is the signals's.
-
-A model that is told signals has an advantage over baselines that are not. These are told the same.
-"""
+"""Baselines on the signals a prompt shows: how much of a result is the signals' own."""
 
 from __future__ import annotations
 
@@ -15,90 +12,72 @@ import numpy.typing as npt
 from reeltune.baselines.features import feature_table
 from reeltune.baselines.learned import gradient_boosting, logistic_regression
 from reeltune.baselines.problem import Answers, Baseline, Floats, Ints, Problem
-from reeltune.domain import CHANCE_STEPS, SHARE_STEPS, SignalKind
+from reeltune.domain import SIGNALS, ContextKind
 
 EXPECTED_ALONE: Final = "expected alone"
 SIGNALS_ALONE: Final = "signals alone"
 WITH_SIGNALS: Final = "gradient boosting with signals"
 
 
-def signals_baselines(kinds: Sequence[SignalKind]) -> dict[str, Baseline]:
-    """Return the baselines of what a prompt tells, by name; none where it tells nothing.
+def signal_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
+    """Return the baselines on the context lines of a prompt, by name; none without any.
 
     Args:
-        kinds: What the signals tells. The problems that are given to the baselines have it.
+        kinds: The kinds of lines; the problems given to the baselines hold their codes.
     """
     if not kinds:
         return {}
-    told = partial(signals_table, kinds=kinds)
+    table = partial(signal_table, kinds=kinds)
 
-    def beside_features(problem: Problem, event: Ints) -> Floats:
-        return np.column_stack([feature_table(problem, event), told(problem, event)])
+    def with_features(problem: Problem, event: Ints) -> Floats:
+        return np.column_stack([feature_table(problem, event), table(problem, event)])
 
-    found: dict[str, Baseline] = {
-        SIGNALS_ALONE: partial(logistic_regression, features=told),
-        WITH_SIGNALS: partial(gradient_boosting, features=beside_features),
+    baselines: dict[str, Baseline] = {
+        SIGNALS_ALONE: partial(logistic_regression, features=table),
+        WITH_SIGNALS: partial(gradient_boosting, features=with_features),
     }
-    if "expected" in kinds:
-        column = list(kinds).index("expected")
-        found = {EXPECTED_ALONE: partial(expected_alone, column=column), **found}
-    return found
+    expected = SIGNALS["expected"]
+    if expected in kinds:
+        column = list(kinds).index(expected)
+        baselines = {EXPECTED_ALONE: partial(expected_alone, column=column), **baselines}
+    return baselines
 
 
 def expected_alone(problem: Problem, column: int) -> Answers:
-    """The chance of a like that the prompt tells, as it tells it; nothing is fitted.
+    """Return the probability of a like as the prompt states it; nothing is fitted.
 
     Args:
-        problem: The rows, with their signals.
-        column: Where the signals has it.
+        problem: The rows, with their codes.
+        column: The column of ``expected`` in the codes.
     """
-    codes = _codes(problem)[:, column]
-    return Answers(
-        _share(codes[problem.validation], CHANCE_STEPS),
-        _share(codes[problem.test], CHANCE_STEPS),
-        len(problem.ratings),
-    )
+    share = np.array(SIGNALS["expected"].shares)[_codes(problem)[:, column]]
+    return Answers(share[problem.validation], share[problem.test], len(problem.ratings))
 
 
-def signals_table(problem: Problem, event: Ints, kinds: Sequence[SignalKind]) -> Floats:
-    """Return what the signals on events says, as numbers.
+def signal_table(problem: Problem, event: Ints, kinds: Sequence[ContextKind]) -> Floats:
+    """Return what the context lines of events state, as numbers.
 
     Args:
-        problem: The data, with its signals.
-        event: Places in the timelines, shape ``(n,)``.
-        kinds: What the signals tells.
+        problem: The data, with their codes.
+        event: Event indices, shape ``(n,)``.
+        kinds: The kind of each column of the codes.
 
     Returns:
-        The log-odds of each share and chance, and of those that tell a count its entry among
-        :data:`reeltune.domain.COUNTS`, shape ``(n, columns)``.
+        The log-odds of each share, and of kinds that state a count its index in
+        :data:`reeltune.domain.context_lines.COUNTS`, shape ``(n, columns)``.
     """
     codes = _codes(problem)[event]
-    columns = [
-        column for place, kind in enumerate(kinds) for column in numbers_of(kind, codes[:, place])
-    ]
+    columns: list[Floats] = []
+    for kind, code in zip(kinds, codes.T, strict=True):
+        share = np.array(kind.shares)[code]
+        columns.append(np.log(share / (1 - share)))
+        if kind.counts:
+            columns.append(np.array(kind.counts, dtype=np.float64)[code])
     return np.column_stack(columns)
 
 
-def numbers_of(kind: SignalKind, codes: npt.NDArray[np.integer]) -> list[Floats]:
-    """Return what entries of one kind of signals say, as numbers, shape ``(n,)`` each."""
-    if kind in ("film", "user"):
-        count = (codes // SHARE_STEPS).astype(np.float64)
-        return [_log_odds(_share(codes % SHARE_STEPS, SHARE_STEPS)), count]
-    return [_log_odds(_share(codes, CHANCE_STEPS if kind == "expected" else SHARE_STEPS))]
-
-
 def _codes(problem: Problem) -> npt.NDArray[np.integer]:
-    codes = problem.timelines.signals
+    codes = problem.timelines.context
     if codes is None:
-        raise ValueError("the problem has no signals")
+        raise ValueError("the problem has no codes of context lines")
     return codes
-
-
-def _share(codes: npt.NDArray[np.integer], steps: int) -> Floats:
-    """Return shares told in steps; at either end half a step from certainty."""
-    last = steps - 1
-    return np.clip(codes, 0.5, last - 0.5) / last
-
-
-def _log_odds(share: Floats) -> Floats:
-    return np.log(share / (1 - share))

@@ -6,8 +6,8 @@ Reading needs pyarrow and numpy only, so training never loads the data-frame lib
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
+from reeltune.data.context import ContextSource, NoContext
 from reeltune.data.timelines import Codes, Examples, SplitColumn, Timelines, to_array
 from reeltune.domain import Item, PromptSettings
 from reeltune.errors import DataError
@@ -53,10 +54,12 @@ class PreparedFolder:
     Attributes:
         path: The folder.
         meta: The content of ``meta.json``: edition, checksums, settings, counts, prompt version.
+        make_context: Returns the source of the context lines; None for prompts without any.
     """
 
     path: Path
     meta: dict[str, Any]
+    make_context: Callable[[PreparedFolder], ContextSource] | None = None
 
     @classmethod
     def open(cls, path: Path) -> PreparedFolder:
@@ -143,14 +146,20 @@ class PreparedFolder:
         """What the renderer needs to know of this data."""
         return PromptSettings.from_dict(self.meta["prompt"])
 
-    @property
+    @cached_property
+    def context(self) -> ContextSource:
+        """Computes the context lines of prompts about this data."""
+        return NoContext() if self.make_context is None else self.make_context(self)
+
+    @cached_property
     def timelines(self) -> Timelines:
-        """All events, in time order within each user, with the signals a prompt tells, if any."""
-        return self.ratings
+        """All events, in time order within each user, with the codes of their context lines."""
+        codes = self.context.of_all_events()
+        return self.ratings if codes is None else replace(self.ratings, context=codes)
 
     @cached_property
     def ratings(self) -> Timelines:
-        """All events, in time order within each user, without signals."""
+        """All events, in time order within each user, without context lines."""
         names = (
             *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.RATING),
             *(Columns.TIMESTAMP, Columns.LIKED, Columns.SPLIT),

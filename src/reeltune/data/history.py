@@ -1,4 +1,4 @@
-"""What somebody has rated so far, whoever they are: a user of an edition, or a visitor."""
+"""The ratings of one user up to a moment."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.folder import Codes, Timelines
+from reeltune.data.timelines import Codes, Timelines
 
 
 @dataclass(frozen=True)
 class History:
-    """Films with the stars they were given, oldest first.
+    """Items with their ratings, oldest first.
 
     Attributes:
-        item_idx: Which films, as rows of the edition's films, shape ``(n,)``.
-        rating: In steps of half a star, shape ``(n,)``.
-        signals: What was known of each event before it happened, shape ``(n, kinds)``; None where
-            nobody asked.
-        user_id: Whose it is, where that is a user of the prepared data: nobody is told something
-            that was learned from themselves.
+        item_idx: Item indices, shape ``(n,)``.
+        rating: Ratings, shape ``(n,)``.
+        context: Codes of the context lines under each item, shape ``(n, kinds)``; None if not
+            computed.
+        user_id: User id, if known. Excludes this user's fold from item statistics.
     """
 
     item_idx: npt.NDArray[np.int64]
     rating: npt.NDArray[np.float32]
-    signals: Codes | None = None
+    context: Codes | None = None
     user_id: int | None = None
 
     @classmethod
@@ -38,24 +37,24 @@ class History:
     def from_timelines(
         cls, timelines: Timelines, events: range, user_id: int | None = None
     ) -> History:
-        """Return neighbouring events of one timeline.
+        """Return consecutive events of one timeline.
 
         Args:
             timelines: All events.
-            events: Places among them, oldest first.
-            user_id: Whose timeline it is; where there are events they say so themselves.
+            events: Event indices, oldest first.
+            user_id: The user; by default the user of the events.
 
         Raises:
-            ValueError: There are no events and nobody says whose.
+            ValueError: There are neither events nor a user id.
         """
         if user_id is None:
             if not len(events):
-                raise ValueError("nobody says whose empty history this is")
+                raise ValueError("an empty history needs a user id")
             user_id = int(timelines.user_id[events.start])
         span = slice(events.start, events.stop)
-        signals = None if timelines.signals is None else timelines.signals[span]
+        context = None if timelines.context is None else timelines.context[span]
         items = timelines.item_idx[span].astype(np.int64)
-        return cls(items, timelines.rating[span], signals, user_id)
+        return cls(items, timelines.rating[span], context, user_id)
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -63,19 +62,16 @@ class History:
     def last(self, count: int) -> History:
         """Return the newest ``count`` events, or all if there are fewer."""
         first = max(0, len(self) - count)
-        signals = None if self.signals is None else self.signals[first:]
+        context = None if self.context is None else self.context[first:]
         return replace(
-            self, item_idx=self.item_idx[first:], rating=self.rating[first:], signals=signals
+            self, item_idx=self.item_idx[first:], rating=self.rating[first:], context=context
         )
 
     def without(self, place: int) -> History:
-        """Return the history as if one event had not happened.
-
-        What was known of events after it has changed: their signals is to be told anew.
-        """
+        """Return the history without one event, and without codes: later ones have changed."""
         return replace(
             self,
             item_idx=np.delete(self.item_idx, place),
             rating=np.delete(self.rating, place),
-            signals=None,
+            context=None,
         )

@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 Codes = npt.NDArray[np.int16]
-"""Signals: which of the things that each kind can say is said; shape ``(n, kinds)``."""
+"""Codes of context lines, one column per kind; shape ``(n, kinds)``."""
 
 UNKNOWN_SPLIT: Final = "unknown"
 """Stands for any split name that does not exist; its code is -1."""
@@ -109,7 +109,7 @@ class Timelines:
     All arrays have one entry per event. A history is always a contiguous slice of them.
 
     Attributes:
-        signals: What was known of each event before it happened; None if not computed.
+        context: Codes of the context lines under each event's item; None if not computed.
     """
 
     user_id: npt.NDArray[np.int64]
@@ -119,7 +119,7 @@ class Timelines:
     timestamp: npt.NDArray[np.int64]
     liked: npt.NDArray[np.bool_]
     split: SplitColumn
-    signals: Codes | None = None
+    context: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.user_id)
@@ -129,9 +129,9 @@ class Timelines:
         known = ((name, values) for name, values in vars(self).items() if values is not None)
         return Timelines(**{name: values[events] for name, values in known})
 
-    def signals_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
-        """Return the signals on some events, shape ``(n, kinds)``, if there is any."""
-        return None if self.signals is None else self.signals[events]
+    def context_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
+        """Return the codes of some events, shape ``(n, kinds)``; None if not computed."""
+        return None if self.context is None else self.context[events]
 
 
 @dataclass(frozen=True)

@@ -101,18 +101,18 @@ def titles_as_ids(asking: Asking, random: np.random.Generator) -> Asking:
     )
 
 
-def signals_shuffled(asking: Asking, random: np.random.Generator) -> Asking | None:
+def context_shuffled(asking: Asking, random: np.random.Generator) -> Asking | None:
     """Return the rows with the signals of other events under each film; None where none is told.
 
     Candidates get that of candidates, past events that of past events.
     """
     timelines = asking.timelines
-    if timelines.signals is None:
+    if timelines.context is None:
         return None
     order = np.arange(len(timelines))
     for some in (asking.is_candidate, ~asking.is_candidate):
         order[some] = random.permutation(order[some])
-    return replace(asking, timelines=replace(timelines, signals=timelines.signals[order]))
+    return replace(asking, timelines=replace(timelines, context=timelines.context[order]))
 
 
 def history_of_another(asking: Asking, random: np.random.Generator) -> Asking | None:

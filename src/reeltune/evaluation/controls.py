@@ -12,10 +12,10 @@ from reeltune.asking.subject import Subject
 from reeltune.evaluation.altered import (
     Asking,
     as_prepared,
+    context_shuffled,
     history_of_another,
     history_shuffled,
     rating_hidden,
-    signals_shuffled,
     titles_as_ids,
 )
 from reeltune.evaluation.auc_intervals import auc_interval, drawn_aucs
@@ -48,7 +48,7 @@ ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
         "model uses what it knows of the films.",
     ),
     "signals shuffled": (
-        signals_shuffled,
+        context_shuffled,
         "Under every film stands the signals on another one, for another user. A loss means that "
         "the model reads it.",
     ),

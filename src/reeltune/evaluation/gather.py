@@ -184,9 +184,9 @@ def _add_tuned(
 def _add_baselines(found: Gathered, subject: Subject, said: Callable[[str], None]) -> None:
     """Add classical methods: those that are told what the prompt tells, and the others."""
     from reeltune.baselines.score import BASELINES, score_baselines
-    from reeltune.baselines.signals import signals_baselines
+    from reeltune.baselines.signals import signal_baselines
 
-    told = signals_baselines(subject.tokens.renderer.settings.signals)
+    told = signal_baselines(subject.tokens.renderer.settings.context)
     scores = score_baselines(
         subject.folder,
         found.validation.event,

@@ -105,10 +105,10 @@ def _problem(timelines: Timelines, items: list[Item], train: Ints) -> Problem:
     return Problem(timelines, items, train, validation=_NO_ROWS, test=_NO_ROWS, seed=0)
 
 
-def signals_is_from_the_past(table: EventTable) -> Outcome:
-    """Check every kind of signals, whether or not a prompt contains it.
+def signals_are_from_the_past(table: EventTable) -> Outcome:
+    """Check every signal, whether or not a prompt shows it.
 
-    The signals chooses its own training events: the training mask is not passed to it.
+    Signals choose their own training events: the training mask is not passed to them.
     """
     settings = table.folder.prompt_settings
     compute = partial(_signals, settings.threshold, settings.scale.step)

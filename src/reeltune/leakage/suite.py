@@ -105,7 +105,7 @@ def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
         features.baseline_features,
         features.BASELINE_FEATURES,
     )
-    yield features.signals_is_from_the_past(table)
+    yield features.signals_are_from_the_past(table)
 
 
 def _training(table: EventTable, run: RunFolder | None, sound: bool) -> Iterator[Outcome]:

@@ -24,17 +24,17 @@ class PieceTexts:
     after_item: list[str]
     before_candidate: str
     tail: str
-    signals: tuple[list[str], ...] = ()
-    signals_in_lines: bool = False
+    context: tuple[Sequence[str], ...] = ()
+    context_in_history: bool = False
 
-    def told(self, codes: Sequence[int]) -> str:
+    def context_text(self, codes: Sequence[int]) -> str:
         """Return the signals on a film, given the entry of each kind."""
-        return "".join(lines[code] for lines, code in zip(self.signals, codes, strict=True))
+        return "".join(lines[code] for lines, code in zip(self.context, codes, strict=True))
 
     def line(self, step: int, item: str, told: str = "") -> str:
         """Return the line of one event, given which of :data:`STAR_STEPS` its stars are."""
-        signals = told if self.signals_in_lines else ""
-        return f"{self.before_item[step]}{item}{signals}{self.after_item[step]}"
+        context = told if self.context_in_history else ""
+        return f"{self.before_item[step]}{item}{context}{self.after_item[step]}"
 
     def question(self, item: str, told: str = "") -> str:
         """Return what asks about a film: from the history to where the answer begins."""
@@ -66,6 +66,6 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
         after_item=replies if interview else none,
         before_candidate=renderer.before_candidate(),
         tail=tail,
-        signals=tuple(renderer.signals_lines(kind) for kind in renderer.settings.signals),
-        signals_in_lines=interview,
+        context=tuple(kind.lines for kind in renderer.settings.context),
+        context_in_history=interview,
     )

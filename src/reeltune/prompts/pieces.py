@@ -45,8 +45,8 @@ class Pieces:
         after_item: What ends an event's line; one row per entry of :data:`STAR_STEPS`.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
-        signals: What each kind of signals can say, one row per entry.
-        signals_in_lines: Whether it is told of an event's film, too, before what ends the line.
+        context: The texts of each kind of context line, one row per code.
+        context_in_history: Whether history lines show context lines, too.
     """
 
     head: npt.NDArray[np.int32]
@@ -55,73 +55,84 @@ class Pieces:
     after_item: Ragged
     before_candidate: npt.NDArray[np.int32]
     tail: npt.NDArray[np.int32]
-    signals: tuple[Ragged, ...] = ()
-    signals_in_lines: bool = False
+    context: tuple[Ragged, ...] = ()
+    context_in_history: bool = False
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
-        return self.lines(star_steps(timelines.rating), timelines.item_idx, timelines.signals)
+        return self.lines(star_steps(timelines.rating), timelines.item_idx, timelines.context)
 
     def lines(
         self,
         steps: npt.NDArray[np.integer],
         item_idx: npt.NDArray[np.integer],
-        signals: Codes | None = None,
+        context: Codes | None = None,
     ) -> Ragged:
         """Return the history line of some stars, by their entry of :data:`STAR_STEPS`, and films.
 
         Args:
             steps: Shape ``(n,)``.
             item_idx: Shape ``(n,)``.
-            signals: Shape ``(n, kinds)``; needed where lines tell it.
+            context: Shape ``(n, kinds)``; needed where lines tell it.
         """
-        told = self.told(signals) if self.signals_in_lines else []
+        told = self.context_lines(context) if self.context_in_history else []
         items = self.items.take(item_idx)
         return join(self.before_item.take(steps), items, *told, self.after_item.take(steps))
 
-    def questions(self, item_idx: npt.NDArray[np.integer], signals: Codes | None = None) -> Ragged:
+    def queries(self, item_idx: npt.NDArray[np.integer], context: Codes | None = None) -> Ragged:
         """Return what asks about each film: from the history to where the answer begins."""
         lead = repeat_row(self.before_candidate, len(item_idx))
-        return join(lead, self.asked(item_idx, signals))
+        return join(lead, self.candidates(item_idx, context))
 
-    def asked(self, item_idx: npt.NDArray[np.integer], signals: Codes | None = None) -> Ragged:
+    def candidates(self, item_idx: npt.NDArray[np.integer], context: Codes | None = None) -> Ragged:
         """Return films as they are asked about: with their signals, up to where answers begin.
 
         Args:
             item_idx: Shape ``(n,)``.
-            signals: Shape ``(n, kinds)``; needed where there is any to tell.
+            context: Shape ``(n, kinds)``; needed where there is any to tell.
         """
         tail = repeat_row(self.tail, len(item_idx))
-        return join(self.items.take(item_idx), *self.told(signals), tail)
+        return join(self.items.take(item_idx), *self.context_lines(context), tail)
 
-    def told(self, signals: Codes | None) -> list[Ragged]:
+    def context_lines(self, context: Codes | None) -> list[Ragged]:
         """Return what each kind of signals says, one row per film.
 
         Raises:
             DataError: There is nothing to tell from.
         """
-        entries = self.entries(signals)
-        return [lines.take(own) for lines, own in zip(self.signals, entries, strict=True)]
+        entries = self.code_columns(context)
+        return [lines.take(own) for lines, own in zip(self.context, entries, strict=True)]
 
-    def told_lengths(self, signals: Codes | None) -> npt.NDArray[np.int64] | int:
+    def context_lengths(self, context: Codes | None) -> npt.NDArray[np.int64] | int:
         """Return the units of all signals on each film, shape ``(n,)``; 0 where none is told."""
-        entries = self.entries(signals)
-        return sum(lines.lengths[own] for lines, own in zip(self.signals, entries, strict=True))
+        entries = self.code_columns(context)
+        return sum(lines.lengths[own] for lines, own in zip(self.context, entries, strict=True))
 
-    def entries(self, signals: Codes | None) -> list[npt.NDArray[np.int16]]:
+    def code_columns(self, context: Codes | None) -> list[npt.NDArray[np.int16]]:
         """Return the entries of each kind of signals that is told.
 
         Raises:
             DataError: There is nothing to tell from.
         """
-        if not self.signals:
+        if not self.context:
             return []
-        if signals is None:
+        if context is None:
             raise DataError(
-                "the prompt tells signals, and these events come without it",
+                f"the prompt shows {len(self.context)} context lines per item, and these events "
+                "come without their codes",
+                code="missing_context_codes",
                 hint="Open the prepared data with reeltune.signals.folder.open_prepared",
             )
-        return [signals[:, kind] for kind in range(len(self.signals))]
+        return [context[:, kind] for kind in range(len(self.context))]
+
+    def max_length(self, history_len: int) -> int:
+        """Return the most units a prompt with so many events can have."""
+        context = sum(int(lines.lengths.max()) for lines in self.context)
+        item = int(self.items.lengths.max())
+        line = int(self.before_item.lengths.max() + self.after_item.lengths.max()) + item
+        line += context if self.context_in_history else 0
+        around = len(self.head) + len(self.before_candidate) + len(self.tail)
+        return around + history_len * line + item + context
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the prompt of every example, up to where the answer begins.
@@ -140,7 +151,7 @@ class Pieces:
         return join(
             repeat_row(self.head, len(start)),
             lines.spans(start, target),
-            self.questions(timelines.item_idx[target], timelines.signals_of(target)),
+            self.queries(timelines.item_idx[target], timelines.context_of(target)),
         )
 
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
@@ -151,8 +162,8 @@ class Pieces:
             + self.items.lengths[timelines.item_idx]
             + self.after_item.lengths[steps]
         )
-        told = self.told_lengths(timelines.signals)
-        before = offsets_of(line + told if self.signals_in_lines else line)
+        told = self.context_lengths(timelines.context)
+        before = offsets_of(line + told if self.context_in_history else line)
         fixed = len(self.head) + len(self.before_candidate) + len(self.tail)
         candidate = (self.items.lengths[timelines.item_idx] + told)[examples.target]
         return before[examples.target] - before[examples.start] + candidate + fixed
@@ -205,43 +216,43 @@ class PromptTokens:
         self,
         history: History,
         candidates: npt.NDArray[np.int64],
-        signals: Codes | None = None,
+        context: Codes | None = None,
     ) -> Ragged:
         """Return the prompt of every candidate film after one history, each tokenized whole.
 
         Args:
             history: What has been rated.
             candidates: Film rows, shape ``(n,)``.
-            signals: On each candidate, shape ``(n, kinds)``; needed where there is any to tell.
+            context: On each candidate, shape ``(n, kinds)``; needed where there is any to tell.
         """
         lines = self._lines(history)
-        told = self._told(signals, len(candidates))
+        told = self._told(context, len(candidates))
         items = [self.item_texts[row] for row in candidates]
         whole = self._texts.whole
         return self._encode_all([whole(lines, *one) for one in zip(items, told, strict=True)])
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
-        told = self._told(timelines.signals_of(examples.target), len(examples))
+        told = self._told(timelines.context_of(examples.target), len(examples))
         spans = zip(examples.start.tolist(), examples.target.tolist(), told, strict=True)
-        for start, target, signals in spans:
+        for start, target, context in spans:
             user_id = int(timelines.user_id[target])
             history = History.from_timelines(timelines, range(start, target), user_id)
             lines = self._lines(history)
-            yield self._texts.whole(lines, self.item_texts[timelines.item_idx[target]], signals)
+            yield self._texts.whole(lines, self.item_texts[timelines.item_idx[target]], context)
 
     def _lines(self, history: History) -> str:
         steps = star_steps(history.rating).tolist()
         items = [self.item_texts[row] for row in history.item_idx]
-        in_lines = self._texts.signals_in_lines
-        told = self._told(history.signals, len(history)) if in_lines else [""] * len(history)
+        in_lines = self._texts.context_in_history
+        told = self._told(history.context, len(history)) if in_lines else [""] * len(history)
         return "".join(map(self._texts.line, steps, items, told))
 
-    def _told(self, signals: Codes | None, count: int) -> list[str]:
-        entries = self.pieces.entries(signals)
+    def _told(self, context: Codes | None, count: int) -> list[str]:
+        entries = self.pieces.code_columns(context)
         if not entries:
             return [""] * count
-        return [self._texts.told(one) for one in np.column_stack(entries).tolist()]
+        return [self._texts.context_text(one) for one in np.column_stack(entries).tolist()]
 
     def _tokenize_pieces(self) -> Pieces:
         texts = self._texts
@@ -254,8 +265,8 @@ class PromptTokens:
             after_item=self._encode_all(texts.after_item),
             before_candidate=before_candidate,
             tail=tail,
-            signals=tuple(self._encode_all(lines) for lines in texts.signals),
-            signals_in_lines=texts.signals_in_lines,
+            context=tuple(self._encode_all(list(lines)) for lines in texts.context),
+            context_in_history=texts.context_in_history,
         )
 
 
@@ -276,6 +287,6 @@ def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
         after_item=Ragged.from_rows([row(text) for text in texts.after_item]),
         before_candidate=row(texts.before_candidate),
         tail=row(texts.tail),
-        signals=tuple(Ragged.from_rows([row(text) for text in one]) for one in texts.signals),
-        signals_in_lines=texts.signals_in_lines,
+        context=tuple(Ragged.from_rows([row(text) for text in one]) for one in texts.context),
+        context_in_history=texts.context_in_history,
     )

@@ -131,11 +131,11 @@ class PiecesProof:
 
     def _codes(self, place: int) -> list[int]:
         """Return an entry of each kind of signals; counting on, every one comes up."""
-        return [place % len(lines) for lines in self.texts.signals]
+        return [place % len(lines) for lines in self.texts.context]
 
     def _many_codes(self, places: Ints) -> Codes:
         codes = [self._codes(place) for place in places.tolist()]
-        return np.array(codes, dtype=np.int16).reshape(len(places), len(self.texts.signals))
+        return np.array(codes, dtype=np.int16).reshape(len(places), len(self.texts.context))
 
     def _shown(self, group: list[int]) -> str:
         texts = self.texts
@@ -143,7 +143,7 @@ class PiecesProof:
         steps = [lines.tolist() for lines in self._steps(np.array(group))]
         shown = [self._head[0].text]
         for i, row in enumerate(group):
-            item, told = self.items[row], texts.told(self._codes(row))
+            item, told = self.items[row], texts.context_text(self._codes(row))
             shown.append(lead)
             shown += [texts.line(line[i], item, told) for line in steps]
             shown += [texts.before_candidate, item, told, close]
@@ -159,7 +159,7 @@ class PiecesProof:
             *(pieces.lines(steps, rows, codes) for steps in self._steps(rows)),
             repeat_row(pieces.before_candidate, count),
             pieces.items.take(rows),
-            *pieces.told(codes),
+            *pieces.context_lines(codes),
             repeat_row(self._tail[0].ids, count),
         )
         # What is shown of a group already lies behind one another.
@@ -173,12 +173,12 @@ class PiecesProof:
     def _whole_holds(self, row: int) -> bool:
         """Return whether whole prompts with one film hold: all stars, all signals, no history."""
         texts, pieces, item = self.texts, self.pieces, self.items[row]
-        count = max(len(STAR_STEPS), *(len(lines) for lines in texts.signals), 0)
+        count = max(len(STAR_STEPS), *(len(lines) for lines in texts.context), 0)
         steps, rows = np.arange(count) % len(STAR_STEPS), np.full(count, row)
         codes = self._many_codes(np.arange(count))
-        told = [texts.told(one) for one in codes.tolist()]
+        told = [texts.context_text(one) for one in codes.tolist()]
         lines = [texts.line(int(step), item, one) for step, one in zip(steps, told, strict=True)]
-        asked = pieces.questions(rows, codes)
+        asked = pieces.queries(rows, codes)
         pieced = join(repeat_row(pieces.head, count), pieces.lines(steps, rows, codes), asked)
         without = np.concatenate([pieces.head, asked[0]])
         whole = [texts.whole("", item, told[0])]

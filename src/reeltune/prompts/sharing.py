@@ -46,7 +46,7 @@ def candidate_sequences(
     pieces: Pieces,
     histories: Sequence[History],
     candidates: Sequence[Ints],
-    signals: Sequence[Codes | None] = (),
+    context: Sequence[Codes | None] = (),
 ) -> Sequences:
     """Return one sequence for each history, that asks about many films after it.
 
@@ -54,14 +54,14 @@ def candidate_sequences(
         pieces: Token pieces of either form.
         histories: What has been rated; nothing at all is a history too.
         candidates: Film rows for each history.
-        signals: On each history's candidates; needed where there is any to tell.
+        context: On each history's candidates; needed where there is any to tell.
     """
     count = len(histories)
     rating = np.concatenate([history.rating for history in histories])
     lines = pieces.lines(
         star_steps(rating),
         np.concatenate([one.item_idx for one in histories]),
-        _together([one.signals for one in histories]),
+        _together([one.context for one in histories]),
     )
     shown = offsets_of(np.array([len(history) for history in histories]))
     # What leads to a candidate is the same for all of them, so it belongs to the trunk.
@@ -71,7 +71,7 @@ def candidate_sequences(
         repeat_row(pieces.before_candidate, count),
     )
     asked = np.concatenate(candidates)
-    branches = pieces.asked(asked, _together(signals))
+    branches = pieces.candidates(asked, _together(context))
     counts = np.array([len(items) for items in candidates])
     together = Ragged(branches.values, branches.offsets[offsets_of(counts)])
     row = np.repeat(np.arange(count), counts)
@@ -93,8 +93,8 @@ def _windows(
     lines = pieces.event_lines(timelines)
     first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
     trunk = join(repeat_row(pieces.head, len(blocks)), lines.spans(first, last))
-    branches = pieces.questions(
-        timelines.item_idx[examples.target], timelines.signals_of(examples.target)
+    branches = pieces.queries(
+        timelines.item_idx[examples.target], timelines.context_of(examples.target)
     )
     if answers is not None:
         branches = join(branches, answer_rows(timelines, examples.target, answers))
@@ -122,14 +122,14 @@ def _interviews(
     parts = [
         repeat_row(pieces.head, len(blocks)),
         lines.spans(first, last),
-        pieces.questions(timelines.item_idx[last], timelines.signals_of(last)),
+        pieces.queries(timelines.item_idx[last], timelines.context_of(last)),
     ]
     if answers is not None:
         parts.append(answer_rows(timelines, last, answers))
     ids = join(*parts)
     history = len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start]
     item = pieces.items.lengths[timelines.item_idx[examples.target]]
-    item = item + pieces.told_lengths(timelines.signals_of(examples.target))
+    item = item + pieces.context_lengths(timelines.context_of(examples.target))
     asked = history + len(pieces.before_candidate) + item + len(pieces.tail) - 1
     return Sequences(
         ids=ids,
@@ -142,8 +142,8 @@ def _interviews(
     )
 
 
-def _together(signals: Sequence[Codes | None]) -> Codes | None:
-    known = [codes for codes in signals if codes is not None]
+def _together(context: Sequence[Codes | None]) -> Codes | None:
+    known = [codes for codes in context if codes is not None]
     return np.concatenate(known) if known else None
 
 

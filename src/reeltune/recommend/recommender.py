@@ -324,7 +324,7 @@ def leave_one_out(shown: History) -> list[History]:
     A shortened history is not refilled, so only the removed rating differs. Signals are computed
     anew for each.
     """
-    shown = replace(shown, signals=None)
+    shown = replace(shown, context=None)
     return [shown, *(shown.without(position) for position in range(len(shown)))]
 
 

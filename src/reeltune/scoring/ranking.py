@@ -26,12 +26,12 @@ class Question:
     Attributes:
         history: What they have rated.
         candidates: Rows of the films to judge, shape ``(n,)``.
-        signals: On each candidate, shape ``(n, kinds)``; needed where the prompt tells any.
+        context: On each candidate, shape ``(n, kinds)``; needed where the prompt tells any.
     """
 
     history: History
     candidates: npt.NDArray[np.int64]
-    signals: Codes | None = None
+    context: Codes | None = None
 
 
 def question_sequences(
@@ -50,14 +50,14 @@ def question_sequences(
     asked = [question for question in questions if len(question.candidates)]
     if tokens.differing or layout == SINGLE:
         prompts = [
-            tokens.candidate_prompts(one.history, one.candidates, one.signals) for one in asked
+            tokens.candidate_prompts(one.history, one.candidates, one.context) for one in asked
         ]
         return Sequences.single(concatenate(prompts))
     return candidate_sequences(
         tokens.pieces,
         [one.history for one in asked],
         [one.candidates for one in asked],
-        [one.signals for one in asked],
+        [one.context for one in asked],
     )
 
 

@@ -76,11 +76,11 @@ class TokenCounts:
     def __init__(self, tokens: PromptTokens, history_len: int, layout: Layout) -> None:
         pieces = tokens.pieces
         # Signals differ by a token or two from film to film: the mean is near enough.
-        signals = round(sum(float(lines.lengths.mean()) for lines in pieces.signals))
+        signals = round(sum(float(lines.lengths.mean()) for lines in pieces.context))
         self._history_len = history_len
         self._items = pieces.items.lengths
         self._rating = pieces.before_item.lengths + pieces.after_item.lengths
-        self._rating = self._rating + (signals if pieces.signals_in_lines else 0)
+        self._rating = self._rating + (signals if pieces.context_in_history else 0)
         self._around = len(pieces.head) + len(pieces.before_candidate)
         self._tail = signals + len(pieces.tail)
         self._shared = layout == BLOCKS and not tokens.differing

@@ -1,7 +1,8 @@
-"""Signals on films that are asked about, as the prompt tells it; made of the past alone.
+"""Collaborative signals as codes of context lines, computed from the past alone.
 
-Of films: training ratings of users in other parts than the one who is asked. Of that user: earlier
-events. Nothing depends on the stars of the event itself, nor on anything after it.
+Item statistics come from training ratings of users outside the fold of the user in question; user
+features come from the user's earlier events. Neither the event's own rating nor any later event
+changes a code.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.columns import TRAIN
-from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
-from reeltune.domain import CHANCE_STEPS, COUNTS, SHARE_STEPS, Item, SignalKind
+from reeltune.data.timelines import Codes, Timelines
+from reeltune.domain import Item, SignalKind
+from reeltune.domain.context_lines import CHANCE_STEPS, COUNTS, SHARE_STEPS
 from reeltune.progress import show_progress
-from reeltune.signals.gaussian_process import GaussianProcess
+from reeltune.signals.cache import SignalCache
+from reeltune.signals.gaussian_process import GaussianProcess, Posterior
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
     FOLDS,
@@ -36,25 +39,28 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _SEED: Final = 0
-"""The parts of users belong to the data, not to a run: adapters are asked as they were taught."""
+"""Folds belong to the data, not to a run: adapters are used with the folds they were trained on."""
 
 _SHOWN_FROM: Final = 1_000_000
 """Number of events from which progress is shown: it takes minutes or hours."""
 
 
 class SignalSource:
-    """Tells what is known of films that are asked about.
+    """Computes signals: a :class:`reeltune.data.context.ContextSource`.
 
     Args:
         known: All events of the prepared data.
-        items: Its films.
-        threshold: Stars from which a film counts as liked.
-        step: From one number of stars to the next.
-        kinds: What is told.
+        items: Its items.
+        threshold: The lowest rating that counts as a like.
+        step: The step of the rating scale.
+        kinds: The signals to compute.
+        cache: Keeps the codes of all events.
 
     Attributes:
-        fold: The part of each event's user: nobody in it is asked about that user.
+        fold: The fold of each event's user, whose ratings are excluded from item statistics.
     """
+
+    reads_whole_history = True
 
     def __init__(
         self,
@@ -63,30 +69,35 @@ class SignalSource:
         threshold: float,
         step: float,
         kinds: tuple[SignalKind, ...],
+        cache: SignalCache | None = None,
     ) -> None:
         self.known, self.threshold, self.kinds = known, threshold, kinds
-        self._items, self._rating_step = items, step
+        self._items, self._rating_step, self._cache = items, step, cache
         train = np.flatnonzero(known.split == TRAIN)
         self._ratings = training_ratings(known, train)
         self.fold = assign_folds(known, _SEED)
-        self._statistics = statistics_without_folds(known, self._ratings, len(items), self.fold)
         self._users, self._first = np.unique(known.user_id, return_index=True)
 
     @cached_property
+    def _statistics(self) -> ItemStatistics:
+        return statistics_without_folds(self.known, self._ratings, len(self._items), self.fold)
+
+    @cached_property
     def gaussian_process(self) -> GaussianProcess:
-        """What to expect, from training ratings."""
+        """The Gaussian process behind ``expected``."""
         return GaussianProcess(
             ItemSimilarities(self.known, self._ratings, self.fold, self._statistics, self._items)
         )
 
+    def of_all_events(self) -> Codes:
+        """Return the codes of every event, from the cache if it is fresh; ``(events, kinds)``."""
+        return self.of_events() if self._cache is None else self._cache.codes(self.of_events)
+
     def of_events(self, events: Ints | None = None) -> Codes:
-        """Return the signals on events of the prepared data.
+        """Return the codes of events of the prepared data, shape ``(n, kinds)``.
 
         Args:
-            events: Places among them, shape ``(n,)``; None for all.
-
-        Returns:
-            Shape ``(n, kinds)``.
+            events: Event indices, shape ``(n,)``; None for all.
         """
         known = self.known
         item = self._statistics.take(self.fold, known.item_idx)
@@ -94,52 +105,43 @@ class SignalSource:
         users = np.arange(len(self._first))
         if events is not None:
             users = np.unique(np.searchsorted(self._first, events, side="right") - 1)
-        codes = self._codes(item, user, self._expected_along(users))
+        codes = self._codes(item, user, self._expected_targets(users))
         return codes if events is None else codes[events]
 
-    def of_question(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
-        """Return the newest events of a history with their signals, and that on candidates.
+    def of_query(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
+        """Return the newest events of a history with their codes, and the codes of candidates.
 
-        Signals is made of everything before an event, shown or not.
-
-        Args:
-            history: Everything the user has rated; signals it has already stays.
-            candidates: Film rows asked about after it, shape ``(n,)``.
-            shown: How many events are returned.
-
-        Returns:
-            The history, and codes of shape ``(n, kinds)``.
+        All of the history is used, shown or not; see
+        :meth:`reeltune.data.context.ContextSource.of_query`.
         """
         fold, rows = self._excluded_fold(history), history.item_idx
         liked = history.rating >= self.threshold
-        # One event more, whose own stars nothing is made of: what is known before it is the whole.
+        # One more event without a rating: the features before it cover the whole history.
         running = RunningStatistics(np.arange(len(rows) + 1))
         any_like = float(self._statistics.any_like[fold, 0])
         user = user_features(running, np.append(liked, False), any_like)
-        posterior = None
+        posterior: Posterior | None = None
         if "expected" in self.kinds:
             posterior = self.gaussian_process.posterior(
                 fold, rows, gp_target(history.rating, liked)
             )
-        if history.signals is None:
+        if history.context is None:
             expected = np.zeros(len(rows)) if posterior is None else posterior.before_each_event()
             item = self._statistics.take(fold, rows)
-            history = replace(history, signals=self._codes(item, user.take(slice(-1)), expected))
-        expected = (
-            np.zeros(len(candidates))
-            if posterior is None
-            else posterior.after_all_events(candidates)
-        )
+            history = replace(history, context=self._codes(item, user.take(slice(-1)), expected))
+        expected = np.zeros(len(candidates))
+        if posterior is not None:
+            expected = posterior.after_all_events(candidates)
         item = self._statistics.take(fold, candidates)
         return history.last(shown), self._codes(item, user.take(slice(-1, None)), expected)
 
     def _excluded_fold(self, history: History) -> int:
-        """Return the part of the user whose history it is, or ``FOLDS`` for somebody new."""
-        place = np.flatnonzero(self._users == history.user_id)
-        return int(self.fold[self._first[place[0]]]) if len(place) else FOLDS
+        """Return the fold of the history's user, or ``FOLDS`` for an unknown user."""
+        user = np.flatnonzero(self._users == history.user_id)
+        return int(self.fold[self._first[user[0]]]) if len(user) else FOLDS
 
-    def _expected_along(self, users: Ints) -> Floats:
-        """Return the outcome to expect of every event of some users, 0 where that is not told."""
+    def _expected_targets(self, users: Ints) -> Floats:
+        """Return the expected target of every event of some users; 0 without ``expected``."""
         known, expected = self.known, np.zeros(len(self.known))
         if "expected" not in self.kinds:
             return expected
@@ -158,25 +160,25 @@ class SignalSource:
         return expected
 
     def _codes(self, item: ItemStatistics, user: UserFeatures, expected: Floats) -> Codes:
-        """Return the entries of what each kind can say, shape ``(n, kinds)``."""
-        entries: dict[SignalKind, Callable[[], Ints]] = {
-            "film": lambda: _share_entry(item.like_rate, item.count),
-            "user": lambda: _share_entry(user.like_rate, user.events),
-            "recent": lambda: _step(user.lately, SHARE_STEPS),
-            "expected": lambda: _step(
+        """Return the code of each kind's line, shape ``(n, kinds)``."""
+        codes_of: dict[SignalKind, Callable[[], Ints]] = {
+            "film": lambda: _share_and_count(item.like_rate, item.count),
+            "user": lambda: _share_and_count(user.like_rate, user.events),
+            "recent": lambda: _nearest_step(user.lately, SHARE_STEPS),
+            "expected": lambda: _nearest_step(
                 like_probability(expected, self.threshold, self._rating_step), CHANCE_STEPS
             ),
         }
         codes = np.zeros((len(item.rating), len(self.kinds)), dtype=np.int16)
         for column, kind in enumerate(self.kinds):
-            codes[:, column] = entries[kind]()
+            codes[:, column] = codes_of[kind]()
         return codes
 
 
-def _share_entry(share: Floats, count: Floats) -> Ints:
-    told = np.searchsorted(COUNTS, np.rint(count), side="right") - 1
-    return told * SHARE_STEPS + _step(share, SHARE_STEPS)
+def _share_and_count(share: Floats, count: Floats) -> Ints:
+    count_index = np.searchsorted(COUNTS, np.rint(count), side="right") - 1
+    return count_index * SHARE_STEPS + _nearest_step(share, SHARE_STEPS)
 
 
-def _step(share: Floats, steps: int) -> Ints:
+def _nearest_step(share: Floats, steps: int) -> Ints:
     return np.rint(share * (steps - 1)).astype(np.int64)

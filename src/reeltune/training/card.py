@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, StrictUndefined
 
-from reeltune.domain import SHARE_STEPS, Item, PromptSettings, Renderer, SignalKind
+from reeltune.domain import Item, PromptSettings, Renderer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
@@ -20,9 +20,10 @@ One user turn in the model's chat template, thinking switched off, with
 A conversation in the model's chat template, its thinking switch left alone: every rated film is a
 question that was asked and answered, oldest first, {{ record.data.history_len }} or more of them.
 {%- endif %}
-{%- if record.prompt.get("signals") %}
-Under each film that is asked about stands what reeltune makes of the ratings
-({{ record.prompt.signals | join(", ") }}): `reeltune recommend`, `score` and `serve` do it.
+{%- set signals = record.prompt.get("signals", record.prompt.get("evidence")) %}
+{%- if signals %}
+Under each film that is asked about stand the signals that reeltune computes from the ratings
+({{ signals | join(", ") }}): `reeltune recommend`, `score` and `serve` do it.
 {%- endif %}"""
 """How the model is asked, in the words of every card; a part of their templates."""
 
@@ -132,12 +133,6 @@ EXAMPLE_HISTORY: Final = (
     (2.0, Item(2, "Another Film", 2003, ("Comedy",))),
 )
 EXAMPLE_CANDIDATE: Final = Item(3, "The Candidate", 1999, ("Thriller",))
-_EXAMPLE_ENTRIES: Final[dict[SignalKind, int]] = {
-    "film": 7 * SHARE_STEPS + 14,
-    "user": 5 * SHARE_STEPS + 12,
-    "recent": 13,
-    "expected": 62,
-}
 
 
 def write_card(
@@ -173,9 +168,7 @@ def write_card(
 
 def example_turns(renderer: Renderer) -> list[str]:
     """Return a conversation about films that do not exist, as a model is asked."""
-    told = "".join(
-        renderer.signals_lines(kind)[_EXAMPLE_ENTRIES[kind]] for kind in renderer.settings.signals
-    )
+    told = "".join(kind.lines[kind.example] for kind in renderer.settings.context)
     items = len(EXAMPLE_HISTORY) + 1
     return renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE, [told] * items)
 

@@ -37,7 +37,7 @@ def dry_run(config: Config) -> None:
     """
     with logging_to(None):
         LOGGER.info("configuration:\n%s", yaml.safe_dump(config_tree(config), sort_keys=False))
-        folder, settings = open_data(config, keep_signals=False)
+        folder, settings = open_data(config, use_cache=False)
         _say_data(folder)
         tunable = load_tunable(config)
         source = RowSource(config, folder, settings, tunable.base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -34,7 +34,7 @@ from reeltune.prompts.rows import (
     train_rows,
 )
 from reeltune.runs.log import LOGGER
-from reeltune.signals.folder import FolderWithSignals, open_prepared
+from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import key_of_rows, look_up, store
 
 EVAL_CACHE = "eval_preprocessed"
@@ -67,18 +67,14 @@ def load_tunable(config: Config) -> TunableModel:
     return TunableModel(base, model, answer_tokens(base.tokenizer, frame))
 
 
-def open_data(
-    config: Config, *, keep_signals: bool = True
-) -> tuple[PreparedFolder, PromptSettings]:
+def open_data(config: Config, *, use_cache: bool = True) -> tuple[PreparedFolder, PromptSettings]:
     """Open the prepared data and settle the words of the prompt.
 
     Args:
         config: Names them.
-        keep_signals: Whether signals that is made may be written to the cache.
+        use_cache: Whether signals are read from, and written to, the cache.
     """
-    folder = open_prepared(config)
-    if not keep_signals and isinstance(folder, FolderWithSignals):
-        folder = replace(folder, cache_dir=None)
+    folder = open_prepared(config, use_cache=use_cache)
     return folder, prompt_settings(folder, config.prompt)
 
 

@@ -1,4 +1,4 @@
-"""Signals in prompts: in pieces, whole, shared and turn by turn the same words."""
+"""Context lines in prompts: the same text in pieces, whole, shared and message by message."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from reeltune.domain import (
 from reeltune.errors import DataError
 from reeltune.prompts.pieces import PromptTokens, char_pieces
 from reeltune.prompts.sharing import block_sequences, candidate_sequences
+from tests.errors import raises_error
 from tests.helpers import Kind
 from tests.prompts.build import FORMS, ITEMS, KINDS, lists, tokenizer_of, turns_of
 from tests.timelines import examples_of, random_timelines, timelines_of
@@ -43,12 +44,12 @@ def tokens_of(kind: Kind, form: Form, signals: tuple[SignalKind, ...]) -> Prompt
 def codes_for(tokens: PromptTokens, count: int, seed: int) -> npt.NDArray[np.int16]:
     """Any entry of each kind, for so many films."""
     random = np.random.default_rng(seed)
-    columns = [random.integers(0, len(lines), count) for lines in tokens.pieces.signals]
+    columns = [random.integers(0, len(lines), count) for lines in tokens.pieces.context]
     return np.array(columns, dtype=np.int16).reshape(len(columns), count).T
 
 
 def with_codes(tokens: PromptTokens, timelines: Timelines, seed: int) -> Timelines:
-    return replace(timelines, signals=codes_for(tokens, len(timelines), seed))
+    return replace(timelines, context=codes_for(tokens, len(timelines), seed))
 
 
 @given(tokenizers, forms, told, random_timelines(6), st.integers(1, 4), st.integers(0, 99))
@@ -73,7 +74,7 @@ def test_prompts_in_pieces_are_the_turns_the_renderer_says(
 
 
 @given(tokenizers, forms, told, st.booleans(), random_timelines(6), st.integers(0, 99))
-def test_shared_histories_hold_the_prompts_with_their_evidence(
+def test_shared_histories_hold_the_prompts_with_their_context(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], answered, timelines: Timelines, seed
 ):
     tokens = tokens_of(kind, form, signals)
@@ -85,15 +86,15 @@ def test_shared_histories_hold_the_prompts_with_their_evidence(
 
 
 @given(tokenizers, forms, told, st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
-def test_candidates_have_their_evidence_in_their_branch(
+def test_candidates_have_their_context_in_their_branch(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], items: list[int], seed: int
 ):
     tokens = tokens_of(kind, form, signals)
     candidates = np.array(items, dtype=np.int64)
     rated = History.of([2, 4], [4.5, 1.0])
     histories = [
-        replace(rated, signals=codes_for(tokens, 2, seed)),
-        replace(History.of([], []), signals=codes_for(tokens, 0, seed)),
+        replace(rated, context=codes_for(tokens, 2, seed)),
+        replace(History.of([], []), context=codes_for(tokens, 0, seed)),
     ]
     codes = [codes_for(tokens, len(items), seed + more) for more in (1, 2)]
     sequences = candidate_sequences(tokens.pieces, histories, [candidates] * 2, codes)
@@ -106,13 +107,13 @@ def test_candidates_have_their_evidence_in_their_branch(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_instruction_promises_what_is_told_in_order(form: Form):
+def test_the_instruction_announces_the_signals_in_order(form: Form):
     renderer = Renderer(PromptSettings(form=form, signals=tuple(SIGNALS)))
     head = renderer.head()
-    places = [head.index(phrase) for phrase in SIGNALS.values()]
+    places = [head.index(kind.announcement) for kind in SIGNALS.values()]
     assert places == sorted(places)
     bare = Renderer(PromptSettings(form=form)).head()
-    assert not any(phrase in bare for phrase in SIGNALS.values())
+    assert not any(kind.announcement in bare for kind in SIGNALS.values())
 
 
 def test_a_window_tells_of_the_candidate_alone_and_an_interview_of_every_film():
@@ -127,20 +128,20 @@ def test_a_window_tells_of_the_candidate_alone_and_an_interview_of_every_film():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_events_without_evidence_are_refused_where_it_is_told(form: Form):
+def test_events_without_codes_are_refused_where_the_prompt_shows_them(form: Form):
     tokens = tokens_of("qwen3", form, ("recent",))
     timelines = timelines_of([0, 1, 2], [4.0, 2.0, 5.0])
     examples = examples_of(timelines, 2)
-    with pytest.raises(DataError, match="come without it"):
+    with raises_error(DataError, "missing_context_codes"):
         tokens.prompts(timelines, examples)
-    with pytest.raises(DataError, match="come without it"):
+    with raises_error(DataError, "missing_context_codes"):
         tokens.candidate_prompts(History.of([], []), np.array([1]))
 
 
-def test_characters_count_the_evidence():
+def test_characters_count_the_context():
     words = PromptSettings(form=INTERVIEW, signals=("recent", "expected"))
     timelines = replace(
-        timelines_of([0, 1, 2], [4.0, 2.0, 5.0]), signals=np.zeros((3, 2), dtype=np.int16)
+        timelines_of([0, 1, 2], [4.0, 2.0, 5.0]), context=np.zeros((3, 2), dtype=np.int16)
     )
     examples = examples_of(timelines, 2)
     more = char_pieces(Renderer(words), ITEMS).lengths(timelines, examples)
@@ -154,7 +155,9 @@ def test_characters_count_the_evidence():
 @pytest.mark.parametrize("signals", [(), ("film",), tuple(SIGNALS)])
 def test_settings_survive_their_file(signals: tuple[SignalKind, ...]):
     settings = PromptSettings(signals=signals)
-    assert PromptSettings.from_dict(settings.to_dict()) == settings
-    older = settings.to_dict()
-    del older["signals"]
-    assert PromptSettings.from_dict(older).signals == ()
+    stored = settings.to_dict()
+    assert PromptSettings.from_dict(stored) == settings
+    # Version 0.1 called the key evidence; before that there was none.
+    del stored["signals"]
+    assert PromptSettings.from_dict(stored).signals == ()
+    assert PromptSettings.from_dict({**stored, "evidence": list(signals)}) == settings
