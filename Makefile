@@ -53,6 +53,7 @@ lint: $(DEVELOPING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
 
 format: $(DEVELOPING)
 	$(BIN)/ruff check --fix .
