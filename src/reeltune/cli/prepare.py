@@ -195,8 +195,8 @@ def prepare(
     from reeltune.data.source import find_ratings
 
     check_replaceable(output_dir)  # before a download, not after
-    source = find_ratings(ratings_dir, edition, download=download, say=typer.echo)
-    print_report(run(source, settings, say=typer.echo), Console())
+    source = find_ratings(ratings_dir, edition, download=download, notify=typer.echo)
+    print_report(run(source, settings, notify=typer.echo), Console())
 
 
 def _split_settings(

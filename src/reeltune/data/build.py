@@ -79,9 +79,9 @@ def find_duplicates(events: pl.DataFrame) -> pl.DataFrame:
     pair = user * 2**32 + pl.col(Columns.ITEM_IDX).cast(pl.UInt64)
     pairs = events.select(pair.alias("pair").sort())["pair"]
     twice = pairs.filter(pairs == pairs.shift()).unique()
-    found = events.select(LINE, pair.alias("pair")).filter(pl.col("pair").is_in(twice.implode()))
+    repeated = events.select(LINE, pair.alias("pair")).filter(pl.col("pair").is_in(twice.implode()))
     return (
-        found.with_columns(pl.col(LINE).min().over("pair").alias(FIRST_LINE))
+        repeated.with_columns(pl.col(LINE).min().over("pair").alias(FIRST_LINE))
         .filter(pl.col(LINE) > pl.col(FIRST_LINE))
         .select(LINE, pl.lit(_DUPLICATE, dtype=pl.UInt8).alias(FAULT), FIRST_LINE)
     )

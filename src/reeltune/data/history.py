@@ -67,11 +67,11 @@ class History:
             self, item_idx=self.item_idx[first:], rating=self.rating[first:], context=context
         )
 
-    def without(self, place: int) -> History:
+    def without(self, index: int) -> History:
         """Return the history without one event, and without codes: later ones have changed."""
         return replace(
             self,
-            item_idx=np.delete(self.item_idx, place),
-            rating=np.delete(self.rating, place),
+            item_idx=np.delete(self.item_idx, index),
+            rating=np.delete(self.rating, index),
             context=None,
         )

@@ -85,7 +85,7 @@ def recognise(names: frozenset[str], folder_name: str, edition: str | None) -> L
 
     Raises:
         ConfigError: ``edition`` has another layout than the files.
-        DataError: Nothing tells 1M from 10M.
+        DataError: The files may be those of 1M or of 10M.
     """
     layout = next((known for known in _BY_FILES if names.issuperset(known.files)), None)
     if layout is DAT_1M:

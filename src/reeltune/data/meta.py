@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from reeltune import __version__
 from reeltune.data.badrows import DroppedRows
@@ -59,7 +59,7 @@ class Counts:
                 np.count_nonzero(np.bincount(table.user_index[table.is_in(*EXAMPLE_SPLITS)]))
             ),
             items=len(items),
-            items_rated=pc.count_distinct(table.item_id).as_py(),
+            items_rated=len(pa.array(table.item_id).unique()),
             items_without_year=sum(item.year is None for item in items),
             first_time=int(timelines.timestamp.min()),
             last_time=int(timelines.timestamp.max()),

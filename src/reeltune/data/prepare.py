@@ -33,7 +33,7 @@ from reeltune.data.splits import split_events
 from reeltune.errors import DataError
 from reeltune.files import write_json
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 # Fixed, so that the bytes written do not depend on the number of cores.
 _ROW_GROUP: Final = 1 << 20
@@ -58,7 +58,9 @@ class _Tables:
     dropped_items: DroppedRows
 
 
-def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None) -> PrepareReport:
+def prepare(
+    path: Path, settings: PrepareSettings, *, notify: Notify = lambda _: None
+) -> PrepareReport:
     """Prepare an edition for training.
 
     Nothing is left at ``settings.output`` unless everything succeeds.
@@ -66,7 +68,7 @@ def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None)
     Args:
         path: Folder or zip of an edition.
         settings: What to do.
-        say: Receives progress, one line at a time.
+        notify: Receives progress, one line at a time.
 
     Raises:
         DataError: The data cannot be read, has bad rows, or is too little; or the output folder
@@ -79,8 +81,8 @@ def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None)
             open_source(path, settings.edition, scratch=folder) as source,
         ):
             settings.check_threshold(source.layout.scale)
-            tables = _write_tables(folder, source, settings, say)
-            meta = _describe(folder, source, settings, tables, say)
+            tables = _write_tables(folder, source, settings, notify)
+            meta = _describe(folder, source, settings, tables, notify)
             write_json(folder / META_FILE, meta)
     except OSError as error:
         raise DataError(
@@ -92,10 +94,12 @@ def prepare(path: Path, settings: PrepareSettings, *, say: Say = lambda _: None)
     return PrepareReport(settings.output, meta)
 
 
-def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: Say) -> _Tables:
+def _write_tables(
+    folder: Path, source: Source, settings: PrepareSettings, notify: Notify
+) -> _Tables:
     """Read the source and write timelines and films."""
     layout, skip = source.layout, settings.skip_bad_rows
-    say(f"Reading {source.edition}: layout {layout.name}, stars {layout.scale}")
+    notify(f"Reading {source.edition}: layout {layout.name}, stars {layout.scale}")
     item_list, dropped_items = read_items(source.items, layout, skip_bad_rows=skip)
     items = items_frame(item_list)
     ratings = read_ratings(source.ratings, layout, items[Columns.ITEM])
@@ -107,7 +111,7 @@ def _write_tables(folder: Path, source: Source, settings: PrepareSettings, say: 
             where=source.ratings.name,
             hint="Check that the file is complete",
         )
-    say(f"Sorting {in_source:,} ratings of {len(items):,} films into timelines")
+    notify(f"Sorting {in_source:,} ratings of {len(items):,} films into timelines")
     events, dropped_ratings = build_timelines(source.ratings, layout, ratings, skip_bad_rows=skip)
     del ratings  # the unsorted copy of 32 million rows is a gigabyte
     check_lengths(users_table(events), settings)
@@ -132,7 +136,7 @@ def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
 
 
 def _describe(
-    path: Path, source: Source, settings: PrepareSettings, tables: _Tables, say: Say
+    path: Path, source: Source, settings: PrepareSettings, tables: _Tables, notify: Notify
 ) -> dict[str, Any]:
     """Check and count what was written, export it, and return the content of ``meta.json``."""
     in_source = {
@@ -165,7 +169,7 @@ def _describe(
     }
     rows = {TIMELINES_FILE: len(table), ITEMS_FILE: counts.items}
     if settings.export is not None:
-        say(f"Writing {counts.examples:,} examples as JSON ({settings.export})")
+        notify(f"Writing {counts.examples:,} examples as JSON ({settings.export})")
         rows |= export_json(folder, settings.export)
     meta["files"] = {name: describe_file(path / name, count) for name, count in rows.items()}
     return meta

@@ -164,7 +164,7 @@ def _value_fault(scale: RatingScale) -> pl.Expr:
     rating, timestamp = pl.col(Columns.RATING), pl.col(Columns.TIMESTAMP)
     no_number = pl.any_horizontal(pl.col(name).is_null() for name in FIELDS) | rating.is_nan()
     off_scale = ~rating.is_between(scale.min, scale.max) | (rating / scale.step % 1 != 0)
-    found = _first_fault(
+    fault = _first_fault(
         [
             (no_number, "not_a_number"),
             (off_scale, "rating_off_scale"),
@@ -173,11 +173,11 @@ def _value_fault(scale: RatingScale) -> pl.Expr:
             (pl.col(Columns.ITEM_IDX).is_null(), "unknown_item"),
         ]
     )
-    return pl.when(pl.col(FAULT) > 0).then(pl.col(FAULT)).otherwise(found)
+    return pl.when(pl.col(FAULT) > 0).then(pl.col(FAULT)).otherwise(fault)
 
 
 def _first_fault(tests: list[tuple[pl.Expr, str]]) -> pl.Expr:
-    """Return the number of the first fault whose test is true, 0 when none is."""
+    """Return the index of the first fault whose test is true, 0 if none is."""
     numbered = [
         pl.when(test).then(pl.lit(FAULTS.index(fault), dtype=pl.UInt8)) for test, fault in tests
     ]
@@ -257,7 +257,7 @@ def _describe(
     named = [(header[index], fields[index]) for index in indices]
     (_, user), (_, item), (_, rating), (_, timestamp) = named
     empty = next((name for name, text in named if not text), "a field")
-    column, not_a_number, expected = _first_without_number(named)
+    column, not_a_number, expected = _first_not_a_number(named)
     message, value, hint = {
         "empty_value": (f"{empty} is empty", ",".join(text for _, text in named), ""),
         "not_a_number": (f"{column} is {not_a_number!r}, expected {expected}", not_a_number, ""),
@@ -286,7 +286,7 @@ def _describe(
     return BadRow(file, row[LINE], reason, message, value, hint or "Correct the row")
 
 
-def _first_without_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
+def _first_not_a_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
     """Return the first field that is not a number, its text and a description of what it should be.
 
     Only stars may have decimals.

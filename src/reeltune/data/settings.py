@@ -87,7 +87,7 @@ class SplitSettings:
             raise ConfigError(
                 "--test-from is not later than --val-from",
                 code="bad_split_dates",
-                hint="Move --test-from after --val-from: validation lies between them",
+                hint="Move --test-from after --val-from: validation is between them",
             )
 
     @property

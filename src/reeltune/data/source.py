@@ -97,7 +97,7 @@ def find_ratings(
     edition: str | None,
     *,
     download: bool | None,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Path:
     """Return the folder or zip to read, after downloading the edition if it is missing.
 
@@ -105,10 +105,10 @@ def find_ratings(
         ratings_dir: Folder or zip named by the user; returned as it is.
         edition: The edition wanted otherwise.
         download: Whether a missing edition may be downloaded; None allows it.
-        say: Receives a line about every download.
+        notify: Receives a line about every download.
 
     Raises:
-        ConfigError: ``ratings_dir`` is missing and ``download`` asks to fetch it.
+        ConfigError: ``ratings_dir`` is missing and ``download`` is set.
         DataError: The edition is missing and may not be downloaded.
         FetchError: There is no such edition, or the download failed.
     """
@@ -131,22 +131,22 @@ def find_ratings(
             where=str(folder),
             hint=f"Run: reeltune fetch {wanted}, or name the folder with --ratings-dir",
         )
-    return _fetch(wanted, folder, say)
+    return _fetch(wanted, folder, notify)
 
 
-def _fetch(wanted: str, folder: Path, say: Callable[[str], None]) -> Path:
+def _fetch(wanted: str, folder: Path, notify: Callable[[str], None]) -> Path:
     from reeltune.fetch import OFFICIAL_BASE_URL, FetchOptions, fetch_edition, find_edition
 
     edition = find_edition(wanted)
-    say(f"{folder} is missing: downloading {edition.name} (--no-download forbids it)")
+    notify(f"{folder} is missing: downloading {edition.name} (--no-download forbids it)")
     options = FetchOptions(
         base_url=os.environ.get("REELTUNE_MOVIELENS_URL", OFFICIAL_BASE_URL),
-        notify=say,
+        notify=notify,
         show_progress=True,
     )
     fetched = fetch_edition(edition, folder.parent, options=options)
     for line in (f"verified: {fetched.verified}", *edition.terms):
-        say(line)
+        notify(line)
     return fetched.folder
 
 
@@ -175,23 +175,23 @@ def _find(
     path: Path, folders: Mapping[str, frozenset[str]], edition: str | None
 ) -> tuple[str, Layout]:
     """Return the one folder that holds an edition, and its layout. The top takes precedence."""
-    found = {
+    editions = {
         inner: layout
         for inner, names in folders.items()
         if (layout := recognise(names, _folder_name(path, inner), edition)) is not None
     }
-    if not found:
+    if not editions:
         raise missing_files_error(str(path), folders)
-    if "." in found:
-        return ".", found["."]
-    if len(found) > 1:
+    if "." in editions:
+        return ".", editions["."]
+    if len(editions) > 1:
         raise DataError(
-            f"more than one edition here: {', '.join(sorted(found))}",
+            f"more than one edition here: {', '.join(sorted(editions))}",
             code="several_editions",
             where=str(path),
             hint="Point --ratings-dir at one of them",
         )
-    return next(iter(found.items()))
+    return next(iter(editions.items()))
 
 
 def _folder_name(path: Path, inner: str) -> str:
