@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, PromptSettings
 from reeltune.errors import LengthError
-from reeltune.lengths.blocks import block_lengths, describe_packing, rows_read
-from reeltune.lengths.measure import prompt_tokens
+from reeltune.lengths.measure import block_lengths, describe_packing, rows_read
+from tests.errors import error_code
 from tests.helpers import chat_tokenizer
 from tests.lengths.command import SPLITS, run
-from tests.prompts.build import FORMS
+from tests.prompts.build import FORMS, prompt_tokens
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -31,19 +32,21 @@ def test_the_command_shows_what_blocks_hold(
     for split in SPLITS:
         held = block_lengths(prepared, tokens, rows_read(resolved, split))
         longest, shortest = held.prompts.max() + 2, held.prompts.min() + 2
-        assert f"{split} in blocks of up to 4: {len(held.prompts)} prompts, lengths in" in out
+        assert f"{split} in blocks of up to 4: {len(held.prompts)} " in out
         assert f"p100 {longest}  p0 {shortest}\n  longer than data.max_length 2048: 0" in out
     held = block_lengths(prepared, tokens, rows_read(resolved, "train"))
     assert len(held.prompts) == 30
-    assert f"blocks of up to 4: {len(held.sequences)} sequences, lengths in tokens" in out
+    assert f"blocks of up to 4: {len(held.sequences)} " in out
     longest, shortest = held.sequences.max(), held.sequences.min()
     assert f"p100 {longest}  p0 {shortest}\n  longer than train.pack_length 8192: 0" in out
-    ratio = held.per_verdict_alone / held.per_verdict
-    assert f"read for each verdict: {held.per_verdict:.1f} tokens" in out
-    assert f"alone: {held.per_verdict_alone:.1f} tokens, {ratio:.1f} times as many" in out
+    ratio = held.per_prediction_alone / held.per_prediction
+    (line,) = (line for line in out.splitlines() if "per prediction" in line)
+    shared, alone = held.per_prediction, held.per_prediction_alone
+    assert re.findall(r"[\d.]+", line) == [f"{shared:.1f}", f"{alone:.1f}", f"{ratio:.1f}"]
     packing = describe_packing(held.sequences, 8192)
-    assert f"packed: {packing.rows} rows of 8192 tokens, {packing.filled:.1%} filled" in out
-    assert "every prompt fits in data.max_length 2048, every block in train.pack_length" in out
+    (line,) = (line for line in out.splitlines() if line.startswith("packed:"))
+    assert re.findall(r"[\d.]+%?", line) == [f"{packing.rows}", "8192", f"{packing.filled:.1%}"]
+    assert out.endswith("data.max_length 2048, every block in train.pack_length 8192\n")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -59,10 +62,10 @@ def test_a_limit_that_just_admits_the_longest_prompt_of_a_block(
     code, out, err = run(capsys, *args, f"data.max_length={longest - 1}")
     assert code == LengthError.exit_code
     assert f"in blocks of up to {resolved.train.block_size}" in out
-    (line,) = err.strip().splitlines()
+    assert error_code(err) == "prompt_too_long"
     exceeding = sum(int((one.prompts + 2 == longest).sum()) for one in held)
-    assert line.startswith(f"error: data.max_length: {exceeding} prompts exceed {longest - 1}")
-    assert f"to at least {longest}, lower train.block_size, or prepare with" in line
+    for figure in (f"data.max_length: {exceeding} ", longest - 1, longest, "train.block_size"):
+        assert str(figure) in err
 
 
 def test_held_out_rows_in_blocks_are_checked_even_where_training_has_none(
@@ -96,6 +99,6 @@ def test_a_row_that_just_admits_the_longest_block(
     assert code == LengthError.exit_code
     exceeding = int((held.sequences > shorter).sum())
     assert f"longer than train.pack_length {shorter}: {exceeding}" in out
-    (line,) = err.strip().splitlines()
-    assert line.startswith("error: train.pack_length: ")
-    assert f"Set train.pack_length to at least {admitting}, or lower train.block_size" in line
+    assert error_code(err) == "sequence_too_long"
+    for figure in ("train.pack_length: ", admitting, "train.block_size"):
+        assert str(figure) in err

@@ -13,24 +13,28 @@ from reeltune.config import Config, build_config
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, PromptSettings
 from reeltune.errors import LengthError
-from reeltune.lengths.blocks import (
+from reeltune.lengths.measure import (
     BlockLengths,
     block_lengths,
     block_prompts,
     describe_packing,
     rows_read,
 )
-from reeltune.lengths.measure import prompt_tokens
 from reeltune.prompts.rows import BLOCKS, SINGLE, Selection, choose_blocks, tokenize
+from reeltune.signals.folder import with_signals
+from tests.errors import raises_error
 from tests.helpers import chat_tokenizer
-from tests.prompts.build import FORMS, merging_tokenizer
+from tests.prompts.build import FORMS, merging_tokenizer, prompt_tokens
 
 
 def measured_and_read(
-    folder: PreparedFolder, tokenizer: PreTrainedTokenizerBase, form: Form, selection: Selection
+    folder: PreparedFolder,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: PromptSettings,
+    selection: Selection,
 ) -> tuple[BlockLengths, BlockLengths]:
     """The lengths as they are measured, and those of the rows that training would read."""
-    tokens = prompt_tokens(folder, PromptSettings(form=form), tokenizer)
+    tokens = prompt_tokens(folder, settings, tokenizer)
     rows = tokenize(folder, tokens, choose_blocks(folder, selection), selection)
     sequences = rows.sequences
     read = BlockLengths(sequences.prompt_lengths, sequences.ids.lengths, sequences.answered)
@@ -45,7 +49,9 @@ def test_lengths_are_those_of_the_rows_that_are_read(
     prepared: PreparedFolder, form: Form, answered: bool, limit: int | None, targets: int
 ):
     selection = Selection("train", limit, 3, BLOCKS, targets, answered)
-    found, read = measured_and_read(prepared, chat_tokenizer("qwen3"), form, selection)
+    found, read = measured_and_read(
+        prepared, chat_tokenizer("qwen3"), PromptSettings(form=form), selection
+    )
     assert found.prompts.tolist() == read.prompts.tolist()
     assert found.sequences.tolist() == read.sequences.tolist()
     assert found.answered == answered
@@ -54,18 +60,30 @@ def test_lengths_are_those_of_the_rows_that_are_read(
 @pytest.mark.parametrize("form", FORMS)
 def test_lengths_are_right_where_pieces_do_not_add_up(prepared: PreparedFolder, form: Form):
     selection = Selection("train", None, 0, BLOCKS, 4, answered=True)
-    found, read = measured_and_read(prepared, merging_tokenizer(), form, selection)
+    found, read = measured_and_read(
+        prepared, merging_tokenizer(), PromptSettings(form=form), selection
+    )
     assert found.prompts.tolist() == read.prompts.tolist()
     assert found.sequences.tolist() == read.sequences.tolist()
     # Nothing is shared, so each prompt is read alone.
-    assert found.per_verdict == found.per_verdict_alone
+    assert found.per_prediction == found.per_prediction_alone
 
 
-def test_tokens_for_each_verdict_by_hand():
+@pytest.mark.parametrize("form", FORMS)
+def test_lengths_hold_the_signals_under_every_candidate(prepared: PreparedFolder, form: Form):
+    folder = with_signals(prepared, ("film", "expected"))
+    settings = PromptSettings(form=form, signals=("film", "expected"))
+    selection = Selection("train", None, 0, BLOCKS, 4, answered=True)
+    measured, read = measured_and_read(folder, chat_tokenizer("qwen3"), settings, selection)
+    assert measured.prompts.tolist() == read.prompts.tolist()
+    assert measured.sequences.tolist() == read.sequences.tolist()
+
+
+def test_tokens_per_prediction_by_hand():
     # Two blocks, of two prompts and of one, each verdict with its answer.
     held = BlockLengths(np.array([10, 12, 8]), np.array([16, 9]), answered=True)
-    assert held.per_verdict == 25 / 3
-    assert held.per_verdict_alone == 30 / 3 + 1
+    assert held.per_prediction == 25 / 3
+    assert held.per_prediction_alone == 30 / 3 + 1
     report = block_prompts(held, (100,), 13)
     assert (report.count, report.minimum, report.maximum) == (3, 10, 14)
     assert (report.limit, report.exceeding) == (13, 1)
@@ -77,10 +95,8 @@ def test_packing_counts_rows_and_what_fills_them():
 
 
 def test_a_sequence_longer_than_a_row_is_refused():
-    with pytest.raises(LengthError) as caught:
+    with raises_error(LengthError, "sequence_too_long", figures=[11, 10, 128]):
         describe_packing(np.array([6, 11]), 10)
-    assert caught.value.where == "train.pack_length"
-    assert "train.pack_length to at least 128" in str(caught.value)
 
 
 def config_with(**train: Any) -> Config:

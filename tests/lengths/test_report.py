@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from reeltune.errors import ConfigError
 from reeltune.lengths.report import describe_lengths, parse_percentiles
+from tests.errors import raises_error
 
 length_lists = st.lists(st.integers(0, 2000), min_size=1, max_size=120)
 
@@ -77,6 +78,5 @@ def test_percentiles_are_read_in_the_order_given(text: str, values: tuple[float,
 
 @pytest.mark.parametrize("text", ["", "x", "50,", "50,,90", "-1", "100.1", "nan", "inf", "50;90"])
 def test_what_is_no_percentile_is_refused(text: str):
-    with pytest.raises(ConfigError, match="is not a percentile") as caught:
+    with raises_error(ConfigError, "bad_percentile", where="--percentiles"):
         parse_percentiles(text)
-    assert caught.value.where == "--percentiles"

@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AddedToken, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from reeltune.data.folder import Codes, Examples, Timelines
+from reeltune.data.folder import Codes, Examples, PreparedFolder, Timelines
 from reeltune.domain import INTERVIEW, WINDOW, Form, Item, PromptSettings, Renderer
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.ragged import Ragged
@@ -27,6 +27,13 @@ tokenizer_of = cache(chat_tokenizer)
 def tokens_of(kind: Kind, form: Form) -> PromptTokens:
     """Tokens of prompts over :data:`ITEMS`."""
     return PromptTokens(tokenizer_of(kind), Renderer(PromptSettings(form=form)), ITEMS)
+
+
+def prompt_tokens(
+    folder: PreparedFolder, settings: PromptSettings, tokenizer: PreTrainedTokenizerBase
+) -> PromptTokens:
+    """Tokens of prompts over the items of prepared data."""
+    return PromptTokens(tokenizer, Renderer(settings), folder.items)
 
 
 def turns_of(

@@ -24,6 +24,7 @@ from reeltune.prompts.rows import (
     refuse_too_long,
     tokenize,
 )
+from tests.errors import raises_error
 from tests.helpers import chat_tokenizer, write_prepared
 from tests.prompts.build import FORMS, lists, merging_tokenizer, whole_prompts
 from tests.timelines import stretches
@@ -142,7 +143,7 @@ def test_a_history_in_a_block_grows_to_no_more_than_its_targets_add(prepared: Pr
 def test_an_empty_split_is_refused(tmp_path: Path):
     folder = PreparedFolder.open(write_prepared(tmp_path, users=1, events=7))
     assert len(folder.examples("validation")) == 0
-    with pytest.raises(DataError, match="no validation example"):
+    with raises_error(DataError, "empty_split", figures=["validation"]):
         choose_blocks(folder, replace(TRAIN, split="validation"))
 
 
@@ -229,8 +230,6 @@ def test_a_row_that_just_fits_with_its_answer_is_accepted():
 
 
 def test_rows_that_would_be_cut_are_refused_with_the_length_they_need():
-    with pytest.raises(LengthError, match="2 of 3 examples") as caught:
+    figures = ["2 of 3", "at least 22", "train.block_size"]
+    with raises_error(LengthError, "prompt_too_long", where="data.max_length", figures=figures):
         refuse_too_long(np.array([9, 8, 20]), 10)
-    assert caught.value.where == "data.max_length"
-    assert "data.max_length to at least 22" in str(caught.value)
-    assert "train.block_size" in str(caught.value)

@@ -40,6 +40,7 @@ def pack(lengths: Ints, row_length: int) -> list[Ints]:
     if len(lengths) and int(lengths.max()) > row_length:
         raise LengthError(
             f"a sequence of {int(lengths.max())} tokens does not fit in a row of {row_length}",
+            code="sequence_too_long",
             where="train.pack_length",
             hint=f"Set train.pack_length to at least {whole_tiles(int(lengths.max()))}, or lower "
             "train.block_size",

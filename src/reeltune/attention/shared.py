@@ -59,8 +59,9 @@ def shared_attention(
     del attention_mask
     if wanted := [name for name in _NOT_DONE if other.get(name)]:
         raise ModelError(
-            f"{type(module).__name__} attends with {', '.join(wanted)}, which histories cannot be "
-            "shared in",
+            f"{type(module).__name__} attends with {', '.join(wanted)}, which excludes sharing "
+            "histories",
+            code="unsupported_attention",
             hint="Set train.share_history and scoring.share_history to false",
         )
     if isinstance(visible, BlockMask):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reeltune.config import Config
     from reeltune.data.folder import PreparedFolder
     from reeltune.domain import PromptSettings
-    from reeltune.lengths.blocks import BlockLengths
+    from reeltune.lengths.measure import BlockLengths
     from reeltune.lengths.report import LengthReport
     from reeltune.prompts.pieces import PromptTokens
 
@@ -46,29 +46,29 @@ def lengths(
     from reeltune.signals.folder import open_prepared
 
     resolved = load_config(config, override or ())
-    asked = parse_percentiles(percentiles)
+    shown = parse_percentiles(percentiles)
     folder = open_prepared(resolved)
     settings = prompt_settings(folder, resolved.prompt)
     splits = [split for split in EXAMPLE_SPLITS if len(folder.examples(split))]
     if char_only:
         for split in splits:
-            _show(f"{split}: ", "prompts", char_lengths(folder, settings, split, asked))
-        typer.echo("characters of the turns, without the chat template")
+            _show(f"{split}: ", "prompts", char_lengths(folder, settings, split, shown))
+        typer.echo("characters of the messages, without the chat template")
         return
     tokens = _load_tokens(resolved, folder, settings)
-    _show_tokens(resolved, folder, tokens, splits, asked)
+    _show_tokens(resolved, folder, tokens, splits, shown)
 
 
 def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSettings) -> PromptTokens:
-    from reeltune.lengths.measure import prompt_tokens
+    from reeltune.domain import Renderer
     from reeltune.models.tokenizer import load_tokenizer
+    from reeltune.prompts.pieces import PromptTokens
 
     tokenizer = load_tokenizer(config.model.name_or_path, config.model.revision)
-    tokens = prompt_tokens(folder, settings, tokenizer)
-    if tokens.differing:
-        typer.echo(f"tokenized whole: pieces differ for {len(tokens.differing)} films")
-    else:
-        typer.echo(f"pieces equal the whole for all {len(folder.items)} films")
+    tokens = PromptTokens(tokenizer, Renderer(settings), folder.items)
+    different, count = len(tokens.differing), len(folder.items)
+    way = "prompts are tokenized whole" if different else "prompts are assembled from token pieces"
+    typer.echo(f"{way} (pieces differ for {different} of {count} films)")
     return tokens
 
 
@@ -77,62 +77,68 @@ def _show_tokens(
     folder: PreparedFolder,
     tokens: PromptTokens,
     splits: list[str],
-    asked: tuple[float, ...],
+    percentiles: tuple[float, ...],
 ) -> None:
     from reeltune.data.columns import TRAIN
-    from reeltune.lengths.blocks import block_lengths, block_prompts, describe_packing, rows_read
-    from reeltune.lengths.measure import token_lengths
+    from reeltune.lengths.measure import (
+        block_lengths,
+        block_prompts,
+        describe_packing,
+        rows_read,
+        token_lengths,
+    )
     from reeltune.prompts.rows import BLOCKS
 
     limit = config.data.max_length
-    reports = {s: [token_lengths(folder, tokens, s, asked, limit)] for s in splits}
+    reports = {s: [token_lengths(folder, tokens, s, percentiles, limit)] for s in splits}
     for split, (report,) in reports.items():
         _show(f"{split}: ", "prompts", report, _MAX_LENGTH)
     selections = {split: rows_read(config, split) for split in splits}
-    shared = {
+    blocks = {
         split: block_lengths(folder, tokens, selection)
         for split, selection in selections.items()
         if selection.layout == BLOCKS
     }
-    for split, held in shared.items():
-        reports[split].append(block_prompts(held, asked, limit))
+    for split, lengths in blocks.items():
+        reports[split].append(block_prompts(lengths, percentiles, limit))
         title = f"{split} in blocks of up to {config.train.block_size}: "
         _show(title, "prompts", reports[split][-1], _MAX_LENGTH, bars=split == TRAIN)
         if split == TRAIN:
-            _show_sequences(title, held, asked, config.train.pack_length)
-    _refuse_too_long(reports, limit, in_blocks=bool(shared))
+            _show_sequences(title, lengths, percentiles, config.train.pack_length)
+    _refuse_too_long(reports, limit, in_blocks=bool(blocks))
     fits = f"every prompt fits in {_MAX_LENGTH} {limit}"
-    if TRAIN in shared:
+    if TRAIN in blocks:
         length = config.train.pack_length
-        packing = describe_packing(shared[TRAIN].sequences, length)
+        packing = describe_packing(blocks[TRAIN].sequences, length)
         typer.echo(f"packed: {packing.rows} rows of {length} tokens, {packing.filled:.1%} filled")
         fits += f", every block in {_PACK_LENGTH} {length}"
     typer.echo(fits)
 
 
 def _show_sequences(
-    title: str, held: BlockLengths, asked: tuple[float, ...], pack_length: int
+    title: str, lengths: BlockLengths, percentiles: tuple[float, ...], pack_length: int
 ) -> None:
     from reeltune.lengths.report import describe_lengths
 
-    report = describe_lengths(held.sequences, asked, "tokens", pack_length)
+    report = describe_lengths(lengths.sequences, percentiles, "tokens", pack_length)
     _show(title, "sequences", report, _PACK_LENGTH)
-    read, alone = held.per_verdict, held.per_verdict_alone
+    shared, alone = lengths.per_prediction, lengths.per_prediction_alone
     typer.echo(
-        f"  read for each verdict: {read:.1f} tokens; with each prompt alone: {alone:.1f} tokens, "
-        f"{alone / read:.1f} times as many"
+        f"  tokens per prediction: {shared:.1f}; without shared histories: {alone:.1f}, "
+        f"{alone / shared:.1f} times as many"
     )
 
 
 def _refuse_too_long(reports: dict[str, list[LengthReport]], limit: int, in_blocks: bool) -> None:
     from reeltune.errors import LengthError
 
-    exceeding = sum(max(report.exceeding for report in of) for of in reports.values())
+    exceeding = sum(max(report.exceeding for report in split) for split in reports.values())
     if exceeding:
-        longest = max(report.maximum for of in reports.values() for report in of)
+        longest = max(report.maximum for split in reports.values() for report in split)
         fewer = "lower train.block_size, " if in_blocks else ""
         raise LengthError(
             f"{exceeding} prompts exceed {limit} tokens; the longest has {longest}",
+            code="prompt_too_long",
             where=_MAX_LENGTH,
             hint=f"Set {_MAX_LENGTH} to at least {longest}, {fewer}or prepare with a smaller "
             "--history-len",

@@ -1,4 +1,4 @@
-"""Lengths of prompts or sequences: their spread, and how many would not fit."""
+"""Distributions of lengths."""
 
 from __future__ import annotations
 
@@ -12,27 +12,21 @@ import numpy.typing as npt
 
 from reeltune.errors import ConfigError
 
-_HISTOGRAM_BINS = 12
-"""At most so many."""
+_MAX_BINS = 12
 
 
 @dataclass(frozen=True)
 class LengthReport:
-    """The spread of the lengths of one split's prompts or sequences.
+    """The distribution of the lengths of prompts or sequences.
 
     Attributes:
-        unit: ``tokens``, the answer included, or ``characters`` of the turns.
-        count: How many there are.
-        minimum: The shortest.
-        maximum: The longest.
-        mean: The mean.
-        percentiles: Asked percentile and the length at it: the smallest length that at least that
-            share of them does not exceed.
+        unit: ``tokens``, the answer included, or ``characters`` of the messages.
+        percentiles: Percentile and the smallest length that this share does not exceed.
         histogram: Counts per bin, shape ``(bins,)``.
-        edges: The first length of each bin, then the first beyond the last; shape ``(bins + 1,)``.
-            All bins hold equally many lengths, only the last may reach beyond the longest.
-        limit: The length allowed, if any.
-        exceeding: How many are longer.
+        edges: The first length of each bin, then the first beyond the last, shape ``(bins + 1,)``.
+            Bins are equally wide; the last may reach beyond the longest.
+        limit: The maximum length, if any.
+        exceeding: The number of longer ones.
     """
 
     unit: str
@@ -53,13 +47,13 @@ def describe_lengths(
     unit: str,
     limit: int | None = None,
 ) -> LengthReport:
-    """Summarize lengths.
+    """Return the distribution of lengths.
 
     Args:
         lengths: Shape ``(n,)``, at least one.
         percentiles: Each from 0 to 100.
-        unit: What the lengths count.
-        limit: The length allowed.
+        unit: The unit of the lengths.
+        limit: The maximum length.
     """
     ordered = np.sort(lengths)
     # Exact fractions: numpy's inverted_cdf computes 0.07 * 100 > 7 and takes the eighth.
@@ -83,7 +77,7 @@ def describe_lengths(
 
 def _bins(minimum: int, maximum: int) -> npt.NDArray[np.int64]:
     """Return the edges of bins of whole lengths."""
-    width = math.ceil((maximum - minimum + 1) / _HISTOGRAM_BINS)
+    width = math.ceil((maximum - minimum + 1) / _MAX_BINS)
     return np.arange(minimum, maximum + width + 1, width)
 
 
@@ -102,6 +96,7 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
         if not 0 <= value <= 100:
             raise ConfigError(
                 f"{part.strip()!r} is not a percentile",
+                code="bad_percentile",
                 where="--percentiles",
                 hint="Give numbers from 0 to 100, separated by commas",
             )

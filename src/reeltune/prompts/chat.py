@@ -77,6 +77,7 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatF
     if not tokenizer.chat_template:
         raise ModelError(
             "the tokenizer has no chat template",
+            code="no_chat_template",
             where=str(tokenizer.name_or_path),
             hint="Use the model's instruct or chat version",
         )
@@ -84,7 +85,8 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatF
     frames = {read(tokenizer, probe) for probe in _PROBES}
     if len(frames) != 1:
         raise ModelError(
-            "the chat template changes with the words of the message",
+            "the text around a message depends on the message",
+            code="template_depends_on_text",
             where=str(tokenizer.name_or_path),
         )
     return frames.pop()
@@ -96,7 +98,8 @@ def _window_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFrame:
     before, found, after = prompt.partition(probe)
     if not found:
         raise ModelError(
-            "the chat template does not show the user's words unchanged",
+            "the chat template changes the text of a message",
+            code="template_changes_text",
             where=str(tokenizer.name_or_path),
         )
     answered = _render(tokenizer, [probe, YES], enable_thinking=False)
@@ -117,8 +120,8 @@ def _interview_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFram
     frame = ChatFrame(before, after, next_turn, next_turn)
     if frame.wrap(*turns) != _render(tokenizer, turns):
         raise ModelError(
-            "the chat template does not write a conversation turn after turn as it was said, so a "
-            "conversation cannot grow at its end",
+            "the chat template rewrites earlier messages when a conversation grows",
+            code="template_not_append_only",
             where=str(tokenizer.name_or_path),
             hint=f"Set prompt.form to {WINDOW}",
         )
@@ -144,7 +147,11 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> Answe
     prompt = encode(tokenizer, frame.wrap(_PROBES[0]))
     end = encode(tokenizer, frame.end)
     if not end:
-        raise ModelError("the chat template does not end a turn", where=str(tokenizer.name_or_path))
+        raise ModelError(
+            "the chat template does not end a message",
+            code="template_without_end",
+            where=str(tokenizer.name_or_path),
+        )
     found = []
     for word in (YES, NO):
         answered = frame.wrap(_PROBES[0]) + word
@@ -152,7 +159,8 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> Answe
         own = whole[:-1] == prompt and whole[-1] != tokenizer.unk_token_id
         if not own or ended[: len(whole)] != whole:
             raise ModelError(
-                f"the answer {word!r} is not a single token of its own",
+                f"the answer {word!r} is not a single token",
+                code="answer_not_one_token",
                 where=str(tokenizer.name_or_path),
                 hint="Use a model whose tokenizer keeps Yes and No whole",
             )

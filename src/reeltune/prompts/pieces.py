@@ -154,6 +154,14 @@ class Pieces:
             self.queries(timelines.item_idx[target], timelines.context_of(target)),
         )
 
+    def query_lengths(
+        self, timelines: Timelines, events: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.int64]:
+        """Return the length of the query for each of some events (:meth:`queries`)."""
+        items = self.items.lengths[timelines.item_idx[events]]
+        context = self.context_lengths(timelines.context_of(events))
+        return len(self.before_candidate) + items + context + len(self.tail)
+
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
         """Return the length of every prompt in units, without assembling it."""
         steps = star_steps(timelines.rating)
@@ -162,11 +170,11 @@ class Pieces:
             + self.items.lengths[timelines.item_idx]
             + self.after_item.lengths[steps]
         )
-        told = self.context_lengths(timelines.context)
-        before = offsets_of(line + told if self.context_in_history else line)
-        fixed = len(self.head) + len(self.before_candidate) + len(self.tail)
-        candidate = (self.items.lengths[timelines.item_idx] + told)[examples.target]
-        return before[examples.target] - before[examples.start] + candidate + fixed
+        if self.context_in_history:
+            line = line + self.context_lengths(timelines.context)
+        before = offsets_of(line)
+        history = before[examples.target] - before[examples.start]
+        return len(self.head) + history + self.query_lengths(timelines, examples.target)
 
 
 def star_steps(rating: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:

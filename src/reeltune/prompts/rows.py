@@ -107,6 +107,7 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
     if not len(examples):
         raise DataError(
             f"there is no {split} example",
+            code="empty_split",
             where=str(folder.path),
             hint="Prepare the data with a larger share for this split",
         )
@@ -162,6 +163,7 @@ def refuse_too_long(lengths: npt.NDArray[np.int64], max_length: int) -> None:
         raise LengthError(
             f"{too_long} of {len(lengths)} examples exceed max_length {max_length}; "
             f"the longest has {int(needed.max())} tokens",
+            code="prompt_too_long",
             where="data.max_length",
             hint=f"Set data.max_length to at least {int(needed.max())}, lower "
             "train.block_size, or prepare with a smaller --history-len",
