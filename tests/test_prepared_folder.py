@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reeltune.data.context import NoContext
 from reeltune.data.folder import FORMAT_VERSION, PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.data.prepare import check_invariants, prepare
@@ -87,6 +88,27 @@ def test_what_was_written_is_read(folder: Path):
         if column.name == "context":
             continue
         assert getattr(read.timelines, column.name).tolist() == events[column.name].to_list()
+
+
+def test_tables_are_read_once_with_and_without_context(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[str] = []
+    parquet_file = pq.ParquetFile
+
+    def spy(file: Path, **options: Any) -> pq.ParquetFile:
+        opened.append(file.name)
+        return parquet_file(file, **options)
+
+    monkeypatch.setattr("reeltune.data.folder.pq.ParquetFile", spy)
+    plain = PreparedFolder.open(folder)
+    for split in ("train", "test"):
+        assert len(plain.examples(split))
+    assert plain.items
+    with_context = plain.with_context(lambda _: NoContext())
+    assert with_context.timelines is plain.timelines
+    assert with_context.items is plain.items
+    assert sorted(opened) == ["items.parquet", "timelines.parquet"]
 
 
 def test_examples_show_the_events_just_before_the_candidate(folder: Path):

@@ -146,6 +146,15 @@ class PreparedFolder:
         """What the renderer needs to know of this data."""
         return PromptSettings.from_dict(self.meta["prompt"])
 
+    def with_context(
+        self, make_context: Callable[[PreparedFolder], ContextSource]
+    ) -> PreparedFolder:
+        """Return the same data with context lines. Tables that were read already are shared."""
+        folder = replace(self, make_context=make_context)
+        read = {name: vars(self)[name] for name in _TABLES if name in vars(self)}
+        vars(folder).update(read)
+        return folder
+
     @cached_property
     def context(self) -> ContextSource:
         """Computes the context lines of prompts about this data."""
@@ -177,12 +186,12 @@ class PreparedFolder:
 
     @cached_property
     def rated_item_id(self) -> npt.NDArray[np.int64]:
-        """The film id that ``timelines.parquet`` gives each event, which ``item_idx`` points at."""
+        """The item id that ``timelines.parquet`` gives each event, which ``item_idx`` points at."""
         return to_array(self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM])
 
     @cached_property
     def items(self) -> list[Item]:
-        """All films of the edition, indexed by ``item_idx``."""
+        """All items of the edition, indexed by ``item_idx``."""
         names = (Columns.ITEM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
         column = self._read(ITEMS_FILE, names, nullable={Columns.YEAR})
         rows = zip(*(column[name].to_pylist() for name in names), strict=True)
@@ -208,6 +217,9 @@ class PreparedFolder:
         self, name: str, columns: Sequence[str], nullable: Collection[str] = ()
     ) -> dict[str, pa.ChunkedArray]:
         return _read_columns(self.path / name, columns, _hint(self.path), nullable)
+
+
+_TABLES: Final = ("ratings", "rated_item_id", "items")
 
 
 def _hint(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def with_signals(
     """Return a prepared folder whose events have signals; without kinds, the folder itself."""
     if not kinds:
         return folder
-    return replace(folder, make_context=partial(_source, kinds=kinds, cache_dir=cache_dir))
+    return folder.with_context(partial(_source, kinds=kinds, cache_dir=cache_dir))
 
 
 def _source(
