@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import requests
 
 from reeltune import progress
 from reeltune.errors import FetchError
@@ -20,9 +22,6 @@ from reeltune.fetch.network_errors import (
 )
 from reeltune.fetch.partial_file import FileVersion, PartialFile
 from reeltune.files import file_digest
-
-if TYPE_CHECKING:
-    import requests
 
 _CHUNK_BYTES: Final = 1 << 16
 _PARTIAL_CONTENT: Final = 206
@@ -99,8 +98,6 @@ def published_md5(url: str, retry: RetryPolicy | None = None) -> str | None:
     Raises:
         UnreachableError: No connection, or the server failed.
     """
-    import requests
-
     address = f"{url}.md5"
     try:
         response = requests.get(address, timeout=(retry or RetryPolicy()).timeout)
@@ -114,8 +111,6 @@ def published_md5(url: str, retry: RetryPolicy | None = None) -> str | None:
 
 
 def _transfer_all(url: str, part: PartialFile, retry: RetryPolicy, show_progress: bool) -> None:
-    import requests
-
     with requests.Session() as session:
         for attempt in range(retry.tries):
             if attempt:
@@ -142,11 +137,7 @@ def _kept(part: PartialFile) -> str:
 
 
 def _transfer(
-    session: requests.Session,
-    url: str,
-    part: PartialFile,
-    retry: RetryPolicy,
-    show_progress: bool,
+    session: requests.Session, url: str, part: PartialFile, retry: RetryPolicy, show_progress: bool
 ) -> None:
     """Make one connection and write its body.
 
@@ -158,7 +149,9 @@ def _transfer(
         part.remove()
     elif part.size and part.size == version.size:
         return
-    headers = _request_headers(part.size, version)
+    headers = {"Accept-Encoding": "identity"}
+    if version is not None and part.size:
+        headers |= version.resume_headers(part.size)
     try:
         response = session.get(url, headers=headers, stream=True, timeout=retry.timeout)
     except OSError as error:
@@ -170,15 +163,6 @@ def _transfer(
             _write_body(response, part, task.advance)
     if version.size is not None and part.size < version.size:
         raise _CutError
-
-
-def _request_headers(offset: int, version: FileVersion | None) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}
-    if version is not None and offset:
-        headers["Range"] = f"bytes={offset}-"
-        if version.validator:
-            headers["If-Range"] = version.validator
-    return headers
 
 
 def _accept(
@@ -205,8 +189,6 @@ def _accept(
 def _write_body(
     response: requests.Response, part: PartialFile, advance: Callable[[int], None]
 ) -> None:
-    import requests
-
     try:
         with part.path.open("ab") as sink:
             for chunk in response.iter_content(_CHUNK_BYTES):

@@ -6,13 +6,13 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reeltune.errors import FetchError
+import requests
+from requests import exceptions
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
-if TYPE_CHECKING:
-    import requests
+from reeltune.errors import FetchError
 
 
 class UnreachableError(FetchError):
@@ -42,8 +42,6 @@ def by_hand(url: str) -> str:
 
 def connection_error(url: str, error: OSError) -> FetchError:
     """Describe what ``requests`` raised for ``url``."""
-    from requests import exceptions
-
     if not isinstance(error, exceptions.ConnectionError | exceptions.Timeout):
         hint = "Check --base-url and the CA bundle"
         return FetchError(
@@ -73,8 +71,6 @@ def connection_error(url: str, error: OSError) -> FetchError:
 def _no_connection(
     error: OSError, unreachable: Callable[..., UnreachableError]
 ) -> UnreachableError:
-    from urllib3.exceptions import NameResolutionError, NewConnectionError
-
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(reason, NameResolutionError):
         message, hint = "the host name could not be resolved", "Is this machine offline?"

@@ -43,9 +43,13 @@ class FileVersion:
     @property
     def validator(self) -> str | None:
         """The value for ``If-Range``: a strong ETag, else the date (RFC 9110, 13.1.5)."""
-        if self.etag and not self.etag.startswith("W/"):
-            return self.etag
-        return self.modified
+        strong = self.etag is not None and not self.etag.startswith("W/")
+        return self.etag if strong else self.modified
+
+    def resume_headers(self, offset: int) -> dict[str, str]:
+        """Return the request headers for the rest of this version."""
+        condition = {"If-Range": self.validator} if self.validator else {}
+        return {"Range": f"bytes={offset}-", **condition}
 
     def continued_by(self, headers: Mapping[str, str], offset: int) -> bool:
         """Tell whether a partial response (status 206) continues this version at ``offset``."""
