@@ -8,8 +8,8 @@ import numpy as np
 
 from reeltune.baselines.features import RECENT, USER_PRIOR
 from reeltune.baselines.problem import Problem
-from reeltune.signals.genres import GENRE_PRIOR
 from reeltune.signals.item_statistics import ITEM_PRIOR, excluded_folds
+from reeltune.signals.user_features import GENRE_PRIOR
 
 
 class Naive:

@@ -255,7 +255,7 @@ def test_evidence_that_knows_the_stars_it_is_to_foretell_is_found(
 ):
     foretold = Posterior.before_each_event
     monkeypatch.setattr(
-        Posterior, "before_each_event", lambda self: foretold(self) + 0.2 * self._above
+        Posterior, "before_each_event", lambda self: foretold(self) + 0.2 * self._residuals
     )
     failed = failing(folder)
     assert list(failed) == ["signals from the past"]

@@ -10,7 +10,8 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 
 from reeltune.domain import INTERVIEW, Form
 from reeltune.errors import ModelError
-from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame, encode
+from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
+from reeltune.prompts.encoding import encode
 from tests.errors import raises_error
 from tests.helpers import ITEM_TEXT, Kind, chat_tokenizer, tiny_tokenizer
 from tests.prompts.build import FORMS, KINDS, tokenizer_of

@@ -12,10 +12,9 @@ from typing import Final
 import numpy as np
 
 from reeltune.baselines.problem import Floats, Ints, Problem
-from reeltune.signals.genres import genre_affinity, genre_table
 from reeltune.signals.item_statistics import ItemStatistics, item_statistics
 from reeltune.signals.running_statistics import RunningStatistics
-from reeltune.signals.user_features import USER_PRIOR
+from reeltune.signals.user_features import USER_PRIOR, genre_affinity, genre_table
 
 RECENT: Final = 15
 """Events that count as recent: the history a prompt has by default."""

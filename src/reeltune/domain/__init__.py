@@ -1,7 +1,14 @@
 """The domain: items, ratings, and the words of a prompt. It imports no other package."""
 
 from reeltune.domain.context_lines import SIGNALS, ContextKind, SignalKind
-from reeltune.domain.item import Item, plain_text
+from reeltune.domain.items import (
+    HALF_STARS,
+    WHOLE_STARS,
+    Item,
+    RatingScale,
+    format_rating,
+    plain_text,
+)
 from reeltune.domain.prompt_settings import (
     INTERVIEW,
     PROMPT_VERSION,
@@ -9,7 +16,6 @@ from reeltune.domain.prompt_settings import (
     Form,
     PromptSettings,
 )
-from reeltune.domain.rating_scale import HALF_STARS, WHOLE_STARS, RatingScale, format_rating
 from reeltune.domain.renderer import NO, YES, Renderer
 
 __all__ = [

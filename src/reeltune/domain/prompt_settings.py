@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from reeltune.domain.context_lines import SIGNALS, ContextKind, SignalKind
-from reeltune.domain.rating_scale import RatingScale
+from reeltune.domain.items import RatingScale
 
 PROMPT_VERSION: Final = "5"
 """Changes with every change of a rendered prompt or of how a signal is computed; stored with every

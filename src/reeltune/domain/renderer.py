@@ -23,9 +23,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from reeltune.domain.item import Item, plain_text
+from reeltune.domain.items import Item, format_rating, plain_text
 from reeltune.domain.prompt_settings import INTERVIEW, WINDOW, PromptSettings
-from reeltune.domain.rating_scale import format_rating
 
 YES: Final = "Yes"
 NO: Final = "No"

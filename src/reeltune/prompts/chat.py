@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.domain import INTERVIEW, NO, WINDOW, YES, Form
 from reeltune.errors import ModelError
+from reeltune.prompts.encoding import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,11 +56,6 @@ class AnswerTokens:
     def of(self, liked: bool) -> int:
         """Return the id of the word for a label."""
         return self.yes if liked else self.no
-
-
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the ids of a text exactly as it stands: nothing is added before or after it."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
 def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatFrame:

@@ -7,13 +7,17 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from reeltune.prompts.chat import encode
 from reeltune.ragged import Ragged, concatenate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 _ENCODE_ROWS: Final = 16384
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the ids of a text exactly as it stands: nothing is added before or after it."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:

@@ -19,8 +19,8 @@ from reeltune.data.folder import Codes, Examples, Timelines
 from reeltune.data.history import History
 from reeltune.domain import Item, Renderer
 from reeltune.errors import DataError
-from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame, encode
-from reeltune.prompts.encoding import break_tokens, control_tokens, encode_rows
+from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame
+from reeltune.prompts.encoding import break_tokens, control_tokens, encode, encode_rows
 from reeltune.prompts.piece_texts import STAR_STEPS, piece_texts
 from reeltune.prompts.proof import PiecesProof
 from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row

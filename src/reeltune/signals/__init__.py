@@ -1,1 +1,1 @@
-"""What is known of an event before it happens: of its film from others, of its user so far."""
+"""Collaborative signals: what is known about an event before it happens."""

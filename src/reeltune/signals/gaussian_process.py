@@ -1,10 +1,10 @@
-"""What to expect of a user and a film: one Gaussian process along each user's timeline.
+"""A Gaussian process along each user's timeline.
 
-What a user says of a film above its mean is taken as a sum of parts. Each part is alike between two
-events for a reason of its own: they are near in the timeline, other users rate both films alike,
-the same users rate both, they share genres or years, they are equally known or praised. The
-expectation of an event is the mean of that process given the user's earlier events: Rasmussen and
-Williams (2006), chapter 2, https://gaussianprocess.org/gpml/.
+The deviation of an event's target from its item's mean is a sum of terms, each with its own
+covariance between two events: nearness in the timeline, items that other users rate alike, items
+rated by the same users, shared genres, near years, similar popularity and mean. The expected target
+of an event is the posterior mean given the user's earlier events: Rasmussen and Williams (2006),
+chapter 2, https://gaussianprocess.org/gpml/.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 STRIDE: Final = 2048
-"""Of long timelines, at least so many of the newest events are looked at and fewer than twice as
-many: what an event costs grows with the square of their number."""
+"""In long timelines each event is conditioned on at least this many earlier events and fewer than
+twice as many: the cost of an event grows with the square of their number."""
 
 
 class GaussianProcess:
-    """What to expect, from training ratings and from the user's own earlier events.
+    """The process, with item similarities from training ratings.
 
     Args:
-        similarities: Which films are alike, for each part of the users.
+        similarities: Item similarities without each fold.
 
     Attributes:
-        hyperparameters: How much each part of the process weighs.
+        hyperparameters: Variances and length scales of its terms.
     """
 
     def __init__(self, similarities: ItemSimilarities) -> None:
@@ -45,17 +45,17 @@ class GaussianProcess:
         self._similarities = similarities
 
     def posterior(self, fold: int, item_idx: Ints, targets: Floats) -> Posterior:
-        """Return what one user's events tell.
+        """Return the process given one user's events.
 
         Args:
-            fold: The part of the users that is not asked; ``FOLDS`` for none.
-            item_idx: The user's films in order, shape ``(n,)``.
-            targets: What came of them, shape ``(n,)``.
+            fold: The fold excluded from item similarities; ``FOLDS`` for none.
+            item_idx: The user's items, oldest first, shape ``(n,)``.
+            targets: Their targets, shape ``(n,)``.
         """
         return Posterior(self._similarities.of_fold(fold), self.hyperparameters, item_idx, targets)
 
     def with_hyperparameters(self, hyperparameters: GPHyperparameters) -> GaussianProcess:
-        """Return the same with other weights; what it is made of is shared."""
+        """Return a process with other hyperparameters; similarities are shared."""
         other = copy(self)
         other.hyperparameters = hyperparameters
         return other
@@ -63,14 +63,13 @@ class GaussianProcess:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Events that are asked about, after events that are only looked at.
+    """Consecutive events to predict, after the events they are conditioned on.
 
-    The outcomes ``y`` above their films' means have a covariance ``L L'``, and ``y = L z`` where
-    the entries of ``z`` are independent and have the variance 1: ``z[i]`` is what event ``i`` tells
-    that no earlier one did.
+    The residuals ``y`` from the items' means have the covariance ``L L'``, and ``y = L z`` with
+    independent ``z`` of variance 1: ``z[i]`` is the innovation of event ``i``.
 
     Attributes:
-        first: The first event that is asked about; those before it are only looked at.
+        first: Index of the first event to predict.
         root: The lower Cholesky factor ``L``, shape ``(k, k)``.
         innovations: ``z``, shape ``(k,)``.
     """
@@ -80,18 +79,18 @@ class _Chunk:
     innovations: Floats
 
     def expected(self) -> Floats:
-        """Return what to expect of each event asked about, given all before it.
+        """Return the expected residual of each event to predict, given all before it.
 
-        ``y[i]`` is the sum over ``j <= i`` of ``L[i, j] z[j]``. Earlier events have told all of
-        ``z`` but its own entry, whose mean is 0: the lower triangle without its diagonal is left.
+        ``y[i]`` is the sum over ``j <= i`` of ``L[i, j] z[j]``. Given the earlier events, all of
+        these ``z`` are known except ``z[i]``, whose mean is 0.
         """
         return (np.tril(self.root, -1) @ self.innovations)[self.first :]
 
     def negative_log_likelihood(self) -> float:
-        """Return the negative logarithm of how likely the outcomes asked about are.
+        """Return the negative log likelihood of the events to predict.
 
-        Given all before it, ``y[i]`` is normal with the standard deviation ``L[i, i]`` and lies
-        ``z[i]`` of them from its mean.
+        Given all before it, ``y[i]`` is normal with standard deviation ``L[i, i]``, and ``z[i]``
+        standard deviations from its mean.
         """
         innovations, deviation = self.innovations[self.first :], np.diag(self.root)[self.first :]
         return float(
@@ -102,14 +101,7 @@ class _Chunk:
 
 
 class Posterior:
-    """One user's events, and what follows from them.
-
-    Args:
-        similarity: Which films are alike, to those who are asked.
-        hyperparameters: How much each part of the process weighs.
-        item_idx: The user's films in order, shape ``(n,)``.
-        targets: What came of them, shape ``(n,)``.
-    """
+    """The process given one user's events; arguments as in :meth:`GaussianProcess.posterior`."""
 
     def __init__(
         self,
@@ -120,39 +112,39 @@ class Posterior:
     ) -> None:
         self._similarity, self._hyperparameters = similarity, hyperparameters
         self._item_idx = item_idx
-        self._above = targets - similarity.mean[item_idx]
+        self._residuals = targets - similarity.mean[item_idx]
 
     def before_each_event(self) -> Floats:
-        """Return the outcome to expect of each event, from earlier ones; shape ``(n,)``."""
-        total = [chunk.expected() for chunk in self._chunks()]
-        return self._similarity.mean[self._item_idx] + np.concatenate([np.empty(0), *total])
+        """Return the expected target of each event given earlier ones, shape ``(n,)``."""
+        residuals = [chunk.expected() for chunk in self._chunks()]
+        return self._similarity.mean[self._item_idx] + np.concatenate([np.empty(0), *residuals])
 
     def after_all_events(self, candidates: Ints) -> Floats:
-        """Return the outcome to expect of some films after all events.
+        """Return the expected targets of items given all events.
 
         Args:
-            candidates: Film rows, shape ``(m,)``.
+            candidates: Item indices, shape ``(m,)``.
 
         Returns:
             Shape ``(m,)``.
         """
-        total = self._similarity.mean[candidates]
+        expected = self._similarity.mean[candidates]
         if not len(self._item_idx):
-            return total
+            return expected
         start, root, _ = self._newest
         items = self._item_idx[start:]
-        weights = cho_solve((root, True), self._above[start:])
-        total = total + self._similarity.weighted_covariance(
+        weights = cho_solve((root, True), self._residuals[start:])
+        expected = expected + self._similarity.weighted_covariance(
             self._hyperparameters, candidates, items, weights
         )
-        return total + self._near(np.arange(len(items), 0, -1)) @ weights
+        return expected + self._timeline_covariance(np.arange(len(items), 0, -1)) @ weights
 
     def negative_log_likelihood(self) -> float:
-        """Return the negative logarithm of how likely the outcomes are, all together."""
+        """Return the negative log likelihood of all events."""
         return sum(chunk.negative_log_likelihood() for chunk in self._chunks())
 
     def _chunks(self) -> Iterator[_Chunk]:
-        """Yield stretches of events, each with what is looked at for them."""
+        """Yield consecutive events, with the events they are conditioned on."""
         count, first = len(self._item_idx), 0
         while first < count:
             start, end = _context_start(first), min(count, _context_start(first) + 2 * STRIDE)
@@ -163,31 +155,31 @@ class Posterior:
 
     @cached_property
     def _newest(self) -> tuple[int, Floats, Floats]:
-        """The first event that is looked at for one to come, and the factors from there on."""
+        """First event that a further event is conditioned on, and the factors from there on."""
         start = _context_start(len(self._item_idx))
         return start, *self._factored(start, len(self._item_idx))
 
     def _factored(self, start: int, end: int) -> tuple[Floats, Floats]:
         hyperparameters, items = self._hyperparameters, self._item_idx[start:end]
         covariance = self._similarity.covariance(hyperparameters, items)
-        covariance += toeplitz(self._near(np.arange(len(items))))
-        place = np.arange(len(items))
-        covariance[place, place] += (
+        covariance += toeplitz(self._timeline_covariance(np.arange(len(items))))
+        diagonal = np.arange(len(items))
+        covariance[diagonal, diagonal] += (
             hyperparameters.noise
             + hyperparameters.item_mean_variance * self._similarity.inverse_count[items]
         )
         root = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
-        return root, solve_triangular(root, self._above[start:end], lower=True)
+        return root, solve_triangular(root, self._residuals[start:end], lower=True)
 
-    def _near(self, events: Ints) -> Floats:
-        """Return the covariance of events so many events apart."""
+    def _timeline_covariance(self, events: Ints) -> Floats:
+        """Return the covariance of events by their distance in the timeline alone."""
         hyperparameters = self._hyperparameters
-        mood = hyperparameters.long_term * np.exp(-events / hyperparameters.long_term_length)
-        return mood + hyperparameters.short_term * np.exp(
+        long_term = hyperparameters.long_term * np.exp(-events / hyperparameters.long_term_length)
+        return long_term + hyperparameters.short_term * np.exp(
             -events / hyperparameters.short_term_length
         )
 
 
-def _context_start(place: int) -> int:
-    """Return the first event that is looked at for the one at a place of a timeline."""
-    return max(0, place // STRIDE - 1) * STRIDE
+def _context_start(position: int) -> int:
+    """Return the first event that the event at a position is conditioned on."""
+    return max(0, position // STRIDE - 1) * STRIDE

@@ -1,4 +1,4 @@
-"""What training ratings say of films: to everybody, or to users who are not asked themselves."""
+"""Statistics of items over training ratings, excluding one fold of the users."""
 
 from __future__ import annotations
 
@@ -16,32 +16,31 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 FOLDS: Final = 10
-"""Parts the users are dealt into: a training row sees films as the users of other parts rate them.
+"""Folds of users: a training row sees item statistics of the users in other folds.
 
-Leaving out only the row itself would give its label away: of two rows of one film, the one whose
-user gave more stars would see the lower mean, and trees find that.
+Excluding only the row itself would reveal its label: of two rows of one item, the one with the
+higher rating would see the lower mean, and trees learn that.
 """
 
 ITEM_PRIOR: Final = 5.0
-"""Ratings of the average film that are added to each film's own."""
+"""Average ratings added to each item's own."""
 
 _ANY_RATING: Final = 3.0
 _ANY_LIKE: Final = 0.5
-"""One rating like this is added to all, so that there is a mean even without any."""
+"""One such rating is added to all, so that means exist without any rating."""
 
 
 @dataclass(frozen=True)
 class ItemStatistics:
-    """All arrays have one entry per event, or per part of the users and film.
+    """One entry per event, or per excluded fold and item.
 
     Attributes:
-        count: Training ratings of the film. Where a part of the users is left out, it is scaled up
-            as if all had been asked.
-        rating: Mean stars of the film, shrunk to ``any_rating``.
-        like_rate: Share of likes of the film, shrunk to ``any_like``.
-        any_rating: Mean stars of all films.
-        any_like: Share of likes of all films.
-        asked: Training ratings of the film by those who are asked.
+        count: The item's training ratings. With a fold excluded, scaled up to all users.
+        rating: The item's mean rating, shrunk to ``any_rating``.
+        like_rate: The item's share of likes, shrunk to ``any_like``.
+        any_rating: Mean rating of all items.
+        any_like: Share of likes of all items.
+        used: The item's training ratings outside the excluded fold.
     """
 
     count: Floats
@@ -49,23 +48,22 @@ class ItemStatistics:
     like_rate: Floats
     any_rating: Floats
     any_like: Floats
-    asked: Floats
+    used: Floats
 
     def take(self, *places: Any) -> ItemStatistics:
-        """Return the view at the given places of every array."""
+        """Return the statistics at some indices of every array."""
         return ItemStatistics(**{name: values[places] for name, values in vars(self).items()})
 
 
 def training_ratings(known: Timelines, train: Ints) -> Ints:
-    """Return the events whose stars may be learned from, ascending.
+    """Return the events whose ratings may be learned from, ascending.
 
-    They are the training rows and what comes before the first of them in each user's timeline
-    without being a candidate. A user without a training row adds nothing: in a split by time, that
-    user's first events may be later than the rows to judge.
+    They are the training rows and the context events of users with a training row. In a split by
+    time, context events of other users may be later than the rows to predict.
 
     Args:
         known: All events.
-        train: The training rows, as places among them.
+        train: Event indices of the training rows.
     """
     learns = np.isin(known.user_id, known.user_id[train])
     before = np.flatnonzero((known.split == CONTEXT) & learns)
@@ -73,16 +71,16 @@ def training_ratings(known: Timelines, train: Ints) -> Ints:
 
 
 def item_statistics(known: Timelines, ratings: Ints, items: int, seed: int) -> ItemStatistics:
-    """Return what is known of each event's film.
+    """Return the statistics of each event's item.
 
-    Held-out events see all training ratings. Events of ``train`` and ``context`` see those of users
-    in other parts than their own user's, so nothing here depends on a training row's own user.
+    Held-out events see all training ratings; events of ``train`` and ``context`` see those of users
+    in other folds.
 
     Args:
         known: All events.
-        ratings: Those whose stars may be learned from (:func:`training_ratings`).
-        items: How many films there are.
-        seed: Decides the parts.
+        ratings: Events that may be learned from (:func:`training_ratings`).
+        items: Number of items.
+        seed: Decides the folds.
     """
     fold = excluded_folds(known, seed)
     return statistics_without_folds(known, ratings, items, fold).take(fold, known.item_idx)
@@ -91,20 +89,20 @@ def item_statistics(known: Timelines, ratings: Ints, items: int, seed: int) -> I
 def statistics_without_folds(
     known: Timelines, ratings: Ints, items: int, fold: Ints
 ) -> ItemStatistics:
-    """Return all films as those see them who ask none of one part of the users.
+    """Return each item's statistics computed without the users of one fold.
 
     Args:
         known: All events.
-        ratings: Those whose stars may be learned from.
-        items: How many films there are.
-        fold: The part of each event's user (:func:`excluded_folds`).
+        ratings: Events that may be learned from.
+        items: Number of items.
+        fold: The fold of each event's user (:func:`excluded_folds`).
 
     Returns:
-        Arrays of shape ``(FOLDS + 1, films)``; the last row leaves nobody out.
+        Arrays of shape ``(FOLDS + 1, items)``; the last row excludes nobody.
     """
 
     def sums(values: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-        """Return sums over each film and over all films, each part left out."""
+        """Return sums over each item and over all items, without each fold."""
         cell = fold[ratings] * items + known.item_idx[ratings]
         table = np.bincount(cell, values[ratings], minlength=(FOLDS + 1) * items)
         table = table.reshape(FOLDS + 1, items)
@@ -122,21 +120,21 @@ def statistics_without_folds(
         like_rate=(likes + ITEM_PRIOR * any_like) / (count + ITEM_PRIOR),
         any_rating=any_rating,
         any_like=any_like,
-        asked=count,
+        used=count,
     )
 
 
 def excluded_folds(known: Timelines, seed: int) -> Ints:
-    """Return the part each event's user is in, and ``FOLDS`` for held-out events: in none."""
+    """Return the fold of each event's user, and ``FOLDS`` (none) for held-out events."""
     return np.where(is_not_held_out(known), assign_folds(known, seed), FOLDS)
 
 
 def assign_folds(known: Timelines, seed: int) -> Ints:
-    """Return the part each event's user is in, 0 to ``FOLDS - 1``, held out or not."""
+    """Return the fold of each event's user, 0 to ``FOLDS - 1``, held out or not."""
     users, which = np.unique(known.user_id, return_inverse=True)
     return (stream(seed, "parts of users").permutation(len(users)) % FOLDS)[which]
 
 
 def is_not_held_out(known: Timelines) -> npt.NDArray[np.bool_]:
-    """Return which events are not held out."""
+    """Return whether each event belongs to training or context."""
     return (known.split == TRAIN) | (known.split == CONTEXT)

@@ -1,4 +1,4 @@
-"""Sums over what comes before an event in its user's timeline, for all events at once."""
+"""Sums over the earlier events of each event's user, for all events at once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _GRID: Final = 2.0**20
-"""Values are added on a grid of this many steps to one, on which float64 adds without error: a sum
-is then the same whatever lies in other users' timelines before it."""
+"""Values are rounded to this many steps per unit, which float64 adds without error: sums do not
+depend on the timelines of other users."""
 
 
 class RunningStatistics:
     """Sums over earlier events of the same user. An event's own value is never in its sum.
 
     Args:
-        position: How many events its user has before each event; users one after another, each with
-            the oldest event first.
+        position: Number of the user's earlier events, for each event; users one after another,
+            oldest event first.
 
     Attributes:
-        before: How many earlier events there are, shape ``(events,)``.
+        before: ``position`` as floats, shape ``(events,)``.
     """
 
     def __init__(self, position: npt.NDArray[np.integer]) -> None:
@@ -46,14 +46,12 @@ class RunningStatistics:
         return (totals[self._index] - totals[start]) / _GRID
 
     def decayed(self, values: npt.NDArray[Any], half_life: float, length: int) -> Floats:
-        """Return the weighted sum over the user's last ``length`` events before each event.
-
-        The newest counts whole, and each by as much less as events came after it.
+        """Return the exponentially weighted sum over the user's last ``length`` events.
 
         Args:
             values: One per event, shape ``(events,)``.
-            half_life: After so many further events, an event counts half.
-            length: How many events count at all.
+            half_life: Number of later events after which an event's weight is halved.
+            length: Number of events with any weight.
         """
         total = np.zeros(len(self.before))
         for back in range(1, min(length, int(self.before.max(initial=0))) + 1):
@@ -64,8 +62,8 @@ class RunningStatistics:
 
 
 def _totals(values: npt.NDArray[Any]) -> Floats:
-    """Return sums of all values before each place, in steps of the grid: shape ``(events + 1,)``.
+    """Return the sums of all values before each index, in grid steps, shape ``(events + 1,)``.
 
-    Whole numbers, exact up to 2**53 steps: more than a thousand million events of 5 stars.
+    They are whole numbers, exact up to 2**53: a thousand million ratings of 5.
     """
     return np.concatenate([[0.0], np.cumsum(np.rint(values * _GRID))])

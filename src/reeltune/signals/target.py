@@ -1,4 +1,4 @@
-"""What is expected of a user and a film: the outcome of an event, and the chance of a like."""
+"""The regression target of the Gaussian process, and the probability of a like."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _SPREAD: Final = 0.4
-"""How far above the middle between likes and the rest an outcome lies whose odds are e to 1."""
+"""Distance above the decision boundary at which the odds of a like are e to 1."""
 
 
 def gp_target(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
-    """Return what is expected: half the stars, and 1 more for a like.
+    """Return half the rating, plus 1 for a like.
 
-    Stars alone would ask as much about the step from 1 to 2 as about the one that decides; a like
-    alone forgets by how much.
+    The rating alone would weight every step of the scale alike; the like alone would ignore how
+    clear it was.
 
     Args:
-        rating: Of each event, or means of them.
-        like: Whether each is a like, or shares of likes; the same shape.
+        rating: Ratings, or mean ratings.
+        like: Likes, or shares of likes; the same shape.
     """
     return rating.astype(np.float64) / 2 + like
 
 
 def like_probability(expected: Floats, threshold: float, step: float) -> Floats:
-    """Return how likely a like is, given the outcome to expect; any shape.
+    """Return the probability of a like, a logistic function of the expected target.
 
     Args:
-        expected: The outcome to expect.
-        threshold: Stars from which a film counts as liked.
-        step: From one number of stars to the next: a whole star in the oldest editions.
+        expected: Expected targets, any shape.
+        threshold: The lowest rating that counts as a like.
+        step: The step of the rating scale.
     """
     least_liked = math.ceil(threshold / step) * step
     middle = ((least_liked / 2 + 1) + (least_liked - step) / 2) / 2
