@@ -192,7 +192,7 @@ def test_what_is_no_zip_file(tmp_path: Path, folder: Path, content: bytes) -> No
 def test_empty_zip_file(tmp_path: Path, folder: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(zip_bytes({}))
-    with pytest.raises(FetchError, match="empty zip file"):
+    with raises_error(FetchError, "empty_zip_file", where="a.zip"):
         unpack(archive, folder, EDITION)
 
 
