@@ -1,4 +1,4 @@
-"""Timelines for tests of what is cut, shown or asked: by hand, or random ones of several users."""
+"""Timelines for tests: by hand, or random ones of several users."""
 
 from __future__ import annotations
 

@@ -233,8 +233,8 @@ def test_the_command_module_loads_nothing_heavy() -> None:
 def test_the_script_takes_the_same_flags_and_exits_by_kind_of_error(source, tmp_path) -> None:
     script = Path(__file__).parents[2] / "scripts" / "prepare_movielens.py"
     output = tmp_path / "out"
-    said = python(script, "--ratings-dir", source, "--output-dir", output, "--history-len", 20)
-    assert str(output) in said
+    printed = python(script, "--ratings-dir", source, "--output-dir", output, "--history-len", 20)
+    assert str(output) in printed
     assert meta(output)["settings"]["history_len"] == 20
 
     failed = subprocess.run(

@@ -86,7 +86,7 @@ def miscount(rows: Rows) -> int:
     return 7
 
 
-def judge_a_item_of_the_history(rows: Rows) -> int:
+def predict_an_item_of_the_history(rows: Rows) -> int:
     """A candidate whose film the user rated before; no other event is in either second."""
     times = [(row["user_id"], row["timestamp"]) for row in rows]
     event = first(rows, lambda i: rows[i]["split"] == "test" and times.count(times[i]) == 1)
@@ -139,7 +139,7 @@ def flip_a_label(rows: Rows) -> int:
         (swap_items_of_one_second, "order in time"),
         (put_a_user_in_front, "order in time"),
         (miscount, "positions"),
-        (judge_a_item_of_the_history, "films once per user"),
+        (predict_an_item_of_the_history, "films once per user"),
         (point_at_another_item, "film rows"),
         (point_at_no_item, "film rows"),
         (put_in_no_split, "one split per event"),

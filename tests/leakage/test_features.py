@@ -1,4 +1,4 @@
-"""Features that know what they may not know are found, however they came by it; others pass."""
+"""Features that depend on later or held-out events are found; others pass."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def item_events_of_all(known: Timelines, train: Bools) -> np.ndarray:
     return np.bincount(known.item_idx, minlength=100)[known.item_idx]
 
 
-HONEST: dict[str, Column] = {"user_mean": user_mean, "item_mean": item_mean}
+VALID: dict[str, Column] = {"user_mean": user_mean, "item_mean": item_mean}
 LEAKING = (
     own_rating,
     own_label,
@@ -110,21 +110,21 @@ def function_of(columns: dict[str, Column]) -> FeatureFunction:
     return features
 
 
-def judge(events: EventTable, columns: dict[str, Column]) -> Outcome:
+def check(events: EventTable, columns: dict[str, Column]) -> Outcome:
     return features_are_from_the_past(
         events, events.is_in("train", "context"), function_of(columns), list(columns)
     )
 
 
 def test_features_from_the_past_pass(many_events: EventTable):
-    outcome = judge(many_events, HONEST)
+    outcome = check(many_events, VALID)
     assert outcome.status == "ok"
     assert outcome.about == "2 features of 108 held-out events"  # 100 users, and 8 further on
 
 
 @pytest.mark.parametrize("column", LEAKING, ids=lambda column: column.__name__)
-def test_a_feature_that_knows_more_is_named(many_events: EventTable, column: Column):
-    outcome = judge(many_events, {**HONEST, column.__name__: column})
+def test_a_feature_that_depends_on_hidden_events_is_named(many_events: EventTable, column: Column):
+    outcome = check(many_events, {**VALID, column.__name__: column})
     assert outcome.status == "failed"
     for user, item, event in named(outcome):
         assert event is not None
@@ -136,7 +136,7 @@ def test_a_feature_that_knows_more_is_named(many_events: EventTable, column: Col
         assert "user_mean is" not in found.message.removeprefix(column.__name__)
 
 
-def test_of_many_users_some_are_looked_at(many_events: EventTable, monkeypatch: pytest.MonkeyPatch):
+def test_a_sample_of_users_is_checked(many_events: EventTable, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("reeltune.leakage.features._SAMPLED_USERS", 7)
     seen = set()
 
@@ -144,7 +144,7 @@ def test_of_many_users_some_are_looked_at(many_events: EventTable, monkeypatch: 
         seen.update(known.user_id.tolist())
         return own_rating(known, train)
 
-    outcome = judge(many_events, {"spy": spy})
+    outcome = check(many_events, {"spy": spy})
     assert outcome.about == "1 features of 15 held-out events"
     assert len(seen) == 7
     for user, item, event in named(outcome):
@@ -157,18 +157,18 @@ def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: EventT
         del train
         return np.full(len(known), np.nan)
 
-    assert judge(many_events, {"undefined": undefined}).status == "ok"
+    assert check(many_events, {"undefined": undefined}).status == "ok"
 
 
 def test_without_held_out_events_there_is_nothing_to_judge(many_events: EventTable):
     split = SplitColumn.of(["train"] * len(many_events))
     events = replace(many_events, timelines=replace(many_events.timelines, split=split))
-    assert judge(events, HONEST).status == "not applicable"
+    assert check(events, VALID).status == "not applicable"
 
 
-def copy_for(events: EventTable, asked: Ints, seed: int) -> AlteredTimelines:
+def copy_for(events: EventTable, targets: Ints, seed: int) -> AlteredTimelines:
     items, random = len(events.folder.items), np.random.default_rng(seed)
-    return without_the_future(events.timelines, events.is_in("train"), asked, items, random)
+    return without_the_future(events.timelines, events.is_in("train"), targets, items, random)
 
 
 def rows(timelines: Timelines, where: Bools | Ints) -> list[tuple[object, ...]]:
@@ -179,17 +179,19 @@ def rows(timelines: Timelines, where: Bools | Ints) -> list[tuple[object, ...]]:
 
 @settings(max_examples=20)
 @given(user=st.integers(0, 99), back=st.integers(0, 5), seed=st.integers(0, 9))
-def test_a_copy_agrees_in_what_may_be_known_and_in_nothing_else(
+def test_a_copy_agrees_in_what_targets_may_depend_on_and_in_nothing_else(
     many_events: EventTable, user: int, back: int, seed: int
 ):
     known, train = many_events.timelines, many_events.is_in("train")
-    asked = np.flatnonzero(known.user_id == 10 * user + 1)[-1 - back :][:1]
-    copy = copy_for(many_events, asked, seed)
-    own = copy.timelines.user_id == known.user_id[asked]
+    targets = np.flatnonzero(known.user_id == 10 * user + 1)[-1 - back :][:1]
+    copy = copy_for(many_events, targets, seed)
+    own = copy.timelines.user_id == known.user_id[targets]
     assert copy.targets.tolist() == [np.flatnonzero(own)[-1]]
-    past = np.flatnonzero(known.user_id == known.user_id[asked])[: int(known.position[asked][0])]
+    past = np.flatnonzero(known.user_id == known.user_id[targets])[
+        : int(known.position[targets][0])
+    ]
     assert rows(copy.timelines, own)[:-1] == rows(known, past)
-    others = known.user_id != known.user_id[asked]
+    others = known.user_id != known.user_id[targets]
     assert rows(copy.timelines, ~own & copy.train_mask) == rows(known, others & train)
     unknown = ~own & ~copy.train_mask
     hidden = others & ~train
@@ -198,19 +200,19 @@ def test_a_copy_agrees_in_what_may_be_known_and_in_nothing_else(
     assert (copy.timelines.liked[unknown] != known.liked[hidden]).all()
     assert (copy.timelines.item_idx[unknown] != known.item_idx[hidden]).mean() > 0.9
     (target,) = copy.targets
-    assert copy.timelines.item_idx[target] == known.item_idx[asked[0]]
-    assert copy.timelines.timestamp[target] == known.timestamp[asked[0]]
-    assert copy.timelines.rating[target] != known.rating[asked[0]]
-    assert copy.timelines.liked[target] != known.liked[asked[0]]
+    assert copy.timelines.item_idx[target] == known.item_idx[targets[0]]
+    assert copy.timelines.timestamp[target] == known.timestamp[targets[0]]
+    assert copy.timelines.rating[target] != known.rating[targets[0]]
+    assert copy.timelines.liked[target] != known.liked[targets[0]]
 
 
-def test_users_asked_for_together_do_not_see_each_other(many_events: EventTable):
+def test_targets_in_one_copy_do_not_depend_on_each_other(many_events: EventTable):
     known, held_out = many_events.timelines, many_events.is_in("validation", "test")
     users = np.unique(known.user_id)[::3]
-    asked = np.array([np.flatnonzero(held_out & (known.user_id == user))[0] for user in users])
-    copy = copy_for(many_events, asked[::-1], 0)
+    targets = np.array([np.flatnonzero(held_out & (known.user_id == user))[0] for user in users])
+    copy = copy_for(many_events, targets[::-1], 0)
     assert copy.timelines.user_id[copy.targets].tolist() == users[::-1].tolist()
-    for user, event, target in zip(users, asked, copy.targets[::-1], strict=True):
+    for user, event, target in zip(users, targets, copy.targets[::-1], strict=True):
         own = np.flatnonzero(copy.timelines.user_id == user)
         assert own[-1] == target
         past = np.arange(event - known.position[event], event)
@@ -243,19 +245,19 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("split", ["user", "time"])
-def test_the_evidence_of_prompts_is_from_the_past(folder: Path, split: str):
+def test_signals_are_from_the_past(folder: Path, split: str):
     if split == "time":
         cut_in_time(folder)
     outcome = signals_are_from_the_past(EventTable.read(PreparedFolder.open(folder)))
     assert outcome.status == "ok", outcome.offenders
 
 
-def test_evidence_that_knows_the_stars_it_is_to_foretell_is_found(
+def test_a_signal_that_depends_on_the_target_rating_is_found(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    foretold = Posterior.before_each_event
+    original = Posterior.before_each_event
     monkeypatch.setattr(
-        Posterior, "before_each_event", lambda self: foretold(self) + 0.2 * self._residuals
+        Posterior, "before_each_event", lambda self: original(self) + 0.2 * self._residuals
     )
     failed = failing(folder)
     assert list(failed) == ["signals from the past"]

@@ -89,8 +89,7 @@ def prepare(
         ),
     ] = None,
     rating_threshold: Annotated[
-        float,
-        typer.Option(help="Lowest rating that counts as liked.", rich_help_panel=_EXAMPLES),
+        float, typer.Option(help="Lowest rating that counts as liked.", rich_help_panel=_EXAMPLES)
     ] = 4.0,
     genres: Annotated[
         bool,

@@ -4,15 +4,7 @@ These names need numpy and pyarrow only. Preparing (``reeltune.data.prepare``) l
 """
 
 from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
-from reeltune.data.columns import (
-    CONTEXT,
-    EXAMPLE_SPLITS,
-    SPLITS,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Columns,
-)
+from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.data.settings import PrepareSettings, SplitSettings

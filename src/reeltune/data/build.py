@@ -10,14 +10,7 @@ import polars as pl
 from reeltune.data.badrows import DroppedRows
 from reeltune.data.columns import Columns
 from reeltune.data.layouts import Layout
-from reeltune.data.ratings import (
-    FAULT,
-    FAULTS,
-    FIRST_LINE,
-    LINE,
-    count_faults,
-    describe_faults,
-)
+from reeltune.data.ratings import FAULT, FAULTS, FIRST_LINE, LINE, count_faults, describe_faults
 from reeltune.data.settings import PrepareSettings
 from reeltune.errors import DataError
 

@@ -134,10 +134,7 @@ def _rows(path: Path, layout: Layout) -> Iterator[_Row]:
     text = _decode(path, layout)
     if not text.strip():
         raise DataError(
-            "is empty",
-            code="empty_file",
-            where=path.name,
-            hint="Check that the file is complete",
+            "is empty", code="empty_file", where=path.name, hint="Check that the file is complete"
         )
     if layout is CSV:
         yield from _csv_rows(path.name, text)

@@ -73,10 +73,7 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
     """
     if path.stat().st_size == 0:
         raise DataError(
-            "is empty",
-            code="empty_file",
-            where=path.name,
-            hint="Check that the file is complete",
+            "is empty", code="empty_file", where=path.name, hint="Check that the file is complete"
         )
     names, indices = _field_indices(path, layout)
     fields = _split(path, layout, width=len(names))

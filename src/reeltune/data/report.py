@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS
 from reeltune.data.prepare import PrepareReport
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def print_report(report: PrepareReport, console: Console) -> None:
@@ -68,13 +67,5 @@ def _files_table(report: PrepareReport) -> Table:
     table.add_column("rows", justify="right")
     table.add_column("size", justify="right")
     for name, file in report.meta["files"].items():
-        table.add_row(name, f"{file['rows']:,} rows", _size(file["bytes"]))
+        table.add_row(name, f"{file['rows']:,} rows", decimal(file["bytes"]))
     return table
-
-
-def _size(count: float) -> str:
-    """Return bytes in the largest unit that gives at least 1."""
-    unit = 0
-    while count >= 1000 and unit < len(_UNITS) - 1:
-        count, unit = count / 1000, unit + 1
-    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"

@@ -100,10 +100,7 @@ def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
         yield features.SIGNALS_FROM_THE_PAST.not_applicable(_UNSOUND)
         return
     yield features.features_are_from_the_past(
-        table,
-        features.learned_from(table),
-        features.baseline_features,
-        features.BASELINE_FEATURES,
+        table, features.learned_from(table), features.baseline_features, features.BASELINE_FEATURES
     )
     yield features.signals_are_from_the_past(table)
 
