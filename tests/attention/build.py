@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from hypothesis import strategies as st
 
-from reeltune.attention.packed import LaidOut, Packed, lay_out
+from reeltune.attention.packed import Packed, PackedBatch, pack_sequences
 from reeltune.prompts.sequences import NO_BRANCH, Sequences, concatenate_sequences
 from reeltune.ragged import Ragged
 
@@ -28,7 +28,7 @@ def conversation(length: int, asked: Sequence[int]) -> Sequences:
         ids=Ragged.from_rows([np.arange(length)]),
         trunk=np.array([length]),
         row=np.zeros(len(places), dtype=np.int64),
-        asked=places,
+        answer_position=places,
         branch=np.full(len(places), NO_BRANCH),
         leave=places + 1,
     )
@@ -47,7 +47,7 @@ def block(trunk: int, branches: Sequence[tuple[int, int]]) -> Sequences:
         ids=Ragged.from_rows([np.arange(int(ends[-1]))]),
         trunk=np.array([trunk]),
         row=np.zeros(len(sizes), dtype=np.int64),
-        asked=ends - 1,
+        answer_position=ends - 1,
         branch=ends - sizes,
         leave=leave,
     )
@@ -109,10 +109,10 @@ def packed_rows(
     return sequences, [np.array(row) for row in rows], length
 
 
-def lay(drawn: tuple[Sequences, Rows, int]) -> LaidOut:
+def lay(drawn: tuple[Sequences, Rows, int]) -> PackedBatch:
     """Lay out what :func:`packed_rows` drew."""
     sequences, rows, length = drawn
-    return lay_out(sequences, rows, PAD_ID, length=length)
+    return pack_sequences(sequences, rows, PAD_ID, length=length)
 
 
 @dataclass(frozen=True)

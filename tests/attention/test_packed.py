@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from hypothesis import given
 
-from reeltune.attention.packed import NO_PARENT, PADDING, lay_out
+from reeltune.attention.packed import NO_PARENT, PADDING, pack_sequences
 from reeltune.prompts.sequences import NO_BRANCH
 from tests.attention.build import (
     PAD_ID,
@@ -76,8 +76,10 @@ def test_every_verdict_of_the_rows_is_asked_once_at_its_own_token(drawn):
     laid = lay(drawn)
     order = np.concatenate(rows)
     assert laid.verdict.tolist() == [v for s in order for v in np.flatnonzero(sequences.row == s)]
-    asked = [sequences.ids[sequences.row[v]][sequences.asked[v]] for v in laid.verdict.tolist()]
-    assert laid.packed.ids.flatten()[laid.asked].tolist() == asked
+    asked = [
+        sequences.ids[sequences.row[v]][sequences.answer_position[v]] for v in laid.verdict.tolist()
+    ]
+    assert laid.packed.ids.flatten()[laid.answer_position].tolist() == asked
     assert laid.tokens == int((laid.packed.parent != PADDING).sum())
     assert laid.tokens == len(sequences.ids.values)
     assert laid.packed.ids.shape == (len(rows), length)
@@ -88,7 +90,7 @@ def test_what_a_verdict_sees_is_its_prompt_alone_at_the_positions_it_has_there(d
     sequences, _, length = drawn
     laid = lay(drawn)
     seen, alone = read_visible(laid.packed), sequences.alone()
-    for asked, verdict in zip(laid.asked.tolist(), laid.verdict.tolist(), strict=True):
+    for asked, verdict in zip(laid.answer_position.tolist(), laid.verdict.tolist(), strict=True):
         row, place = divmod(asked, length)
         keys = seen[row, place]
         assert laid.packed.ids[row, keys].tolist() == alone[verdict].tolist()
@@ -98,7 +100,7 @@ def test_what_a_verdict_sees_is_its_prompt_alone_at_the_positions_it_has_there(d
 def test_without_a_length_rows_are_as_long_as_the_fullest():
     sequences = numbered([conversation(7, [6]), block(4, [(4, 2), (2, 3)]), conversation(3, [0])])
     rows = [np.array([1]), np.array([0, 2])]
-    laid = lay_out(sequences, rows, PAD_ID)
+    laid = pack_sequences(sequences, rows, PAD_ID)
     assert laid.packed.ids.shape == (2, 10)
     assert laid.packed.ids[0].tolist() == [*range(8, 17), PAD_ID]
 
@@ -107,13 +109,13 @@ def test_a_block_by_hand():
     """A conversation of 2 tokens, then a trunk of 3 with branches after 3 and after 1 of them."""
     sequences = numbered([conversation(2, [1]), block(3, [(3, 2), (1, 1)])])
     assert (sequences.branch == [NO_BRANCH, 3, 5]).all()
-    laid = lay_out(sequences, [np.array([0, 1])], PAD_ID, length=10)
+    laid = pack_sequences(sequences, [np.array([0, 1])], PAD_ID, length=10)
     packed = laid.packed
     assert packed.ids.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 0, 0]]
     assert packed.position.tolist() == [[0, 1, 0, 1, 2, 3, 4, 1, 0, 0]]
     assert packed.segment.tolist() == [[0, 0, 1, 1, 1, 2, 2, 3, 4, 4]]
     assert packed.parent.tolist() == [[-1, -1, -1, -1, -1, 1, 1, 1, -2, -2]]
     assert packed.stop.tolist() == [[0, 0, 0, 0, 0, 5, 5, 3, 0, 0]]
-    assert laid.asked.tolist() == [1, 6, 7]
+    assert laid.answer_position.tolist() == [1, 6, 7]
     assert laid.verdict.tolist() == [0, 1, 2]
     assert laid.tokens == 8

@@ -21,7 +21,9 @@ def after_asked(sequences: Sequences) -> list[int]:
     """The token behind each asked one."""
     return [
         int(sequences.ids[row][place + 1])
-        for row, place in zip(sequences.row.tolist(), sequences.asked.tolist(), strict=True)
+        for row, place in zip(
+            sequences.row.tolist(), sequences.answer_position.tolist(), strict=True
+        )
     ]
 
 
@@ -80,7 +82,7 @@ def test_a_sequence_is_divided_into_no_more_parts_than_needed(drawn: Drawn, limi
         first = int(np.flatnonzero(divided.row == row)[0])
         if drawn.row[first] == drawn.row[first - 1]:
             behind = 2 if divided.answered else 1
-            branch = int(divided.asked[first] + behind - divided.branch[first])
+            branch = int(divided.answer_position[first] + behind - divided.branch[first])
             assert len(divided.ids[row - 1]) + branch > limit
 
 
@@ -130,7 +132,7 @@ BLOCK = Sequences(
     ids=Ragged.from_rows([[0, 1, 2, 3, 4, 5, 6, 7]]),
     trunk=np.array([3]),
     row=np.array([0, 0]),
-    asked=np.array([4, 7]),
+    answer_position=np.array([4, 7]),
     branch=np.array([3, 5]),
     leave=np.array([2, 3]),
 )
@@ -156,7 +158,7 @@ def test_branches_that_just_fill_a_sequence_stay_together():
         ids=Ragged.from_rows([[0, 1, 2, 3, 4, 5, 6, 7, 8]]),
         trunk=np.array([3]),
         row=np.array([0, 0, 0]),
-        asked=np.array([4, 6, 8]),
+        answer_position=np.array([4, 6, 8]),
         branch=np.array([3, 5, 7]),
         leave=np.array([3, 3, 3]),
     )
@@ -167,9 +169,11 @@ def test_a_branch_is_not_plain_even_where_it_is_alone_at_the_end():
     one = replace(
         BLOCK,
         ids=Ragged.from_rows([[0, 1, 2, 3, 4]]),
-        **{name: getattr(BLOCK, name)[:1] for name in ("row", "asked", "branch", "leave")},
+        **{
+            name: getattr(BLOCK, name)[:1] for name in ("row", "answer_position", "branch", "leave")
+        },
     )
     assert not one.plain
     trunk = replace(one, trunk=np.array([5]), branch=np.array([NO_BRANCH]), leave=np.array([5]))
     assert trunk.plain
-    assert not replace(trunk, asked=np.array([3]), leave=np.array([4])).plain
+    assert not replace(trunk, answer_position=np.array([3]), leave=np.array([4])).plain

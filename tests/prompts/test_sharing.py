@@ -58,7 +58,7 @@ def test_the_right_answer_stands_behind_every_question(
     sequences, _ = shared(kind, form, True, cut)
     answers, (timelines, blocks) = tokens_of(kind, form).answers, cut
     for row, place, target in zip(
-        sequences.row, sequences.asked, blocks.examples.target, strict=True
+        sequences.row, sequences.answer_position, blocks.examples.target, strict=True
     ):
         word = answers.yes if timelines.rating[target] >= 4.0 else answers.no
         assert sequences.ids[int(row)][place + 1] == word
@@ -77,7 +77,7 @@ def test_a_window_has_its_history_once_and_a_branch_for_each_candidate(
         # The last candidate leaves the trunk at its end; the others before, one after another.
         assert leave[-1] == trunk
         assert (np.diff(leave) > 0).all()
-        begins, ends = sequences.branch[own], sequences.asked[own] + behind
+        begins, ends = sequences.branch[own], sequences.answer_position[own] + behind
         assert begins.tolist() == [trunk, *ends[:-1].tolist()]
         assert ends[-1] == len(sequences.ids[row])
         branches = [len(p) - at for p, at in zip(prompts[own], leave.tolist(), strict=True)]
@@ -94,7 +94,7 @@ def test_an_interview_is_its_last_prompt_and_has_no_branches(
     assert [row[:-1] for row in ids] == last if answered else ids == last
     assert sequences.trunk.tolist() == [len(row) for row in ids]
     assert (sequences.branch == NO_BRANCH).all()
-    assert (sequences.leave == sequences.asked + 1).all()
+    assert (sequences.leave == sequences.answer_position + 1).all()
 
 
 @given(kinds, forms, st.booleans(), cut_timelines(), st.integers(1, 600))

@@ -40,7 +40,7 @@ def assert_equal(found, expected):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     one, other = found.sequences, expected.sequences
     assert one.answered == other.answered
-    for name in ("trunk", "row", "asked", "branch", "leave"):
+    for name in ("trunk", "row", "answer_position", "branch", "leave"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     np.testing.assert_array_equal(one.ids.values, other.ids.values)
     np.testing.assert_array_equal(one.ids.offsets, other.ids.offsets)

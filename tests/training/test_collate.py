@@ -75,7 +75,7 @@ def test_every_example_is_asked_exactly_once_in_an_epoch(rows, size):
     count = len(rows.sequences.ids.values)
     named = Ragged(np.arange(1, count + 1, dtype=np.int32), rows.sequences.ids.offsets)
     sequences = replace(rows.sequences, ids=named)
-    name_of = 1 + sequences.ids.offsets[sequences.row] + sequences.asked
+    name_of = 1 + sequences.ids.offsets[sequences.row] + sequences.answer_position
     found = []
     for batch in epoch(collator_of(replace(rows, sequences=sequences)), size):
         names = arrays(batch)[0].flatten()[batch["asked"].numpy()]

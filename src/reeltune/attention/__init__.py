@@ -1,1 +1,1 @@
-"""Exact sharing inside the model: packed sequences, and attention that keeps branches apart."""
+"""Packed rows, and attention that keeps the branches of shared histories apart."""

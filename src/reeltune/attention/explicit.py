@@ -1,8 +1,8 @@
-"""Attention over packed rows where no fused kernel knows masks: the CPU's backend.
+"""Attention over packed rows without a fused kernel: the CPU backend.
 
 PyTorch's fused attention on a CPU computes every pair of a masked row, and its backward pass is
-slower than plain matrix products. Here queries are taken in short stretches, each with only the
-keys it may see, and the products and the softmax are written out, with the backward pass.
+slower than plain matrix products. Here queries are processed in short chunks, each with only the
+keys it may see; softmax and backward pass are written out.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ import torch
 from reeltune.attention.packed import NO_PARENT, PADDING, Packed
 
 _QUERIES: Final = 128
-"""Queries taken together: enough for efficient products, few enough to see much alike."""
+"""Queries per chunk: enough for efficient products, few enough to see mostly the same keys."""
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Some neighbouring queries of one row and the keys they may see.
+class QueryChunk:
+    """Consecutive queries of one row and the keys they may see.
 
     Attributes:
-        row: Which row.
-        first: Place of the first query.
-        last: The place after the last query.
-        keys: Stretches of places, each from its first to the one after its last.
-        hidden: 0 where a query sees a key, else minus infinity; shape ``(queries, keys)``.
+        row: The batch row.
+        first: Index of the first query.
+        last: Index after the last query.
+        keys: Index ranges of the keys, each ``(first, after last)``.
+        mask: 0 where a query sees a key, else minus infinity; shape ``(queries, keys)``.
     """
 
     row: int
     first: int
     last: int
     keys: tuple[tuple[int, int], ...]
-    hidden: torch.Tensor
+    mask: torch.Tensor
 
 
-def plan(packed: Packed, dtype: torch.dtype) -> list[Stretch]:
-    """Cut packed rows into stretches of queries, leaving padding out.
+def plan(packed: Packed, dtype: torch.dtype) -> list[QueryChunk]:
+    """Divide packed rows into chunks of queries, without padding.
 
     Args:
         packed: The batch, on the CPU.
-        dtype: The number type of the queries.
+        dtype: The dtype of the queries.
     """
-    stretches = []
+    chunks = []
     for row in range(len(packed.ids)):
         segment, parent = packed.segment[row].numpy(), packed.parent[row].numpy()
         stop = packed.stop[row].numpy()
@@ -55,21 +55,21 @@ def plan(packed: Packed, dtype: torch.dtype) -> list[Stretch]:
             keys = [(begins[int(segment[first])], last)]
             if parent[first] != NO_PARENT:
                 keys.insert(0, (begins[int(parent[first])], int(stop[first:last].max())))
-            place = np.concatenate([np.arange(*span) for span in keys])
+            index = np.concatenate([np.arange(*span) for span in keys])
             query = np.arange(first, last)[:, None]
-            own = (segment[first:last, None] == segment[place]) & (place <= query)
-            above = (parent[first:last, None] == segment[place]) & (place < stop[first:last, None])
-            hidden = np.where(own | above, 0.0, -np.inf)
-            stretches.append(
-                Stretch(row, first, last, tuple(keys), torch.from_numpy(hidden).to(dtype))
+            own = (segment[first:last, None] == segment[index]) & (index <= query)
+            above = (parent[first:last, None] == segment[index]) & (index < stop[first:last, None])
+            mask = np.where(own | above, 0.0, -np.inf)
+            chunks.append(
+                QueryChunk(row, first, last, tuple(keys), torch.from_numpy(mask).to(dtype))
             )
-    return stretches
+    return chunks
 
 
 def _query_spans(
     segment: np.ndarray[Any, Any], parent: np.ndarray[Any, Any], bounds: np.ndarray[Any, Any]
 ) -> list[tuple[int, int]]:
-    """Cut a row into spans of one trunk's tokens, or of whole branches of one trunk."""
+    """Divide a row into spans of one trunk's tokens, or of whole branches of one trunk."""
     spans: list[tuple[int, int]] = []
     ends = np.append(bounds[1:], len(segment)).tolist()
     begin = 0
@@ -89,7 +89,7 @@ def explicit_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    stretches: list[Stretch],
+    chunks: list[QueryChunk],
     scale: float,
 ) -> torch.Tensor:
     """Return the attention of packed rows.
@@ -98,8 +98,8 @@ def explicit_attention(
         query: Shape ``(rows, heads, length, size)``.
         key: Shape ``(rows, key heads, length, size)``; query heads share them in equal groups.
         value: The same shape.
-        stretches: From :func:`plan`.
-        scale: What products of queries and keys are multiplied by.
+        chunks: From :func:`plan`.
+        scale: Factor of the products of queries and keys.
 
     Returns:
         Shape ``(rows, length, heads, size)``; 0 at padding.
@@ -107,19 +107,21 @@ def explicit_attention(
     rows, heads, length, size = query.shape
     groups = key.shape[1]
     out = query.new_zeros(rows, length, heads, size)
-    for s in stretches:
-        count = s.last - s.first
+    for chunk in chunks:
+        count = chunk.last - chunk.first
         # The query heads of a group become more queries of its key head.
-        asked = query[s.row, :, s.first : s.last].reshape(groups, -1, size)
-        seen = [torch.cat([t[s.row, :, a:b] for a, b in s.keys], dim=1) for t in (key, value)]
-        hidden = s.hidden.repeat(heads // groups, 1)
-        found = _Softmaxed.apply(asked, *seen, hidden, scale)
-        out[s.row, s.first : s.last] = found.view(heads, count, size).transpose(0, 1)
+        queries = query[chunk.row, :, chunk.first : chunk.last].reshape(groups, -1, size)
+        visible = [
+            torch.cat([t[chunk.row, :, a:b] for a, b in chunk.keys], dim=1) for t in (key, value)
+        ]
+        mask = chunk.mask.repeat(heads // groups, 1)
+        attended = _MaskedAttention.apply(queries, *visible, mask, scale)
+        out[chunk.row, chunk.first : chunk.last] = attended.view(heads, count, size).transpose(0, 1)
     return out
 
 
-class _Softmaxed(torch.autograd.Function):
-    """``softmax(scale * q k^T + hidden) v``, keeping only the softmax for the backward pass."""
+class _MaskedAttention(torch.autograd.Function):
+    """``softmax(scale * q k^T + mask) v``; only the softmax is saved for the backward pass."""
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -127,11 +129,11 @@ class _Softmaxed(torch.autograd.Function):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        hidden: torch.Tensor,
+        mask: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        shared = hidden.expand(len(query), *hidden.shape)
-        scores = torch.baddbmm(shared, query, key.transpose(1, 2), alpha=scale)
+        expanded = mask.expand(len(query), *mask.shape)
+        scores = torch.baddbmm(expanded, query, key.transpose(1, 2), alpha=scale)
         weights = torch.softmax(scores, dim=-1)
         ctx.save_for_backward(query, key, value, weights)
         ctx.scale = scale
@@ -142,7 +144,7 @@ class _Softmaxed(torch.autograd.Function):
         ctx: Any, gradient: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
         query, key, value, weights = ctx.saved_tensors
-        # Products of strided 16-bit arrays are not left to the fast library.
+        # PyTorch does not pass products of strided 16-bit arrays to the fast library.
         gradient = gradient.contiguous()
         to_value = weights.transpose(1, 2) @ gradient
         to_weights = gradient @ value.transpose(1, 2)

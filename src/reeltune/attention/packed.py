@@ -1,4 +1,4 @@
-"""Packed rows as arrays: for every token, where it stands and what it may see."""
+"""Packed rows as arrays: position and visibility of every token."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ PADDING = -2
 class Packed:
     """A batch of packed rows.
 
-    Tokens lie in *segments*: stretches that are causal in themselves, a trunk or a branch. Token
-    ``q`` sees token ``k`` of its row when both are in one segment and ``k`` comes no later, or when
-    ``k`` is in the parent segment of ``q`` before ``stop[q]``.
+    Rows consist of *segments*: trunks and branches. Token ``q`` sees token ``k`` of its row if both
+    are in one segment and ``k <= q``, or if ``k`` is in the parent segment of ``q`` before
+    ``stop[q]``.
 
     Attributes:
         ids: Token ids, shape ``(rows, length)``.
         position: Position in the single prompt the token belongs to, the same shape.
-        segment: Which segment the token lies in; numbers ascend along a row, and padding, which
-            fills a row's end, is one more segment.
-        parent: The segment a branch's token continues, :data:`NO_PARENT` or :data:`PADDING`.
-        stop: Place in the row before which the parent is seen; 0 where there is none.
+        segment: The token's segment, ascending along a row; the padding at a row's end is one more.
+        parent: The segment a branch continues, :data:`NO_PARENT` or :data:`PADDING`.
+        stop: Index in the row before which the parent is visible; 0 without a parent.
     """
 
     ids: torch.Tensor
@@ -42,45 +41,46 @@ class Packed:
     stop: torch.Tensor
 
     def to(self, device: torch.device) -> Packed:
-        """Return the batch with every array on a device."""
+        """Return the batch on a device."""
         return Packed(**{n: t.to(device, non_blocking=True) for n, t in vars(self).items()})
 
     def pin_memory(self) -> Packed:
-        """Return the batch in memory a GPU can copy from while it works."""
+        """Return the batch in pinned memory, which a GPU copies from asynchronously."""
         return Packed(**{name: t.pin_memory() for name, t in vars(self).items()})
 
 
 @dataclass(frozen=True)
-class LaidOut:
-    """Packed rows, and where their verdicts are asked.
+class PackedBatch:
+    """Packed rows with their answer positions.
 
     Attributes:
         packed: The rows.
-        asked: Flat indices (``row * length + place``) of the tokens that are asked, shape ``(n,)``.
-        verdict: Which verdict of the sequences each of them is, shape ``(n,)``.
-        tokens: Tokens that are not padding.
+        answer_position: Flat indices (``row * length + index``) of the answer positions, shape
+            ``(n,)``.
+        verdict: Index of each one's prediction among those of the sequences, shape ``(n,)``.
+        tokens: Tokens without padding.
     """
 
     packed: Packed
-    asked: torch.Tensor
+    answer_position: torch.Tensor
     verdict: npt.NDArray[np.int64]
     tokens: int
 
 
-def lay_out(
+def pack_sequences(
     sequences: Sequences,
     rows: Sequence[npt.NDArray[np.int64]],
     pad_id: int,
     *,
     length: int | None = None,
-) -> LaidOut:
-    """Lay sequences out in packed rows.
+) -> PackedBatch:
+    """Write sequences into packed rows.
 
     Args:
-        sequences: What is asked.
-        rows: The sequences of each row, as :func:`reeltune.attention.packing.pack` assigns them.
-        pad_id: What fills a row up.
-        length: Tokens of a row; by default as many as the fullest needs.
+        sequences: The sequences.
+        rows: The sequences of each row, from :func:`reeltune.attention.packing.pack`.
+        pad_id: The padding token.
+        length: Tokens of a row; by default those of the longest row.
     """
     order = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
     chosen = sequences.take(order)
@@ -88,29 +88,29 @@ def lay_out(
     sizes = chosen.ids.lengths
     filled = np.bincount(row_of, weights=sizes, minlength=len(rows)).astype(np.int64)
     width = length or int(filled.max())
-    # Where each sequence begins in its row, and in the flattened batch.
+    # The start of each sequence in its row, and in the flattened batch.
     begun = chosen.ids.offsets[:-1] - (np.cumsum(filled) - filled)[row_of]
     flat = row_of * width + begun
     shape = (len(rows), width)
     token = np.arange(chosen.ids.offsets[-1]) + np.repeat(flat - chosen.ids.offsets[:-1], sizes)
     segment, parent, stop, position = _relations(chosen, begun)
 
-    def place(values: npt.NDArray[np.integer], padding: int) -> torch.Tensor:
+    def scatter(values: npt.NDArray[np.integer], padding: int) -> torch.Tensor:
         # 32 bits hold every value and halve what attention reads.
         out = np.full(shape, padding, dtype=np.int32)
         out.reshape(-1)[token] = values
         return torch.from_numpy(out)
 
     packed = Packed(
-        ids=place(chosen.ids.values, pad_id).long(),
-        position=place(position, 0).long(),
-        segment=place(segment, int(segment[-1]) + 1),
-        parent=place(parent, PADDING),
-        stop=place(stop, 0),
+        ids=scatter(chosen.ids.values, pad_id).long(),
+        position=scatter(position, 0).long(),
+        segment=scatter(segment, int(segment[-1]) + 1),
+        parent=scatter(parent, PADDING),
+        stop=scatter(stop, 0),
     )
-    return LaidOut(
+    return PackedBatch(
         packed=packed,
-        asked=torch.from_numpy(flat[chosen.row] + chosen.asked),
+        answer_position=torch.from_numpy(flat[chosen.row] + chosen.answer_position),
         verdict=sequences.verdicts_of(order),
         tokens=int(sizes.sum()),
     )
@@ -121,7 +121,7 @@ def _relations(
 ) -> tuple[npt.NDArray[np.int64], ...]:
     """Return segment, parent, stop and position of every token, sequence after sequence.
 
-    Segments are numbered through the batch, which keeps them apart within every row.
+    Segments are numbered through the batch, so they are distinct within every row.
     """
     offsets = chosen.ids.offsets
     branched = np.flatnonzero(chosen.branch != NO_BRANCH)
@@ -137,6 +137,6 @@ def _relations(
     first = np.concatenate([np.zeros(count, np.int64), chosen.leave[branched]])[order]
     starts = starts[order]
     sizes = np.diff(np.append(starts, offsets[-1]))
-    place = np.arange(offsets[-1]) - np.repeat(starts, sizes)
+    index = np.arange(offsets[-1]) - np.repeat(starts, sizes)
     segment = np.repeat(np.arange(len(starts)), sizes)
-    return segment, parent[segment], stop[segment], place + first[segment]
+    return segment, parent[segment], stop[segment], index + first[segment]

@@ -1,4 +1,4 @@
-"""Which sequences lie together in one packed row."""
+"""Assignment of sequences to packed rows."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ Ints = npt.NDArray[np.int64]
 
 
 TILE: Final = 128
-"""Tokens of one tile of attention on a GPU; rows hold whole tiles."""
+"""Tokens of an attention tile on a GPU; rows are whole tiles."""
 
 
 def whole_tiles(tokens: int) -> int:
-    """Return a row's length: at least ``tokens``, in whole tiles."""
+    """Return the length of a row of whole tiles that holds ``tokens``."""
     return -(-tokens // TILE) * TILE
 
 
 def pack(lengths: Ints, row_length: int) -> list[Ints]:
-    """Assign sequences to rows, each whole, every sequence to exactly one row.
-
-    Longest first, each sequence goes to the row it fills best (best fit, decreasing).
+    """Assign every whole sequence to one row by best-fit decreasing bin packing.
 
     Args:
         lengths: Tokens of each sequence, shape ``(b,)``.
@@ -47,23 +45,23 @@ def pack(lengths: Ints, row_length: int) -> list[Ints]:
         )
     order = np.argsort(-lengths, kind="stable")
     rows: list[list[int]] = []
-    # Rows by the room they have left; the rooms that occur, in ascending order.
-    with_room: dict[int, list[int]] = {}
-    rooms: list[int] = []
+    # Rows by the space left in them, and the spaces that occur, ascending.
+    rows_by_space: dict[int, list[int]] = {}
+    spaces: list[int] = []
     for sequence, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
-        place = bisect.bisect_left(rooms, length)
-        if place == len(rooms):
-            row, room = len(rows), row_length
+        index = bisect.bisect_left(spaces, length)
+        if index == len(spaces):
+            row, space = len(rows), row_length
             rows.append([])
         else:
-            room = rooms[place]
-            row = with_room[room].pop()
-            if not with_room[room]:
-                rooms.pop(place)
+            space = spaces[index]
+            row = rows_by_space[space].pop()
+            if not rows_by_space[space]:
+                spaces.pop(index)
         rows[row].append(sequence)
-        left = room - length
-        waiting = with_room.setdefault(left, [])
-        if not waiting:
-            bisect.insort(rooms, left)
-        waiting.append(row)
+        left = space - length
+        same_space = rows_by_space.setdefault(left, [])
+        if not same_space:
+            bisect.insort(spaces, left)
+        same_space.append(row)
     return [np.array(row, dtype=np.int64) for row in rows]

@@ -1,8 +1,7 @@
-"""The attention that packed rows need, as transformers' models call it.
+"""Attention over packed rows for transformers' models.
 
-transformers lets an attention function be registered under a name; every model that follows its
-attention interface then uses it. What a batch's tokens may see travels as one more keyword of the
-model's forward pass.
+An attention function registered in transformers works for every model that follows its attention
+interface. A batch's visibility is passed as a keyword of the model's forward pass.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.flex_attention import flex_attention_forward
 
-from reeltune.attention.explicit import Stretch, explicit_attention, plan
+from reeltune.attention.explicit import QueryChunk, explicit_attention, plan
 from reeltune.attention.packed import Packed
 from reeltune.attention.tiles import block_mask
 from reeltune.errors import ModelError
 
 NAME: Final = "reeltune_shared"
 
-_NOT_DONE: Final = ("softcap", "s_aux", "dropout")
-"""What a model may ask of its attention beside the usual."""
+_UNSUPPORTED: Final = ("softcap", "s_aux", "dropout")
+"""Variants of attention that models request and that are not implemented here."""
 
-Visible = BlockMask | list[Stretch]
-"""What every token of a batch may see, in the form the device's backend reads."""
+Visible = BlockMask | list[QueryChunk]
+"""The visibility of a batch, in the form of the device's backend."""
 
 
 def shared_attention(
@@ -48,16 +47,16 @@ def shared_attention(
         query: Shape ``(rows, heads, length, size)``.
         key: Shape ``(rows, key heads, length, size)``.
         value: The same shape.
-        attention_mask: Not used: ``visible`` says more.
+        attention_mask: Unused.
         visible: From :func:`visibility`.
-        scaling: What products of queries and keys are multiplied by.
-        other: What the interface hands to every attention function.
+        scaling: Factor of the products of queries and keys.
+        other: Further arguments of the interface.
 
     Raises:
-        ModelError: The model wants its attention changed in a way that is not done here.
+        ModelError: The model requests a variant of attention that is not implemented.
     """
     del attention_mask
-    if wanted := [name for name in _NOT_DONE if other.get(name)]:
+    if wanted := [name for name in _UNSUPPORTED if other.get(name)]:
         raise ModelError(
             f"{type(module).__name__} attends with {', '.join(wanted)}, which excludes sharing "
             "histories",
@@ -74,17 +73,12 @@ AttentionInterface.register(NAME, shared_attention)
 
 
 def visibility(packed: Packed, dtype: torch.dtype) -> Visible:
-    """Return what every token of a batch may see, on the batch's device.
-
-    Args:
-        packed: The batch.
-        dtype: The number type attention is computed in.
-    """
+    """Return the visibility of a batch, on its device, for attention in ``dtype``."""
     return block_mask(packed) if _has_flex(packed.ids.device) else plan(packed, dtype)
 
 
 def backend(device: torch.device) -> str:
-    """Return which backend packed rows have on a device, and why, as a sentence."""
+    """Return the attention backend of a device, with the reason."""
     if _has_flex(device):
         return "FlexAttention (its kernels skip what no token sees)"
     return "products and softmax written out (faster than PyTorch's masked attention off CUDA)"
@@ -96,7 +90,7 @@ def _has_flex(device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def sharing(causal: PreTrainedModel) -> Iterator[None]:
-    """Let a model read packed rows inside the block."""
+    """Use attention over packed rows inside the block."""
     config = causal.config.get_text_config()
     before = config._attn_implementation
     config._attn_implementation = NAME

@@ -1,8 +1,8 @@
-"""FlexAttention's block mask for packed rows, read off their structure.
+"""FlexAttention's block mask for packed rows.
 
-FlexAttention works in tiles of queries and keys. PyTorch can find out which tiles matter by asking
-the mask about every pair of tokens; here that follows from where segments begin and end, so the
-work grows with the number of tiles and not with the square of the row's length.
+FlexAttention works in tiles of queries and keys. PyTorch finds the visible tiles by evaluating the
+mask for every pair of tokens; here they follow from the bounds of segments, so the work grows with
+the number of tiles instead of the square of the row's length.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from reeltune.attention.packing import TILE
 
 @dataclass(frozen=True)
 class Tiles:
-    """Which tiles hold a visible pair; both arrays have shape ``(rows, query tiles, key tiles)``.
+    """Visibility of tiles; both arrays have shape ``(rows, query tiles, key tiles)``.
 
     Attributes:
-        partial: At least one pair may be visible, and the mask has to be asked.
+        partial: Some pair may be visible: the mask is evaluated.
         full: Every pair is visible.
     """
 
@@ -30,17 +30,13 @@ class Tiles:
 
 
 def tiles(packed: Packed) -> Tiles:
-    """Return which tiles of packed rows matter.
-
-    Args:
-        packed: Rows whose length is a multiple of :data:`TILE`.
-    """
+    """Return the visible tiles of packed rows whose length is a multiple of :data:`TILE`."""
     segment, parent, stop = (_tiled(t) for t in (packed.segment, packed.parent, packed.stop))
     count = segment.shape[1]
     number = torch.arange(count, device=segment.device)
-    before = number[None, :] < number[:, None]  # the key tile lies before the query tile
+    before = number[None, :] < number[:, None]  # the key tile is before the query tile
 
-    # Segments ascend along a row, so two tiles share one where the earlier ends in the one the
+    # Segments ascend along a row: two tiles share one if the earlier ends in the segment that the
     # later begins in.
     first, last = segment[..., 0], segment[..., -1]
     own = (before & (last[:, None, :] >= first[:, :, None])) | (number[None] == number[:, None])
@@ -48,8 +44,7 @@ def tiles(packed: Packed) -> Tiles:
     full_own = before & one[:, None, :] & one[:, :, None]
     full_own = full_own & (first[:, None, :] == first[:, :, None])
 
-    # What a tile's branches see of their trunks lies between the first trunk's begin and the last
-    # place any of them stops at.
+    # A tile's branches see their trunks between the start of the first trunk and the last stop.
     branched = parent >= 0
     begins = _begin_of(packed, parent)
     low = torch.where(branched, begins, packed.ids.shape[1]).amin(-1)
@@ -67,7 +62,7 @@ def tiles(packed: Packed) -> Tiles:
 
 
 def block_mask(packed: Packed) -> BlockMask:
-    """Return FlexAttention's mask of a batch, on the batch's device."""
+    """Return FlexAttention's mask of a batch, on its device."""
     buffers = _buffers(packed)
     found = tiles(packed)
     partial_count, partial = _ordered(found.partial)
@@ -85,9 +80,9 @@ def block_mask(packed: Packed) -> BlockMask:
 
 
 class Buffers:
-    """The arrays the mask function reads, one set per shape, filled anew with each batch.
+    """The arrays of the mask function, one set per shape, overwritten with each batch.
 
-    A mask function made anew for each batch would be compiled anew for each batch.
+    A new mask function for each batch would be compiled again for each batch.
     """
 
     def __init__(self, packed: Packed) -> None:
@@ -106,7 +101,7 @@ class Buffers:
         self.sees = sees
 
     def fill(self, packed: Packed) -> None:
-        """Take over a batch."""
+        """Overwrite the arrays with a batch."""
         self.segment.copy_(packed.segment)
         self.parent.copy_(packed.parent)
         self.stop.copy_(packed.stop)
@@ -128,14 +123,14 @@ def _tiled(values: torch.Tensor) -> torch.Tensor:
 
 
 def _begin_of(packed: Packed, parent: torch.Tensor) -> torch.Tensor:
-    """Return where the parent of each token begins in its row; shaped as ``parent``."""
-    # Segments ascend: a parent begins at the first place whose segment is not below it.
+    """Return the index in its row where the parent of each token begins; shaped as ``parent``."""
+    # Segments ascend: a parent begins at the first index whose segment is not below it.
     found = torch.searchsorted(packed.segment, packed.parent)
     return found.view(parent.shape).to(parent.dtype)
 
 
 def _ordered(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return, for each query tile, how many key tiles are chosen, and their numbers first."""
+    """Return, per query tile, the number of chosen key tiles, and the key tiles, chosen first."""
     counts = chosen.sum(-1, dtype=torch.int32)
     order = torch.argsort(chosen.to(torch.int8), dim=-1, descending=True, stable=True)
     return counts[:, None], order.to(torch.int32)[:, None]

@@ -1,1 +1,1 @@
-"""The words of the prompt and their tokens: the one renderer and the pieces it is made of."""
+"""Prompts as token ids: pieces, sequences that share histories, and rows to train or score on."""

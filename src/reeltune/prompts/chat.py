@@ -1,4 +1,4 @@
-"""What a model's chat template puts around the user's words, and the tokens of the answers."""
+"""What a chat template writes around messages, and the tokens of the answers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ _PROBES: Final = ("Probe one.", "Another probe: 2\nwith two lines")
 
 @dataclass(frozen=True)
 class ChatFrame:
-    """The text around what the user and the model say.
+    """The text around the messages of a conversation.
 
     Attributes:
-        before: From the start of the prompt to the user's first word.
-        after: From the user's last word to where the answer begins.
-        end: What the template sets after an answer.
-        next_turn: From the answer to the user's first word after it; empty in a window, which has
-            one turn.
+        before: From the start of the prompt to the first user message.
+        after: From the end of a user message to where the answer begins.
+        end: What follows an answer.
+        next_turn: From the end of an answer to the next user message; empty in a window.
     """
 
     before: str
@@ -34,41 +33,40 @@ class ChatFrame:
     next_turn: str = ""
 
     def wrap(self, *turns: str) -> str:
-        """Return the whole prompt of a conversation, up to where the next answer begins.
+        """Return the prompt of a conversation, up to where the next answer begins.
 
         Args:
-            turns: What the user and the model say in turn; the user's last.
+            turns: The messages, user and assistant alternating, user last.
         """
-        said = [self.before]
+        parts = [self.before]
         for i, turn in enumerate(turns):
-            said += [turn, self.next_turn if i % 2 else self.after]
-        return "".join(said)
+            parts += [turn, self.next_turn if i % 2 else self.after]
+        return "".join(parts)
 
 
 @dataclass(frozen=True)
 class AnswerTokens:
-    """Token ids of the two answers and of the token that ends the turn."""
+    """Token ids of the two answers and of the end of a message."""
 
     yes: int
     no: int
     end: int
 
     def of(self, liked: bool) -> int:
-        """Return the id of the word for a label."""
+        """Return the id of the answer for a label."""
         return self.yes if liked else self.no
 
 
 def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatFrame:
-    """Read the frame out of the tokenizer's chat template.
+    """Read the frame from the tokenizer's chat template.
 
-    A window switches thinking off, which for Qwen3 sets an empty think block before the answer. An
-    interview leaves the template's thinking switch alone: Qwen3 then begins the model's turn in the
-    same way for past turns and the current one, without a think block, so that a conversation only
-    ever grows at its end.
+    A window switches thinking off, which for Qwen3 writes an empty think block before the answer.
+    An interview leaves the template's thinking switch alone: Qwen3 then writes past and current
+    answers alike, without a think block, so that a conversation grows at its end only.
 
     Raises:
-        ModelError: There is no template, what it sets around a turn depends on the words, or, in an
-            interview, on the turn's place.
+        ModelError: There is no template, or the frame depends on the messages or, in an interview,
+            on their positions.
     """
     if not tokenizer.chat_template:
         raise ModelError(
@@ -91,22 +89,22 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatF
 def _window_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFrame:
     # Templates without a thinking switch ignore the flag.
     prompt = _render(tokenizer, [probe], enable_thinking=False)
-    before, found, after = prompt.partition(probe)
-    if not found:
+    before, separator, after = prompt.partition(probe)
+    if not separator:
         raise ModelError(
             "the chat template changes the text of a message",
             code="template_changes_text",
             where=str(tokenizer.name_or_path),
         )
     answered = _render(tokenizer, [probe, YES], enable_thinking=False)
-    # A template that writes past answers differently still ends a turn with the end token.
+    # A template that writes past answers differently still ends messages with the end token.
     begun = prompt + YES
     end = answered[len(begun) :] if answered.startswith(begun) else str(tokenizer.eos_token or "")
     return ChatFrame(before, after, end)
 
 
 def _interview_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFrame:
-    # A turn ends as a film does, with a line break, which a template that strips would lose.
+    # Items end with a line break, which a template that strips messages would lose.
     first, second, third = (f"{text}\n" for text in (probe, *_PROBES))
     turns = [first, YES, second, NO, third]
     prompt = _render(tokenizer, turns[:1])
@@ -125,7 +123,7 @@ def _interview_frame(tokenizer: PreTrainedTokenizerBase, probe: str) -> ChatFram
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, turns: list[str], **switches: Any) -> str:
-    """Return a conversation as the template writes it, up to an answer if the user spoke last."""
+    """Return a conversation as the template writes it, up to an answer if the user is last."""
     roles = ("user", "assistant")
     messages = [{"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns)]
     text = tokenizer.apply_chat_template(
@@ -135,10 +133,10 @@ def _render(tokenizer: PreTrainedTokenizerBase, turns: list[str], **switches: An
 
 
 def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> AnswerTokens:
-    """Return the ids of both answers, proving that each is one token where the answer stands.
+    """Return the ids of both answers, after checking that each is one token after a prompt.
 
     Raises:
-        ModelError: An answer takes several tokens, or merges with what stands before or after it.
+        ModelError: An answer is several tokens, or merges with the text before or after it.
     """
     prompt = encode(tokenizer, frame.wrap(_PROBES[0]))
     end = encode(tokenizer, frame.end)
@@ -148,17 +146,17 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> Answe
             code="template_without_end",
             where=str(tokenizer.name_or_path),
         )
-    found = []
+    ids = []
     for word in (YES, NO):
         answered = frame.wrap(_PROBES[0]) + word
         whole, ended = (encode(tokenizer, text) for text in (answered, answered + frame.end))
-        own = whole[:-1] == prompt and whole[-1] != tokenizer.unk_token_id
-        if not own or ended[: len(whole)] != whole:
+        single = whole[:-1] == prompt and whole[-1] != tokenizer.unk_token_id
+        if not single or ended[: len(whole)] != whole:
             raise ModelError(
                 f"the answer {word!r} is not a single token",
                 code="answer_not_one_token",
                 where=str(tokenizer.name_or_path),
                 hint="Use a model whose tokenizer keeps Yes and No whole",
             )
-        found.append(whole[-1])
-    return AnswerTokens(yes=found[0], no=found[1], end=end[0])
+        ids.append(whole[-1])
+    return AnswerTokens(yes=ids[0], no=ids[1], end=end[0])

@@ -1,4 +1,4 @@
-"""Texts as token ids, exactly as they stand, and what a title must never become a part of."""
+"""Text to token ids without additions, and titles without control tokens."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ _ENCODE_ROWS: Final = 16384
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the ids of a text exactly as it stands: nothing is added before or after it."""
+    """Return the ids of a text, with nothing added before or after it."""
     return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
-    """Return the ids of many texts exactly as they stand, one row each.
-
-    Tokenizers share the work among the processor's cores.
-    """
+    """Return the ids of many texts, one row each, with nothing added; uses all cores."""
     if not texts:
         return Ragged.from_rows([])
-    # What is known of each token besides its id takes a hundred times the room.
+    # In batches: an encoding holds a hundred times the memory of its ids.
     parts = [texts[first : first + _ENCODE_ROWS] for first in range(0, len(texts), _ENCODE_ROWS)]
     return concatenate([_encode_part(tokenizer, part) for part in parts])
 
@@ -35,7 +32,7 @@ def encode_rows(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
 def _encode_part(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
     if not tokenizer.is_fast:
         return Ragged.from_rows([encode(tokenizer, text) for text in texts])
-    # An ordinary call leaves the backend without truncation and padding, as this one has to be.
+    # An ordinary call switches off truncation and padding in the backend.
     encode(tokenizer, "")
     backend = cast("PreTrainedTokenizerFast", tokenizer).backend_tokenizer
     found = backend.encode_batch_fast(texts, add_special_tokens=False)
@@ -43,7 +40,7 @@ def _encode_part(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return the added tokens that hold punctuation: those a title must never produce."""
+    """Return the added tokens with punctuation: those a title must not produce."""
     return [
         token
         for token in tokenizer.get_added_vocab()  # pyright: ignore
@@ -52,13 +49,13 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def break_tokens(text: str, tokens: Sequence[str]) -> str:
-    """Set a space after the first character of every control token a film's text contains.
+    """Insert a space after the first character of every control token in an item's text.
 
-    The renderer has already broken what is shaped like ``<|im_end|>``; this breaks the forms only a
-    given tokenizer knows, such as ``[INST]``.
+    The renderer has already broken tokens shaped like ``<|im_end|>``; this breaks those of one
+    tokenizer, such as ``[INST]``.
     """
     for token in tokens:
         if token in text:
-            # Looking ahead also finds occurrences that overlap.
+            # The lookahead also finds overlapping occurrences.
             text = re.sub(f"{re.escape(token[0])}(?={re.escape(token[1:])})", r"\g<0> ", text)
     return text

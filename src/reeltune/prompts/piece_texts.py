@@ -1,4 +1,4 @@
-"""The parts of every prompt as text: where a conversation is cut to be tokenized in pieces."""
+"""The pieces of a prompt as text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from reeltune.domain import INTERVIEW, Renderer
 from reeltune.prompts.chat import ChatFrame
 
 STAR_STEPS: Final = np.arange(0, 11, dtype=np.float32) / 2
-"""Every rating a MovieLens scale can hold; row ``2 * stars`` of the stars pieces."""
+"""0 and every rating of any edition, by index ``2 * rating``."""
 
 
 @dataclass(frozen=True)
 class PieceTexts:
-    """The parts of :class:`reeltune.prompts.pieces.Pieces` as text, films left out."""
+    """The pieces of :class:`reeltune.prompts.pieces.Pieces` as text, without the items."""
 
     head: str
     before_item: list[str]
@@ -28,36 +28,36 @@ class PieceTexts:
     context_in_history: bool = False
 
     def context_text(self, codes: Sequence[int]) -> str:
-        """Return the signals on a film, given the entry of each kind."""
+        """Return the context lines under an item, given the code of each kind."""
         return "".join(lines[code] for lines, code in zip(self.context, codes, strict=True))
 
-    def line(self, step: int, item: str, told: str = "") -> str:
-        """Return the line of one event, given which of :data:`STAR_STEPS` its stars are."""
-        context = told if self.context_in_history else ""
+    def line(self, step: int, item: str, context: str = "") -> str:
+        """Return the line of one event, given the index of its rating in :data:`STAR_STEPS`."""
+        context = context if self.context_in_history else ""
         return f"{self.before_item[step]}{item}{context}{self.after_item[step]}"
 
-    def question(self, item: str, told: str = "") -> str:
-        """Return what asks about a film: from the history to where the answer begins."""
-        return f"{self.before_candidate}{item}{told}{self.tail}"
+    def query(self, item: str, context: str = "") -> str:
+        """Return the query for an item: from the history to where the answer begins."""
+        return f"{self.before_candidate}{item}{context}{self.tail}"
 
-    def whole(self, lines: str, candidate: str, told: str = "") -> str:
+    def whole(self, lines: str, candidate: str, context: str = "") -> str:
         """Return a whole prompt."""
-        return f"{self.head}{lines}{self.question(candidate, told)}"
+        return f"{self.head}{lines}{self.query(candidate, context)}"
 
 
 def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
-    """Cut a conversation where films stand in it.
+    """Split a conversation into pieces around its items.
 
-    In a window, an event's line begins with its stars. In an interview it begins with the film
-    itself; the answer, then the stars in the user's next turn, come behind it.
+    In a window, an event's line is its rating, then its item. In an interview it is the item, the
+    answer, and the rating at the start of the user's next message.
     """
     steps = [float(step) for step in STAR_STEPS]
     rating = [renderer.rating(step) for step in steps]
     none = [""] * len(steps)
     tail = renderer.question() + frame.after
     replies = [
-        f"{tail}{renderer.answer(renderer.likes(step))}{frame.next_turn}{told}"
-        for step, told in zip(steps, rating, strict=True)
+        f"{tail}{renderer.answer(renderer.likes(step))}{frame.next_turn}{text}"
+        for step, text in zip(steps, rating, strict=True)
     ]
     interview = renderer.settings.form == INTERVIEW
     return PieceTexts(

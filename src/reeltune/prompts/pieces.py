@@ -1,8 +1,8 @@
-"""Prompts as token ids, assembled from pieces that are tokenized once per film.
+"""Prompts as token ids, assembled from pieces that are tokenized once per item.
 
-The pieces are those of :mod:`reeltune.domain.renderer`. Whether assembling gives the same ids as
-tokenizing the whole rendered string is proven for every film (:mod:`reeltune.prompts.proof`); where
-it does not hold, prompts are tokenized whole instead.
+The pieces are those of :mod:`reeltune.domain.renderer`. :mod:`reeltune.prompts.proof` checks for
+every item that assembling gives the ids of the whole text; if it does not for some item, all
+prompts are tokenized whole.
 """
 
 from __future__ import annotations
@@ -33,16 +33,13 @@ _ASSEMBLE_ROWS: Final = 8192
 
 @dataclass(frozen=True)
 class Pieces:
-    """The parts of every prompt over one list of films; each part is a row of units.
-
-    The units are token ids, or whatever else is to be counted: all that assembling asks is that a
-    prompt's units are the units of its parts, one after another.
+    """The pieces of every prompt over one list of items, in units: token ids, or characters.
 
     Attributes:
         head: From the start of the prompt to the first event's line.
-        before_item: What begins an event's line; one row per entry of :data:`STAR_STEPS`.
-        items: One row per film.
-        after_item: What ends an event's line; one row per entry of :data:`STAR_STEPS`.
+        before_item: The start of an event's line; one row per entry of :data:`STAR_STEPS`.
+        items: One row per item.
+        after_item: The end of an event's line; one row per entry of :data:`STAR_STEPS`.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
         context: The texts of each kind of context line, one row per code.
@@ -68,51 +65,51 @@ class Pieces:
         item_idx: npt.NDArray[np.integer],
         context: Codes | None = None,
     ) -> Ragged:
-        """Return the history line of some stars, by their entry of :data:`STAR_STEPS`, and films.
+        """Return history lines.
 
         Args:
-            steps: Shape ``(n,)``.
+            steps: Indices of the ratings in :data:`STAR_STEPS`, shape ``(n,)``.
             item_idx: Shape ``(n,)``.
-            context: Shape ``(n, kinds)``; needed where lines tell it.
+            context: Codes, shape ``(n, kinds)``; needed if lines show context lines.
         """
-        told = self.context_lines(context) if self.context_in_history else []
+        lines = self.context_lines(context) if self.context_in_history else []
         items = self.items.take(item_idx)
-        return join(self.before_item.take(steps), items, *told, self.after_item.take(steps))
+        return join(self.before_item.take(steps), items, *lines, self.after_item.take(steps))
 
     def queries(self, item_idx: npt.NDArray[np.integer], context: Codes | None = None) -> Ragged:
-        """Return what asks about each film: from the history to where the answer begins."""
+        """Return the query for each item: from the history to where the answer begins."""
         lead = repeat_row(self.before_candidate, len(item_idx))
         return join(lead, self.candidates(item_idx, context))
 
     def candidates(self, item_idx: npt.NDArray[np.integer], context: Codes | None = None) -> Ragged:
-        """Return films as they are asked about: with their signals, up to where answers begin.
+        """Return candidates with their context lines, up to where the answer begins.
 
         Args:
             item_idx: Shape ``(n,)``.
-            context: Shape ``(n, kinds)``; needed where there is any to tell.
+            context: Codes, shape ``(n, kinds)``; needed if prompts show context lines.
         """
         tail = repeat_row(self.tail, len(item_idx))
         return join(self.items.take(item_idx), *self.context_lines(context), tail)
 
     def context_lines(self, context: Codes | None) -> list[Ragged]:
-        """Return what each kind of signals says, one row per film.
+        """Return the context lines of each kind, one row per item.
 
         Raises:
-            DataError: There is nothing to tell from.
+            DataError: The codes are missing.
         """
-        entries = self.code_columns(context)
-        return [lines.take(own) for lines, own in zip(self.context, entries, strict=True)]
+        columns = self.code_columns(context)
+        return [lines.take(codes) for lines, codes in zip(self.context, columns, strict=True)]
 
     def context_lengths(self, context: Codes | None) -> npt.NDArray[np.int64] | int:
-        """Return the units of all signals on each film, shape ``(n,)``; 0 where none is told."""
-        entries = self.code_columns(context)
-        return sum(lines.lengths[own] for lines, own in zip(self.context, entries, strict=True))
+        """Return the units of each item's context lines, shape ``(n,)``; 0 without any."""
+        columns = self.code_columns(context)
+        return sum(lines.lengths[codes] for lines, codes in zip(self.context, columns, strict=True))
 
     def code_columns(self, context: Codes | None) -> list[npt.NDArray[np.int16]]:
-        """Return the entries of each kind of signals that is told.
+        """Return the codes of each kind, shape ``(n,)`` each.
 
         Raises:
-            DataError: There is nothing to tell from.
+            DataError: The codes are missing.
         """
         if not self.context:
             return []
@@ -137,7 +134,7 @@ class Pieces:
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the prompt of every example, up to where the answer begins.
 
-        A history is a contiguous stretch of events, so its lines are one slice of the event lines.
+        A history is a slice of the events, so its lines are a slice of the event lines.
         """
         lines = self.event_lines(timelines)
         batches = range(0, len(examples), _ASSEMBLE_ROWS)
@@ -178,22 +175,22 @@ class Pieces:
 
 
 def star_steps(rating: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return which entry of :data:`STAR_STEPS` each number of stars is."""
+    """Return the index of each rating in :data:`STAR_STEPS`."""
     return np.rint(rating / STAR_STEPS[1]).astype(np.int64)
 
 
 class PromptTokens:
-    """Turns examples into token ids for one tokenizer, one renderer and one list of films.
+    """Turns examples into token ids, for one tokenizer and one list of items.
 
     Args:
         tokenizer: Any tokenizer with a chat template.
-        renderer: The one renderer.
-        items: The films of the edition, in ``item_idx`` order.
+        renderer: Renders the text of the pieces.
+        items: The items of the edition, by ``item_idx``.
 
     Attributes:
-        frame: What the chat template sets around the user's words.
-        answers: The ids of Yes, No and the end of the turn.
-        differing: Films for which pieces and whole differ; empty means pieces are used.
+        frame: What the chat template writes around messages.
+        answers: The ids of Yes, No and the end of a message.
+        differing: Items for which pieces and whole texts differ; empty means pieces are used.
     """
 
     def __init__(
@@ -226,23 +223,26 @@ class PromptTokens:
         candidates: npt.NDArray[np.int64],
         context: Codes | None = None,
     ) -> Ragged:
-        """Return the prompt of every candidate film after one history, each tokenized whole.
+        """Return the prompt of every candidate after one history, each tokenized whole.
 
         Args:
-            history: What has been rated.
-            candidates: Film rows, shape ``(n,)``.
-            context: On each candidate, shape ``(n, kinds)``; needed where there is any to tell.
+            history: The ratings.
+            candidates: Item indices, shape ``(n,)``.
+            context: Codes of the candidates, shape ``(n, kinds)``; needed if prompts show context
+                lines.
         """
         lines = self._lines(history)
-        told = self._told(context, len(candidates))
+        context_texts = self._context_texts(context, len(candidates))
         items = [self.item_texts[row] for row in candidates]
         whole = self._texts.whole
-        return self._encode_all([whole(lines, *one) for one in zip(items, told, strict=True)])
+        return self._encode_all(
+            [whole(lines, *one) for one in zip(items, context_texts, strict=True)]
+        )
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
-        told = self._told(timelines.context_of(examples.target), len(examples))
-        spans = zip(examples.start.tolist(), examples.target.tolist(), told, strict=True)
+        context_texts = self._context_texts(timelines.context_of(examples.target), len(examples))
+        spans = zip(examples.start.tolist(), examples.target.tolist(), context_texts, strict=True)
         for start, target, context in spans:
             user_id = int(timelines.user_id[target])
             history = History.from_timelines(timelines, range(start, target), user_id)
@@ -253,14 +253,16 @@ class PromptTokens:
         steps = star_steps(history.rating).tolist()
         items = [self.item_texts[row] for row in history.item_idx]
         in_lines = self._texts.context_in_history
-        told = self._told(history.context, len(history)) if in_lines else [""] * len(history)
-        return "".join(map(self._texts.line, steps, items, told))
+        context_texts = (
+            self._context_texts(history.context, len(history)) if in_lines else [""] * len(history)
+        )
+        return "".join(map(self._texts.line, steps, items, context_texts))
 
-    def _told(self, context: Codes | None, count: int) -> list[str]:
-        entries = self.pieces.code_columns(context)
-        if not entries:
+    def _context_texts(self, context: Codes | None, count: int) -> list[str]:
+        columns = self.pieces.code_columns(context)
+        if not columns:
             return [""] * count
-        return [self._texts.context_text(one) for one in np.column_stack(entries).tolist()]
+        return [self._texts.context_text(one) for one in np.column_stack(columns).tolist()]
 
     def _tokenize_pieces(self) -> Pieces:
         texts = self._texts
@@ -279,10 +281,7 @@ class PromptTokens:
 
 
 def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
-    """Return pieces whose units are characters, for lengths without a tokenizer.
-
-    Only their lengths mean anything: the units themselves are zeros.
-    """
+    """Return pieces in characters, all zeros, to measure lengths without a tokenizer."""
 
     def row(text: str) -> npt.NDArray[np.int32]:
         return np.zeros(len(text), dtype=np.int32)

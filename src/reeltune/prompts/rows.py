@@ -1,4 +1,4 @@
-"""Tokenized examples with their labels: what training and scoring read."""
+"""Tokenized examples with their labels, for training and scoring."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reeltune.ragged import join
 from reeltune.seeds import stream
 
 ANSWER_TOKENS = 2
-"""What an example adds to its prompt in training: the answer and the end of the turn."""
+"""Tokens an example adds to its prompt in training: the answer and the end of the message."""
 
 BLOCKS: Final[Layout] = "blocks"
 SINGLE: Final[Layout] = "single"
@@ -29,12 +29,12 @@ SINGLE: Final[Layout] = "single"
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Token sequences with what is known of each verdict; all arrays have one entry per verdict.
+    """Token sequences with their labels; all arrays have one entry per example.
 
     Attributes:
-        sequences: Where each verdict is asked.
+        sequences: The tokens, and the answer position of each example.
         liked: The label.
-        user_id: Whose example it is.
+        user_id: The user.
         item_id: The candidate.
     """
 
@@ -49,16 +49,16 @@ class TokenRows:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows of a prepared folder are read, and how they share their histories.
+    """The examples to read from a prepared folder, and whether they share their histories.
 
     Attributes:
         split: ``train``, ``validation`` or ``test``.
         limit: The most examples; None for all.
-        seed: Decides which of them.
+        seed: Decides the sample.
         layout: Whether examples share a history.
-        block_size: The most examples of a block. It decides which rows are sampled, too, so
-            that a sample holds the same examples whatever the layout.
-        answered: Whether the answers are part of the sequences, as training needs.
+        block_size: The most examples of a block. Samples are made of blocks in both layouts, so
+            that both hold the same examples.
+        answered: Whether sequences contain the answers, as training needs.
     """
 
     split: str
@@ -70,7 +70,7 @@ class Selection:
 
 
 def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSettings:
-    """Return the words' settings: the data's scale and threshold, the rest as configured."""
+    """Return the prompt's settings: the data's scale and threshold, the rest as configured."""
     return replace(
         folder.prompt_settings,
         genres=section.genres,
@@ -81,13 +81,13 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
 
 
 def train_rows(config: Config) -> Selection:
-    """Return which training rows a configuration learns from."""
+    """Return the training examples of a configuration."""
     train, limit = config.train, config.data.max_train_examples
     return Selection(TRAIN, limit, train.seed, train.layout, train.block_size, answered=True)
 
 
 def held_out_rows(config: Config, split: str, limit: int | None) -> Selection:
-    """Return which validation or test rows a configuration has scored, in training and after it."""
+    """Return the validation or test examples that a configuration scores."""
     return Selection(
         split, limit, config.train.seed, config.scoring.layout, config.train.block_size
     )
@@ -96,8 +96,8 @@ def held_out_rows(config: Config, split: str, limit: int | None) -> Selection:
 def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
     """Return the examples of a split in blocks, or a sample of them.
 
-    A sample is made of whole blocks (the last is cut to the limit), and depends on split, limit,
-    seed and block length alone.
+    A sample is made of whole blocks, the last one shortened to the limit. It depends on split,
+    limit, seed and block size alone.
 
     Raises:
         DataError: The split is empty.
@@ -124,10 +124,7 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
 def tokenize(
     folder: PreparedFolder, tokens: PromptTokens, blocks: Blocks, selection: Selection
 ) -> TokenRows:
-    """Return the examples as token rows.
-
-    Where pieces do not add up to whole prompts, every example is a sequence of its own.
-    """
+    """Return the examples as token rows, each a sequence of its own if pieces cannot be used."""
     timelines, target = folder.timelines, blocks.examples.target
     answers = tokens.answers if selection.answered else None
     if selection.layout == BLOCKS and not tokens.differing:
@@ -148,14 +145,14 @@ def tokenize(
 
 
 def refuse_too_long(lengths: npt.NDArray[np.int64], max_length: int) -> None:
-    """Refuse rows that would not fit, rather than cut them.
+    """Refuse examples that do not fit, rather than truncate them.
 
     Args:
-        lengths: Tokens of the single prompt each verdict equals, shape ``(n,)``.
-        max_length: Tokens a prompt and its answer may have.
+        lengths: Tokens of each example's prompt, shape ``(n,)``.
+        max_length: The most tokens of a prompt with its answer.
 
     Raises:
-        LengthError: Naming how many are too long and the setting that would admit them.
+        LengthError: Some are too long; names their number and the setting that admits them.
     """
     needed = lengths + ANSWER_TOKENS
     too_long = int((needed > max_length).sum())

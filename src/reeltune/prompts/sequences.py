@@ -1,4 +1,4 @@
-"""Token sequences that hold one verdict or several, and where in them each verdict is asked."""
+"""Token sequences with one answer position or several."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from reeltune.ragged import Ragged, concatenate, offsets_of
 Ints = npt.NDArray[np.int64]
 
 NO_BRANCH = -1
-"""Marks a verdict that is asked in the trunk itself."""
+"""Marks an answer position in the trunk itself."""
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """``b`` sequences with ``n`` verdicts among them.
+    """``b`` sequences with ``n`` predictions among them.
 
     A sequence is a *trunk*, then any number of *branches*. The trunk is ordinary causal text. A
-    branch continues the trunk's first ``leave`` tokens as if nothing else stood between, and
-    nothing else sees it. A plain prompt is a trunk whose last token is asked; an interview is a
-    trunk that is asked at many places; a block is a trunk with one branch for each candidate.
+    branch continues the first ``leave`` tokens of the trunk, and no other token sees it. A plain
+    prompt is a trunk with its answer position at the end; an interview is a trunk with many answer
+    positions; a window block is a trunk with one branch per candidate.
 
     Attributes:
         ids: Token ids, one row per sequence.
         trunk: Tokens of each row's trunk, shape ``(b,)``; branches follow it without gaps.
-        row: The sequence of each verdict, ascending, shape ``(n,)``.
-        asked: Place in that row of the token which the answer follows, shape ``(n,)``.
-        branch: Place in that row where the verdict's branch begins, ascending within a row, or
+        row: The sequence of each prediction, ascending, shape ``(n,)``.
+        answer_position: Index in that row of the token before the answer, shape ``(n,)``.
+        branch: Index in that row where the prediction's branch begins, ascending within a row, or
             :data:`NO_BRANCH`, shape ``(n,)``.
-        leave: Tokens of the trunk that the branch continues, shape ``(n,)``; where there is no
-            branch, the trunk up to and including the asked token.
-        answered: Whether each asked token is followed by its answer, as training needs.
+        leave: Tokens of the trunk that the branch continues, shape ``(n,)``; without a branch, the
+            trunk up to and including the answer position.
+        answered: Whether the answers follow their positions, as training needs.
     """
 
     ids: Ragged
     trunk: Ints
     row: Ints
-    asked: Ints
+    answer_position: Ints
     branch: Ints
     leave: Ints
     answered: bool = False
@@ -53,14 +53,14 @@ class Sequences:
             answered: Whether the last token of each is its answer.
         """
         lengths = prompts.lengths
-        asked = lengths - (2 if answered else 1)
+        answer_position = lengths - (2 if answered else 1)
         return cls(
             ids=prompts,
             trunk=lengths,
             row=np.arange(len(prompts)),
-            asked=asked,
+            answer_position=answer_position,
             branch=np.full(len(prompts), NO_BRANCH),
-            leave=asked + 1,
+            leave=answer_position + 1,
             answered=answered,
         )
 
@@ -69,53 +69,55 @@ class Sequences:
 
     @property
     def verdicts(self) -> int:
-        """How many verdicts are asked."""
+        """The number of predictions."""
         return len(self.row)
 
     @property
     def plain(self) -> bool:
-        """Whether every sequence is one plain prompt, asked at its end."""
+        """Whether every sequence is one plain prompt."""
         at_end = self.ids.lengths - (2 if self.answered else 1)
         return self.verdicts == len(self) and bool(
-            (self.branch == NO_BRANCH).all() and (self.asked == at_end).all()
+            (self.branch == NO_BRANCH).all() and (self.answer_position == at_end).all()
         )
 
     @property
     def verdict_offsets(self) -> Ints:
-        """Where each row's verdicts begin, and their number: shape ``(b + 1,)``."""
+        """The first prediction of each row, and their number, shape ``(b + 1,)``."""
         return offsets_of(np.bincount(self.row, minlength=len(self)))
 
     @property
     def prompt_lengths(self) -> Ints:
-        """The length of the single prompt each verdict equals, shape ``(n,)``."""
+        """The length of the single prompt each prediction equals, shape ``(n,)``."""
         branched = self.branch != NO_BRANCH
-        return np.where(branched, self.leave + self.asked + 1 - self.branch, self.asked + 1)
+        return np.where(
+            branched, self.leave + self.answer_position + 1 - self.branch, self.answer_position + 1
+        )
 
     def verdicts_of(self, rows: Ints) -> Ints:
-        """Return the verdicts asked in the given sequences, sequence after sequence."""
+        """Return the indices of the predictions in some sequences, sequence after sequence."""
         offsets = self.verdict_offsets
         counts = np.diff(offsets)[rows]
         begun = offsets_of(counts)
         return np.arange(begun[-1]) + np.repeat(offsets[rows] - begun[:-1], counts)
 
     def take(self, rows: Ints) -> Sequences:
-        """Return the sequences at the given indices, in that order, with their verdicts."""
+        """Return the sequences at some indices, in that order, with their predictions."""
         kept = self.verdicts_of(rows)
         return Sequences(
             ids=self.ids.take(rows),
             trunk=self.trunk[rows],
             row=np.repeat(np.arange(len(rows)), np.diff(self.verdict_offsets)[rows]),
-            asked=self.asked[kept],
+            answer_position=self.answer_position[kept],
             branch=self.branch[kept],
             leave=self.leave[kept],
             answered=self.answered,
         )
 
     def divided(self, limit: int) -> Sequences:
-        """Return the same verdicts, in the same order, in sequences of at most ``limit`` tokens.
+        """Return the same predictions, in the same order, in sequences of at most ``limit`` tokens.
 
-        A longer sequence is cut between branches, and its trunk repeated before each part. One
-        whose trunk and a single branch already exceed the limit stays that long.
+        A longer sequence is split between branches, with its trunk repeated in each part. A trunk
+        and single branch that exceed the limit stay together.
         """
         if not len(self) or int(self.ids.lengths.max()) <= limit:
             return self
@@ -152,33 +154,35 @@ class Sequences:
             ),
             trunk=np.full(len(starts), trunk),
             row=part,
-            asked=one.asked - shift,
+            answer_position=one.answer_position - shift,
             branch=one.branch - shift,
             leave=one.leave,
             answered=self.answered,
         )
 
     def alone(self) -> Ragged:
-        """Return the single prompt each verdict equals, ``n`` rows: what sharing must match."""
+        """Return the single prompt each prediction must equal, ``n`` rows."""
         ids = self.ids
         rows = []
-        for row, asked, branch, leave in zip(
-            self.row, self.asked, self.branch, self.leave, strict=True
+        for row, answer_position, branch, leave in zip(
+            self.row, self.answer_position, self.branch, self.leave, strict=True
         ):
             own = ids[int(row)]
             trunk = own[:leave]
             rows.append(
-                trunk if branch == NO_BRANCH else np.concatenate([trunk, own[branch : asked + 1]])
+                trunk
+                if branch == NO_BRANCH
+                else np.concatenate([trunk, own[branch : answer_position + 1]])
             )
         return Ragged.from_rows(rows)
 
 
 def concatenate_sequences(parts: list[Sequences]) -> Sequences:
-    """Set several lists of sequences, of which all or none are answered, one behind another."""
+    """Concatenate sequences, of which all or none are answered."""
     before = np.cumsum([0, *(len(part) for part in parts[:-1])])
     verdicts = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("trunk", "asked", "branch", "leave")
+        for name in ("trunk", "answer_position", "branch", "leave")
     }
     return Sequences(
         ids=concatenate([part.ids for part in parts]),

@@ -1,4 +1,4 @@
-"""From blocks of examples to token sequences in which one history serves many candidates."""
+"""Blocks of examples, and queries, as token sequences whose predictions share one history."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def block_sequences(
     form: Form,
     answers: AnswerTokens | None = None,
 ) -> Sequences:
-    """Return one sequence per block, with one verdict per example.
+    """Return one sequence per block, with one answer position per example.
 
     Args:
         pieces: Token pieces of the form.
         timelines: The events.
-        blocks: Which examples share a history.
+        blocks: Examples that share a history.
         form: In a window, every candidate is a branch of the history. In an interview, the history
-            itself asks about one film after another, so there are no branches.
-        answers: Where given, each verdict is followed by its answer, as training needs.
+            itself queries one item after another, so there are no branches.
+        answers: If given, the answers follow their positions, as training needs.
     """
     if not len(blocks):
         return Sequences.single(Ragged.from_rows([]), answered=answers is not None)
@@ -48,30 +48,29 @@ def candidate_sequences(
     candidates: Sequence[Ints],
     context: Sequence[Codes | None] = (),
 ) -> Sequences:
-    """Return one sequence for each history, that asks about many films after it.
+    """Return one sequence per history, with one branch per candidate.
 
     Args:
         pieces: Token pieces of either form.
-        histories: What has been rated; nothing at all is a history too.
-        candidates: Film rows for each history.
-        context: On each history's candidates; needed where there is any to tell.
+        histories: The ratings; may be empty.
+        candidates: Item indices for each history.
+        context: Codes of each history's candidates; needed if prompts show context lines.
     """
     count = len(histories)
     rating = np.concatenate([history.rating for history in histories])
     lines = pieces.lines(
         star_steps(rating),
         np.concatenate([one.item_idx for one in histories]),
-        _together([one.context for one in histories]),
+        _concatenate_codes([one.context for one in histories]),
     )
     shown = offsets_of(np.array([len(history) for history in histories]))
-    # What leads to a candidate is the same for all of them, so it belongs to the trunk.
+    # The text before a candidate is the same for all of them, so it belongs to the trunk.
     trunk = join(
         repeat_row(pieces.head, count),
         Ragged(lines.values, lines.offsets[shown]),
         repeat_row(pieces.before_candidate, count),
     )
-    asked = np.concatenate(candidates)
-    branches = pieces.candidates(asked, _together(context))
+    branches = pieces.candidates(np.concatenate(candidates), _concatenate_codes(context))
     counts = np.array([len(items) for items in candidates])
     together = Ragged(branches.values, branches.offsets[offsets_of(counts)])
     row = np.repeat(np.arange(count), counts)
@@ -80,7 +79,7 @@ def candidate_sequences(
         ids=join(trunk, together),
         trunk=trunk.lengths,
         row=row,
-        asked=branch + branches.lengths - 1,
+        answer_position=branch + branches.lengths - 1,
         branch=branch,
         leave=trunk.lengths[row],
     )
@@ -98,7 +97,7 @@ def _windows(
     )
     if answers is not None:
         branches = join(branches, answer_rows(timelines, examples.target, answers))
-    # The branches of a block already lie behind one another.
+    # The branches of a block are already consecutive.
     together = Ragged(branches.values, branches.offsets[offsets])
     row = _rows_of(blocks)
     branch = trunk.lengths[row] + branches.offsets[:-1] - together.offsets[:-1][row]
@@ -106,7 +105,7 @@ def _windows(
         ids=join(trunk, together),
         trunk=trunk.lengths,
         row=row,
-        asked=branch + branches.lengths - (2 if answers is not None else 1),
+        answer_position=branch + branches.lengths - (2 if answers is not None else 1),
         branch=branch,
         leave=len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start],
         answered=answers is not None,
@@ -130,19 +129,19 @@ def _interviews(
     history = len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start]
     item = pieces.items.lengths[timelines.item_idx[examples.target]]
     item = item + pieces.context_lengths(timelines.context_of(examples.target))
-    asked = history + len(pieces.before_candidate) + item + len(pieces.tail) - 1
+    answer_position = history + len(pieces.before_candidate) + item + len(pieces.tail) - 1
     return Sequences(
         ids=ids,
         trunk=ids.lengths,
         row=_rows_of(blocks),
-        asked=asked,
+        answer_position=answer_position,
         branch=np.full(len(examples), NO_BRANCH),
-        leave=asked + 1,
+        leave=answer_position + 1,
         answered=answers is not None,
     )
 
 
-def _together(context: Sequence[Codes | None]) -> Codes | None:
+def _concatenate_codes(context: Sequence[Codes | None]) -> Codes | None:
     known = [codes for codes in context if codes is not None]
     return np.concatenate(known) if known else None
 
@@ -152,6 +151,6 @@ def _rows_of(blocks: Blocks) -> Ints:
 
 
 def answer_rows(timelines: Timelines, events: Ints, answers: AnswerTokens) -> Ragged:
-    """Return the right answer of each event, a row of one token each."""
+    """Return the correct answer of each event, a row of one token each."""
     words = np.where(timelines.liked[events], answers.yes, answers.no).astype(np.int32)
     return Ragged(words, offsets_of(np.ones(len(events), dtype=np.int64)))

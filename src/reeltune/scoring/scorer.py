@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from reeltune.attention.packed import lay_out
+from reeltune.attention.packed import pack_sequences
 from reeltune.attention.packing import pack, whole_tiles
 from reeltune.errors import ModelError
 from reeltune.models.causal import causal_of
@@ -200,9 +200,11 @@ class Scorer:
         width = whole_tiles(longest)
         for row in pack(sequences.ids.lengths, width):
             # A compiled kernel wants one shape; the CPU skips what it need not compute.
-            laid = lay_out(sequences, [row], 0, length=width if device.type == "cuda" else None)
+            laid = pack_sequences(
+                sequences, [row], 0, length=width if device.type == "cuda" else None
+            )
             states = self.head.packed_hidden(laid.packed.to(device)).flatten(0, 1)
-            asked = states[laid.asked.to(device)]
+            asked = states[laid.answer_position.to(device)]
             yield laid.verdict, self.head.answer_logits(asked, self.answers).cpu().numpy()
 
 

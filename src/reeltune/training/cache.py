@@ -26,11 +26,11 @@ from reeltune.ragged import Ragged
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CACHE_FORMAT: Final = 2
+CACHE_FORMAT: Final = 3
 
 INPUT_IDS: Final = "input_ids"
 _TRUNK: Final = "trunk"
-_PER_VERDICT: Final = ("asked", "branch", "leave")
+_PER_VERDICT: Final = ("answer_position", "branch", "leave")
 _LABELS: Final = ("liked", "user_id", "item_id")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from reeltune.attention.packed import lay_out
+from reeltune.attention.packed import pack_sequences
 from reeltune.attention.packing import pack
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.rows import TokenRows
@@ -101,7 +101,7 @@ class PlainCollator:
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(places.astype(np.int64)),
-            "asked": torch.from_numpy(np.arange(len(found)) * width + found.asked),
+            "asked": torch.from_numpy(np.arange(len(found)) * width + found.answer_position),
             **self.labels(self.rows.liked[chosen]),
             "tokens": int(lengths.sum()),
         }
@@ -144,10 +144,10 @@ class PackCollator:
         if self.shape is not None:
             count, length = self.shape
             chosen += [np.empty(0, dtype=np.int64)] * (count - len(chosen))
-        laid = lay_out(self.rows.sequences, chosen, self.pad_id, length=length)
+        laid = pack_sequences(self.rows.sequences, chosen, self.pad_id, length=length)
         return {
             "packed": laid.packed,
-            "asked": laid.asked,
+            "asked": laid.answer_position,
             "sequence": torch.from_numpy(self.rows.sequences.row[laid.verdict]),
             **self.labels(self.rows.liked[laid.verdict]),
             "tokens": laid.tokens,
