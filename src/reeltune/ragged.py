@@ -84,7 +84,11 @@ def _chunks(offsets: npt.NDArray[np.int64]) -> Iterator[slice]:
 
 
 def places(begin: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the indices ``begin[i]``, ``begin[i] + 1``, ... of all rows in one array."""
+    """Return the indices ``begin[i]``, ``begin[i] + 1``, ... of all rows in one array.
+
+    >>> places(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
     offsets = offsets_of(lengths)
     indices = np.repeat(begin - offsets[:-1], lengths)
     indices += np.arange(len(indices))
@@ -92,7 +96,11 @@ def places(begin: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the running total of lengths, from 0: shape ``(n + 1,)``."""
+    """Return the running total of lengths, from 0: shape ``(n + 1,)``.
+
+    >>> offsets_of(np.array([2, 3])).tolist()
+    [0, 2, 5]
+    """
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 

@@ -266,7 +266,7 @@ INVARIANTS: Final = (
     Invariant("positions", "positions count up from 0 within each user", _positions),
     Invariant("films once per user", "no user has rated a film twice", _items_once),
     Invariant("film rows", "each event points at the row of its film", _item_rows),
-    Invariant("one split per event", f"each event is in {', '.join(SPLITS)}", _known_splits),
+    Invariant("one split per event", f"each event is in one of {', '.join(SPLITS)}", _known_splits),
     Invariant(
         "context first",
         "the context is exactly the events with too few events before them",

@@ -46,10 +46,12 @@ _ID_DIGITS: Final = 18  # what fits into 64 bits whatever the digits
 
 
 def split_year(text: str) -> tuple[str, int | None]:
-    """Split ``Heat (1995)`` into ``Heat`` and 1995; of a span, the first year counts.
+    """Split a title and its year; of a span, the first year counts.
 
-    Text without a year, and text that is nothing but a year, is returned whole, stripped of
-    surrounding blanks, with None.
+    Text without a year, and text that is nothing but a year, is returned whole, with None.
+
+    >>> split_year("Heat (1995)"), split_year("Friends (1994-2004)"), split_year("Babylon 5")
+    (('Heat', 1995), ('Friends', 1994), ('Babylon 5', None))
     """
     text = text.strip()
     match = _YEAR.search(text)
@@ -60,7 +62,11 @@ def split_year(text: str) -> tuple[str, int | None]:
 
 
 def split_genres(text: str) -> tuple[str, ...]:
-    """Split ``Action|Crime``; ``(no genres listed)`` gives no genre."""
+    """Split genres at the bars.
+
+    >>> split_genres("Action|Crime"), split_genres("(no genres listed)")
+    (('Action', 'Crime'), ())
+    """
     genres = (genre.strip() for genre in text.split("|"))
     return tuple(genre for genre in genres if genre not in NO_GENRES)
 

@@ -63,9 +63,10 @@ _BY_FILES: Final = (CSV, TAB_100K, DAT_1M)
 
 
 def edition_name(name: str) -> str:
-    """Return the usual name of an edition: ``100K`` and ``ml-100k`` are both ``ml-100k``.
+    """Return the usual name of an edition; another name is returned as it is.
 
-    A name that is not an edition's is returned as it is.
+    >>> edition_name("100K"), edition_name("ml-10M100K"), edition_name("my-films")
+    ('ml-100k', 'ml-10m', 'my-films')
     """
     lowered = name.lower()
     for spelling in (lowered, f"ml-{lowered}"):

@@ -26,7 +26,11 @@ _CODE_OF: Final = {name: code for code, name in enumerate(SPLITS)}
 
 @dataclass(frozen=True, eq=False)
 class SplitColumn:
-    """The split of every event, one byte each; compares, prints and converts as split names.
+    """The split of every event, one byte each; compares and converts as split names.
+
+    >>> column = SplitColumn.of(["context", "train", "test"])
+    >>> column[1], (column == "train").tolist()
+    ('train', [False, True, False])
 
     Attributes:
         codes: Indices into :data:`SPLITS`, -1 where a file names another split.
