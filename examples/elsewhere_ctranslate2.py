@@ -6,7 +6,7 @@ from pathlib import Path
 import ctranslate2
 import numpy as np
 from ctranslate2.converters import TransformersConverter
-from elsewhere_prompt import asked
+from elsewhere_prompt import encode_prompt
 from transformers import AutoTokenizer
 
 merged, converted, *items = sys.argv[1:]
@@ -14,7 +14,7 @@ if not Path(converted).exists():
     TransformersConverter(merged).convert(converted)
 tokenizer = AutoTokenizer.from_pretrained(merged)
 model = ctranslate2.Generator(converted, compute_type="float32")
-ids, answers = asked(merged, tokenizer, items)
+ids, answers = encode_prompt(merged, tokenizer, items)
 (result,) = model.generate_batch(
     [tokenizer.convert_ids_to_tokens(ids)],
     max_length=1,

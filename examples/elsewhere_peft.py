@@ -3,14 +3,14 @@
 import sys
 
 import torch
-from elsewhere_prompt import asked
+from elsewhere_prompt import encode_prompt
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
 run, *items = sys.argv[1:]
 tokenizer = AutoTokenizer.from_pretrained(run)
 model = AutoPeftModelForCausalLM.from_pretrained(run, dtype=torch.float32).eval()
-ids, answers = asked(run, tokenizer, items)
+ids, answers = encode_prompt(run, tokenizer, items)
 with torch.no_grad():
     logits = model(input_ids=torch.tensor([ids])).logits[0, -1, answers]
 print(f"P(Yes) = {logits.double().softmax(0)[0].item():.6f}")

@@ -1,4 +1,4 @@
-"""The prompt of a reeltune adapter, written without reeltune; the scripts beside this use it."""
+"""The prompt of a reeltune adapter, built without reeltune; the other scripts import this."""
 
 import json
 import re
@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 
-def asked(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[int], list[int]]:
-    """Return the prompt's token ids, and the ids of Yes and No.
+def encode_prompt(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[int], list[int]]:
+    """Return the token ids of the prompt, and those of Yes and No.
 
     Args:
-        folder: A run or an export: what holds ``prompt.json``.
+        folder: A run or an export, which holds ``prompt.json``.
         tokenizer: The one saved there.
-        items: What a user has rated, oldest first, as ``4.5: Heat (1995)``, then a film to judge.
+        items: Rated films, oldest first, as ``4.5: Heat (1995)``, then the candidate.
     """
     prompt = json.loads((Path(folder) / "prompt.json").read_text(encoding="utf-8"))["settings"]
     if prompt["version"] != "5":
-        raise SystemExit(f"{folder}: this writes prompts of version 5, not {prompt['version']}")
+        raise SystemExit(f"{folder}: prompt version {prompt['version']} is not supported, only 5")
     if prompt.get("signals") or prompt.get("evidence"):  # the second is their name in 0.1
-        raise SystemExit(f"{folder}: the prompt shows signals, which only reeltune computes")
+        raise SystemExit(f"{folder}: trained with prompt.signals, which only reeltune computes")
     *rated, candidate = items
     pairs = (event.split(":", 1) for event in rated)
-    events = [(float(rating), safe(item, tokenizer)) for rating, item in pairs]
-    said = turns(prompt, events, safe(candidate, tokenizer))
+    history = [(float(rating), safe(title, tokenizer)) for rating, title in pairs]
+    contents = turns(prompt, history, safe(candidate, tokenizer))
     roles = ("user", "assistant")
-    messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(said)]
+    messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(contents)]
     # A window switches thinking off; an interview leaves the template's switch alone.
     switch = {"enable_thinking": False} if prompt["form"] == "window" else {}
     text = tokenizer.apply_chat_template(
@@ -39,29 +39,29 @@ def asked(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[int], lis
     return ids, [yes[-1], no[-1]]
 
 
-def turns(prompt: dict[str, Any], events: list[tuple[float, str]], candidate: str) -> list[str]:
-    """Return what the user and the model say in turn, the user last."""
+def turns(prompt: dict[str, Any], history: list[tuple[float, str]], candidate: str) -> list[str]:
+    """Return the turns of user and model, beginning and ending with the user."""
     scale = (
         f"Users rate films from {prompt['scale_min']:.1f} to {prompt['scale_max']:.1f} stars; "
         f"liking a film means rating it {prompt['threshold']:.1f} or higher. Answer Yes or No"
     )
     if prompt["form"] == "window":
         head = "Films this user has rated, oldest first, each after its stars:"
-        lines = [f"{rating:.1f}: {item}" for rating, item in events]
-        asks = [f"Film to judge: {candidate}", "Yes or No?"]
+        lines = [f"{rating:.1f}: {title}" for rating, title in history]
+        question = [f"Film to judge: {candidate}", "Yes or No?"]
         start = f"Predict whether a user will like a film. {scale}."
-        return ["\n".join([start, head, *lines, *asks])]
+        return ["\n".join([start, head, *lines, *question])]
     start = "Predict, film after film, whether a user will like the next one."
-    said, lead = [], f"{start} {scale}; after each answer you are told the stars.\nFirst:"
-    for rating, item in events:
-        said += [f"{lead} {item}\n", "Yes" if rating >= prompt["threshold"] else "No"]
+    contents, lead = [], f"{start} {scale}; after each answer you are told the stars.\nFirst:"
+    for rating, title in history:
+        contents += [f"{lead} {title}\n", "Yes" if rating >= prompt["threshold"] else "No"]
         lead = f"{rating:.1f} stars. Next:"
-    return [*said, f"{lead} {candidate}\n"]
+    return [*contents, f"{lead} {candidate}\n"]
 
 
-def safe(item: str, tokenizer: Any) -> str:
-    """Return a film on one line, with a space in all that would be read as a control token."""
-    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in item)
+def safe(title: str, tokenizer: Any) -> str:
+    """Return a title on one line, with a space in everything that looks like a control token."""
+    kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in title)
     text = re.sub(r"<(?=[|/]?[\w|]+[^<>]*>)", "< ", " ".join("".join(kept).split()))
     for token in tokenizer.get_added_vocab():
         if len(token) > 1 and any(unicodedata.category(c)[0] in "PS" for c in token):

@@ -16,7 +16,7 @@ FILES = sorted(EXAMPLES.glob("*.py"))
 
 _CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"^python (examples/.*)$", re.MULTILINE)
-_TAKEN = re.compile(r"^(.*), \*films = sys\.argv\[1:\]$", re.MULTILINE)
+_TAKEN = re.compile(r"^(.*), \*items = sys\.argv\[1:\]$", re.MULTILINE)
 
 
 def test_the_code_on_the_page_is_the_files():

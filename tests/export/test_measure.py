@@ -13,17 +13,18 @@ from transformers import PreTrainedModel
 
 from reeltune.config import load_config
 from reeltune.errors import ModelError
-from reeltune.export.drift import Reading, pair_of
-from reeltune.export.measure import Questions, read_as_loaded, read_merged
+from reeltune.export.drift import Measurement, difference
+from reeltune.export.measure import Setup, measure_adapter, measure_merged
 from reeltune.models.names import ADAPTER_WEIGHTS
+from tests.errors import error_code, raises_error
 from tests.export.conftest import WEIGHTS, Trained
 
 
 @pytest.fixture(scope="module")
-def asked(trained: Trained) -> tuple[Questions, Reading]:
-    """The rows, and what the adapter says."""
+def adapter(trained: Trained) -> tuple[Setup, Measurement]:
+    """The setup, and the adapter's predictions."""
     config = load_config(None, trained.overrides)
-    return read_as_loaded(config, trained.adapter, "test", lambda _: None)
+    return measure_adapter(config, trained.adapter, "test", lambda _: None)
 
 
 @pytest.fixture
@@ -33,23 +34,23 @@ def merged(trained: Trained, tmp_path: Path) -> Path:
     return tmp_path / "merged"
 
 
-def test_weights_changed_after_saving_show(asked, merged):
-    questions, adapter = asked
-    assert pair_of(adapter, read_merged(questions, merged)).largest < 1e-5
+def test_weights_changed_after_saving_show(adapter, merged):
+    setup, expected = adapter
+    assert difference(expected, measure_merged(setup, merged)).p_yes_max < 1e-5
     weights = load_file(merged / WEIGHTS)
     weights["model.layers.0.mlp.down_proj.weight"] *= 1.5
     save_file(weights, merged / WEIGHTS, {"format": "pt"})
-    assert pair_of(adapter, read_merged(questions, merged)).largest > 1e-4
+    assert difference(expected, measure_merged(setup, merged)).p_yes_max > 1e-4
 
 
-def test_a_tokenizer_that_writes_other_prompts_is_refused(asked, merged):
+def test_a_tokenizer_that_writes_other_prompts_is_refused(adapter, merged):
     file = merged / "tokenizer.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     words = content["model"]["vocab"]
     words["a"], words["e"] = words["e"], words["a"]
     file.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ModelError, match="other prompts"):
-        read_merged(asked[0], merged)
+    with raises_error(ModelError, "saved_tokenizer_differs", where=str(merged)):
+        measure_merged(adapter[0], merged)
 
 
 def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_path):
@@ -74,7 +75,7 @@ def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_pat
 
 
 def test_a_calibration_plays_no_part(trained, tmp_path):
-    # The run has none, so that whoever asked for it would be refused.
+    # The run has none: asking for it would be an error.
     flags = ("--dtype", "float32", "--rows", "3", "--set", "scoring.calibration=temperature")
     assert trained.export(tmp_path / "merged", *flags) == 0
 
@@ -89,6 +90,8 @@ def test_activations_too_large_for_the_number_type_are_called_that(trained, tmp_
     save_file(larger, adapter / ADAPTER_WEIGHTS, {"format": "pt"})
     flags = ("--dtype", "float16", "--rows", "3")
     assert trained.export(tmp_path / "merged", *flags, adapter=adapter) == ModelError.exit_code
-    assert "its verdicts are not numbers" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error_code(error) == "predictions_not_finite"
+    assert "--dtype bfloat16" in error
     assert not (tmp_path / "merged").exists()
     assert [path for path in tmp_path.iterdir() if path != adapter] == []

@@ -12,13 +12,13 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from reeltune.domain import PromptSettings
 from reeltune.errors import ModelError
-from reeltune.export.bases import PUBLISHED
-from reeltune.export.merge import NumberType, write_merged
+from reeltune.export.merge import DType, write_merged
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base
 from reeltune.models.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from reeltune.models.prompt_record import PromptRecord, read_prompt_record
 from reeltune.prompts.chat import AnswerTokens
+from tests.errors import raises_error
 from tests.runs import tiny_config
 
 END = 2
@@ -42,11 +42,11 @@ def write_adapter(base: Path, prepared, work: Path, size: float = 0.1) -> Path:
     return work / "adapter"
 
 
-def merge(base: Path, prepared, work: Path, dtype: NumberType, size: float = 0.1) -> Path:
+def merge(base: Path, prepared, work: Path, dtype: DType, size: float = 0.1) -> Path:
     adapter, folder = write_adapter(base, prepared, work, size), work / "merged"
     folder.mkdir()
     config = tiny_config(base, prepared.path, work)
-    write_merged(folder, config, adapter, dtype, PUBLISHED, ANSWERS, PROMPT)
+    write_merged(folder, config, adapter, dtype, "published", ANSWERS, PROMPT)
     return folder
 
 
@@ -104,10 +104,10 @@ def test_everybody_may_read_what_was_written(base, prepared, tmp_path):
 
 
 def test_weights_too_large_for_the_number_type_are_refused(tiny_qwen3, prepared, tmp_path):
-    with pytest.raises(ModelError, match=r"too large for float16.*--dtype bfloat16"):
+    with raises_error(ModelError, "weight_overflow", figures=["float16", "--dtype bfloat16"]):
         merge(tiny_qwen3, prepared, tmp_path, "float16", size=1e6)
 
 
 def test_an_adapter_that_holds_no_numbers_is_refused(tiny_qwen3, prepared, tmp_path):
-    with pytest.raises(ModelError, match="cannot be merged"):
+    with raises_error(ModelError, "cannot_merge", where="adapter"):
         merge(tiny_qwen3, prepared, tmp_path, "bfloat16", size=float("nan"))

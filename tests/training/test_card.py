@@ -1,39 +1,38 @@
-"""What a model card says of asking the model."""
+"""What a model card states about the prompt."""
 
 from __future__ import annotations
 
 import pytest
-from jinja2 import Environment, StrictUndefined
 
 from reeltune.domain import INTERVIEW, SIGNALS, PromptSettings, Renderer
-from reeltune.training.card import HOW_TO_ASK, example_turns
+from reeltune.training.card import example_turns, render_card
 from tests.prompts.build import FORMS
 
 
-def how_to_ask(prompt: dict[str, object]) -> str:
-    template = Environment(undefined=StrictUndefined).from_string(HOW_TO_ASK)
-    return template.render(record={"prompt": prompt, "data": {"history_len": 15}})
+def prompt_part(prompt: dict[str, object]) -> str:
+    record = {"prompt": prompt, "data": {"history_len": 15}}
+    return render_card('{% include "prompt" %}', record=record)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_example_tells_the_evidence_the_model_is_told(form):
+def test_the_example_holds_the_signals_of_the_prompt(form):
     settings = PromptSettings(form=form, signals=tuple(SIGNALS))
-    said = example_turns(Renderer(settings))
+    turns = example_turns(Renderer(settings))
     lines = "Others 70% of 100\nUser 60% of 20\nLately 65%\nExpected 62%\n"
     times = 3 if form == INTERVIEW else 1
-    assert "".join(said).count(lines) == times
+    assert "".join(turns).count(lines) == times
     assert lines not in "".join(example_turns(Renderer(PromptSettings(form=form))))
 
 
-def test_evidence_is_named_where_there_is_any():
+def test_signals_are_named_where_there_are_any():
     settings = PromptSettings(signals=("recent", "expected"))
-    assert "(recent, expected)" in how_to_ask(settings.to_dict())
-    assert how_to_ask(settings.to_dict()).startswith(how_to_ask(PromptSettings().to_dict()))
-    assert "recent" not in how_to_ask(PromptSettings().to_dict())
+    assert "(recent, expected)" in prompt_part(settings.to_dict())
+    assert "`reeltune recommend`" in prompt_part(settings.to_dict())
+    assert "`reeltune recommend`" not in prompt_part(PromptSettings().to_dict())
 
 
-def test_cards_of_runs_that_know_no_evidence_are_still_written():
+def test_cards_of_runs_without_a_record_of_signals_are_still_written():
     older = PromptSettings().to_dict()
     del older["signals"]
-    assert how_to_ask(older) == how_to_ask(PromptSettings().to_dict())
-    assert "(recent)" in how_to_ask({**older, "evidence": ["recent"]})
+    assert prompt_part(older) == prompt_part(PromptSettings().to_dict())
+    assert "(recent)" in prompt_part({**older, "evidence": ["recent"]})

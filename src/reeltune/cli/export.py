@@ -23,9 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     *,
-    merged: Annotated[
-        Path, typer.Option("--merged", help="The folder to make, with the merged model in it.")
-    ],
+    merged: Annotated[Path, typer.Option("--merged", help="Folder of the merged model.")],
     config: ConfigOption = DEFAULT_CONFIG,
     override: SetOption = None,
     adapter: AdapterOption = None,
@@ -35,39 +33,38 @@ def export(
     ] = 1000,
     dtype: Annotated[
         Literal["bfloat16", "float16", "float32"],
-        typer.Option("--dtype", help="The number type of the merged weights."),
+        typer.Option("--dtype", help="Data type of the merged weights."),
     ] = "bfloat16",
     onto: Annotated[
         Literal["published", "4bit"],
         typer.Option(
             "--onto",
-            help="Merge into the base's weights as published, or into the values its 4 bits stand "
-            "for, which an adapter trained in 4 bits was trained with.",
+            help="Merge into the base's published weights, or into its dequantized 4-bit weights, "
+            "for an adapter trained in 4 bits.",
         ),
     ] = "published",
     max_auc_drift: Annotated[
         float,
-        typer.Option("--max-auc-drift", min=0, help="How far the AUC may be from the adapter's."),
+        typer.Option("--max-auc-drift", min=0, help="Largest allowed difference of the AUC."),
     ] = 0.005,
     max_p_drift: Annotated[
         float,
-        typer.Option("--max-p-drift", min=0, help="How far any P(Yes) may be from the adapter's."),
+        typer.Option("--max-p-drift", min=0, help="Largest allowed difference of any P(Yes)."),
     ] = 0.05,
     allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="Keep the model even past a bound, and say so.")
+        bool, typer.Option("--allow-drift", help="Keep the model even beyond a bound.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export in that folder.")
     ] = False,
 ) -> None:
-    """Write base and adapter as one ordinary model, and prove that it gives the same verdicts."""
+    """Write base and adapter as one ordinary model and measure its drift from the adapter."""
     from rich.console import Console
 
     from reeltune.config import load_config
     from reeltune.export.drift import Bounds
-    from reeltune.export.export import export_merged
-    from reeltune.export.options import ExportOptions
-    from reeltune.export.tables import drift_tables
+    from reeltune.export.drift_table import drift_tables
+    from reeltune.export.export import ExportOptions, export_merged
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 

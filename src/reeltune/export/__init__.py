@@ -1,1 +1,1 @@
-"""Merged weights: base and adapter as one ordinary model, and how far it drifts from them."""
+"""Merged weights: base and adapter as one ordinary model, measured against the adapter."""

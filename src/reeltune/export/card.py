@@ -6,24 +6,21 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
-
 from reeltune.domain import WINDOW, Renderer
 from reeltune.export.drift import Drift
-from reeltune.export.measure import Questions
-from reeltune.export.origin import Origin
-from reeltune.export.tables import (
-    PAIR_HEADINGS,
-    READING_HEADINGS,
-    pair_cells,
-    reading_cells,
-    verdict_lines,
+from reeltune.export.drift_table import (
+    DIFFERENCE_COLUMNS,
+    MEASUREMENT_COLUMNS,
+    difference_cells,
+    measurement_cells,
+    result_lines,
 )
+from reeltune.export.provenance import AdapterOrigin
 from reeltune.files import atomic_file
-from reeltune.training.card import HOW_TO_ASK, example_turns
+from reeltune.prompts.chat import AnswerTokens
+from reeltune.training.card import example_turns, render_card
 
-_TEMPLATE: Final = (
-    """\
+_TEMPLATE: Final = """\
 ---
 base_model: {{ record.base.name_or_path }}
 base_model_relation: finetune
@@ -35,20 +32,18 @@ tags: [recommendation, movielens, reeltune]
 # {{ name }}
 
 [{{ record.base.name_or_path }}] with a LoRA adapter merged into its weights ({{ record.dtype }}).
-Given the films a user has rated, it answers whether they will like one more: Yes or No. Made with
-reeltune {{ record.versions.reeltune }} on MovieLens ({{ record.data.edition }}).
+Given the films a user has rated, it predicts whether they will like another one: Yes or No. Made
+with reeltune {{ record.versions.reeltune }} on MovieLens ({{ record.data.edition }}).
 
-## How to ask it
+## Prompt
 
-"""
-    + HOW_TO_ASK
-    + """ This is prompt version {{ record.prompt.version }}.
+{% include "prompt" %}
 
 ```python
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-folder = "."  # where this card lies
+folder = "."  # the folder of this card
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
 messages = {{ messages }}
@@ -61,57 +56,38 @@ with torch.no_grad():
 p_yes = logits.float().softmax(-1)[0].item()
 ```
 
-Generation takes the likeliest word and stops at the end of the turn; P(Yes) is the verdict.
+The prediction is P(Yes). Generation is greedy and stops at the end of the turn.
 
-## Is it the adapter that was trained?
+## Drift from the trained adapter
 
 Adapter and base were added in float32 and rounded once to {{ record.dtype }}\
-{{ "; the base's weights are the values its 4 bits stand for" if record.onto == "4bit" }}. The same
-{{ drift.rows }} {{ drift.split }} rows were asked of:
+{{ "; the base's weights are its dequantized 4-bit values" if record.onto == "4bit" }}. All models
+predicted the same {{ drift.rows }} {{ drift.split }} rows:
 
-| {{ reading_headings | join(" | ") }} |
+| {{ measurement_columns | join(" | ") }} |
 |---|---|---|
-{% for cells in readings -%}
+{% for cells in measurements -%}
 | {{ cells | join(" | ") }} |
 {% endfor %}
-| {{ headings | join(" | ") }} |
+| {{ difference_columns | join(" | ") }} |
 |---|---|---|---|---|
-{% for cells in pairs -%}
+{% for cells in differences -%}
 | {{ cells | join(" | ") }} |
 {% endfor %}
-{% for line in drift.notes + lines -%}
+{% for line in result_lines -%}
 {{ line }}
 {% endfor -%}
-{% if record.kept_in_spite_of_drift %}
-**It was kept in spite of this drift** (`--allow-drift`).
+{% if record.kept_despite_drift %}
+**Kept despite this drift** (`--allow-drift`).
 {% endif %}
 {% if run -%}
-## How it was trained
-
-| | |
-|---|---|
-| training rows | {{ run.rows.train }} |
-| adapter | rank {{ run.config.lora.r }}, alpha {{ run.config.lora.alpha }}, \
-{{ run.config.lora.target_modules }} |
-| learning rate | {{ run.config.train.learning_rate }}, {{ run.config.train.lr_scheduler_type }} |
-{% if metrics and metrics.best -%}
-| step kept | {{ metrics.best_step }} of {{ metrics.steps }} |
-{% endif -%}
-{% for choice in run.choices -%}
-| {{ choice.split(": ", 1)[0] }} | {{ choice.split(": ", 1)[1] }} |
-{% endfor -%}
-| seed | {{ run.config.train.seed }} |
-| configuration | sha256 {{ run.config_sha256 }} |
+{% include "training" %}
 
 {% endif -%}
 `export.json` holds all of it, with package versions and the checksums of weights, adapter and data.
 
-## Data
-
-MovieLens, by GroupLens at the University of Minnesota (Harper and Konstan 2015,
-https://doi.org/10.1145/2827872), under its own terms. The weights hold no ratings.
+{% include "data" %}
 """
-)
 
 _ROLES: Final = ("user", "assistant")
 
@@ -121,36 +97,36 @@ def write_merged_card(
     name: str,
     record: dict[str, Any],
     drift: Drift,
-    origin: Origin,
-    questions: Questions,
+    origin: AdapterOrigin,
+    answers: AnswerTokens,
 ) -> None:
     """Write the model card.
 
     Args:
-        path: Where it goes.
-        name: What the model is called.
+        path: The file.
+        name: Name of the model.
         record: The content of ``export.json``.
         drift: What was measured.
-        origin: Where the adapter came from.
-        questions: What was asked.
+        origin: The adapter's run.
+        answers: Token ids of Yes and No.
     """
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     settings = origin.prompt.settings
     turns = example_turns(Renderer(settings))
     messages = [{"role": _ROLES[i % 2], "content": turn} for i, turn in enumerate(turns)]
-    text = environment.from_string(_TEMPLATE).render(
+    text = render_card(
+        _TEMPLATE,
         name=name,
         record=record,
         drift=drift,
-        readings=reading_cells(drift),
-        reading_headings=READING_HEADINGS,
-        headings=PAIR_HEADINGS,
-        pairs=pair_cells(drift),
-        lines=verdict_lines(drift),
+        measurement_columns=MEASUREMENT_COLUMNS,
+        measurements=measurement_cells(drift),
+        difference_columns=DIFFERENCE_COLUMNS,
+        differences=difference_cells(drift),
+        result_lines=result_lines(drift),
         messages=json.dumps(messages, indent=4, ensure_ascii=False),
-        # As the training's prompts: a window switches thinking off, an interview leaves it alone.
+        # As in training: a window switches thinking off, an interview leaves the switch alone.
         switches=", enable_thinking=False" if settings.form == WINDOW else "",
-        answers=questions.tokens.answers,
+        answers=answers,
         run=origin.run,
         metrics=origin.metrics,
     )

@@ -1,4 +1,4 @@
-"""Drift: how far the verdicts of one way of running the tuned model are from those of another."""
+"""Drift: how far the predictions of one variant of the tuned model are from another's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ UNQUANTIZED: Final = "adapter"
 FOUR_BIT: Final = "adapter_4bit"
 MERGED: Final = "merged"
 
+ENOUGH_ROWS: Final = 1000
+"""Rows from which the largest difference tells something about other rows."""
+
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far the merged model may be from the adapter as it was trained.
+    """Largest allowed differences between the merged model and the reference.
 
     Attributes:
-        auc: Largest absolute difference of the AUC.
-        p_yes: Largest absolute difference of P(Yes) on any row.
+        auc: Of the AUC.
+        p_yes: Of P(Yes) on any row.
     """
 
     auc: float = 0.005
@@ -30,43 +33,43 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One way of running the tuned model, and what it said.
+class Measurement:
+    """The predictions of one variant of the tuned model.
 
     Attributes:
         name: ``adapter``, ``adapter_4bit`` or ``merged``.
-        about: The same for people, with its number type.
+        description: The same for people, with its dtype.
         p_yes: P(Yes) of every row, shape ``(n,)``; None where it was not measured.
         auc: None where it was not measured, or all rows have one label.
         missing: Why it was not measured; None where it was.
     """
 
     name: str
-    about: str
+    description: str
     p_yes: npt.NDArray[np.float64] | None
     auc: float | None
     missing: str | None = None
 
 
 @dataclass(frozen=True)
-class Pair:
-    """How far two readings of the same rows are apart; None where one was not measured.
+class Difference:
+    """The second variant less the first, over the same rows; None where one was not measured.
 
     Attributes:
-        first: The one compared with.
-        second: The other.
-        auc_difference: AUC of the second less that of the first.
-        largest: Largest absolute difference of P(Yes) on any row.
-        mean: Mean absolute difference of P(Yes).
-        changed: Rows whose verdict reads otherwise.
+        first: Name of the variant compared with.
+        second: Name of the other.
+        auc: Difference of the AUC.
+        p_yes_max: Largest absolute difference of P(Yes).
+        p_yes_mean: Mean absolute difference of P(Yes).
+        changed: Rows whose prediction (P(Yes) at least 0.5) changed.
     """
 
     first: str
     second: str
-    auc_difference: float | None
-    largest: float | None
-    mean: float | None
-    changed: int | None
+    auc: float | None = None
+    p_yes_max: float | None = None
+    p_yes_mean: float | None = None
+    changed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,81 +77,103 @@ class Drift:
     """What was measured before a merged model was kept or refused.
 
     Attributes:
-        split: Whose rows.
-        rows: How many.
-        readings: The adapter on the unquantized base, on the base in 4 bits, and the merged model.
-        reference: Which of them is the adapter as it was trained.
+        split: The split of the rows.
+        rows: Number of rows.
+        rows_available: Number of rows of the split.
+        measurements: The adapter on the unquantized base, on the 4-bit base, and the merged model.
+        reference: Name of the variant that was trained.
+        reference_known: Whether the adapter's run names it; otherwise it is assumed.
         bounds: How far the merged model may be from the reference.
-        notes: What a reader has to know besides.
     """
 
     split: str
     rows: int
-    readings: list[Reading]
+    rows_available: int
+    measurements: list[Measurement]
     reference: str
+    reference_known: bool
     bounds: Bounds
-    notes: list[str]
 
-    def reading(self, name: str) -> Reading:
-        """Return one of the readings."""
-        return next(reading for reading in self.readings if reading.name == name)
+    def measurement(self, name: str) -> Measurement:
+        """Return the measurement of one variant."""
+        return next(one for one in self.measurements if one.name == name)
 
     @property
-    def pairs(self) -> list[Pair]:
-        """Every pair of readings."""
-        return [pair_of(*two) for two in combinations(self.readings, 2)]
+    def differences(self) -> list[Difference]:
+        """The difference of every pair of variants."""
+        return [difference(*pair) for pair in combinations(self.measurements, 2)]
+
+    @property
+    def notes(self) -> list[str]:
+        """Limits of the measurement, for people."""
+        notes = []
+        if self.rows < ENOUGH_ROWS:
+            all_rows = f"all of the {self.split} split"
+            size = all_rows if self.rows == self.rows_available else f"of {self.rows_available}"
+            notes.append(
+                f"Measured on {self.rows} rows ({size}): on {ENOUGH_ROWS} or more, the largest "
+                "difference may be larger."
+            )
+        if not self.reference_known:
+            notes.append(
+                "The adapter has no record of its base in training: the configured one is assumed."
+            )
+        return notes
 
     def exceeded(self) -> list[str]:
-        """Return a sentence for each bound the merged model passes; none means it may be kept.
+        """Return a sentence for each bound that the merged model exceeds.
 
-        A reference that could not be measured counts as passed: nothing is known of the drift.
+        A reference that could not be measured counts as exceeded, since the drift is unknown.
         """
-        reference = self.reading(self.reference)
+        reference = self.measurement(self.reference)
         if reference.missing is not None:
             return [
-                f"the {reference.about}, as it was trained, was not measured: {reference.missing}"
+                f"the reference ({reference.description}) was not measured: {reference.missing}"
             ]
-        pair = pair_of(reference, self.reading(MERGED))
-        found = (
-            ("the AUC differs by", pair.auc_difference, self.bounds.auc),
-            ("P(Yes) of one row differs by", pair.largest, self.bounds.p_yes),
-        )
+        found = difference(reference, self.measurement(MERGED))
         return [
-            f"{what} {abs(value):.6g}, more than {bound:g}"
-            for what, value, bound in found
+            f"{what} differs by {abs(value):.6g}, more than {bound:g}"
+            for what, value, bound in (
+                ("the AUC", found.auc, self.bounds.auc),
+                ("P(Yes) of one row", found.p_yes_max, self.bounds.p_yes),
+            )
             if value is not None and not abs(value) <= bound
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the single verdicts as plain values for JSON."""
+        """Return everything but the predictions as plain values for JSON."""
         return {
             "split": self.split,
             "rows": self.rows,
+            "rows_available": self.rows_available,
             "reference": self.reference,
+            "reference_known": self.reference_known,
             "bounds": asdict(self.bounds),
-            "readings": [
-                {"name": r.name, "about": r.about, "auc": r.auc, "not_measured": r.missing}
-                for r in self.readings
+            "measurements": [
+                {
+                    "name": one.name,
+                    "description": one.description,
+                    "auc": one.auc,
+                    "not_measured": one.missing,
+                }
+                for one in self.measurements
             ],
-            "pairs": [asdict(pair) for pair in self.pairs],
+            "differences": [asdict(found) for found in self.differences],
             "exceeded": self.exceeded(),
             "notes": self.notes,
         }
 
 
-def pair_of(first: Reading, second: Reading) -> Pair:
-    """Compare two readings of the same rows."""
+def difference(first: Measurement, second: Measurement) -> Difference:
+    """Compare two variants on the same rows."""
     if first.p_yes is None or second.p_yes is None:
-        return Pair(first.name, second.name, None, None, None, None)
+        return Difference(first.name, second.name)
     apart = np.abs(second.p_yes - first.p_yes)
-    difference = None
-    if first.auc is not None and second.auc is not None:
-        difference = second.auc - first.auc
-    return Pair(
+    return Difference(
         first=first.name,
         second=second.name,
-        auc_difference=difference,
-        largest=float(apart.max()),
-        mean=float(apart.mean()),
+        auc=None if first.auc is None or second.auc is None else second.auc - first.auc,
+        p_yes_max=float(apart.max()),
+        p_yes_mean=float(apart.mean()),
         changed=int(((first.p_yes >= THRESHOLD) != (second.p_yes >= THRESHOLD)).sum()),
     )

@@ -1,4 +1,4 @@
-"""Ask each way of running the tuned model the same rows, one model in memory at a time."""
+"""Measure variants of the tuned model on the same rows, with one model in memory at a time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ModelError
 from reeltune.evaluation.metrics import measure
-from reeltune.export.bases import NO_FOUR_BIT, with_four_bit
-from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED, Reading
-from reeltune.export.merge import load_merged
-from reeltune.models.choices import ModelChoices, make_choices
+from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED, Measurement
+from reeltune.export.merge import NO_FOUR_BIT, load_merged, with_four_bit
+from reeltune.models.choices import make_choices
 from reeltune.models.load import load_adapter, load_base
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import TokenRows
@@ -26,23 +25,23 @@ from reeltune.runs.log import LOGGER
 from reeltune.scoring.scorer import Progress, Scorer
 
 ProgressFor = Callable[[str], Progress | None]
-"""Gives, for a reading, what is told after every batch."""
+"""Returns the progress callback of a variant."""
 
 
 @dataclass(frozen=True)
-class Questions:
-    """What every reading is asked. It holds no model, so that one can be let go of.
+class Setup:
+    """What all variants are measured with. It holds no model, so that memory can be freed.
 
     Attributes:
-        config: As the adapter was trained.
+        config: The configuration the adapter was trained with.
         folder: The prepared data.
-        split: Whose rows.
+        split: The split of the rows.
         rows: The rows.
         tokens: What made their prompts.
         device: Where models run.
-        four_bit: Whether the base of the first reading was in 4 bits.
+        four_bit: Whether the base of the first measurement was in 4 bits.
         allow_cpu: Whether 4 bits may be used on a CPU.
-        progress: Gives, for a reading, what is told after every batch.
+        progress: Returns the progress callback of a variant.
     """
 
     config: Config
@@ -56,103 +55,92 @@ class Questions:
     progress: ProgressFor
 
 
-def read_as_loaded(
+def measure_adapter(
     config: Config, adapter: Path, split: str, progress: ProgressFor
-) -> tuple[Questions, Reading]:
-    """Read the adapter as ``evaluate`` loads it here, and return the questions for the others.
+) -> tuple[Setup, Measurement]:
+    """Measure the adapter as ``evaluate`` loads it, and return the setup for other variants.
 
     Raises:
         ReeltuneError: Data, model or adapter is missing, or the adapter was trained on another
             prompt.
     """
-    subject = load_subject(config, adapter, calibrated=False)
-    questions = Questions(
-        config=subject.config,
-        folder=subject.folder,
+    loaded = load_subject(config, adapter, calibrated=False)
+    setup = Setup(
+        config=loaded.config,
+        folder=loaded.folder,
         split=split,
-        rows=subject.rows(split),
-        tokens=subject.tokens,
-        device=subject.base.choices.device.value,
-        four_bit=subject.base.choices.four_bit.value,
-        # The configuration of the run stands in the place of the one given here.
-        allow_cpu=config.quantization.allow_cpu or subject.config.quantization.allow_cpu,
+        rows=loaded.rows(split),
+        tokens=loaded.tokens,
+        device=loaded.base.choices.device.value,
+        four_bit=loaded.base.choices.four_bit.value,
+        # The quantization section of the run replaces the one given here.
+        allow_cpu=config.quantization.allow_cpu or loaded.config.quantization.allow_cpu,
         progress=progress,
     )
-    return questions, _read_adapter(subject, questions)
+    return setup, _measure_adapter(loaded, setup)
 
 
-def read_other_base(questions: Questions, adapter: Path, four_bit: bool) -> Reading:
-    """Read the adapter on the base in 4 bits, or on the unquantized one.
-
-    Args:
-        questions: What to ask.
-        adapter: The trained adapter's folder.
-        four_bit: Whether the base is held in 4 bits.
-    """
-    config = with_four_bit(questions.config, four_bit, questions.allow_cpu)
+def measure_on_other_base(setup: Setup, adapter: Path, four_bit: bool) -> Measurement:
+    """Measure the adapter on the 4-bit base, or on the unquantized one."""
+    config = with_four_bit(setup.config, four_bit, setup.allow_cpu)
     choices = make_choices(config)
     if choices.four_bit.value != four_bit:
-        return Reading(FOUR_BIT, _about_four_bit(config), None, None, NO_FOUR_BIT)
-    let_go_of_memory()
+        return Measurement(FOUR_BIT, _four_bit_description(config), None, None, NO_FOUR_BIT)
+    free_memory()
     base = load_base(config, choices)
     model = load_adapter(base, adapter)
     model.requires_grad_(False)
-    return _read_adapter(
-        Subject(config, questions.folder, base, model, questions.tokens), questions
-    )
+    return _measure_adapter(Subject(config, setup.folder, base, model, setup.tokens), setup)
 
 
-def read_merged(questions: Questions, folder: Path) -> Reading:
-    """Read a merged model as it lies in its folder, tokenizer included.
+def measure_merged(setup: Setup, folder: Path) -> Measurement:
+    """Measure a merged model from its folder, with the tokenizer saved there.
 
     Raises:
-        ModelError: The saved tokenizer writes other prompts than the adapter's.
+        ModelError: The saved tokenizer encodes prompts differently than the adapter's.
     """
-    let_go_of_memory()
-    base = load_merged(folder, questions.device)
-    tokens = PromptTokens(base.tokenizer, questions.tokens.renderer, questions.folder.items)
-    subject = Subject(questions.config, questions.folder, base, base.model, tokens)
-    saved, asked = subject.rows(questions.split).sequences.ids, questions.rows.sequences.ids
-    if tokens.answers != questions.tokens.answers or not (
-        np.array_equal(saved.values, asked.values) and np.array_equal(saved.offsets, asked.offsets)
+    free_memory()
+    base = load_merged(folder, setup.device)
+    tokens = PromptTokens(base.tokenizer, setup.tokens.renderer, setup.folder.items)
+    loaded = Subject(setup.config, setup.folder, base, base.model, tokens)
+    saved, expected = loaded.rows(setup.split).sequences.ids, setup.rows.sequences.ids
+    if loaded.tokens.answers != setup.tokens.answers or not (
+        np.array_equal(saved.values, expected.values)
+        and np.array_equal(saved.offsets, expected.offsets)
     ):
-        raise ModelError("the saved tokenizer writes other prompts", where=str(folder))
-    return _read(subject, questions, MERGED, f"merged model, {_name(base.choices.dtype.value)}")
-
-
-def _read_adapter(subject: Subject, questions: Questions) -> Reading:
-    choices: ModelChoices = subject.base.choices
-    if choices.four_bit.value:
-        return _read(subject, questions, FOUR_BIT, _about_four_bit(subject.config))
-    about = f"adapter on the {_name(choices.dtype.value)} base"
-    return _read(subject, questions, UNQUANTIZED, about)
-
-
-def _read(subject: Subject, questions: Questions, name: str, about: str) -> Reading:
-    rows = questions.rows
-    _refuse_no_number(subject, rows, about)
-    LOGGER.info("asking %d %s rows: %s", len(rows), questions.split, about)
-    verdicts = subject.scorer(rows.sequences).score(rows.sequences, questions.progress(about))
-    p_yes = verdicts.p_yes
-    return Reading(name, about, p_yes, measure(rows.liked, p_yes, rows.user_id).auc)
-
-
-def _refuse_no_number(subject: Subject, rows: TokenRows, about: str) -> None:
-    """Refuse a model whose number type is too small for what it computes, before all else is tried.
-
-    Raises:
-        ModelError: A verdict of the first sequence is not a number.
-    """
-    scorer = Scorer(subject.model, subject.tokens.answers, subject.config.scoring.tokens_per_batch)
-    log_odds = scorer.score(rows.sequences.take(np.arange(1))).log_odds
-    if not np.isfinite(log_odds).all():
         raise ModelError(
-            f"{about}: its verdicts are not numbers",
+            "the saved tokenizer encodes prompts differently",
+            code="saved_tokenizer_differs",
+            where=str(folder),
+        )
+    return _measure(loaded, setup, MERGED, f"merged model, {_name(base.choices.dtype.value)}")
+
+
+def _measure_adapter(loaded: Subject, setup: Setup) -> Measurement:
+    choices = loaded.base.choices
+    if choices.four_bit.value:
+        return _measure(loaded, setup, FOUR_BIT, _four_bit_description(loaded.config))
+    description = f"adapter on the {_name(choices.dtype.value)} base"
+    return _measure(loaded, setup, UNQUANTIZED, description)
+
+
+def _measure(loaded: Subject, setup: Setup, name: str, description: str) -> Measurement:
+    rows = setup.rows
+    # Before anything else is computed: a model whose dtype is too small for its activations.
+    scorer = Scorer(loaded.model, loaded.tokens.answers, loaded.config.scoring.tokens_per_batch)
+    if not np.isfinite(scorer.score(rows.sequences.take(np.arange(1))).log_odds).all():
+        raise ModelError(
+            "the predictions are not finite numbers",
+            code="predictions_not_finite",
+            where=description,
             hint="Export with --dtype bfloat16, which has the range of float32",
         )
+    LOGGER.info("predicting %d %s rows: %s", len(rows), setup.split, description)
+    p_yes = loaded.scorer(rows.sequences).score(rows.sequences, setup.progress(description)).p_yes
+    return Measurement(name, description, p_yes, measure(rows.liked, p_yes, rows.user_id).auc)
 
 
-def _about_four_bit(config: Config) -> str:
+def _four_bit_description(config: Config) -> str:
     return f"adapter on the 4-bit base ({config.quantization.quant_type})"
 
 
@@ -160,8 +148,8 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def let_go_of_memory() -> None:
-    """Give back what models hold that nothing refers to any more: their parts form circles."""
+def free_memory() -> None:
+    """Free the memory of unreferenced models, which reference cycles keep alive."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

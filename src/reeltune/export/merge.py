@@ -11,25 +11,45 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from reeltune.config import Config
 from reeltune.errors import ModelError
-from reeltune.export.bases import Onto, load_to_merge
-from reeltune.models.choices import Choice, ModelChoices
-from reeltune.models.load import BaseModel, load_adapter
+from reeltune.models.choices import Choice, ModelChoices, make_choices
+from reeltune.models.load import BaseModel, load_adapter, load_base
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.models.tokenizer import first_line, load_tokenizer
 from reeltune.prompts.chat import AnswerTokens
 
-NumberType = Literal["bfloat16", "float16", "float32"]
-"""What merged weights are rounded to; float32 rounds nothing."""
+DType = Literal["bfloat16", "float16", "float32"]
+"""Data type that merged weights are rounded to; float32 rounds nothing."""
 
-_NEW_TOKENS: Final = 8
-"""Enough for an answer and its end; generation without a limit warns, and stops anywhere."""
+Onto = Literal["published", "4bit"]
+"""Base weights to merge into: as published, or their dequantized 4-bit values."""
+
+NO_FOUR_BIT: Final = (
+    "4 bits need a CUDA GPU; --set quantization.allow_cpu=true allows a CPU, which is slow"
+)
+
+_MAX_NEW_TOKENS: Final = 8
+"""Enough for an answer and its end; generation without a limit warns."""
+
+_MERGING: Final = ModelChoices(
+    device=Choice(torch.device("cpu"), "merging takes memory, not time"),
+    dtype=Choice(torch.float32, "sums are computed in float32 and rounded once"),
+    attention=Choice("sdpa", "unused"),
+    four_bit=Choice(False, "4-bit weights cannot be added to"),
+)
+
+
+def with_four_bit(config: Config, four_bit: bool, allow_cpu: bool) -> Config:
+    """Return the configuration with a 4-bit or an unquantized base."""
+    changes = {"load_in_4bit": four_bit, "allow_cpu": allow_cpu}
+    quantization = config.quantization.model_copy(update=changes)
+    return config.model_copy(update={"quantization": quantization})
 
 
 def write_merged(
     folder: Path,
     config: Config,
     adapter: Path,
-    dtype: NumberType,
+    dtype: DType,
     onto: Onto,
     answers: AnswerTokens,
     prompt: PromptRecord,
@@ -37,52 +57,60 @@ def write_merged(
     """Write base and adapter as one model, with its tokenizer, into an empty folder.
 
     Args:
-        folder: Where to.
-        config: Names the base; for ``4bit``, asks for 4 bits.
+        folder: The folder to write into.
+        config: Names the base; for ``4bit``, with 4 bits requested.
         adapter: The trained adapter's folder.
-        dtype: The number type of the weights.
+        dtype: Data type of the weights.
         onto: Which weights of the base.
-        answers: Whose end of the turn generation stops at.
-        prompt: What the adapter was trained to be asked.
+        answers: Their end-of-turn token ends generation.
+        prompt: The prompt the adapter was trained on.
 
     Raises:
         ModelError: Base or adapter cannot be loaded, or a merged weight is not a finite number.
     """
-    base = load_to_merge(config, onto)
-    model = _merge(base, adapter)
-    model.to(getattr(torch, dtype))  # pyright: ignore[reportArgumentType]
-    _refuse_infinite(model, dtype)
-    _answer_and_stop(model, answers.end)
-    model.save_pretrained(folder)
-    base.tokenizer.save_pretrained(folder)
-    write_prompt_record(folder, prompt)
-    for file in folder.iterdir():
-        file.chmod(0o644)  # the writer of weights keeps them from other users
-
-
-def _merge(base: BaseModel, adapter: Path) -> PreTrainedModel:
-    """Return the base with the adapter's products added to its weights."""
+    base = _load_to_merge(config, onto)
     lora = cast("LoraModel", load_adapter(base, adapter).base_model)
     try:
-        return cast("PreTrainedModel", lora.merge_and_unload(safe_merge=True))
+        model = cast("PreTrainedModel", lora.merge_and_unload(safe_merge=True))
     except ValueError as error:
         raise ModelError(
-            f"the adapter cannot be merged: {first_line(error)}", where=str(adapter)
+            f"the adapter cannot be merged: {first_line(error)}",
+            code="cannot_merge",
+            where=str(adapter),
         ) from error
-
-
-def _refuse_infinite(model: PreTrainedModel, dtype: NumberType) -> None:
+    model.to(getattr(torch, dtype))  # pyright: ignore[reportArgumentType]
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
             raise ModelError(
                 f"a merged weight is too large for {dtype}",
+                code="weight_overflow",
                 where=name,
                 hint="Export with --dtype bfloat16, which has the range of float32",
             )
+    _generate_one_answer(model, answers.end)
+    model.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
+    write_prompt_record(folder, prompt)
+    for file in folder.iterdir():
+        file.chmod(0o644)  # safetensors writes files only their owner can read
 
 
-def _answer_and_stop(model: PreTrainedModel, end: int) -> None:
-    """Make the likeliest word, then the end of the turn, what plain generation gives."""
+def _load_to_merge(config: Config, onto: Onto) -> BaseModel:
+    """Load a base in float32 on the CPU, for ``4bit`` with its dequantized weights."""
+    if onto == "published":
+        return load_base(config, _MERGING)
+    choices = make_choices(config)
+    if not choices.four_bit.value:
+        raise ModelError(NO_FOUR_BIT, code="four_bit_unavailable", where="--onto 4bit")
+    base = load_base(config, choices)
+    model = cast("Any", base.model).dequantize(dtype=torch.float32)
+    # What is not quantized (embeddings, norms) still has the dtype it was loaded in.
+    model.to(device=_MERGING.device.value, dtype=torch.float32)
+    return BaseModel(cast("PreTrainedModel", model), base.tokenizer, _MERGING)
+
+
+def _generate_one_answer(model: PreTrainedModel, end: int) -> None:
+    """Make plain generation greedy, up to the end of the turn."""
     settings = model.config
     settings.use_cache = True  # loading had switched it off, as training needs
     settings.eos_token_id = end
@@ -91,22 +119,17 @@ def _answer_and_stop(model: PreTrainedModel, end: int) -> None:
         eos_token_id=end,
         pad_token_id=settings.pad_token_id,
         do_sample=False,
-        max_new_tokens=_NEW_TOKENS,
+        max_new_tokens=_MAX_NEW_TOKENS,
     )
 
 
 def load_merged(folder: Path, device: torch.device) -> BaseModel:
-    """Load a merged model as anybody would: by plain transformers, in the number type it has.
-
-    Args:
-        folder: What :func:`write_merged` wrote.
-        device: Where to put it.
-    """
+    """Load a merged model by plain transformers, in its own dtype."""
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     choices = ModelChoices(
         device=Choice(device, "that of the adapter"),
         dtype=Choice(model.dtype, "as saved"),
-        attention=Choice(model.config._attn_implementation, "what transformers takes by itself"),
+        attention=Choice(model.config._attn_implementation, "the default of transformers"),
         four_bit=Choice(False, "as saved"),
     )
     model.requires_grad_(False)

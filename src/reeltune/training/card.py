@@ -1,36 +1,68 @@
-"""The model card: a run's record, for people who find only the adapter."""
+"""Model cards: the README.md of a run and of merged weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 
 from reeltune.domain import Item, PromptSettings, Renderer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
 
-HOW_TO_ASK: Final = """\
+# What all cards share; templates include these by name.
+_SHARED: Final = {
+    "prompt": """\
 {% if record.prompt.form == "window" -%}
 One user turn in the model's chat template, thinking switched off, with
 {{ record.data.history_len }} rated films or more, oldest first.
 {%- else -%}
 A conversation in the model's chat template, its thinking switch left alone: every rated film is a
-question that was asked and answered, oldest first, {{ record.data.history_len }} or more of them.
+question with its answer, oldest first, {{ record.data.history_len }} or more of them.
 {%- endif %}
 {%- set signals = record.prompt.get("signals", record.prompt.get("evidence")) %}
 {%- if signals %}
-Under each film that is asked about stand the signals that reeltune computes from the ratings
-({{ signals | join(", ") }}): `reeltune recommend`, `score` and `serve` do it.
-{%- endif %}"""
-"""How the model is asked, in the words of every card; a part of their templates."""
+Each question carries collaborative signals ({{ signals | join(", ") }}), which
+`reeltune recommend`, `score` and `serve` compute from the ratings.
+{%- endif %} This is prompt version {{ record.prompt.version }}.""",
+    "training": """\
+## Training
 
-_TEMPLATE: Final = (
-    """\
+| | |
+|---|---|
+| training rows | {{ run.rows.train }} |
+{% if metrics -%}
+| steps | {{ metrics.steps }}{{ " (stopped early)" if metrics.stopped_early else "" }}\
+{{ ", step %s kept" % metrics.best_step if metrics.best else "" }} |
+| tokens read | {{ metrics.tokens_seen }} |
+{% endif -%}
+| adapter | rank {{ run.config.lora.r }}, alpha {{ run.config.lora.alpha }}, \
+dropout {{ run.config.lora.dropout }}, {{ run.config.lora.target_modules }} |
+| learning rate | {{ run.config.train.learning_rate }}, {{ run.config.train.lr_scheduler_type }} |
+| trainable parameters | {{ run.parameters.trainable }} of {{ run.parameters.total }} |
+{% for choice in run.choices -%}
+| {{ choice.split(": ", 1)[0] }} | {{ choice.split(": ", 1)[1] }} |
+{% endfor -%}
+| seed | {{ run.config.train.seed }} |
+| configuration | sha256 {{ run.config_sha256 }} |
+{% if run.seconds is defined -%}
+| wall time | {{ run.seconds }} s |
+| peak memory | {{ run.peak_memory }} |
+{% endif -%}
+""",
+    "data": """\
+## Data
+
+MovieLens, by GroupLens at the University of Minnesota (Harper and Konstan 2015,
+https://doi.org/10.1145/2827872), under its own terms. The weights hold no ratings.
+""",
+}
+
+_RUN: Final = """\
 ---
-base_model: {{ config.model.name_or_path }}
+base_model: {{ run.config.model.name_or_path }}
 library_name: peft
 pipeline_tag: text-generation
 tags: [lora, recommendation, movielens, reeltune]
@@ -38,40 +70,38 @@ tags: [lora, recommendation, movielens, reeltune]
 
 # {{ name }}
 
-A LoRA adapter for [{{ config.model.name_or_path }}]. Given the films a user has rated, it answers
-whether they will like one more: Yes or No. It was trained with reeltune
+A LoRA adapter for [{{ run.config.model.name_or_path }}]. Given the films a user has rated, it
+predicts whether they will like another one: Yes or No. Trained with reeltune
 {{ record.versions.reeltune }} on MovieLens ({{ record.data.edition }}).
 
-## How to ask it
+## Prompt
 
-"""
-    + HOW_TO_ASK
-    + """ This is prompt version {{ record.prompt.version }}:
+{% include "prompt" %}
+
 {% for turn in turns %}
 {{ "assistant" if loop.index is even else "user" }}:
 ```
 {{ turn }}
 ```
 {% endfor %}
-The verdict is P(Yes): the softmax of the logits of `Yes` and `No` at the answer position.
+The prediction is P(Yes): the softmax of the logits of `Yes` and `No` at the answer position.
 
-## On validation rows, at the step that was kept
+## Validation rows, best step
 
 {% if metrics.best -%}
 | metric | value |
 |---|---|
-{% for name, label in shown if metrics.best.get(name) is not none and name in metrics.best -%}
+{% for name, label in metric_labels if metrics.best.get(name) is not none -%}
 | {{ label }} | {{ "%.4f" | format(metrics.best[name]) }} |
 {% endfor %}
 Step {{ metrics.best_step }} of {{ metrics.steps }}, {{ record.rows.validation }} rows. These rows
-chose the step, so expect a little less on rows the run has never seen: `reeltune evaluate`
-measures those.
+chose the step, so expect a little less on new rows: `reeltune evaluate` measures those.
 {%- else -%}
 No evaluation was made.
 {%- endif %}
 
 {% if evaluation -%}
-## On {{ evaluation.split }} rows
+## {{ evaluation.split | capitalize }} rows
 
 {{ evaluation.rows }} rows of {{ evaluation.users }} users, \
 {{ "%.1f" | format(100 * evaluation.positive_rate) }} % of them Yes, the same for every scorer; in
@@ -90,35 +120,14 @@ parentheses 95 % intervals over users.
 `evaluation/report.html` shows more.
 
 {% endif -%}
-## How it was trained
-
-| | |
-|---|---|
-| training rows | {{ record.rows.train }} |
-| steps | {{ metrics.steps }}{{ " (stopped early)" if metrics.stopped_early else "" }} |
-| tokens read | {{ metrics.tokens_seen }} |
-| adapter | rank {{ config.lora.r }}, alpha {{ config.lora.alpha }}, \
-dropout {{ config.lora.dropout }}, {{ config.lora.target_modules }} |
-| learning rate | {{ config.train.learning_rate }}, {{ config.train.lr_scheduler_type }} |
-| trainable parameters | {{ record.parameters.trainable }} of {{ record.parameters.total }} |
-{% for choice in record.choices -%}
-| {{ choice.split(": ", 1)[0] }} | {{ choice.split(": ", 1)[1] }} |
-{% endfor -%}
-| seed | {{ config.train.seed }} |
-| configuration | sha256 {{ record.config_sha256 }} |
-| wall time | {{ record.seconds }} s |
-| peak memory | {{ record.peak_memory }} |
+{% include "training" %}
 
 `run.json` holds all of it, with package versions and the checksums of the data.
 
-## Data
-
-MovieLens, by GroupLens at the University of Minnesota (Harper and Konstan 2015,
-https://doi.org/10.1145/2827872), under its own terms. The adapter holds no ratings.
+{% include "data" %}
 """
-)
 
-_SHOWN: Final = (
+_METRIC_LABELS: Final = (
     ("eval_auc", "AUC"),
     ("eval_auc_per_user_mean", "AUC within a user, mean"),
     ("eval_accuracy", "accuracy at 0.5"),
@@ -128,11 +137,20 @@ _SHOWN: Final = (
     ("eval_brier", "Brier score"),
 )
 
-EXAMPLE_HISTORY: Final = (
+_EXAMPLE_HISTORY: Final = (
     (4.5, Item(1, "A Film", 1995, ("Drama",))),
     (2.0, Item(2, "Another Film", 2003, ("Comedy",))),
 )
-EXAMPLE_CANDIDATE: Final = Item(3, "The Candidate", 1999, ("Thriller",))
+_EXAMPLE_CANDIDATE: Final = Item(3, "The Candidate", 1999, ("Thriller",))
+
+
+def render_card(template: str, **values: Any) -> str:
+    """Render a card, which may include the parts that all cards share."""
+    environment = Environment(
+        loader=DictLoader(_SHARED), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters |= {"interval": _interval, "value": _value}
+    return environment.from_string(template).render(**values).rstrip("\n") + "\n"
 
 
 def write_card(
@@ -141,25 +159,22 @@ def write_card(
     metrics: dict[str, Any],
     evaluation: Evaluation | None = None,
 ) -> None:
-    """Write the model card.
+    """Write the model card of a run.
 
     Args:
-        path: Where it goes.
+        path: The file.
         record: The content of ``run.json``.
         metrics: The content of the run's ``metrics.json``.
-        evaluation: What held-out rows have shown, once they have been scored.
+        evaluation: The result on held-out rows, once they have been evaluated.
     """
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
-    environment.filters["interval"] = _interval
-    environment.filters["value"] = _value
-    renderer = Renderer(PromptSettings.from_dict(record["prompt"]))
-    text = environment.from_string(_TEMPLATE).render(
+    text = render_card(
+        _RUN,
         name=path.parent.name,
         record=record,
-        config=record["config"],
+        run=record,
         metrics=metrics,
-        shown=_SHOWN,
-        turns=example_turns(renderer),
+        metric_labels=_METRIC_LABELS,
+        turns=example_turns(Renderer(PromptSettings.from_dict(record["prompt"]))),
         evaluation=evaluation,
     )
     with atomic_file(path) as temporary:
@@ -167,19 +182,19 @@ def write_card(
 
 
 def example_turns(renderer: Renderer) -> list[str]:
-    """Return a conversation about films that do not exist, as a model is asked."""
-    told = "".join(kind.lines[kind.example] for kind in renderer.settings.context)
-    items = len(EXAMPLE_HISTORY) + 1
-    return renderer.turns(EXAMPLE_HISTORY, EXAMPLE_CANDIDATE, [told] * items)
+    """Return an example prompt about films that do not exist, turn by turn."""
+    lines = "".join(kind.lines[kind.example] for kind in renderer.settings.context)
+    items = len(_EXAMPLE_HISTORY) + 1
+    return renderer.turns(_EXAMPLE_HISTORY, _EXAMPLE_CANDIDATE, [lines] * items)
 
 
-def _value(found: Interval | None) -> str:
-    return "undefined" if found is None else f"{found.value:.4f}"
+def _value(interval: Interval | None) -> str:
+    return "undefined" if interval is None else f"{interval.value:.4f}"
 
 
-def _interval(found: Interval | None) -> str:
-    if found is None:
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
         return "undefined"
-    if not found.told:
-        return f"{found.value:.4f} (of {found.users} users, too few for an interval)"
-    return f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"
+    if not interval.told:
+        return f"{interval.value:.4f} (of {interval.users} users, too few for an interval)"
+    return f"{interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"

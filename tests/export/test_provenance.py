@@ -1,4 +1,4 @@
-"""What an adapter was trained on is read from its run's record."""
+"""The base of a training is read from the run's record."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from reeltune.domain import PromptSettings
-from reeltune.export.origin import Origin
+from reeltune.export.provenance import AdapterOrigin
 from reeltune.models.choices import Choice, ModelChoices
 from reeltune.models.prompt_record import PromptRecord
 
 PROMPT = PromptRecord(PromptSettings(), history_len=5, base_model="some/model")
 
 
-def origin(run: dict | None) -> Origin:
-    return Origin(Path("run"), PROMPT, run, None)
+def origin(run: dict | None) -> AdapterOrigin:
+    return AdapterOrigin(Path("run"), PROMPT, run, None)
 
 
 @pytest.mark.parametrize("four_bit", [True, False])
@@ -29,7 +29,7 @@ def test_choices_are_read_as_a_run_writes_them(four_bit):
     )
     found = origin({"choices": list(choices.sentences())})
     assert found.four_bit is four_bit
-    assert [found.chosen(name) for name in ("device", "dtype", "attention")] == [
+    assert [found.choice(name) for name in ("device", "dtype", "attention")] == [
         "cuda:0",
         "bfloat16",
         "sdpa",

@@ -1,0 +1,120 @@
+"""Where merged weights come from: the adapter's run, and the record ``export.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from reeltune.export.drift import Drift
+from reeltune.files import file_digest
+from reeltune.models.prompt_record import PromptRecord, read_prompt_record
+from reeltune.runs.environment import hardware, package_versions
+from reeltune.runs.folder import ADAPTER_WEIGHTS, METRICS_FILE, RunFolder
+
+if TYPE_CHECKING:
+    from reeltune.export.measure import Setup
+
+EXPORT_FILE: Final = "export.json"
+
+
+@dataclass(frozen=True)
+class AdapterOrigin:
+    """An adapter and the records of its run.
+
+    Attributes:
+        adapter: Its folder.
+        prompt: The prompt it was trained on.
+        run: The content of ``run.json``; None where the folder has none.
+        metrics: The content of ``metrics.json``; None where the folder has none.
+    """
+
+    adapter: Path
+    prompt: PromptRecord
+    run: dict[str, Any] | None
+    metrics: dict[str, Any] | None
+
+    @classmethod
+    def read(cls, adapter: Path) -> AdapterOrigin:
+        """Read an adapter's folder.
+
+        Raises:
+            ModelError: Its prompt is unknown, or of another version than this package renders.
+        """
+        run = RunFolder(adapter)
+        return cls(
+            adapter=adapter,
+            prompt=read_prompt_record(adapter),
+            run=run.record() if run.record_file.is_file() else None,
+            metrics=run.metrics() if (adapter / METRICS_FILE).is_file() else None,
+        )
+
+    def choice(self, name: str) -> str | None:
+        """Return a choice of the run without its reason, such as ``bfloat16`` for ``dtype``.
+
+        Args:
+            name: ``device``, ``dtype``, ``attention`` or ``four bit``.
+
+        Returns:
+            None where there is no record of it.
+        """
+        for line in (self.run or {}).get("choices", ()):
+            key, _, value = line.partition(": ")
+            if key == name:
+                return value.partition(" (")[0]
+        return None
+
+    @property
+    def four_bit(self) -> bool | None:
+        """Whether the adapter was trained on a 4-bit base; None if unknown."""
+        choice = self.choice("four bit")
+        return None if choice is None else choice == str(True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the part of ``export.json`` about the adapter and its run."""
+        weights = self.adapter / ADAPTER_WEIGHTS
+        run = self.run or {}
+        return {
+            "folder": str(self.adapter),
+            "sha256": file_digest(weights) if weights.is_file() else None,
+            "reeltune": run.get("versions", {}).get("reeltune"),
+            **{key: run.get(key) for key in ("started", "finished", "config_sha256", "choices")},
+        }
+
+
+def export_record(
+    folder: Path, setup: Setup, origin: AdapterOrigin, dtype: str, onto: str, drift: Drift
+) -> dict[str, Any]:
+    """Return the content of ``export.json``.
+
+    Args:
+        folder: The merged model as written so far.
+        setup: What was measured with.
+        origin: The adapter's run.
+        dtype: Data type of the merged weights.
+        onto: Which base weights were merged into.
+        drift: What was measured.
+    """
+    model, meta = setup.config.model, setup.folder.meta
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": package_versions(),
+        "hardware": hardware(),
+        "base": {"name_or_path": model.name_or_path, "revision": model.revision},
+        "adapter": origin.to_dict(),
+        "dtype": dtype,
+        "onto": onto,
+        "prompt": origin.prompt.settings.to_dict(),
+        "data": {
+            "edition": meta["edition"],
+            "history_len": setup.folder.history_len,
+            "files": meta["files"],
+        },
+        "files": {
+            file.name: {"sha256": file_digest(file), "bytes": file.stat().st_size}
+            for file in sorted(folder.iterdir())
+        },
+        "drift": drift.to_dict(),
+        "kept_despite_drift": bool(drift.exceeded()),
+    }
