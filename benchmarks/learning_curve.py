@@ -112,7 +112,7 @@ def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[
     rivals = add_rivals(verdicts, run, prepared, seed)
     best, test, drawn = rivals.best["auc"], verdicts[TEST], drawn_of(verdicts, seed)
     told = strongest(verdicts[VALIDATION], rivals.told, "auc")
-    named = {"base": BASE, "tuned": tuned, "best baseline": best, "best told the evidence": told}
+    named = {"base": BASE, "tuned": tuned, "best baseline": best, "best with signals": told}
     metrics = {name: measure(test.liked, p, test.user_id) for name, p in test.p_yes.items()}
     others = [other for other in (best, told) if other is not None]
     gap, *of_told = differences_of(verdicts, drawn, others, "auc")
@@ -130,7 +130,7 @@ def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[
 def beside(cases: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Return what is shown beside the curve itself: other differences, and the AUC in a user."""
     return {
-        "differences_from_the_best_that_is_told_the_evidence": [
+        "differences_from_the_best_with_signals": [
             {**gap, "case": case["case"]} for case in cases for gap in case["less_told"]
         ],
         "auc_in_a_user": [

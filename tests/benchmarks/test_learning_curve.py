@@ -61,7 +61,7 @@ def test_runs_that_are_there_are_compared_and_not_made_again(
         assert case["value"] == pytest.approx(case["auc, tuned"] - best)
     # The baselines have learned from other rows.
     assert few["all"]["item mean"] != every["all"]["item mean"]
-    told = result["differences_from_the_best_that_is_told_the_evidence"]
+    told = result["differences_from_the_best_with_signals"]
     assert [one["case"] for one in told] == [few["case"], every["case"]]
     within = result["auc_in_a_user"][1]
     assert within["item kNN"] == every["all"]["item kNN"]["auc_per_user_mean"]
