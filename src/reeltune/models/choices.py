@@ -38,6 +38,10 @@ class ModelChoices:
     attention: Choice[str]
     four_bit: Choice[bool]
 
+    def describe(self) -> Iterator[str]:
+        """Yield what :meth:`sentences` yields."""
+        return self.sentences()
+
     def sentences(self) -> Iterator[str]:
         """Yield one line per choice, for the terminal and the log."""
         for field in fields(self):
