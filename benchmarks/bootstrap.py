@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import command_line, timed, write_result
-from reeltune.evaluation.bootstrap import bootstrap
-from reeltune.evaluation.intervals import DRAWS, Interval
-from reeltune.evaluation.thresholds import choose_threshold
-from reeltune.evaluation.user_sums import METRICS
-from reeltune.evaluation.verdict_arrays import Floats, Labels, Users
+from reeltune.evaluation.arrays import Floats, Ints, Labels
+from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, Interval, bootstrap
+from reeltune.evaluation.metrics import METRICS, choose_threshold
 
 
-def made_up(rows: int, users: int, scorers: int) -> tuple[Labels, Users, dict[str, Floats]]:
+def made_up(rows: int, users: int, scorers: int) -> tuple[Labels, Ints, dict[str, Floats]]:
     """Return labels, users and verdicts.
 
     Numbers of ratings spread over users as in MovieLens, where the largest user of some hundred
@@ -47,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=9000)
     parser.add_argument("--users", type=int, default=610)
     parser.add_argument("--scorers", type=int, default=10)
-    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--draws", type=int, default=BOOTSTRAP_SAMPLES)
     parser.add_argument("--calls", type=int, default=3, help="Calls whose median is reported.")
     parser.add_argument("--result", type=Path, help="Where the JSON goes.")
     parser.add_argument("--note", help="What a reader of the result should know of the machine.")
@@ -58,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     first = next(iter(verdicts))
 
     def intervals() -> list[Interval | None]:
-        found = bootstrap(labels, user_id, verdicts, thresholds, seed=0, draws=options.draws)
+        found = bootstrap(labels, user_id, verdicts, thresholds, seed=0, samples=options.draws)
         asked = [found.interval(name, metric) for name in verdicts for metric in METRICS]
         others = [name for name in verdicts if name != first]
         return asked + [found.difference(first, name, key) for name in others for key in METRICS]

@@ -29,7 +29,7 @@ from benchmarks.recommending import add_rivals, differences_of, drawn_of, read_r
 from reeltune.baselines.signals import EXPECTED_ALONE
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
-from reeltune.evaluation.gather import BASE, TUNED, strongest
+from reeltune.evaluation.collect import BASE, TUNED, strongest
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE
 
@@ -103,7 +103,7 @@ def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> N
     flags = ["--config", options.config, *settings(given, options.set)]
     one = Launch(1, device)
     one.run("train", *flags, "--overwrite")
-    one.run("evaluate", *flags, "--no-baselines", "--controls", "0")
+    one.run("evaluate", *flags, "--no-baselines", "--ablations", "0")
 
 
 def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[str, Any]:

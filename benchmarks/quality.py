@@ -23,7 +23,7 @@ from reeltune.config import Config, load_config
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import INTERVIEW, WINDOW, Renderer
-from reeltune.evaluation.auc_intervals import auc_difference
+from reeltune.evaluation.intervals import bootstrap_auc
 from reeltune.evaluation.metrics import measure
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import (
@@ -185,7 +185,9 @@ def differences(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         rows, p_yes = found[case][way]
         _, theirs = found[other][other_way]
-        interval = auc_difference(rows.liked, p_yes, theirs, rows.user_id, seed=0)
+        scores = {"one": p_yes, "other": theirs}
+        aucs = bootstrap_auc(rows.liked, rows.user_id, scores, seed=0)
+        interval = aucs.difference("one", "other", "auc")
         listed.append(
             {
                 "what": f"{case} asked as {way}, less {other} asked as {other_way}",

@@ -27,18 +27,17 @@ from reeltune.baselines.signals import signal_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SIGNALS, PromptSettings, SignalKind
-from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
-from reeltune.evaluation.calibration_error import errors_by_chance
-from reeltune.evaluation.gather import (
+from reeltune.evaluation.collect import (
     BASE,
     RANKING_METRICS,
     TUNED,
     RankingMetric,
     strongest,
 )
-from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.intervals import Bootstrap, bootstrap
+from reeltune.evaluation.metrics import choose_threshold, measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
-from reeltune.evaluation.thresholds import choose_threshold
+from reeltune.evaluation.reliability import errors_by_chance
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.calibration import CALIBRATED as WAYS
 from reeltune.scoring.calibration import fit_calibration
@@ -149,7 +148,7 @@ def add_rivals(rows: Rows, run: Path, prepared: Path, seed: int) -> Rivals:
     return Rivals(kinds, told, best)
 
 
-def drawn_of(rows: Rows, seed: int) -> Bootstrapped:
+def drawn_of(rows: Rows, seed: int) -> Bootstrap:
     """Return every scorer's metrics on test rows over draws of users."""
     thresholds = {
         name: choose_threshold(rows[VALIDATION].liked, p)
@@ -159,7 +158,7 @@ def drawn_of(rows: Rows, seed: int) -> Bootstrapped:
     return bootstrap(test.liked, test.user_id, test.p_yes, thresholds, seed)
 
 
-def cases_of(rows: Rows, drawn: Bootstrapped) -> list[dict[str, Any]]:
+def cases_of(rows: Rows, drawn: Bootstrap) -> list[dict[str, Any]]:
     """Return every scorer's metrics with their intervals, and two on validation rows."""
     cases = []
     held = rows[VALIDATION]
@@ -196,7 +195,7 @@ def calibration_errors(rows: Rows, tuned: list[str]) -> list[dict[str, Any]]:
 
 
 def differences_of(
-    rows: Rows, drawn: Bootstrapped, others: list[str], metric: str, *, calibrated: bool = False
+    rows: Rows, drawn: Bootstrap, others: list[str], metric: str, *, calibrated: bool = False
 ) -> list[dict[str, Any]]:
     """Return what every tuned model has more than some others, drawn with the same users.
 

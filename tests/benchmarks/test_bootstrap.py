@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks import bootstrap
 from benchmarks.render import problems, rendered
-from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.user_sums import METRICS
+from reeltune.evaluation.metrics import METRICS, measure
 
 
 def test_it_writes_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

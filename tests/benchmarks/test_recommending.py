@@ -15,7 +15,7 @@ from reeltune.baselines.signals import SIGNALS_ALONE, WITH_SIGNALS
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings
-from reeltune.evaluation.auc_intervals import auc_difference
+from reeltune.evaluation.intervals import bootstrap_auc
 from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
 
 
@@ -89,13 +89,9 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
     rows = read_predictions(runs[1] / "evaluation" / "predictions.parquet")[TEST]
     first = read_predictions(runs[0] / "evaluation" / "predictions.parquet")[TEST]
     order, base = np.argsort(rows.event), np.argsort(first.event)
-    expected = auc_difference(
-        rows.liked[order],
-        rows.p_yes["tuned"][order],
-        first.p_yes["base"][base],
-        rows.user_id[order],
-        seed=42,
-    )
+    scores = {"tuned": rows.p_yes["tuned"][order], "base": first.p_yes["base"][base]}
+    aucs = bootstrap_auc(rows.liked[order], rows.user_id[order], scores, seed=42)
+    expected = aucs.difference("tuned", "base", "auc")
     assert expected is not None
     found = (gap["value"], gap["low"], gap["high"])
     np.testing.assert_allclose(found, (expected.value, expected.low, expected.high))

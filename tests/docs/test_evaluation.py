@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from reeltune.evaluation.auc_intervals import auc_difference
-from reeltune.evaluation.intervals import DRAWS
+from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
 from reeltune.evaluation.metrics import measure
 from tests.docs.pages import ROOT, table, text_of
 
@@ -35,11 +34,13 @@ def test_what_no_rows_leave_undefined_is_said_to_be():
 
 
 def test_the_number_of_draws_is_the_codes():
-    assert f"within each of {DRAWS} draws" in text_of(PAGE)
+    assert f"within each of {BOOTSTRAP_SAMPLES} draws" in text_of(PAGE)
 
 
 @pytest.mark.parametrize("label", [True, False])
 def test_where_one_label_is_all_there_is_no_interval(label: bool):
     labels, p_yes = np.full(4, label), np.linspace(0.1, 0.9, 4)
-    assert auc_difference(labels, p_yes, p_yes, np.arange(4), seed=1) is None
+    scores = {"one": p_yes, "two": p_yes}
+    found = bootstrap_auc(labels, np.arange(4), scores, seed=1)
+    assert found.difference("one", "two", "auc") is None
     assert "Where all rows have one label there is no AUC, and no interval." in text_of(PAGE)

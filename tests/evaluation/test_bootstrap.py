@@ -11,18 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reeltune.evaluation import intervals
-from reeltune.evaluation.auc_intervals import auc_difference
-from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
-from reeltune.evaluation.intervals import Interval, draw_users
-from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.user_sums import METRICS
+from reeltune.evaluation.intervals import (
+    Bootstrap,
+    Interval,
+    bootstrap,
+    bootstrap_auc,
+    user_weights,
+)
+from reeltune.evaluation.metrics import METRICS, measure
 
 # Few values, so that ties are frequent.
 SCORES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])
 ROWS = st.lists(st.tuples(st.booleans(), SCORES, SCORES, st.integers(0, 3)), max_size=24)
 THRESHOLDS = st.fixed_dictionaries({}, optional={"one": SCORES, "two": SCORES})
 SEEDS = st.integers(0, 99)
-DRAWS = 12
+SAMPLES = 12
 
 Columns = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 """Labels, users, P(Yes) by scorer."""
@@ -45,7 +48,7 @@ def judged(users: int, rows: int) -> Columns:
 
 
 def times_of(users: int, rows: int, seed: int) -> np.ndarray:
-    return np.concatenate([times for _, times in draw_users(users, rows, seed, DRAWS)])
+    return np.concatenate([times for _, times in user_weights(users, rows, seed, SAMPLES)])
 
 
 def repeated(times: np.ndarray, user_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +67,7 @@ def repeated(times: np.ndarray, user_id: np.ndarray) -> tuple[np.ndarray, np.nda
 @given(ROWS, THRESHOLDS, SEEDS)
 def test_every_draw_is_measured_as_its_rows_repeated(drawn, thresholds, seed):
     labels, user_id, p_yes = columns([*drawn, (True, 0.5, 0.25, 1)])
-    found = bootstrap(labels, user_id, p_yes, thresholds, seed, DRAWS)
+    found = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
     draws = times_of(len(np.unique(user_id)), len(labels), seed)
     for i, times in enumerate(draws):
         rows, users = repeated(times, user_id)
@@ -72,7 +75,7 @@ def test_every_draw_is_measured_as_its_rows_repeated(drawn, thresholds, seed):
             whole = measure(labels[rows], p_yes[name][rows], users, thresholds.get(name)).to_dict()
             for metric in METRICS:
                 expected = np.nan if whole[metric] is None else whole[metric]
-                value = found.drawn[name][metric][i]
+                value = found.samples[name][metric][i]
                 assert value == pytest.approx(expected, abs=1e-9, nan_ok=True), metric
 
 
@@ -80,7 +83,7 @@ def test_every_draw_is_measured_as_its_rows_repeated(drawn, thresholds, seed):
 @given(ROWS, THRESHOLDS, SEEDS)
 def test_the_value_is_that_of_the_rows_themselves(drawn, thresholds, seed):
     labels, user_id, p_yes = columns(drawn)
-    found = bootstrap(labels, user_id, p_yes, thresholds, seed, DRAWS)
+    found = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
     for name in p_yes:
         whole = measure(labels, p_yes[name], user_id, thresholds.get(name)).to_dict()
         for metric in METRICS:
@@ -90,16 +93,16 @@ def test_the_value_is_that_of_the_rows_themselves(drawn, thresholds, seed):
             elif interval is not None:
                 assert interval.value == pytest.approx(whole[metric], abs=1e-12)
             else:
-                assert np.isnan(found.drawn[name][metric]).all()
+                assert np.isnan(found.samples[name][metric]).all()
 
 
 @settings(max_examples=25)
 @given(ROWS, THRESHOLDS, SEEDS)
 def test_differences_are_taken_within_each_draw(drawn, thresholds, seed):
     labels, user_id, p_yes = columns(drawn)
-    found = bootstrap(labels, user_id, p_yes, thresholds, seed, DRAWS)
+    found = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
     for metric in METRICS:
-        own = [found.drawn[name][metric] for name in ("one", "two")]
+        own = [found.samples[name][metric] for name in ("one", "two")]
         both = own[0] - own[1]
         both = both[~np.isnan(both)]
         interval = found.difference("one", "two", metric)
@@ -120,35 +123,37 @@ def test_differences_are_taken_within_each_draw(drawn, thresholds, seed):
 
 @settings(max_examples=25)
 @given(ROWS, SEEDS)
-def test_the_difference_in_auc_is_the_one_compare_shows(drawn, seed):
+def test_the_auc_alone_has_the_same_interval(drawn, seed):
     labels, user_id, p_yes = columns(drawn)
-    found = bootstrap(labels, user_id, p_yes, {}, seed, DRAWS).difference("one", "two", "auc")
-    assert found == auc_difference(labels, p_yes["one"], p_yes["two"], user_id, seed, DRAWS)
+    whole = bootstrap(labels, user_id, p_yes, {}, seed, SAMPLES)
+    alone = bootstrap_auc(labels, user_id, p_yes, seed, SAMPLES)
+    assert whole.interval("two", "auc") == alone.interval("two", "auc")
+    assert whole.difference("one", "two", "auc") == alone.difference("one", "two", "auc")
 
 
 def test_a_scorer_has_the_same_draws_whoever_stands_beside_it():
     labels, user_id, p_yes = judged(20, 6)
-    beside = bootstrap(labels, user_id, p_yes, {}, 4, DRAWS)
-    alone = bootstrap(labels, user_id, {"two": p_yes["two"]}, {}, 4, DRAWS)
+    beside = bootstrap(labels, user_id, p_yes, {}, 4, SAMPLES)
+    alone = bootstrap(labels, user_id, {"two": p_yes["two"]}, {}, 4, SAMPLES)
     for metric in METRICS:
-        expected = pytest.approx(beside.drawn["two"][metric], nan_ok=True)
-        assert alone.drawn["two"][metric] == expected
+        expected = pytest.approx(beside.samples["two"][metric], nan_ok=True)
+        assert alone.samples["two"][metric] == expected
 
 
 def test_how_many_draws_are_made_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     rows = judged(20, 6)
     thresholds = {"one": 0.4}
-    together = bootstrap(*rows, thresholds, 4, DRAWS)
-    monkeypatch.setattr(intervals, "_AT_ONCE", 5 * len(rows[0]))
-    apart = bootstrap(*rows, thresholds, 4, DRAWS)
+    together = bootstrap(*rows, thresholds, 4, SAMPLES)
+    monkeypatch.setattr(intervals, "_CHUNK", 5 * len(rows[0]))
+    apart = bootstrap(*rows, thresholds, 4, SAMPLES)
     for name, metric in product(rows[2], METRICS):
-        expected = pytest.approx(together.drawn[name][metric], rel=1e-12, nan_ok=True)
-        assert apart.drawn[name][metric] == expected
+        expected = pytest.approx(together.samples[name][metric], rel=1e-12, nan_ok=True)
+        assert apart.samples[name][metric] == expected
 
 
 def test_the_seed_decides_the_draws():
     rows = judged(20, 6)
-    found = [bootstrap(*rows, {}, seed, DRAWS).interval("one", "brier") for seed in (1, 1, 2)]
+    found = [bootstrap(*rows, {}, seed, SAMPLES).interval("one", "brier") for seed in (1, 1, 2)]
     assert found[0] == found[1]
     assert found[0] != found[2]
 
@@ -180,13 +185,13 @@ def test_users_are_drawn_and_not_their_rows():
         assert width(apart, metric) < 0.5 * width(few, metric)
 
 
-def interval(found: Bootstrapped, metric: str) -> Interval:
+def interval(found: Bootstrap, metric: str) -> Interval:
     one = found.interval("one", metric)
     assert one is not None
     return one
 
 
-def width(found: Bootstrapped, metric: str) -> float:
+def width(found: Bootstrap, metric: str) -> float:
     return interval(found, metric).high - interval(found, metric).low
 
 

@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 
 from reeltune.errors import DataError
-from reeltune.evaluation.bootstrap import Bootstrapped, bootstrap
-from reeltune.evaluation.intervals import Interval
-from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.user_sums import METRICS
+from reeltune.evaluation.intervals import Bootstrap, Interval, bootstrap
+from reeltune.evaluation.metrics import METRICS, measure
 from tests.errors import raises_error
 
-DRAWS = 12
+SAMPLES = 12
 
 
-def interval(found: Bootstrapped, metric: str) -> Interval:
+def interval(found: Bootstrap, metric: str) -> Interval:
     one = found.interval("one", metric)
     assert one is not None
     return one
@@ -29,23 +27,23 @@ def test_draws_in_which_a_metric_is_undefined_are_left_out_and_counted():
     found = bootstrap(labels, np.arange(2), p_yes, {}, 0)
     auc = interval(found, "auc")
     assert (auc.value, auc.low, auc.high) == (1.0, 1.0, 1.0)
-    assert 400 < auc.draws < 600
-    assert interval(found, "accuracy").draws == 1000
+    assert 400 < auc.bootstrap_samples < 600
+    assert interval(found, "accuracy").bootstrap_samples == 1000
 
 
 def test_one_user_is_drawn_every_time():
     labels, p_yes = np.array([True, False, True]), {"one": np.array([0.8, 0.3, 0.2])}
-    found = bootstrap(labels, np.full(3, 9), p_yes, {"one": 0.1}, 0, DRAWS)
+    found = bootstrap(labels, np.full(3, 9), p_yes, {"one": 0.1}, 0, SAMPLES)
     whole = measure(labels, p_yes["one"], np.full(3, 9), 0.1).to_dict()
     for metric in METRICS:
         value = whole[metric]
-        assert astuple(interval(found, metric)) == pytest.approx((value, value, value, DRAWS, 1))
-        assert not interval(found, metric).told
+        assert astuple(interval(found, metric)) == pytest.approx((value, value, value, SAMPLES, 1))
+        assert not interval(found, metric).enough_users
 
 
 @pytest.mark.parametrize("label", [True, False])
 def test_one_row(label: bool):
-    found = bootstrap(np.array([label]), np.array([4]), {"one": np.array([0.75])}, {}, 0, DRAWS)
+    found = bootstrap(np.array([label]), np.array([4]), {"one": np.array([0.75])}, {}, 0, SAMPLES)
     undefined = {"auc", "auc_per_user_mean", "ndcg_at_10", "accuracy_chosen", "f1_chosen"}
     assert {name for name in METRICS if found.interval("one", name) is None} == undefined
     assert astuple(interval(found, "brier"))[:3] == pytest.approx([(0.75 - label) ** 2] * 3)
@@ -54,7 +52,7 @@ def test_one_row(label: bool):
 def test_no_row_has_no_interval():
     nothing = np.zeros(0)
     found = bootstrap(
-        nothing.astype(bool), nothing.astype(np.int64), {"one": nothing}, {"one": 0.5}, 0, DRAWS
+        nothing.astype(bool), nothing.astype(np.int64), {"one": nothing}, {"one": 0.5}, 0, SAMPLES
     )
     assert all(found.interval("one", name) is None for name in METRICS)
 
@@ -64,7 +62,7 @@ def test_users_of_one_label_each_have_an_auc_together_and_none_alone():
     p_yes = {"one": np.array([0.9, 0.4, 0.3, 0.6, 0.8])}
     found = bootstrap(labels, np.array([1, 1, 2, 2, 3]), p_yes, {}, 0, 200)
     assert interval(found, "auc").value == pytest.approx(5 / 6)
-    assert 0 < interval(found, "auc").draws < 200
+    assert 0 < interval(found, "auc").bootstrap_samples < 200
     assert found.interval("one", "auc_per_user_mean") is None
     assert found.interval("one", "ndcg_at_10") is None
 
@@ -85,7 +83,7 @@ def test_labels_of_one_kind_leave_what_needs_both_undefined(label: bool):
 
 def test_a_difference_to_an_undefined_metric_is_undefined():
     labels, p_yes = np.array([True, False]), {"one": np.array([0.8, 0.3])}
-    found = bootstrap(labels, np.arange(2), p_yes | {"two": p_yes["one"]}, {"one": 0.4}, 0, DRAWS)
+    found = bootstrap(labels, np.arange(2), p_yes | {"two": p_yes["one"]}, {"one": 0.4}, 0, SAMPLES)
     assert found.interval("one", "accuracy_chosen") is not None
     assert found.interval("two", "accuracy_chosen") is None
     assert found.difference("one", "two", "accuracy_chosen") is None

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn
-from reeltune.evaluation.breakdowns import breakdowns, by_quantile, cuts, training_events
+from reeltune.evaluation.breakdowns import breakdowns, by_quantile, groupings, training_events
 from reeltune.evaluation.predictions import Predictions
 from tests.helpers import write_prepared
 
@@ -47,7 +47,7 @@ def predictions(folder: PreparedFolder) -> Predictions:
 
 def groups_of(folder: PreparedFolder, rows: Predictions, name: str) -> list[tuple[str, list[int]]]:
     """Labels of one breakdown's groups, each with its rows."""
-    (cut,) = (cut for cut in cuts(folder, rows) if cut.name == name)
+    (cut,) = (cut for cut in groupings(folder, rows) if cut.name == name)
     return [(label, np.flatnonzero(cut.group == i).tolist()) for i, label in enumerate(cut.labels)]
 
 
@@ -69,7 +69,7 @@ def test_groups_are_about_equally_large():
 
 
 def test_every_row_is_in_one_group_of_every_breakdown(folder, predictions):
-    for cut in cuts(folder, predictions):
+    for cut in groupings(folder, predictions):
         assert cut.group.shape == predictions.event.shape
         assert 0 <= cut.group.min() <= cut.group.max() < len(cut.labels)
         assert len(set(cut.labels)) == len(cut.labels)
@@ -112,11 +112,11 @@ def test_a_group_of_one_label_has_no_auc(folder, predictions):
 
 
 def test_a_seed_decides_the_intervals(folder, predictions):
-    found = [breakdowns(folder, predictions, seed, draws=40) for seed in (1, 1, 2)]
+    found = [breakdowns(folder, predictions, seed, samples=40) for seed in (1, 1, 2)]
     assert found[0] == found[1] != found[2]
     seen = found[0][2].groups[0].auc["tuned"]
     assert seen is not None
-    assert seen.draws == 40
+    assert seen.bootstrap_samples == 40
 
 
 def test_training_holds_what_it_asks_about_and_what_it_shows(folder):

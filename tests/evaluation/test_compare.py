@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reeltune.cli import main
-from reeltune.evaluation.intervals import DRAWS, Interval
+from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, Interval
 from reeltune.evaluation.tables import difference_line
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
@@ -44,7 +44,7 @@ def test_the_difference_is_shown_and_written_with_its_interval(overrides, tmp_pa
     assert interval.value == pytest.approx(tuned - base, abs=1e-12)
     assert tuned != base
     assert interval.low < interval.high
-    assert 0 < interval.draws <= DRAWS
+    assert 0 < interval.bootstrap_samples <= BOOTSTRAP_SAMPLES
     assert difference_line(interval) in said
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
-from reeltune.evaluation.examples import telling_examples
+from reeltune.evaluation.examples import notable_examples
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Example
 
@@ -44,17 +44,17 @@ def reasons(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]
     return {
         "confident and right: Yes": (tuned, liked & (tuned >= 0.5)),
         "confident and right: No": (-tuned, ~liked & (tuned < 0.5)),
-        "confident and wrong: said Yes": (tuned, ~liked & (tuned >= 0.5)),
-        "confident and wrong: said No": (-tuned, liked & (tuned < 0.5)),
+        "confident and wrong: Yes": (tuned, ~liked & (tuned >= 0.5)),
+        "confident and wrong: No": (-tuned, liked & (tuned < 0.5)),
         "most ahead of means": (to_truth, to_truth > 0),
-        "furthest behind means": (-to_truth, to_truth < 0),
-        "moved most from base": (np.abs(tuned - base), tuned != base),
-        "least decided": (-np.abs(tuned - 0.5), anything),
+        "most behind means": (-to_truth, to_truth < 0),
+        "changed most from base": (np.abs(tuned - base), tuned != base),
+        "undecided": (-np.abs(tuned - 0.5), anything),
     }
 
 
 def test_every_reason_gives_its_most_telling_row(prepared, predictions):
-    found = telling_examples(prepared, predictions, "tuned", "base", "means", count=8)
+    found = notable_examples(prepared, predictions, "tuned", "base", "means", count=8)
     assert [example.why for example in found] == list(reasons(predictions))
     taken: set[int] = set()
     for example in found:
@@ -64,7 +64,7 @@ def test_every_reason_gives_its_most_telling_row(prepared, predictions):
 
 
 def test_every_reason_is_true_of_its_rows(prepared, predictions):
-    found = telling_examples(prepared, predictions, "tuned", "base", "means", count=1000)
+    found = notable_examples(prepared, predictions, "tuned", "base", "means", count=1000)
     assert {example.why for example in found} == set(reasons(predictions))
     for example in found:
         _, true_of = reasons(predictions)[example.why]
@@ -73,10 +73,10 @@ def test_every_reason_is_true_of_its_rows(prepared, predictions):
 
 @pytest.mark.parametrize("count", [0, 3, 10, 17, 1000])
 def test_no_row_is_shown_twice(prepared, predictions, count: int):
-    found = telling_examples(prepared, predictions, "tuned", "base", "means", count)
+    found = notable_examples(prepared, predictions, "tuned", "base", "means", count)
     assert len(found) == min(count, len(predictions))
     assert len({row_of(predictions, example) for example in found}) == len(found)
-    assert found == telling_examples(prepared, predictions, "tuned", "base", "means", count)
+    assert found == notable_examples(prepared, predictions, "tuned", "base", "means", count)
 
 
 def test_of_equally_telling_rows_the_first_is_taken(prepared, predictions):
@@ -85,7 +85,7 @@ def test_of_equally_telling_rows_the_first_is_taken(prepared, predictions):
     rows = rows.scored("tuned", random.choice([0.6, 0.7, 0.8], len(rows)))
     for name in NAMES[1:]:
         rows = rows.scored(name, random.random(len(rows)))
-    found = telling_examples(prepared, rows, "tuned", None, None, count=60)
+    found = notable_examples(prepared, rows, "tuned", None, None, count=60)
     shown = [row_of(rows, one) for one in found if one.why == "confident and right: Yes"]
     surest = np.flatnonzero(rows.liked & (rows.p_yes["tuned"] == 0.8))
     assert shown == surest[: len(shown)].tolist()
@@ -93,7 +93,7 @@ def test_of_equally_telling_rows_the_first_is_taken(prepared, predictions):
 
 
 def test_reasons_come_in_turn_and_are_shown_together(prepared, predictions):
-    found = telling_examples(prepared, predictions, "tuned", "base", "means", count=10)
+    found = notable_examples(prepared, predictions, "tuned", "base", "means", count=10)
     why = [example.why for example in found]
     assert len(set(why)) == 8
     assert why == sorted(why, key=why.index)
@@ -101,26 +101,26 @@ def test_reasons_come_in_turn_and_are_shown_together(prepared, predictions):
 
 
 def test_without_other_scorers_nothing_is_said_of_them(prepared, predictions):
-    found = telling_examples(prepared, predictions, "tuned", None, None, count=20)
+    found = notable_examples(prepared, predictions, "tuned", None, None, count=20)
     why = {example.why.partition(":")[0] for example in found}
-    assert why == {"confident and right", "confident and wrong", "least decided"}
+    assert why == {"confident and right", "confident and wrong", "undecided"}
 
 
 def test_a_reason_that_is_true_of_no_row_gives_none(prepared, predictions):
     sure = predictions.scored("tuned", np.full(len(predictions), 0.9))
-    found = telling_examples(prepared, sure, "tuned", "tuned", "tuned", count=6)
+    found = notable_examples(prepared, sure, "tuned", "tuned", "tuned", count=6)
     why = {example.why for example in found}
     assert why == {
         "confident and right: Yes",
-        "confident and wrong: said Yes",
-        "least decided",
+        "confident and wrong: Yes",
+        "undecided",
     }
 
 
 def test_an_example_shows_its_row(prepared, predictions):
     timelines, items = prepared.timelines, prepared.items
     titles = []
-    for example in telling_examples(prepared, predictions, "tuned", "base", "means", count=1000):
+    for example in notable_examples(prepared, predictions, "tuned", "base", "means", count=1000):
         row = row_of(predictions, example)
         event = int(predictions.event[row])
         past = range(event - prepared.history_len, event)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reeltune.asking.subject import load_subject
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
 from reeltune.domain import Form
-from reeltune.evaluation.evaluate import score_split
+from reeltune.models.loaded_model import load_model
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
+from tests.scored import score_split
 
 OTHER: dict[Form, Form] = {"window": "interview", "interview": "window"}
 
@@ -33,7 +33,7 @@ def trained(request: pytest.FixtureRequest, tiny_qwen3, prepared, tmp_path_facto
 def evaluate(overrides: list[str], *flags: str) -> int:
     sets = [part for override in overrides for part in ("--set", override)]
     with pytest.raises(SystemExit) as left:
-        quick = ("--no-baselines", "--controls", "0", "--set", "evaluation.bootstrap_samples=10")
+        quick = ("--no-baselines", "--ablations", "0", "--set", "evaluation.bootstrap_samples=10")
         main(["evaluate", "--config", os.devnull, "--split", "validation", *quick, *sets, *flags])
     return int(left.value.code or 0)
 
@@ -93,7 +93,7 @@ def test_form_and_layout_change_how_is_asked_and_never_what(
         changes = {"scoring__share_history": layout == "blocks", "evaluation__max_examples": 13}
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
         for form in OTHER:
-            rows = load_subject(config, run, form).rows(VALIDATION)
+            rows = load_model(config, run, form=form).rows(VALIDATION)
             assert rows.sequences.plain == (layout == "single")
             asked.append([rows.user_id.tolist(), rows.item_id.tolist(), rows.liked.tolist()])
     assert len(asked[0][0]) == 13
@@ -105,9 +105,9 @@ def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, t
     _, run, _ = trained
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_size=2)
     own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_size
-    asked = np.diff(load_subject(config, run).rows(VALIDATION).sequences.verdict_offsets)
+    asked = np.diff(load_model(config, run).rows(VALIDATION).sequences.verdict_offsets)
     assert 2 < asked.max() <= own
-    base = np.diff(load_subject(config, None).rows(VALIDATION).sequences.verdict_offsets)
+    base = np.diff(load_model(config, None).rows(VALIDATION).sequences.verdict_offsets)
     assert base.max() == 2
 
 
@@ -122,6 +122,6 @@ def test_blocks_of_one_example_are_judged_as_single_prompts(form, tiny_qwen3, pr
             "prompt__form": form,
         }
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
-        p_yes.append(score_split(load_subject(config, None), VALIDATION).verdicts.p_yes)
+        p_yes.append(score_split(load_model(config, None), VALIDATION).predictions.p_yes)
     assert np.ptp(p_yes[0]) > 1e-4
     np.testing.assert_allclose(p_yes[0], p_yes[1], rtol=0, atol=1e-6)

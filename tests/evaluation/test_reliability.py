@@ -1,4 +1,4 @@
-"""How far P(Yes) can be taken at its word, in bins that together hold every row."""
+"""Calibration bins hold every row; the calibration error is what the bins say."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.errors import DataError
-from reeltune.evaluation.calibration_error import EDGES
+from reeltune.evaluation.metrics import (
+    ECE_BINS,
+    ECE_EDGES,
+    bin_of,
+    calibration_error,
+    calibration_gaps,
+)
 from reeltune.evaluation.reliability import reliability
 from tests.errors import raises_error
 
-EDGE = [*EDGES.tolist(), *np.nextafter(EDGES[1:], 0).tolist()]
+EDGE = [*ECE_EDGES.tolist(), *np.nextafter(ECE_EDGES[1:], 0).tolist()]
 ROWS = st.lists(
     st.tuples(st.booleans(), st.floats(0, 1) | st.sampled_from(EDGE)), min_size=1, max_size=60
 )
@@ -27,8 +33,8 @@ def columns(rows: list[tuple[bool, float]]) -> tuple[np.ndarray, np.ndarray]:
 def test_every_row_lies_in_the_bin_its_p_yes_belongs_to(rows):
     liked, p_yes = columns(rows)
     bins = reliability("x", liked, p_yes).bins
-    assert [found.low for found in bins] == EDGES[:-1].tolist()
-    assert [found.high for found in bins] == EDGES[1:].tolist()
+    assert [found.low for found in bins] == ECE_EDGES[:-1].tolist()
+    assert [found.high for found in bins] == ECE_EDGES[1:].tolist()
     for found in bins:
         own = (p_yes >= found.low) & ((p_yes < found.high) | (found.high == 1))
         assert found.rows == own.sum()
@@ -54,8 +60,8 @@ def test_worked_out_by_hand():
     """0.7 is said of four, of whom one is liked; 0.02 of one, who is not."""
     liked = np.array([True, False, False, False, False])
     p_yes = np.array([0.7, 0.7, 0.7, 0.7, 0.02])
-    found = reliability("as the model gives it", liked, p_yes)
-    assert found.name == "as the model gives it"
+    found = reliability("uncalibrated", liked, p_yes)
+    assert found.name == "uncalibrated"
     assert [one.rows for one in found.bins] == [1] + [0] * 9 + [4] + [0] * 4
     assert found.ece == pytest.approx((4 * 0.45 + 1 * 0.02) / 5)
     assert found.log_loss == pytest.approx(-(np.log(0.7) + 3 * np.log(0.3) + np.log(0.98)) / 5)
@@ -104,3 +110,46 @@ def test_without_rows_nothing_is_said():
 def test_what_is_no_probability_is_refused():
     with raises_error(DataError, "not_a_probability", figures=[1.5]):
         reliability("x", np.array([True]), np.array([1.5]))
+
+
+PROBABILITIES = st.floats(0, 1)
+USER_ROWS = st.lists(st.tuples(st.booleans(), PROBABILITIES, st.integers(0, 2)), max_size=30)
+
+
+@given(PROBABILITIES)
+def test_every_probability_lies_in_its_bin(p_yes: float):
+    place = int(bin_of(np.array([p_yes]))[0])
+    assert ECE_EDGES[place] <= p_yes
+    assert p_yes < ECE_EDGES[place + 1] or (p_yes == 1 and place == ECE_BINS - 1)
+
+
+@pytest.mark.parametrize(
+    ("p_yes", "place"), [(0.0, 0), (0.2, 3), (np.nextafter(0.2, 0), 2), (0.5, 7), (1.0, 14)]
+)
+def test_an_edge_belongs_to_the_bin_above(p_yes: float, place: int):
+    assert bin_of(np.array([p_yes])) == [place]
+
+
+@given(USER_ROWS)
+def test_what_users_add_is_what_their_rows_add(drawn):
+    """User 2 is always there, so that there are three."""
+    drawn = [*drawn, (True, 0.5, 2)]
+    labels, p_yes, user = map(np.array, zip(*drawn, strict=True))
+    expected = np.zeros((3, ECE_BINS))
+    for label, p, number in drawn:
+        expected[number, min(int(np.searchsorted(ECE_EDGES, p, side="right")) - 1, 14)] += p - label
+    assert calibration_gaps(labels, p_yes, user) == pytest.approx(expected, abs=1e-12)
+
+
+def test_gaps_of_different_bins_do_not_cancel_and_those_of_one_do():
+    labels, p_yes = np.array([True, False, True, False]), np.array([0.9, 0.1, 0.51, 0.53])
+    gaps = calibration_gaps(labels, p_yes, np.array([0, 0, 1, 1]))
+    both = gaps.sum(axis=0, keepdims=True)
+    # 0.9 and 0.1 are each 0.1 off; in the bin of 0.51 and 0.53, 0.52 is promised and half is Yes.
+    assert calibration_error(both, np.array([4.0])) == pytest.approx([(0.1 + 0.1 + 0.04) / 4])
+
+
+def test_without_rows_there_is_no_error():
+    nothing = calibration_gaps(np.zeros(0, dtype=bool), np.zeros(0), np.zeros(0, dtype=np.int64))
+    assert nothing.shape == (0, ECE_BINS)
+    assert np.isnan(calibration_error(nothing.sum(axis=0, keepdims=True), np.zeros(1))).all()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reeltune.domain import Item
-from reeltune.evaluation.compare import Sample, verdict
+from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics, measure
 from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
@@ -40,9 +40,9 @@ def test_one_scorer_has_one_column():
     lines = rendered(metrics_table("Test rows", {"base": metrics_of([0.9, 0.2, 0.4, 0.7])}))
     assert "Test rows" in lines[0]
     assert cells(lines, "AUC") == ["0.7500"]
-    assert cells(lines, "AUC within a user, mean") == ["1.0000"]
+    assert cells(lines, "AUC per user, mean") == ["1.0000"]
     assert cells(lines, "accuracy at 0.5") == ["0.5000"]
-    assert cells(lines, "share of Yes verdicts") == ["0.5000"]
+    assert cells(lines, "share of predicted Yes") == ["0.5000"]
 
 
 def test_two_scorers_have_their_difference():
@@ -62,7 +62,7 @@ def test_three_scorers_have_no_difference():
 def test_undefined_values_are_said_to_be():
     one_label = measure(np.array([False]), np.array([0.1]), np.array([1]))
     lines = rendered(metrics_table("t", {"base": one_label, "tuned": one_label}))
-    for name in ("AUC", "AUC within a user, mean", "F1 of Yes at 0.5"):
+    for name in ("AUC", "AUC per user, mean", "F1 of Yes at 0.5"):
         assert cells(lines, name) == ["undefined"] * 3
     assert cells(lines, "accuracy at 0.5") == ["1.0000", "1.0000", "+0.0000"]
 
@@ -154,5 +154,5 @@ def test_what_a_model_writes_is_shown_as_it_is(writes: str):
 @pytest.mark.parametrize(
     ("p_yes", "word"), [(0.0, "No"), (0.499, "No"), (0.5, "Yes"), (1.0, "Yes")]
 )
-def test_a_verdict_is_the_likelier_word(p_yes: float, word: str):
-    assert verdict(p_yes) == word
+def test_an_answer_is_the_likelier_word(p_yes: float, word: str):
+    assert answer(p_yes) == word

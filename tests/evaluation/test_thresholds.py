@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.errors import DataError
-from reeltune.evaluation.thresholds import choose_threshold
+from reeltune.evaluation.metrics import choose_threshold
 from tests.errors import raises_error
 
 LEAST = float(np.nextafter(0, 1))

@@ -12,7 +12,6 @@ import torch
 
 from reeltune.asking.subject import load_subject
 from reeltune.data.columns import VALIDATION
-from reeltune.evaluation.evaluate import score_split
 from reeltune.models.causal import causal_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base
@@ -25,6 +24,7 @@ from reeltune.training.train import train
 from tests.helpers import Kind, tiny_model
 from tests.models.test_four_bit import dequantized, gradients
 from tests.runs import tiny_config
+from tests.scored import score_split
 from tests.scoring.sharing import (
     FORMS,
     ask,

@@ -17,7 +17,7 @@ from reeltune.evaluation.result import (
     ScorerResult,
 )
 from reeltune.report import TrainingCurves
-from tests.report.parts import SKILL, around, breakdowns, controls, examples, gap, reliability
+from tests.report.parts import SKILL, ablations, around, breakdowns, examples, gap, reliability
 
 METRICS = (
     "auc",
@@ -76,7 +76,7 @@ def make_evaluation(
         scorers=scorers,
         differences=[_difference(tuned, other) for other in scorers[1:]],
         breakdowns=breakdowns(list(skill)),
-        controls=controls(),
+        ablations=ablations(),
         reliability=reliability(predictions),
         examples=examples(predictions, list(skill)),
         warnings=[

@@ -56,9 +56,9 @@ def hostile_evaluation(evaluation: Evaluation) -> Evaluation:
             )
             for place, breakdown in enumerate(evaluation.breakdowns)
         ],
-        controls=[
-            replace(control, name=texts[place], about=texts[place + 2])
-            for place, control in enumerate(evaluation.controls)
+        ablations=[
+            replace(ablation, name=texts[place], about=texts[place + 2])
+            for place, ablation in enumerate(evaluation.ablations)
         ],
         reliability=[
             replace(reliability, name=texts[place])

@@ -1,4 +1,4 @@
-"""The parts of a made-up evaluation: groups, controls, reliability, examples."""
+"""The parts of a made-up evaluation: groups, ablations, reliability, examples."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.predictions import Floats, Predictions
 from reeltune.evaluation.result import (
+    Ablation,
     Breakdown,
-    Control,
     Example,
     Group,
     Kind,
@@ -84,9 +84,9 @@ def _group(label: str, names: list[str], random: np.random.Generator, empty: boo
     return Group(label, rows, rows // 15 + 1, float(random.uniform(0.3, 0.7)), dict(auc))
 
 
-def controls() -> list[Control]:
+def ablations() -> list[Ablation]:
     return [
-        Control(
+        Ablation(
             "titles hidden",
             "Every title is replaced by a number, years and stars stay. A loss is what the model "
             "knows of films by name.",
@@ -94,21 +94,21 @@ def controls() -> list[Control]:
             around(0.752),
             around(-0.061, 0.012),
         ),
-        Control(
+        Ablation(
             "stars hidden",
             "The history is shown without stars. A loss is what the model makes of taste.",
             600,
             around(0.701),
             around(-0.112, 0.014),
         ),
-        Control(
+        Ablation(
             "history of somebody else",
             "The history is another user's. A loss is what is personal.",
             600,
             around(0.689),
             around(-0.124, 0.013),
         ),
-        Control("candidate alone", "No history at all; all rows had one label.", 600, None, None),
+        Ablation("candidate alone", "No history at all; all rows had one label.", 600, None, None),
     ]
 
 

@@ -15,13 +15,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Evaluation
-from reeltune.report.cast import Cast
-from reeltune.report.charts.ink import inked
+from reeltune.report.charts.interval_rows import Row, draw_rows
 from reeltune.report.charts.reliability import reliability_chart
 from reeltune.report.charts.roc import POINTS, roc_chart, thinned
-from reeltune.report.charts.rows import Row, draw_rows
-from reeltune.report.charts.sheet import new_sheet, to_svg
-from reeltune.report.shown import ONE_LABEL
+from reeltune.report.charts.style import styled
+from reeltune.report.charts.svg import new_figure, to_svg
+from reeltune.report.metric_labels import ONE_LABEL
+from reeltune.report.roles import Roles
 
 rates = st.integers(0, 2**32 - 1)
 
@@ -54,7 +54,7 @@ def test_the_curves_of_a_report_have_at_most_300_points(
     predictions: Predictions, evaluation: Evaluation
 ):
     assert POINTS == 300
-    chart = roc_chart(predictions, Cast.of(evaluation))
+    chart = roc_chart(predictions, Roles.of(evaluation))
     assert chart.drawing is not None
     lengths = [
         path.attrib["d"].count("L") + 1
@@ -70,9 +70,9 @@ def test_the_numbers_of_a_roc_curve_are_those_of_the_verdicts(evaluation: Evalua
     rows = Predictions("test", none, none, none, none, none, liked, {})
     rows = rows.scored("tuned", np.where(liked, 0.5, 0.2) + 0.3 * random.random(100))
     rows = rows.scored("base", np.full(100, 0.5))
-    chart = roc_chart(rows, Cast.of(evaluation))
-    assert chart.grid is not None
-    found = {row[0].text: [cell.text for cell in row[1:]] for row in chart.grid.rows}
+    chart = roc_chart(rows, Roles.of(evaluation))
+    assert chart.table is not None
+    found = {row[0].text: [cell.text for cell in row[1:]] for row in chart.table.rows}
     assert roc_auc_score(liked, rows.p_yes["tuned"]) == 1
     assert found == {"tuned": ["100.0 %"] * 4, "base": ["0.0 %"] * 4}
 
@@ -80,7 +80,7 @@ def test_the_numbers_of_a_roc_curve_are_those_of_the_verdicts(evaluation: Evalua
 @pytest.mark.parametrize("label", [True, False])
 def test_one_label_has_no_curve(predictions: Predictions, evaluation: Evaluation, label: bool):
     same = replace(predictions, liked=np.full(len(predictions), label))
-    chart = roc_chart(same, Cast.of(evaluation))
+    chart = roc_chart(same, Roles.of(evaluation))
     assert chart.drawing is None
     assert chart.missing == ONE_LABEL
 
@@ -88,8 +88,8 @@ def test_one_label_has_no_curve(predictions: Predictions, evaluation: Evaluation
 def test_colours_fonts_and_sizes_are_left_to_the_page(
     predictions: Predictions, evaluation: Evaluation
 ):
-    cast = Cast.of(evaluation)
-    for chart in (roc_chart(predictions, cast), reliability_chart(evaluation.reliability, cast)):
+    roles = Roles.of(evaluation)
+    for chart in (roc_chart(predictions, roles), reliability_chart(evaluation.reliability, roles)):
         assert chart.drawing is not None
         assert not re.findall(r":\s*(#|rgb)", chart.drawing)
         assert "font-family" not in chart.drawing
@@ -100,8 +100,8 @@ def test_colours_fonts_and_sizes_are_left_to_the_page(
 
 
 def test_the_users_own_style_changes_nothing(predictions: Predictions, evaluation: Evaluation):
-    cast = Cast.of(evaluation)
-    usual = roc_chart(predictions, cast)
+    roles = Roles.of(evaluation)
+    usual = roc_chart(predictions, roles)
     other: dict[Any, Any] = {
         "font.size": 30,
         "svg.fonttype": "path",
@@ -109,7 +109,7 @@ def test_the_users_own_style_changes_nothing(predictions: Predictions, evaluatio
         "xtick.labelbottom": False,
     }
     with matplotlib.rc_context(other):
-        assert roc_chart(predictions, cast) == usual
+        assert roc_chart(predictions, roles) == usual
 
 
 def test_rows_say_who_and_how_much():
@@ -117,7 +117,7 @@ def test_rows_say_who_and_how_much():
         Row("a label", "+0.1000", [("tuned", Interval(0.1, 0.05, 0.2, 9, 60))], ""),
         Row("$x$ & <b>", "", [("tuned", None)], "no rows"),
     ]
-    with inked():
+    with styled():
         drawn = draw_rows(rows, "name", "In words", difference=True)
     assert drawn is not None
     words = words_of(drawn)
@@ -127,14 +127,14 @@ def test_rows_say_who_and_how_much():
 
 
 def test_rows_without_a_figure_are_not_drawn():
-    with inked():
+    with styled():
         assert draw_rows([Row("a", "", [("tuned", None)], "r")], "n", "w", True) is None
         assert draw_rows([], "n", "w", False) is None
 
 
 def test_one_mark_of_several_can_be_undefined():
     row = Row("a", "3 rows", [("tuned", Interval(0.7, 0.6, 0.8, 9, 60)), ("base", None)], "r")
-    with inked():
+    with styled():
         drawn = draw_rows([row], "n", "w", False)
     assert drawn is not None
     assert words_of(drawn).count("undefined") == 1
@@ -144,7 +144,7 @@ def test_one_mark_of_several_can_be_undefined():
 @given(st.floats(-0.5, 0.5), st.floats(0, 0.3), st.floats(0, 0.3), st.booleans())
 def test_ticks_lie_within_the_drawing(value: float, below: float, above: float, difference: bool):
     found = Interval(value, value - below, value + above, 9, 60)
-    with inked():
+    with styled():
         drawn = draw_rows([Row("label", "", [("base", found)], "")], "n", "w", difference)
     assert drawn is not None
     places = [float(text.attrib["x"]) for text in ElementTree.fromstring(drawn).iter("text")]
@@ -156,7 +156,7 @@ def test_ticks_lie_within_the_drawing(value: float, below: float, above: float, 
 
 def test_characters_xml_cannot_hold_do_no_harm():
     label = "a\x00b\x0bc\ufffed\ud800e"
-    with inked():
+    with styled():
         drawn = draw_rows(
             [Row(label, "", [("base", Interval(0, 0, 0, 1, 60))], "")], "n", "w", True
         )
@@ -165,8 +165,8 @@ def test_characters_xml_cannot_hold_do_no_harm():
 
 
 def test_names_within_a_drawing_carry_the_charts_name():
-    with inked():
-        figure = new_sheet(100)
+    with styled():
+        figure = new_figure(100)
         figure.add_axes((0, 0, 1, 1)).plot([0, 1], [0, 1], marker="o")
         drawn = to_svg(figure, "mine", "w")
     names = re.findall(r' id="([^"]*)"', drawn)

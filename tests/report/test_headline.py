@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Difference, Evaluation, ScorerResult
-from reeltune.report.cast import Cast
 from reeltune.report.headline import Headline, headline, rule
-from reeltune.report.shown import AUC_PER_USER, NOT_MEASURED, ONE_LABEL
+from reeltune.report.metric_labels import AUC_PER_USER, NOT_MEASURED, ONE_LABEL
+from reeltune.report.roles import Roles
 from tests.report.build import without
 
 BEST = "logistic regression on running means"
@@ -19,7 +19,7 @@ ends = st.floats(-1, 1, allow_nan=False)
 
 
 def found(evaluation: Evaluation) -> Headline:
-    return headline(evaluation, Cast.of(evaluation))
+    return headline(evaluation, Roles.of(evaluation))
 
 
 def with_differences(evaluation: Evaluation, **auc: Interval | None) -> Evaluation:
@@ -97,7 +97,7 @@ def test_the_best_baseline_is_the_one_with_the_highest_auc(evaluation: Evaluatio
         (s for s in evaluation.scorers if s.kind == "baseline"),
         key=lambda s: s.metrics["auc"].value if s.metrics["auc"] else 0,
     )
-    assert Cast.of(evaluation).baseline == best
+    assert Roles.of(evaluation).baseline == best
     assert best.name == BEST
 
 
@@ -162,7 +162,7 @@ def test_without_any_model_nothing_is_compared(evaluation: Evaluation):
 
 def test_the_baseline_to_beat_is_the_one_that_was_chosen(evaluation: Evaluation):
     chosen = replace(evaluation, strongest={"auc": {"baseline": "film mean"}})
-    assert Cast.of(chosen).leads["baseline"].name == "film mean"
+    assert Roles.of(chosen).leads["baseline"].name == "film mean"
     assert [comparison.other for comparison in found(chosen).comparisons] == ["base", "film mean"]
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Evaluation, Kind
-from reeltune.report.cast import Cast
 from reeltune.report.headline import headline
-from reeltune.report.scorer_grids import KIND_NAMES
-from reeltune.report.shown import NOT_MEASURED, ONE_LABEL, SHOWN
+from reeltune.report.metric_labels import METRIC_LABELS, NOT_MEASURED, ONE_LABEL
+from reeltune.report.roles import Roles
+from reeltune.report.scorer_tables import KIND_NAMES
 from reeltune.report.write import render
 from tests.report.build import (
     METRICS,
@@ -82,7 +82,7 @@ def test_every_difference_is_there_with_its_ruling(page: Page, evaluation: Evalu
 
 def test_the_headline_is_the_title_and_comes_first(page: Page, evaluation: Evaluation):
     (heading,) = page.root.all("h1")
-    claim = headline(evaluation, Cast.of(evaluation)).claim
+    claim = headline(evaluation, Roles.of(evaluation)).claim
     assert heading.text == claim
     assert page.root.all("title")[0].text.startswith(claim)
 
@@ -101,10 +101,10 @@ def test_groups_controls_and_curves_have_their_numbers(page: Page, evaluation: E
     assert decades["unknown year"] == ["0", "0", *["undefined no rows"] * 4]
     first = evaluation.breakdowns[0].groups[0]
     assert page.table("breakdown-0")[first.label][0] == f"{first.rows:,}"
-    controls = list(page.table("controls").values())
-    assert controls[0] == ["600", "0.7520 0.7400 to 0.7640",
+    ablations = list(page.table("ablations").values())
+    assert ablations[0] == ["600", "0.7520 0.7400 to 0.7640",
                            "\u22120.0610 \u22120.0730 to \u22120.0490"]  # fmt: skip
-    assert controls[3] == ["600", *[f"undefined {ONE_LABEL}"] * 2]
+    assert ablations[3] == ["600", *[f"undefined {ONE_LABEL}"] * 2]
     calibrated = page.table("calibration")
     assert list(calibrated) == [reliability.name for reliability in evaluation.reliability]
     given = evaluation.reliability[0]
@@ -144,7 +144,7 @@ def test_undefined_metrics_are_said_to_be_with_the_reason(
     for key in METRICS:
         bare = without(bare, key)
     page = read(bare, predictions)
-    reasons = {metric.key: metric.undefined for metric in SHOWN}
+    reasons = {metric.key: metric.undefined for metric in METRIC_LABELS}
     assert len(set(reasons.values())) == 4
     expected = [f"undefined {reasons[key]}" for key in METRICS]
     for words in (SCORERS, DIFFERENCES):
@@ -175,11 +175,11 @@ def test_rows_of_one_label_make_a_report(evaluation: Evaluation, predictions: Pr
 def test_one_scorer_alone_makes_a_report(name: str):
     skill = {name: SKILL[name]}
     rows = make_predictions(60, skill)
-    alone = replace(make_evaluation(rows, skill), controls=[], reliability=[], examples=[])
+    alone = replace(make_evaluation(rows, skill), ablations=[], reliability=[], examples=[])
     page = read(replace(alone, breakdowns=[]), rows)
     assert len(page.table(SCORERS)) == 1
     assert not [cell for cell in page.table(SCORERS).popitem()[1] if "best" in cell]
-    for section in ("differences", "learning", "groups", "controls", "examples"):
+    for section in ("differences", "learning", "groups", "ablations", "examples"):
         assert "undefined: " in page.section(section).text
 
 

@@ -46,9 +46,9 @@ def test_hostile_texts_become_text_and_nothing_else(
 
 def test_dollar_signs_are_no_formulas(evaluation: Evaluation, predictions: Predictions):
     formula = "$\\frac{1}{2}$ for $5"
-    (first, *rest) = evaluation.controls
-    changed = replace(evaluation, controls=[replace(first, name=formula), *rest])
-    drawing = read(changed, predictions).section("controls").all("svg")[0]
+    (first, *rest) = evaluation.ablations
+    changed = replace(evaluation, ablations=[replace(first, name=formula), *rest])
+    drawing = read(changed, predictions).section("ablations").all("svg")[0]
     assert formula in [text.text for text in drawing.all("text")]
 
 

@@ -14,9 +14,9 @@ from reeltune.asking.subject import load_subject
 from reeltune.data.columns import VALIDATION
 from reeltune.domain import NO, YES
 from reeltune.evaluation.compare import generate
-from reeltune.evaluation.evaluate import score_split
 from reeltune.training.train import train
 from tests.runs import tiny_config
+from tests.scored import score_split
 
 
 def losses_of(run: Path) -> list[float]:

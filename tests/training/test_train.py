@@ -17,12 +17,12 @@ from reeltune.asking.subject import load_subject
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import DataError, LengthError, ModelError, RunError
-from reeltune.evaluation.evaluate import score_split
 from reeltune.runs.folder import RunFolder
 from reeltune.training.train import train
 from reeltune.training.trainer import VerdictTrainer
 from tests.helpers import write_prepared
 from tests.runs import tiny_config, tiny_overrides
+from tests.scored import score_split
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -35,15 +34,14 @@ def compare(
     ] = None,
     output: OutputOption = None,
 ) -> None:
-    """Show base and tuned model side by side on the same rows, with the metrics of both."""
+    """Compare base and tuned model on the same rows: metrics, difference, and rows in full."""
     from rich.console import Console
 
-    from reeltune.asking.subject import load_subject
     from reeltune.config import load_config
-    from reeltune.evaluation.compare import compare as run
-    from reeltune.evaluation.evaluate import evaluation_record
+    from reeltune.evaluation.compare import compare as compare_models
     from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
     from reeltune.files import write_json
+    from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
@@ -53,24 +51,14 @@ def compare(
     resolved = load_config(config, overrides)
     folder = adapter or resolved.train.output_dir
     with logging_to(None):
-        subject = load_subject(resolved, folder)
+        loaded = load_model(resolved, folder)
         with scoring_progress() as progress:
-            found = run(subject, split, progress)
+            comparison = compare_models(loaded, split, progress)
     console = Console()
-    if found.samples:
-        console.print(samples_table(found.samples))
-    metrics = {"base": found.base.metrics, "tuned": found.tuned.metrics}
-    console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", metrics))
-    console.print(difference_line(found.auc_difference))
+    if comparison.samples:
+        console.print(samples_table(comparison.samples))
+    console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", comparison.metrics))
+    console.print(difference_line(comparison.auc_difference))
     target = output or folder / f"comparison-{split}.json"
-    record = evaluation_record(subject, split, metrics)
-    interval = found.auc_difference
-    write_json(
-        target,
-        record
-        | {
-            "auc_difference": asdict(interval) if interval is not None else None,
-            "samples": [asdict(sample) for sample in found.samples],
-        },
-    )
+    write_json(target, comparison.to_dict(loaded))
     typer.echo(f"written to {target}")

@@ -16,6 +16,7 @@ from reeltune.cli.options import (
     SplitOption,
     evaluation_overrides,
 )
+from reeltune.errors import ConfigError
 
 
 def register(app: typer.Typer) -> None:
@@ -34,64 +35,69 @@ def evaluate(
     ] = False,
     form: Annotated[
         Literal["window", "interview"] | None,
-        typer.Option("--form", help="Ask in this form, whichever the adapter was trained in."),
+        typer.Option("--form", help="The form of the prompts, if not that of the training."),
     ] = None,
     baselines: Annotated[
         bool | None,
         typer.Option("--baselines/--no-baselines", help="Whether to fit classical baselines."),
     ] = None,
-    controls: Annotated[
+    ablations: Annotated[
         int | None,
         typer.Option(
-            "--controls", min=0, help="Rows to ask with something taken away; 0 for none."
+            "--ablations", min=0, help="Rows to score with information removed; 0 for none."
         ),
     ] = None,
-    keep_verdicts: Annotated[
+    keep_predictions: Annotated[
         bool,
         typer.Option(
-            "--keep-verdicts",
-            help="Take the models' verdicts and controls from this run's last evaluation, as when "
-            "it was made on a GPU and the baselines are to be fitted here.",
+            "--keep-predictions",
+            help="Use the models' predictions and ablations of the run's last evaluation, for "
+            "instance one made on a GPU, and compute only the rest.",
         ),
     ] = False,
+    keep_verdicts: Annotated[bool, typer.Option("--keep-verdicts", hidden=True)] = False,
+    controls: Annotated[int | None, typer.Option("--controls", hidden=True)] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="The folder to write to; by default beside the adapter."),
+        typer.Option("--output", help="The folder to write to; by default in the run folder."),
     ] = None,
 ) -> None:
-    """Measure tuned model, base model and classical baselines on the same rows, with a report."""
-    from functools import partial
-
+    """Evaluate tuned model, base model and classical baselines on the same rows, with a report."""
+    _refuse_old_flags(keep_verdicts, controls)
     from rich.console import Console
 
-    from reeltune.asking.subject import load_subject
     from reeltune.config import load_config
-    from reeltune.evaluation.assemble import assemble
-    from reeltune.evaluation.gather import gather
+    from reeltune.evaluation.collect import collect_predictions
+    from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
     from reeltune.evaluation.tables import difference_lines, scorers_table
+    from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
-    from reeltune.report.keep import REPORT_FILE, keep, keep_with_adapter, read_earlier
+    from reeltune.report.save_evaluation import (
+        REPORT_FILE,
+        read_earlier,
+        save_evaluation,
+        save_with_adapter,
+    )
     from reeltune.runs.folder import RunFolder
-    from reeltune.runs.log import LOGGER, logging_to
+    from reeltune.runs.log import logging_to
 
     overrides = evaluation_overrides(override, max_examples)
     if baselines is not None:
         overrides.append(f"evaluation.baselines={str(baselines).lower()}")
-    if controls is not None:
-        overrides.append(f"evaluation.ablation_examples={controls}")
+    if ablations is not None:
+        overrides.append(f"evaluation.ablation_examples={ablations}")
     resolved = load_config(config, overrides)
     run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
     target = output or _target(run and run.path, resolved.train.output_dir, split, form)
     with logging_to(None):
-        subject = load_subject(resolved, run.path if run else None, form, calibrated=False)
-        earlier = read_earlier(target, subject, run) if keep_verdicts else None
+        loaded = load_model(resolved, run.path if run else None, form=form, calibrated=False)
+        earlier = read_earlier(target, loaded, run) if keep_predictions else None
         with scoring_progress() as progress:
-            said = partial(LOGGER.info, "baseline: %s")
-            found = gather(subject, split, progress, said, earlier)
-            evaluation = assemble(subject, found, progress)
-        keep(target, subject, found, evaluation, run)
+            collected = collect_predictions(loaded, split, progress, earlier)
+            evaluation = evaluate_predictions(loaded, collected, progress)
+        save_evaluation(target, loaded, collected, evaluation, run)
         if run is not None and form is None and split == "test":
-            keep_with_adapter(run, found, evaluation)
+            save_with_adapter(run, collected, evaluation)
     console = Console()
     console.print(scorers_table(evaluation))
     for line in difference_lines(evaluation):
@@ -99,6 +105,21 @@ def evaluate(
     for warning in evaluation.warnings:
         console.print(f"Note: {warning}", highlight=False)
     typer.echo(f"written to {target / REPORT_FILE} and beside it")
+
+
+def _refuse_old_flags(keep_verdicts: bool, controls: int | None) -> None:
+    """Name the new flag where an old one is used."""
+    for old, new, used in (
+        ("--keep-verdicts", "--keep-predictions", keep_verdicts),
+        ("--controls", "--ablations", controls is not None),
+    ):
+        if used:
+            raise ConfigError(
+                f"the flag {old} is now called {new}",
+                code="renamed_flag",
+                where=old,
+                hint=f"Use {new}",
+            )
 
 
 def _target(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:

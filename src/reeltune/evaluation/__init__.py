@@ -1,1 +1,21 @@
-"""Metrics, evaluation on held-out rows, and base against tuned."""
+"""Evaluation: metrics with intervals over users, ablations, comparisons of scorers."""
+
+from reeltune.evaluation.intervals import Bootstrap, Interval, bootstrap, bootstrap_auc
+from reeltune.evaluation.metrics import Metrics, choose_threshold, measure
+from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
+from reeltune.evaluation.result import Evaluation, ScorerResult
+
+__all__ = [
+    "Bootstrap",
+    "Evaluation",
+    "Interval",
+    "Metrics",
+    "Predictions",
+    "ScorerResult",
+    "bootstrap",
+    "bootstrap_auc",
+    "choose_threshold",
+    "measure",
+    "read_predictions",
+    "write_predictions",
+]

@@ -1,38 +1,40 @@
-"""``compare``: base and tuned model side by side on the same rows, one copy of the weights."""
+"""Tuned and base model on the same rows, with some rows in full: ``reeltune compare``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import torch
 from transformers import GenerationConfig
 
-from reeltune.asking.subject import Subject
 from reeltune.domain import NO, YES, Item
-from reeltune.evaluation.auc_intervals import auc_difference
-from reeltune.evaluation.evaluate import Scored, score_rows
-from reeltune.evaluation.intervals import Interval
-from reeltune.evaluation.metrics import THRESHOLD
-from reeltune.models.causal import causal_of
-from reeltune.scoring.scorer import Progress, compute_context
+from reeltune.evaluation.arrays import THRESHOLD
+from reeltune.evaluation.collect import BASE, TUNED, ProgressFor, predict_models
+from reeltune.evaluation.evaluate import prompt_facts
+from reeltune.evaluation.intervals import Interval, bootstrap_auc
+from reeltune.evaluation.metrics import Metrics, measure
+from reeltune.evaluation.predictions import Predictions
+from reeltune.models.causal_lm import causal_of
+from reeltune.models.loaded_model import LoadedModel
+from reeltune.scoring.scorer import compute_context
 from reeltune.seeds import sample_rows
 
-_NEW_TOKENS = 8
+_NEW_TOKENS: Final = 8
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One row shown in full.
+    """One row in full.
 
     Attributes:
-        user_id: Whose row it is.
-        candidate: The film judged.
+        user_id: The user.
+        candidate: The item.
         truth: The right answer.
         p_yes_base: P(Yes) of the base model.
         p_yes_tuned: P(Yes) of the tuned model.
-        generated_base: What the base model writes when left to generate.
-        generated_tuned: What the tuned model writes.
+        generated_base: Text the base model generates.
+        generated_tuned: Text the tuned model generates.
     """
 
     user_id: int
@@ -49,81 +51,82 @@ class Comparison:
     """Both models on the same rows.
 
     Attributes:
-        base: The untuned model.
-        tuned: The tuned one.
-        auc_difference: AUC of the tuned model less that of the base, with its interval over users;
-            None where all rows have one label.
+        split: The split of the rows.
+        metrics: Of the base model and of the tuned model, by their names.
+        auc_difference: AUC of the tuned model minus that of the base model; None unless both labels
+            occur.
         samples: Some rows in full.
     """
 
-    base: Scored
-    tuned: Scored
+    split: str
+    metrics: dict[str, Metrics]
     auc_difference: Interval | None
     samples: list[Sample]
 
+    def to_dict(self, loaded: LoadedModel) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        difference = self.auc_difference
+        return {
+            "split": self.split,
+            "rows_available": int(loaded.folder.meta["counts"][self.split]),
+            **prompt_facts(loaded),
+            "metrics": {name: metrics.to_dict() for name, metrics in self.metrics.items()},
+            "auc_difference": None if difference is None else asdict(difference),
+            "samples": [asdict(sample) for sample in self.samples],
+        }
 
-ProgressFor = Callable[[str], Progress | None]
 
-
-def compare(subject: Subject, split: str, progress: ProgressFor | None = None) -> Comparison:
-    """Score and sample both models.
+def compare(loaded: LoadedModel, split: str, progress: ProgressFor) -> Comparison:
+    """Score the rows of a split with both models, and generate text for some.
 
     Args:
-        subject: A base model with an adapter on it.
+        loaded: A model with an adapter.
         split: ``validation`` or ``test``.
-        progress: Gives, for a name, what is told after every batch.
+        progress: Returns the progress callback for a name.
     """
-    rows = subject.rows(split)
-    report = progress or (lambda _: None)
-    with subject.without_adapter():
-        base = score_rows(subject, rows, report("base"))
-    tuned = score_rows(subject, rows, report("tuned"))
-    difference = auc_difference(
+    config = loaded.config
+    selected = loaded.held_out(split, config.evaluation.max_examples)
+    rows = Predictions.of_events(loaded.folder, split, selected.event)
+    for name, (p_yes,), _ in predict_models(loaded, [(split, selected)], progress):
+        rows = rows.scored(name, p_yes)
+    resampled = bootstrap_auc(
         rows.liked,
-        tuned.verdicts.p_yes,
-        base.verdicts.p_yes,
         rows.user_id,
-        subject.config.train.seed,
+        rows.p_yes,
+        config.train.seed,
+        config.evaluation.bootstrap_samples,
     )
-    return Comparison(base, tuned, difference, _samples(subject, base, tuned))
-
-
-def _samples(subject: Subject, base: Scored, tuned: Scored) -> list[Sample]:
-    rows = tuned.rows
-    count, seed = subject.config.evaluation.samples, subject.config.train.seed
-    items = {item.item_id: item for item in subject.folder.items}
-    found = []
-    prompts = rows.sequences.alone()
-    for row in sample_rows(len(rows), count, seed, "samples shown")[:count]:
+    metrics = {name: measure(rows.liked, rows.p_yes[name], rows.user_id) for name in (BASE, TUNED)}
+    prompts = selected.rows.sequences.alone()
+    count = config.evaluation.samples
+    samples = []
+    for row in sample_rows(len(rows), count, config.train.seed, "samples shown")[:count]:
         prompt = prompts[int(row)].tolist()
-        with subject.without_adapter():
-            generated_base = generate(subject, prompt)
-        found.append(
+        with loaded.without_adapter():
+            generated_base = generate(loaded, prompt)
+        samples.append(
             Sample(
                 user_id=int(rows.user_id[row]),
-                candidate=items[int(rows.item_id[row])],
-                truth=YES if rows.liked[row] else NO,
-                p_yes_base=float(base.verdicts.p_yes[row]),
-                p_yes_tuned=float(tuned.verdicts.p_yes[row]),
+                candidate=loaded.folder.items[loaded.folder.timelines.item_idx[rows.event[row]]],
+                truth=answer(float(rows.liked[row])),
+                p_yes_base=float(rows.p_yes[BASE][row]),
+                p_yes_tuned=float(rows.p_yes[TUNED][row]),
                 generated_base=generated_base,
-                generated_tuned=generate(subject, prompt),
+                generated_tuned=generate(loaded, prompt),
             )
         )
-    return found
+    return Comparison(split, metrics, resampled.difference(TUNED, BASE, "auc"), samples)
 
 
-def generate(subject: Subject, prompt: list[int]) -> str:
-    """Return what the model writes after a prompt, greedily, as a demonstration.
-
-    No number is ever read out of it.
-    """
-    tokenizer, model = subject.base.tokenizer, subject.model
-    ids = torch.tensor([prompt], device=subject.base.choices.device.value)
+def generate(loaded: LoadedModel, prompt: list[int]) -> str:
+    """Return what the model generates greedily after a prompt, as a demonstration only."""
+    tokenizer, model = loaded.base.tokenizer, loaded.model
+    ids = torch.tensor([prompt], device=loaded.device)
     config = GenerationConfig(
         max_new_tokens=_NEW_TOKENS,
         do_sample=False,
         use_cache=True,
-        eos_token_id=[subject.tokens.answers.end],
+        eos_token_id=[loaded.answers.end],
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.no_grad(), compute_context(model):
@@ -133,6 +136,6 @@ def generate(subject: Subject, prompt: list[int]) -> str:
     return str(tokenizer.decode(out[0, len(prompt) :], skip_special_tokens=True)).strip()
 
 
-def verdict(p_yes: float) -> str:
-    """Return the word a probability amounts to."""
+def answer(p_yes: float) -> str:
+    """Return the answer that a probability amounts to."""
     return YES if p_yes >= THRESHOLD else NO

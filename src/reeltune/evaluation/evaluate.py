@@ -1,59 +1,221 @@
-"""Scoring rows with a subject's model, as it is switched now."""
+"""From predictions to an evaluation: metrics, differences, breakdowns, ablations, warnings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from reeltune.asking.subject import Subject
-from reeltune.evaluation.metrics import Metrics, measure
-from reeltune.prompts.rows import TokenRows
-from reeltune.scoring.scorer import Progress, Verdicts
+import numpy as np
+
+from reeltune.data.columns import TEST, TRAIN, VALIDATION
+from reeltune.evaluation.ablations import measure_ablations
+from reeltune.evaluation.breakdowns import breakdowns
+from reeltune.evaluation.collect import (
+    BASE,
+    RANKING_METRICS,
+    TUNED,
+    CollectedPredictions,
+    ProgressFor,
+)
+from reeltune.evaluation.examples import notable_examples
+from reeltune.evaluation.intervals import MIN_USERS, Bootstrap, bootstrap
+from reeltune.evaluation.metrics import METRICS, choose_threshold
+from reeltune.evaluation.reliability import reliability
+from reeltune.evaluation.result import (
+    Ablation,
+    Difference,
+    Evaluation,
+    Kind,
+    Reliability,
+    ScorerResult,
+)
+from reeltune.models.calibration import CALIBRATED
+from reeltune.models.loaded_model import LoadedModel
+
+FEW_ROWS: Final = 1000
+FEW_USERS: Final = 50
+"""With fewer rows or users, the evaluation warns of wide and of too narrow intervals."""
+
+UNCALIBRATED: Final = "uncalibrated"
 
 
-@dataclass(frozen=True)
-class Scored:
-    """Verdicts on rows, and what they are worth."""
-
-    rows: TokenRows
-    verdicts: Verdicts
-    metrics: Metrics
-
-
-def score_split(subject: Subject, split: str, progress: Progress | None = None) -> Scored:
-    """Score the rows of a split with the subject's model.
+def evaluate(
+    loaded: LoadedModel, collected: CollectedPredictions, progress: ProgressFor
+) -> Evaluation:
+    """Compute everything that is reported.
 
     Args:
-        subject: The model and the data.
-        split: ``validation`` or ``test``.
-        progress: Told after every batch.
+        loaded: The model with its data; computes the ablations.
+        collected: The predictions of every scorer.
+        progress: Returns the progress callback for a name.
     """
-    return score_rows(subject, subject.rows(split), progress)
+    rows, seed = collected.reported, loaded.config.train.seed
+    main = TUNED if TUNED in rows.p_yes else BASE
+    thresholds = {
+        name: choose_threshold(collected.validation.liked, p_yes)
+        for name, p_yes in collected.validation.p_yes.items()
+    }
+    samples = loaded.config.evaluation.bootstrap_samples
+    resampled = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, samples)
+    strongest = _strongest(collected)
+    best = strongest["auc"].get("baseline")
+    leads = {name: rows.p_yes[name] for name in (TUNED, BASE, best) if name in rows.p_yes}
+    return Evaluation(
+        about=_about(loaded, collected),
+        split=rows.split,
+        rows=len(rows),
+        users=resampled.users,
+        positive_rate=float(rows.liked.mean()),
+        scorers=[
+            ScorerResult(
+                name=name,
+                kind=info.kind,
+                metrics={metric: resampled.interval(name, metric) for metric in METRICS},
+                threshold=thresholds[name],
+                settings=info.settings,
+                seconds=info.seconds,
+            )
+            for name, info in collected.scorers.items()
+        ],
+        differences=_differences(main, resampled),
+        breakdowns=breakdowns(loaded.folder, replace(rows, p_yes=leads), seed, samples),
+        ablations=_ablations(loaded, collected, progress),
+        reliability=_reliability(collected),
+        examples=notable_examples(loaded.folder, rows, main, BASE if main == TUNED else None, best),
+        warnings=warnings(loaded, collected),
+        strongest=strongest,
+    )
 
 
-def score_rows(subject: Subject, rows: TokenRows, progress: Progress | None = None) -> Scored:
-    """Score given rows with the subject's model as it is switched now."""
-    verdicts = subject.scorer(rows.sequences).score(rows.sequences, progress)
-    return Scored(rows, verdicts, measure(rows.liked, verdicts.p_yes, rows.user_id))
-
-
-def evaluation_record(subject: Subject, split: str, metrics: dict[str, Metrics]) -> dict[str, Any]:
-    """Return what is written as JSON: the metrics of each scorer and what they were measured on."""
+def _strongest(collected: CollectedPredictions) -> dict[str, dict[Kind, str]]:
+    kinds: tuple[Kind, ...] = ("baseline", "signals")
     return {
-        "split": split,
-        "rows_available": int(subject.folder.meta["counts"][split]),
-        **asked_how(subject),
-        "metrics": {name: value.to_dict() for name, value in metrics.items()},
+        metric: {
+            kind: name for kind in kinds if (name := collected.strongest(metric, kind)) is not None
+        }
+        for metric in RANKING_METRICS
     }
 
 
-def asked_how(subject: Subject) -> dict[str, Any]:
-    """Return on which data and in which way a subject is asked, for JSON."""
+def _differences(main: str, resampled: Bootstrap) -> list[Difference]:
+    return [
+        Difference(
+            main, other, {metric: resampled.difference(main, other, metric) for metric in METRICS}
+        )
+        for other in resampled.values
+        if other != main
+    ]
+
+
+def _ablations(
+    loaded: LoadedModel, collected: CollectedPredictions, progress: ProgressFor
+) -> list[Ablation]:
+    section = loaded.config.evaluation
+    if not loaded.has_adapter or not section.ablation_examples:
+        return []
+    if collected.earlier is not None:
+        return collected.earlier.ablations
+    return measure_ablations(
+        loaded,
+        collected.reported.event,
+        loaded.config.train.seed,
+        progress,
+        section.ablation_examples,
+        section.bootstrap_samples,
+    )
+
+
+def _reliability(collected: CollectedPredictions) -> list[Reliability]:
+    """Return the tuned model's before and after calibration, or the base model's."""
+    liked, p_yes = collected.reported.liked, collected.uncalibrated
+    if p_yes is None:
+        return [reliability(UNCALIBRATED, liked, collected.reported.p_yes[BASE])]
+    found = [reliability(UNCALIBRATED, liked, p_yes)]
+    if collected.calibration is not None:
+        found += [
+            reliability(method, liked, collected.calibration.apply(p_yes, method))
+            for method in CALIBRATED
+        ]
+    return found
+
+
+def warnings(loaded: LoadedModel, collected: CollectedPredictions) -> list[str]:
+    """Return what a reader has to know before trusting the figures."""
+    rows, counts, section = collected.reported, loaded.folder.meta["counts"], loaded.config
+    listed = []
+    available, users = int(counts[rows.split]), len(np.unique(rows.user_id))
+    if len(rows) < available:
+        listed.append(
+            f"Only {len(rows)} of {available} {rows.split} rows were scored: a random sample of "
+            "blocks of successive rows. Set evaluation.max_examples to null to score all rows."
+        )
+    if len(rows) < FEW_ROWS:
+        listed.append(f"{len(rows)} rows are few, so the intervals are wide.")
+    if users < FEW_USERS:
+        listed.append(
+            f"{users} users are few, so the intervals are too narrow. With fewer than {MIN_USERS} "
+            "users no interval is reported."
+        )
+    if rows.split == VALIDATION:
+        listed.append(
+            "These are validation rows. Thresholds, settings, calibration and the training step "
+            "were chosen on them, so every figure is optimistic. Use test rows instead."
+        )
+    if loaded.folder.meta["settings"]["split"] == "user":
+        listed.append(
+            "Split method: user. Each timeline is split separately, so models and baselines were "
+            "trained on ratings that other users gave later than these rows. The split method "
+            "time avoids this."
+        )
+    learned_from, training_rows = loaded.learned_from, int(counts[TRAIN])
+    if section.evaluation.baselines and learned_from is not None and learned_from < training_rows:
+        listed.append(
+            f"The tuned model was trained on {learned_from} rows, the baselines on all "
+            f"{training_rows}."
+        )
+    if collected.earlier is not None:
+        listed.append(
+            "The models' predictions come from an earlier evaluation of this run; baselines and "
+            "intervals are new."
+        )
+    if rows.split == TEST and not section.evaluation.baselines:
+        listed.append("Without baselines, nothing shows how easy these rows are.")
+    if section.scoring.calibration == "isotonic" and collected.calibration is not None:
+        listed.append(
+            "The tuned model's threshold was chosen on the rows of its isotonic calibration, so "
+            "its accuracy and F1 at that threshold may be slightly off."
+        )
+    if collected.calibration is None and TUNED in rows.p_yes:
+        listed.append("No calibration was fitted: all validation rows have the same label.")
+    return listed
+
+
+def _about(loaded: LoadedModel, collected: CollectedPredictions) -> dict[str, str]:
+    config, meta, settings = loaded.config, loaded.folder.meta, loaded.settings
+    rows = collected.reported
+    adapter = "with adapter" if loaded.has_adapter else "without adapter"
+    choices = (line.partition(": ") for line in loaded.base.choices.describe())
     return {
-        "edition": subject.folder.meta["edition"],
-        "prompt_version": subject.tokens.renderer.settings.version,
-        "form": subject.tokens.renderer.settings.form,
-        "layout": subject.config.scoring.layout,
-        "block_size": subject.config.train.block_size,
-        "choices": list(subject.base.choices.sentences()),
+        "data": f"MovieLens, {meta['edition']}, split by {meta['settings']['split']}",
+        "rows": f"{len(rows)} of {meta['counts'][rows.split]} {rows.split} rows",
+        "chosen on": f"{len(collected.validation)} validation rows",
+        "model": f"{config.model.name_or_path}, {adapter}",
+        "prompt": f"form {settings.form}, version {settings.version}, history "
+        f"{loaded.folder.history_len} or more, layout {config.scoring.layout}",
+        "calibration": config.scoring.calibration,
+        "intervals": f"95 %, {config.evaluation.bootstrap_samples} bootstrap samples of users, "
+        f"seed {config.train.seed}",
+        **{name: value for name, _, value in choices},
+    }
+
+
+def prompt_facts(loaded: LoadedModel) -> dict[str, Any]:
+    """Return the data and the prompt of a model, for JSON."""
+    return {
+        "edition": loaded.folder.meta["edition"],
+        "prompt_version": loaded.settings.version,
+        "form": loaded.form,
+        "layout": loaded.config.scoring.layout,
+        "block_size": loaded.config.train.block_size,
+        "choices": list(loaded.base.choices.describe()),
     }

@@ -1,4 +1,4 @@
-"""Rows worth reading: where the tuned model is sure, wrong, ahead, behind, changed or undecided."""
+"""Notable rows: where the model is confident, wrong, ahead, behind, changed or undecided."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Item
+from reeltune.evaluation.arrays import THRESHOLD, Floats, Ints, Labels
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Example, PastEvent
-from reeltune.evaluation.verdict_arrays import THRESHOLD
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class _Reason:
-    """A reason to show a row, and the rows it is true of, the most telling first."""
+    """A reason to show a row, and the rows it applies to, the most extreme first."""
 
     why: str
     rows: Ints
 
 
-def telling_examples(
+def notable_examples(
     folder: PreparedFolder,
     predictions: Predictions,
     scorer: str,
@@ -33,30 +30,30 @@ def telling_examples(
     baseline_name: str | None,
     count: int = 10,
 ) -> list[Example]:
-    """Return rows worth reading, each once, in the order of their reasons.
+    """Return notable rows, each once, grouped by reason.
 
-    Every reason gives its most telling row that is not yet taken, then every reason another, until
-    there are enough. Of equally telling rows the first is taken.
+    Each reason in turn contributes its most extreme row that is not yet taken, until there are
+    enough. Of equal rows the first is taken.
 
     Args:
         folder: The prepared data the rows come from.
-        predictions: The rows and the verdicts of every scorer.
-        scorer: The tuned model, as the predictions call it.
-        base_name: The base model; None leaves out how far the verdict has moved.
-        baseline_name: The best baseline; None leaves out where the tuned model is ahead and behind.
-        count: How many rows; fewer where there are no more.
+        predictions: The rows with the predictions of every scorer.
+        scorer: Name of the model.
+        base_name: The base model; None leaves out the largest changes.
+        baseline_name: The best baseline; None leaves out where the model is ahead and behind.
+        count: Rows at most.
     """
     reasons = list(_reasons(predictions, scorer, base_name, baseline_name))
     chosen: list[list[int]] = [[] for _ in reasons]
     taken: set[int] = set()
-    left = [iter(reason.rows.tolist()) for reason in reasons]
+    remaining = [iter(reason.rows.tolist()) for reason in reasons]
     found = True
     while found and len(taken) < count:
         found = False
-        for rows, kept in zip(left, chosen, strict=True):
+        for rows, own in zip(remaining, chosen, strict=True):
             row = next((row for row in rows if row not in taken), None)
             if row is not None and len(taken) < count:
-                kept.append(row)
+                own.append(row)
                 taken.add(row)
                 found = True
     return [
@@ -70,24 +67,24 @@ def _reasons(
     predictions: Predictions, scorer: str, base_name: str | None, baseline_name: str | None
 ) -> Iterator[_Reason]:
     p_yes, liked = predictions.p_yes[scorer], predictions.liked
-    said_yes = p_yes >= THRESHOLD
-    yield _most("confident and right: Yes", p_yes, liked & said_yes)
-    yield _most("confident and right: No", -p_yes, ~liked & ~said_yes)
-    yield _most("confident and wrong: said Yes", p_yes, ~liked & said_yes)
-    yield _most("confident and wrong: said No", -p_yes, liked & ~said_yes)
+    yes = p_yes >= THRESHOLD
+    yield _most("confident and right: Yes", p_yes, liked & yes)
+    yield _most("confident and right: No", -p_yes, ~liked & ~yes)
+    yield _most("confident and wrong: Yes", p_yes, ~liked & yes)
+    yield _most("confident and wrong: No", -p_yes, liked & ~yes)
     if baseline_name is not None:
         ahead = np.where(liked, 1.0, -1.0) * (p_yes - predictions.p_yes[baseline_name])
         yield _most(f"most ahead of {baseline_name}", ahead, ahead > 0)
-        yield _most(f"furthest behind {baseline_name}", -ahead, ahead < 0)
+        yield _most(f"most behind {baseline_name}", -ahead, ahead < 0)
     if base_name is not None:
-        moved = np.abs(p_yes - predictions.p_yes[base_name])
-        yield _most(f"moved most from {base_name}", moved, moved > 0)
-    yield _most("least decided", -np.abs(p_yes - THRESHOLD), np.ones(len(p_yes), dtype=bool))
+        changed = np.abs(p_yes - predictions.p_yes[base_name])
+        yield _most(f"changed most from {base_name}", changed, changed > 0)
+    yield _most("undecided", -np.abs(p_yes - THRESHOLD), np.ones(len(p_yes), dtype=bool))
 
 
-def _most(why: str, worth: npt.NDArray[np.float64], true_of: npt.NDArray[np.bool_]) -> _Reason:
-    order = np.argsort(-worth, kind="stable")
-    return _Reason(why, order[true_of[order]])
+def _most(why: str, value: Floats, applies: Labels) -> _Reason:
+    order = np.argsort(-value, kind="stable")
+    return _Reason(why, order[applies[order]])
 
 
 def _example(folder: PreparedFolder, predictions: Predictions, row: int, why: str) -> Example:

@@ -1,94 +1,201 @@
-"""Intervals by resampling users: how far a figure would move with other users.
+"""Confidence intervals by resampling users (the cluster bootstrap).
 
-Rows of one user are alike, so users are drawn, not rows (the cluster bootstrap; Field and Welsh
-2007, https://doi.org/10.1111/j.1467-9868.2007.00593.x). A difference between two scorers on the
-same rows is drawn with the same users for both. A handful of users, drawn again and again, are
-always that handful: their interval is too narrow, and one user's has no width at all.
+Rows of one user are alike, so whole users are resampled, not rows (Field and Welsh 2007,
+https://doi.org/10.1111/j.1467-9868.2007.00593.x). All scorers are measured on the same resampled
+users, so the interval of a difference is that of the difference within each sample. With a handful
+of users the intervals are too narrow, and with one user they have no width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from reeltune.evaluation.verdict_arrays import Floats
+from reeltune.evaluation.arrays import Floats, Ints, Labels, Probabilities, user_indices
+from reeltune.evaluation.metrics import PER_USER_METRICS, MetricSums
+from reeltune.evaluation.ranking import WeightedAuc
 from reeltune.seeds import stream
 
-DRAWS: Final = 1000
+BOOTSTRAP_SAMPLES: Final = 1000
 
-FEWEST_USERS: Final = 10
-"""Of fewer users no interval is told, and nothing is ruled."""
+MIN_USERS: Final = 10
+"""With fewer users no interval is reported, and no scorer is called better."""
 
-_AT_ONCE: Final = 1 << 19
-"""Draws times rows that are worked on together, in arrays of 4 MiB: memory stays bounded."""
+_CHUNK: Final = 1 << 19
+"""Samples times rows that are computed at once: bounds the memory to arrays of 4 MiB."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the middle 95 % of its draws.
+    """A value with its 95 % percentile interval.
 
     Attributes:
         value: On the rows themselves.
         low: The 2.5th percentile.
         high: The 97.5th percentile.
-        draws: How many draws the figure was defined in.
-        users: How many users the figure is made of.
+        bootstrap_samples: Samples in which the value is defined.
+        users: Users the value is computed from.
     """
 
     value: float
     low: float
     high: float
-    draws: int
+    bootstrap_samples: int
     users: int
 
     @property
-    def told(self) -> bool:
-        """Whether there are users enough for the interval to mean what it says."""
-        return self.users >= FEWEST_USERS
+    def enough_users(self) -> bool:
+        """Whether the interval may be reported: it comes from :data:`MIN_USERS` or more."""
+        return self.users >= MIN_USERS
 
 
-def interval_of(value: float, drawn: Floats, users: int) -> Interval | None:
-    """Return a figure with its percentile interval.
+def interval_of(value: float, samples: Floats, users: int) -> Interval | None:
+    """Return a value with its percentile interval.
 
     Args:
-        value: On the rows themselves; NaN where undefined.
-        drawn: In every draw, shape ``(draws,)``; NaN where undefined, which is left out.
-        users: How many users it is made of.
+        value: On the rows themselves; NaN if undefined.
+        samples: In each bootstrap sample; NaN where undefined, which is left out.
+        users: Users the value is computed from.
 
     Returns:
-        None where the figure is undefined on the rows themselves, or in every draw.
+        None if the value is undefined on the rows themselves or in every sample.
     """
-    defined = drawn[~np.isnan(drawn)]
+    defined = samples[~np.isnan(samples)]
     if np.isnan(value) or not len(defined):
         return None
     low, high = np.percentile(defined, [2.5, 97.5])
     return Interval(float(value), float(low), float(high), len(defined), users)
 
 
-def draw_users(
-    users: int, rows: int, seed: int, draws: int = DRAWS
-) -> Iterator[tuple[slice, Floats]]:
-    """Draw users with replacement, as many as there are, a few draws at a time.
+@dataclass(frozen=True)
+class Bootstrap:
+    """Metrics of scorers on the same rows and in the same bootstrap samples of their users.
+
+    Attributes:
+        values: By scorer and metric, on the rows themselves; NaN where undefined.
+        samples: By scorer and metric, in each sample, shape ``(samples,)``; NaN where undefined.
+        users: Number of users.
+        users_scored: Users whose rows have both labels.
+    """
+
+    values: dict[str, dict[str, float]]
+    samples: dict[str, dict[str, Floats]]
+    users: int
+    users_scored: int
+
+    def interval(self, scorer: str, metric: str) -> Interval | None:
+        """Return a scorer's metric; None if it is undefined on the rows or in every sample."""
+        value, samples = self.values[scorer][metric], self.samples[scorer][metric]
+        return interval_of(value, samples, self._users_of(metric))
+
+    def difference(self, scorer: str, other: str, metric: str) -> Interval | None:
+        """Return a scorer's metric minus another's, subtracted within each sample.
+
+        Returns:
+            None if either is undefined on the rows, or one of them in every sample.
+        """
+        return interval_of(
+            self.values[scorer][metric] - self.values[other][metric],
+            self.samples[scorer][metric] - self.samples[other][metric],
+            self._users_of(metric),
+        )
+
+    def _users_of(self, metric: str) -> int:
+        return self.users_scored if metric in PER_USER_METRICS else self.users
+
+
+def bootstrap(
+    labels: Labels,
+    user_id: Ints,
+    p_yes: Mapping[str, Probabilities],
+    thresholds: Mapping[str, float],
+    seed: int,
+    samples: int = BOOTSTRAP_SAMPLES,
+) -> Bootstrap:
+    """Compute all metrics on the rows and on bootstrap samples of their users.
+
+    A user sampled ``k`` times contributes every row ``k`` times, and counts as ``k`` users in means
+    over users.
 
     Args:
-        users: How many there are.
-        rows: How many rows they have; decides how many draws are given at a time, and nothing
-            else.
-        seed: Decides the draws: equal seeds and numbers of users give equal draws.
-        draws: How often users are drawn.
+        labels: True where the answer is Yes, shape ``(n,)``.
+        user_id: Shape ``(n,)``.
+        p_yes: By scorer, each of shape ``(n,)``.
+        thresholds: By scorer, chosen on other rows; without one, no ``_chosen`` metrics.
+        seed: Determines the samples.
+        samples: Number of samples.
+
+    Raises:
+        DataError: The shapes differ, or a value is not a probability.
+    """
+    user = user_indices(user_id)
+    scorers = {
+        name: MetricSums(labels, values, user, thresholds.get(name))
+        for name, values in p_yes.items()
+    }
+    scored = max((sums.users_scored for sums in scorers.values()), default=0)
+    return _resample(scorers, user, scored, seed, samples)
+
+
+def bootstrap_auc(
+    labels: Labels,
+    user_id: Ints,
+    scores: Mapping[str, Floats],
+    seed: int,
+    samples: int = BOOTSTRAP_SAMPLES,
+) -> Bootstrap:
+    """Compute the AUC alone, of scores that need not be probabilities; see :func:`bootstrap`."""
+    user = user_indices(user_id)
+    scorers = {name: WeightedAuc(labels, values, user) for name, values in scores.items()}
+    return _resample(scorers, user, 0, seed, samples)
+
+
+class _Measured(Protocol):
+    def metrics(self, weights: Floats) -> dict[str, Floats]: ...
+
+
+def _resample(
+    scorers: Mapping[str, _Measured], user: Ints, users_scored: int, seed: int, samples: int
+) -> Bootstrap:
+    users = int(user.max(initial=-1)) + 1
+    once = np.ones((1, users))
+    values = {
+        name: {metric: float(value[0]) for metric, value in scorer.metrics(once).items()}
+        for name, scorer in scorers.items()
+    }
+    found = {
+        name: {metric: np.full(samples, np.nan) for metric in values[name]} for name in scorers
+    }
+    for chunk, weights in user_weights(users, len(user), seed, samples):
+        for name, scorer in scorers.items():
+            for metric, value in scorer.metrics(weights).items():
+                found[name][metric][chunk] = value
+    return Bootstrap(values, found, users, users_scored)
+
+
+def user_weights(
+    users: int, rows: int, seed: int, samples: int = BOOTSTRAP_SAMPLES
+) -> Iterator[tuple[slice, Floats]]:
+    """Sample users with replacement, as many as there are, in chunks of samples.
+
+    Args:
+        users: Number of users.
+        rows: Number of their rows, which decides the size of the chunks and nothing else.
+        seed: Equal seeds and numbers of users give equal samples.
+        samples: Number of samples.
 
     Yields:
-        Which draws these are, and how often each user counts in them, shape ``(draws, users)``.
-        Nothing where there are no users.
+        The samples of the chunk, and how often each user counts in them, shape
+        ``(samples of the chunk, users)``. Nothing without users.
     """
     if not users:
         return
     random = stream(seed, "bootstrap")
     even = np.full(users, 1 / users)
-    at_once = max(1, _AT_ONCE // max(rows, users))
-    for first in range(0, draws, at_once):
-        times = random.multinomial(users, even, size=min(at_once, draws - first))
-        yield slice(first, first + len(times)), times.astype(np.float64)
+    at_once = max(1, _CHUNK // max(rows, users))
+    for first in range(0, samples, at_once):
+        counts = random.multinomial(users, even, size=min(at_once, samples - first))
+        yield slice(first, first + len(counts)), counts.astype(np.float64)

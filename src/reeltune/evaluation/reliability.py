@@ -1,64 +1,80 @@
-"""Reliability: among rows with a P(Yes) of about 0.7, are about 70 of 100 liked?"""
+"""Reliability of P(Yes): of the rows with P(Yes) of about 0.7, are about 70 % liked?"""
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
-from sklearn.metrics import brier_score_loss, log_loss
 
 from reeltune.errors import DataError
-from reeltune.evaluation.calibration_error import BINS, EDGES, bin_of, errors_by_chance
+from reeltune.evaluation.arrays import Floats, Labels, Probabilities, probabilities
+from reeltune.evaluation.metrics import (
+    ECE_BINS,
+    ECE_EDGES,
+    MetricSums,
+    bin_of,
+    calibration_error,
+)
 from reeltune.evaluation.result import Reliability, ReliabilityBin
-from reeltune.evaluation.verdict_arrays import Labels, Probabilities, probabilities
+from reeltune.seeds import stream
+
+_SAMPLES: Final = 500
 
 
 def reliability(name: str, liked: Labels, p_yes: Probabilities) -> Reliability:
-    """Return how far P(Yes) can be taken at its word.
-
-    The expected calibration error is the mean over rows of how far, in the row's bin, the mean
-    P(Yes) is from the share of Yes (:mod:`reeltune.evaluation.calibration_error`).
+    """Return how well P(Yes) is calibrated.
 
     Args:
-        name: What was done to P(Yes).
+        name: The calibration that was applied.
         liked: The labels, shape ``(n,)``.
         p_yes: Shape ``(n,)``.
 
     Raises:
-        DataError: There are no rows, or a verdict is not a probability.
+        DataError: There are no rows, or a value is not a probability.
     """
     if not len(liked):
         raise DataError("there are no rows to measure", code="no_rows_to_measure", where=name)
-    exact = probabilities(liked, p_yes)
-    bins = reliability_bins(liked, exact)
-    gaps = [
-        found.rows * abs(found.mean_p_yes - found.positive_rate)
-        for found in bins
-        if found.mean_p_yes is not None and found.positive_rate is not None
-    ]
+    exact = probabilities(liked, p_yes, name)
+    one_user = np.zeros(len(liked), dtype=np.int64)
+    values = MetricSums(liked, exact, one_user, None).metrics(np.ones((1, 1)))
     by_chance = errors_by_chance(exact)
     return Reliability(
         name=name,
-        bins=bins,
-        ece=sum(gaps) / len(liked),
+        bins=_bins(liked, exact),
+        ece=float(values["ece"][0]),
         ece_by_chance=float(by_chance.mean()),
         ece_by_chance_high=float(np.quantile(by_chance, 0.95)),
-        log_loss=float(log_loss(liked, p_yes, labels=[False, True])),
-        brier=float(brier_score_loss(liked, p_yes)),
+        log_loss=float(values["log_loss"][0]),
+        brier=float(values["brier"][0]),
     )
 
 
-def reliability_bins(liked: Labels, p_yes: Probabilities) -> list[ReliabilityBin]:
-    """Return the rows in the bins of the expected calibration error, empty ones included."""
-    place = bin_of(p_yes)
-    rows = np.bincount(place, minlength=BINS)
-    said = np.bincount(place, weights=p_yes, minlength=BINS)
-    true = np.bincount(place, weights=liked, minlength=BINS)
+def errors_by_chance(p_yes: Floats) -> Floats:
+    """Return the expected calibration errors of labels drawn from P(Yes) itself, ``(500,)``.
+
+    Perfectly calibrated predictions have these errors: with few rows the share of Yes in a bin
+    differs from its mean P(Yes) by chance, and the error sums absolute differences.
+    """
+    random, bins, rows = stream(0, "labels drawn from P(Yes)"), bin_of(p_yes), len(p_yes)
+    gaps = [
+        np.bincount(bins, weights=p_yes - (random.random(rows) < p_yes), minlength=ECE_BINS)
+        for _ in range(_SAMPLES)
+    ]
+    return calibration_error(np.array(gaps, dtype=np.float64), np.full(_SAMPLES, float(rows)))
+
+
+def _bins(liked: Labels, p_yes: Floats) -> list[ReliabilityBin]:
+    bins = bin_of(p_yes)
+    rows = np.bincount(bins, minlength=ECE_BINS)
+    p_sum = np.bincount(bins, weights=p_yes, minlength=ECE_BINS)
+    likes = np.bincount(bins, weights=liked, minlength=ECE_BINS)
     return [
         ReliabilityBin(
-            low=float(EDGES[i]),
-            high=float(EDGES[i + 1]),
+            low=float(ECE_EDGES[i]),
+            high=float(ECE_EDGES[i + 1]),
             rows=int(rows[i]),
-            mean_p_yes=float(said[i] / rows[i]) if rows[i] else None,
-            positive_rate=float(true[i] / rows[i]) if rows[i] else None,
+            mean_p_yes=float(p_sum[i] / rows[i]) if rows[i] else None,
+            positive_rate=float(likes[i] / rows[i]) if rows[i] else None,
         )
-        for i in range(BINS)
+        for i in range(ECE_BINS)
     ]

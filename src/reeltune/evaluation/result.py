@@ -1,4 +1,4 @@
-"""What an evaluation found: read by the report, the model card and ``metrics.json``."""
+"""The result of an evaluation: input of the report and the model card, content of metrics.json."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import Any, Literal
 from reeltune.evaluation.intervals import Interval
 
 Kind = Literal["tuned", "base", "signals", "baseline", "average"]
-"""What a scorer is: the tuned model, the base model, a classical method that is told what the
-prompt tells, a classical baseline, a mean of two."""
+"""What a scorer is: the tuned model, the base model, a classical method that gets the signals of
+the prompt, a classical baseline, or the mean of two scorers."""
 
 
 @dataclass(frozen=True)
 class ScorerResult:
-    """One scorer on the rows all scorers share.
+    """One scorer, measured on the rows all scorers share.
 
     Attributes:
-        name: As in the predictions.
+        name: Unique among the scorers.
         kind: What it is.
-        metrics: Each metric of ``docs/EVALUATION.md`` by name, with its interval over users; None
-            where it is not defined on these rows.
-        threshold: P(Yes) from which it says Yes, chosen on validation rows.
-        settings: What was chosen for it on validation rows, and how much it was given to learn.
-        seconds: What fitting and scoring took.
+        metrics: By the names of ``docs/EVALUATION.md``; None where undefined on these rows.
+        threshold: P(Yes) from which it predicts Yes, chosen on validation rows.
+        settings: Chosen on validation rows, and how many rows it was trained on.
+        seconds: Time to fit and score; None if it was not measured.
     """
 
     name: str
@@ -36,12 +35,12 @@ class ScorerResult:
 
 @dataclass(frozen=True)
 class Difference:
-    """One scorer less another on the same rows, drawn with the same users for both.
+    """The metrics of one scorer minus those of another on the same rows.
 
     Attributes:
         scorer: The scorer of interest.
-        other: What it is compared with.
-        metrics: The difference of each metric; None where it is not defined.
+        other: The scorer it is compared with.
+        metrics: By metric; None where undefined.
     """
 
     scorer: str
@@ -51,15 +50,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Group:
-    """Some of the rows: one bar of a breakdown.
+    """One group of a breakdown.
 
     Attributes:
-        label: What they have in common, for people.
-        rows: How many they are.
-        users: Of how many users.
-        positive_rate: Share of them whose true answer is Yes; None without rows.
-        auc: The AUC of each scorer within the group, with its interval over users; None where the
-            group holds one label only.
+        label: What its rows have in common.
+        rows: Number of rows.
+        users: Number of their users.
+        positive_rate: Share of rows whose true answer is Yes; None without rows.
+        auc: Of each scorer within the group; None unless both labels occur.
     """
 
     label: str
@@ -71,12 +69,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The rows by one property.
+    """The rows grouped by one property; every row is in exactly one group.
 
     Attributes:
-        name: A short name, such as ``history length``.
-        about: What the property is and how the groups were cut, in one sentence.
-        groups: In their natural order. Every row is in exactly one of them.
+        name: Short, such as ``history length``.
+        about: The property and how the groups were formed.
+        groups: In their natural order.
     """
 
     name: str
@@ -85,15 +83,15 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
-class Control:
-    """The tuned model asked with something taken away.
+class Ablation:
+    """The tuned model on prompts with some information removed or exchanged.
 
     Attributes:
-        name: A short name, such as ``stars hidden``.
-        about: What was changed and what a loss would mean, in one or two sentences.
-        rows: How many rows were asked.
-        auc: With the change; None where all rows have one label.
-        difference: AUC with the change less AUC without it, on the same rows.
+        name: Short, such as ``stars hidden``.
+        about: What was changed and what a loss means.
+        rows: Number of rows.
+        auc: With the change; None unless both labels occur.
+        difference: AUC with the change minus AUC without it, on the same rows.
     """
 
     name: str
@@ -103,26 +101,18 @@ class Control:
     difference: Interval | None
 
     @classmethod
-    def from_dict(cls, written: dict[str, Any]) -> Control:
-        """Return a control as :meth:`Evaluation.to_dict` writes it."""
+    def from_dict(cls, values: dict[str, Any]) -> Ablation:
+        """Return an ablation from what :meth:`Evaluation.to_dict` holds."""
         auc, difference = (
-            None if ends is None else Interval(**ends)
-            for ends in (written["auc"], written["difference"])
+            None if values[key] is None else Interval(**values[key])
+            for key in ("auc", "difference")
         )
-        return cls(written["name"], written["about"], written["rows"], auc, difference)
+        return cls(values["name"], values["about"], values["rows"], auc, difference)
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows whose P(Yes) lies in one stretch.
-
-    Attributes:
-        low: Where the stretch begins.
-        high: Where it ends.
-        rows: How many rows lie in it.
-        mean_p_yes: Their mean P(Yes); None without rows.
-        positive_rate: Share of them whose true answer is Yes; None without rows.
-    """
+    """The rows whose P(Yes) is between two edges; the means are None without rows."""
 
     low: float
     high: float
@@ -133,14 +123,14 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far P(Yes) can be taken at its word.
+    """How well P(Yes) is calibrated.
 
     Attributes:
-        name: ``as the model gives it``, ``temperature``, ``platt`` or ``isotonic``.
-        bins: Of equal width over 0 to 1.
+        name: ``uncalibrated``, ``temperature``, ``platt`` or ``isotonic``.
+        bins: Of equal width from 0 to 1.
         ece: Expected calibration error over these bins.
-        ece_by_chance: What it would be on average if P(Yes) were right to the last digit.
-        ece_by_chance_high: What it would not exceed then in 19 of 20 cases.
+        ece_by_chance: Its mean if P(Yes) were perfectly calibrated.
+        ece_by_chance_high: Its 95th percentile then.
         log_loss: In nats.
         brier: Mean squared difference of P(Yes) and the label.
     """
@@ -156,12 +146,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class PastEvent:
-    """A film of a history.
-
-    Attributes:
-        title: With its year.
-        rating: What the user gave it.
-    """
+    """An item of a history: its title with the year, and the user's stars."""
 
     title: str
     rating: float
@@ -169,15 +154,15 @@ class PastEvent:
 
 @dataclass(frozen=True)
 class Example:
-    """One row worth reading.
+    """One row in full.
 
     Attributes:
-        why: Why it was chosen, for people: ``confident and right`` and so on.
-        user_id: Whose row it is.
-        history: The newest films before it, as many as the data were prepared with, oldest first;
-            in blocks the model was shown more.
-        candidate: The film judged, with its year.
-        rating: What the user gave it afterwards.
+        why: The reason it was chosen, such as ``confident and right: Yes``.
+        user_id: The user.
+        history: The newest events before it, as many as the data were prepared with, oldest first;
+            in blocks the prompt may show more.
+        candidate: Title with its year.
+        rating: What the user gave it.
         liked: The label.
         p_yes: P(Yes) of each scorer.
     """
@@ -193,24 +178,24 @@ class Example:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything one evaluation found.
+    """Everything an evaluation reports.
 
     Attributes:
-        about: How it was run, by name, for people: data, split, model, adapter, versions, time.
+        about: How it was run: data, split, model, versions and so on.
         split: ``validation`` or ``test``.
-        rows: How many rows were scored.
-        users: Of how many users.
+        rows: Number of rows.
+        users: Number of their users.
         positive_rate: Share of rows whose true answer is Yes.
-        scorers: The tuned model first, then the base model, then those told what the prompt tells,
-            then baselines, then averages.
-        differences: The tuned model less every other scorer.
-        breakdowns: Where it works and where not.
-        controls: What it makes use of; empty without an adapter.
-        reliability: Before and after calibration, of the tuned model.
-        examples: Rows worth reading.
-        warnings: What a reader has to know before trusting a number here.
-        strongest: By metric, and within it by kind, the scorer with the highest value on
-            validation rows: the one to beat. What is missing leaves the choice to these rows.
+        scorers: The tuned model, the base model, methods with the prompt's signals, baselines,
+            averages.
+        differences: The tuned model (or the base model, without one) minus every other scorer.
+        breakdowns: AUC within groups of rows.
+        ablations: Empty without an adapter.
+        reliability: Of the tuned model before and after calibration, or of the base model.
+        examples: Notable rows.
+        warnings: What a reader has to know before trusting the figures.
+        strongest: By metric, then by kind: the scorer with the highest value on validation rows.
+            If absent, the strongest scorer is chosen on the reported rows.
     """
 
     about: dict[str, str]
@@ -221,7 +206,7 @@ class Evaluation:
     scorers: list[ScorerResult]
     differences: list[Difference]
     breakdowns: list[Breakdown]
-    controls: list[Control]
+    ablations: list[Ablation]
     reliability: list[Reliability]
     examples: list[Example]
     warnings: list[str]

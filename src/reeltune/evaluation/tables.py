@@ -1,137 +1,133 @@
-"""Metrics and samples as tables for the terminal."""
+"""Metrics, differences and samples as tables and lines for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
-from reeltune.evaluation.compare import Sample, verdict
+from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
 from reeltune.evaluation.result import Evaluation
 
-_SHOWN = (
-    ("auc", "AUC"),
-    ("auc_per_user_mean", "AUC within a user, mean"),
-    ("accuracy", "accuracy at 0.5"),
-    ("f1", "F1 of Yes at 0.5"),
-    ("log_loss", "log loss (nats)"),
-    ("brier", "Brier score"),
-    ("yes_rate", "share of Yes verdicts"),
-)
+_UNDEFINED: Final = "undefined"
+
+_METRICS: Final = {
+    "auc": "AUC",
+    "auc_per_user_mean": "AUC per user, mean",
+    "accuracy": "accuracy at 0.5",
+    "f1": "F1 of Yes at 0.5",
+    "log_loss": "log loss (nats)",
+    "brier": "Brier score",
+    "yes_rate": "share of predicted Yes",
+}
+
+_COLUMNS: Final = {
+    "auc": "AUC",
+    "auc_per_user_mean": "per user",
+    "log_loss": "log loss",
+    "ece": "ECE",
+}
 
 
 def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
     """Return one row per metric and one column per scorer; two scorers get their difference."""
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
-    for name in columns:
+    for name in [*columns, *(["difference"] if len(columns) == 2 else [])]:
         table.add_column(name, justify="right")
-    both = list(columns.values()) if len(columns) == 2 else []
-    if both:
-        table.add_column("difference", justify="right")
-    for key, label in _SHOWN:
+    for key, label in _METRICS.items():
         values = [getattr(metrics, key) for metrics in columns.values()]
         cells = [_number(value) for value in values]
-        if both:
+        if len(columns) == 2:
             defined = None not in values
-            cells.append(f"{values[1] - values[0]:+.4f}" if defined else "undefined")
+            cells.append(f"{values[1] - values[0]:+.4f}" if defined else _UNDEFINED)
         table.add_row(label, *cells)
     first = next(iter(columns.values()))
     table.caption = (
-        f"{first.rows} rows, {_number(first.positive_rate)} of them Yes; always giving the more "
-        f"frequent answer has accuracy {_number(first.majority_rate)}. AUC within a user: "
-        f"{first.users_scored} users, {first.users_skipped} more have one label only."
+        f"{first.rows} rows; share of Yes: {_number(first.positive_rate)}; accuracy of the more "
+        f"frequent answer: {_number(first.majority_rate)}. AUC per user: {first.users_scored} "
+        f"users with both labels, without {first.users_skipped} users with one label."
     )
     table.caption_justify = "left"
     return table
 
 
-_COLUMNS = (
-    ("auc", "AUC"),
-    ("auc_per_user_mean", "in a user"),
-    ("log_loss", "log loss"),
-    ("ece", "ECE"),
-)
-
-
 def scorers_table(evaluation: Evaluation) -> Table:
-    """Return one row per scorer, with the figures that say most; the report has all of them."""
+    """Return one row per scorer with the main metrics; the report has all of them."""
     table = Table(title=f"{evaluation.split} rows", title_justify="left")
     table.add_column("scorer")
-    for key, label in _COLUMNS:
+    for key, label in _COLUMNS.items():
         table.add_column(label, justify="right", no_wrap=True)
         if key == "auc":
             table.add_column("95 %", no_wrap=True)
     for scorer in evaluation.scorers:
         cells = []
-        for key, _ in _COLUMNS:
-            found = scorer.metrics[key]
-            cells.append("undefined" if found is None else f"{found.value:.3f}")
+        for key in _COLUMNS:
+            interval = scorer.metrics[key]
+            cells.append(_UNDEFINED if interval is None else f"{interval.value:.3f}")
             if key == "auc":
-                cells.append(_ends(found))
+                cells.append(_ends(interval))
         table.add_row(scorer.name, *cells)
+    per_user = evaluation.scorers[0].metrics["auc_per_user_mean"] if evaluation.scorers else None
+    users = "" if per_user is None else f" over the {per_user.users} users with both labels"
     table.caption = (
-        f"{evaluation.rows} rows of {evaluation.users} users, {evaluation.positive_rate:.4f} of "
-        "them Yes. 95 %: interval of the AUC over users; in a user: mean of the AUC within each"
-        f"{_scored(evaluation)}; ECE: expected calibration error."
+        f"{evaluation.rows} rows of {evaluation.users} users; share of Yes: "
+        f"{evaluation.positive_rate:.4f}. 95 %: interval of the AUC. Per user: mean AUC{users}. "
+        "ECE: expected calibration error."
     )
     table.caption_justify = "left"
     return table
 
 
-def _ends(found: Interval | None) -> str:
-    if found is None:
+def _ends(interval: Interval | None) -> str:
+    if interval is None:
         return ""
-    return f"{found.low:.3f}-{found.high:.3f}" if found.told else "too few users"
-
-
-def _scored(evaluation: Evaluation) -> str:
-    """Return of how many users the AUC within a user is the mean."""
-    found = evaluation.scorers[0].metrics["auc_per_user_mean"] if evaluation.scorers else None
-    return "" if found is None else f" of the {found.users} with rows of both labels"
+    return f"{interval.low:.3f}-{interval.high:.3f}" if interval.enough_users else "too few users"
 
 
 def difference_line(
     interval: Interval | None, scorer: str = "tuned", other: str = "base", metric: str = "AUC"
 ) -> str:
-    """Return how much higher a metric of one scorer is than another's, in one sentence."""
+    """Return the difference of a metric between two scorers, in one line."""
     what = f"{metric}, {scorer} minus {other}"
     if interval is None:
-        return f"{what}: undefined."
+        return f"{what}: {_UNDEFINED}."
     value = f"{what}: {interval.value:+.4f}"
-    if not interval.told:
+    if not interval.enough_users:
         users = "1 user" if interval.users == 1 else f"{interval.users} users"
         return f"{value}; {users}, too few for an interval."
     zero = "contains" if interval.low <= 0 <= interval.high else "excludes"
     return (
         f"{value}; 95 % interval {interval.low:+.4f} to {interval.high:+.4f} over "
-        f"{interval.draws} bootstrap samples of users {zero} zero."
+        f"{interval.bootstrap_samples} bootstrap samples of users {zero} zero."
     )
 
 
 def difference_lines(evaluation: Evaluation) -> list[str]:
-    """Return how the first scorer stands to its base and to the strongest of each kind.
+    """Return the differences to the base model and to the strongest scorer of each kind.
 
-    Over all rows and within a user, each with what is strongest there on validation rows.
+    By AUC and by AUC per user, each with the scorer that is strongest by it on validation rows.
     """
     lines = []
-    for metric, label in (("auc", "AUC"), ("auc_per_user_mean", "AUC in a user")):
-        shown = {"base", *evaluation.strongest.get(metric, {}).values()}
+    for metric, label in (("auc", "AUC"), ("auc_per_user_mean", "AUC per user")):
+        others = {"base", *evaluation.strongest.get(metric, {}).values()}
         lines += [
             difference_line(difference.metrics[metric], difference.scorer, difference.other, label)
             for difference in evaluation.differences
-            if difference.other in shown
+            if difference.other in others
         ]
     return lines
 
 
 def samples_table(samples: Sequence[Sample]) -> Table:
-    """Return one row per sample: truth, and both models' P(Yes), verdict and generated text."""
-    table = Table(title="Some of these rows", title_justify="left")
-    for name in ("user", "candidate", "truth", "base", "tuned", "base writes", "tuned writes"):
+    """Return one row per sample: truth, and both models' P(Yes), answer and generated text."""
+    table = Table(title="Sample rows", title_justify="left")
+    headings = ("user", "candidate", "truth", "base", "tuned", "base generates", "tuned generates")
+    for name in headings:
         table.add_column(name, overflow="fold")
     for sample in samples:
         item = sample.candidate
@@ -139,15 +135,15 @@ def samples_table(samples: Sequence[Sample]) -> Table:
             str(sample.user_id),
             Text(f"{item.title} ({item.year})" if item.year is not None else item.title),
             sample.truth,
-            f"{sample.p_yes_base:.3f} {verdict(sample.p_yes_base)}",
-            f"{sample.p_yes_tuned:.3f} {verdict(sample.p_yes_tuned)}",
+            f"{sample.p_yes_base:.3f} {answer(sample.p_yes_base)}",
+            f"{sample.p_yes_tuned:.3f} {answer(sample.p_yes_tuned)}",
             Text(repr(sample.generated_base)),
             Text(repr(sample.generated_tuned)),
         )
-    table.caption = "Verdicts are P(Yes) from the logits; what a model writes is shown beside them."
+    table.caption = "Predictions are P(Yes) from the logits; generated text is a demonstration."
     table.caption_justify = "left"
     return table
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
+    return _UNDEFINED if value is None else f"{value:.4f}"

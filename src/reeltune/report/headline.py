@@ -7,8 +7,7 @@ from typing import Final, Literal
 
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation, ScorerResult
-from reeltune.report.cast import Cast, auc_of, difference_from, strongest
-from reeltune.report.numbers import (
+from reeltune.report.formatting import (
     between,
     counted,
     number,
@@ -16,7 +15,8 @@ from reeltune.report.numbers import (
     signed_between,
     too_few,
 )
-from reeltune.report.shown import AUC, AUC_PER_USER, NOT_MEASURED, ONE_LABEL, ShownMetric
+from reeltune.report.metric_labels import AUC, AUC_PER_USER, NOT_MEASURED, ONE_LABEL, MetricLabel
+from reeltune.report.roles import Roles, auc_of, difference_from, strongest
 
 Ruling = Literal["better", "worse", "unclear", "too few", "undefined"]
 
@@ -72,40 +72,40 @@ def rule(difference: Interval | None, higher_is_better: bool = True) -> Ruling:
     """Return what a difference's interval allows to claim about the first of two scorers."""
     if difference is None:
         return "undefined"
-    if not difference.told:
+    if not difference.enough_users:
         return "too few"
     if difference.low <= 0 <= difference.high:
         return "unclear"
     return "better" if (difference.low > 0) == higher_is_better else "worse"
 
 
-def headline(evaluation: Evaluation, cast: Cast) -> Headline:
+def headline(evaluation: Evaluation, roles: Roles) -> Headline:
     """Return the findings of an evaluation."""
-    subject = cast.subject
-    untrained = [] if cast.tuned is not None else ["The gain from training was not measured."]
+    subject = roles.model
+    untrained = [] if roles.tuned is not None else ["The gain from training was not measured."]
     if subject is None:
-        found = [auc_sentence(cast.baseline)] if cast.baseline is not None else []
+        found = [auc_sentence(roles.baseline)] if roles.baseline is not None else []
         return Headline("No model was evaluated", [*found, *untrained])
-    comparisons = _comparisons(evaluation, cast, subject, AUC)
+    comparisons = _comparisons(evaluation, roles, subject, AUC)
     if not comparisons:
         alone = "No other scorer was evaluated on these rows."
-        claim = f"{cast.named.capitalize()} alone"
+        claim = f"{roles.model_label.capitalize()} alone"
         return Headline(claim, [auc_sentence(subject), alone, *untrained])
     claim = ", ".join(f"{_SHORT[found.ruling]} {found.label}" for found in comparisons)
-    rest = [scorer for scorer in cast.of_kind("baseline") if scorer is not cast.baseline]
+    rest = [scorer for scorer in roles.of_kind("baseline") if scorer is not roles.baseline]
     unbeaten = _unbeaten(evaluation, subject, rest)
     per_user = [
         found
-        for found in _comparisons(evaluation, cast, subject, AUC_PER_USER)
+        for found in _comparisons(evaluation, roles, subject, AUC_PER_USER)
         if found.ruling != "undefined"
     ]
     sentences = [
         *(found.sentence for found in comparisons),
-        *([_rest(cast, len(rest), unbeaten)] if rest else []),
+        *([_rest(roles, len(rest), unbeaten)] if rest else []),
         *(found.sentence for found in per_user),
         *untrained,
     ]
-    short = "Tuned" if cast.tuned is not None else "Base"
+    short = "Tuned" if roles.tuned is not None else "Base"
     return Headline(f"{short}: {claim}", sentences, comparisons, per_user, unbeaten)
 
 
@@ -115,34 +115,34 @@ def auc_sentence(scorer: ScorerResult) -> str:
     if auc is None:
         reason = ONE_LABEL if AUC.key in scorer.metrics else f"it was {NOT_MEASURED}"
         return f"The AUC of {scorer.name} is undefined: {reason}."
-    if not auc.told:
+    if not auc.enough_users:
         return f"The AUC of {scorer.name} is {number(auc.value)} ({too_few(auc)})."
     ends = between(auc)
     return f"The AUC of {scorer.name} is {number(auc.value)}, with a 95 % interval of {ends}."
 
 
 def _comparisons(
-    evaluation: Evaluation, cast: Cast, subject: ScorerResult, metric: ShownMetric
+    evaluation: Evaluation, roles: Roles, subject: ScorerResult, metric: MetricLabel
 ) -> list[Comparison]:
     others: list[tuple[ScorerResult, str, str]] = []
-    if cast.base is not None and cast.base is not subject:
-        others.append((cast.base, "the base model", "the base model"))
-    baseline = strongest(evaluation, cast.ordered, metric, "baseline")
+    if roles.base is not None and roles.base is not subject:
+        others.append((roles.base, "the base model", "the base model"))
+    baseline = strongest(evaluation, roles.ordered, metric, "baseline")
     if baseline is not None:
-        full = f"the best of {counted(len(cast.of_kind('baseline')), 'baseline')}, {baseline.name}"
+        full = f"the best of {counted(len(roles.of_kind('baseline')), 'baseline')}, {baseline.name}"
         others.append((baseline, "the best baseline", full))
-    same_signals = strongest(evaluation, cast.ordered, metric, "signals")
-    if cast.tuned is not None and same_signals is not None:
+    same_signals = strongest(evaluation, roles.ordered, metric, "signals")
+    if roles.tuned is not None and same_signals is not None:
         full = f"the best classical method with the signals of the prompt, {same_signals.name}"
         others.append((same_signals, "its signals alone", full))
-    return [_compare(evaluation, cast, subject, metric, *other) for other in others]
+    return [_compare(evaluation, roles, subject, metric, *other) for other in others]
 
 
 def _compare(
     evaluation: Evaluation,
-    cast: Cast,
+    roles: Roles,
     subject: ScorerResult,
-    metric: ShownMetric,
+    metric: MetricLabel,
     other: ScorerResult,
     label: str,
     full: str,
@@ -150,7 +150,7 @@ def _compare(
     found = difference_from(evaluation, subject.name, other.name)
     difference = found.metrics.get(metric.key) if found is not None else None
     mine, theirs = subject.metrics.get(metric.key), other.metrics.get(metric.key)
-    named = cast.named.capitalize()
+    named = roles.model_label.capitalize()
     if difference is None or mine is None or theirs is None:
         measured = found is not None and metric.key in found.metrics
         reason = f"undefined, since {metric.undefined}" if measured else NOT_MEASURED
@@ -162,8 +162,9 @@ def _compare(
     rows = "these rows" if metric is AUC else "each user's rows"
     verb = f"ranks {rows}" if ruling in ("better", "worse") else "is"
     within = "" if metric is AUC or ruling in ("better", "worse") else "Per user, "
+    model = roles.model_label if within else named
     sentence = (
-        f"{within}{cast.named if within else named} {verb} {_SHORT[ruling]} {full}: {metric.label} "
+        f"{within}{model} {verb} {_SHORT[ruling]} {full}: {metric.label} "
         f"{number(mine.value)} against {number(theirs.value)}, a difference of "
         f"{signed(difference.value)}. {_ends(difference, ruling)}"
     )
@@ -191,8 +192,8 @@ def _unbeaten(
     ]
 
 
-def _rest(cast: Cast, others: int, unbeaten: list[str]) -> str:
+def _rest(roles: Roles, others: int, unbeaten: list[str]) -> str:
     count = counted(others, "other baseline")
     if not unbeaten:
-        return f"{cast.named.capitalize()} is clearly better than each of the {count}."
-    return f"Of the {count}, {cast.named} is not clearly better than: {', '.join(unbeaten)}."
+        return f"{roles.model_label.capitalize()} is clearly better than each of the {count}."
+    return f"Of the {count}, {roles.model_label} is not clearly better than: {', '.join(unbeaten)}."

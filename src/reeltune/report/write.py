@@ -1,23 +1,31 @@
-"""Writing the report: everything an evaluation found, put together in one file."""
+"""The report: one HTML file that shows an evaluation and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
+import unicodedata
+from importlib.resources import files
 from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
-from reeltune.report.cast import Cast
-from reeltune.report.charts.comparisons import breakdown_chart, controls_chart, forests
-from reeltune.report.charts.learning import learning_charts
-from reeltune.report.charts.reliability import calibration_grid, reliability_chart
+from reeltune.report import formatting
+from reeltune.report.cards import cards, rating_width
+from reeltune.report.charts.comparisons import ablations_chart, breakdown_chart, forests
+from reeltune.report.charts.learning import TrainingCurves, learning_charts
+from reeltune.report.charts.reliability import calibration_table, reliability_chart
 from reeltune.report.charts.roc import roc_chart
-from reeltune.report.examples import cards
 from reeltune.report.headline import headline
-from reeltune.report.page import fill
-from reeltune.report.scorer_grids import differences_grid, scorers_grid, settings_grid
-from reeltune.report.shown import measured
-from reeltune.report.training import TrainingCurves
+from reeltune.report.metric_labels import measured
+from reeltune.report.roles import Roles
+from reeltune.report.scorer_tables import differences_table, scorers_table, settings_table
+
+_PACKAGE: Final = "reeltune.report"
+_FOLDER: Final = "templates"
 
 
 def write_report(
@@ -26,15 +34,13 @@ def write_report(
     predictions: Predictions,
     training: TrainingCurves | None,
 ) -> None:
-    """Write one HTML file that shows all an evaluation found and loads nothing from elsewhere.
-
-    The same input gives the same bytes.
+    """Write the report. The same input gives the same bytes.
 
     Args:
-        path: Where it goes; written whole or not at all.
-        evaluation: What was found.
-        predictions: The rows it was found on, with the verdicts the ROC curves are drawn from.
-        training: How the adapter learned; None without an adapter or its run.
+        path: The HTML file, written whole or not at all.
+        evaluation: The result.
+        predictions: Its rows, for the ROC curves.
+        training: The learning curves; None without an adapter or its run.
     """
     page = render(evaluation, predictions, training)
     with atomic_file(path) as temporary:
@@ -44,25 +50,58 @@ def write_report(
 def render(
     evaluation: Evaluation, predictions: Predictions, training: TrainingCurves | None
 ) -> str:
-    """Return the page that :func:`write_report` writes."""
-    cast = Cast.of(evaluation)
-    return fill(
+    """Return the HTML that :func:`write_report` writes."""
+    roles = Roles.of(evaluation)
+    return _fill(
         evaluation=evaluation,
-        cast=cast,
-        headline=headline(evaluation, cast),
-        metrics=measured(cast.ordered),
-        scorers=scorers_grid(cast),
-        settings=settings_grid(cast),
-        forests=forests(evaluation, cast),
-        differences=differences_grid(evaluation.differences, cast),
-        roc=roc_chart(predictions, cast),
-        reliability=reliability_chart(evaluation.reliability, cast),
-        calibration=calibration_grid(evaluation.reliability, cast),
+        roles=roles,
+        headline=headline(evaluation, roles),
+        metrics=measured(roles.ordered),
+        scorers=scorers_table(roles),
+        settings=settings_table(roles),
+        forests=forests(evaluation, roles),
+        differences=differences_table(evaluation.differences, roles),
+        roc=roc_chart(predictions, roles),
+        reliability=reliability_chart(evaluation.reliability, roles),
+        calibration=calibration_table(evaluation.reliability, roles),
         learning=learning_charts(training) if training is not None else [],
         breakdowns=[
-            breakdown_chart(breakdown, cast, place)
-            for place, breakdown in enumerate(evaluation.breakdowns)
+            breakdown_chart(breakdown, roles, index)
+            for index, breakdown in enumerate(evaluation.breakdowns)
         ],
-        controls=controls_chart(evaluation.controls) if evaluation.controls else None,
-        examples=cards(evaluation.examples, cast),
+        ablations=ablations_chart(evaluation.ablations) if evaluation.ablations else None,
+        examples=cards(evaluation.examples, roles),
     )
+
+
+def _fill(**content: Any) -> str:
+    """Fill the template: every text is escaped, and a missing value is an error."""
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, _FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalized,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    names = ("between", "count", "number", "percent", "signed", "signed_between")
+    environment.filters |= {name: getattr(formatting, name) for name in names}
+    environment.filters["rating_width"] = rating_width
+    style = files(_PACKAGE).joinpath(_FOLDER, "report.css").read_text(encoding="utf-8")
+    # The style sheet is the package's own; escaping would break its selectors.
+    return environment.get_template("report.html.j2").render(style=Markup(style), **content)
+
+
+def _finalized(value: Any) -> Any:
+    """Return what is printed for a value: text without control characters, and never None."""
+    if value is None:
+        raise TypeError("an undefined value has to be shown as undefined, with the reason")
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "".join(
+            c
+            if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs")
+            else "\N{REPLACEMENT CHARACTER}"
+            for c in value
+        )
+    return value

@@ -195,6 +195,6 @@ def _value(interval: Interval | None) -> str:
 def _interval(interval: Interval | None) -> str:
     if interval is None:
         return "undefined"
-    if not interval.told:
+    if not interval.enough_users:
         return f"{interval.value:.4f} (of {interval.users} users, too few for an interval)"
     return f"{interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"

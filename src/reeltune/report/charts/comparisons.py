@@ -1,32 +1,33 @@
-"""Forest plots of differences and of controls, and one chart for each breakdown."""
+"""Forest plots of differences and of ablations, and one chart for each breakdown."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from reeltune.evaluation.result import Breakdown, Control, Evaluation, Group
-from reeltune.report.cast import Cast
-from reeltune.report.charts.chart import Chart
-from reeltune.report.charts.ink import inked
-from reeltune.report.charts.rows import Row, draw_rows
-from reeltune.report.grids import Cell, Grid, Head, changed, plain, valued, words
-from reeltune.report.numbers import between, count, counted, percent, signed, signed_between
-from reeltune.report.scorer_grids import in_order, less
-from reeltune.report.shown import NOT_MEASURED, ONE_LABEL, SHOWN, ShownMetric
+from reeltune.evaluation.result import Ablation, Breakdown, Evaluation, Group
+from reeltune.report.charts.interval_rows import Row, draw_rows
+from reeltune.report.charts.style import styled
+from reeltune.report.charts.svg import Chart
+from reeltune.report.formatting import between, count, counted, percent, signed, signed_between
+from reeltune.report.metric_labels import METRIC_LABELS, NOT_MEASURED, ONE_LABEL, MetricLabel
+from reeltune.report.roles import Roles
+from reeltune.report.tables import Cell, Head, Table, changed, plain, valued, words
 
 _FOREST: Final = ("auc", "auc_per_user_mean", "ndcg_at_10", "log_loss")
 
 
-def forests(evaluation: Evaluation, cast: Cast) -> list[Chart]:
+def forests(evaluation: Evaluation, roles: Roles) -> list[Chart]:
     """Return the subject less every other scorer: one forest plot for each main metric."""
-    found = in_order(evaluation.differences, cast)
-    shown = [m for m in SHOWN if m.key in _FOREST and any(m.key in d.metrics for d in found)]
-    return [_forest(metric, evaluation, cast) for metric in shown]
+    found = roles.sorted(evaluation.differences)
+    shown = [
+        m for m in METRIC_LABELS if m.key in _FOREST and any(m.key in d.metrics for d in found)
+    ]
+    return [_forest(metric, evaluation, roles) for metric in shown]
 
 
-@inked()
-def _forest(metric: ShownMetric, evaluation: Evaluation, cast: Cast) -> Chart:
-    found = in_order(evaluation.differences, cast)
+@styled()
+def _forest(metric: MetricLabel, evaluation: Evaluation, roles: Roles) -> Chart:
+    found = roles.sorted(evaluation.differences)
     rows, cells = [], []
     for difference in found:
         interval = difference.metrics.get(metric.key)
@@ -40,25 +41,25 @@ def _forest(metric: ShownMetric, evaluation: Evaluation, cast: Cast) -> Chart:
         for d in found
         if (i := d.metrics.get(metric.key)) is not None
     )
-    title = f"{metric.label}: {less(cast).lower()} each other scorer"
-    about = f"{side} of zero {cast.named} is better."
+    title = f"{metric.label}: {roles.minus_label.lower()} each other scorer"
+    about = f"{side} of zero {roles.model_label} is better."
     drawing = draw_rows(rows, f"forest-{metric.key}", f"Forest plot. {title}: {said}.", True)
     if drawing is None:
         return Chart.absent(title, about, metric.undefined)
-    heads = [Head(less(cast), numeric=False), Head("Difference", "95 % interval")]
-    return Chart(title, about, drawing, grid=Grid(f"forest-{metric.key}", title, heads, cells))
+    heads = [Head(roles.minus_label, numeric=False), Head("Difference", "95 % interval")]
+    return Chart(title, about, drawing, table=Table(f"forest-{metric.key}", title, heads, cells))
 
 
-@inked()
-def breakdown_chart(breakdown: Breakdown, cast: Cast, place: int) -> Chart:
+@styled()
+def breakdown_chart(breakdown: Breakdown, roles: Roles, place: int) -> Chart:
     """Return the AUC of the leads within each group.
 
     Args:
         breakdown: The groups.
-        cast: Who is drawn: the tuned model, its base and the best baseline.
+        roles: Who is drawn: the tuned model, its base and the best baseline.
         place: Of the breakdown in the report, which makes the chart's name unique.
     """
-    leads = cast.leads
+    leads = roles.leads
     rows = [
         Row(
             group.label,
@@ -68,7 +69,7 @@ def breakdown_chart(breakdown: Breakdown, cast: Cast, place: int) -> Chart:
         )
         for group in breakdown.groups
     ]
-    said = "; ".join(_said(group, cast) for group in breakdown.groups)
+    said = "; ".join(_said(group, roles) for group in breakdown.groups)
     title = f"By {breakdown.name}"
     name, alternative = f"breakdown-{place}", f"AUC within groups. {title}: {said}."
     drawing = draw_rows(rows, name, alternative, difference=False)
@@ -79,14 +80,14 @@ def breakdown_chart(breakdown: Breakdown, cast: Cast, place: int) -> Chart:
         *(Head(text) for text in ("Rows", "Users", "Share of Yes")),
         *(Head(scorer.name, "AUC") for scorer in leads.values()),
     ]
-    cells = [_group_cells(group, cast) for group in breakdown.groups]
-    return Chart(title, breakdown.about, drawing, grid=Grid(name, title, heads, cells))
+    cells = [_group_cells(group, roles) for group in breakdown.groups]
+    return Chart(title, breakdown.about, drawing, table=Table(name, title, heads, cells))
 
 
-def _said(group: Group, cast: Cast) -> str:
+def _said(group: Group, roles: Roles) -> str:
     figures = [
         f"{scorer.name} {'undefined' if found is None else between(found)}"
-        for scorer in cast.leads.values()
+        for scorer in roles.leads.values()
         for found in (group.auc.get(scorer.name),)
     ]
     return f"{group.label}, {', '.join(figures)}"
@@ -96,7 +97,7 @@ def _reason(group: Group) -> str:
     return "one label only" if group.rows else "no rows"
 
 
-def _group_cells(group: Group, cast: Cast) -> list[Cell]:
+def _group_cells(group: Group, roles: Roles) -> list[Cell]:
     reason = _reason(group)
     return [
         words(group.label),
@@ -105,14 +106,14 @@ def _group_cells(group: Group, cast: Cast) -> list[Cell]:
         plain(group.positive_rate, "no rows", percent),
         *(
             valued(group.auc.get(scorer.name), reason if scorer.name in group.auc else NOT_MEASURED)
-            for scorer in cast.leads.values()
+            for scorer in roles.leads.values()
         ),
     ]
 
 
-@inked()
-def controls_chart(controls: list[Control]) -> Chart:
-    """Return what each control costs the tuned model."""
+@styled()
+def ablations_chart(ablations: list[Ablation]) -> Chart:
+    """Return what each ablation costs the tuned model."""
     title = "Change in AUC"
     about = (
         "AUC with the change less AUC without it, on the same rows. Left of zero the model made "
@@ -120,29 +121,29 @@ def controls_chart(controls: list[Control]) -> Chart:
     )
     rows = [
         Row(
-            control.name,
-            "" if control.difference is None else signed(control.difference.value),
-            [("tuned", control.difference)],
+            ablation.name,
+            "" if ablation.difference is None else signed(ablation.difference.value),
+            [("tuned", ablation.difference)],
             ONE_LABEL,
         )
-        for control in controls
+        for ablation in ablations
     ]
     said = "; ".join(f"{row.label} {row.note or 'undefined'}" for row in rows)
-    drawing = draw_rows(rows, "controls", f"Forest plot. {title}: {said}.", difference=True)
+    drawing = draw_rows(rows, "ablations", f"Forest plot. {title}: {said}.", difference=True)
     heads = [
-        Head("Control", numeric=False),
+        Head("Ablation", numeric=False),
         Head("Rows"),
         Head("AUC", "with the change"),
         Head("Difference", "95 % interval"),
     ]
     cells = [
         [
-            words(control.name, control.about),
-            Cell(count(control.rows)),
-            valued(control.auc, ONE_LABEL),
-            changed(control.difference, ONE_LABEL),
+            words(ablation.name, ablation.about),
+            Cell(count(ablation.rows)),
+            valued(ablation.auc, ONE_LABEL),
+            changed(ablation.difference, ONE_LABEL),
         ]
-        for control in controls
+        for ablation in ablations
     ]
-    grid = Grid("controls", title, heads, cells)
-    return Chart(title, about, drawing, "" if drawing is not None else ONE_LABEL, grid)
+    table = Table("ablations", title, heads, cells)
+    return Chart(title, about, drawing, "" if drawing is not None else ONE_LABEL, table)

@@ -1,20 +1,25 @@
-"""Training and validation curves of the run that made the adapter."""
+"""Learning curves: training loss and validation metrics of the run that made the adapter."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from matplotlib.ticker import MaxNLocator
 
-from reeltune.report.charts.chart import Chart
-from reeltune.report.charts.ink import ACCENT, INK, MUTED, PAPER, SMALL_SIZE, inked
-from reeltune.report.charts.sheet import frame, new_sheet, to_svg
-from reeltune.report.grids import Cell, Grid, Head, words
-from reeltune.report.numbers import count, number
-from reeltune.report.training import Curve, TrainingCurves
+from reeltune.errors import RunError
+from reeltune.report.charts.style import ACCENT, INK, MUTED, PAPER, SMALL_SIZE, styled
+from reeltune.report.charts.svg import Chart, frame, new_figure, to_svg
+from reeltune.report.formatting import count, number
+from reeltune.report.tables import Cell, Head, Table, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Curve = list[tuple[int, float]]
+"""Steps with the value at each, ascending."""
 
 _HEIGHT: Final = 235.0
 _WIDTH: Final = 330.0
@@ -26,6 +31,64 @@ _VALIDATION: Final = (
     ("auc", "Validation AUC", "Higher is better."),
     ("log_loss", "Validation log loss", "In nats; lower is better."),
 )
+
+
+@dataclass(frozen=True)
+class TrainingCurves:
+    """How a run learned.
+
+    Attributes:
+        loss: Training loss at each logged step, in nats.
+        validation: Each metric of the validation rows by name (``auc``, ``log_loss``). A step where
+            a metric was not defined is left out.
+        kept_step: The step whose adapter was kept; None where no evaluation was made.
+    """
+
+    loss: Curve
+    validation: dict[str, Curve]
+    kept_step: int | None
+
+    @classmethod
+    def of_metrics(cls, metrics: dict[str, Any]) -> TrainingCurves:
+        """Return the curves in the content of a run's ``metrics.json``."""
+        evaluations = metrics["evaluations"]
+        validation: dict[str, Curve] = {}
+        for entry in evaluations:
+            for key, value in entry.items():
+                if key.startswith("eval_") and value is not None:
+                    curve = validation.setdefault(key.removeprefix("eval_"), [])
+                    curve.append((int(entry["step"]), float(value)))
+        return cls(
+            loss=[(int(entry["step"]), float(entry["loss"])) for entry in metrics["losses"]],
+            validation=validation,
+            kept_step=int(metrics["best_step"]) if evaluations and metrics["best_step"] else None,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingCurves:
+        """Return the curves a run has written down.
+
+        Args:
+            path: Its ``metrics.json``.
+
+        Raises:
+            RunError: There is none, or it holds something else.
+        """
+        if not path.is_file():
+            raise RunError(
+                "there are no metrics of a training run here",
+                code="no_training_metrics",
+                where=str(path),
+                hint="Run: reeltune train",
+            )
+        try:
+            return cls.of_metrics(json.loads(path.read_text(encoding="utf-8")))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"not the metrics of a training run ({error!r})",
+                code="invalid_training_metrics",
+                where=str(path),
+            ) from error
 
 
 def learning_charts(curves: TrainingCurves) -> list[Chart]:
@@ -50,12 +113,12 @@ def spread(curve: Curve, points: int) -> Curve:
     return [curve[round(place * step)] for place in range(points)]
 
 
-@inked()
+@styled()
 def _curve(title: str, about: str, name: str, curve: Curve, kept_step: int | None) -> Chart:
     if not curve:
         return Chart.absent(title, about, "the run has not recorded it")
     listed = spread(curve, _LISTED)
-    figure = new_sheet(_HEIGHT, _WIDTH)
+    figure = new_figure(_HEIGHT, _WIDTH)
     axes = frame(figure, left=40, top=26, right=10, bottom=46)
     _draw(axes, spread(curve, _POINTS))
     if kept_step is not None:
@@ -63,13 +126,13 @@ def _curve(title: str, about: str, name: str, curve: Curve, kept_step: int | Non
     (first, began), (last, ended) = curve[0], curve[-1]
     alternative = f"{title}: {number(began)} at step {first}, {number(ended)} at step {last}."
     caption = title if len(listed) == len(curve) else f"{title}, {_LISTED} of {len(curve)} points"
-    grid = Grid(
+    table = Table(
         name,
         caption,
         [Head("Step", numeric=False), Head(title)],
         [[words(count(step)), Cell(number(value))] for step, value in listed],
     )
-    return Chart(title, about, to_svg(figure, name, alternative), grid=grid)
+    return Chart(title, about, to_svg(figure, name, alternative), table=table)
 
 
 def _draw(axes: Axes, curve: Curve) -> None:

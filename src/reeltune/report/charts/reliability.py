@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from reeltune.evaluation.result import Reliability
-from reeltune.report.cast import Cast
-from reeltune.report.charts.chart import Chart
-from reeltune.report.charts.ink import FAINT, INK, MUTED, PENS, SMALL_SIZE, Pen, inked
-from reeltune.report.charts.sheet import WIDTH, frame, new_sheet, shortened, to_svg
-from reeltune.report.grids import Cell, Grid, Head, plain, words
-from reeltune.report.numbers import count, number
+from reeltune.report.charts.style import FAINT, INK, MUTED, PENS, SMALL_SIZE, Pen, styled
+from reeltune.report.charts.svg import WIDTH, Chart, frame, new_figure, shortened, to_svg
+from reeltune.report.formatting import count, number
+from reeltune.report.roles import Roles
+from reeltune.report.tables import Cell, Head, Table, plain, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,18 +32,18 @@ _ABOUT: Final = (
 )
 
 
-@inked()
-def reliability_chart(found: list[Reliability], cast: Cast) -> Chart:
+@styled()
+def reliability_chart(found: list[Reliability], roles: Roles) -> Chart:
     """Return the reliability diagram with a histogram of rows.
 
     Args:
         found: As the model gives P(Yes) first, then after each calibration.
-        cast: Says which model that is.
+        roles: Says which model that is.
     """
-    title = f"Reliability of {cast.named}"
+    title = f"Reliability of {roles.model_label}"
     if not any(b.rows for reliability in found for b in reliability.bins):
         return Chart.absent(title, _ABOUT, "no calibration was measured")
-    figure = new_sheet(_HEIGHT)
+    figure = new_figure(_HEIGHT)
     diagram = frame(figure, _LEFT, 26, _RIGHT, _BELOW + _STRIP + 14)
     strip = frame(figure, _LEFT, _HEIGHT - _BELOW - _STRIP, _RIGHT, _BELOW)
     _prepare(diagram, strip)
@@ -52,10 +51,10 @@ def reliability_chart(found: list[Reliability], cast: Cast) -> Chart:
     _histogram(strip, found)
     said = "; ".join(f"{r.name}, ECE {number(r.ece)}" for r in found)
     drawing = to_svg(figure, "reliability", f"Reliability diagram. {said}.")
-    return Chart(title, _ABOUT, drawing, grid=_bins_grid(found))
+    return Chart(title, _ABOUT, drawing, table=_bins_table(found))
 
 
-def calibration_grid(found: list[Reliability], cast: Cast) -> Grid:
+def calibration_table(found: list[Reliability], roles: Roles) -> Table:
     """Return what calibration does to the figures that look at the level of P(Yes)."""
     rows = [
         [
@@ -68,17 +67,17 @@ def calibration_grid(found: list[Reliability], cast: Cast) -> Grid:
         for r in found
     ]
     heads = [
-        Head(f"P(Yes) of {cast.named}", numeric=False),
+        Head(f"P(Yes) of {roles.model_label}", numeric=False),
         Head("ECE", "lower is better"),
         Head("ECE by chance", "were P(Yes) exact; in 19 of 20 cases"),
         *(Head(text, "lower is better") for text in ("Log loss", "Brier")),
     ]
-    return Grid(
+    return Table(
         "calibration", "How well P(Yes) is calibrated, without and with calibration.", heads, rows
     )
 
 
-def _bins_grid(found: list[Reliability]) -> Grid:
+def _bins_table(found: list[Reliability]) -> Table:
     rows = [
         [
             words(f"{b.low:.2f} to {b.high:.2f}", reliability.name),
@@ -93,7 +92,7 @@ def _bins_grid(found: list[Reliability]) -> Grid:
         Head("P(Yes)", numeric=False),
         *(Head(text) for text in ("Rows", "Mean P(Yes)", "Share of Yes")),
     ]
-    return Grid("reliability", "Rows, mean P(Yes) and share of Yes in each bin", heads, rows)
+    return Table("reliability", "Rows, mean P(Yes) and share of Yes in each bin", heads, rows)
 
 
 def _prepare(diagram: Axes, strip: Axes) -> None:

@@ -8,13 +8,12 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from reeltune.evaluation.predictions import Floats, Predictions
-from reeltune.report.cast import Cast, Role
-from reeltune.report.charts.chart import Chart
-from reeltune.report.charts.ink import FAINT, MUTED, PENS, SMALL_SIZE, inked
-from reeltune.report.charts.sheet import WIDTH, frame, new_sheet, shortened, to_svg
-from reeltune.report.grids import Cell, Grid, Head, words
-from reeltune.report.numbers import percent
-from reeltune.report.shown import ONE_LABEL
+from reeltune.report.charts.style import FAINT, MUTED, PENS, SMALL_SIZE, styled
+from reeltune.report.charts.svg import WIDTH, Chart, frame, new_figure, shortened, to_svg
+from reeltune.report.formatting import percent
+from reeltune.report.metric_labels import ONE_LABEL
+from reeltune.report.roles import Role, Roles
+from reeltune.report.tables import Cell, Head, Table, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,23 +52,23 @@ def thinned(false_rate: Floats, true_rate: Floats, points: int = POINTS) -> tupl
     return false_rate[kept], true_rate[kept]
 
 
-@inked()
-def roc_chart(predictions: Predictions, cast: Cast) -> Chart:
+@styled()
+def roc_chart(predictions: Predictions, roles: Roles) -> Chart:
     """Return the ROC curves of all scorers whose verdicts are at hand; the leads stand out."""
     liked = predictions.liked
     if liked.all() or not liked.any():
         return Chart.absent(_TITLE, _ABOUT, ONE_LABEL if len(liked) else "no rows")
     curves: dict[str, Curve] = {
         scorer.name: roc_curve(liked, predictions.p_yes[scorer.name], drop_intermediate=False)[:2]
-        for scorer in cast.ordered
+        for scorer in roles.ordered
         if scorer.name in predictions.p_yes
     }
     if not curves:
         return Chart.absent(_TITLE, _ABOUT, "no verdicts of these scorers are at hand")
-    figure = new_sheet(_HEIGHT)
+    figure = new_figure(_HEIGHT)
     axes = frame(figure, left=_LEFT, top=26, right=_RIGHT, bottom=48)
     _prepare(axes)
-    _draw(axes, curves, cast)
+    _draw(axes, curves, roles)
     rows = [[words(name), *_found(*curve)] for name, curve in curves.items()]
     said = "; ".join(f"{row[0].text} {row[2].text}" for row in rows)
     alternative = f"{_TITLE}. Yes rows found when 10 % of No rows are taken for Yes: {said}."
@@ -77,8 +76,8 @@ def roc_chart(predictions: Predictions, cast: Cast) -> Chart:
         Head("Yes rows found when", numeric=False),
         *(Head(f"{limit:.0%}", "of No rows, at most") for limit in _LIMITS),
     ]
-    grid = Grid("roc", "True positive rate by false positive rate", heads, rows)
-    return Chart(_TITLE, _ABOUT, to_svg(figure, "roc", alternative), grid=grid)
+    table = Table("roc", "True positive rate by false positive rate", heads, rows)
+    return Chart(_TITLE, _ABOUT, to_svg(figure, "roc", alternative), table=table)
 
 
 def _found(false_rate: Floats, true_rate: Floats) -> list[Cell]:
@@ -98,10 +97,10 @@ def _prepare(axes: Axes) -> None:
     axes.text(edge, 1.035, text, transform=axes.transAxes, color=MUTED, fontsize=SMALL_SIZE)
 
 
-def _draw(axes: Axes, curves: dict[str, Curve], cast: Cast) -> None:
+def _draw(axes: Axes, curves: dict[str, Curve], roles: Roles) -> None:
     """Draw the curves, the tuned model's on top, and say which is which."""
     handles = []
-    leads: dict[Role, str] = {r: s.name for r, s in cast.leads.items() if s.name in curves}
+    leads: dict[Role, str] = {r: s.name for r, s in roles.leads.items() if s.name in curves}
     others = [curve for name, curve in curves.items() if name not in leads.values()]
     for curve in others:
         handles = axes.plot(*thinned(*curve), color=MUTED, linewidth=0.8, alpha=0.5)

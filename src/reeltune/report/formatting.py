@@ -21,14 +21,14 @@ def signed(value: float) -> str:
 
 def between(interval: Interval) -> str:
     """Return the ends of an interval, or why there are none."""
-    if not interval.told:
+    if not interval.enough_users:
         return too_few(interval)
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
 def signed_between(interval: Interval) -> str:
     """Return the ends of the interval of a difference, or why there are none."""
-    if not interval.told:
+    if not interval.enough_users:
         return too_few(interval)
     return f"{signed(interval.low)} to {signed(interval.high)}"
 

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.report.cast import Role
-from reeltune.report.charts.ink import FAINT, MUTED, PENS, SMALL_SIZE, TEXT_SIZE
-from reeltune.report.charts.sheet import WIDTH, clean, frame, new_sheet, shortened, to_svg
+from reeltune.report.charts.style import FAINT, MUTED, PENS, SMALL_SIZE, TEXT_SIZE
+from reeltune.report.charts.svg import WIDTH, clean, frame, new_figure, shortened, to_svg
+from reeltune.report.roles import Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def draw_rows(rows: list[Row], name: str, alternative: str, difference: bool) ->
     if not defined:
         return None
     tall = sum(_height(row) for row in rows)
-    figure = new_sheet(tall + _BELOW)
+    figure = new_figure(tall + _BELOW)
     axes = frame(figure, _LEFT, 0, _RIGHT, _BELOW)
     axes.set_ylim(tall, 0)
     _limit(axes, defined, difference)
@@ -85,7 +85,7 @@ def _height(row: Row) -> float:
 
 def _limit(axes: Axes, defined: list[Interval], difference: bool) -> None:
     ends = [found.value for found in defined]
-    ends += [end for found in defined if found.told for end in (found.low, found.high)]
+    ends += [end for found in defined if found.enough_users for end in (found.low, found.high)]
     if difference:
         ends.append(0.0)
     # Figures all alike are drawn in a stretch of their own, not blown up to rounding errors.
@@ -123,7 +123,7 @@ def _mark(axes: Axes, role: Role, found: Interval | None, y: float) -> None:
     if found is None:
         _undefined(axes, "undefined", y)
         return
-    if found.told:
+    if found.enough_users:
         axes.plot([found.low, found.high], [y, y], color=pen.color, linewidth=2.2, zorder=2)
     axes.plot([found.value], [y], linestyle="none", zorder=3, **pen.marks)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.report.grids import Cell, mark_best, undefined
+from reeltune.report.tables import Cell, mark_best, undefined
 
 figures = st.none() | st.sampled_from([0.0, 0.25, 0.5, 0.7500001, 0.75])
 

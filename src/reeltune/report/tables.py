@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.report.numbers import between, number, signed, signed_between
+from reeltune.report.formatting import between, number, signed, signed_between
 
 UNDEFINED: Final = "undefined"
 
@@ -47,7 +47,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Table:
     """A table; the first cell of each row is the heading of that row.
 
     Attributes:

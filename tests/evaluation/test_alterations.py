@@ -10,60 +10,59 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, Item
-from reeltune.evaluation.altered import (
-    Asking,
-    as_prepared,
-    context_shuffled,
-    history_of_another,
-    history_shuffled,
+from reeltune.evaluation.ablations import (
+    PromptRows,
+    exchange_history,
+    hide_rating,
     partners,
-    rating_hidden,
+    shuffle_context,
+    shuffle_history,
     titles_as_ids,
 )
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.seeds import stream
 from tests.helpers import write_prepared
 from tests.runs import tiny_config
 
 FORMS: tuple[Form, ...] = ("window", "interview")
 
-Told = tuple[list[tuple[float, Item]], Item]
+Shown = tuple[list[tuple[float, Item]], Item]
 """What a row shows: stars and films of its history, and its candidate."""
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def subject(request: pytest.FixtureRequest, tiny_qwen3, tmp_path_factory) -> Subject:
+def loaded(request: pytest.FixtureRequest, tiny_qwen3, tmp_path_factory) -> LoadedModel:
     """A base model asked in either form, about users with histories of different length."""
     work = tmp_path_factory.mktemp("altered")
     path = write_prepared(work / "prepared", items=30, history_len=6, min_history=2)
     config = tiny_config(tiny_qwen3, path, work, prompt__form=request.param, prompt__genres=True)
-    return load_subject(config, None)
+    return load_model(config, None)
 
 
 @pytest.fixture(scope="module")
-def asking(subject: Subject) -> Asking:
-    folder = subject.folder
+def rows(loaded: LoadedModel) -> PromptRows:
+    folder = loaded.folder
     events = np.concatenate([folder.examples(split).target for split in ("train", TEST)])
-    return as_prepared(subject, np.sort(events))
+    return PromptRows.of_events(loaded, np.sort(events))
 
 
-def read(folder: PreparedFolder, asking: Asking) -> list[Told]:
+def read(folder: PreparedFolder, rows: PromptRows) -> list[Shown]:
     """What each row shows, one event at a time; the events' ``item_idx`` is the folder's."""
-    timelines = asking.timelines
+    timelines = rows.timelines
     said = [
         (float(rating), folder.items[item])
         for rating, item in zip(timelines.rating, timelines.item_idx, strict=True)
     ]
-    bounds = zip(asking.examples.start.tolist(), asking.examples.target.tolist(), strict=True)
+    bounds = zip(rows.examples.start.tolist(), rows.examples.target.tolist(), strict=True)
     return [(said[start:target], said[target][1]) for start, target in bounds]
 
 
-def prepared_rows(subject: Subject, asking: Asking) -> list[Told]:
+def prepared_rows(loaded: LoadedModel, rows: PromptRows) -> list[Shown]:
     """What the rows show as they were prepared, read from the folder itself."""
-    timelines, items = subject.folder.timelines, subject.folder.items
+    timelines, items = loaded.folder.timelines, loaded.folder.items
     place = {
         (int(user), int(item)): event
         for event, (user, item) in enumerate(
@@ -71,8 +70,8 @@ def prepared_rows(subject: Subject, asking: Asking) -> list[Told]:
         )
     }
     found = []
-    for last in asking.examples.target:
-        event = place[int(asking.timelines.user_id[last]), int(asking.timelines.item_idx[last])]
+    for last in rows.examples.target:
+        event = place[int(rows.timelines.user_id[last]), int(rows.timelines.item_idx[last])]
         shown = range(event - min(int(timelines.position[event]), 6), event)
         history = [
             (float(timelines.rating[past]), items[timelines.item_idx[past]]) for past in shown
@@ -81,28 +80,28 @@ def prepared_rows(subject: Subject, asking: Asking) -> list[Told]:
     return found
 
 
-def texts(asking: Asking) -> list[str]:
-    return list(asking.tokens.texts(asking.timelines, asking.examples))
+def texts(rows: PromptRows) -> list[str]:
+    return list(rows.tokens.texts(rows.timelines, rows.examples))
 
 
-def rendered(asking: Asking, rows: list[Told]) -> list[str]:
+def rendered(rows: PromptRows, shown: list[Shown]) -> list[str]:
     """The prompts of rows, rendered whole."""
-    tokens = asking.tokens
-    return [tokens.frame.wrap(*tokens.renderer.turns(*row)) for row in rows]
+    tokens = rows.tokens
+    return [tokens.frame.wrap(*tokens.renderer.turns(*row)) for row in shown]
 
 
-def test_unaltered_rows_are_asked_as_prepared(subject, asking):
-    told = prepared_rows(subject, asking)
-    assert read(subject.folder, asking) == told
-    assert texts(asking) == rendered(asking, told)
-    assert {len(history) for history, _ in told} == {2, 3, 4, 5, 6}
+def test_unaltered_rows_are_asked_as_prepared(loaded, rows):
+    shown = prepared_rows(loaded, rows)
+    assert read(loaded.folder, rows) == shown
+    assert texts(rows) == rendered(rows, shown)
+    assert {len(history) for history, _ in shown} == {2, 3, 4, 5, 6}
 
 
-def test_shuffling_changes_the_order_of_the_history_alone(subject, asking):
-    before = prepared_rows(subject, asking)
-    shuffled = history_shuffled(asking, stream(0, "x"))
-    after = read(subject.folder, shuffled)
-    assert texts(shuffled) == rendered(asking, after)
+def test_shuffling_changes_the_order_of_the_history_alone(loaded, rows):
+    before = prepared_rows(loaded, rows)
+    shuffled = shuffle_history(rows, stream(0, "x"))
+    after = read(loaded.folder, shuffled)
+    assert texts(shuffled) == rendered(rows, after)
     moved = 0
     for (history, candidate), (other, asked) in zip(before, after, strict=True):
         assert candidate == asked
@@ -111,68 +110,68 @@ def test_shuffling_changes_the_order_of_the_history_alone(subject, asking):
     assert moved > 0.7 * len(before)  # two films keep their order half of the time
 
 
-def test_hiding_the_stars_leaves_the_films(subject, asking):
-    hidden = texts(rating_hidden(asking, stream(0, "x")))
-    told = [
+def test_hiding_the_stars_leaves_the_films(loaded, rows):
+    hidden = texts(hide_rating(rows, stream(0, "x")))
+    shown = [
         ([(3.0, item) for _, item in history], candidate)
-        for history, candidate in prepared_rows(subject, asking)
+        for history, candidate in prepared_rows(loaded, rows)
     ]
-    assert hidden == rendered(asking, told)
-    assert hidden != texts(asking)
+    assert hidden == rendered(rows, shown)
+    assert hidden != texts(rows)
     assert all("4.5" not in text for text in hidden)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "middle"), [(0.5, 5.0, 3.0), (1.0, 5.0, 3.0), (1.0, 4.0, 3.0)]
 )
-def test_the_middle_of_a_scale_is_a_rating(asking, monkeypatch, low, high, middle):
-    settings = asking.tokens.renderer.settings
+def test_the_middle_of_a_scale_is_a_rating(rows, monkeypatch, low, high, middle):
+    settings = rows.tokens.renderer.settings
     changed = type(settings)(**{**settings.to_dict(), "scale_min": low, "scale_max": high})
-    monkeypatch.setattr(asking.tokens.renderer, "settings", changed)
-    hidden = rating_hidden(asking, stream(0, "x"))
-    assert set(hidden.timelines.rating[~asking.is_candidate].tolist()) == {middle}
-    kept = hidden.timelines.rating[asking.is_candidate].tolist()
-    assert kept == asking.timelines.rating[asking.is_candidate].tolist()
+    monkeypatch.setattr(rows.tokens.renderer, "settings", changed)
+    hidden = hide_rating(rows, stream(0, "x"))
+    assert set(hidden.timelines.rating[~rows.is_candidate].tolist()) == {middle}
+    kept = hidden.timelines.rating[rows.is_candidate].tolist()
+    assert kept == rows.timelines.rating[rows.is_candidate].tolist()
 
 
-def test_shuffled_evidence_comes_from_other_rows_and_changes_nothing_else(asking):
+def test_shuffled_evidence_comes_from_other_rows_and_changes_nothing_else(rows):
     random = np.random.default_rng(0)
-    codes = random.integers(0, 20, (len(asking.timelines), 1)).astype(np.int16)
-    telling = replace(asking, timelines=replace(asking.timelines, context=codes))
-    shuffled = context_shuffled(telling, stream(0, "x"))
+    codes = random.integers(0, 20, (len(rows.timelines), 1)).astype(np.int16)
+    telling = replace(rows, timelines=replace(rows.timelines, context=codes))
+    shuffled = shuffle_context(telling, stream(0, "x"))
     assert shuffled is not None
     found = shuffled.timelines.context
     assert found is not None
-    for some in (asking.is_candidate, ~asking.is_candidate):
+    for some in (rows.is_candidate, ~rows.is_candidate):
         assert sorted(found[some].ravel()) == sorted(codes[some].ravel())
     assert (found != codes).mean() > 0.8
-    assert vars(replace(shuffled, timelines=asking.timelines)) == vars(asking)
+    assert vars(replace(shuffled, timelines=rows.timelines)) == vars(rows)
     kept = replace(shuffled.timelines, context=None)
-    for name, values in vars(asking.timelines).items():
+    for name, values in vars(rows.timelines).items():
         assert np.array_equal(getattr(kept, name), values)
 
 
-def test_without_evidence_none_is_shuffled(asking):
-    assert context_shuffled(asking, stream(0, "x")) is None
+def test_without_evidence_none_is_shuffled(rows):
+    assert shuffle_context(rows, stream(0, "x")) is None
 
 
-def test_ids_replace_all_that_is_said_of_a_film(subject, asking):
+def test_ids_replace_all_that_is_said_of_a_film(loaded, rows):
     def numbered(item: Item) -> Item:
         return Item(item.item_id, f"Film {item.item_id}", None, ())
 
-    told = [
+    shown = [
         ([(rating, numbered(item)) for rating, item in history], numbered(candidate))
-        for history, candidate in prepared_rows(subject, asking)
+        for history, candidate in prepared_rows(loaded, rows)
     ]
-    assert texts(titles_as_ids(asking, stream(0, "x"))) == rendered(asking, told)
+    assert texts(titles_as_ids(rows, stream(0, "x"))) == rendered(rows, shown)
 
 
-def test_anothers_history_is_all_that_is_exchanged(subject, asking):
-    exchanged = history_of_another(asking, stream(0, "x"))
+def test_anothers_history_is_all_that_is_exchanged(loaded, rows):
+    exchanged = exchange_history(rows, stream(0, "x"))
     assert exchanged is not None
-    before, after = prepared_rows(subject, asking), read(subject.folder, exchanged)
-    assert texts(exchanged) == rendered(asking, after)
-    user = asking.timelines.user_id[asking.examples.target].tolist()
+    before, after = prepared_rows(loaded, rows), read(loaded.folder, exchanged)
+    assert texts(exchanged) == rendered(rows, after)
+    user = rows.timelines.user_id[rows.examples.target].tolist()
     whose = exchanged.timelines.user_id
     left_out, used = 0, []
     for row, (history, candidate) in enumerate(after):
@@ -193,23 +192,21 @@ def test_anothers_history_is_all_that_is_exchanged(subject, asking):
     assert len({tuple(sources) for sources in used}) > 0.9 * len(after)  # not one for all
 
 
-@pytest.mark.parametrize(
-    "alter", [history_shuffled, rating_hidden, titles_as_ids, history_of_another]
-)
+@pytest.mark.parametrize("alter", [shuffle_history, hide_rating, titles_as_ids, exchange_history])
 def test_labels_stay_and_equal_streams_alter_equally(
-    asking, alter: Callable[[Asking, np.random.Generator], Asking]
+    rows, alter: Callable[[PromptRows, np.random.Generator], PromptRows]
 ):
-    altered = alter(asking, stream(3, "x"))
+    altered = alter(rows, stream(3, "x"))
     for name in ("liked", "user_id"):
-        before, after = getattr(asking.timelines, name), getattr(altered.timelines, name)
-        assert after[altered.examples.target].tolist() == before[asking.examples.target].tolist()
+        before, after = getattr(rows.timelines, name), getattr(altered.timelines, name)
+        assert after[altered.examples.target].tolist() == before[rows.examples.target].tolist()
     assert altered.row.tolist() == sorted(altered.row.tolist())
-    assert texts(altered) == texts(alter(asking, stream(3, "x")))
+    assert texts(altered) == texts(alter(rows, stream(3, "x")))
 
 
-@pytest.mark.parametrize("alter", [history_shuffled, history_of_another])
-def test_other_streams_alter_otherwise(asking, alter):
-    assert texts(alter(asking, stream(3, "x"))) != texts(alter(asking, stream(4, "x")))
+@pytest.mark.parametrize("alter", [shuffle_history, exchange_history])
+def test_other_streams_alter_otherwise(rows, alter):
+    assert texts(alter(rows, stream(3, "x"))) != texts(alter(rows, stream(4, "x")))
 
 
 @given(st.lists(st.integers(0, 5), max_size=30), st.integers(0, 50))

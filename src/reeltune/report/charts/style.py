@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib.style
 
-from reeltune.report.cast import Role
+from reeltune.report.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ _STYLE: Final[dict[str, Any]] = {
 
 
 @contextmanager
-def inked() -> Iterator[None]:
+def styled() -> Iterator[None]:
     """Draw in the report's style inside the block, whatever the user's own settings are."""
     with matplotlib.style.context(["default", _STYLE]):
         yield

@@ -7,18 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reeltune.asking.subject import Subject, load_subject
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import ModelError
-from reeltune.evaluation.evaluate import score_split
-from reeltune.scoring.calibration import (
-    CALIBRATED,
-    Calibration,
-    fit_calibration,
-    write_calibration,
-)
+from reeltune.models.calibration import CALIBRATED, Calibration, fit_calibration, write_calibration
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.training.train import train
 from tests.runs import tiny_config
+from tests.scored import score_split
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +26,16 @@ def run(tiny_qwen3, prepared, tmp_path_factory) -> Path:
 def load(run, tiny_qwen3, prepared, tmp_path):
     """Load the run, or the base model, under some way of calibrating."""
 
-    def loaded(method: str, adapter: Path | None = run, **options) -> Subject:
+    def loaded(method: str, adapter: Path | None = run, **options) -> LoadedModel:
         changes = {"scoring__calibration": method}
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
-        return load_subject(config, adapter, **options)
+        return load_model(config, adapter, **options)
 
     return loaded
 
 
-def p_yes(subject: Subject) -> np.ndarray:
-    return score_split(subject, VALIDATION).verdicts.p_yes
+def p_yes(subject: LoadedModel) -> np.ndarray:
+    return score_split(subject, VALIDATION).predictions.p_yes
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def calibration(run, load) -> Calibration:
     """What was learned from verdicts as the model gives them, written beside the adapter."""
     scored = score_split(load("none"), VALIDATION)
     found = fit_calibration(
-        scored.rows.liked, scored.verdicts.p_yes, form="window", layout="blocks"
+        scored.rows.liked, scored.predictions.p_yes, form="window", layout="blocks"
     )
     write_calibration(run, found)
     return found

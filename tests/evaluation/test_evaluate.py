@@ -12,11 +12,10 @@ import pytest
 
 from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
-from reeltune.evaluation.intervals import FEWEST_USERS
-from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.intervals import MIN_USERS
+from reeltune.evaluation.metrics import choose_threshold, measure
 from reeltune.evaluation.predictions import read_predictions
-from reeltune.evaluation.thresholds import choose_threshold
-from reeltune.scoring.calibration import CALIBRATED, load_calibration
+from reeltune.models.calibration import CALIBRATED, load_calibration
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
 from tests.errors import error_code
@@ -98,7 +97,7 @@ def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
     assert [found["name"] for found in written["reliability"]][1:] == [*CALIBRATED]
     tuned = next(s for s in written["scorers"] if s["name"] == "tuned")["metrics"]["auc"]
     card = (evaluated / "README.md").read_text()
-    assert tuned["users"] < FEWEST_USERS
+    assert tuned["users"] < MIN_USERS
     (row,) = (line for line in card.splitlines() if line.startswith("| tuned | "))
     auc = row.split(" | ")[1]
     assert auc.startswith(f"{tuned['value']:.4f} (")
@@ -110,14 +109,14 @@ def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
 def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, run, tmp_path):
     _, overrides = run
     flags = ("--set", "scoring.calibration=temperature", "--output", str(tmp_path / "calibrated"))
-    evaluate(overrides, *flags, "--controls", "0")
+    evaluate(overrides, *flags, "--ablations", "0")
     before = read_predictions(evaluated / "evaluation" / "predictions.parquet")["test"].p_yes
     after = read_predictions(tmp_path / "calibrated" / "predictions.parquet")["test"].p_yes
     calibrated = load_calibration(evaluated).apply(before["tuned"], "temperature")
     np.testing.assert_allclose(after["tuned"], calibrated, atol=1e-7)
     np.testing.assert_allclose(after["base"], before["base"], atol=1e-7)
     np.testing.assert_array_equal(after["item mean"], before["item mean"])
-    assert not json.loads((tmp_path / "calibrated" / "metrics.json").read_text())["controls"]
+    assert not json.loads((tmp_path / "calibrated" / "metrics.json").read_text())["ablations"]
 
 
 def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
@@ -128,9 +127,9 @@ def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
     shutil.copytree(evaluated / "evaluation", there)
     before = read_predictions(there / "predictions.parquet")
     monkeypatch.setattr(Scorer, "score", None)  # no model is asked
-    asked = json.loads((there / "metrics.json").read_text())["controls"]
+    asked = json.loads((there / "metrics.json").read_text())["ablations"]
     assert asked
-    flags = ("--output", str(there), "--controls", "20", "--keep-verdicts")
+    flags = ("--output", str(there), "--ablations", "20", "--keep-predictions")
     evaluate(overrides, "--set", "train.seed=7", *flags)
     after = read_predictions(there / "predictions.parquet")
     for split, rows in after.items():
@@ -143,9 +142,9 @@ def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
     ]
     assert len(written["warnings"]) == len(before_warnings) + 1  # that the models were not asked
     assert written["scorers"][0]["seconds"] is None
-    assert written["controls"] == asked
-    evaluate(overrides, "--output", str(there), "--controls", "0", "--keep-verdicts")
-    assert json.loads((there / "metrics.json").read_text())["controls"] == []
+    assert written["ablations"] == asked
+    evaluate(overrides, "--output", str(there), "--ablations", "0", "--keep-predictions")
+    assert json.loads((there / "metrics.json").read_text())["ablations"] == []
 
 
 @pytest.mark.parametrize("written", ['{"format_version": 1}', "no JSON"])
@@ -155,7 +154,7 @@ def test_a_calibration_that_cannot_be_read_is_made_anew(evaluated, run, tmp_path
     shutil.copytree(evaluated / "evaluation", there)
     before = load_calibration(evaluated)
     (evaluated / "calibration.json").write_text(written)
-    evaluate(overrides, "--output", str(there), "--keep-verdicts", "--no-baselines")
+    evaluate(overrides, "--output", str(there), "--keep-predictions", "--no-baselines")
     assert load_calibration(evaluated) == before
 
 
@@ -184,7 +183,7 @@ def test_verdicts_that_do_not_fit_are_refused(
     _, overrides = run
     sets = [part for override in overrides for part in ("--set", override)]
     with pytest.raises(SystemExit) as left:
-        main(["evaluate", "--config", os.devnull, *sets, "--keep-verdicts", *flags])
+        main(["evaluate", "--config", os.devnull, *sets, "--keep-predictions", *flags])
     stderr = capsys.readouterr().err
     assert (left.value.code, error_code(stderr)) == (exit_code, code)
     assert named in stderr
@@ -195,6 +194,6 @@ def test_a_base_model_is_measured_alone(run, tiny_qwen3, prepared, tmp_path):
     evaluate(overrides, "--base-only", "--no-baselines", "--max-examples", "20")
     written = json.loads((tmp_path / "run-base-evaluation" / "metrics.json").read_text())
     assert [(s["name"], s["kind"]) for s in written["scorers"]] == [("base", "base")]
-    assert (written["rows"], written["controls"]) == (20, [])
+    assert (written["rows"], written["ablations"]) == (20, [])
     assert any(" 20 of " in warning for warning in written["warnings"])
     assert not (tmp_path / "run").exists()

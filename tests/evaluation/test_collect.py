@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reeltune.evaluation.gather import Gathered, ScorerNote, strongest
+from reeltune.evaluation.collect import CollectedPredictions, ScorerInfo, strongest
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import Predictions
 
@@ -40,11 +40,13 @@ def test_the_strongest_has_the_highest_value_of_the_metric():
 
 
 def test_the_strongest_is_of_one_kind_and_chosen_on_validation_rows():
-    gathered = Gathered(replace(rows("validation"), p_yes={}), replace(rows("test"), p_yes={}))
+    gathered = CollectedPredictions(
+        replace(rows("validation"), p_yes={}), replace(rows("test"), p_yes={})
+    )
     kinds = {"ordered": "tuned", "calibrated": "baseline", "personal": "baseline"}
     for name, kind in kinds.items():
         # On the reported rows the order of the two baselines is the other way round.
-        gathered.add(name, ScorerNote(kind), P_YES[name], 1 - P_YES[name])  # pyright: ignore[reportArgumentType]
+        gathered.add(name, ScorerInfo(kind), P_YES[name], 1 - P_YES[name])  # pyright: ignore[reportArgumentType]
     assert gathered.strongest("auc", "baseline") == "calibrated"
     assert gathered.strongest("auc", "signals") is None
 

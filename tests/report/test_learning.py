@@ -77,5 +77,5 @@ def test_a_spread_curve_keeps_its_ends_and_its_order(length: int, points: int):
 def test_a_run_of_one_step_can_be_drawn():
     drawn = learning_charts(TrainingCurves([(1, 0.9)], {"auc": [(1, 0.5)]}, 1))
     assert [chart.drawing is not None for chart in drawn] == [True, True, False]
-    assert drawn[0].grid is not None
-    assert [cell.text for cell in drawn[0].grid.rows[0]] == ["1", "0.9000"]
+    assert drawn[0].table is not None
+    assert [cell.text for cell in drawn[0].table.rows[0]] == ["1", "0.9000"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from reeltune.evaluation.result import Example, PastEvent
-from reeltune.report.cast import Cast, Role
-from reeltune.report.numbers import number
+from reeltune.report.formatting import number
+from reeltune.report.roles import Role, Roles
 
 RECENT: Final = 5
 """How many films of a history are shown at once; the earlier ones unfold."""
@@ -55,7 +55,7 @@ class Card:
     recent: list[PastEvent]
 
 
-def cards(examples: list[Example], cast: Cast) -> list[Card]:
+def cards(examples: list[Example], roles: Roles) -> list[Card]:
     """Return one card for each example."""
     return [
         Card(
@@ -63,7 +63,7 @@ def cards(examples: list[Example], cast: Cast) -> list[Card]:
             _answer(example.liked),
             [
                 _bar(role, scorer.name, example.p_yes[scorer.name], scorer.threshold, example.liked)
-                for role, scorer in cast.leads.items()
+                for role, scorer in roles.leads.items()
                 if scorer.name in example.p_yes
             ],
             example.history[:-RECENT],

@@ -15,7 +15,7 @@ _NO_ROWS: Final = "no rows"
 
 
 @dataclass(frozen=True)
-class ShownMetric:
+class MetricLabel:
     """One column of the table of scorers.
 
     Attributes:
@@ -42,7 +42,7 @@ class ShownMetric:
         return "higher is better" if self.higher_is_better else "lower is better"
 
 
-AUC: Final = ShownMetric(
+AUC: Final = MetricLabel(
     "auc",
     "AUC",
     True,
@@ -50,7 +50,7 @@ AUC: Final = ShownMetric(
     "The chance that a random Yes row has a higher P(Yes) than a random No row; 0.5 is guessing.",
 )
 
-AUC_PER_USER: Final = ShownMetric(
+AUC_PER_USER: Final = MetricLabel(
     "auc_per_user_mean",
     "AUC per user",
     True,
@@ -58,20 +58,20 @@ AUC_PER_USER: Final = ShownMetric(
     "The same within each user's rows, then the mean over users: choosing for one person.",
 )
 
-SHOWN: Final = (
+METRIC_LABELS: Final = (
     AUC,
     AUC_PER_USER,
-    ShownMetric(
+    MetricLabel(
         "log_loss",
         "Log loss",
         False,
         _NO_ROWS,
         "Mean of minus the log of the probability given to the true answer, in nats.",
     ),
-    ShownMetric(
+    MetricLabel(
         "brier", "Brier", False, _NO_ROWS, "Mean squared difference of P(Yes) and the answer."
     ),
-    ShownMetric(
+    MetricLabel(
         "ece",
         "ECE",
         False,
@@ -79,21 +79,21 @@ SHOWN: Final = (
         "Expected calibration error: how far P(Yes) is from the share of Yes, over bins of P(Yes).",
         has_interval=False,
     ),
-    ShownMetric(
+    MetricLabel(
         "accuracy_chosen",
         "Accuracy",
         True,
         _NO_ROWS,
         "Share of rows answered rightly at the threshold chosen on validation rows.",
     ),
-    ShownMetric(
+    MetricLabel(
         "f1_chosen",
         "F1",
         True,
         "neither a true nor a predicted Yes",
         "F1 of the answer Yes at the threshold chosen on validation rows.",
     ),
-    ShownMetric(
+    MetricLabel(
         "ndcg_at_10",
         "NDCG@10",
         True,
@@ -103,6 +103,6 @@ SHOWN: Final = (
 )
 
 
-def measured(scorers: list[ScorerResult]) -> list[ShownMetric]:
+def measured(scorers: list[ScorerResult]) -> list[MetricLabel]:
     """Return the metrics at least one scorer was measured by, defined or not."""
-    return [metric for metric in SHOWN if any(metric.key in s.metrics for s in scorers)]
+    return [metric for metric in METRIC_LABELS if any(metric.key in s.metrics for s in scorers)]

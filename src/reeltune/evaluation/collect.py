@@ -1,0 +1,229 @@
+"""Collects P(Yes) of every scorer on the same rows: tuned model, base model, baselines, average."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Literal, get_args
+
+from reeltune.data.columns import VALIDATION
+from reeltune.evaluation.arrays import Floats
+from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.result import Ablation, Kind
+from reeltune.models.calibration import Calibration, fit_calibration
+from reeltune.models.loaded_model import LoadedModel, SelectedRows
+from reeltune.runs.log import LOGGER
+from reeltune.scoring.scorer import Progress, predict_sequences
+
+TUNED: Final = "tuned"
+BASE: Final = "base"
+
+RankingMetric = Literal["auc", "auc_per_user_mean"]
+"""Metrics by which the strongest scorer is chosen."""
+
+RANKING_METRICS: Final[tuple[RankingMetric, ...]] = get_args(RankingMetric)
+
+ProgressFor = Callable[[str], Progress | None]
+"""Returns the progress callback for a name."""
+
+
+@dataclass(frozen=True)
+class ScorerInfo:
+    """What is known about a scorer beside its predictions; see :class:`ScorerResult`."""
+
+    kind: Kind
+    settings: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class EarlierEvaluation:
+    """What an earlier evaluation computed with the models.
+
+    Attributes:
+        predictions: By split.
+        ablations: Of the tuned model.
+    """
+
+    predictions: dict[str, Predictions]
+    ablations: list[Ablation]
+
+
+@dataclass
+class CollectedPredictions:
+    """Predictions of all scorers.
+
+    Attributes:
+        validation: The rows that thresholds, settings and calibration are chosen on.
+        reported: The rows that are reported.
+        scorers: By name, in the order of the predictions.
+        calibration: Fitted on the tuned model's validation rows; None without an adapter, or
+            unless both labels occur.
+        uncalibrated: P(Yes) of the tuned model on the reported rows before calibration; None
+            without an adapter.
+        earlier: Where the models' predictions come from; None if they were computed now.
+    """
+
+    validation: Predictions
+    reported: Predictions
+    scorers: dict[str, ScorerInfo] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    uncalibrated: Floats | None = None
+    earlier: EarlierEvaluation | None = None
+
+    def add(self, name: str, info: ScorerInfo, validation: Floats, reported: Floats) -> None:
+        """Add the predictions of one scorer."""
+        self.validation = self.validation.scored(name, validation)
+        self.reported = self.reported.scored(name, reported)
+        self.scorers[name] = info
+
+    def strongest(self, metric: RankingMetric, kind: Kind) -> str | None:
+        """Return the scorer of a kind with the highest metric on validation rows, if any."""
+        names = [name for name, info in self.scorers.items() if info.kind == kind]
+        return strongest(self.validation, names, metric)
+
+
+def strongest(rows: Predictions, scorers: Iterable[str], metric: RankingMetric) -> str | None:
+    """Return which of some scorers has the highest metric; None if it is undefined for all."""
+    values = {
+        name: getattr(measure(rows.liked, rows.p_yes[name], rows.user_id), metric)
+        for name in scorers
+    }
+    defined = {name: value for name, value in values.items() if value is not None}
+    return max(defined, key=lambda name: defined[name]) if defined else None
+
+
+def predict_models(
+    loaded: LoadedModel, selected: Iterable[tuple[str, SelectedRows]], progress: ProgressFor
+) -> Iterator[tuple[str, list[Floats], float]]:
+    """Score rows with the tuned model, if there is an adapter, and with the base model.
+
+    Both use the same weights in memory, with the adapter switched on and off.
+
+    Args:
+        loaded: The model with its data.
+        selected: Sets of rows with a label each, for the progress.
+        progress: Returns the progress callback for a name.
+
+    Yields:
+        Name of the model, its P(Yes) for each set of rows, and the seconds that took.
+    """
+    selected = list(selected)
+    for name in (TUNED, BASE) if loaded.has_adapter else (BASE,):
+        started = time.perf_counter()
+        with nullcontext() if name == TUNED else loaded.without_adapter():
+            p_yes = [
+                predict_sequences(loaded, rows.rows.sequences, progress(f"{name}, {label}")).p_yes
+                for label, rows in selected
+            ]
+        yield name, p_yes, time.perf_counter() - started
+
+
+def collect_predictions(
+    loaded: LoadedModel,
+    split: str,
+    progress: ProgressFor,
+    earlier: EarlierEvaluation | None = None,
+) -> CollectedPredictions:
+    """Score the rows of a split, and the validation rows, with every scorer.
+
+    Args:
+        loaded: The model, loaded without calibration, with its data.
+        split: The rows to report.
+        progress: Returns the progress callback for a name.
+        earlier: Replaces the predictions of the models.
+
+    Raises:
+        DataError: The earlier predictions are of other rows.
+    """
+    section = loaded.config.evaluation
+    reported = loaded.held_out(split, section.max_examples)
+    validation = loaded.held_out(VALIDATION, section.validation_examples)
+    collected = CollectedPredictions(
+        Predictions.of_events(loaded.folder, VALIDATION, validation.event),
+        Predictions.of_events(loaded.folder, split, reported.event),
+        earlier=earlier,
+    )
+    if earlier is None:
+        selected = [(VALIDATION, validation), (split, reported)]
+        models = predict_models(loaded, selected, progress)
+    else:
+        models = _earlier_models(loaded, collected, earlier)
+    for name, (on_validation, on_reported), seconds in models:
+        if name == TUNED:
+            _add_tuned(collected, loaded, on_validation, on_reported, seconds)
+        else:
+            collected.add(BASE, ScorerInfo("base", {}, seconds), on_validation, on_reported)
+    if section.baselines:
+        _add_baselines(collected, loaded)
+    best = collected.strongest("auc", "baseline")
+    if loaded.has_adapter and best is not None:
+        _add_average(collected, best)
+    return collected
+
+
+def _earlier_models(
+    loaded: LoadedModel, collected: CollectedPredictions, earlier: EarlierEvaluation
+) -> Iterator[tuple[str, list[Floats], None]]:
+    rows = collected.validation, collected.reported
+    for name in (TUNED, BASE) if loaded.has_adapter else (BASE,):
+        yield name, [some.of_scorer(name, earlier.predictions) for some in rows], None
+
+
+def _add_tuned(
+    collected: CollectedPredictions,
+    loaded: LoadedModel,
+    validation: Floats,
+    reported: Floats,
+    seconds: float | None,
+) -> None:
+    liked, scoring = collected.validation.liked, loaded.config.scoring
+    collected.uncalibrated = reported
+    if liked.any() and not liked.all():
+        collected.calibration = fit_calibration(
+            liked, validation, form=loaded.form, layout=scoring.layout
+        )
+    else:
+        LOGGER.warning("no calibration: all %d validation rows have the same label", len(liked))
+    if collected.calibration is not None and scoring.calibration != "none":
+        validation = collected.calibration.apply(validation, scoring.calibration)
+        reported = collected.calibration.apply(reported, scoring.calibration)
+    settings: dict[str, Any] = {"calibration": scoring.calibration}
+    if loaded.learned_from is not None:
+        settings["learned_from"] = loaded.learned_from
+    collected.add(TUNED, ScorerInfo("tuned", settings, seconds), validation, reported)
+
+
+def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None:
+    """Add the classical methods: those with the prompt's signals, and the baselines."""
+    from reeltune.baselines.score import BASELINES, score_baselines
+    from reeltune.baselines.signals import signal_baselines
+
+    with_signals = signal_baselines(loaded.settings.context)
+    scores = score_baselines(
+        loaded.folder,
+        collected.validation.event,
+        collected.reported.event,
+        seed=loaded.config.train.seed,
+        progress=partial(LOGGER.info, "fitting baseline: %s"),
+        baselines={**with_signals, **BASELINES},
+    )
+    for score in scores:
+        kind: Kind = "signals" if score.name in with_signals else "baseline"
+        settings = {**score.settings, "learned_from": score.learned_from}
+        info = ScorerInfo(kind, settings, score.seconds)
+        collected.add(score.name, info, score.validation, score.test)
+
+
+def _add_average(collected: CollectedPredictions, best: str) -> None:
+    """Add the mean of P(Yes) of the tuned model and of the best baseline."""
+    validation, reported = (
+        (rows.p_yes[TUNED] + rows.p_yes[best]) / 2
+        for rows in (collected.validation, collected.reported)
+    )
+    info = ScorerInfo("average", {"of": [TUNED, best]})
+    collected.add(f"{TUNED} + {best}", info, validation, reported)

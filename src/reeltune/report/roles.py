@@ -1,0 +1,106 @@
+"""Roles of the scorers: the tuned model, its base, the best baseline, and all others in order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from reeltune.evaluation.intervals import Interval
+from reeltune.evaluation.result import Difference, Evaluation, Kind, ScorerResult
+from reeltune.report.metric_labels import AUC, MetricLabel
+
+Role = Literal["tuned", "base", "baseline"]
+"""The scorers that every chart shows in full."""
+
+_KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The scorers of an evaluation by role.
+
+    Attributes:
+        tuned: The tuned model, if it was scored.
+        base: The base model, if it was scored.
+        baseline: The best baseline by AUC, if there is one.
+        ordered: All scorers by kind, and within a kind by AUC, best first, undefined ones last.
+    """
+
+    tuned: ScorerResult | None
+    base: ScorerResult | None
+    baseline: ScorerResult | None
+    ordered: list[ScorerResult]
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Roles:
+        """Return the roles in an evaluation."""
+        ordered = sorted(
+            evaluation.scorers, key=lambda scorer: (_KINDS.index(scorer.kind), -_value(scorer, AUC))
+        )
+        first = {kind: next((s for s in ordered if s.kind == kind), None) for kind in _KINDS}
+        baseline = strongest(evaluation, ordered, AUC, "baseline")
+        return cls(first["tuned"], first["base"], baseline, ordered)
+
+    @property
+    def model(self) -> ScorerResult | None:
+        """The model of the report: the tuned model, or without one the base model."""
+        return self.tuned or self.base
+
+    @property
+    def model_label(self) -> str:
+        """The model of the report in words."""
+        return "the tuned model" if self.tuned is not None else "the base model"
+
+    @property
+    def minus_label(self) -> str:
+        """The heading above the scorers that are subtracted from the model."""
+        return "Tuned minus" if self.tuned is not None else "Base minus"
+
+    @property
+    def leads(self) -> dict[Role, ScorerResult]:
+        """The scorers shown in full, by role."""
+        roles: dict[Role, ScorerResult | None] = {
+            "tuned": self.tuned,
+            "base": self.base,
+            "baseline": self.baseline,
+        }
+        return {role: scorer for role, scorer in roles.items() if scorer is not None}
+
+    def of_kind(self, kind: Kind) -> list[ScorerResult]:
+        """Return the scorers of one kind, best first."""
+        return [scorer for scorer in self.ordered if scorer.kind == kind]
+
+    def sorted(self, differences: list[Difference]) -> list[Difference]:
+        """Return differences in the order of their other scorers."""
+        index = {scorer.name: i for i, scorer in enumerate(self.ordered)}
+        return sorted(differences, key=lambda difference: index[difference.other])
+
+
+def difference_from(evaluation: Evaluation, scorer: str, other: str) -> Difference | None:
+    """Return the difference of two scorers; None if it was not measured."""
+    return next((d for d in evaluation.differences if (d.scorer, d.other) == (scorer, other)), None)
+
+
+def auc_of(scorer: ScorerResult) -> Interval | None:
+    """Return a scorer's AUC; None if it is undefined or was not measured."""
+    return scorer.metrics.get(AUC.key)
+
+
+def strongest(
+    evaluation: Evaluation, scorers: list[ScorerResult], metric: MetricLabel, kind: Kind
+) -> ScorerResult | None:
+    """Return the scorer of a kind to compare the model with by a metric.
+
+    Returns:
+        The one chosen on validation rows, else the best on these rows; None if there is none.
+    """
+    of_kind = [scorer for scorer in scorers if scorer.kind == kind]
+    chosen = evaluation.strongest.get(metric.key, {}).get(kind)
+    best = max(of_kind, key=lambda scorer: _value(scorer, metric), default=None)
+    return next((scorer for scorer in of_kind if scorer.name == chosen), best)
+
+
+def _value(scorer: ScorerResult, metric: MetricLabel) -> float:
+    interval = scorer.metrics.get(metric.key)
+    return -math.inf if interval is None else interval.value
