@@ -111,9 +111,9 @@ def add_baselines(
         progress=print,
         baselines={**told, **BASELINES},
     )
-    for score in scores:
-        rows[VALIDATION] = rows[VALIDATION].scored(score.name, score.validation)
-        rows[TEST] = rows[TEST].scored(score.name, score.test)
+    for name, score in scores.items():
+        rows[VALIDATION] = rows[VALIDATION].scored(name, score.validation)
+        rows[TEST] = rows[TEST].scored(name, score.test)
     return list(told)
 
 

@@ -37,8 +37,8 @@ def scored(prepared: PreparedFolder):
 
 def test_every_baseline_answers_every_row(prepared: PreparedFolder, scored):
     scores, told = scored
-    assert [one.name for one in scores] == told == list(BASELINES)
-    for one in scores:
+    assert list(scores) == told == list(BASELINES)
+    for one in scores.values():
         for p_yes, split in ((one.validation, VALIDATION), (one.test, TEST)):
             assert p_yes.dtype == np.float64
             assert p_yes.shape == events(prepared, split).shape
@@ -49,7 +49,7 @@ def test_every_baseline_answers_every_row(prepared: PreparedFolder, scored):
 def test_what_each_learned_from_is_said(prepared: PreparedFolder, scored):
     rows = len(events(prepared, TRAIN))
     ratings = rows + len(events(prepared, CONTEXT))
-    learned = {one.name: one.learned_from for one in scored[0]}
+    learned = {name: one.learned_from for name, one in scored[0].items()}
     of_labels = {"majority", "logistic regression", "gradient boosting"}
     assert learned == {name: rows if name in of_labels else ratings for name in BASELINES}
 
@@ -62,12 +62,12 @@ def test_some_are_as_all_and_the_seed_decides(prepared: PreparedFolder, scored):
         seed=1,
         baselines={name: BASELINES[name] for name in ("gradient boosting", "item mean")},
     )
-    assert [one.name for one in some] == ["gradient boosting", "item mean"]
-    before = {one.name: one for one in scored[0]}
-    for one in some:
-        assert np.array_equal(one.test, before[one.name].test)
-        assert np.array_equal(one.validation, before[one.name].validation)
-        assert one.settings == before[one.name].settings
+    assert list(some) == ["gradient boosting", "item mean"]
+    before = scored[0]
+    for name, one in some.items():
+        assert np.array_equal(one.test, before[name].test)
+        assert np.array_equal(one.validation, before[name].validation)
+        assert one.settings == before[name].settings
 
 
 def test_fewer_training_rows_are_respected(prepared: PreparedFolder):
@@ -112,7 +112,7 @@ def test_users_and_films_nobody_learned_from_get_an_answer(name: str):
 
 def test_no_rows_to_judge_give_no_answers(prepared: PreparedFolder):
     none = np.empty(0, dtype=np.int64)
-    for one in score_baselines(prepared, events(prepared, VALIDATION), none, seed=1):
+    for one in score_baselines(prepared, events(prepared, VALIDATION), none, seed=1).values():
         assert one.test.shape == (0,)
         assert len(one.validation)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reeltune.baselines.lenskit_models import ratings_for_lenskit
 from reeltune.baselines.problem import Problem
 from reeltune.baselines.simple import (
     bias_model,
@@ -50,6 +51,22 @@ def test_the_bias_model_adds_what_the_users_earlier_events_lie_above_their_films
     # User 2: 4 - 3.75, 4 - 4.25 and 2 - 4.
     assert expected[[3, 7]].tolist() == [4.0, pytest.approx(4.0 - 2.0 / 4)]
     assert expected[[0, 4]].tolist() == [4.25, 3.75]
+
+
+def test_offsets_and_expectations_are_those_of_lenskits_bias_model():
+    from lenskit.basic.bias import BiasModel
+    from lenskit.data import ItemList
+
+    problem = random_problem(5, users=20)
+    known = problem.timelines
+    model = BiasModel.learn(ratings_for_lenskit(problem), (3.0, 2.0))
+    expected = bias_parts(problem, item_damping=2.0).expected(3.0, problem.test)
+    for event, value in zip(problem.test.tolist(), expected.tolist(), strict=True):
+        earlier = np.arange(event - known.position[event], event)
+        history = ItemList(item_ids=known.item_idx[earlier], rating=known.rating[earlier])
+        item = ItemList(item_ids=known.item_idx[event : event + 1])
+        scores, _ = model.compute_for_items(item, user_items=history)
+        assert scores[0] == pytest.approx(value, abs=1e-5)
 
 
 def test_the_majority_is_the_share_of_likes_among_training_rows():

@@ -1,1 +1,1 @@
-"""Classical baselines: what simpler methods make of the same rows."""
+"""Classical baselines: simpler methods on the same rows."""

@@ -1,4 +1,4 @@
-"""Baselines that learn from features: logistic regression and gradient boosting (scikit-learn)."""
+"""Baselines on features: logistic regression and gradient boosting (scikit-learn)."""
 
 from __future__ import annotations
 
@@ -12,37 +12,32 @@ import numpy as np
 
 from reeltune.baselines.features import feature_table
 from reeltune.baselines.platt import mean_log_loss
-from reeltune.baselines.problem import Answers, Floats, Ints, Labels, Problem
+from reeltune.baselines.problem import BaselineScores, Floats, Ints, Labels, Problem
 from reeltune.seeds import stream
 
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
-"""Inverse strengths of the logistic regression's L2 penalty: what is tried."""
+"""Values of ``C`` tried: inverse strength of the L2 penalty."""
 
 LEAVES: Final = (8, 32)
-"""Leaves of a tree of gradient boosting: what is tried."""
-
 LEAST_ROWS: Final = (20, 200)
-"""The fewest rows a leaf may hold: what is tried."""
+"""Values tried: leaves of a tree, and the fewest rows of a leaf."""
 
 ROUNDS: Final = 300
-"""Trees at most; how many of them are used is chosen."""
+"""Trees at most; how many are used is chosen."""
 
 LEARNING_RATE: Final = 0.1
 
-ALONE: Final = 200_000
-"""Up to how many training rows one thread grows the trees.
-
-Several wait for one another, at work all the while, after every step of a tree. Where something
-else keeps the processor busy, that makes a small table many times as slow as one thread is.
-"""
+ONE_THREAD_ROWS: Final = 200_000
+"""Up to so many training rows one thread grows the trees: on a busy processor several threads wait
+for one another after every step, which is many times slower on a small table."""
 
 Model = Callable[[Floats], Floats]
-"""Gives P(Yes), shape ``(n,)``, for features, shape ``(n, features)``."""
+"""Maps features, shape ``(n, features)``, to P(Yes), shape ``(n,)``."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Features and labels of the rows; what is to be judged comes without labels."""
+    """Features and labels of the rows; the rows to score have no labels."""
 
     train: Floats
     train_liked: Labels
@@ -52,13 +47,13 @@ class Tables:
 
 
 Features = Callable[[Problem, Ints], Floats]
-"""Gives what is known of events, shape ``(n, features)``, for their places, shape ``(n,)``."""
+"""Maps indices of events, shape ``(n,)``, to their features, shape ``(n, features)``."""
 
 Trials = Callable[[Tables], Iterator[tuple[dict[str, Any], Model]]]
-"""Gives settings, and the model fitted with them, one after another."""
+"""Yields settings and the model fitted with them."""
 
 
-def logistic_regression(problem: Problem, features: Features = feature_table) -> Answers:
+def logistic_regression(problem: Problem, features: Features = feature_table) -> BaselineScores:
     """Logistic regression on standardized features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -73,7 +68,7 @@ def logistic_regression(problem: Problem, features: Features = feature_table) ->
     return _choose(problem, features, trials)
 
 
-def gradient_boosting(problem: Problem, features: Features = feature_table) -> Answers:
+def gradient_boosting(problem: Problem, features: Features = feature_table) -> BaselineScores:
     """Gradient boosting of small trees on histograms of the features (Friedman 2001)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
@@ -90,7 +85,7 @@ def gradient_boosting(problem: Problem, features: Features = feature_table) -> A
                 early_stopping=False,  # pyright: ignore[reportArgumentType]
                 random_state=state,
             )
-            with threadpool_limits(1 if len(tables.train) <= ALONE else None, "openmp"):
+            with threadpool_limits(1 if len(tables.train) <= ONE_THREAD_ROWS else None, "openmp"):
                 model.fit(tables.train, tables.train_liked)
                 stages = model.staged_predict_proba(tables.validation)
                 losses = [mean_log_loss(tables.validation_liked, stage[:, 1]) for stage in stages]
@@ -101,8 +96,8 @@ def gradient_boosting(problem: Problem, features: Features = feature_table) -> A
     return _choose(problem, features, trials)
 
 
-def _choose(problem: Problem, features: Features, trials: Trials) -> Answers:
-    """Return the answers of the model with the lowest log loss on validation rows."""
+def _choose(problem: Problem, features: Features, trials: Trials) -> BaselineScores:
+    """Return the scores of the model with the lowest log loss on validation rows."""
     tables = _tables(problem, features)
     tried = []
     for settings, model in trials(tables):
@@ -110,7 +105,7 @@ def _choose(problem: Problem, features: Features, trials: Trials) -> Answers:
         tried.append((mean_log_loss(tables.validation_liked, p_yes), settings, model, p_yes))
     _, settings, model, p_yes = min(tried, key=lambda trial: trial[0])
     test = model(tables.test) if len(tables.test) else np.empty(0)
-    return Answers(p_yes, test, len(problem.train), settings)
+    return BaselineScores(p_yes, test, len(problem.train), settings)
 
 
 def _tables(problem: Problem, features: Features) -> Tables:

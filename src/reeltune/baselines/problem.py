@@ -1,4 +1,4 @@
-"""What a baseline is asked, what it may learn from, and what it answers."""
+"""The problem of a baseline: rows to learn from, rows to score, and its scores."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Labels = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows to learn from and rows to judge; events are places in the timelines.
+    """Rows to learn from and rows to score; events are indices among the timelines' events.
 
     Attributes:
         timelines: Every event of every user.
-        items: As ``item_idx`` counts them.
+        items: What ``item_idx`` refers to.
         train: The training rows, ascending: candidates whose labels are learned from.
-        validation: The rows every choice is made on.
-        test: The rows to judge.
-        seed: Decides whatever is random.
+        validation: The rows on which settings are chosen.
+        test: The rows to score.
+        seed: Determines whatever is random.
     """
 
     timelines: Timelines
@@ -44,12 +44,12 @@ class Problem:
 
     @cached_property
     def ratings(self) -> Ints:
-        """The training ratings, ascending: events whose stars may be learned from."""
+        """The training ratings, ascending: events whose ratings may be learned from."""
         return training_ratings(self.timelines, self.train)
 
     @cached_property
     def rating(self) -> Floats:
-        """The stars of every event, shape ``(events,)``."""
+        """The rating of every event, shape ``(events,)``."""
         return self.timelines.rating.astype(np.float64)
 
     def liked(self, event: Ints) -> Labels:
@@ -58,23 +58,26 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one baseline says.
+class BaselineScores:
+    """The scores of one baseline.
 
     Attributes:
-        validation: P(Yes) on the validation rows, shape ``(len(problem.validation),)``.
-        test: P(Yes) on the rows to judge, shape ``(len(problem.test),)``.
-        learned_from: How many events it learned from.
-        settings: What was chosen on the validation rows.
+        validation: P(Yes) of the validation rows.
+        test: P(Yes) of the rows to score.
+        learned_from: Events it learned from: training rows for methods that learn labels, training
+            ratings for those that learn ratings.
+        settings: Chosen on the validation rows.
+        seconds: Time to fit, choose and score.
     """
 
     validation: Floats
     test: Floats
     learned_from: int
     settings: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
-Baseline = Callable[[Problem], Answers]
+Baseline = Callable[[Problem], BaselineScores]
 
 
 def make_problem(
@@ -89,14 +92,13 @@ def make_problem(
 
     Args:
         folder: The prepared data.
-        validation_event: The rows every choice is made on.
-        test_event: The rows to judge, of ``test`` or ``validation``.
-        seed: Decides whatever is random.
+        validation_event: The rows on which settings are chosen.
+        test_event: The rows to score, of ``test`` or ``validation``.
+        seed: Determines whatever is random.
         train_event: The rows to learn from; None for all of ``train``.
 
     Raises:
-        DataError: There is nothing to learn or to choose from, or a row belongs to a split it must
-            not come from.
+        DataError: There is nothing to learn or choose from, or a row is of the wrong split.
     """
     known = folder.timelines
     train = np.flatnonzero(known.split == TRAIN) if train_event is None else np.unique(train_event)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from reeltune.baselines.features import feature_table
 from reeltune.baselines.learned import gradient_boosting, logistic_regression
-from reeltune.baselines.problem import Answers, Baseline, Floats, Ints, Problem
+from reeltune.baselines.problem import Baseline, BaselineScores, Floats, Ints, Problem
 from reeltune.domain import SIGNALS, ContextKind
 
 EXPECTED_ALONE: Final = "expected alone"
@@ -43,7 +43,7 @@ def signal_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
     return baselines
 
 
-def expected_alone(problem: Problem, column: int) -> Answers:
+def expected_alone(problem: Problem, column: int) -> BaselineScores:
     """Return the probability of a like as the prompt states it; nothing is fitted.
 
     Args:
@@ -51,7 +51,7 @@ def expected_alone(problem: Problem, column: int) -> Answers:
         column: The column of ``expected`` in the codes.
     """
     share = np.array(SIGNALS["expected"].shares)[_codes(problem)[:, column]]
-    return Answers(share[problem.validation], share[problem.test], len(problem.ratings))
+    return BaselineScores(share[problem.validation], share[problem.test], len(problem.ratings))
 
 
 def signal_table(problem: Problem, event: Ints, kinds: Sequence[ContextKind]) -> Floats:

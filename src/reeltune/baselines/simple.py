@@ -1,4 +1,4 @@
-"""Baselines that are means: of everything, of the film, of the user, and of both."""
+"""Baselines that are means: overall, per item, per user, and the bias model of both."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any, Final
 import numpy as np
 
 from reeltune.baselines.platt import Rating, choose_rating
-from reeltune.baselines.problem import Answers, Floats, Ints, Problem
+from reeltune.baselines.problem import BaselineScores, Floats, Ints, Problem
 from reeltune.signals.running_statistics import RunningStatistics
 
 DAMPING: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-"""Ratings like the overall mean that are added to a film's or a user's own: what is tried."""
+"""Values tried: ratings equal to the overall mean that are added to an item's or a user's own."""
 
 
-def majority(problem: Problem) -> Answers:
-    """Always answer the share of likes among the training rows."""
+def majority(problem: Problem) -> BaselineScores:
+    """Predict the share of likes among the training rows."""
     share = float(problem.liked(problem.train).mean())
     validation, test = (np.full(len(event), share) for event in (problem.validation, problem.test))
-    return Answers(validation, test, len(problem.train))
+    return BaselineScores(validation, test, len(problem.train))
 
 
-def item_mean(problem: Problem) -> Answers:
-    """Expect the mean stars of the film's training ratings, shrunk to the mean of all."""
+def item_mean(problem: Problem) -> BaselineScores:
+    """Expect the mean of the item's training ratings, shrunk to the overall mean."""
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
         for damping in DAMPING:
@@ -36,8 +36,8 @@ def item_mean(problem: Problem) -> Answers:
     return choose_rating(problem, models(), len(problem.ratings))
 
 
-def user_running_mean(problem: Problem) -> Answers:
-    """Expect the mean stars of the user's own earlier events, shrunk to the mean of all."""
+def user_running_mean(problem: Problem) -> BaselineScores:
+    """Expect the mean of the user's own earlier ratings, shrunk to the overall mean."""
     running = RunningStatistics(problem.timelines.position)
     overall = overall_mean(problem)
 
@@ -49,11 +49,11 @@ def user_running_mean(problem: Problem) -> Answers:
     return choose_rating(problem, models(), len(problem.ratings))
 
 
-def bias_model(problem: Problem) -> Answers:
-    """Expect overall mean + film's offset + user's offset (Koren, Bell and Volinsky 2009).
+def bias_model(problem: Problem) -> BaselineScores:
+    """Expect overall mean + item offset + user offset (Koren, Bell and Volinsky 2009).
 
-    The film's offset is learned from training ratings; the user's is the mean of what all earlier
-    events of the user lie above overall mean and film's offset.
+    Own code instead of LensKit's ``BiasScorer``, which gives the same, because that one takes one
+    history at a time: 49 settings times all rows would be scored in a Python loop.
     """
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
@@ -68,12 +68,12 @@ def bias_model(problem: Problem) -> Answers:
 
 @dataclass(frozen=True)
 class BiasParts:
-    """What the bias model adds up; all arrays have one entry per event.
+    """The summands of the bias model, one entry per event.
 
     Attributes:
-        without_user: Overall mean and film's offset.
-        above: Sum of what the user's earlier events lie above that.
-        before: How many they are.
+        without_user: Overall mean plus item offset.
+        above: Sum of the user's earlier ratings minus that.
+        before: Number of the user's earlier events.
     """
 
     without_user: Floats
@@ -81,13 +81,13 @@ class BiasParts:
     before: Floats
 
     def expected(self, user_damping: float, event: Ints) -> Floats:
-        """Return the stars the bias model expects of events."""
+        """Return the expected ratings of events."""
         user_offset = self.above[event] / (self.before[event] + user_damping)
         return self.without_user[event] + user_offset
 
 
 def bias_parts(problem: Problem, item_damping: float) -> BiasParts:
-    """Return the parts of the bias model for one damping of films."""
+    """Return the summands of the bias model for one damping of items."""
     offset = item_offsets(problem, item_damping)[problem.timelines.item_idx]
     without_user = overall_mean(problem) + offset
     running = RunningStatistics(problem.timelines.position)
@@ -95,17 +95,13 @@ def bias_parts(problem: Problem, item_damping: float) -> BiasParts:
 
 
 def overall_mean(problem: Problem) -> float:
-    """Return the mean stars of all training ratings."""
+    """Return the mean of all training ratings."""
     return float(problem.rating[problem.ratings].mean())
 
 
 def item_offsets(problem: Problem, damping: float) -> Floats:
-    """Return what each film's training ratings lie above the overall mean, shrunk to 0.
-
-    Returns:
-        Shape ``(films,)``; 0 for a film without training ratings.
-    """
-    row = problem.timelines.item_idx[problem.ratings]
+    """Return each item's damped mean of training ratings minus the overall mean; 0 without any."""
+    item = problem.timelines.item_idx[problem.ratings]
     above = problem.rating[problem.ratings] - overall_mean(problem)
-    count = np.bincount(row, minlength=len(problem.items))
-    return np.bincount(row, above, minlength=len(problem.items)) / (count + damping)
+    count = np.bincount(item, minlength=len(problem.items))
+    return np.bincount(item, above, minlength=len(problem.items)) / (count + damping)

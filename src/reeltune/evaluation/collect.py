@@ -212,11 +212,11 @@ def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None
         progress=partial(LOGGER.info, "fitting baseline: %s"),
         baselines={**with_signals, **BASELINES},
     )
-    for score in scores:
-        kind: Kind = "signals" if score.name in with_signals else "baseline"
+    for name, score in scores.items():
+        kind: Kind = "signals" if name in with_signals else "baseline"
         settings = {**score.settings, "learned_from": score.learned_from}
         info = ScorerInfo(kind, settings, score.seconds)
-        collected.add(score.name, info, score.validation, score.test)
+        collected.add(name, info, score.validation, score.test)
 
 
 def _add_average(collected: CollectedPredictions, best: str) -> None:

@@ -1,22 +1,23 @@
-"""Baselines of LensKit for explicit ratings: item kNN and biased matrix factorization.
+"""LensKit's models for explicit ratings: item kNN and biased matrix factorization.
 
-Both are trained on training ratings, and judge an event with all earlier events of its user.
+They learn from training ratings, and score an event with all earlier events of its user.
 """
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 from copy import copy
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from reeltune.baselines.lenskit_threads import prepare_lenskit
 from reeltune.baselines.platt import Rating, choose_rating
-from reeltune.baselines.problem import Answers, Floats, Ints, Problem
+from reeltune.baselines.problem import BaselineScores, Floats, Ints, Problem
 from reeltune.baselines.simple import bias_parts
 from reeltune.seeds import stream
 
@@ -26,29 +27,24 @@ if TYPE_CHECKING:
     from lenskit.knn import ItemKNNScorer
 
 FALLBACK_DAMPING: Final = 5.0
-"""Of the bias model that answers where these models cannot: a film without training ratings, or
-with too few neighbours among the user's films."""
+"""Of the bias model, the fallback for items without training ratings or with too few neighbours."""
 
 SAVED_NEIGHBOURS: Final = 1000
-"""Neighbours kept for each film: bounds the memory for large editions."""
+"""Neighbours stored per item: bounds the memory for large editions."""
 
 NEIGHBOURS: Final = (20, 60)
-"""Neighbours that are averaged at most: what is tried."""
-
 LEAST_NEIGHBOURS: Final = 3
-"""Neighbours that are averaged at least: with fewer, the bias model answers."""
+"""Most neighbours averaged (values tried), and the fewest: with fewer, the bias model answers."""
 
 FACTORS: Final = (8, 32, 64)
-"""Numbers for each user and film: what is tried."""
-
 PENALTIES: Final = (0.1, 0.2)
-"""L2 penalties for each rating: what is tried."""
+"""Values tried: factors per user and item, L2 penalty per rating."""
 
 EPOCHS: Final = 15
 
 
-def item_knn(problem: Problem) -> Answers:
-    """Expect what the user gave to similar films, by cosine of mean-centred ratings.
+def item_knn(problem: Problem) -> BaselineScores:
+    """Expect the user's ratings of similar items, by the cosine of mean-centred ratings.
 
     Deshpande and Karypis (2004), https://doi.org/10.1145/963770.963776.
     """
@@ -68,11 +64,11 @@ def item_knn(problem: Problem) -> Answers:
     return choose_rating(problem, models(), len(problem.ratings))
 
 
-def matrix_factorization(problem: Problem) -> Answers:
-    """Expect overall mean + offsets + product of user's and film's factors, by least squares.
+def matrix_factorization(problem: Problem) -> BaselineScores:
+    """Expect overall mean + offsets + product of the user's and the item's factors, by ALS.
 
     Zhou et al. (2008), https://doi.org/10.1007/978-3-540-68880-8_32. The user's factors are solved
-    anew for each event from all earlier events.
+    for each event from all earlier events.
     """
     from lenskit.als import BiasedMFScorer
     from lenskit.training import TrainingOptions
@@ -91,7 +87,7 @@ def matrix_factorization(problem: Problem) -> Answers:
 
 
 def ratings_for_lenskit(problem: Problem) -> Dataset:
-    """Return the training ratings as LensKit's data; films are named by their row."""
+    """Return the training ratings as LensKit's data; an item's id is its index."""
     from lenskit.data import DatasetBuilder
 
     known, event = problem.timelines, problem.ratings
@@ -115,7 +111,7 @@ def ratings_for_lenskit(problem: Problem) -> Dataset:
 
 
 def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: Ints) -> Floats:
-    """Return the stars a model expects for events, each with its user's earlier events as history.
+    """Return the expected ratings of events, each with its user's earlier events as history.
 
     LensKit takes one history at a time, so this loops over rows.
     """
@@ -123,7 +119,7 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
 
     known = problem.timelines
     number = model.items.numbers(known.item_idx, missing="negative")
-    # LensKit 2025.8 cannot be shown films it has not learned: its item kNN fails on them.
+    # LensKit 2025.8 fails on unknown items in a history: its item kNN raises.
     learned = number >= 0
     before = np.concatenate([[0], np.cumsum(learned)])
     number, rating = number[learned], known.rating[learned]
@@ -132,13 +128,35 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
     last = before[target]
     first = before[target - known.position[target]]
     scores = np.full(len(event), np.nan)
-    for place, begin, end in zip(answered, first, last, strict=True):
+    for row, begin, end in zip(answered, first, last, strict=True):
         history = ItemList(
             item_nums=number[begin:end], vocabulary=model.items, rating=rating[begin:end]
         )
         item = ItemList(item_nums=number[end : end + 1], vocabulary=model.items)
         found = model(history, item).scores()
         if found is not None:
-            scores[place] = found[0]
-    instead = bias_parts(problem, FALLBACK_DAMPING).expected(FALLBACK_DAMPING, event)
-    return np.where(np.isfinite(scores), scores, instead)
+            scores[row] = found[0]
+    fallback = bias_parts(problem, FALLBACK_DAMPING).expected(FALLBACK_DAMPING, event)
+    return np.where(np.isfinite(scores), scores, fallback)
+
+
+@cache
+def prepare_lenskit() -> None:
+    """Start LensKit's worker threads without changing torch's settings.
+
+    At its first training LensKit 2025.8 would set torch and the BLAS to fewer threads for the rest
+    of the process.
+    """
+    import torch
+    from lenskit.parallel import effective_cpu_count, initialize
+
+    threads, sharing = torch.get_num_threads(), torch.multiprocessing.get_sharing_strategy()
+    log = logging.getLogger("lenskit.parallel.config")
+    level = log.level
+    # LensKit warns that torch, once used, refuses another number of inter-op threads.
+    log.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        initialize(threads=effective_cpu_count(), backend_threads=threads)
+    log.setLevel(level)
+    torch.multiprocessing.set_sharing_strategy(sharing)

@@ -13,7 +13,7 @@ from lenskit.data import ItemList
 from lenskit.knn import ItemKNNScorer
 from lenskit.training import TrainingOptions
 
-from reeltune.baselines.factor import (
+from reeltune.baselines.lenskit_models import (
     FALLBACK_DAMPING,
     expected_by,
     item_knn,
@@ -67,7 +67,7 @@ _THREADS = """
 import torch
 torch.set_num_threads(3)
 before = torch.get_num_threads(), torch.multiprocessing.get_sharing_strategy()
-from reeltune.baselines.lenskit_threads import prepare_lenskit
+from reeltune.baselines.lenskit_models import prepare_lenskit
 from lenskit.parallel import ensure_parallel_init
 prepare_lenskit()
 ensure_parallel_init()
