@@ -1,4 +1,4 @@
-"""Rows worth reading, as cards: what was shown, what was said, what was true."""
+"""Notable rows as cards: history, predictions and truth."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from reeltune.evaluation.result import Example, PastEvent
-from reeltune.report.formatting import number
 from reeltune.report.roles import Role, Roles
+from reeltune.report.tables import number
 
 RECENT: Final = 5
-"""How many films of a history are shown at once; the earlier ones unfold."""
+"""Events of a history that are always visible; the earlier ones unfold."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One scorer's verdict.
+    """The prediction of one scorer.
 
     Attributes:
-        role: Of the scorer.
+        role: The scorer's role.
         scorer: Its name.
-        p_yes: P(Yes), for people.
+        p_yes: P(Yes), formatted.
         width: P(Yes) in percent of the bar.
-        threshold: From where the scorer says Yes, in percent of the bar.
-        says: Yes or No.
+        threshold: The scorer's threshold in percent of the bar.
+        answer: Yes or No.
         right: Whether that is the true answer.
     """
 
@@ -32,21 +32,13 @@ class Bar:
     p_yes: str
     width: str
     threshold: str
-    says: str
+    answer: str
     right: bool
 
 
 @dataclass(frozen=True)
 class Card:
-    """One example.
-
-    Attributes:
-        example: As it was found.
-        truth: The true answer.
-        bars: The leads' verdicts.
-        earlier: The films of the history that unfold, oldest first.
-        recent: The films of the history that are always shown, oldest first.
-    """
+    """One example with its predictions; earlier events unfold, recent ones are always visible."""
 
     example: Example
     truth: str
@@ -79,16 +71,16 @@ def rating_width(rating: float) -> str:
 
 
 def _bar(role: Role, scorer: str, p_yes: float, threshold: float, liked: bool) -> Bar:
-    says = p_yes >= threshold
+    yes = p_yes >= threshold
     return Bar(
         role=role,
         scorer=scorer,
         p_yes=number(p_yes),
         width=f"{p_yes:.2%}",
-        # A scorer that never says Yes has its threshold beyond the bar.
+        # A scorer that never predicts Yes has its threshold beyond the bar.
         threshold=f"{min(max(threshold, 0), 1):.2%}",
-        says=_answer(says),
-        right=says == liked,
+        answer=_answer(yes),
+        right=yes == liked,
     )
 
 

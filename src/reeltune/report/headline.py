@@ -7,7 +7,9 @@ from typing import Final, Literal
 
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation, ScorerResult
-from reeltune.report.formatting import (
+from reeltune.report.metric_labels import AUC, AUC_PER_USER, NOT_MEASURED, ONE_LABEL, MetricLabel
+from reeltune.report.roles import Roles, auc_of, difference_from, strongest
+from reeltune.report.tables import (
     between,
     counted,
     number,
@@ -15,8 +17,6 @@ from reeltune.report.formatting import (
     signed_between,
     too_few,
 )
-from reeltune.report.metric_labels import AUC, AUC_PER_USER, NOT_MEASURED, ONE_LABEL, MetricLabel
-from reeltune.report.roles import Roles, auc_of, difference_from, strongest
 
 Ruling = Literal["better", "worse", "unclear", "too few", "undefined"]
 

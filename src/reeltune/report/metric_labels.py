@@ -1,4 +1,4 @@
-"""The metrics the report shows: their names for people, which way is better, when they are not."""
+"""Labels of the metrics in the report, with direction and the reason why one is undefined."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ class MetricLabel:
 
     Attributes:
         key: As in the results.
-        label: For people.
-        higher_is_better: Whether a larger value is the better one.
-        undefined: Why there may be no value.
-        about: What it is, in one sentence.
-        has_interval: Whether draws of users tell how far it would move. An expected calibration
-            error is a sum of absolute gaps: it grows in every draw, by as much as there is chance
-            in the bins, so draws lie above it and differences of two say little.
+        label: In the report.
+        higher_is_better: The direction.
+        undefined: The reason for a missing value.
+        about: Its definition in one sentence.
+        has_interval: False for the ECE: it sums absolute gaps, so the chance in each bootstrap
+            sample adds to it, and the samples are above the value.
     """
 
     key: str
@@ -38,7 +37,7 @@ class MetricLabel:
 
     @property
     def better(self) -> str:
-        """Which way is better, in words."""
+        """The direction in words."""
         return "higher is better" if self.higher_is_better else "lower is better"
 
 
@@ -55,7 +54,7 @@ AUC_PER_USER: Final = MetricLabel(
     "AUC per user",
     True,
     _NO_USER,
-    "The same within each user's rows, then the mean over users: choosing for one person.",
+    "The AUC of each user's rows, then the mean over users: how well it ranks for one person.",
 )
 
 METRIC_LABELS: Final = (
@@ -66,7 +65,7 @@ METRIC_LABELS: Final = (
         "Log loss",
         False,
         _NO_ROWS,
-        "Mean of minus the log of the probability given to the true answer, in nats.",
+        "Mean negative log of the probability of the true answer, in nats.",
     ),
     MetricLabel(
         "brier", "Brier", False, _NO_ROWS, "Mean squared difference of P(Yes) and the answer."
@@ -76,7 +75,7 @@ METRIC_LABELS: Final = (
         "ECE",
         False,
         _NO_ROWS,
-        "Expected calibration error: how far P(Yes) is from the share of Yes, over bins of P(Yes).",
+        "Expected calibration error: mean gap between P(Yes) and share of Yes over bins of P(Yes).",
         has_interval=False,
     ),
     MetricLabel(
@@ -84,7 +83,7 @@ METRIC_LABELS: Final = (
         "Accuracy",
         True,
         _NO_ROWS,
-        "Share of rows answered rightly at the threshold chosen on validation rows.",
+        "Share of right answers at the threshold chosen on validation rows.",
     ),
     MetricLabel(
         "f1_chosen",
@@ -98,11 +97,11 @@ METRIC_LABELS: Final = (
         "NDCG@10",
         True,
         _NO_USER,
-        "How near the top of each user's rows the liked films are, first ten places; 1 is perfect.",
+        "How high the liked items rank among each user's rows, first ten ranks; 1 is perfect.",
     ),
 )
 
 
 def measured(scorers: list[ScorerResult]) -> list[MetricLabel]:
-    """Return the metrics at least one scorer was measured by, defined or not."""
+    """Return the metrics that were measured for at least one scorer, defined or not."""
     return [metric for metric in METRIC_LABELS if any(metric.key in s.metrics for s in scorers)]

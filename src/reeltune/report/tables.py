@@ -1,4 +1,4 @@
-"""Tables as the template draws them: cells of text with what stands below, nothing left blank."""
+"""Tables of the report: cells of formatted numbers, with the reason where a value is undefined."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.report.formatting import between, number, signed, signed_between
 
-UNDEFINED: Final = "undefined"
+_MINUS: Final = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value.
+    """A value with a smaller note below it: its interval, or why it is undefined.
 
-    Attributes:
-        text: The value itself.
-        note: What stands below it, smaller: its interval, or why there is no value.
-        best: Whether it is marked as the best of its column.
-        defined: Whether there is a value.
-        numeric: Whether it is set to the right, so that decimals line up.
+    ``best`` marks the best value of a column; ``numeric`` cells are aligned to the right.
     """
 
     text: str
@@ -33,13 +27,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Head:
-    """The heading of a column.
-
-    Attributes:
-        text: What the column holds.
-        note: What stands below it, smaller.
-        numeric: Whether its cells are set to the right.
-    """
+    """The heading of a column, with a smaller note below it."""
 
     text: str
     note: str = ""
@@ -52,7 +40,7 @@ class Table:
 
     Attributes:
         name: Unique on the page; ``data-table`` in the HTML.
-        caption: What the table holds, in one sentence.
+        caption: What the table holds.
         heads: One for each column.
         rows: As many cells each as there are headings.
     """
@@ -63,40 +51,89 @@ class Table:
     rows: list[list[Cell]]
 
 
+def number(value: float) -> str:
+    """Return four decimals, with a minus sign as wide as a plus sign."""
+    return f"{value:.4f}".replace("-", _MINUS)
+
+
+def signed(value: float) -> str:
+    """Return four decimals with a sign, for differences."""
+    return f"{value:+.4f}".replace("-", _MINUS)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent.
+
+    >>> percent(0.4567)
+    '45.7 %'
+    """
+    return f"{100 * share:.1f} %"
+
+
+def count(value: int) -> str:
+    """Return a whole number with thousands separators."""
+    return f"{value:,}"
+
+
+def counted(value: int, noun: str) -> str:
+    """Return a number of things.
+
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
+
+
+def between(interval: Interval) -> str:
+    """Return the ends of an interval, or why they are not reported."""
+    if not interval.enough_users:
+        return too_few(interval)
+    return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def signed_between(interval: Interval) -> str:
+    """Return the ends of the interval of a difference, or why they are not reported."""
+    if not interval.enough_users:
+        return too_few(interval)
+    return f"{signed(interval.low)} to {signed(interval.high)}"
+
+
+def too_few(interval: Interval) -> str:
+    """Return why an interval is not reported."""
+    return f"{counted(interval.users, 'user')}: too few for an interval"
+
+
 def words(text: str, note: str = "") -> Cell:
     """Return a cell of words."""
     return Cell(text, note, numeric=False)
 
 
 def undefined(reason: str) -> Cell:
-    """Return the cell of a value that does not exist, with the reason."""
-    return Cell(UNDEFINED, reason, defined=False)
+    """Return the cell of an undefined value."""
+    return Cell("undefined", reason, defined=False)
 
 
 def valued(interval: Interval | None, reason: str) -> Cell:
-    """Return the cell of a figure with its interval, or of the reason why there is none."""
-    return (
-        undefined(reason) if interval is None else Cell(number(interval.value), between(interval))
-    )
+    """Return the cell of a value with its interval, or of the reason why it is undefined."""
+    if interval is None:
+        return undefined(reason)
+    return Cell(number(interval.value), between(interval))
 
 
 def changed(interval: Interval | None, reason: str) -> Cell:
-    """Return the cell of a difference with its interval, or of the reason why there is none."""
+    """Return the cell of a difference with its interval, or of the reason why it is undefined."""
     if interval is None:
         return undefined(reason)
     return Cell(signed(interval.value), signed_between(interval))
 
 
-def plain(value: float | None, reason: str, shown: Callable[[float], str] = number) -> Cell:
-    """Return the cell of a figure without an interval, or of the reason why there is none."""
-    return undefined(reason) if value is None else Cell(shown(value))
+def plain(value: float | None, reason: str, formatted: Callable[[float], str] = number) -> Cell:
+    """Return the cell of a value without interval, or of the reason why it is undefined."""
+    return undefined(reason) if value is None else Cell(formatted(value))
 
 
 def mark_best(cells: Sequence[Cell], values: Sequence[float | None], highest: bool) -> list[Cell]:
-    """Return the cells of a column with the best marked, ties included.
-
-    Nothing is marked unless two values at least are defined: the only one is not the best of any.
-    """
+    """Return the cells of a column with the best marked, ties included, if two are defined."""
     defined = [value for value in values if value is not None]
     if len(defined) < 2:
         return list(cells)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
-from reeltune.report import formatting
+from reeltune.report import tables
 from reeltune.report.cards import cards, rating_width
 from reeltune.report.charts.comparisons import ablations_chart, breakdown_chart, forests
 from reeltune.report.charts.learning import TrainingCurves, learning_charts
@@ -86,7 +86,7 @@ def _fill(**content: Any) -> str:
         keep_trailing_newline=True,
     )
     names = ("between", "count", "number", "percent", "signed", "signed_between")
-    environment.filters |= {name: getattr(formatting, name) for name in names}
+    environment.filters |= {name: getattr(tables, name) for name in names}
     environment.filters["rating_width"] = rating_width
     style = files(_PACKAGE).joinpath(_FOLDER, "report.css").read_text(encoding="utf-8")
     # The style sheet is the package's own; escaping would break its selectors.

@@ -1,1 +1,1 @@
-"""The charts: matplotlib draws them, as SVG whose colours the page decides."""
+"""The charts of the report, drawn by matplotlib as SVG in the colours of the page."""

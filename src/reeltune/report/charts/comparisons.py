@@ -8,16 +8,29 @@ from reeltune.evaluation.result import Ablation, Breakdown, Evaluation, Group
 from reeltune.report.charts.interval_rows import Row, draw_rows
 from reeltune.report.charts.style import styled
 from reeltune.report.charts.svg import Chart
-from reeltune.report.formatting import between, count, counted, percent, signed, signed_between
 from reeltune.report.metric_labels import METRIC_LABELS, NOT_MEASURED, ONE_LABEL, MetricLabel
 from reeltune.report.roles import Roles
-from reeltune.report.tables import Cell, Head, Table, changed, plain, valued, words
+from reeltune.report.tables import (
+    Cell,
+    Head,
+    Table,
+    between,
+    changed,
+    count,
+    counted,
+    percent,
+    plain,
+    signed,
+    signed_between,
+    valued,
+    words,
+)
 
 _FOREST: Final = ("auc", "auc_per_user_mean", "ndcg_at_10", "log_loss")
 
 
 def forests(evaluation: Evaluation, roles: Roles) -> list[Chart]:
-    """Return the subject less every other scorer: one forest plot for each main metric."""
+    """Return the model minus every other scorer: one forest plot for each main metric."""
     found = roles.sorted(evaluation.differences)
     shown = [
         m for m in METRIC_LABELS if m.key in _FOREST and any(m.key in d.metrics for d in found)
@@ -36,14 +49,14 @@ def _forest(metric: MetricLabel, evaluation: Evaluation, roles: Roles) -> Chart:
         rows.append(Row(difference.other, note, [("tuned", interval)], reason))
         cells.append([words(difference.other), changed(interval, reason)])
     side = "Right" if metric.higher_is_better else "Left"
-    said = "; ".join(
+    in_words = "; ".join(
         f"{d.other} {signed(i.value)}, {signed_between(i)}"
         for d in found
         if (i := d.metrics.get(metric.key)) is not None
     )
     title = f"{metric.label}: {roles.minus_label.lower()} each other scorer"
     about = f"{side} of zero {roles.model_label} is better."
-    drawing = draw_rows(rows, f"forest-{metric.key}", f"Forest plot. {title}: {said}.", True)
+    drawing = draw_rows(rows, f"forest-{metric.key}", f"Forest plot. {title}: {in_words}.", True)
     if drawing is None:
         return Chart.absent(title, about, metric.undefined)
     heads = [Head(roles.minus_label, numeric=False), Head("Difference", "95 % interval")]
@@ -51,14 +64,8 @@ def _forest(metric: MetricLabel, evaluation: Evaluation, roles: Roles) -> Chart:
 
 
 @styled()
-def breakdown_chart(breakdown: Breakdown, roles: Roles, place: int) -> Chart:
-    """Return the AUC of the leads within each group.
-
-    Args:
-        breakdown: The groups.
-        roles: Who is drawn: the tuned model, its base and the best baseline.
-        place: Of the breakdown in the report, which makes the chart's name unique.
-    """
+def breakdown_chart(breakdown: Breakdown, roles: Roles, index: int) -> Chart:
+    """Return the AUC of the leads within each group; the index makes the chart's name unique."""
     leads = roles.leads
     rows = [
         Row(
@@ -69,9 +76,9 @@ def breakdown_chart(breakdown: Breakdown, roles: Roles, place: int) -> Chart:
         )
         for group in breakdown.groups
     ]
-    said = "; ".join(_said(group, roles) for group in breakdown.groups)
+    in_words = "; ".join(_in_words(group, roles) for group in breakdown.groups)
     title = f"By {breakdown.name}"
-    name, alternative = f"breakdown-{place}", f"AUC within groups. {title}: {said}."
+    name, alternative = f"breakdown-{index}", f"AUC within groups. {title}: {in_words}."
     drawing = draw_rows(rows, name, alternative, difference=False)
     if drawing is None:
         return Chart.absent(title, breakdown.about, "no group has rows with both labels")
@@ -84,7 +91,7 @@ def breakdown_chart(breakdown: Breakdown, roles: Roles, place: int) -> Chart:
     return Chart(title, breakdown.about, drawing, table=Table(name, title, heads, cells))
 
 
-def _said(group: Group, roles: Roles) -> str:
+def _in_words(group: Group, roles: Roles) -> str:
     figures = [
         f"{scorer.name} {'undefined' if found is None else between(found)}"
         for scorer in roles.leads.values()
@@ -113,11 +120,11 @@ def _group_cells(group: Group, roles: Roles) -> list[Cell]:
 
 @styled()
 def ablations_chart(ablations: list[Ablation]) -> Chart:
-    """Return what each ablation costs the tuned model."""
+    """Return the change in AUC of each ablation."""
     title = "Change in AUC"
     about = (
-        "AUC with the change less AUC without it, on the same rows. Left of zero the model made "
-        "use of what was taken."
+        "AUC with the change minus AUC without it, on the same rows. Left of zero: the model uses "
+        "what was removed."
     )
     rows = [
         Row(
@@ -128,8 +135,8 @@ def ablations_chart(ablations: list[Ablation]) -> Chart:
         )
         for ablation in ablations
     ]
-    said = "; ".join(f"{row.label} {row.note or 'undefined'}" for row in rows)
-    drawing = draw_rows(rows, "ablations", f"Forest plot. {title}: {said}.", difference=True)
+    in_words = "; ".join(f"{row.label} {row.note or 'undefined'}" for row in rows)
+    drawing = draw_rows(rows, "ablations", f"Forest plot. {title}: {in_words}.", difference=True)
     heads = [
         Head("Ablation", numeric=False),
         Head("Rows"),

@@ -1,4 +1,4 @@
-"""Figures with their intervals, one row below the other: forest plots and breakdowns."""
+"""Values with their intervals, one row each: forest plots and breakdowns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BELOW: Final = 30.0
 _WIDE: Final = WIDTH - _LEFT - _RIGHT
 _LEFT_EDGE: Final = -_LEFT / _WIDE
 _RIGHT_EDGE: Final = 1 + _RIGHT / _WIDE
-"""The edges of the figure in the axes' own coordinates."""
+"""The edges of the figure in the coordinates of the axes."""
 _LONGEST: Final = 44
 
 
@@ -35,10 +35,10 @@ class Row:
     """One row of the chart.
 
     Attributes:
-        label: What the figures are of.
-        note: What stands at the right end of the label.
-        marks: Who reached what; None where it is undefined.
-        undefined: Why nothing is, where all of them are.
+        label: What is measured.
+        note: Text at the right end of the label.
+        marks: A value for each role; None if undefined.
+        undefined: The reason if all are undefined.
     """
 
     label: str
@@ -48,17 +48,17 @@ class Row:
 
 
 def draw_rows(rows: list[Row], name: str, alternative: str, difference: bool) -> Markup | None:
-    """Draw rows of figures with intervals; None where not a single figure is defined.
+    """Draw rows of values with intervals; None if no value is defined.
 
-    Each label stands above its marks, not beside them, so that long names fit a phone.
+    Each label is above its marks, not beside them, so that long names fit a phone.
 
     Args:
         rows: From top to bottom.
-        name: Of the chart, unique on the page.
-        alternative: What it shows, in words.
-        difference: Whether the figures are differences: zero is drawn, numbers have signs.
+        name: Unique on the page.
+        alternative: The text alternative.
+        difference: Whether the values are differences: zero is drawn, numbers have signs.
     """
-    defined = [found for row in rows for _, found in row.marks if found is not None]
+    defined = [interval for row in rows for _, interval in row.marks if interval is not None]
     if not defined:
         return None
     tall = sum(_height(row) for row in rows)
@@ -69,26 +69,27 @@ def draw_rows(rows: list[Row], name: str, alternative: str, difference: bool) ->
     top = 0.0
     for row in rows:
         _label(axes, row, top + _LABEL - 6)
-        if not any(found for _, found in row.marks):
+        if not any(interval for _, interval in row.marks):
             _undefined(axes, f"undefined: {row.undefined}", top + _LABEL + _MARK / 2)
         else:
-            for place, (role, found) in enumerate(row.marks):
-                _mark(axes, role, found, top + _LABEL + _MARK * (place + 0.5))
+            for i, (role, interval) in enumerate(row.marks):
+                _mark(axes, role, interval, top + _LABEL + _MARK * (i + 0.5))
         top += _height(row)
     return to_svg(figure, name, alternative)
 
 
 def _height(row: Row) -> float:
-    drawn = len(row.marks) if any(found for _, found in row.marks) else 1
+    drawn = len(row.marks) if any(interval for _, interval in row.marks) else 1
     return _LABEL + _MARK * drawn + _GAP
 
 
 def _limit(axes: Axes, defined: list[Interval], difference: bool) -> None:
-    ends = [found.value for found in defined]
-    ends += [end for found in defined if found.enough_users for end in (found.low, found.high)]
+    ends = [interval.value for interval in defined]
+    for interval in defined:
+        ends += [interval.low, interval.high] if interval.enough_users else []
     if difference:
         ends.append(0.0)
-    # Figures all alike are drawn in a stretch of their own, not blown up to rounding errors.
+    # At least this wide, so that equal values are not zoomed in to their rounding errors.
     around = max(0.04 * (max(ends) - min(ends)), 0.001)
     low, high = min(ends) - around, max(ends) + around
     axes.set_xlim(low, high)
@@ -118,14 +119,14 @@ def _label(axes: Axes, row: Row, y: float) -> None:
     )  # fmt: skip
 
 
-def _mark(axes: Axes, role: Role, found: Interval | None, y: float) -> None:
+def _mark(axes: Axes, role: Role, interval: Interval | None, y: float) -> None:
     pen = PENS[role]
-    if found is None:
+    if interval is None:
         _undefined(axes, "undefined", y)
         return
-    if found.enough_users:
-        axes.plot([found.low, found.high], [y, y], color=pen.color, linewidth=2.2, zorder=2)
-    axes.plot([found.value], [y], linestyle="none", zorder=3, **pen.marks)
+    if interval.enough_users:
+        axes.plot([interval.low, interval.high], [y, y], color=pen.color, linewidth=2.2, zorder=2)
+    axes.plot([interval.value], [y], linestyle="none", zorder=3, **pen.marks)
 
 
 def _undefined(axes: Axes, text: str, y: float) -> None:

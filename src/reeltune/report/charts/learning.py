@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from reeltune.errors import RunError
 from reeltune.report.charts.style import ACCENT, INK, MUTED, PAPER, SMALL_SIZE, styled
 from reeltune.report.charts.svg import Chart, frame, new_figure, to_svg
-from reeltune.report.formatting import count, number
-from reeltune.report.tables import Cell, Head, Table, words
+from reeltune.report.tables import Cell, Head, Table, count, number, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,6 @@ _WIDTH: Final = 330.0
 _POINTS: Final = 300
 _LISTED: Final = 60
 _DOTTED: Final = 30
-"""Curves of at most so many points show each of them."""
 _VALIDATION: Final = (
     ("auc", "Validation AUC", "Higher is better."),
     ("log_loss", "Validation log loss", "In nats; lower is better."),
@@ -35,13 +33,12 @@ _VALIDATION: Final = (
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """How a run learned.
+    """Learning curves of a run.
 
     Attributes:
-        loss: Training loss at each logged step, in nats.
-        validation: Each metric of the validation rows by name (``auc``, ``log_loss``). A step where
-            a metric was not defined is left out.
-        kept_step: The step whose adapter was kept; None where no evaluation was made.
+        loss: Training loss in nats.
+        validation: Metrics of the validation rows by name (``auc``, ``log_loss``), where defined.
+        kept_step: The step whose adapter was kept; None without an evaluation.
     """
 
     loss: Curve
@@ -50,7 +47,7 @@ class TrainingCurves:
 
     @classmethod
     def of_metrics(cls, metrics: dict[str, Any]) -> TrainingCurves:
-        """Return the curves in the content of a run's ``metrics.json``."""
+        """Return the curves from the content of a run's ``metrics.json``."""
         evaluations = metrics["evaluations"]
         validation: dict[str, Curve] = {}
         for entry in evaluations:
@@ -66,10 +63,7 @@ class TrainingCurves:
 
     @classmethod
     def read(cls, path: Path) -> TrainingCurves:
-        """Return the curves a run has written down.
-
-        Args:
-            path: Its ``metrics.json``.
+        """Return the curves from a run's ``metrics.json``.
 
         Raises:
             RunError: There is none, or it holds something else.
@@ -92,7 +86,7 @@ class TrainingCurves:
 
 
 def learning_charts(curves: TrainingCurves) -> list[Chart]:
-    """Return the training loss, and what validation rows said as training went on."""
+    """Return the charts of the training loss and of the validation metrics."""
     loss = _curve("Training loss", "In nats, as logged.", "loss", curves.loss, curves.kept_step)
     return [
         loss,
@@ -106,7 +100,7 @@ def learning_charts(curves: TrainingCurves) -> list[Chart]:
 
 
 def spread(curve: Curve, points: int) -> Curve:
-    """Return at most so many points of a curve, evenly spread, its ends among them."""
+    """Return some points of a curve, evenly spread, its ends among them."""
     if len(curve) <= points:
         return curve
     step = (len(curve) - 1) / (points - 1)
@@ -116,7 +110,7 @@ def spread(curve: Curve, points: int) -> Curve:
 @styled()
 def _curve(title: str, about: str, name: str, curve: Curve, kept_step: int | None) -> Chart:
     if not curve:
-        return Chart.absent(title, about, "the run has not recorded it")
+        return Chart.absent(title, about, "the run did not record it")
     listed = spread(curve, _LISTED)
     figure = new_figure(_HEIGHT, _WIDTH)
     axes = frame(figure, left=40, top=26, right=10, bottom=46)
@@ -154,6 +148,6 @@ def _mark_kept(axes: Axes, step: int) -> None:
 
 
 def _side(step: float, low: float, high: float) -> Literal["left", "center", "right"]:
-    """Return how a label above a step is set so that it stays within the chart."""
+    """Return the alignment of a label at a step that keeps it within the chart."""
     place = (step - low) / (high - low)
     return "right" if place > 0.7 else "left" if place < 0.3 else "center"

@@ -1,4 +1,4 @@
-"""How far P(Yes) can be taken at its word, before and after calibration."""
+"""Reliability of P(Yes) before and after calibration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from reeltune.evaluation.result import Reliability
 from reeltune.report.charts.style import FAINT, INK, MUTED, PENS, SMALL_SIZE, Pen, styled
 from reeltune.report.charts.svg import WIDTH, Chart, frame, new_figure, shortened, to_svg
-from reeltune.report.formatting import count, number
 from reeltune.report.roles import Roles
-from reeltune.report.tables import Cell, Head, Table, plain, words
+from reeltune.report.tables import Cell, Head, Table, count, number, plain, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,22 +23,17 @@ _RIGHT: Final = 12.0
 _LONGEST: Final = 34
 _ANOTHER: Final = Pen(INK, (0, (6, 2, 1.2, 2)), "s", False, 5.5)
 _PENS: Final = (PENS["tuned"], PENS["baseline"], PENS["base"], _ANOTHER)
-"""What tells the lines apart: the model as it is looks as it does in the other charts."""
+"""Of the lines; the uncalibrated model looks as in the other charts."""
 
 _ABOUT: Final = (
-    "Rows are put into bins by P(Yes). On the diagonal, of the rows given 70 % just 70 % are Yes; "
-    "below it the model promises too much. The bars below count rows."
+    "Share of Yes against mean P(Yes) in bins of P(Yes). On the diagonal P(Yes) is calibrated, "
+    "below it P(Yes) is too high. The bars count rows."
 )
 
 
 @styled()
 def reliability_chart(found: list[Reliability], roles: Roles) -> Chart:
-    """Return the reliability diagram with a histogram of rows.
-
-    Args:
-        found: As the model gives P(Yes) first, then after each calibration.
-        roles: Says which model that is.
-    """
+    """Return the reliability diagram with a histogram of rows, uncalibrated first."""
     title = f"Reliability of {roles.model_label}"
     if not any(b.rows for reliability in found for b in reliability.bins):
         return Chart.absent(title, _ABOUT, "no calibration was measured")
@@ -49,13 +43,13 @@ def reliability_chart(found: list[Reliability], roles: Roles) -> Chart:
     _prepare(diagram, strip)
     _draw(diagram, found)
     _histogram(strip, found)
-    said = "; ".join(f"{r.name}, ECE {number(r.ece)}" for r in found)
-    drawing = to_svg(figure, "reliability", f"Reliability diagram. {said}.")
+    in_words = "; ".join(f"{r.name}, ECE {number(r.ece)}" for r in found)
+    drawing = to_svg(figure, "reliability", f"Reliability diagram. {in_words}.")
     return Chart(title, _ABOUT, drawing, table=_bins_table(found))
 
 
 def calibration_table(found: list[Reliability], roles: Roles) -> Table:
-    """Return what calibration does to the figures that look at the level of P(Yes)."""
+    """Return what calibration does to the metrics of the level of P(Yes)."""
     rows = [
         [
             words(r.name),
@@ -69,7 +63,7 @@ def calibration_table(found: list[Reliability], roles: Roles) -> Table:
     heads = [
         Head(f"P(Yes) of {roles.model_label}", numeric=False),
         Head("ECE", "lower is better"),
-        Head("ECE by chance", "were P(Yes) exact; in 19 of 20 cases"),
+        Head("ECE by chance", "if calibrated; 95th percentile"),
         *(Head(text, "lower is better") for text in ("Log loss", "Brier")),
     ]
     return Table(
@@ -118,15 +112,15 @@ def _drawn(found: list[Reliability]) -> list[tuple[Reliability, Pen]]:
 def _draw(diagram: Axes, found: list[Reliability]) -> None:
     for reliability, pen in _drawn(found):
         full = [b for b in reliability.bins if b.rows]
-        promised = np.array([b.mean_p_yes for b in full], dtype=np.float64)
-        came_true = np.array([b.positive_rate for b in full], dtype=np.float64)
+        mean_p_yes = np.array([b.mean_p_yes for b in full], dtype=np.float64)
+        positive_rate = np.array([b.positive_rate for b in full], dtype=np.float64)
         line = {"color": pen.color, "linestyle": pen.dashes, "linewidth": 1.6, **pen.marks}
-        diagram.plot(promised, came_true, label=shortened(reliability.name, _LONGEST), **line)
+        diagram.plot(mean_p_yes, positive_rate, label=shortened(reliability.name, _LONGEST), **line)
     diagram.legend(loc="upper left")
 
 
 def _histogram(strip: Axes, found: list[Reliability]) -> None:
-    """Draw how many rows each bin holds: bars before calibration, outlines after it."""
+    """Draw the rows of each bin: bars before calibration, outlines after it."""
     largest = max(b.rows for reliability in found for b in reliability.bins)
     strip.set_ylim(0, largest * 1.05)
     strip.set_yticks([0, largest], ["0", count(largest)])

@@ -10,16 +10,15 @@ from sklearn.metrics import roc_curve
 from reeltune.evaluation.predictions import Floats, Predictions
 from reeltune.report.charts.style import FAINT, MUTED, PENS, SMALL_SIZE, styled
 from reeltune.report.charts.svg import WIDTH, Chart, frame, new_figure, shortened, to_svg
-from reeltune.report.formatting import percent
 from reeltune.report.metric_labels import ONE_LABEL
 from reeltune.report.roles import Role, Roles
-from reeltune.report.tables import Cell, Head, Table, words
+from reeltune.report.tables import Cell, Head, Table, percent, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 POINTS: Final = 300
-"""Largest number of points of a curve; enough to be off by less than a pixel."""
+"""Points of a curve at most; enough to be off by less than a pixel."""
 
 Curve = tuple[Floats, Floats]
 """False and true positive rates of one scorer."""
@@ -31,21 +30,13 @@ _LIMITS: Final = (0.05, 0.1, 0.2, 0.5)
 _LONGEST: Final = 38
 _TITLE: Final = "ROC curves"
 _ABOUT: Final = (
-    "Of the rows that are Yes, how many are found, against how many of the No rows are taken for "
-    "Yes, as the threshold falls. The diagonal is guessing."
+    "True positive rate against false positive rate of the answer Yes, for every threshold. The "
+    "diagonal is guessing."
 )
 
 
 def thinned(false_rate: Floats, true_rate: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
-    """Return at most so many points of a curve, its ends among them.
-
-    They are spread evenly along the curve, so a steep beginning is kept as well as a flat end.
-
-    Args:
-        false_rate: Never falling, shape ``(n,)``.
-        true_rate: Never falling, shape ``(n,)``.
-        points: At least 2.
-    """
+    """Return some points of a rising curve, evenly along it, its ends among them."""
     along = false_rate + true_rate
     wanted = np.linspace(along[0], along[-1], points - 1)
     kept = np.unique(np.append(np.searchsorted(along, wanted), len(along) - 1))
@@ -54,7 +45,7 @@ def thinned(false_rate: Floats, true_rate: Floats, points: int = POINTS) -> tupl
 
 @styled()
 def roc_chart(predictions: Predictions, roles: Roles) -> Chart:
-    """Return the ROC curves of all scorers whose verdicts are at hand; the leads stand out."""
+    """Return the ROC curves of all scorers with predictions, the leads emphasized."""
     liked = predictions.liked
     if liked.all() or not liked.any():
         return Chart.absent(_TITLE, _ABOUT, ONE_LABEL if len(liked) else "no rows")
@@ -64,17 +55,17 @@ def roc_chart(predictions: Predictions, roles: Roles) -> Chart:
         if scorer.name in predictions.p_yes
     }
     if not curves:
-        return Chart.absent(_TITLE, _ABOUT, "no verdicts of these scorers are at hand")
+        return Chart.absent(_TITLE, _ABOUT, "there are no predictions of these scorers")
     figure = new_figure(_HEIGHT)
     axes = frame(figure, left=_LEFT, top=26, right=_RIGHT, bottom=48)
     _prepare(axes)
     _draw(axes, curves, roles)
     rows = [[words(name), *_found(*curve)] for name, curve in curves.items()]
-    said = "; ".join(f"{row[0].text} {row[2].text}" for row in rows)
-    alternative = f"{_TITLE}. Yes rows found when 10 % of No rows are taken for Yes: {said}."
+    in_words = "; ".join(f"{row[0].text} {row[2].text}" for row in rows)
+    alternative = f"{_TITLE}. True positive rate at a false positive rate of 10 %: {in_words}."
     heads = [
-        Head("Yes rows found when", numeric=False),
-        *(Head(f"{limit:.0%}", "of No rows, at most") for limit in _LIMITS),
+        Head("True positive rate at", numeric=False),
+        *(Head(f"{limit:.0%}", "false positive rate") for limit in _LIMITS),
     ]
     table = Table("roc", "True positive rate by false positive rate", heads, rows)
     return Chart(_TITLE, _ABOUT, to_svg(figure, "roc", alternative), table=table)
@@ -91,14 +82,14 @@ def _prepare(axes: Axes) -> None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.4)
-    axes.set_xlabel("Share of No rows taken for Yes")
+    axes.set_xlabel("False positive rate")
     edge = -_LEFT / (WIDTH - _LEFT - _RIGHT)
-    text = "Share of Yes rows found"
+    text = "True positive rate"
     axes.text(edge, 1.035, text, transform=axes.transAxes, color=MUTED, fontsize=SMALL_SIZE)
 
 
 def _draw(axes: Axes, curves: dict[str, Curve], roles: Roles) -> None:
-    """Draw the curves, the tuned model's on top, and say which is which."""
+    """Draw the curves, the tuned model's on top, with a legend."""
     handles = []
     leads: dict[Role, str] = {r: s.name for r, s in roles.leads.items() if s.name in curves}
     others = [curve for name, curve in curves.items() if name not in leads.values()]

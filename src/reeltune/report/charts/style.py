@@ -1,7 +1,7 @@
-"""One look for all charts: colours that follow the page's theme, and how the leads are told apart.
+"""The style of all charts: colours of the page's theme, and lines and markers of the leads.
 
-matplotlib writes colours as fixed numbers. The charts are therefore drawn in colours nobody would
-choose, and each is replaced by the CSS variable it stands for when the SVG is taken over.
+matplotlib writes colours as fixed numbers, so the charts are drawn in placeholder colours, and each
+is replaced by its CSS variable in the SVG.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VARIABLES: Final = {
     ACCENT: "var(--accent)",
     PAPER: "var(--paper)",
 }
-"""The CSS variable each colour stands for."""
+"""The CSS variable of each placeholder colour."""
 
 TEXT_SIZE: Final = 12.5
 SMALL_SIZE: Final = 11.5
@@ -38,15 +38,7 @@ SMALL_SIZE: Final = 11.5
 
 @dataclass(frozen=True)
 class Pen:
-    """How a lead is drawn; never told apart by colour alone.
-
-    Attributes:
-        color: Of its line and marker.
-        dashes: matplotlib's line style.
-        marker: matplotlib's marker.
-        filled: Whether the marker is.
-        size: Of the marker, in points.
-    """
+    """Line and marker of a lead, which differ by more than colour; sizes in points."""
 
     color: str
     dashes: Any
@@ -110,6 +102,6 @@ _STYLE: Final[dict[str, Any]] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in the report's style inside the block, whatever the user's own settings are."""
+    """Draw in the report's style inside the block, regardless of the user's settings."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
