@@ -113,5 +113,5 @@ def test_entries_become_log_odds_and_counts():
 
 
 def test_the_page_explains_each():
-    rows = table(ROOT / "docs" / "EVALUATION.md", "Told what the prompt tells")
+    rows = table(ROOT / "docs" / "EVALUATION.md", "With the prompt's signals")
     assert [name for name, *_ in rows] == list(signal_baselines(KINDS))

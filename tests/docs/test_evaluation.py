@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from reeltune.config import Config
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
 from reeltune.evaluation.metrics import measure
 from tests.docs.pages import ROOT, table, text_of
@@ -33,8 +35,9 @@ def test_what_no_rows_leave_undefined_is_said_to_be():
     assert never == {name for name, value in found.items() if value is not None}
 
 
-def test_the_number_of_draws_is_the_codes():
-    assert f"within each of {BOOTSTRAP_SAMPLES} draws" in text_of(PAGE)
+def test_the_number_of_bootstrap_samples_is_the_codes():
+    (found,) = re.findall(r"`evaluation\.bootstrap_samples` samples \((\d+)", text_of(PAGE))
+    assert int(found) == BOOTSTRAP_SAMPLES == Config().evaluation.bootstrap_samples
 
 
 @pytest.mark.parametrize("label", [True, False])
@@ -43,4 +46,3 @@ def test_where_one_label_is_all_there_is_no_interval(label: bool):
     scores = {"one": p_yes, "two": p_yes}
     found = bootstrap_auc(labels, np.arange(4), scores, seed=1)
     assert found.difference("one", "two", "auc") is None
-    assert "Where all rows have one label there is no AUC, and no interval." in text_of(PAGE)
