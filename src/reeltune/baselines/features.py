@@ -1,7 +1,7 @@
-"""What the learned baselines know of an event: numbers made of what came before it.
+"""Features of an event for the learned baselines, from its past alone.
 
-Of its own user: earlier events, all of them, as the language model may be shown them. Of its film:
-training ratings of other users (see :mod:`reeltune.signals.item_statistics`).
+Of its user: all earlier events. Of its item: training ratings of other users (see
+:mod:`reeltune.signals.item_statistics`).
 """
 
 from __future__ import annotations
@@ -17,48 +17,40 @@ from reeltune.signals.running_statistics import RunningStatistics
 from reeltune.signals.user_features import USER_PRIOR, genre_affinity, genre_table
 
 RECENT: Final = 15
-"""Events that count as recent: the history a prompt has by default."""
+"""Events that count as recent, as many as the default history of a prompt."""
 
 FEATURES: Final = {
-    "user_rating": "mean stars of the user's earlier events, shrunk to the mean of all",
+    "user_rating": "mean of the user's earlier ratings, shrunk to the overall mean",
     "user_like_rate": "share of likes among them, shrunk likewise",
-    "user_spread": "standard deviation of their stars, shrunk to 1 star",
-    "user_lift": "mean of what their stars lie above their films' mean, shrunk to 0",
+    "user_spread": "standard deviation of these ratings, shrunk to 1",
+    "user_lift": "mean of these ratings minus their items' means, shrunk to 0",
     "recent_rating": "as user_rating, of the last 15 events",
     "recent_like_rate": "as user_like_rate, of the last 15 events",
     "recent_lift": "as user_lift, of the last 15 events",
     "user_events": "log(1 + earlier events of the user)",
-    "item_rating": "mean stars of the film's training ratings, shrunk to the mean of all",
+    "item_rating": "mean of the item's training ratings, shrunk to the overall mean",
     "item_like_rate": "share of likes among them, shrunk likewise",
-    "item_events": "log(1 + training ratings of the film)",
+    "item_events": "log(1 + training ratings of the item)",
     "expected_rating": "item_rating + user_lift",
-    "genre_affinity": "what the user's earlier stars for the film's genres lie above user_lift",
-    "item_year": "the film's year, the mean year where it has none",
-    "item_age": "years from the film's year to the event",
-    "gap": "log(1 + seconds since the user's event before)",
+    "genre_affinity": "the user's earlier ratings of the item's genres minus user_lift",
+    "item_year": "year of the item, or the mean year",
+    "item_age": "years from that to the event",
+    "gap": "log(1 + seconds since the user's previous event)",
 }
-"""Every feature by name, in the order of the columns, with what it is."""
+"""Features with their definitions, in the order of the columns."""
 
 
 def feature_table(problem: Problem, event: Ints) -> Floats:
-    """Return the features of events.
-
-    Args:
-        problem: The data.
-        event: Places in the timelines, shape ``(n,)``.
-
-    Returns:
-        Shape ``(n, len(FEATURES))``, finite.
-    """
+    """Return the features of events, given by index: finite, shape ``(n, len(FEATURES))``."""
     table = np.empty((len(event), len(FEATURES)))
-    place = {name: column for column, name in enumerate(FEATURES)}
+    columns = list(FEATURES)
     for name, values in _columns(problem):
-        table[:, place[name]] = values[event]
+        table[:, columns.index(name)] = values[event]
     return table
 
 
 def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
-    """Give each feature of all events, one after another: all at once would not fit for 32m."""
+    """Yield each feature of all events; all at once would not fit in memory for ml-32m."""
     running = RunningStatistics(problem.timelines.position)
     item = item_statistics(problem.timelines, problem.ratings, len(problem.items), problem.seed)
     lift = problem.rating - item.rating
