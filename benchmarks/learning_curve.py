@@ -1,10 +1,10 @@
 """A learning curve: tuned models and classical baselines that learn from the same few users.
 
-For each size, whole users are drawn until they have that many training rows; nobody else's ratings
-are learned from, neither by the model, nor by its evidence, nor by the baselines. (The weights of
-what is expected, which come with the package, are the same for all sizes.) The held-out rows are
-the same for all sizes. A size that has been trained and evaluated is not trained again, so that
-the baselines can be computed on another machine::
+For each size, whole users are sampled until they have that many training rows; model, signals and
+baselines learn from nobody else. (The hyperparameters of the Gaussian process, which come with the
+package, are the same for all sizes.) The held-out rows are the same for all sizes. A size that has
+been trained and evaluated is not trained again, so that the baselines can be computed on another
+machine::
 
     python -m benchmarks.learning_curve --prepared data/movielens_qwen3 \
         --config configs/smollm2_movielens_lora.yaml --whole output/smollm2_movielens
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import command_line, common_options, write_result
 from benchmarks.launching import Launch, settings
-from benchmarks.recommending import add_rivals, differences_of, drawn_of, read_runs
+from benchmarks.recommending import add_competitors, differences_of, read_runs, resample
 from reeltune.baselines.signals import EXPECTED_ALONE
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
@@ -109,20 +109,25 @@ def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> N
 def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[str, Any]:
     """Return the AUC on test rows of everything that learned from one size."""
     verdicts, (tuned,) = read_runs([run])
-    rivals = add_rivals(verdicts, run, prepared, seed)
-    best, test, drawn = rivals.best["auc"], verdicts[TEST], drawn_of(verdicts, seed)
-    told = strongest(verdicts[VALIDATION], rivals.told, "auc")
-    named = {"base": BASE, "tuned": tuned, "best baseline": best, "best with signals": told}
+    competitors = add_competitors(verdicts, run, prepared, seed)
+    best, test, resampled = competitors.best["auc"], verdicts[TEST], resample(verdicts, seed)
+    same_signals = strongest(verdicts[VALIDATION], competitors.same_signals, "auc")
+    named = {
+        "base": BASE,
+        "tuned": tuned,
+        "best baseline": best,
+        "best with signals": same_signals,
+    }
     metrics = {name: measure(test.liked, p, test.user_id) for name, p in test.p_yes.items()}
-    others = [other for other in (best, told) if other is not None]
-    gap, *of_told = differences_of(verdicts, drawn, others, "auc")
+    others = [other for other in (best, same_signals) if other is not None]
+    gap, *of_same_signals = differences_of(verdicts, resampled, others, "auc")
     return {
         "case": f"{size:,} rows" if size else "all rows",
         "training_rows": rows,
         **{f"auc, {as_}": metrics[name].auc for as_, name in named.items() if name is not None},
         "best_baseline": best,
         **{end: gap[end] for end in ("value", "low", "high")},
-        "less_told": of_told,
+        "less_same_signals": of_same_signals,
         "all": {name: own.to_dict() for name, own in metrics.items()},
     }
 
@@ -131,7 +136,7 @@ def beside(cases: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Return what is shown beside the curve itself: other differences, and the AUC in a user."""
     return {
         "differences_from_the_best_with_signals": [
-            {**gap, "case": case["case"]} for case in cases for gap in case["less_told"]
+            {**gap, "case": case["case"]} for case in cases for gap in case["less_same_signals"]
         ],
         "auc_in_a_user": [
             {"case": case["case"]}

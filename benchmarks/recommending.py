@@ -1,15 +1,15 @@
 """Recommendation quality: trained runs and classical baselines on the same held-out rows.
 
-Runs of several seeds have each been evaluated before; their verdicts are read, not made again::
+Runs of several seeds were each evaluated before; their predictions are read, not made again::
 
     reeltune evaluate --no-baselines --config ... --set train.output_dir=RUN     # for each seed
     python -m benchmarks.recommending --prepared data/movielens_qwen3 --runs RUN RUN RUN \
         --result benchmarks/results/quality_latest-small_user.json
 
-Where the prompt tells evidence, classical methods that are told it too show how much of the result
-is the model's, and how much is the evidence's. Everything is fitted or chosen on training and
-validation rows; test rows are scored once. The baseline to beat is the best on validation rows by
-the metric that is compared. Intervals and differences are drawn with the same users for all.
+If the prompt has signals, classical methods with the same signals show what the model adds to them.
+Everything is fitted or chosen on training and validation rows; test rows are scored once. The best
+baseline is chosen on validation rows by the metric that is compared. All intervals are computed on
+the same bootstrap samples of users.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Rows = dict[str, Predictions]
 
 
 def read_runs(runs: list[Path]) -> tuple[Rows, list[str]]:
-    """Return the rows with the verdicts of every run, and the names of the tuned models.
+    """Return the rows with the predictions of every run, and the names of the tuned models.
 
     Raises:
         SystemExit: The runs were evaluated on different rows.
@@ -81,10 +81,7 @@ _KEYS: Final = ("event", "user_id", "item_id", "position", "timestamp", "liked")
 
 
 def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
-    """Add the mean of the seeds' P(Yes), and each calibrated on validation rows.
-
-    Platt's way is also the one by which baselines that expect stars come to P(Yes).
-    """
+    """Add the mean of the seeds' P(Yes), and each with Platt scaling, as the baselines have."""
     if len(tuned) > 1:
         for split, own in rows.items():
             mean = np.mean([own.p_yes[name] for name in tuned], axis=0)
@@ -93,63 +90,65 @@ def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
     for name in [name for name in rows[TEST].p_yes if name.startswith(TUNED)]:
         learned = fit_calibration(held.liked, held.p_yes[name], form="interview", layout="blocks")
         for split, own in rows.items():
-            told = learned.apply(own.p_yes[name], "platt")
-            rows[split] = own.scored(f"{name}{CALIBRATED}", told)
+            same_signals = learned.apply(own.p_yes[name], "platt")
+            rows[split] = own.scored(f"{name}{CALIBRATED}", same_signals)
 
 
 def add_baselines(
     rows: Rows, prepared: Path, kinds: tuple[SignalKind, ...], seed: int
 ) -> list[str]:
-    """Add every classical method; return the names of those told what the prompts tell."""
+    """Add every classical method; return the names of those with the prompt's signals."""
     folder = PreparedFolder.open(prepared)
-    told = signal_baselines([SIGNALS[kind] for kind in kinds])
+    same_signals = signal_baselines([SIGNALS[kind] for kind in kinds])
     scores = score_baselines(
         with_signals(folder, kinds) if kinds else folder,
         rows[VALIDATION].event,
         rows[TEST].event,
         seed=seed,
         progress=print,
-        baselines={**told, **BASELINES},
+        baselines={**same_signals, **BASELINES},
     )
     for name, score in scores.items():
         rows[VALIDATION] = rows[VALIDATION].scored(name, score.validation)
         rows[TEST] = rows[TEST].scored(name, score.test)
-    return list(told)
+    return list(same_signals)
 
 
 @dataclass(frozen=True)
-class Rivals:
-    """What runs are held against.
+class Competitors:
+    """What runs are compared with.
 
     Attributes:
-        kinds: The kinds of evidence the runs' prompts tell.
-        told: The classical methods that are told it too.
+        kinds: The signals of the runs' prompts.
+        same_signals: The classical methods with the same signals.
         best: By metric, the baseline with the highest value on validation rows.
     """
 
     kinds: tuple[SignalKind, ...]
-    told: list[str]
+    same_signals: list[str]
     best: dict[RankingMetric, str]
 
     def of(self, metric: RankingMetric) -> list[str]:
-        """Return whom a metric is compared with."""
-        return list(dict.fromkeys([self.best[metric], "logistic regression", *self.told, BASE]))
+        """Return the scorers to compare a metric with."""
+        return list(
+            dict.fromkeys([self.best[metric], "logistic regression", *self.same_signals, BASE])
+        )
 
 
-def add_rivals(rows: Rows, run: Path, prepared: Path, seed: int) -> Rivals:
-    """Add whatever a run's verdicts are held against."""
+def add_competitors(rows: Rows, run: Path, prepared: Path, seed: int) -> Competitors:
+    """Add everything that runs are compared with."""
     kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).signals
-    told = add_baselines(rows, prepared, kinds, seed)
+    same_signals = add_baselines(rows, prepared, kinds, seed)
     best = {}
     for metric in RANKING_METRICS:
         found = strongest(rows[VALIDATION], BASELINES, metric)
         assert found is not None
         best[metric] = found
-    return Rivals(kinds, told, best)
+    return Competitors(kinds, same_signals, best)
 
 
-def drawn_of(rows: Rows, seed: int) -> Bootstrap:
-    """Return every scorer's metrics on test rows over draws of users."""
+def resample(rows: Rows, seed: int) -> Bootstrap:
+    """Return every scorer's metrics on bootstrap samples of the test rows' users."""
     thresholds = {
         name: choose_threshold(rows[VALIDATION].liked, p)
         for name, p in rows[VALIDATION].p_yes.items()
@@ -158,7 +157,7 @@ def drawn_of(rows: Rows, seed: int) -> Bootstrap:
     return bootstrap(test.liked, test.user_id, test.p_yes, thresholds, seed)
 
 
-def cases_of(rows: Rows, drawn: Bootstrap) -> list[dict[str, Any]]:
+def cases_of(rows: Rows, resampled: Bootstrap) -> list[dict[str, Any]]:
     """Return every scorer's metrics with their intervals, and two on validation rows."""
     cases = []
     held = rows[VALIDATION]
@@ -170,7 +169,7 @@ def cases_of(rows: Rows, drawn: Bootstrap) -> list[dict[str, Any]]:
             "auc_per_user_mean, validation": on_validation.auc_per_user_mean,
         }
         for metric in SHOWN:
-            found = drawn.interval(name, metric)
+            found = resampled.interval(name, metric)
             case[metric] = found.value if found else None
             if metric == "ece":
                 case["ece_by_chance"] = float(errors_by_chance(rows[TEST].p_yes[name]).mean())
@@ -195,16 +194,13 @@ def calibration_errors(rows: Rows, tuned: list[str]) -> list[dict[str, Any]]:
 
 
 def differences_of(
-    rows: Rows, drawn: Bootstrap, others: list[str], metric: str, *, calibrated: bool = False
+    rows: Rows, resampled: Bootstrap, others: list[str], metric: str, *, calibrated: bool = False
 ) -> list[dict[str, Any]]:
-    """Return what every tuned model has more than some others, drawn with the same users.
-
-    Calibration changes no order: calibrated ones are asked for where the level counts.
-    """
+    """Return every tuned model minus some others, uncalibrated or calibrated."""
     names = [name for name in rows[TEST].p_yes if name.startswith(TUNED)]
     found = []
     for name, other in product(names, others):
-        gap = drawn.difference(name, other, metric)
+        gap = resampled.difference(name, other, metric)
         if gap is not None and name.endswith(CALIBRATED) == calibrated:
             ends = {"value": gap.value, "low": gap.low, "high": gap.high}
             found.append({"case": name, "less": other, **ends})
@@ -212,7 +208,7 @@ def differences_of(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the runs' verdicts, fit the baselines, write the result."""
+    """Read the runs' predictions, fit the baselines, write the result."""
     parser = common_options(__doc__ or "")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="Evaluated runs.")
     parser.add_argument("--seed", type=int, default=42)
@@ -220,25 +216,25 @@ def main(arguments: list[str] | None = None) -> None:
 
     rows, tuned = read_runs(options.runs)
     add_mean_and_calibrated(rows, tuned)
-    rivals = add_rivals(rows, options.runs[0], options.prepared, options.seed)
-    test, drawn = rows[TEST], drawn_of(rows, options.seed)
-    cases = cases_of(rows, drawn)
-    of_auc = differences_of(rows, drawn, rivals.of("auc"), "auc")
-    within = rivals.of("auc_per_user_mean")
+    competitors = add_competitors(rows, options.runs[0], options.prepared, options.seed)
+    test, resampled = rows[TEST], resample(rows, options.seed)
+    cases = cases_of(rows, resampled)
+    of_auc = differences_of(rows, resampled, competitors.of("auc"), "auc")
+    within = competitors.of("auc_per_user_mean")
     write_result(
         options.result,
         command_line("recommending", options, "prepared", "runs"),
         cases,
         rows=len(test),
-        users=drawn.users,
-        users_with_both_labels=drawn.users_scored,
+        users=resampled.users,
+        users_with_both_labels=resampled.users_scored,
         positive_rate=float(test.liked.mean()),
-        signals={kind: SIGNALS[kind].announcement for kind in rivals.kinds},
-        best_baseline=rivals.best,
+        signals={kind: SIGNALS[kind].announcement for kind in competitors.kinds},
+        best_baseline=competitors.best,
         differences_of_auc=of_auc,
-        differences_of_auc_in_a_user=differences_of(rows, drawn, within, "auc_per_user_mean"),
+        differences_of_auc_in_a_user=differences_of(rows, resampled, within, "auc_per_user_mean"),
         differences_of_log_loss=differences_of(
-            rows, drawn, rivals.of("auc"), "log_loss", calibrated=True
+            rows, resampled, competitors.of("auc"), "log_loss", calibrated=True
         ),
         calibration_errors=calibration_errors(rows, tuned),
         note=options.note,
@@ -249,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"{case['auc_per_user_mean']:.4f}, log loss {case['log_loss']:.4f}, "
             f"ECE {case['ece']:.4f}"
         )
-    for one in (gap for gap in of_auc if gap["less"] == rivals.best["auc"]):
+    for one in (gap for gap in of_auc if gap["less"] == competitors.best["auc"]):
         print(
             f"{one['case']} less {one['less']}: {one['value']:+.4f} ({one['low']:+.4f} to "
             f"{one['high']:+.4f})"
