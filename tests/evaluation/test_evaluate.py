@@ -189,6 +189,18 @@ def test_verdicts_that_do_not_fit_are_refused(
     assert named in stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(["--keep-verdicts"], "--keep-predictions"), (["--controls", "0"], "--ablations")],
+)
+def test_a_renamed_flag_is_an_error_naming_the_new_one(old, new, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--config", os.devnull, *old])
+    stderr = capsys.readouterr().err
+    assert (left.value.code, error_code(stderr)) == (3, "renamed_flag")
+    assert new in stderr
+
+
 def test_a_base_model_is_measured_alone(run, tiny_qwen3, prepared, tmp_path):
     overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **SHORT)
     evaluate(overrides, "--base-only", "--no-baselines", "--max-examples", "20")
