@@ -46,12 +46,7 @@ class PromptRows:
 
     @classmethod
     def of_events(cls, loaded: LoadedModel, events: Ints) -> PromptRows:
-        """Return rows as prepared, each with the prepared length of history.
-
-        Args:
-            loaded: The model with its data.
-            events: The candidates, as indices among the timelines' events.
-        """
+        """Return the rows of candidates as prepared, with the prepared length of history."""
         folder = loaded.folder
         whole = folder.with_own_history(events)
         lengths = whole.target + 1 - whole.start
@@ -147,10 +142,9 @@ def exchange_history(rows: PromptRows, random: np.random.Generator) -> PromptRow
 
 
 def partners(user_id: Ints, random: np.random.Generator) -> Ints | None:
-    """Return for each row the index of a row of another user, each row used once.
+    """Return for each row a row of another user, each used once; None if that is impossible.
 
-    Returns:
-        Shape ``(n,)``; None if one user has more than half of the rows.
+    It is impossible if one user has more than half of the rows.
     """
     count = len(user_id)
     _, user, rows = np.unique(user_id, return_inverse=True, return_counts=True)
@@ -212,15 +206,14 @@ def measure_ablations(
 
     Args:
         loaded: The model with its data.
-        events: The candidates to sample from, as indices among the timelines' events.
-        seed: Determines the sample, the alterations and the bootstrap.
+        events: The candidates, as indices among the timelines' events.
+        seed: Determines the sample of rows, the alterations and the bootstrap.
         progress: Returns the progress callback for a name.
-        limit: Rows at most, a random sample; None for all.
+        limit: Rows to sample; None for all.
         samples: Bootstrap samples of the intervals.
 
     Returns:
-        One for each of :data:`ALTERATIONS` that is possible: without signals none are shuffled, and
-        where one user has more than half of the rows no histories are exchanged.
+        One for each of :data:`ALTERATIONS` that is possible.
     """
     events = events[sample_rows(len(events), limit, seed, "controls")]
     rows = PromptRows.of_events(loaded, events)

@@ -23,14 +23,7 @@ QUARTERS: Final = 4
 
 @dataclass(frozen=True)
 class Grouping:
-    """Rows in groups by one property.
-
-    Attributes:
-        name: The property, as in :class:`Breakdown`.
-        about: What it is and how the groups were formed.
-        labels: Of the groups, in natural order.
-        group: The group of each row, shape ``(n,)``.
-    """
+    """Rows in groups by one property: labels of the groups, and the group of each row, ``(n,)``."""
 
     name: str
     about: str
@@ -41,14 +34,7 @@ class Grouping:
 def breakdowns(
     folder: PreparedFolder, predictions: Predictions, seed: int, samples: int = BOOTSTRAP_SAMPLES
 ) -> list[Breakdown]:
-    """Return the AUC of every scorer within groups of the rows.
-
-    Args:
-        folder: The prepared data the rows come from.
-        predictions: At least one row, with the predictions of every scorer.
-        seed: Determines the bootstrap samples.
-        samples: Number of bootstrap samples.
-    """
+    """Return the AUC of every scorer within groups of the rows, of which there is at least one."""
     return [
         Breakdown(
             grouping.name,
@@ -103,12 +89,7 @@ def training_events(folder: PreparedFolder) -> Labels:
 
 
 def by_quantile(values: Ints, most: int = QUANTILES) -> tuple[list[str], Ints]:
-    """Return labels and groups of about equal size; rows of equal value are in the same group.
-
-    Args:
-        values: At least one, shape ``(n,)``.
-        most: Groups at most.
-    """
+    """Return labels and groups of about equal size; rows of equal value are in the same group."""
     last = np.quantile(values, np.arange(1, most) / most, method="inverted_cdf")
     quantile = np.searchsorted(np.unique(last), values, side="left")
     _, group = np.unique(quantile, return_inverse=True)

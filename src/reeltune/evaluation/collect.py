@@ -42,12 +42,7 @@ class ScorerInfo:
 
 @dataclass(frozen=True)
 class EarlierEvaluation:
-    """What an earlier evaluation computed with the models.
-
-    Attributes:
-        predictions: By split.
-        ablations: Of the tuned model.
-    """
+    """What an earlier evaluation computed with the models: predictions by split, ablations."""
 
     predictions: dict[str, Predictions]
     ablations: list[Ablation]
@@ -106,7 +101,7 @@ def predict_models(
 
     Args:
         loaded: The model with its data.
-        selected: Sets of rows with a label each, for the progress.
+        selected: Sets of rows, each with a label for the progress.
         progress: Returns the progress callback for a name.
 
     Yields:

@@ -25,17 +25,7 @@ _NEW_TOKENS: Final = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """One row in full.
-
-    Attributes:
-        user_id: The user.
-        candidate: The item.
-        truth: The right answer.
-        p_yes_base: P(Yes) of the base model.
-        p_yes_tuned: P(Yes) of the tuned model.
-        generated_base: Text the base model generates.
-        generated_tuned: Text the tuned model generates.
-    """
+    """One row in full: candidate, right answer, P(Yes) and generated text of both models."""
 
     user_id: int
     candidate: Item
@@ -51,11 +41,8 @@ class Comparison:
     """Both models on the same rows.
 
     Attributes:
-        split: The split of the rows.
         metrics: Of the base model and of the tuned model, by their names.
-        auc_difference: AUC of the tuned model minus that of the base model; None unless both labels
-            occur.
-        samples: Some rows in full.
+        auc_difference: Tuned minus base; None unless both labels occur.
     """
 
     split: str
@@ -77,13 +64,7 @@ class Comparison:
 
 
 def compare(loaded: LoadedModel, split: str, progress: ProgressFor) -> Comparison:
-    """Score the rows of a split with both models, and generate text for some.
-
-    Args:
-        loaded: A model with an adapter.
-        split: ``validation`` or ``test``.
-        progress: Returns the progress callback for a name.
-    """
+    """Score the rows of a split with both models, and generate text for some."""
     config = loaded.config
     selected = loaded.held_out(split, config.evaluation.max_examples)
     rows = Predictions.of_events(loaded.folder, split, selected.event)

@@ -42,13 +42,7 @@ UNCALIBRATED: Final = "uncalibrated"
 def evaluate(
     loaded: LoadedModel, collected: CollectedPredictions, progress: ProgressFor
 ) -> Evaluation:
-    """Compute everything that is reported.
-
-    Args:
-        loaded: The model with its data; computes the ablations.
-        collected: The predictions of every scorer.
-        progress: Returns the progress callback for a name.
-    """
+    """Compute everything that is reported from the predictions of every scorer."""
     rows, seed = collected.reported, loaded.config.train.seed
     main = TUNED if TUNED in rows.p_yes else BASE
     thresholds = {

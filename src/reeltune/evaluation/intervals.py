@@ -53,15 +53,10 @@ class Interval:
 
 
 def interval_of(value: float, samples: Floats, users: int) -> Interval | None:
-    """Return a value with its percentile interval.
+    """Return a value with its percentile interval; NaN means undefined.
 
-    Args:
-        value: On the rows themselves; NaN if undefined.
-        samples: In each bootstrap sample; NaN where undefined, which is left out.
-        users: Users the value is computed from.
-
-    Returns:
-        None if the value is undefined on the rows themselves or in every sample.
+    Samples in which the value is undefined are left out. None if it is undefined on the rows
+    themselves, or in every sample.
     """
     defined = samples[~np.isnan(samples)]
     if np.isnan(value) or not len(defined):
@@ -126,7 +121,7 @@ def bootstrap(
         p_yes: By scorer, each of shape ``(n,)``.
         thresholds: By scorer, chosen on other rows; without one, no ``_chosen`` metrics.
         seed: Determines the samples.
-        samples: Number of samples.
+        samples: How many.
 
     Raises:
         DataError: The shapes differ, or a value is not a probability.
@@ -181,14 +176,11 @@ def user_weights(
 ) -> Iterator[tuple[slice, Floats]]:
     """Sample users with replacement, as many as there are, in chunks of samples.
 
-    Args:
-        users: Number of users.
-        rows: Number of their rows, which decides the size of the chunks and nothing else.
-        seed: Equal seeds and numbers of users give equal samples.
-        samples: Number of samples.
+    The number of rows only decides the size of the chunks. Equal seeds and numbers of users give
+    equal samples.
 
     Yields:
-        The samples of the chunk, and how often each user counts in them, shape
+        The samples of the chunk, and how often each user counts in each of them, shape
         ``(samples of the chunk, users)``. Nothing without users.
     """
     if not users:

@@ -126,20 +126,11 @@ class MetricSums:
     """What each user contributes to the metrics, to compute them under any weights of users.
 
     All metrics but the AUC over all rows are made of sums over rows or users, so a set of weights
-    is a matrix product.
-
-    Args:
-        labels: True where the answer is Yes, shape ``(n,)``.
-        p_yes: Shape ``(n,)``.
-        user: Index of the row's user, shape ``(n,)``.
-        threshold: Of the ``_chosen`` metrics; None leaves them undefined.
+    is a matrix product. The arguments are those of :func:`measure`, with indices of users.
 
     Attributes:
         users: Number of users.
         users_scored: Users whose rows have both labels.
-
-    Raises:
-        DataError: The shapes differ, or a value is not a probability.
     """
 
     def __init__(
@@ -172,14 +163,11 @@ class MetricSums:
         self.users_scored = int(scored.sum())
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
-        """Return every metric for each set of weights.
+        """Return every metric for each set of weights, shape ``(samples,)``; NaN where undefined.
 
         Args:
             weights: How often each user counts, shape ``(samples, users)``. A user of weight ``k``
                 counts as ``k`` users with the same rows.
-
-        Returns:
-            By the names of :data:`METRICS`, each of shape ``(samples,)``; NaN where undefined.
         """
         rows, positives, yes, hits, yes_chosen, hits_chosen, nats, squares, scored, auc, ndcg = (
             weights @ self._sums

@@ -61,13 +61,7 @@ class Predictions:
 
     @classmethod
     def of_events(cls, folder: PreparedFolder, split: str, event: Ints) -> Predictions:
-        """Return the rows of some candidates, without predictions.
-
-        Args:
-            folder: The prepared data.
-            split: The split of the candidates.
-            event: Indices of the candidates among the timelines' events.
-        """
+        """Return the rows of some candidates of a split, without predictions."""
         timelines = folder.timelines
         item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
         return cls(
@@ -91,11 +85,7 @@ class Predictions:
         return replace(self, p_yes={**self.p_yes, scorer: values})
 
     def of_scorer(self, scorer: str, earlier: dict[str, Predictions]) -> Floats:
-        """Return the predictions of a scorer in an earlier evaluation of these rows.
-
-        Args:
-            scorer: Its name.
-            earlier: By split, from :func:`read_predictions`; rows in any order.
+        """Return the predictions of a scorer in an earlier evaluation of these rows, in any order.
 
         Raises:
             DataError: It was not evaluated on exactly these rows.

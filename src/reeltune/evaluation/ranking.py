@@ -58,15 +58,9 @@ class WeightedAuc:
 
 
 def auc_per_user(labels: Labels, p_yes: Floats, user: Ints) -> Floats:
-    """Return the AUC of each user's rows.
+    """Return the AUC of each user's rows, shape ``(users,)``; NaN for one label.
 
-    Args:
-        labels: True where the answer is Yes, shape ``(n,)``.
-        p_yes: Shape ``(n,)``.
-        user: Index of the row's user, shape ``(n,)``.
-
-    Returns:
-        Shape ``(users,)``; NaN for a user whose rows have one label.
+    ``user`` is the index of the row's user.
     """
     # Ranks within users: shift every user's scores apart by more than their range, rank once.
     # Ranking first keeps ties exact, which adding an offset to the scores themselves would not.
@@ -90,13 +84,8 @@ def ndcg_per_user(labels: Labels, p_yes: Floats, user: Ints) -> Floats:
     expectation over all their orders (McSherry and Najork 2008,
     https://doi.org/10.1007/978-3-540-78646-7_38), so the order of rows in the data has no effect.
 
-    Args:
-        labels: True where the answer is Yes, shape ``(n,)``.
-        p_yes: Shape ``(n,)``.
-        user: Index of the row's user, shape ``(n,)``.
-
     Returns:
-        Shape ``(users,)``; NaN for a user whose rows have one label: any order has the same value.
+        Shape ``(users,)``; NaN for one label, where any order has the same value.
     """
     order = np.lexsort((-p_yes, user))
     liked, p_yes, user = labels[order].astype(np.float64), p_yes[order], user[order]

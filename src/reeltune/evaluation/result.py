@@ -17,8 +17,6 @@ class ScorerResult:
     """One scorer, measured on the rows all scorers share.
 
     Attributes:
-        name: Unique among the scorers.
-        kind: What it is.
         metrics: By the names of ``docs/EVALUATION.md``; None where undefined on these rows.
         threshold: P(Yes) from which it predicts Yes, chosen on validation rows.
         settings: Chosen on validation rows, and how many rows it was trained on.
@@ -35,13 +33,7 @@ class ScorerResult:
 
 @dataclass(frozen=True)
 class Difference:
-    """The metrics of one scorer minus those of another on the same rows.
-
-    Attributes:
-        scorer: The scorer of interest.
-        other: The scorer it is compared with.
-        metrics: By metric; None where undefined.
-    """
+    """The metrics of one scorer minus those of another on the same rows; None where undefined."""
 
     scorer: str
     other: str
@@ -50,14 +42,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of a breakdown.
+    """One group of a breakdown, with the AUC of each scorer within it.
 
-    Attributes:
-        label: What its rows have in common.
-        rows: Number of rows.
-        users: Number of their users.
-        positive_rate: Share of rows whose true answer is Yes; None without rows.
-        auc: Of each scorer within the group; None unless both labels occur.
+    ``positive_rate`` is None without rows, an AUC is None unless both labels occur.
     """
 
     label: str
@@ -69,13 +56,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The rows grouped by one property; every row is in exactly one group.
-
-    Attributes:
-        name: Short, such as ``history length``.
-        about: The property and how the groups were formed.
-        groups: In their natural order.
-    """
+    """The rows grouped by one property, in natural order; every row is in exactly one group."""
 
     name: str
     about: str
@@ -87,7 +68,6 @@ class Ablation:
     """The tuned model on prompts with some information removed or exchanged.
 
     Attributes:
-        name: Short, such as ``stars hidden``.
         about: What was changed and what a loss means.
         rows: Number of rows.
         auc: With the change; None unless both labels occur.
@@ -131,8 +111,6 @@ class Reliability:
         ece: Expected calibration error over these bins.
         ece_by_chance: Its mean if P(Yes) were perfectly calibrated.
         ece_by_chance_high: Its 95th percentile then.
-        log_loss: In nats.
-        brier: Mean squared difference of P(Yes) and the label.
     """
 
     name: str
@@ -158,12 +136,8 @@ class Example:
 
     Attributes:
         why: The reason it was chosen, such as ``confident and right: Yes``.
-        user_id: The user.
         history: The newest events before it, as many as the data were prepared with, oldest first;
             in blocks the prompt may show more.
-        candidate: Title with its year.
-        rating: What the user gave it.
-        liked: The label.
         p_yes: P(Yes) of each scorer.
     """
 
@@ -182,17 +156,10 @@ class Evaluation:
 
     Attributes:
         about: How it was run: data, split, model, versions and so on.
-        split: ``validation`` or ``test``.
-        rows: Number of rows.
-        users: Number of their users.
-        positive_rate: Share of rows whose true answer is Yes.
-        scorers: The tuned model, the base model, methods with the prompt's signals, baselines,
-            averages.
+        scorers: Tuned model, base model, methods with the prompt's signals, baselines, averages.
         differences: The tuned model (or the base model, without one) minus every other scorer.
-        breakdowns: AUC within groups of rows.
         ablations: Empty without an adapter.
         reliability: Of the tuned model before and after calibration, or of the base model.
-        examples: Notable rows.
         warnings: What a reader has to know before trusting the figures.
         strongest: By metric, then by kind: the scorer with the highest value on validation rows.
             If absent, the strongest scorer is chosen on the reported rows.

@@ -31,14 +31,9 @@ _SHORT: Final[dict[Ruling, str]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """The model of the report compared with one other scorer by one metric.
+    """The model of the report compared with another scorer by one metric, also in words.
 
-    Attributes:
-        other: Name of the other scorer.
-        label: The other scorer in words.
-        ruling: What the interval allows to claim.
-        difference: The model's value minus the other's; None if undefined.
-        sentence: The comparison in words.
+    ``difference`` is the model's value minus the other's.
     """
 
     other: str

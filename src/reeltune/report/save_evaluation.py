@@ -43,15 +43,7 @@ def save_evaluation(
     evaluation: Evaluation,
     run: RunFolder | None,
 ) -> None:
-    """Write ``predictions.parquet``, ``metrics.json`` and ``report.html`` into a folder.
-
-    Args:
-        target: The folder; created if missing.
-        loaded: The model with its data.
-        collected: The predictions.
-        evaluation: The result.
-        run: The run of the adapter; None without one.
-    """
+    """Write ``predictions.parquet``, ``metrics.json`` and ``report.html`` into a folder."""
     target.mkdir(parents=True, exist_ok=True)
     splits = [collected.reported]
     if collected.validation.split != collected.reported.split:
@@ -78,12 +70,7 @@ def predictions_key(loaded: LoadedModel, run: RunFolder | None) -> CacheKey:
 
 
 def read_earlier(target: Path, loaded: LoadedModel, run: RunFolder | None) -> EarlierEvaluation:
-    """Return what an earlier evaluation computed with the models, to use it again.
-
-    Args:
-        target: The folder of that evaluation.
-        loaded: The model with its data, as now.
-        run: The run of its adapter; None without one.
+    """Return what an earlier evaluation in a folder computed with the models, to use it again.
 
     Raises:
         DataError: There is no evaluation, or it was made with other data, weights or prompts.
@@ -115,12 +102,8 @@ def save_with_adapter(
 ) -> None:
     """Write the adapter's calibration, and add the figures to its model card.
 
-    A calibration of the same form and layout that was fitted on more rows is not replaced.
-
-    Args:
-        run: The run of the adapter.
-        collected: Predictions of the adapter with prompts of its own form.
-        evaluation: The result on test rows.
+    The predictions are of test rows, with prompts of the adapter's own form. A calibration of the
+    same form and layout that was fitted on more rows is not replaced.
     """
     if collected.calibration is not None and not _has_better(run.path, collected.calibration):
         write_calibration(run.path, collected.calibration)
