@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from reeltune.asking.loaded_model import LoadedModel
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.evaluation.ablations import measure_ablations
 from reeltune.evaluation.breakdowns import breakdowns
@@ -29,8 +30,7 @@ from reeltune.evaluation.result import (
     Reliability,
     ScorerResult,
 )
-from reeltune.models.calibration import CALIBRATED
-from reeltune.models.loaded_model import LoadedModel
+from reeltune.scoring.calibration import CALIBRATED
 
 FEW_ROWS: Final = 1000
 FEW_USERS: Final = 50

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,6 @@ from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.calibration import Calibrate
 from reeltune.scoring.head import AnswerHead
-
-if TYPE_CHECKING:
-    from reeltune.asking.subject import Subject
 
 _Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Which verdicts were computed, and their logits, shape ``(n, 2)``."""
@@ -210,13 +206,6 @@ class Scorer:
             states = self.head.packed_hidden(laid.packed.to(device)).flatten(0, 1)
             asked = states[laid.answer_position.to(device)]
             yield laid.verdict, self.head.answer_logits(asked, self.answers).cpu().numpy()
-
-
-def predict_sequences(
-    loaded: Subject, sequences: Sequences, progress: Progress | None = None
-) -> Verdicts:
-    """Return the predictions of a loaded model, its adapter as it is switched now."""
-    return loaded.scorer(sequences).score(sequences, progress)
 
 
 def batches_by_length(

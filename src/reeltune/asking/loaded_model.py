@@ -11,8 +11,10 @@ from reeltune.asking.subject import Subject, load_subject
 from reeltune.config import Config
 from reeltune.domain import Form, PromptSettings
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.sequences import Sequences
+from reeltune.scoring.scorer import Progress, Verdicts
 
-__all__ = ["LoadedModel", "SelectedRows", "load_model"]
+__all__ = ["LoadedModel", "SelectedRows", "load_model", "predict_sequences"]
 
 
 class LoadedModel(Subject):
@@ -66,3 +68,10 @@ def load_model(
 ) -> LoadedModel:
     """Load a model and its data, and log how."""
     return LoadedModel(**vars(load_subject(config, adapter, form, calibrated=calibrated)))
+
+
+def predict_sequences(
+    loaded: Subject, sequences: Sequences, progress: Progress | None = None
+) -> Verdicts:
+    """Return the predictions of a loaded model, its adapter as it is switched now."""
+    return loaded.scorer(sequences).score(sequences, progress)
