@@ -71,7 +71,7 @@ def test_what_the_arrays_let_a_token_see_is_the_definition(drawn):
 
 
 @given(packed_rows())
-def test_every_verdict_of_the_rows_is_asked_once_at_its_own_token(drawn):
+def test_every_prediction_has_one_answer_position(drawn):
     sequences, rows, length = drawn
     laid = lay(drawn)
     order = np.concatenate(rows)
@@ -86,7 +86,7 @@ def test_every_verdict_of_the_rows_is_asked_once_at_its_own_token(drawn):
 
 
 @given(packed_rows())
-def test_what_a_verdict_sees_is_its_prompt_alone_at_the_positions_it_has_there(drawn):
+def test_a_prediction_sees_its_own_prompt_at_its_own_positions(drawn):
     sequences, _, length = drawn
     laid = lay(drawn)
     seen, alone = read_visible(laid.packed), sequences.alone()

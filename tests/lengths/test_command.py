@@ -135,7 +135,7 @@ def test_counting_characters_loads_no_tokenizer(config: Path):
     assert loaded == ""
 
 
-def test_wrong_percentiles_are_told_before_anything_is_read(
+def test_wrong_percentiles_are_refused_before_anything_is_read(
     capsys: pytest.CaptureFixture[str], config: Path
 ):
     args = ("--config", str(config), "--percentiles", "50,x", "--set", "data.prepared_dir=absent")

@@ -116,7 +116,7 @@ def test_the_instruction_announces_the_signals_in_order(form: Form):
     assert not any(kind.announcement in bare for kind in SIGNALS.values())
 
 
-def test_a_window_tells_of_the_candidate_alone_and_an_interview_of_every_film():
+def test_a_window_shows_context_lines_of_the_candidate_only_and_an_interview_of_every_item():
     history = [(4.5, ITEMS[1])]
     words = ["of the past film\n", "of the candidate\n"]
     (window,) = Renderer(PromptSettings(form=WINDOW)).turns(history, ITEMS[2], words)

@@ -123,7 +123,7 @@ def test_without_any_history_the_mean_is_expected():
     assert visitor.negative_log_likelihood() == 0
 
 
-def test_films_without_a_year_stand_in_the_middle():
+def test_items_without_a_year_have_the_median_year():
     nameless = [item._replace(year=None) if item.item_id == 2 else item for item in ITEMS]
     middle = [item._replace(year=1994) if item.item_id == 2 else item for item in ITEMS]
     others = [item.year for item in ITEMS if item.item_id != 2]
@@ -137,7 +137,7 @@ def test_films_without_a_year_stand_in_the_middle():
 
 
 @given(st.integers(0, 50), st.integers(0, 10_000))
-def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, place: int):
+def test_item_statistics_exclude_the_users_own_ratings(seed: int, place: int):
     known = drawn(seed)
     event = place % len(known)
     own = known.user_id == known.user_id[event]
@@ -154,7 +154,7 @@ def test_what_a_user_said_of_films_is_not_among_what_others_said(seed: int, plac
     assert np.array_equal(told[0], told[1])
 
 
-def test_a_visitor_is_told_what_all_others_say():
+def test_an_unknown_user_sees_the_ratings_of_all_users():
     known = drawn(5)
     source = SignalSource(known, ITEMS, 4.0, 0.5, ("film",))
     own = History.from_timelines(known, range(0, 3))
@@ -196,7 +196,7 @@ def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: in
         )
 
 
-def test_of_many_users_some_are_asked_which_films_are_alike():
+def test_similarities_use_a_sample_of_many_users():
     rows, targets, asked = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5]), np.arange(len(ITEMS))
 
     def told(most: int) -> list[float]:

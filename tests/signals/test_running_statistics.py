@@ -33,7 +33,7 @@ def test_sums_do_not_depend_on_other_users_not_even_by_rounding(timelines, seed:
     assert np.array_equal(running.recent(values, 2)[last], running.recent(others, 2)[last])
 
 
-def test_whole_and_half_stars_are_added_exactly():
+def test_whole_and_half_ratings_are_added_exactly():
     from tests.timelines import timelines_of
 
     timelines = timelines_of([0, 1, 2, 3], [4.5, 0.5, 3.0, 5.0])

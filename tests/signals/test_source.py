@@ -1,4 +1,4 @@
-"""Signals: made of the past alone, the same for a timeline as for a history, and worth telling."""
+"""Signals depend on the past alone, and are the same for a timeline and for a query."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ GOLDEN = {
 """What is told of each event below, by prompt version, in the order of the kinds."""
 
 
-def test_the_evidence_is_that_of_its_version():
+def test_signals_are_those_of_the_prompt_version():
     """Adapters and caches know their prompt version: other signals under it would be taken."""
     rows = [0, 3, 6, 1, 4, 2, 5, 7, 3, 0, 1, 2, 4, 6, 5, 7, *range(8), *range(8)]
     rating = [5, 4.5, 4, 1, 2, 4, 5, 3, 4, 3.5, 2, 0.5, 1, 5, 4.5, 4, *[4.5] * 9, *[2] * 7]
@@ -107,9 +107,7 @@ def with_ratings(known: Timelines, event: int, rating: float) -> Timelines:
 
 
 @given(st.integers(0, 50), st.integers(0, 10_000), st.sampled_from([0.5, 5.0]))
-def test_evidence_on_an_event_does_not_depend_on_its_own_stars(
-    seed: int, place: int, rating: float
-):
+def test_signals_of_an_event_do_not_depend_on_its_own_rating(seed: int, place: int, rating: float):
     known = drawn(seed)
     event = place % len(known)
     before = source_of(known).of_events()
@@ -118,7 +116,7 @@ def test_evidence_on_an_event_does_not_depend_on_its_own_stars(
 
 
 @given(st.integers(0, 50), st.integers(0, 10_000))
-def test_evidence_does_not_depend_on_what_its_user_does_later(seed: int, place: int):
+def test_signals_do_not_depend_on_later_events_of_the_user(seed: int, place: int):
     known = drawn(seed)
     event = place % (len(known) - 1)
     if known.user_id[event] != known.user_id[event + 1]:
@@ -140,7 +138,7 @@ def test_what_is_held_out_tells_nothing_about_other_users(seed: int, place: int)
 
 
 @given(st.integers(0, 50), st.lists(st.integers(0, 10_000), max_size=5))
-def test_some_events_are_told_what_they_are_among_all(seed: int, places: list[int]):
+def test_signals_of_some_events_are_those_among_all(seed: int, places: list[int]):
     known = drawn(seed)
     events = np.array([place % len(known) for place in places], dtype=np.int64)
     source = source_of(known)
@@ -148,7 +146,7 @@ def test_some_events_are_told_what_they_are_among_all(seed: int, places: list[in
 
 
 @given(st.integers(0, 50))
-def test_a_candidate_is_told_what_the_held_out_event_is_told(seed: int):
+def test_a_candidate_has_the_signals_of_the_held_out_event(seed: int):
     known = drawn(seed)
     source = source_of(known)
     whole = source.of_events()
@@ -160,7 +158,7 @@ def test_a_candidate_is_told_what_the_held_out_event_is_told(seed: int):
 
 
 @given(st.integers(0, 50), st.integers(1, 9))
-def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown: int):
+def test_events_of_a_history_have_the_signals_they_had_as_candidates(seed: int, shown: int):
     source = source_of(drawn(seed))
     random = np.random.default_rng(seed)
     history = History.of(
@@ -176,7 +174,7 @@ def test_a_history_is_told_event_by_event_what_candidates_were(seed: int, shown:
         assert np.array_equal(told.context[-back], asked[0])
 
 
-def test_evidence_a_history_has_already_stays():
+def test_codes_that_a_history_already_has_are_kept():
     source = source_of(drawn(1))
     codes = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=np.int16)
     history = History(np.array([0, 1]), np.array([4.0, 1.0], dtype=np.float32), codes)
@@ -185,7 +183,7 @@ def test_evidence_a_history_has_already_stays():
     assert kept.context.tolist() == [[5, 6, 7, 8]]
 
 
-def test_what_is_told_is_what_is_known():
+def test_lines_state_the_features_by_hand():
     # Ten users of whom eight like film 0; the one asked has liked one film of four. Who is in the
     # same part as that one is not asked.
     rows = [0] * 10 + [1, 2, 3, 4, 0]
@@ -203,7 +201,7 @@ def test_what_is_told_is_what_is_known():
     assert int(lines["recent"].split()[1].rstrip("%\n")) < round(any_like * 100)
 
 
-def test_films_that_others_rate_alike_move_what_is_expected():
+def test_items_that_others_rate_alike_change_the_expected_target():
     # Everybody who liked film 0 liked film 1, and the other way round; nobody knows film 5.
     rows, rating, users = [], [], []
     for user in range(40):
