@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reeltune import __version__
-from reeltune.data.folder import FORMAT_VERSION
+from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
+from reeltune.data.badrows import DroppedRows
+from reeltune.data.invariants import EventTable
+from reeltune.data.meta import Counts, counts_meta, describe_file, settings_meta, versions_meta
 from reeltune.domain import Item, PromptSettings
 
 ODD_TITLES = (
@@ -75,7 +76,7 @@ def write_prepared(
         for row in _timeline(10 * user + 1, listed, events + user % 4, min_history, seed)
     ]
     _write_tables(folder, rows, listed)
-    _write_meta(folder, rows, listed, history_len, min_history)
+    _write_meta(folder, history_len, min_history)
     return folder
 
 
@@ -138,77 +139,36 @@ def _write_tables(folder: Path, rows: list[dict[str, Any]], items: list[Item]) -
     pq.write_table(pa.Table.from_pylist(listed, item_schema), folder / "items.parquet")
 
 
-def _write_meta(
-    folder: Path,
-    rows: list[dict[str, Any]],
-    items: list[Item],
-    history_len: int,
-    min_history: int,
-) -> None:
-    labels = {
-        split: [row["liked"] for row in rows if row["split"] == split]
-        for split in ("context", "train", "validation", "test")
-    }
-    counts = {split: len(liked) for split, liked in labels.items()}
-    users = {row["user_id"] for row in rows}
-    context = counts.pop("context")
-    meta = {
-        "format_version": FORMAT_VERSION,
-        "reeltune_version": __version__,
+def _write_meta(folder: Path, history_len: int, min_history: int) -> None:
+    settings = PrepareSettings(
+        folder,
+        history_len=history_len,
+        min_history=min_history,
+        split=SplitSettings(val_fraction=0.2, test_fraction=0.2),
+        export=None,
+    )
+    meta: dict[str, Any] = {
+        **versions_meta(),
         "edition": "unknown",
         "layout": "csv",
+        "source": [],
+        "settings": settings_meta(settings, None),
+        "prompt": PromptSettings().to_dict(),
+    }
+    counts = Counts.of(EventTable.read(PreparedFolder(folder, meta)))
+    written = {"timelines.parquet": counts.events, "items.parquet": counts.items}
+    sources = {"ratings.csv": counts.events, "movies.csv": counts.items}
+    meta |= {
         "source": [
             {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "bytes": 1000}
-            | {"rows": count}
-            for name, count in (("ratings.csv", len(rows)), ("movies.csv", len(items)))
+            | {"rows": rows}
+            for name, rows in sources.items()
         ],
-        "settings": {
-            "history_len": history_len,
-            "min_history": min_history,
-            "rating_threshold": 4.0,
-            "split": "user",
-            "val_fraction": 0.2,
-            "test_fraction": 0.2,
-            "val_from": None,
-            "test_from": None,
-            "genres": False,
-            "skip_bad_rows": False,
-            "export": None,
-        },
-        "prompt": PromptSettings().to_dict(),
-        "counts": {
-            "ratings_in_source": len(rows),
-            "dropped": 0,
-            "events": len(rows),
-            "context": context,
-            "examples": len(rows) - context,
-            **counts,
-            "users": len(users),
-            "users_without_examples": 0,
-            "items_rated": len({row["item_id"] for row in rows}),
-            "items_in_source": len(items),
-            "items_dropped": 0,
-            "items": len(items),
-            "items_without_year": sum(item.year is None for item in items),
-        },
-        "label_rates": {s: round(float(np.mean(labels[s])), 6) for s in counts if counts[s]},
-        "span": {
-            "first": _iso_time(min(row["timestamp"] for row in rows)),
-            "last": _iso_time(max(row["timestamp"] for row in rows)),
-        },
+        "counts": counts_meta(counts, counts.events, DroppedRows(), DroppedRows()),
+        "label_rates": counts.label_rates(),
+        "span": counts.span(),
         "dropped": {},
         "checks": [],
-        "files": {
-            name: {
-                "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-                "bytes": (folder / name).stat().st_size,
-                "rows": count,
-            }
-            for name, count in (("timelines.parquet", len(rows)), ("items.parquet", len(items)))
-        },
+        "files": {name: describe_file(folder / name, rows) for name, rows in written.items()},
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-
-
-def _iso_time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
