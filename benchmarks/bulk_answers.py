@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reeltune.bulk.lookup import Lookup
-from reeltune.bulk.task import P_YES
+from reeltune.bulk.tasks import P_YES
 from reeltune.data.columns import Columns
 from reeltune.data.folder import PreparedFolder
 

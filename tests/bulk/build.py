@@ -1,4 +1,4 @@
-"""Tables to judge, answers read back, and both as a slow and simple reader would make them."""
+"""Input tables, predictions read back, and both computed in a slow and simple way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reeltune.bulk.output import Output
 from reeltune.bulk.pairs import Pairs
 from reeltune.bulk.processes import Processes
 from reeltune.bulk.score import Job, Options, Outcome, Plan, score
-from reeltune.bulk.task import Task
+from reeltune.bulk.tasks import Task
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
@@ -28,7 +28,7 @@ from reeltune.scoring.ranking import Question
 
 @dataclass(frozen=True)
 class Row:
-    """A row to judge, by ids."""
+    """An input row, by ids."""
 
     user: int | None
     item: int | None
@@ -79,11 +79,11 @@ def item_idx(folder: PreparedFolder, item_id: int | None) -> int:
     return [item.item_id for item in folder.items].index(item_id)  # pyright: ignore
 
 
-def p_yes_alone(judge: Judge, row: Row) -> float:
-    """The verdict on one row, asked for by itself."""
-    folder = judge.subject.folder
+def p_yes_alone(predictor: Judge, row: Row) -> float:
+    """P(Yes) of one row, predicted by itself."""
+    folder = predictor.subject.folder
     candidate = np.array([item_idx(folder, row.item)])
-    return float(judge.verdicts([Question(history_of(folder, row), candidate)])[0].p_yes[0])
+    return float(predictor.verdicts([Question(history_of(folder, row), candidate)])[0].p_yes[0])
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Bench:
     def job(
         self, given: Path, output: Path, options: Options | None = None, rows_per_shard: int = 4
     ) -> Job:
-        """A job that judges pairs with the base model."""
+        """A job that scores pairs with the base model."""
 
         def make(folder: PreparedFolder, lookup: Lookup) -> Task:
             return Pairs.open(given, lookup, rows_per_shard)
@@ -103,7 +103,7 @@ class Bench:
         return Job.open(self.config, None, make, Output(output), options or Options())
 
     def score(self, given: Path, output: Path, **options: Any) -> Outcome:
-        """Judge pairs from beginning to end."""
+        """Score pairs from beginning to end."""
         per_shard = options.pop("rows_per_shard", 4)
         settings = Options(**options)
         return score(lambda: self.job(given, output, settings, per_shard), Processes(), no_progress)

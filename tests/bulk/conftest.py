@@ -1,4 +1,4 @@
-"""A tiny model that is loaded once, and judges whatever a test writes down."""
+"""A tiny model, loaded once, that scores whatever a test writes to a table."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from tests.runs import tiny_config
 
 
 @pytest.fixture(scope="session")
-def subject(tiny_qwen3, prepared, tmp_path_factory) -> Subject:
+def loaded(tiny_qwen3, prepared, tmp_path_factory) -> Subject:
     """The tiny base model with the small prepared folder."""
     work = tmp_path_factory.mktemp("bulk")
     return load_subject(tiny_config(tiny_qwen3, prepared.path, work), None)
 
 
 @pytest.fixture(scope="session")
-def judge(subject) -> Judge:
-    """What gives the verdicts."""
-    return Judge(subject)
+def predictor(loaded) -> Judge:
+    """Predictions of that model."""
+    return Judge(loaded)
 
 
 @pytest.fixture(scope="session")
-def lookup(subject) -> Lookup:
-    """Users, films and what came before."""
-    return Lookup(subject.folder)
+def lookup(loaded) -> Lookup:
+    """Users, items and histories of the folder."""
+    return Lookup(loaded.folder)
 
 
 @pytest.fixture
-def bench(subject, monkeypatch) -> Bench:
-    """Calls that take the model that is loaded already."""
-    monkeypatch.setattr("reeltune.bulk.score.load_subject", lambda *_: subject)
-    return Bench(subject.config)
+def bench(loaded, monkeypatch) -> Bench:
+    """Calls that use the loaded model."""
+    monkeypatch.setattr("reeltune.bulk.score.load_subject", lambda *_: loaded)
+    return Bench(loaded.config)

@@ -31,7 +31,7 @@ def ask(tiny_qwen3, prepared, capsys):
     return ask
 
 
-def test_pairs(ask, judge, tmp_path):
+def test_pairs(ask, predictor, tmp_path):
     table = write_rows(tmp_path / "in.parquet", ROWS)
     code, said, progress = ask(table, tmp_path / "out", "--history", "2", "--rows-per-shard", "2")
     assert code == 0
@@ -40,7 +40,7 @@ def test_pairs(ask, judge, tmp_path):
     assert str(tmp_path / "out") in last
     assert "3/3" in progress
     found = [row["p_yes"] for row in answers(tmp_path / "out")]
-    short = Judge(judge.subject, 2)
+    short = Judge(predictor.subject, 2)
     np.testing.assert_allclose(found, [p_yes_alone(short, row) for row in ROWS], atol=1e-6)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["identity"]["history"] == 2
 

@@ -108,13 +108,13 @@ def test_each_change_is_named(setting):
             setting.score(**changes)
         return str(error.value)
 
-    assert setting.score().already
+    assert setting.score().already_done
     assert "adapter: None" not in (said := refused(adapter=False))
     assert "adapter.adapter_model.safetensors" in said
     assert "adapter.calibration: none -> temperature" in refused(scoring__calibration="temperature")
     assert "model.dtype: float32 -> bfloat16" in refused(model__dtype="bfloat16")
     # What changes rounding, or the learning of another run, changes no answer.
-    assert setting.score(scoring__tokens_per_batch="4096", train__epochs="3").already
+    assert setting.score(scoring__tokens_per_batch="4096", train__epochs="3").already_done
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ def test_other_data_are_named(setting):
 def test_where_things_lie_does_not_count(setting, tmp_path_factory):
     moved = tmp_path_factory.mktemp("moved") / "all"
     shutil.copytree(setting.work, moved)
-    assert Setting(moved).score().already
+    assert Setting(moved).score().already_done
 
 
 def test_the_prompt_of_the_adapters_run_counts_and_not_that_of_the_configuration(setting):
     record = {"rows": {"train": 9}, "config": config_tree(setting.config())}
     RunFolder(setting.work / "adapter").write_record(record)
-    assert setting.score(prompt__form="interview").already
+    assert setting.score(prompt__form="interview").already_done
     shutil.rmtree(setting.out)
     setting.score(prompt__form="interview")
-    assert setting.score().already
+    assert setting.score().already_done
 
 
 @pytest.mark.parametrize("method", ["none", "temperature", "platt", "isotonic"])

@@ -23,7 +23,7 @@ _DEADLINE_S = 120
 
 
 class Runs:
-    """Processes that judge the same table into the same folder, one after another."""
+    """Processes that predictor the same table into the same folder, one after another."""
 
     def __init__(self, args: list[str], out: Path) -> None:
         self.out = out

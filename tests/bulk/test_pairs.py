@@ -1,4 +1,4 @@
-"""Every row once, in order, with the verdict it would have alone."""
+"""Every row once, in order, with the prediction it would have alone."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], 
 
 @few
 @given(data=st.data())
-def test_every_row_has_its_own_verdict_in_its_place(bench, judge: Judge, data):
-    rows, timed = drawn_rows(data, judge.subject.folder)
+def test_every_row_has_its_own_verdict_in_its_place(bench, predictor: Judge, data):
+    rows, timed = drawn_rows(data, predictor.subject.folder)
     per_shard = data.draw(st.integers(1, 7))
     with tempfile.TemporaryDirectory() as work:
         table, out = Path(work) / "in.parquet", Path(work) / "out"
@@ -51,47 +51,47 @@ def test_every_row_has_its_own_verdict_in_its_place(bench, judge: Judge, data):
     assert sizes == [per_shard] * whole + [rest] * (rest > 0 or not rows)
     assert [(one["user_id"], one["item_id"]) for one in found] == [(r.user, r.item) for r in rows]
     assert [one.get("timestamp") for one in found] == [row.time for row in rows]
-    expected = [p_yes_alone(judge, row) for row in rows]
+    expected = [p_yes_alone(predictor, row) for row in rows]
     np.testing.assert_allclose([one["p_yes"] for one in found], expected, atol=1e-6)
     assert record["rows"] == record["scored"] == len(rows)
 
 
-def test_rows_of_one_history_are_asked_together(lookup, judge, tmp_path, monkeypatch):
+def test_rows_of_one_history_are_asked_together(lookup, predictor, tmp_path, monkeypatch):
     """Two films nobody has rated share a history; one that was rated has its own."""
-    folder = judge.subject.folder
+    folder = predictor.subject.folder
     user = int(folder.timelines.user_id[0])
     rated = [folder.items[row].item_id for row in lookup.rated(0)]
     others = [item.item_id for item in folder.items if item.item_id not in rated][:2]
     rows = [Row(user, others[0]), Row(user, rated[3]), Row(user, others[1]), Row(user, others[0])]
     asked: list[Question] = []
-    verdicts = judge.verdicts
+    verdicts = predictor.verdicts
 
     def listening(questions, **options):
         asked.extend(questions)
         return verdicts(questions, **options)
 
-    monkeypatch.setattr(judge, "verdicts", listening)
+    monkeypatch.setattr(predictor, "verdicts", listening)
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 10)
-    pairs.scored(next(pairs.stretches([range(4)])), judge, lambda _: None)
+    pairs.score(next(pairs.slices([range(4)])), predictor, lambda _: None)
     assert sorted(len(question.candidates) for question in asked) == [1, 3]
-    assert all(len(question.history) <= judge.history_len for question in asked)
+    assert all(len(question.history) <= predictor.history_len for question in asked)
 
 
-def test_one_users_end_is_not_the_next_ones_beginning(bench, judge, lookup, tmp_path):
+def test_one_users_end_is_not_the_next_ones_beginning(bench, predictor, lookup, tmp_path):
     """Both are the same place among all events."""
-    folder = judge.subject.folder
+    folder = predictor.subject.folder
     rated = {folder.items[row].item_id for user in (0, 1) for row in lookup.rated(user)}
     item = next(item.item_id for item in folder.items if item.item_id not in rated)
     first, second = lookup.user_ids[:2].tolist()
     rows = [Row(first, item, YEAR_2100 - 1), Row(second, item, 0)]
     bench.score(write_rows(tmp_path / "in.parquet", rows, timed=True), tmp_path / "out")
     found = [row["p_yes"] for row in answers(tmp_path / "out")]
-    np.testing.assert_allclose(found, [p_yes_alone(judge, row) for row in rows], atol=1e-6)
+    np.testing.assert_allclose(found, [p_yes_alone(predictor, row) for row in rows], atol=1e-6)
 
 
-def test_ids_and_times_stay_as_they_were_given(bench, judge, tmp_path):
+def test_ids_and_times_stay_as_they_were_given(bench, predictor, tmp_path):
     """MovieLens' own names, small integers and parquet times are read; other columns are not."""
-    timelines = judge.subject.folder.timelines
+    timelines = predictor.subject.folder.timelines
     event = 7
     when = int(timelines.timestamp[event])
     table = pa.table(
@@ -112,17 +112,17 @@ def test_ids_and_times_stay_as_they_were_given(bench, judge, tmp_path):
     assert found.schema.field("p_yes").type == pa.float64()
     assert found["timestamp"].to_pylist() == table["timestamp"].to_pylist()
     seconds = [when + 1, when, when]
-    expected = [p_yes_alone(judge, Row(1, 1, time)) for time in seconds]
+    expected = [p_yes_alone(predictor, Row(1, 1, time)) for time in seconds]
     np.testing.assert_allclose(found["p_yes"].to_numpy(), expected, atol=1e-6)
 
 
-def test_the_rows_rating_is_never_shown(judge, lookup):
+def test_the_rows_rating_is_never_shown(predictor, lookup):
     """Not even where a time after it is given: the history ends before it."""
-    timelines = judge.subject.folder.timelines
+    timelines = predictor.subject.folder.timelines
     users = np.zeros(len(lookup.rated(0)), dtype=np.int64)
     items = lookup.rated(0).astype(np.int64)
     late = np.full(len(items), int(timelines.timestamp.max()) + 10)
-    assert lookup.cuts(users, items).tolist() == list(range(len(items)))
-    assert lookup.cuts(users, items, late).tolist() == list(range(len(items)))
+    assert lookup.history_ends(users, items).tolist() == list(range(len(items)))
+    assert lookup.history_ends(users, items, late).tolist() == list(range(len(items)))
     first = np.full(len(items), int(timelines.timestamp[0]))
-    assert lookup.cuts(users, items, first).tolist() == [0] * len(items)
+    assert lookup.history_ends(users, items, first).tolist() == [0] * len(items)

@@ -59,11 +59,11 @@ def test_every_shard_is_somebodys_and_nobody_elses(missing, count):
 def test_the_others_hear_what_the_main_process_decides(member, monkeypatch):
     told: list[list] = []
     monkeypatch.setattr(module, "broadcast_object_list", told.append)
-    assert member(0, 2).decided_by_main(lambda: 7) == 7
+    assert member(0, 2).on_main(lambda: 7) == 7
     assert told == [[7, None]]
 
     monkeypatch.setattr(module, "broadcast_object_list", lambda box: box.__setitem__(0, 7))
-    assert member(1, 2).decided_by_main(pytest.fail) == 7
+    assert member(1, 2).on_main(pytest.fail) == 7
 
 
 def test_an_error_of_the_main_process_ends_the_others_in_silence(member, monkeypatch):
@@ -73,13 +73,13 @@ def test_an_error_of_the_main_process_ends_the_others_in_silence(member, monkeyp
     def wrong():
         raise RunError("no")
 
-    for decide in ("decided_by_main", "main_first"):
+    for decide in ("on_main", "main_first"):
         with pytest.raises(RunError):
             getattr(member(0, 2), decide)(wrong)
     assert told == [[None, 8], [None, 8]]
 
     monkeypatch.setattr(module, "broadcast_object_list", lambda box: box.__setitem__(1, 8))
-    for decide in ("decided_by_main", "main_first"):
+    for decide in ("on_main", "main_first"):
         with pytest.raises(SystemExit) as left:
             getattr(member(1, 2), decide)(pytest.fail)
         assert left.value.code == 8
@@ -93,8 +93,8 @@ class WithAnother(Processes):
         self.job = job
         self.plan = Plan("", [], None)
 
-    def decided_by_main(self, decide):
-        decided = super().decided_by_main(decide)
+    def on_main(self, decide):
+        decided = super().on_main(decide)
         if isinstance(decided, Plan):
             self.plan = decided
         return decided
@@ -103,7 +103,7 @@ class WithAnother(Processes):
         return list(items[::2])
 
     def wait(self):
-        self.job.carry_out(self.plan, self.plan.missing[1::2], no_progress)
+        self.job.score_shards(self.plan, self.plan.missing[1::2], no_progress)
 
 
 def test_the_main_process_does_its_share_and_waits_for_the_rest(bench, tmp_path, monkeypatch):

@@ -34,13 +34,13 @@ def out(bench, table, tmp_path) -> Path:
 def judged(monkeypatch) -> list[int]:
     """How many rows each shard had that was judged since."""
     found: list[int] = []
-    scored = Pairs.scored
+    scored = Pairs.score
 
     def listening(task, table, *rest):
         found.append(table.num_rows)
         return scored(task, table, *rest)
 
-    monkeypatch.setattr(Pairs, "scored", listening)
+    monkeypatch.setattr(Pairs, "score", listening)
     return found
 
 
@@ -52,7 +52,7 @@ def test_a_finished_run_does_nothing(bench, table, out, judged, monkeypatch):
     monkeypatch.setattr("reeltune.bulk.score.load_subject", None)
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     outcome = bench.score(table, out)
-    assert outcome.already
+    assert outcome.already_done
     assert outcome.record == json.loads((out / "done.json").read_text())
     assert judged == []
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
@@ -64,7 +64,7 @@ def test_missing_and_broken_shards_are_made_again(bench, table, out, judged):
     (out / "part-00003.parquet").write_bytes(before["part-00003.parquet"][:-9])
     assert bench.plan(table, out).missing == [1, 3]
     outcome = bench.score(table, out)
-    assert not outcome.already
+    assert not outcome.already_done
     assert judged == [4, 3]
     assert contents(out) == before
 
@@ -99,14 +99,14 @@ def test_killed_before_the_record_only_the_record_is_made(bench, table, out, jud
     (out / "done.json").unlink()
     found = bench.score(table, out)
     assert judged == []
-    assert not found.already
+    assert not found.already_done
     assert json.loads((out / "done.json").read_text()).keys() == record.keys()
 
 
 def test_a_record_of_other_numbers_is_not_believed(bench, table, out):
     record = json.loads((out / "done.json").read_text())
     (out / "done.json").write_text(json.dumps(record | {"rows": 14}))
-    assert not bench.score(table, out).already
+    assert not bench.score(table, out).already_done
     assert json.loads((out / "done.json").read_text())["rows"] == 15
 
 
@@ -153,7 +153,7 @@ def test_a_shard_that_is_being_written_has_no_name_yet(bench, table, tmp_path, m
 def test_what_a_killed_run_left_is_cleared_up(bench, table, out):
     (out / ".part-00002.parquet.abc.part").write_bytes(b"half")
     (out / ".manifest.json.abc.part").write_bytes(b"{")
-    assert bench.score(table, out).already
+    assert bench.score(table, out).already_done
     assert sorted(path.name for path in out.iterdir()) == sorted(
         [".lock", "done.json", "manifest.json", *contents(out)]
     )
@@ -206,7 +206,7 @@ def test_other_rows_are_refused(bench, out, tmp_path):
 
 
 def test_a_table_that_was_moved_is_the_same(bench, table, out, tmp_path):
-    assert bench.score(table.rename(tmp_path / "elsewhere.parquet"), out).already
+    assert bench.score(table.rename(tmp_path / "elsewhere.parquet"), out).already_done
 
 
 def test_starting_anew_keeps_what_was_there_until_the_rows_are_looked_at(bench, out, tmp_path):
@@ -241,13 +241,13 @@ def test_a_folder_of_something_else_is_left_alone(bench, table, tmp_path, name):
 
 def test_the_manifest_is_there_before_the_first_shard(bench, table, tmp_path, monkeypatch):
     seen: list[bool] = []
-    scored = Pairs.scored
+    scored = Pairs.score
 
     def looking(*args):
         seen.append((tmp_path / "new" / "manifest.json").is_file())
         return scored(*args)
 
-    monkeypatch.setattr(Pairs, "scored", looking)
+    monkeypatch.setattr(Pairs, "score", looking)
     bench.score(table, tmp_path / "new")
     assert seen == [True] * 4
 

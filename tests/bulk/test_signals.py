@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reeltune.asking.judge import Judge
+from reeltune.bulk.input_rows import InputRows
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.pairs import Pairs
-from reeltune.bulk.rows import Rows
 from reeltune.data.columns import TEST, Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SIGNALS
@@ -40,9 +40,9 @@ def scored(judge: Judge, events: np.ndarray, tmp_path: Path) -> np.ndarray:
     items = [folder.items[row].item_id for row in folder.ratings.item_idx[events]]
     rows = [Row(user, item) for user, item in zip(users, items, strict=True)]
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), Lookup(folder), len(rows))
-    (table,) = list(pairs.stretches([range(len(rows))]))
-    assert len(Rows.of(table, pairs.lookup).good) == len(rows)
-    return pairs.scored(table, judge, lambda _: None)["p_yes"].to_numpy()
+    (table,) = list(pairs.slices([range(len(rows))]))
+    assert len(InputRows.resolve(table, pairs.lookup).valid) == len(rows)
+    return pairs.score(table, judge, lambda _: None)["p_yes"].to_numpy()
 
 
 def test_a_held_out_rating_has_the_verdict_that_evaluation_gives_it(judge: Judge, tmp_path: Path):

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import Lookup
-from reeltune.bulk.table import Table
-from reeltune.bulk.task import shard_rows
+from reeltune.bulk.tasks import shard_rows
 from reeltune.bulk.top import Top
 from reeltune.errors import RequestError
 from reeltune.recommend.candidates import ALL
@@ -21,31 +21,31 @@ from tests.errors import raises_error
 
 
 @pytest.fixture
-def ask(judge, lookup: Lookup):
+def ask(predictor, lookup: Lookup):
     """Call with what is asked, get the rows."""
-    catalogue = Catalogue.of(judge.subject.folder)
+    catalogue = Catalogue.of(predictor.subject.folder)
 
     def call(
         filters: Filters | None = None,
         count: int = 3,
         candidates: int | None = None,
-        users: Table | None = None,
+        users: InputTable | None = None,
     ) -> list[dict]:
         task = Top(users, lookup, catalogue, filters or Filters(), count, candidates, 3)
         told: list[int] = []
-        tables = [task.scored(one, judge, told.append) for one in task.stretches(shard_rows(task))]
+        tables = [task.score(one, predictor, told.append) for one in task.slices(shard_rows(task))]
         assert sum(told) == task.rows
         return pa.concat_tables(tables).to_pylist()
 
     return call
 
 
-def expected(judge, user_id: int, filters: Filters, count: int, candidates: int | None):
-    folder = judge.subject.folder
+def expected(predictor, user_id: int, filters: Filters, count: int, candidates: int | None):
+    folder = predictor.subject.folder
     catalogue = Catalogue.of(folder)
     history = user_history(folder.timelines, user_id)
     request = RecommendationRequest(history, filters, count, candidates or ALL)
-    result = Recommender.of(judge, catalogue).recommend(judge, request)
+    result = Recommender.of(predictor, catalogue).recommend(predictor, request)
     return [
         (user_id, rank, one.item.item_id, pytest.approx(one.p_like, abs=1e-6))
         for rank, one in enumerate(result.recommendations, start=1)
@@ -66,28 +66,30 @@ def as_tuples(rows: list[dict]) -> list[tuple]:
         (Filters(without_genres=("Drama",), max_ratings=6), 3, 5),
     ],
 )
-def test_all_users_in_order_each_with_their_films(ask, judge, lookup, filters, count, candidates):
+def test_all_users_in_order_each_with_their_films(
+    ask, predictor, lookup, filters, count, candidates
+):
     wanted = [
         row
         for user_id in lookup.user_ids.tolist()
-        for row in expected(judge, user_id, filters, count, candidates)
+        for row in expected(predictor, user_id, filters, count, candidates)
     ]
     assert as_tuples(ask(filters, count, candidates)) == wanted
 
 
-def test_listed_users_in_the_order_listed(ask, judge, tmp_path):
+def test_listed_users_in_the_order_listed(ask, predictor, tmp_path):
     """One who is listed twice is answered twice; one nobody knows has a row without films."""
     users = [31, 1, 31, 999, None]
     pq.write_table(pa.table({"user_id": users, "item_id": [5] * 5}), tmp_path / "users.parquet")
-    table = Table.open(tmp_path / "users.parquet", ("user_id",))
+    table = InputTable.open(tmp_path / "users.parquet", ("user_id",))
     assert table.ignored == ("item_id",)
     found = as_tuples(ask(users=table, count=2))
-    known = [row for user in (31, 1, 31) for row in expected(judge, user, Filters(), 2, None)]
+    known = [row for user in (31, 1, 31) for row in expected(predictor, user, Filters(), 2, None)]
     assert found == [*known, (999, None, None, None), (None, None, None, None)]
 
 
-def test_who_has_rated_all_that_fit_gets_nothing(ask, judge, lookup):
-    folder = judge.subject.folder
+def test_who_has_rated_all_that_fit_gets_nothing(ask, predictor, lookup):
+    folder = predictor.subject.folder
     popular = int(np.bincount(folder.timelines.item_idx).max())
     found = ask(Filters(min_ratings=popular), count=50)
     fitting = set(np.flatnonzero(np.bincount(folder.timelines.item_idx) >= popular).tolist())
@@ -102,7 +104,7 @@ def test_who_has_rated_all_that_fit_gets_nothing(ask, judge, lookup):
 
 def test_no_users_at_all(ask, tmp_path):
     pq.write_table(pa.table({"user_id": pa.array([], pa.int64())}), tmp_path / "none.parquet")
-    assert ask(users=Table.open(tmp_path / "none.parquet", ("user_id",))) == []
+    assert ask(users=InputTable.open(tmp_path / "none.parquet", ("user_id",))) == []
 
 
 def test_filters_that_no_film_fits(ask):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
@@ -203,3 +205,8 @@ def test_there_is_a_progress_bar_for_each_kind_of_query(judge: Judge, recommende
     request = RecommendationRequest(HISTORY, top_k=2, candidates=12, base=True, reasons=1)
     recommender.recommend(judge, request, start)
     assert bars == {"candidates": (12, 12), "base": (2, 2), "reasons": (12, 12)}
+
+
+def test_the_package_is_imported_without_torch():
+    code = "import sys, reeltune.recommend as r; assert 'torch' not in sys.modules; r.Recommender"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""What determines the answers: the model, its adapter, the data, the rows and the settings."""
+"""The identity of predictions: model, adapter, data, input rows and settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from reeltune.bulk.task import Task
+from reeltune.bulk.tasks import Task
 from reeltune.config import Config
 from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.errors import ModelError
@@ -21,32 +21,32 @@ from reeltune.scoring.calibration import CALIBRATION_FILE
 FORMAT_VERSION: Final = 1
 
 _MODEL_FILES: Final = frozenset({".safetensors", ".bin", ".json", ".jinja", ".model"})
-"""Endings of what a model and its tokenizer are loaded from."""
+"""Endings of the files that a model and its tokenizer are loaded from."""
 
-_SHOWN: Final = 24
-"""How many characters of a value a sentence shows; digests differ early."""
+_MAX_SHOWN: Final = 24
+"""Characters of a value in an error message; digests differ early."""
 
 
-def identity(
+def make_identity(
     config: Config, folder: PreparedFolder, adapter: Path | None, task: Task, **settings: Any
 ) -> dict[str, Any]:
-    """Return all that determines the answers: equal identities, equal answers.
+    """Return everything that determines the predictions.
 
-    Number types count; devices do not, since they differ by rounding only.
+    Number types are included; devices are not, since they differ by rounding only.
 
     Args:
         config: As used, with model and prompt of the adapter's run.
         folder: The prepared data.
-        adapter: The folder of the adapter; None for the base model alone.
-        task: What is asked.
-        settings: Further settings that count.
+        adapter: The adapter's folder; None for the base model alone.
+        task: What is scored.
+        settings: Further settings.
 
     Raises:
-        ConfigError: The configuration asks for what this machine does not have.
+        ConfigError: The configuration needs hardware that is missing.
         ModelError: There is no adapter in its folder.
     """
     files = (TIMELINES_FILE, ITEMS_FILE)
-    told = {
+    identity = {
         "format_version": FORMAT_VERSION,
         **task.settings,
         **settings,
@@ -57,7 +57,7 @@ def identity(
         "model": _model(config),
         "adapter": None if adapter is None else _adapter(adapter, config),
     }
-    return json.loads(json.dumps(told))  # as it is read back
+    return json.loads(json.dumps(identity))  # as it is read back
 
 
 def digest(identity: dict[str, Any]) -> str:
@@ -67,7 +67,7 @@ def digest(identity: dict[str, Any]) -> str:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return what differs between two identities, each as ``name: before -> now``."""
+    """Return the differences of two identities, each as ``name: before -> now``."""
     old, new = dict(_leaves(before)), dict(_leaves(now))
     names = sorted(old.keys() | new.keys())
     return [
@@ -78,7 +78,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _model(config: Config) -> dict[str, Any]:
-    """Return which base model it is: by content where it is a folder, by name on the hub."""
+    """Identify the base model: by content if it is a folder, by name on the hub."""
     choices = make_choices(config)
     section, quantization = config.model, config.quantization
     folder = Path(section.name_or_path)
@@ -93,14 +93,14 @@ def _model(config: Config) -> dict[str, Any]:
 
 
 def _adapter(adapter: Path, config: Config) -> dict[str, Any]:
-    """Return which adapter it is, and how its P(Yes) is told."""
+    """Identify the adapter and its calibration."""
     files = [ADAPTER_CONFIG, ADAPTER_WEIGHTS]
     if missing := [name for name in files if not (adapter / name).is_file()]:
         raise ModelError(
             f"no adapter here: {missing[0]} is missing",
             code="adapter_not_found",
             where=str(adapter),
-            hint="Run: reeltune train, or ask the base model with --base-only",
+            hint="Run: reeltune train, or use the base model with --base-only",
         )
     method = config.scoring.calibration
     calibration = adapter / CALIBRATION_FILE
@@ -119,4 +119,4 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

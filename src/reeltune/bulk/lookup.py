@@ -1,4 +1,4 @@
-"""From MovieLens ids to histories: which events a user had before a moment."""
+"""Finds users, items and histories by MovieLens id, for many table rows at once."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from reeltune.data.history import History
 Ints = npt.NDArray[np.int64]
 
 UNKNOWN: Final = -1
-"""What stands for an id that the prepared data do not have."""
+"""Index of an id that the prepared data do not have."""
 
 
 class Lookup:
-    """Finds users, films and what came before, for many rows at once.
+    """Indexes prepared data by user, item and time.
 
-    A *cut* is a place among the timelines' events: a user's history is what they have before it.
-
-    Args:
-        folder: The prepared data.
+    A user is given as an index among :attr:`user_ids`. The *end* of a history is the index, among
+    all events, of the first event after it: a history is what its user has before its end.
     """
 
     def __init__(self, folder: PreparedFolder) -> None:
@@ -34,73 +32,73 @@ class Lookup:
         self._item_order = np.argsort(self.item_ids)
 
     def users(self, ids: Ints) -> Ints:
-        """Return each user's place among :attr:`user_ids`, or ``UNKNOWN``."""
-        return _places(self.user_ids, np.arange(len(self.user_ids)), ids)
+        """Return each user's index, or ``UNKNOWN``."""
+        return _indices(self.user_ids, np.arange(len(self.user_ids)), ids)
 
     def items(self, ids: Ints) -> Ints:
-        """Return each film's row, or ``UNKNOWN``."""
-        return _places(self.item_ids[self._item_order], self._item_order, ids)
+        """Return each item's index, or ``UNKNOWN``."""
+        return _indices(self.item_ids[self._item_order], self._item_order, ids)
 
-    def cuts(self, user: Ints, item_idx: Ints, before: Ints | None = None) -> Ints:
+    def history_ends(self, user: Ints, item_idx: Ints, before: Ints | None = None) -> Ints:
         """Return where the history of each row ends.
 
-        That is before the user's rating of the film, if there is one; at the end of the timeline
-        otherwise; and, with times, no later than the first event that is not before that time.
+        It ends before the user's own rating of the item, if there is one, else at the end of the
+        timeline; and before the first event that is not earlier than ``before``.
 
         Args:
-            user: Places among :attr:`user_ids`, shape ``(n,)``.
-            item_idx: Rows of the films, shape ``(n,)``.
-            before: Seconds since 1970; None where no times are given.
+            user: User indices, shape ``(n,)``.
+            item_idx: Item indices, shape ``(n,)``.
+            before: Seconds since 1970; None sets no limit.
         """
-        order, keys = self._rated
+        order, keys = self._by_item
         wanted = user * len(self.item_ids) + item_idx
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        cut = np.where(keys[place] == wanted, order[place], self._first[user + 1])
-        return cut if before is None else np.minimum(cut, self._at(user, before))
+        position = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        end = np.where(keys[position] == wanted, order[position], self._first[user + 1])
+        return end if before is None else np.minimum(end, self._first_event_from(user, before))
 
-    def history(self, user: int, cut: int, length: int) -> History:
-        """Return the newest events of a user before a cut, at most ``length``."""
-        first = max(int(self._first[user]), cut - length)
+    def history(self, user: int, end: int, length: int) -> History:
+        """Return the newest ``length`` events of a user before ``end``, or fewer."""
+        first = max(int(self._first[user]), end - length)
         user_id = int(self.user_ids[user])
-        return History.from_timelines(self._timelines, range(first, cut), user_id)
+        return History.from_timelines(self._timelines, range(first, end), user_id)
 
     def end(self, user: int) -> int:
-        """Return the cut after everything a user has rated."""
+        """Return the end of a user's whole history."""
         return int(self._first[user + 1])
 
     def rated(self, user: int) -> npt.NDArray[np.int32]:
-        """Return the rows of the films a user has rated."""
+        """Return the indices of the items a user has rated."""
         return self._timelines.item_idx[self._first[user] : self._first[user + 1]]
 
-    def _at(self, user: Ints, seconds: Ints) -> Ints:
-        """Return the place of each user's first event that is not before a time."""
-        keys, earliest, span = self._times
+    def _first_event_from(self, user: Ints, seconds: Ints) -> Ints:
+        """Return the index of each user's first event that is not before a time."""
+        keys, earliest, span = self._by_time
         since = np.clip(seconds, earliest, earliest + span - 1) - earliest
         return np.searchsorted(keys, user * span + since)
 
     @property
     def _owner(self) -> Ints:
-        """Whose event each one is, as a place among :attr:`user_ids`."""
+        """The user index of each event."""
         return np.repeat(np.arange(len(self.user_ids)), np.diff(self._first))
 
     @cached_property
-    def _rated(self) -> tuple[Ints, Ints]:
-        """All events in the order of user and film, and the number that orders them."""
+    def _by_item(self) -> tuple[Ints, Ints]:
+        """All events ordered by user and item, and their sort keys."""
         keys = self._owner * len(self.item_ids) + self._timelines.item_idx
         order = np.argsort(keys, kind="stable")
         return order, keys[order]
 
     @cached_property
-    def _times(self) -> tuple[Ints, int, int]:
-        """The number that orders events by user and time, the earliest time, and seconds a user."""
+    def _by_time(self) -> tuple[Ints, int, int]:
+        """Sort keys of events by user and time, the earliest time, and the keys per user."""
         times = self._timelines.timestamp
         earliest = int(times.min())
-        # One more than the last time: where somebody is after all of a user's events.
+        # One key more than there are seconds, for times after a user's last event.
         span = int(times.max()) - earliest + 2
         return self._owner * span + (times - earliest), earliest, span
 
 
-def _places(known: Ints, rows: Ints, ids: Ints) -> Ints:
-    """Return what row each id has; ``known`` ascends and ``rows`` are its rows."""
-    place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    return np.where(known[place] == ids, rows[place], UNKNOWN)
+def _indices(known: Ints, indices: Ints, ids: Ints) -> Ints:
+    """Return the index of each id; ``known`` ascends and ``indices`` belong to it."""
+    position = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[position] == ids, indices[position], UNKNOWN)

@@ -1,4 +1,4 @@
-"""The folder of answers: shards, the manifest that says what of, and the record that ends it."""
+"""The output folder: shards, ``manifest.json`` written before them, ``done.json`` after them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from reeltune import __version__
 from reeltune.bulk.identity import differences, digest
-from reeltune.bulk.task import P_YES
+from reeltune.bulk.tasks import P_YES
 from reeltune.errors import RunError
 from reeltune.files import (
     LOCK_FILE,
@@ -31,26 +31,26 @@ MANIFEST_FILE: Final = "manifest.json"
 DONE_FILE: Final = "done.json"
 
 IDENTITY_DIGEST: Final = "identity_sha256"
-"""The key, in both, of the digest of what determines the answers."""
+"""Key of the identity's digest in both files."""
 
-_PART = re.compile(r"part-\d{5,}\.parquet")
-_ABOUT: Final = b"reeltune"
-"""The key, in a shard's parquet metadata, of what the shard says of itself."""
+_SHARD_NAME = re.compile(r"part-\d{5,}\.parquet")
+_METADATA_KEY: Final = b"reeltune"
+"""Key of a shard's own entry in its parquet metadata."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What a shard says of itself.
+    """The metadata of a shard.
 
     Attributes:
-        answers: The digest of what determined its answers.
-        number: Which shard it is.
-        input_rows: How many input rows it covers.
-        scored: How many of its rows have a P(Yes).
-        rows: How many rows it has.
+        identity_sha256: Digest of the identity it was made with.
+        number: Its number.
+        input_rows: Number of input rows it covers.
+        scored: Number of its rows with a P(Yes).
+        rows: Number of its rows.
     """
 
-    answers: str
+    identity_sha256: str
     number: int
     input_rows: int
     scored: int
@@ -59,23 +59,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class Output:
-    """A folder of answers.
-
-    Attributes:
-        path: Where it lies.
-    """
+    """A folder of predictions."""
 
     path: Path
 
-    def part(self, number: int) -> Path:
-        """Return where a shard lies."""
+    def shard_path(self, number: int) -> Path:
+        """Return the file of a shard."""
         return self.path / f"part-{number:05}.parquet"
 
     def manifest(self) -> dict[str, Any] | None:
-        """Return what the folder holds the answers of; None where it holds nothing yet.
+        """Return the manifest; None if the folder is new or empty.
 
         Raises:
-            RunError: It is no folder, or holds something else.
+            RunError: It is not a folder, or holds something else.
         """
         if not self.path.exists():
             return None
@@ -93,7 +89,7 @@ class Output:
         foreign = [name for name in names if name != LOCK_FILE and not is_temporary(name)]
         if foreign:
             raise RunError(
-                f"is not empty and holds no answers ({', '.join(foreign[:3])})",
+                f"is not empty and holds no predictions ({', '.join(foreign[:3])})",
                 code="output_not_empty",
                 where=str(self.path),
                 hint="Choose another folder",
@@ -101,13 +97,13 @@ class Output:
         return None
 
     @property
-    def unanswered(self) -> bool:
-        """Whether there is no answer yet."""
-        return not self.path.is_dir() or not self._parts()
+    def has_shards(self) -> bool:
+        """Whether there is any shard."""
+        return self.path.is_dir() and bool(self._shard_files())
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Make the folder, keep other runs out of it, and clear up after those that were killed.
+    def exclusive(self) -> Iterator[None]:
+        """Create the folder, keep other runs out of it, and remove leftovers of killed ones.
 
         Raises:
             RunError: Another run is writing there.
@@ -117,103 +113,108 @@ class Output:
             remove_leftovers(self.path)
             yield
 
-    def refuse_other(self, told: dict[str, Any], identity: dict[str, Any]) -> None:
-        """Refuse to go on with answers that something else has determined.
-
-        Args:
-            told: The manifest.
-            identity: What determines the answers now.
+    def check_identity(self, manifest: dict[str, Any], identity: dict[str, Any]) -> None:
+        """Check that a manifest has the given identity.
 
         Raises:
-            RunError: Naming what differs.
+            RunError: It has another one; the message names the differences.
         """
-        if changed := differences(told["identity"], identity):
+        if changed := differences(manifest["identity"], identity):
             raise RunError(
-                f"holds answers of something else ({'; '.join(changed)})",
+                f"holds predictions of other inputs or settings ({'; '.join(changed)})",
                 code="output_of_other_inputs",
                 where=str(self.path),
-                hint="Call it as before to go on, choose another folder, or start anew with "
-                "--overwrite",
+                hint="Repeat the earlier call to resume it, choose another folder, or start again "
+                "with --overwrite",
             )
 
-    def begin(self, identity: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Remove earlier answers and write the manifest.
+    def start(self, identity: dict[str, Any], facts: dict[str, Any]) -> None:
+        """Remove earlier predictions and write the manifest.
 
         Args:
-            identity: What determines the answers.
-            facts: What else is worth knowing.
+            identity: What determines the predictions.
+            facts: Further entries of the manifest.
         """
-        self.reopen()
-        for path in self._parts():
+        self.remove_record()
+        for path in self._shard_files():
             path.unlink()
-        about = {"reeltune_version": __version__, "started": _now(), **facts}
-        sha256 = digest(identity)
-        content = {**about, IDENTITY_DIGEST: sha256, "identity": identity}
+        content = {
+            "reeltune_version": __version__,
+            "started": _now(),
+            **facts,
+            IDENTITY_DIGEST: digest(identity),
+            "identity": identity,
+        }
         write_json(self.path / MANIFEST_FILE, content)
 
-    def reopen(self) -> None:
-        """Take back the record that every shard is there."""
+    def remove_record(self) -> None:
+        """Remove ``done.json``."""
         (self.path / DONE_FILE).unlink(missing_ok=True)
 
-    def write(self, number: int, table: pa.Table, answers: str, input_rows: int) -> None:
-        """Write a shard, whole or not at all."""
+    def write(self, number: int, table: pa.Table, sha256: str, input_rows: int) -> None:
+        """Write a shard, completely or not at all."""
         scored = table.num_rows - table[P_YES].null_count
-        about = {"answers": answers, "number": number, "input_rows": input_rows, "scored": scored}
-        table = table.replace_schema_metadata({_ABOUT: json.dumps(about)})
-        with atomic_file(self.part(number)) as temporary:
+        about = {
+            IDENTITY_DIGEST: sha256,
+            "number": number,
+            "input_rows": input_rows,
+            "scored": scored,
+        }
+        table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about)})
+        with atomic_file(self.shard_path(number)) as temporary:
             pq.write_table(table, temporary, compression="zstd")
 
-    def present(self, spans: Sequence[range], answers: str) -> dict[int, Shard]:
-        """Return the shards that are there and whole, by number.
+    def complete_shards(self, spans: Sequence[range], sha256: str) -> dict[int, Shard]:
+        """Return the complete shards, by number.
 
         Args:
             spans: The input rows of every shard.
-            answers: The digest of what determines the answers.
+            sha256: Digest of the identity.
 
         Raises:
-            RunError: The folder holds a shard that no run with this manifest has written.
+            RunError: The folder holds a shard that is not one of these.
         """
-        expected = {self.part(number): number for number in range(len(spans))}
-        found: dict[int, Shard] = {}
-        for path in self._parts():
+        expected = {self.shard_path(number): number for number in range(len(spans))}
+        complete: dict[int, Shard] = {}
+        for path in self._shard_files():
             number = expected.get(path)
             if number is None:
                 raise RunError(
-                    f"holds {path.name}, which does not belong to these answers",
+                    f"holds {path.name}, which does not belong to these predictions",
                     code="unexpected_shard",
                     where=str(self.path),
                     hint="Move it away",
                 )
             shard = _read_shard(path)
-            wanted = (answers, number, len(spans[number]))
-            if shard and (shard.answers, shard.number, shard.input_rows) == wanted:
-                found[number] = shard
-        return found
+            wanted = (sha256, number, len(spans[number]))
+            if shard and (shard.identity_sha256, shard.number, shard.input_rows) == wanted:
+                complete[number] = shard
+        return complete
 
-    def finish(self, shards: Collection[Shard], answers: str) -> dict[str, Any]:
-        """Write the record that every shard is there, and return it."""
-        record = {IDENTITY_DIGEST: answers, **_totals(shards), "finished": _now()}
+    def finish(self, shards: Collection[Shard], sha256: str) -> dict[str, Any]:
+        """Write ``done.json`` and return its content."""
+        record = {IDENTITY_DIGEST: sha256, **_totals(shards), "finished": _now()}
         write_json(self.path / DONE_FILE, record)
         return record
 
-    def done(self, shards: Collection[Shard], answers: str) -> dict[str, Any] | None:
-        """Return the record that every shard is there, if it speaks of these shards."""
+    def done(self, shards: Collection[Shard], sha256: str) -> dict[str, Any] | None:
+        """Return the content of ``done.json`` if it is about these shards, else None."""
         file = self.path / DONE_FILE
         if not file.is_file():
             return None
         record = json.loads(file.read_text(encoding="utf-8"))
-        expected = {IDENTITY_DIGEST: answers, **_totals(shards)}
+        expected = {IDENTITY_DIGEST: sha256, **_totals(shards)}
         return record if expected.items() <= record.items() else None
 
-    def _parts(self) -> list[Path]:
-        return sorted(path for path in self.path.iterdir() if _PART.fullmatch(path.name))
+    def _shard_files(self) -> list[Path]:
+        return sorted(path for path in self.path.iterdir() if _SHARD_NAME.fullmatch(path.name))
 
 
 def _totals(shards: Collection[Shard]) -> dict[str, int]:
-    rows, scored = sum(one.rows for one in shards), sum(one.scored for one in shards)
+    rows, scored = sum(shard.rows for shard in shards), sum(shard.scored for shard in shards)
     return {
         "shards": len(shards),
-        "input_rows": sum(one.input_rows for one in shards),
+        "input_rows": sum(shard.input_rows for shard in shards),
         "rows": rows,
         "scored": scored,
         "without_p_yes": rows - scored,
@@ -222,24 +223,24 @@ def _totals(shards: Collection[Shard]) -> dict[str, int]:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or not isinstance(told.get("identity"), dict):
+        manifest = None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("identity"), dict):
         raise RunError(
-            "is not the manifest of answers",
+            "was not written by reeltune score",
             code="invalid_manifest",
             where=str(file),
             hint="Choose another folder",
         )
-    return told
+    return manifest
 
 
 def _read_shard(path: Path) -> Shard | None:
-    """Return what a shard says of itself; None where it is none, or not whole."""
+    """Return a shard's metadata; None if the file is not a complete shard."""
     try:
         metadata = pq.read_metadata(path)
-        about = json.loads((metadata.metadata or {})[_ABOUT])
+        about = json.loads((metadata.metadata or {})[_METADATA_KEY])
         return Shard(**about, rows=metadata.num_rows)
     except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Verdicts for any pairs of users and films."""
+"""P(Yes) of given pairs of users and items."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reeltune.asking.judge import Judge
+from reeltune.bulk.input_rows import InputRows
+from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import Lookup
-from reeltune.bulk.rows import Rows
-from reeltune.bulk.table import Table
-from reeltune.bulk.task import P_YES
-from reeltune.bulk.turns import Advance, answers
+from reeltune.bulk.tasks import P_YES, Advance, predict_in_batches
 from reeltune.data.columns import Columns
 from reeltune.scoring.ranking import Question
 
@@ -25,69 +24,74 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """A table of users and films, each row to be judged.
+    """A table of users and items, each row to be scored.
 
     Attributes:
         table: The rows.
-        lookup: Knows users and films.
-        rows_per_shard: How many rows a shard covers.
+        lookup: Resolves users and items.
+        rows_per_shard: Number of rows of a shard.
     """
 
-    table: Table
+    table: InputTable
     lookup: Lookup
     rows_per_shard: int
 
     @classmethod
     def open(cls, path: Path, lookup: Lookup, rows_per_shard: int) -> Pairs:
-        """Look at a file of pairs.
+        """Open a file of pairs.
 
         Raises:
             DataError: It lacks a column, or has one of the wrong type.
         """
-        table = Table.open(path, (Columns.USER, Columns.ITEM), (Columns.TIMESTAMP,))
+        table = InputTable.open(path, (Columns.USER, Columns.ITEM), (Columns.TIMESTAMP,))
         return cls(table, lookup, rows_per_shard)
 
     @property
     def rows(self) -> int:
-        """How many rows are given."""
+        """Number of pairs."""
         return self.table.rows
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What is asked, as far as it decides the answers."""
+        """The settings that determine the predictions."""
         return {"task": "pairs", "rows_per_shard": self.rows_per_shard}
 
-    def stretches(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
-        """Yield the given rows of each stretch."""
-        return self.table.stretches(wanted)
+    def slices(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
+        """Yield slices of the rows."""
+        return self.table.slices(wanted)
 
-    def scored(self, table: pa.Table, judge: Judge, advance: Advance) -> pa.Table:
-        """Return the rows, in their order, each with its P(Yes).
+    def score(self, table: pa.Table, predictor: Judge, advance: Advance) -> pa.Table:
+        """Return the rows in their order with P(Yes); invalid rows have a null.
 
-        Rows with the same user and cut share one history; a row that cannot be judged has a null.
+        Rows with the same user and history share one query.
         """
-        rows = Rows.of(table, self.lookup)
-        advance(table.num_rows - len(rows.good))
-        groups, questions = self._questions(rows, judge.remembered)
-        answered = answers(judge, questions, lambda question: len(question.candidates), advance)
+        rows = InputRows.resolve(table, self.lookup)
+        advance(table.num_rows - len(rows.valid))
+        groups, queries = self._queries(rows, predictor.remembered)
+        results = predict_in_batches(
+            predictor, queries, lambda query: len(query.candidates), advance
+        )
         p_yes = np.zeros(table.num_rows)
-        for group, (_, verdicts) in zip(groups, answered, strict=True):
-            p_yes[group] = verdicts.p_yes
+        for group, (_, predictions) in zip(groups, results, strict=True):
+            p_yes[group] = predictions.p_yes
         return table.append_column(P_YES, pa.array(p_yes, mask=rows.fault >= 0))
 
-    def _questions(self, rows: Rows, length: int) -> tuple[list[Ints], Iterator[Question]]:
-        """Return which rows share a history, and what is asked for each such group."""
-        good = rows.good
-        if not len(good):
+    def _queries(self, rows: InputRows, length: int) -> tuple[list[Ints], Iterator[Question]]:
+        """Return the row numbers of each shared history, and the query about it."""
+        valid = rows.valid
+        if not len(valid):
             return [], iter(())
-        user, item = rows.user[good], rows.item[good]
-        cut = self.lookup.cuts(user, item, None if rows.before is None else rows.before[good])
-        # One user's first event and the end of the user before are the same cut.
-        order = np.lexsort((cut, user))
-        new = (np.diff(user[order]) != 0) | (np.diff(cut[order]) != 0)
+        user, item = rows.user[valid], rows.item[valid]
+        before = None if rows.before is None else rows.before[valid]
+        end = self.lookup.history_ends(user, item, before)
+        # The end of one user's timeline is the start of the next: both must be equal.
+        order = np.lexsort((end, user))
+        new = (np.diff(user[order]) != 0) | (np.diff(end[order]) != 0)
         groups = np.split(order, np.flatnonzero(new) + 1)
-        questions = (
-            Question(self.lookup.history(int(user[one[0]]), int(cut[one[0]]), length), item[one])
-            for one in groups
-        )
-        return [good[one] for one in groups], questions
+
+        def query(group: Ints) -> Question:
+            first = group[0]
+            history = self.lookup.history(int(user[first]), int(end[first]), length)
+            return Question(history, item[group])
+
+        return [valid[group] for group in groups], map(query, groups)

@@ -1,4 +1,4 @@
-"""The processes of one launch: which of them does what, and what they agree on."""
+"""The processes of one launch: sharing work and agreeing on results."""
 
 from __future__ import annotations
 
@@ -14,60 +14,57 @@ T = TypeVar("T")
 
 
 class Processes:
-    """The processes that ``accelerate launch`` or ``torchrun`` started, or this one alone."""
+    """The processes started by ``accelerate launch`` or ``torchrun``, or this one alone."""
 
     def __init__(self) -> None:
         self._state = process_state()
 
     @property
-    def main(self) -> bool:
-        """Whether this is the process that speaks and decides."""
+    def is_main(self) -> bool:
+        """Whether this process decides and prints."""
         return self._state.is_main_process
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return self._state.num_processes
 
     def share(self, items: Sequence[T]) -> list[T]:
-        """Return what this process is to do: every ``count``-th item, from its own number on."""
+        """Return this process's share: every ``count``-th item, starting at its rank."""
         return list(items[self._state.process_index :: self.count])
 
-    def decided_by_main(self, decide: Callable[[], T]) -> T:
-        """Return in every process what the main one decides.
-
-        Args:
-            decide: Called in the main process alone.
+    def on_main(self, decide: Callable[[], T]) -> T:
+        """Run a function in the main process and return its result in every process.
 
         Raises:
-            ReeltuneError: In the main process; the others leave in silence, with its exit code.
+            ReeltuneError: In the main process; the others exit silently with its exit code.
         """
-        told: list[Any] = [None, None]
-        if self.main:
+        message: list[Any] = [None, None]  # result, exit code
+        if self.is_main:
             try:
-                told[0] = decide()
+                message[0] = decide()
             except ReeltuneError as error:
                 broadcast_object_list([None, error.exit_code])
                 raise
-        broadcast_object_list(told)
-        if told[1] is not None:
-            raise SystemExit(told[1])
-        return told[0]
+        broadcast_object_list(message)
+        if message[1] is not None:
+            raise SystemExit(message[1])
+        return message[0]
 
     def main_first(self, work: Callable[[], T]) -> T:
-        """Return in every process what it makes itself, once the main one has made it.
+        """Run a function in every process, in the main process before the others.
 
         Raises:
-            ReeltuneError: In the main process; the others leave in silence, with its exit code.
+            ReeltuneError: In the main process; the others exit silently with its exit code.
         """
-        made: list[T] = []
-        self.decided_by_main(lambda: made.append(work()))
-        return made[0] if self.main else work()
+        result: list[T] = []
+        self.on_main(lambda: result.append(work()))
+        return result[0] if self.is_main else work()
 
     def wait(self) -> None:
-        """Go on when every process is here."""
+        """Wait for every process."""
         self._state.wait_for_everyone()
 
-    def part(self) -> None:
-        """Leave the group; nothing may be agreed on afterwards."""
+    def close(self) -> None:
+        """Leave the process group."""
         self._state.destroy_process_group()

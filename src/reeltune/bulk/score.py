@@ -1,4 +1,4 @@
-"""Bulk scoring from beginning to end: look, plan, judge shard after shard, record the end."""
+"""Bulk scoring: check the input, plan, score the missing shards, write the record."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from reeltune.asking.judge import Judge
 from reeltune.asking.subject import as_trained, load_subject
-from reeltune.bulk.identity import digest, identity
+from reeltune.bulk.identity import digest, make_identity
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
 from reeltune.bulk.processes import Processes
-from reeltune.bulk.task import Task, faulty_rows, shard_rows
+from reeltune.bulk.tasks import Task, invalid_rows, shard_rows
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import RunError
@@ -23,7 +23,7 @@ from reeltune.runs.log import LOGGER
 from reeltune.signals.folder import open_prepared
 
 MakeTask = Callable[[PreparedFolder, Lookup], Task]
-"""Says what is asked, once the prepared data are open."""
+"""Creates the task from the opened data."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Options:
     """How a task is carried out.
 
     Attributes:
-        history: How many events to show; None shows as many as the data were prepared with.
-        skip_unknown: Keep rows that cannot be judged, without a P(Yes).
-        overwrite: Remove earlier answers in the folder.
+        history: Number of events shown; None for as many as in the prepared data.
+        skip_unknown: Keep invalid rows, without a P(Yes).
+        overwrite: Remove earlier predictions in the folder.
     """
 
     history: int | None = None
@@ -46,41 +46,41 @@ class Plan:
     """What is left to do.
 
     Attributes:
-        answers: The digest of what determines the answers.
-        missing: Shards that are not there yet, ascending.
-        done: The record of a run that has ended; None where there is work.
+        identity_sha256: Digest of the identity.
+        missing: Numbers of the missing shards, ascending.
+        done: The record of a finished run; None if there is work.
     """
 
-    answers: str
+    identity_sha256: str
     missing: list[int]
     done: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it went.
+    """The result of a run.
 
     Attributes:
         record: The content of ``done.json``.
-        already: Whether there was nothing left to do.
+        already_done: Whether nothing was left to do.
     """
 
     record: dict[str, Any]
-    already: bool
+    already_done: bool
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task with all it needs but the model.
+    """A task with everything but the model.
 
     Attributes:
         config: As used: model, quantization and prompt are those of the adapter's run.
-        adapter: The folder of the adapter; None for the base model alone.
+        adapter: The adapter's folder; None for the base model alone.
         folder: The prepared data.
-        lookup: Knows users and films.
-        task: What is asked.
-        output: Where the answers go.
-        options: How it is carried out.
+        lookup: Resolves users and items.
+        task: What is scored.
+        output: The output folder.
+        options: How the task is carried out.
     """
 
     config: Config
@@ -100,10 +100,10 @@ class Job:
         output: Output,
         options: Options,
     ) -> Job:
-        """Open data and input, without looking at any row.
+        """Open data and input, without reading any row.
 
         Raises:
-            ReeltuneError: One of them cannot be read, or is not what it should be.
+            ReeltuneError: One of them cannot be read or is invalid.
         """
         config = config if adapter is None else as_trained(config, adapter)
         folder = open_prepared(config)
@@ -111,125 +111,129 @@ class Job:
         task = make_task(folder, lookup)
         return cls(config, adapter, folder, lookup, task, output, options)
 
-    def plan(self, held: ExitStack) -> Plan:
-        """Look at what is asked and at what is there, and write the manifest if nothing is.
+    def plan(self, resources: ExitStack) -> Plan:
+        """Check input and output folder, and write the manifest of a new run.
 
         Args:
-            held: Keeps other runs out of the folder until it ends.
+            resources: Holds the lock on the output folder.
 
         Raises:
-            RequestError: Rows cannot be judged.
-            RunError: The folder holds other answers, or another run is writing there.
+            RequestError: The input has invalid rows.
+            RunError: The folder holds other predictions, or another run is writing there.
         """
         table = self.task.table
         if table is not None and table.ignored:
             LOGGER.info("columns that are not read: %s", ", ".join(table.ignored))
         history = self.options.history or self.folder.history_len
         settings = {"history": history, "skip_unknown": self.options.skip_unknown}
-        now = identity(self.config, self.folder, self.adapter, self.task, **settings)
-        # A manifest without answers is of a call that failed before its first: nothing is lost.
-        anew = self.options.overwrite or self.output.manifest() is None or self.output.unanswered
-        facts = self._facts() if anew else {}
-        held.enter_context(self.output.writing())
-        told = self.output.manifest()
-        if told is None or self.options.overwrite or self.output.unanswered:
-            self.output.begin(now, facts)
+        identity = make_identity(self.config, self.folder, self.adapter, self.task, **settings)
+        facts = self._facts() if self._is_new() else {}
+        resources.enter_context(self.output.exclusive())
+        manifest = self.output.manifest()
+        if manifest is None or self._is_new():
+            self.output.start(identity, facts)
         else:
-            self.output.refuse_other(told, now)
-        return self._left(digest(now))
+            self.output.check_identity(manifest, identity)
+        return self._remaining(digest(identity))
+
+    def _is_new(self) -> bool:
+        # A manifest without shards is of a call that failed early: nothing is lost.
+        new = self.output.manifest() is None or not self.output.has_shards
+        return new or self.options.overwrite
 
     def _facts(self) -> dict[str, Any]:
-        """Return what the manifest says beside what determines the answers.
+        """Return further entries of the manifest.
 
         Raises:
-            RequestError: Rows cannot be judged.
+            RequestError: The input has invalid rows.
         """
         table = self.task.table
         facts: dict[str, Any] = {"shards": len(shard_rows(self.task))}
         if table is None:
             return facts
-        LOGGER.info("looking through %s rows of %s", f"{table.rows:,}", table.path)
-        faulty = faulty_rows(table, self.lookup)
-        if faulty.total and not self.options.skip_unknown:
-            raise faulty.error(str(table.path))
-        counts = {"rows": faulty.total, "why": faulty.counts}
+        LOGGER.info("checking %s rows of %s", f"{table.rows:,}", table.path)
+        invalid = invalid_rows(table, self.lookup)
+        if invalid.total and not self.options.skip_unknown:
+            raise invalid.error(str(table.path))
+        counts = {"rows": invalid.total, "why": invalid.counts}
         return {**facts, "file": table.path.name, "ignored": table.ignored, "unknown": counts}
 
-    def _left(self, answers: str) -> Plan:
-        there = self.output.present(shard_rows(self.task), answers)
-        missing = self._missing(there)
-        if there and missing:
-            LOGGER.info("%d of %d shards are there already", len(there), len(there) + len(missing))
-        done = self.output.done(there.values(), answers)
+    def _remaining(self, sha256: str) -> Plan:
+        complete = self.output.complete_shards(shard_rows(self.task), sha256)
+        missing = self._missing(complete)
+        if complete and missing:
+            total = len(complete) + len(missing)
+            LOGGER.info("%d of %d shards are complete already", len(complete), total)
+        done = self.output.done(complete.values(), sha256)
         if done is None:
-            self.output.reopen()
-        return Plan(answers, missing, done)
+            self.output.remove_record()
+        return Plan(sha256, missing, done)
 
-    def _missing(self, there: Collection[int]) -> list[int]:
-        return [number for number in range(len(shard_rows(self.task))) if number not in there]
+    def _missing(self, complete: Collection[int]) -> list[int]:
+        return [number for number in range(len(shard_rows(self.task))) if number not in complete]
 
-    def carry_out(
-        self, plan: Plan, mine: Sequence[int], progress: StartTask, name: str = "scoring"
+    def score_shards(
+        self, plan: Plan, numbers: Sequence[int], progress: StartTask, name: str = "scoring"
     ) -> None:
-        """Judge some of the missing shards and write each.
+        """Score some of the missing shards and write each.
 
         Raises:
             ReeltuneError: The model cannot be loaded, or does not fit the task.
         """
-        subject = load_subject(self.config, self.adapter)
+        loaded = load_subject(self.config, self.adapter)
         # The same data: one copy of all events is enough.
-        judge = Judge(replace(subject, folder=self.folder), self.options.history)
+        predictor = Judge(replace(loaded, folder=self.folder), self.options.history)
         spans = shard_rows(self.task)
-        stretches = self.task.stretches([spans[number] for number in mine])
-        task = progress(name, sum(len(spans[number]) for number in mine))
-        for number in mine:
-            # Without names, so that nothing of a shard is held while the next one is read.
+        slices = self.task.slices([spans[number] for number in numbers])
+        bar = progress(name, sum(len(spans[number]) for number in numbers))
+        for number in numbers:
+            # No names for the slice and its scores, so that they are freed before the next read.
             self.output.write(
                 number,
-                self.task.scored(next(stretches), judge, task.advance),
-                plan.answers,
+                self.task.score(next(slices), predictor, bar.advance),
+                plan.identity_sha256,
                 len(spans[number]),
             )
 
     def finish(self, plan: Plan) -> dict[str, Any]:
-        """Record that every shard is there.
+        """Write ``done.json``.
 
         Raises:
-            RunError: One is not.
+            RunError: A shard is missing.
         """
-        there = self.output.present(shard_rows(self.task), plan.answers)
-        if missing := self._missing(there):
+        complete = self.output.complete_shards(shard_rows(self.task), plan.identity_sha256)
+        if missing := self._missing(complete):
             raise RunError(
                 f"shard {missing[0]} is missing (the first of {len(missing)} missing ones)",
                 code="missing_shard",
                 where=str(self.output.path),
-                hint="Call it again to go on",
+                hint="Call it again to resume",
             )
-        return self.output.finish(there.values(), plan.answers)
+        return self.output.finish(complete.values(), plan.identity_sha256)
 
 
 def score(open_job: Callable[[], Job], processes: Processes, progress: StartTask) -> Outcome:
-    """Answer all that is asked, together with the other processes of this launch.
+    """Score all input rows, together with the other processes of this launch.
 
     Args:
-        open_job: Says what is to be done.
-        processes: Those that share the work.
+        open_job: Opens the job.
+        processes: The processes that share the work.
         progress: Starts a progress bar.
 
     Returns:
-        How it went, in every process.
+        The outcome, in every process.
 
     Raises:
-        ReeltuneError: Of the kind that says which of request, data, model or folder is wrong.
+        ReeltuneError: Input, data, model or output folder are invalid.
     """
-    with ExitStack() as held:
+    with ExitStack() as resources:
         job = processes.main_first(open_job)
-        plan = processes.decided_by_main(lambda: job.plan(held))
+        plan = processes.on_main(lambda: job.plan(resources))
         if plan.done is not None:
-            return Outcome(plan.done, already=True)
-        if mine := processes.share(plan.missing):
+            return Outcome(plan.done, already_done=True)
+        if numbers := processes.share(plan.missing):
             share = f" (process 1 of {processes.count})" if processes.count > 1 else ""
-            job.carry_out(plan, mine, progress, f"scoring{share}")
+            job.score_shards(plan, numbers, progress, f"scoring{share}")
         processes.wait()
-        record = processes.decided_by_main(lambda: job.finish(plan))
-        return Outcome(record, already=False)
+        record = processes.on_main(lambda: job.finish(plan))
+        return Outcome(record, already_done=False)

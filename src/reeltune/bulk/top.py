@@ -1,4 +1,4 @@
-"""For every user, or for those listed, the films they are likeliest to like."""
+"""The recommendations of many users."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from reeltune.asking.judge import Judge
+from reeltune.bulk.input_rows import InputRows
+from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import UNKNOWN, Lookup
-from reeltune.bulk.rows import Rows
-from reeltune.bulk.table import Table
-from reeltune.bulk.task import P_YES
-from reeltune.bulk.turns import Advance, answers
+from reeltune.bulk.tasks import P_YES, Advance, predict_in_batches
 from reeltune.data.columns import Columns
 from reeltune.errors import RequestError
 from reeltune.recommend.candidates import ALL
@@ -24,9 +22,6 @@ from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import Ranking, RecommendationRequest, Recommender
 from reeltune.scoring.ranking import Question
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 RANK: Final = "rank"
 
@@ -39,55 +34,57 @@ _SCHEMA: Final = pa.schema(
     ]
 )
 
-_NOBODY: Final = (np.array([UNKNOWN]), np.zeros(1))
-"""What a user who cannot be judged is given."""
+_INVALID: Final = Ranking(np.array([UNKNOWN]), np.zeros(1))
+"""Stands for an invalid user; its values become nulls."""
 
 
 @dataclass(frozen=True)
 class Top:
-    """Users, each to be given the films they are likeliest to like.
+    """Users, each to be given their top items.
 
     Attributes:
-        table: The users listed; None for all of the prepared data.
-        lookup: Knows users and films.
-        catalogue: Knows genres, years and how often films were rated.
-        filters: What a film must be.
-        count: How many films each user is given.
-        candidates: How many films are judged for each user, the most often rated of those that fit
-            and that the user has not rated; None for all.
-        rows_per_shard: How many users a shard covers.
+        table: The users; None for all of the prepared data.
+        lookup: Resolves users.
+        catalogue: The items.
+        filters: Conditions on the items.
+        top_k: Number of items per user.
+        candidates: Number of candidates per user, most rated first; None for all.
+        rows_per_shard: Number of users of a shard.
+
+    Raises:
+        RequestError: No item matches the filters, or no item has one of the genres.
     """
 
-    table: Table | None
+    table: InputTable | None
     lookup: Lookup
     catalogue: Catalogue
     filters: Filters
-    count: int
+    top_k: int
     candidates: int | None
     rows_per_shard: int
 
     def __post_init__(self) -> None:
         """Fail early if no item matches."""
-        self.most_candidates()
+        self.max_candidates()
 
     @property
     def rows(self) -> int:
-        """How many users are given."""
+        """Number of users."""
         return len(self.lookup.user_ids) if self.table is None else self.table.rows
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What is asked, as far as it decides the answers."""
+        """The settings that determine the predictions."""
         return {
             "task": "top",
-            "top": self.count,
+            "top": self.top_k,
             "candidates": self.candidates,
             "rows_per_shard": self.rows_per_shard,
             **asdict(self.filters),
         }
 
-    def most_candidates(self) -> int:
-        """Return how many candidates a user can have at most.
+    def max_candidates(self) -> int:
+        """Return the number of candidates of a user without ratings.
 
         Raises:
             RequestError: No item matches the filters, or no item has one of the genres.
@@ -99,29 +96,28 @@ class Top:
             )
         return min(matching, self.candidates or matching)
 
-    def stretches(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
-        """Yield the users of each stretch."""
+    def slices(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
+        """Yield slices of the users."""
         if self.table is not None:
-            yield from self.table.stretches(wanted)
+            yield from self.table.slices(wanted)
             return
         for span in wanted:
             yield pa.table({Columns.USER: self.lookup.user_ids[span.start : span.stop]})
 
-    def scored(self, table: pa.Table, judge: Judge, advance: Advance) -> pa.Table:
-        """Return the films of each user, users in their order, the likeliest film first.
+    def score(self, table: pa.Table, predictor: Judge, advance: Advance) -> pa.Table:
+        """Return each user's top items, users in their order, highest P(Yes) first.
 
-        A user who cannot be judged has one row of nulls; one who has rated all that fits has none.
+        An invalid user has one row of nulls; a user who has rated every matching item has none.
         """
-        rows = Rows.of(table, self.lookup)
-        advance(table.num_rows - len(rows.good))
-        recommender = Recommender.of(judge, self.catalogue)
-        questions = (self._query(recommender, user) for user in rows.user[rows.good])
-        best = [_NOBODY] * table.num_rows
-        answered = answers(judge, questions, lambda _: 1, advance)
-        for row, (question, verdicts) in zip(rows.good, answered, strict=True):
-            ranking = Ranking.top(question.candidates, verdicts, self.count)
-            best[row] = (ranking.items, ranking.p_like)
-        return self._listed(table, best)
+        rows = InputRows.resolve(table, self.lookup)
+        advance(table.num_rows - len(rows.valid))
+        recommender = Recommender.of(predictor, self.catalogue)
+        queries = (self._query(recommender, user) for user in rows.user[rows.valid])
+        results = predict_in_batches(predictor, queries, lambda _: 1, advance)
+        rankings = [_INVALID] * table.num_rows
+        for row, (query, predictions) in zip(rows.valid, results, strict=True):
+            rankings[row] = Ranking.top(query.candidates, predictions, self.top_k)
+        return self._output(table, rankings)
 
     def _query(self, recommender: Recommender, user: int) -> Question:
         history = self.lookup.history(user, self.lookup.end(user), sys.maxsize)
@@ -129,20 +125,21 @@ class Top:
         request = RecommendationRequest(history, self.filters, candidates=candidates)
         return recommender.select(request).query
 
-    def _listed(self, users: pa.Table, best: list[tuple[Ints, Floats]]) -> pa.Table:
-        """Return one row for each film of each user."""
-        if not best:
+    def _output(self, users: pa.Table, rankings: list[Ranking]) -> pa.Table:
+        """Return a row per user and item."""
+        if not rankings:
             return _SCHEMA.empty_table()
-        item, p_yes = (np.concatenate(values) for values in zip(*best, strict=True))
-        counts = [len(items) for items, _ in best]
+        item = np.concatenate([ranking.items for ranking in rankings])
+        p_yes = np.concatenate([ranking.p_like for ranking in rankings])
+        counts = [len(ranking.items) for ranking in rankings]
         rank = np.concatenate([np.arange(1, count + 1) for count in counts])
-        nobody = item == UNKNOWN
+        invalid = item == UNKNOWN
         return pa.table(
             [
-                users[Columns.USER].take(np.repeat(np.arange(len(best)), counts)),
-                pa.array(rank, pa.int32(), mask=nobody),
-                pa.array(self.lookup.item_ids[item], mask=nobody),
-                pa.array(p_yes, mask=nobody),
+                users[Columns.USER].take(np.repeat(np.arange(len(rankings)), counts)),
+                pa.array(rank, pa.int32(), mask=invalid),
+                pa.array(self.lookup.item_ids[item], mask=invalid),
+                pa.array(p_yes, mask=invalid),
             ],
             schema=_SCHEMA,
         )

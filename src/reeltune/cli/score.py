@@ -38,7 +38,7 @@ def score(
         list[Path],
         typer.Argument(
             metavar="[IN.parquet] OUT",
-            help="The rows to judge, and the folder to write to. With --top, IN may be left out.",
+            help="The table to score, and the folder to write to. With --top, IN is optional.",
             show_default=False,
         ),
     ],
@@ -50,7 +50,7 @@ def score(
     top: Annotated[
         int | None,
         typer.Option(
-            "--top", min=1, help="Give every user, or those in IN, so many films they may like."
+            "--top", min=1, help="Recommend this many films to every user, or to those in IN."
         ),
     ] = None,
     genre: GenreOption = None,
@@ -64,24 +64,24 @@ def score(
         typer.Option(
             "--candidates",
             min=1,
-            help="Judge for each user only so many of the most often rated films that fit.",
+            help="Number of films to score per user, the most rated first. Default: all.",
         ),
     ] = None,
     rows_per_shard: Annotated[
-        int, typer.Option("--rows-per-shard", min=1, help="How many rows a file holds.")
+        int, typer.Option("--rows-per-shard", min=1, help="Number of rows per file.")
     ] = 100_000,
     skip_unknown: Annotated[
         bool,
         typer.Option(
             "--skip-unknown",
-            help="Keep rows that cannot be judged, without a p_yes, and count them.",
+            help="Keep rows that cannot be scored, without a p_yes, and count them.",
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove earlier answers in OUT and start anew.")
+        bool, typer.Option("--overwrite", help="Remove earlier predictions in OUT and start again.")
     ] = False,
 ) -> None:
-    """Judge a table of users and films, or find films for every user, in resumable shards."""
+    """Score a table of users and films, or recommend to every user, in resumable shards."""
     import contextlib
 
     from reeltune.bulk.output import Output
@@ -93,19 +93,20 @@ def score(
     from reeltune.recommend.filters import Filters
     from reeltune.runs.log import logging_to
 
-    _refuse_paths(paths, top)
+    _check_paths(paths, top)
     output = Output(paths[-1])
     if top is None:
-        choosing = {
-            "--genre": genre,
-            "--without-genre": without_genre,
-            "--year-from": year_from,
-            "--year-to": year_to,
-            "--min-ratings": min_ratings,
-            "--max-ratings": max_ratings,
-            "--candidates": candidates,
-        }
-        _refuse_given(choosing)
+        _check_no_filters(
+            {
+                "--genre": genre,
+                "--without-genre": without_genre,
+                "--year-from": year_from,
+                "--year-to": year_to,
+                "--min-ratings": min_ratings,
+                "--max-ratings": max_ratings,
+                "--candidates": candidates,
+            }
+        )
         make_task = _pairs(paths[0], rows_per_shard)
     else:
         genres, without = tuple(genre or ()), tuple(without_genre or ())
@@ -116,22 +117,22 @@ def score(
     options = Options(history, skip_unknown, overwrite)
     processes = Processes()
     with (
-        logging_to(None) if processes.main else contextlib.nullcontext(),
-        show_progress("users" if top else "rows", shown=processes.main) as progress,
+        logging_to(None) if processes.is_main else contextlib.nullcontext(),
+        show_progress("users" if top else "rows", shown=processes.is_main) as progress,
     ):
         outcome = score_all(
             lambda: Job.open(resolved, run, make_task, output, options), processes, progress
         )
-    if processes.main:
-        _tell(outcome, output.path)
-    processes.part()
+    if processes.is_main:
+        _print_outcome(outcome, output.path)
+    processes.close()
 
 
-def _refuse_paths(paths: list[Path], top: int | None) -> None:
-    """Refuse more paths than two, and fewer where nothing else says whom to judge.
+def _check_paths(paths: list[Path], top: int | None) -> None:
+    """Check the number of paths.
 
     Raises:
-        ConfigError: That is so.
+        ConfigError: There are more than two, or one and no ``--top``.
     """
     if len(paths) > 2:
         raise ConfigError(
@@ -141,58 +142,56 @@ def _refuse_paths(paths: list[Path], top: int | None) -> None:
         )
     if len(paths) == 1 and top is None:
         raise ConfigError(
-            f"nothing to judge: only {paths[0]} is given",
+            f"no input table: only {paths[0]} is given",
             code="missing_input_table",
             hint="Call: reeltune score IN.parquet OUT, or reeltune score --top 20 OUT",
         )
 
 
-def _refuse_given(choosing: dict[str, object]) -> None:
-    """Refuse flags that choose films where the pairs name them already.
+def _check_no_filters(flags: dict[str, object]) -> None:
+    """Check that no flag chooses films where the input table names them.
 
     Raises:
-        ConfigError: One of them is given.
+        ConfigError: One is given.
     """
-    if given := [flag for flag, value in choosing.items() if value is not None]:
+    if given := [flag for flag, value in flags.items() if value is not None]:
         raise ConfigError(
-            f"{given[0]} chooses films, and the pairs name them already",
+            f"{given[0]} chooses films, and the input table names them already",
             code="filter_without_top",
             hint="Leave it out, or give --top as well",
         )
 
 
-def _pairs(given: Path, rows_per_shard: int) -> MakeTask:
-    """Return what asks about pairs."""
+def _pairs(table: Path, rows_per_shard: int) -> MakeTask:
     from reeltune.bulk.pairs import Pairs
 
-    return lambda _, lookup: Pairs.open(given, lookup, rows_per_shard)
+    return lambda _, lookup: Pairs.open(table, lookup, rows_per_shard)
 
 
 def _top(
-    given: list[Path], count: int, filters: Filters, candidates: int | None, rows_per_shard: int
+    tables: list[Path], top_k: int, filters: Filters, candidates: int | None, rows_per_shard: int
 ) -> MakeTask:
-    """Return what asks for the films that all users, or those given, are likeliest to like."""
-    from reeltune.bulk.table import Table
+    from reeltune.bulk.input_table import InputTable
     from reeltune.bulk.top import Top
     from reeltune.data.columns import Columns
     from reeltune.recommend.catalogue import Catalogue
     from reeltune.runs.log import LOGGER
 
     def make(folder: PreparedFolder, lookup: Lookup) -> Top:
-        table = Table.open(given[0], (Columns.USER,)) if given else None
-        users = max(1, rows_per_shard // count)
-        task = Top(table, lookup, Catalogue.of(folder), filters, count, candidates, users)
-        LOGGER.info("scoring up to %s films per user", f"{task.most_candidates():,}")
+        table = InputTable.open(tables[0], (Columns.USER,)) if tables else None
+        users = max(1, rows_per_shard // top_k)
+        task = Top(table, lookup, Catalogue.of(folder), filters, top_k, candidates, users)
+        LOGGER.info("scoring up to %s films per user", f"{task.max_candidates():,}")
         return task
 
     return make
 
 
-def _tell(outcome: Outcome, output: Path) -> None:
+def _print_outcome(outcome: Outcome, output: Path) -> None:
     record = outcome.record
-    if outcome.already:
-        typer.echo(f"nothing to do: all was judged by {record['finished']}")
+    if outcome.already_done:
+        typer.echo(f"nothing to do: finished at {record['finished']}")
     rows, without = record["rows"], record["without_p_yes"]
     if without:
-        typer.echo(f"{without:,} of {rows:,} rows could not be judged and have no p_yes")
+        typer.echo(f"{without:,} of {rows:,} rows could not be scored and have no p_yes")
     typer.echo(f"{rows:,} rows in {record['shards']:,} shards are in {output}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -16,16 +16,6 @@ class ItemSummary:
     genres: tuple[str, ...]
     ratings: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object of the item."""
-        return {
-            "item_id": self.item_id,
-            "title": self.title,
-            "year": self.year,
-            "genres": list(self.genres),
-            "ratings": self.ratings,
-        }
-
 
 @dataclass(frozen=True)
 class RatedItem:
@@ -33,10 +23,6 @@ class RatedItem:
 
     item: ItemSummary
     rating: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object of the rating."""
-        return {"item": self.item.to_dict(), "rating": self.rating}
 
 
 @dataclass(frozen=True)
@@ -52,10 +38,6 @@ class Reason:
     item: ItemSummary
     rating: float
     effect: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object of the reason."""
-        return {"item": self.item.to_dict(), "rating": self.rating, "effect": self.effect}
 
 
 @dataclass(frozen=True)
@@ -73,15 +55,6 @@ class Recommendation:
     p_like: float
     p_like_base: float | None = None
     reasons: tuple[Reason, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object of the recommendation."""
-        return {
-            "item": self.item.to_dict(),
-            "p_like": self.p_like,
-            "p_like_base": self.p_like_base,
-            "reasons": [reason.to_dict() for reason in self.reasons],
-        }
 
 
 @dataclass(frozen=True)
@@ -105,12 +78,5 @@ class Recommendations:
     rated: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object of the answer."""
-        return {
-            "recommendations": [each.to_dict() for each in self.recommendations],
-            "scored": self.scored,
-            "eligible": self.eligible,
-            "notes": list(self.notes),
-            "history": [rated.to_dict() for rated in self.history],
-            "rated": self.rated,
-        }
+        """Return the JSON object of the answer; nested objects have the names of the fields."""
+        return asdict(self)

@@ -7,10 +7,10 @@ so control tokens in the input cannot reach the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from reeltune.data.history import History
 from reeltune.domain import RatingScale, plain_text
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
+
+T = TypeVar("T")
 
 _MAX_LISTED: Final = 20
 """An error lists this many faults and counts the rest."""
@@ -117,15 +119,16 @@ class _Reader:
         self._where_rated: dict[int, str] = {}
 
     def read(self, entry: Entry, timed: bool) -> _Rating:
-        """Return an entry's rating; faulty parts are recorded and replaced by a placeholder."""
+        """Return an entry's rating; placeholders stand for parts with errors."""
         if entry.error is not None:
             self._errors.append(entry.error)
             return _Rating(-1, 0.0, 0.0)
-        time = self._time(entry) if timed else 0.0
-        return _Rating(self._item_idx(entry), self._rating(entry), time)
+        time = self._collect(self._time, entry, 0.0) if timed else 0.0
+        item_idx = self._collect(self._item_idx, entry, -1)
+        return _Rating(item_idx, self._collect(self._rating, entry, 0.0), time)
 
     def raise_errors(self) -> None:
-        """Raise the recorded errors as one, if there are any."""
+        """Raise the collected errors as one, if there are any."""
         errors = self._errors
         if len(errors) == 1:
             raise errors[0]
@@ -138,78 +141,60 @@ class _Reader:
                 f"{len(errors)} faults in the ratings:\n{listed}", code="invalid_ratings"
             )
 
-    def _item_idx(self, entry: Entry) -> int:
-        if not entry.item:
-            error = RequestError(
-                "no film is given",
-                code="missing_item",
-                where=entry.where,
-                hint="Give its title or its id",
-            )
-            self._errors.append(error)
-            return -1
+    def _collect(self, parse: Callable[[Entry], T], entry: Entry, placeholder: T) -> T:
         try:
-            item_idx = self._catalogue.find(entry.item)
+            return parse(entry)
         except RequestError as error:
             error.where = entry.where
             self._errors.append(error)
-            return -1
-        if item_idx in self._where_rated:
-            name = plain_text(self._catalogue.name(item_idx))
-            error = RequestError(
-                f"{name} is already rated by {self._where_rated[item_idx]}",
+            return placeholder
+
+    def _item_idx(self, entry: Entry) -> int:
+        if not entry.item:
+            raise RequestError(
+                "no film is given", code="missing_item", hint="Give its title or its id"
+            )
+        item_idx = self._catalogue.find(entry.item)
+        if (first := self._where_rated.get(item_idx)) is not None:
+            raise RequestError(
+                f"{plain_text(self._catalogue.name(item_idx))} is already rated by {first}",
                 code="item_rated_twice",
-                where=entry.where,
                 hint="Keep one of the two",
             )
-            self._errors.append(error)
-        self._where_rated.setdefault(item_idx, entry.where)
+        self._where_rated[item_idx] = entry.where
         return item_idx
 
     def _rating(self, entry: Entry) -> float:
         hint = f"Give a rating from {self._scale}"
         if not entry.rating:
-            error = RequestError(
-                "no rating is given", code="missing_rating", where=entry.where, hint=hint
-            )
-            self._errors.append(error)
-            return 0.0
+            raise RequestError("no rating is given", code="missing_rating", hint=hint)
         rating = _number(entry.rating)
         if rating is None or not self._scale.contains(rating):
-            error = RequestError(
+            raise RequestError(
                 f"the rating {entry.rating!r} is not on the scale",
                 code="rating_not_on_scale",
-                where=entry.where,
                 hint=hint,
             )
-            self._errors.append(error)
-            return 0.0
         return rating
 
     def _time(self, entry: Entry) -> float:
         if not entry.time:
-            error = RequestError(
+            raise RequestError(
                 "no time is given, but other ratings have one",
                 code="missing_rating_time",
-                where=entry.where,
                 hint="Give all ratings a time, or none",
             )
-            self._errors.append(error)
-            return 0.0
         seconds = _number(entry.time)
         if seconds is not None:
             return seconds
         try:
             moment = datetime.fromisoformat(entry.time)
         except ValueError:
-            error = RequestError(
+            raise RequestError(
                 f"the time {entry.time!r} cannot be read",
                 code="invalid_rating_time",
-                where=entry.where,
                 hint="Give seconds, or a date such as 2024-05-31",
-            )
-            self._errors.append(error)
-            return 0.0
+            ) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

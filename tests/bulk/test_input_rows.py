@@ -7,19 +7,19 @@ import re
 
 import pytest
 
-from reeltune.bulk.rows import FaultyRows
+from reeltune.bulk.input_rows import InvalidRows
 from reeltune.errors import RequestError
 from tests.bulk.build import Row, answers, p_yes_alone, write_rows
 from tests.errors import raises_error
 
 GOOD, BETTER = Row(1, 1, 10), Row(11, 4, 2_000_000_000)
 FAULTY = [
-    (Row(None, 1, 10), "no user_id"),
+    (Row(None, 1, 10), "missing user_id"),
     (Row(2, 1, 10), "unknown user_id 2"),
-    (Row(1, None, 10), "no item_id"),
+    (Row(1, None, 10), "missing item_id"),
     (Row(1, 2, 10), "unknown item_id 2"),
-    (Row(1, 1, None), "no timestamp"),
-    (Row(1, 1, 964982703000), "no seconds but probably milliseconds in timestamp 964982703000"),
+    (Row(1, 1, None), "missing timestamp"),
+    (Row(1, 1, 964982703000), "implausible timestamp 964982703000"),
     (Row(-5, -5, 10), "unknown user_id -5"),
 ]
 ROWS = [GOOD, *(row for row, _ in FAULTY), BETTER]
@@ -46,39 +46,39 @@ def test_the_first_few_are_named_and_all_counted(bench, tmp_path):
     assert "; 3 " in str(error.value)
 
 
-def test_they_are_kept_without_a_verdict_where_that_is_asked(bench, judge, tmp_path):
+def test_they_are_kept_without_a_verdict_where_that_is_asked(bench, predictor, tmp_path):
     path = write_rows(tmp_path / "in.parquet", ROWS, timed=True)
     record = bench.score(path, tmp_path / "out", skip_unknown=True, rows_per_shard=3).record
     found = answers(tmp_path / "out")
     assert [Row(one["user_id"], one["item_id"], one["timestamp"]) for one in found] == ROWS
     assert [one["p_yes"] is None for one in found] == [False, *[True] * 7, False]
-    assert found[0]["p_yes"] == pytest.approx(p_yes_alone(judge, GOOD), abs=1e-6)
-    assert found[-1]["p_yes"] == pytest.approx(p_yes_alone(judge, BETTER), abs=1e-6)
+    assert found[0]["p_yes"] == pytest.approx(p_yes_alone(predictor, GOOD), abs=1e-6)
+    assert found[-1]["p_yes"] == pytest.approx(p_yes_alone(predictor, BETTER), abs=1e-6)
     assert (record["rows"], record["scored"], record["without_p_yes"]) == (9, 2, 7)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["unknown"] == {
         "rows": 7,
         "why": {
-            "no user_id": 1,
+            "missing user_id": 1,
             "unknown user_id": 2,
-            "no item_id": 1,
+            "missing item_id": 1,
             "unknown item_id": 1,
-            "no timestamp": 1,
-            "no seconds but probably milliseconds in timestamp": 1,
+            "missing timestamp": 1,
+            "implausible timestamp": 1,
         },
     }
 
 
 def test_rows_are_numbered_through_the_whole_file(lookup, tmp_path):
     """However it is cut to be looked at."""
+    from reeltune.bulk.input_rows import InputRows
     from reeltune.bulk.pairs import Pairs
-    from reeltune.bulk.rows import Rows
 
     rows = [GOOD] * 7 + [Row(2, 1)]
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 5)
-    found = FaultyRows()
-    for stretch in pairs.stretches([range(5), range(5, 8)]):
-        found.add(stretch, Rows.of(stretch, lookup))
+    found = InvalidRows()
+    for stretch in pairs.slices([range(5), range(5, 8)]):
+        found.add(stretch, InputRows.resolve(stretch, lookup))
     assert "row 7: unknown user_id 2" in str(found.error("in.parquet"))
     assert "1 row of 8" in str(found.error("in.parquet"))
 

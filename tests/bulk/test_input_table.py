@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.bulk import table as table_module
+from reeltune.bulk import input_table as table_module
+from reeltune.bulk.input_table import InputTable, cut_slices
 from reeltune.bulk.pairs import Pairs
-from reeltune.bulk.table import Table, cut_stretches
-from reeltune.bulk.task import P_YES
+from reeltune.bulk.tasks import P_YES
 from reeltune.errors import DataError
 from tests.bulk.build import Row, write_rows
 from tests.errors import raises_error
@@ -39,7 +39,7 @@ def test_stretches_are_the_rows_asked_for(sizes, cuts, kept):
     wanted = [range(a, b) for (a, b), keep in zip(pairwise(edges), kept, strict=False) if keep]
     first = np.cumsum([0, *sizes]).tolist()
     batches = [(at, numbered(at, size)) for at, size in zip(first, sizes, strict=False)]
-    found = cut_stretches(batches, wanted, SCHEMA)
+    found = cut_slices(batches, wanted, SCHEMA)
     assert [stretch["user_id"].to_pylist() for stretch in found] == [list(w) for w in wanted]
 
 
@@ -55,7 +55,7 @@ def test_no_more_than_a_shard_and_two_batches_are_held():
             held.append(pa.total_allocated_bytes() - before)
 
     shards = [range(start, start + shard_rows) for start in range(0, 100_000, shard_rows)]
-    stretches = cut_stretches(batches(), shards, SCHEMA)
+    stretches = cut_slices(batches(), shards, SCHEMA)
     for shard in shards:
         assert next(stretches).num_rows == len(shard)
     slack = 1.1  # buffers are rounded up
@@ -73,16 +73,16 @@ def test_a_shard_is_let_go_before_the_next_one_is_read(bench, tmp_path, monkeypa
     def scored(_, table, *rest):
         return table.append_column(P_YES, pa.array(np.zeros(table.num_rows)))
 
-    monkeypatch.setattr(Pairs, "scored", scored)
+    monkeypatch.setattr(Pairs, "score", scored)
     before = pa.total_allocated_bytes()
     held: list[int] = []
-    read = Table._as_read
+    read = InputTable._as_read
 
     def counting(table, batch):
         held.append(pa.total_allocated_bytes() - before)
         return read(table, batch)
 
-    monkeypatch.setattr(Table, "_as_read", counting)
+    monkeypatch.setattr(InputTable, "_as_read", counting)
     bench.score(tmp_path / "in.parquet", tmp_path / "out", rows_per_shard=shard_rows)
     shard_bytes = shard_rows * row_bytes
     # Beside a shard: what decoding needs, two pages of a megabyte.
@@ -99,7 +99,7 @@ def test_row_groups_that_nobody_asks_for_are_not_read(tmp_path, monkeypatch):
         return whole(file, size, groups, columns)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", listening)
-    found = Table.open(path, NEEDED).stretches([range(12, 18), range(38, 42)])
+    found = InputTable.open(path, NEEDED).slices([range(12, 18), range(38, 42)])
     assert [one["item_id"].to_pylist() for one in found] == [[*range(12, 18)], [*range(38, 42)]]
     assert read == [1, 3, 4]
 
@@ -108,14 +108,14 @@ def test_a_large_row_group_is_decoded_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(table_module, "_BATCH_ROWS", 8)
     path = write_rows(tmp_path / "in", [Row(n, n) for n in range(50)])
     sizes: list[int] = []
-    original = Table._as_read
+    original = InputTable._as_read
 
     def listening(table, batch):
         sizes.append(batch.num_rows)
         return original(table, batch)
 
-    monkeypatch.setattr(Table, "_as_read", listening)
-    next(Table.open(path, NEEDED).stretches([range(20)]))
+    monkeypatch.setattr(InputTable, "_as_read", listening)
+    next(InputTable.open(path, NEEDED).slices([range(20)]))
     assert sizes == [8, 8, 8]
 
 
@@ -123,10 +123,10 @@ def test_a_large_row_group_is_not_read_ahead(tmp_path):
     """What Arrow holds after the first rows of a row group of 16 MB."""
     random = np.random.default_rng(0).integers(0, 2**62, (2, 1_000_000))
     pq.write_table(pa.table(dict(zip(NEEDED, random, strict=True))), tmp_path / "in")
-    table = Table.open(tmp_path / "in", NEEDED)
+    table = InputTable.open(tmp_path / "in", NEEDED)
     assert pq.read_metadata(tmp_path / "in").num_row_groups == 1
     before = pa.total_allocated_bytes()
-    stretches = table.stretches([range(1000), range(1000, 2000)])
+    stretches = table.slices([range(1000), range(1000, 2000)])
     assert next(stretches).num_rows == 1000
     assert pa.total_allocated_bytes() - before < 8 << 20
 
@@ -153,7 +153,7 @@ def test_columns_that_cannot_be_what_they_are_called(tmp_path, columns, code, fi
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table(columns), path)
     with raises_error(DataError, code, figures=figures) as error:
-        Table.open(path, NEEDED, ("timestamp",))
+        InputTable.open(path, NEEDED, ("timestamp",))
     assert error.value.where == str(path)
 
 
@@ -161,12 +161,12 @@ def test_what_is_no_parquet_file(tmp_path):
     (tmp_path / "in.csv").write_text("user_id,item_id\n1,1\n")
     for path in (tmp_path / "in.csv", tmp_path / "missing", tmp_path):
         with raises_error(DataError, "not_parquet", where=str(path)):
-            Table.open(path, NEEDED)
+            InputTable.open(path, NEEDED)
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     path = write_rows(tmp_path / "in", [Row(n, n) for n in range(9)])
-    table = Table.open(path, NEEDED)
+    table = InputTable.open(path, NEEDED)
     write_rows(path, [Row(n, n) for n in range(5)])
     with raises_error(DataError, "input_changed", where=str(path)):
-        list(table.stretches([range(6)]))
+        list(table.slices([range(6)]))
