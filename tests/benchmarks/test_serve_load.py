@@ -1,4 +1,4 @@
-"""The benchmark of serving runs at a tiny size, asks what clients ask, and compares answers."""
+"""The benchmark of serving runs at a tiny size and compares the predictions of both modes."""
 
 from __future__ import annotations
 
@@ -30,49 +30,49 @@ def test_it_writes_a_result(
     assert result["note"] == "rough"
     assert result["command"].startswith("python -m benchmarks.serve_load --prepared prepared ")
     assert str(tmp_path) not in json.dumps(result)
-    found = [(case["case"], case["clients"], case["answered"]) for case in result["cases"]]
-    modes = ("one at a time", "gathered")
+    found = [(case["case"], case["clients"], case["mode"]) for case in result["cases"]]
+    modes = ("one at a time", "batched")
     assert found == [
         (load, clients, mode)
         for load in ("a history each", "3 clients to a history")
         for clients in (1, 6)
         for mode in modes
     ]
-    for alone, gathered in zip(result["cases"][::2], result["cases"][1::2], strict=True):
-        assert alone["requests_per_pass"] == 1
+    for alone, batched in zip(result["cases"][::2], result["cases"][1::2], strict=True):
+        assert alone["requests_per_batch"] == 1
         assert alone["ratio_to_one_at_a_time"] == 1
-        assert gathered["ratio_to_one_at_a_time"] == pytest.approx(
-            gathered["verdicts_per_s"] / alone["verdicts_per_s"]
+        assert batched["ratio_to_one_at_a_time"] == pytest.approx(
+            batched["predictions_per_s"] / alone["predictions_per_s"]
         )
-        assert 0 < gathered["p50_ms"] <= gathered["p99_ms"]
-        assert (gathered["requests_per_pass"] > 1) == (gathered["clients"] > 1)
+        assert 0 < batched["p50_ms"] <= batched["p99_ms"]
+        assert (batched["requests_per_batch"] > 1) == (batched["clients"] > 1)
     assert rendered("serve_load", result).count("\n|") == 2 + len(found)
-    assert capsys.readouterr().out.count(" requests in a pass") == len(found)
+    assert len(capsys.readouterr().out.splitlines()) == len(found)
 
 
-def test_what_clients_ask(prepared: PreparedFolder):
+def test_the_requests_of_clients(prepared: PreparedFolder):
     requests = serve_load.Requests(prepared, candidates=4, rounds=3)
     timelines, items = prepared.timelines, prepared.items
 
-    def asked(client: int, turn: int, sharing: int) -> tuple[list[int], list[int]]:
-        body = json.loads(requests.body(client, turn, sharing))
-        return [one["item_id"] for one in body["rated"]], body["item_ids"]
+    def asked(client: int, number: int, sharing: int) -> tuple[list[int], list[int]]:
+        body = json.loads(requests.body(client, number, sharing))
+        return [one["item_id"] for one in body["history"]], body["item_ids"]
 
     rated, candidates = asked(1, 0, 1)
     first = int(np.flatnonzero(timelines.position == 0)[1])
     expected = timelines.item_idx[first : first + prepared.history_len]
     assert rated == [items[row].item_id for row in expected]
     assert len(set(candidates)) == 4
-    # One more film rated, so the oldest is no longer shown.
+    # One more item is rated, so the oldest is no longer shown.
     assert asked(1, 1, 1)[0][:-1] == rated[1:]
     assert asked(2, 0, 1)[0] != rated
-    # Clients of one history ask about other films.
+    # Clients that share a history request different items.
     assert asked(2, 1, 3)[0] == asked(0, 1, 3)[0]
     assert asked(2, 1, 3)[1] != asked(0, 1, 3)[1]
     assert asked(3, 1, 3)[0] != asked(0, 1, 3)[0]
 
 
-def test_verdicts_that_differ_are_refused(
+def test_predictions_that_differ_are_an_error(
     prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     @contextlib.contextmanager
@@ -82,7 +82,7 @@ def test_verdicts_that_differ_are_refused(
 
     def load(service: serve_load.Served, *_: object) -> object:
         shift = 0.0 if service.mode == "one at a time" else 0.01
-        return {"verdicts_per_s": 1.0}, np.full((2, 3), 0.5 + shift)
+        return {"predictions_per_s": 1.0}, np.full((2, 3), 0.5 + shift)
 
     monkeypatch.setattr(serve_load, "served", served)
     monkeypatch.setattr(serve_load, "load", load)

@@ -1,4 +1,4 @@
-"""A judge and a service that several tests ask; neither is changed by being asked."""
+"""A predictor and services that tests share; requests do not change them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from tests.serve.running import MOST_BYTES, Running, running
 
 
 @pytest.fixture(scope="session")
-def served_judge(prepared: PreparedFolder, tiny_qwen3: Path) -> Judge:
-    """A tuned judge that shows five events."""
+def served_predictor(prepared: PreparedFolder, tiny_qwen3: Path) -> Judge:
+    """A tuned predictor that shows five events."""
     return Judge(drawn_subject(prepared, tiny_qwen3))
 
 
 @pytest.fixture(scope="session")
-def service(served_judge: Judge) -> Iterator[Running]:
-    """The judge, served with the default settings."""
-    with running(served_judge) as found:
+def service(served_predictor: Judge) -> Iterator[Running]:
+    """The predictor, served with the default settings."""
+    with running(served_predictor) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def strict(served_judge: Judge) -> Iterator[Running]:
+def strict(served_predictor: Judge) -> Iterator[Running]:
     """A service with narrow limits."""
     limits = {"max_history": 6, "max_candidates": 30, "max_top": 12, "receive_timeout_s": 1}
-    with running(served_judge, max_body_bytes=MOST_BYTES, **limits) as found:
+    with running(served_predictor, max_body_bytes=MOST_BYTES, **limits) as found:
         yield found
 
 
@@ -39,6 +39,6 @@ def alive_afterwards(strict: Running, caplog: pytest.LogCaptureFixture) -> Itera
     """The service still answers, nothing was unforeseen, and nothing was logged."""
     yield
     assert strict.client.get("/health").status_code == 200
-    assert strict.post("/verdicts", rated=[], item_ids=[1]).status_code == 200
+    assert strict.post("/predictions", history=[], item_ids=[1]).status_code == 200
     assert 'status="500"' not in strict.client.get("/metrics").text
     assert caplog.get_records("call") == []

@@ -36,7 +36,7 @@ def main() -> None:
             title, _, stars = rating.rpartition("=")
             visitor.find(title, int(stars))
         visitor.compare()
-        visitor.ask_why()
+        visitor.open_reasons()
         visitor.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         visitor.page.mouse.move(0, 0)
         visitor.page.screenshot(path=given.file)

@@ -1,4 +1,4 @@
-"""Somebody who visits the page: opens it in a real browser, gives stars, reads what it shows."""
+"""A visitor of the page: opens it in a browser, gives stars, reads what it shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MOST_RATING = 5
 Scheme = Literal["light", "dark"]
 
-_LISTED = """() => [...document.querySelectorAll('#list .item')].map(item => ({
+_LISTED = """() => [...document.querySelectorAll('#list .card')].map(item => ({
     title: item.querySelector('h3').firstChild.data,
     tuned: parseFloat(item.querySelector('.tuned .value').textContent),
     base: item.querySelector('.base').checkVisibility()
@@ -20,7 +20,7 @@ _LISTED = """() => [...document.querySelectorAll('#list .item')].map(item => ({
 
 
 class Visitor:
-    """The page in a browser of its own, with all that it said and asked for.
+    """The page in a browser context of its own, with its console messages and requests.
 
     Args:
         browser: Opens it.
@@ -62,8 +62,8 @@ class Visitor:
         self.page.locator(".frame h3").first.wait_for()
         return self
 
-    def told(self, act: Callable[[], object]) -> dict[str, Any]:
-        """Do something that asks for a new list; return the answer once it is shown."""
+    def response_to(self, act: Callable[[], object]) -> dict[str, Any]:
+        """Do something that loads a new list; return the response once it is shown."""
         with self.page.expect_response("**/recommendations") as coming:
             act()
         answer = coming.value.json()
@@ -71,17 +71,17 @@ class Visitor:
         return answer
 
     def give(self, place: int, rating: float) -> None:
-        """Click on the stars of a film of the shelf."""
+        """Click on the stars of a film of the carousel."""
         click_stars(self.page.locator(".frame .stars").nth(place), rating)
 
     def give_three(self) -> dict[str, Any]:
-        """Rate the first three films of the shelf; return the answer once it is shown."""
+        """Rate the first three films of the carousel; return the answer once it is shown."""
 
         def rate() -> None:
             for place, rating in enumerate((5.0, 1.5, 4.0)):
                 self.give(place, rating)
 
-        return self.told(rate)
+        return self.response_to(rate)
 
     def find(self, text: str, rating: int) -> dict[str, Any]:
         """Search for a film and give it whole stars, all with keys; return the answer."""
@@ -90,15 +90,15 @@ class Visitor:
         self.page.locator("#found [role=option]").first.wait_for()
         self.page.keyboard.press("ArrowDown")
         self.page.keyboard.press("Enter")
-        return self.told(lambda: self.page.keyboard.press(str(rating)))
+        return self.response_to(lambda: self.page.keyboard.press(str(rating)))
 
     def compare(self) -> dict[str, Any]:
         """Switch the base model on or off; return the answer."""
-        return self.told(self.page.locator("#base").click)
+        return self.response_to(self.page.locator("#base").click)
 
-    def ask_why(self) -> dict[str, Any]:
-        """Unfold the reasons of the first film; return the answer."""
-        return self.told(self.page.locator(".item summary").first.click)
+    def open_reasons(self) -> dict[str, Any]:
+        """Open the reasons of the first film; return the response."""
+        return self.response_to(self.page.locator(".card summary").first.click)
 
     def listed(self) -> list[dict[str, Any]]:
         """Return titles and percentages of the list, in its order; base is None where hidden."""
@@ -111,7 +111,7 @@ class Visitor:
         return list(zip(names, values, strict=True))
 
     def foreign(self, url: str) -> list[str]:
-        """Return what was asked for elsewhere than at the service."""
+        """Return the requests to other hosts."""
         return [one for one in self.requests if not one.startswith(f"{url}/")]
 
 
@@ -125,21 +125,21 @@ def click_stars(rating_control: Locator, rating: float) -> None:
 
 
 def call_all_items(page: Page, title: str) -> None:
-    """Let every film of every answer of the service bear a title."""
+    """Let every film of every answer of the service have a title."""
 
     def renamed(route: Route) -> None:
         answer = route.fetch()
-        told = answer.json()
-        for film in _items_in(told):
+        response = answer.json()
+        for film in _items_in(response):
             film["title"] = title
-        route.fulfill(response=answer, json=told)
+        route.fulfill(response=answer, json=response)
 
-    page.route("**/films?*", renamed)
+    page.route("**/items?*", renamed)
     page.route("**/recommendations", renamed)
 
 
-def _items_in(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from told.get("films", [])
-    for one in told.get("recommendations", []):
-        yield one["film"]
-        yield from (reason["film"] for reason in one["why"])
+def _items_in(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from response.get("items", [])
+    for one in response.get("recommendations", []):
+        yield one["item"]
+        yield from (reason["item"] for reason in one["reasons"])

@@ -44,17 +44,17 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(judge: Judge, token: str | None = None, **settings: Any) -> Iterator[Running]:
+def running(predictor: Judge, token: str | None = None, **settings: Any) -> Iterator[Running]:
     """Serve inside the block.
 
     Args:
-        judge: Which model answers.
+        predictor: Which model answers.
         token: What requests must bear; the client bears it.
         settings: Keys of the section ``serving``.
     """
     serving = ServingSection(port=0, **settings)
     listener = listen(serving)
-    server = make_server(make_app(judge, serving, token), serving)
+    server = make_server(make_app(predictor, serving, token), serving)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -1,7 +1,8 @@
-"""What the service answers is what the model gives to each request alone."""
+"""The service answers each request as the package does for that request alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,186 +23,227 @@ from tests.asking.build import ROUNDING, alone, drawn_subject, random_history
 from tests.helpers import write_prepared
 from tests.serve.running import Running, running
 
-RATED = [(4, 4.5), (19, 1.0), (49, 5.0)]
+RATED = [{"item_id": 4, "rating": 4.5}, {"item_id": 19, "rating": 1.0}]
 
 
-def items_of(judge: Judge) -> list[Item]:
-    return list(judge.subject.folder.items)
+def items_of(predictor: Judge) -> list[Item]:
+    return list(predictor.subject.folder.items)
 
 
-def rated_as_json(judge: Judge, history: History) -> list[dict[str, Any]]:
-    films = items_of(judge)
+def as_json(predictor: Judge, history: History) -> list[dict[str, Any]]:
+    items = items_of(predictor)
     return [
-        {"item_id": films[row].item_id, "rating": rating}
-        for row, rating in zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
+        {"item_id": items[index].item_id, "rating": rating}
+        for index, rating in zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
     ]
 
 
-def some_history(judge: Judge, seed: int = 0, count: int = 5) -> History:
-    return random_history(np.random.default_rng(seed), len(items_of(judge)), count)
+def some_history(predictor: Judge, seed: int = 0, count: int = 5) -> History:
+    return random_history(np.random.default_rng(seed), len(items_of(predictor)), count)
+
+
+def p_like(response: Any) -> list[float]:
+    assert response.status_code == 200, response.text
+    return [each["p_like"] for each in response.json()["predictions"]]
 
 
 @pytest.mark.parametrize("count", [0, 3, 5, 12])
-def test_a_verdict_is_the_one_of_a_whole_prompt(service: Running, served_judge: Judge, count: int):
-    history = some_history(served_judge, count, count)
-    rows = [3, 30, 3, 17]
-    asked = [items_of(served_judge)[row].item_id for row in rows]
-    answer = service.post(
-        "/verdicts", rated=rated_as_json(served_judge, history), item_ids=asked
-    ).json()
-    expected = [alone(served_judge, history.last(5), row) for row in rows]
-    assert [one["item_id"] for one in answer["verdicts"]] == asked
-    assert [one["p_like"] for one in answer["verdicts"]] == pytest.approx(expected, abs=ROUNDING)
-    assert {one["p_like_base"] for one in answer["verdicts"]} == {None}
+def test_a_prediction_is_that_of_a_whole_prompt(
+    service: Running, served_predictor: Judge, count: int
+):
+    history = some_history(served_predictor, count, count)
+    indices = [3, 30, 3, 17]
+    item_ids = [items_of(served_predictor)[index].item_id for index in indices]
+    response = service.post(
+        "/predictions", history=as_json(served_predictor, history), item_ids=item_ids
+    )
+    expected = [alone(served_predictor, history.last(5), index) for index in indices]
+    assert p_like(response) == pytest.approx(expected, abs=ROUNDING)
+    predictions = response.json()["predictions"]
+    assert [each["item_id"] for each in predictions] == item_ids
+    assert {each["p_like_base"] for each in predictions} == {None}
 
 
-def test_evidence_is_made_of_every_rating_that_is_sent(prepared: PreparedFolder, tiny_qwen3: Path):
-    judge = Judge(drawn_subject(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
-    history = some_history(judge, 1, 12)
-    rated = rated_as_json(judge, history)
-    asked = [items_of(judge)[row].item_id for row in (3, 30)]
-    with running(judge) as told:
-        assert told.client.get("/health").json()["every_rating_counts"] is True
-        answer = told.post("/verdicts", rated=rated, item_ids=asked).json()["verdicts"]
-        newest = told.post("/verdicts", rated=rated[-3:], item_ids=asked).json()["verdicts"]
-    expected = [alone(judge, history, row) for row in (3, 30)]
-    assert [one["p_like"] for one in answer] == pytest.approx(expected, abs=ROUNDING)
-    assert [one["p_like"] for one in newest] != pytest.approx(expected, abs=1e-6)
+def test_signals_are_computed_from_every_rating_that_is_sent(
+    prepared: PreparedFolder, tiny_qwen3: Path
+):
+    predictor = Judge(drawn_subject(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
+    history = some_history(predictor, 1, 12)
+    ratings = as_json(predictor, history)
+    item_ids = [items_of(predictor)[index].item_id for index in (3, 30)]
+    with running(predictor) as service:
+        assert service.client.get("/health").json()["uses_all_ratings"] is True
+        all_ratings = p_like(service.post("/predictions", history=ratings, item_ids=item_ids))
+        newest = p_like(service.post("/predictions", history=ratings[-3:], item_ids=item_ids))
+    assert all_ratings == pytest.approx(
+        [alone(predictor, history, index) for index in (3, 30)], abs=ROUNDING
+    )
+    assert newest != pytest.approx(all_ratings, abs=1e-6)
 
 
-def test_the_base_model_answers_beside_the_tuned_one(service: Running, served_judge: Judge):
-    history = some_history(served_judge)
-    rated = rated_as_json(served_judge, history)
-    (found,) = service.post("/verdicts", rated=rated, item_ids=[4], base=True).json()["verdicts"]
-    with served_judge.subject.without_adapter():
-        base = alone(served_judge, history, 1)
+def test_the_base_model_predicts_beside_the_tuned_one(service: Running, served_predictor: Judge):
+    history = some_history(served_predictor)
+    ratings = as_json(served_predictor, history)
+    response = service.post("/predictions", history=ratings, item_ids=[4], base=True)
+    (found,) = response.json()["predictions"]
+    with served_predictor.subject.without_adapter():
+        base = alone(served_predictor, history, 1)
     assert found["p_like_base"] == pytest.approx(base, abs=ROUNDING)
     assert abs(found["p_like_base"] - found["p_like"]) > 100 * ROUNDING
 
 
 def test_answers_under_concurrency_are_those_of_requests_alone(
-    service: Running, served_judge: Judge
+    service: Running, served_predictor: Judge
 ):
-    # Few histories and many clients, so that questions are merged as well as gathered.
+    # Few histories and many clients, so that equal histories are merged.
     random = np.random.default_rng(11)
-    films = items_of(served_judge)
-    asked = []
+    items = items_of(served_predictor)
+    requests = []
     for i in range(48):
-        rows = random.choice(len(films), 1 + i % 4, replace=False)
-        rated = rated_as_json(served_judge, some_history(served_judge, i % 7))
-        ids = [films[row].item_id for row in rows]
-        asked.append({"rated": rated, "item_ids": ids, "base": i % 3 == 0})
-    one_by_one = [service.post("/verdicts", **fields).json()["verdicts"] for fields in asked]
+        indices = random.choice(len(items), 1 + i % 4, replace=False)
+        history = as_json(served_predictor, some_history(served_predictor, i % 7))
+        item_ids = [items[index].item_id for index in indices]
+        requests.append({"history": history, "item_ids": item_ids, "base": i % 3 == 0})
+    alone_ = [service.post("/predictions", **fields).json()["predictions"] for fields in requests]
     before = service.value("reeltune_batch_seconds_count")
     with ThreadPoolExecutor(16) as pool:
-        together = list(pool.map(lambda fields: service.post("/verdicts", **fields), asked))
-    assert service.value("reeltune_batch_seconds_count") - before < len(asked)
-    for answer, expected in zip(together, one_by_one, strict=True):
-        assert answer.status_code == 200
-        for found, wanted in zip(answer.json()["verdicts"], expected, strict=True):
+        together = list(pool.map(lambda fields: service.post("/predictions", **fields), requests))
+    assert service.value("reeltune_batch_seconds_count") - before < len(requests)
+    for response, expected in zip(together, alone_, strict=True):
+        assert response.status_code == 200
+        for found, wanted in zip(response.json()["predictions"], expected, strict=True):
             assert found["item_id"] == wanted["item_id"]
             assert found["p_like"] == pytest.approx(wanted["p_like"], abs=ROUNDING)
             assert found["p_like_base"] == pytest.approx(wanted["p_like_base"], abs=ROUNDING)
 
 
-def test_recommendations_are_those_of_the_package(service: Running, served_judge: Judge):
-    # Of nine events the newest five are shown.
-    history = some_history(served_judge, count=9)
-    answer = service.post(
+def numbers_in(json: Any) -> Iterator[float]:
+    """Return all numbers that are not whole, in the order of the JSON."""
+    if isinstance(json, dict | list):
+        for value in json.values() if isinstance(json, dict) else json:
+            yield from numbers_in(value)
+    elif isinstance(json, float) and not json.is_integer():
+        yield json
+
+
+def without_numbers(json: Any) -> Any:
+    """Return the same JSON without those numbers."""
+    if isinstance(json, dict):
+        return {key: without_numbers(value) for key, value in json.items()}
+    if isinstance(json, list):
+        return [without_numbers(value) for value in json]
+    return ... if isinstance(json, float) and not json.is_integer() else json
+
+
+def test_the_json_of_recommendations_is_that_of_the_package(
+    service: Running, served_predictor: Judge
+):
+    # The newest five of nine events are shown.
+    history = some_history(served_predictor, count=9)
+    response = service.post(
         "/recommendations",
-        rated=rated_as_json(served_judge, history),
-        top=4,
-        why=2,
+        history=as_json(served_predictor, history),
+        top_k=4,
+        reasons=2,
         base=True,
         filters={"genres": ["drama", "Comedy"], "year_from": 1950},
     ).json()
-    filters = Filters(genres=("Drama", "Comedy"), year_from=1950)
-    request = RecommendationRequest(history, filters, top_k=4, base=True, reasons=2)
-    expected = Recommender.of(served_judge).recommend(served_judge, request)
-    assert (answer["judged"], answer["fitting"]) == (expected.scored, expected.eligible)
+    request = RecommendationRequest(
+        history,
+        Filters(genres=("Drama", "Comedy"), year_from=1950),
+        top_k=4,
+        base=True,
+        reasons=2,
+    )
+    expected = Recommender.of(served_predictor).recommend(served_predictor, request)
     assert 4 < expected.scored == expected.eligible
-    for one, wanted in zip(answer["recommendations"], expected.recommendations, strict=True):
-        assert one["film"]["id"] == wanted.item.item_id
-        assert one["p_like"] == pytest.approx(wanted.p_like, abs=ROUNDING)
-        assert one["p_like_base"] == pytest.approx(wanted.p_like_base, abs=ROUNDING)
-        assert [(why["film"]["id"], why["rating"]) for why in one["why"]] == [
-            (reason.item.item_id, reason.rating) for reason in wanted.reasons
-        ]
-        assert [reason["moved"] for reason in one["why"]] == pytest.approx(
-            [reason.effect for reason in wanted.reasons], abs=3 * ROUNDING
-        )
+    json = expected.to_dict()
+    assert without_numbers(response) == without_numbers(json)
+    assert list(numbers_in(response)) == pytest.approx(list(numbers_in(json)), abs=3 * ROUNDING)
+    assert len(response["recommendations"]) == 4
+    for each in response["recommendations"]:
+        assert each["p_like_base"] is not None
+        assert len(each["reasons"]) == 2
 
 
-def test_only_the_most_rated_films_are_judged(service: Running, served_judge: Judge):
-    rated = [{"item_id": film, "rating": rating} for film, rating in RATED]
-    answer = service.post("/recommendations", rated=rated, candidates=5, top=9).json()
-    films = items_of(served_judge)
-    assert (answer["judged"], answer["fitting"]) == (5, len(films) - 3)
-    catalogue = Catalogue.of(served_judge.subject.folder)
-    seen = [catalogue.index_of(film) for film, _ in RATED]
-    unrated = np.setdiff1d(np.arange(len(films)), seen)
-    rows = sorted(unrated, key=lambda row: (-catalogue.ratings[row], row))[:5]
-    found = {one["film"]["id"] for one in answer["recommendations"]}
-    assert found == {films[row].item_id for row in rows}
+def test_only_the_most_rated_items_are_scored(service: Running, served_predictor: Judge):
+    response = service.post("/recommendations", history=RATED, candidates=5, top_k=9).json()
+    items = items_of(served_predictor)
+    assert (response["scored"], response["eligible"]) == (5, len(items) - 2)
+    catalogue = Catalogue.of(served_predictor.subject.folder)
+    rated = [catalogue.index_of(each["item_id"]) for each in RATED]
+    unrated = np.setdiff1d(np.arange(len(items)), rated)
+    most_rated = sorted(unrated, key=lambda index: (-catalogue.ratings[index], index))[:5]
+    found = {each["item"]["item_id"] for each in response["recommendations"]}
+    assert found == {items[index].item_id for index in most_rated}
 
 
-def test_nothing_fits(service: Running):
-    answer = service.post("/recommendations", rated=[], filters={"min_ratings": 10_000}, why=3)
-    assert answer.json() == {"recommendations": [], "judged": 0, "fitting": 0}
+def test_no_item_matches(service: Running):
+    response = service.post(
+        "/recommendations", history=[], filters={"min_ratings": 10_000}, reasons=3
+    ).json()
+    assert response["recommendations"] == []
+    assert (response["scored"], response["eligible"]) == (0, 0)
 
 
-def test_a_history_without_events_has_no_reasons(service: Running):
-    answer = service.post("/recommendations", rated=[], top=2, why=3).json()
-    assert [one["why"] for one in answer["recommendations"]] == [[], []]
+def test_an_empty_history_has_no_reasons(service: Running):
+    response = service.post("/recommendations", history=[], top_k=2, reasons=3).json()
+    assert [each["reasons"] for each in response["recommendations"]] == [[], []]
 
 
-def test_films_are_found_by_title_or_by_how_often_they_were_rated(
-    service: Running, served_judge: Judge
+def test_items_are_found_by_title_or_by_their_number_of_ratings(
+    service: Running, served_predictor: Judge
 ):
-    catalogue = Catalogue.of(served_judge.subject.folder)
-    found = service.client.get("/films", params={"query": "amelie"}).json()["films"]
+    catalogue = Catalogue.of(served_predictor.subject.folder)
+    found = service.client.get("/items", params={"query": "amelie"}).json()["items"]
+    assert found[0] == catalogue.summary(catalogue.find("amelie")).to_dict()
     assert found[0]["title"] == "Amélie"
-    assert found[0]["id"] == catalogue.items[catalogue.find("amelie")].item_id
     for query in ({}, {"query": "  "}):
-        listed = service.client.get("/films", params=query).json()["films"]
-        ratings = [film["ratings"] for film in listed]
+        listed = service.client.get("/items", params=query).json()["items"]
+        ratings = [item["ratings"] for item in listed]
         assert ratings == sorted(catalogue.ratings.tolist(), reverse=True)[:10]
-    assert len(service.client.get("/films", params={"limit": 3}).json()["films"]) == 3
+    assert len(service.client.get("/items", params={"limit": 3}).json()["items"]) == 3
 
 
-def test_health_says_what_is_served(service: Running, served_judge: Judge, tiny_qwen3: Path):
+def test_health_tells_what_is_served(service: Running, served_predictor: Judge, tiny_qwen3: Path):
     health = service.client.get("/health").json()
     assert health == {
         "status": "ok",
         "model": tiny_qwen3.name,
         "tuned": True,
-        "data": file_digest(served_judge.subject.folder.path / "items.parquet")[:16],
-        "films": len(items_of(served_judge)),
+        "data": file_digest(served_predictor.subject.folder.path / "items.parquet")[:16],
+        "items": len(items_of(served_predictor)),
         "history_len": 5,
-        "every_rating_counts": False,
+        "uses_all_ratings": False,
         "scale": {"min": 0.5, "max": 5.0, "step": 0.5},
         "genres": ["Action", "Comedy", "Drama", "Film-Noir", "Sci-Fi"],
-        "limits": {"candidates": 5000, "history": 1000, "top": 100},
+        "limits": {"candidates": 5000, "history": 1000, "top_k": 100},
     }
 
 
-def test_odd_titles_are_told_as_they_are(service: Running, served_judge: Judge):
-    listed = service.client.get("/films", params={"limit": 50})
+def test_odd_titles_are_returned_unchanged(service: Running, served_predictor: Judge):
+    listed = service.client.get("/items", params={"limit": 50})
     assert listed.headers["content-type"] == "application/json"
-    titles = {film["title"] for film in listed.json()["films"]}
-    assert titles == {film.title for film in items_of(served_judge)}
+    titles = {item["title"] for item in listed.json()["items"]}
+    assert titles == {item.title for item in items_of(served_predictor)}
 
 
-def test_a_cpu_judges_few_films_unless_told(
+def test_a_cpu_scores_few_items_by_default(
     tmp_path: Path, tiny_qwen3: Path, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level("INFO", "reeltune")
     many = PreparedFolder.open(write_prepared(tmp_path / "prepared", users=2, items=130))
-    judge = Judge(drawn_subject(many, tiny_qwen3))
-    with running(judge) as service:
-        answer = service.post("/recommendations", rated=[]).json()
-        assert (answer["judged"], answer["fitting"]) == (DEFAULT_CANDIDATES, 130)
-        assert service.post("/recommendations", rated=[], candidates=130).json()["judged"] == 130
+    predictor = Judge(drawn_subject(many, tiny_qwen3))
+
+    def scored(service: Running, **fields: Any) -> tuple[int, int]:
+        response = service.post("/recommendations", history=[], **fields).json()
+        return response["scored"], response["eligible"]
+
+    with running(predictor) as service:
+        assert scored(service) == (DEFAULT_CANDIDATES, 130)
+        assert scored(service, candidates=130) == (130, 130)
     assert [one for one in caplog.records if f" {DEFAULT_CANDIDATES} " in one.getMessage()]
-    with running(judge, default_candidates=20) as service:
-        assert service.post("/recommendations", rated=[]).json()["judged"] == 20
+    with running(predictor, default_candidates=20) as service:
+        assert scored(service) == (20, 130)
+    with running(predictor, max_candidates=30, default_candidates=40) as service:
+        assert scored(service) == (30, 130)

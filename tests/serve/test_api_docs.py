@@ -13,8 +13,8 @@ from tests.serve.running import Running
 
 ROUTES = {
     "/health": "get",
-    "/films": "get",
-    "/verdicts": "post",
+    "/items": "get",
+    "/predictions": "post",
     "/recommendations": "post",
     "/metrics": "get",
 }

@@ -11,13 +11,13 @@ from reeltune.serve.auth import is_loopback
 from tests.serve.running import TOKEN, Running, error_of, running
 
 OPEN = ("/", "/page.js", "/page.css", "/favicon.svg", "/health")
-CLOSED = ("/films", "/metrics", "/openapi.json", "/docs")
+CLOSED = ("/items", "/metrics", "/openapi.json", "/docs")
 
 
 @pytest.fixture(scope="module")
-def guarded(served_judge: Judge) -> Iterator[Running]:
+def guarded(served_predictor: Judge) -> Iterator[Running]:
     """A service that wants a token."""
-    with running(served_judge, TOKEN) as found:
+    with running(served_predictor, TOKEN) as found:
         yield found
 
 
@@ -49,14 +49,16 @@ def test_all_else_needs_the_token(guarded: Running, path: str):
 )
 def test_a_wrong_token_is_refused(guarded: Running, given: str):
     headers = {"Authorization": given.encode("latin-1")}
-    answer = guarded.client.post("/verdicts", json={"rated": [], "item_ids": []}, headers=headers)
+    answer = guarded.client.post(
+        "/predictions", json={"history": [], "item_ids": []}, headers=headers
+    )
     assert (answer.status_code, answer.json()["code"]) == (401, "wrong_token")
 
 
 def test_a_wrong_token_is_refused_before_the_body_is_read(guarded: Running):
     body = b" " * 5_000_000
     headers = {"Authorization": "Bearer wrong", "Content-Type": "application/json"}
-    assert guarded.client.post("/verdicts", content=body, headers=headers).status_code == 401
+    assert guarded.client.post("/predictions", content=body, headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:99", "[::1]:8000"])
@@ -77,7 +79,7 @@ def test_requests_addressed_to_loopback_are_answered(service: Running, host: str
         "",
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/health", "/films"])
+@pytest.mark.parametrize("path", ["/", "/health", "/items"])
 def test_requests_addressed_to_others_are_not(service: Running, host: str, path: str):
     answer = service.client.get(path, headers={"Host": host})
     error_of(answer, 421, "wrong_host", where="Host")
@@ -93,29 +95,29 @@ def test_requests_addressed_to_others_are_not(service: Running, host: str, path:
         "",
     ],
 )
-@pytest.mark.parametrize("path", ["/verdicts", "/recommendations"])
+@pytest.mark.parametrize("path", ["/predictions", "/recommendations"])
 def test_a_foreign_page_cannot_post(service: Running, kind: str, path: str):
-    content = b'{"rated": [], "item_ids": []}'
+    content = b'{"history": [], "item_ids": []}'
     answer = service.client.post(path, content=content, headers={"Content-Type": kind})
     error_of(answer, 415, "unsupported_media_type", where="Content-Type")
 
 
 def test_a_foreign_page_is_not_told_that_it_may(service: Running):
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    answer = service.client.options("/verdicts", headers=headers)
+    answer = service.client.options("/predictions", headers=headers)
     assert answer.status_code == 405
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
 def test_json_is_json(service: Running, kind: str):
-    content = b'{"rated": [], "item_ids": []}'
-    answer = service.client.post("/verdicts", content=content, headers={"Content-Type": kind})
-    assert answer.json() == {"verdicts": []}
+    content = b'{"history": [], "item_ids": []}'
+    answer = service.client.post("/predictions", content=content, headers={"Content-Type": kind})
+    assert answer.json() == {"predictions": []}
 
 
 @pytest.mark.parametrize("path", [*OPEN, *CLOSED, "/nothing"])
-def test_browsers_are_told_to_be_strict(service: Running, path: str):
+def test_responses_have_strict_headers(service: Running, path: str):
     headers = service.client.get(path).headers
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'self';")
@@ -152,7 +154,7 @@ def test_the_token_is_declared_where_it_is_needed(guarded: Running, service: Run
         operations = ((path, *methods.values()) for path, methods in paths.items())
         return {path for path, operation in operations if "security" in operation}
 
-    assert with_token(guarded) == {"/films", "/verdicts", "/recommendations", "/metrics"}
+    assert with_token(guarded) == {"/items", "/predictions", "/recommendations", "/metrics"}
     assert with_token(service) == set()
 
 

@@ -1,4 +1,4 @@
-"""``reeltune serve`` as a process: it says where it is, and ends when it is told to."""
+"""``reeltune serve`` as a process: it prints its address and ends on a signal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Command(NamedTuple):
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory, tiny_qwen3: Path) -> Path:
-    """A configuration with many films; a pass holds hardly more than one history."""
+    """A configuration with many items, whose batches hold hardly more than one history."""
     work = tmp_path_factory.mktemp("served")
     prepared = write_prepared(work / "prepared", users=2, items=ITEMS)
     overrides = tiny_overrides(tiny_qwen3, prepared, work, serving__target_batch_seconds=1e-9)
@@ -65,17 +65,17 @@ def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
         ThreadPoolExecutor(1) as pool,
     ):
         health = client.get("/health").json()
-        assert (health["tuned"], health["films"], health["history_len"]) == (False, ITEMS, 3)
-        asked = {"rated": [], "candidates": ITEMS, "top": 3}
+        assert (health["tuned"], health["items"], health["history_len"]) == (False, ITEMS, 3)
+        body = {"history": [], "candidates": ITEMS, "top_k": 3}
         accepted = pool.submit(
-            httpx.post, f"{command.address}/recommendations", json=asked, timeout=60
+            httpx.post, f"{command.address}/recommendations", json=body, timeout=60
         )
         while "reeltune_batch_seconds_count 0.0" in client.get("/metrics").text:
             time.sleep(0.01)
         command.process.send_signal(signal.SIGTERM)
         answer = accepted.result()
         assert answer.status_code == 200
-        assert answer.json()["judged"] == ITEMS
+        assert answer.json()["scored"] == ITEMS
         assert command.process.wait(30) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{command.address}/health")

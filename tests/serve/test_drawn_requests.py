@@ -28,8 +28,8 @@ CHECKS: list[Any] = [
 ]
 OPERATIONS = [
     ("/health", "GET"),
-    ("/films", "GET"),
-    ("/verdicts", "POST"),
+    ("/items", "GET"),
+    ("/predictions", "POST"),
     ("/recommendations", "POST"),
     ("/metrics", "GET"),
 ]

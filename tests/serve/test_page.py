@@ -1,7 +1,8 @@
-"""The page in a real browser, before a real service: what a visitor does, and what it does then."""
+"""The page in a real browser, with a real service."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tests.serve.running import Running
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route
 
-SHELF_STARS = (5.0, 1.5, 4.0)
+CAROUSEL_RATINGS = (5.0, 1.5, 4.0)
 """What ``Visitor.give_three`` gives."""
 
 ROUNDING = 0.051
@@ -41,7 +42,7 @@ def url(service: Running) -> str:
 
 @pytest.fixture
 def visit(browser: Browser, url: str) -> Iterator[Visit]:
-    """Opens the page; afterwards nobody complained, and nothing was asked of anybody else."""
+    """Opens the page; afterwards checks that it logged nothing and sent nothing to other hosts."""
     visitors: list[Visitor] = []
 
     def opened(**how: Any) -> Visitor:
@@ -57,24 +58,28 @@ def visit(browser: Browser, url: str) -> Iterator[Visit]:
 
 
 def most_rated(service: Running, count: int) -> list[dict[str, Any]]:
-    return service.client.get("/films", params={"limit": count}).json()["films"]
+    return service.client.get("/items", params={"limit": count}).json()["items"]
 
 
-def asked_directly(
+def requested_directly(
     service: Running, rating: tuple[float, ...], **more: Any
 ) -> list[dict[str, Any]]:
-    """Ask the service, not the page, after ratings of the most rated films."""
+    """Request recommendations without the page, for ratings of the most rated films."""
     films = most_rated(service, len(rating))
-    rated = [{"item_id": film["id"], "rating": s} for film, s in zip(films, rating, strict=True)]
-    answer = service.post("/recommendations", rated=rated, top=10, **more)
+    rated = [
+        {"item_id": film["item_id"], "rating": s} for film, s in zip(films, rating, strict=True)
+    ]
+    answer = service.post("/recommendations", history=rated, top_k=10, **more)
     assert answer.status_code == 200
     return answer.json()["recommendations"]
 
 
-def assert_shows(listed: list[dict[str, Any]], told: list[dict[str, Any]]) -> None:
-    """The list on the page has the films and the numbers of an answer."""
-    assert [one["title"] for one in listed] == [one["film"]["title"] or "Untitled" for one in told]
-    for shown, one in zip(listed, told, strict=True):
+def assert_shows(listed: list[dict[str, Any]], response: list[dict[str, Any]]) -> None:
+    """Check that the list shows the films and numbers of a response."""
+    assert [one["title"] for one in listed] == [
+        one["item"]["title"] or "Untitled" for one in response
+    ]
+    for shown, one in zip(listed, response, strict=True):
         assert shown["tuned"] == pytest.approx(100 * one["p_like"], abs=ROUNDING)
 
 
@@ -89,10 +94,10 @@ def test_three_ratings_show_an_ordered_list_and_a_fourth_changes_it(
     numbers = [one["tuned"] for one in before]
     assert numbers == sorted(numbers, reverse=True)
     assert numbers[0] > numbers[-1]
-    assert_shows(before, asked_directly(service, SHELF_STARS))
-    visitor.told(lambda: visitor.give(3, 0.5))
+    assert_shows(before, requested_directly(service, CAROUSEL_RATINGS))
+    visitor.response_to(lambda: visitor.give(3, 0.5))
     after = visitor.listed()
-    assert_shows(after, asked_directly(service, (*SHELF_STARS, 0.5)))
+    assert_shows(after, requested_directly(service, (*CAROUSEL_RATINGS, 0.5)))
     assert after != before
 
 
@@ -103,28 +108,28 @@ def test_the_base_model_is_shown_beside_the_tuned_one_when_asked_for(
     visitor.give_three()
     assert {one["base"] for one in visitor.listed()} == {None}
     visitor.compare()
-    told = asked_directly(service, SHELF_STARS, base=True)
-    assert_shows(visitor.listed(), told)
+    response = requested_directly(service, CAROUSEL_RATINGS, base=True)
+    assert_shows(visitor.listed(), response)
     shown = [one["base"] for one in visitor.listed()]
-    assert shown == pytest.approx([100 * one["p_like_base"] for one in told], abs=ROUNDING)
+    assert shown == pytest.approx([100 * one["p_like_base"] for one in response], abs=ROUNDING)
     assert shown != [one["tuned"] for one in visitor.listed()]
     visitor.compare()
     assert {one["base"] for one in visitor.listed()} == {None}
 
 
-def test_why_names_the_ratings_that_moved_a_film(visit: Visit, service: Running) -> None:
+def test_reasons_name_the_ratings_with_the_largest_effects(visit: Visit, service: Running) -> None:
     visitor = visit()
     visitor.give_three()
-    visitor.ask_why()
-    reasons = visitor.page.locator(".item").first.locator(".reasons li")
-    shown = reasons.locator(".moved").evaluate_all("all => all.map(one => one.firstChild.data)")
-    told = asked_directly(service, SHELF_STARS, why=3)[0]["why"]
-    assert len(told) == len(SHELF_STARS)
-    moved = [float(one.replace(MINUS, "-").replace("±", "")) for one in shown]
-    assert moved == pytest.approx([100 * reason["moved"] for reason in told], abs=ROUNDING)
+    visitor.open_reasons()
+    reasons = visitor.page.locator(".card").first.locator(".reasons li")
+    shown = reasons.locator(".effect").evaluate_all("all => all.map(one => one.firstChild.data)")
+    response = requested_directly(service, CAROUSEL_RATINGS, reasons=3)[0]["reasons"]
+    assert len(response) == len(CAROUSEL_RATINGS)
+    effects = [float(one.replace(MINUS, "-").replace("±", "")) for one in shown]
+    assert effects == pytest.approx([100 * reason["effect"] for reason in response], abs=ROUNDING)
     texts = reasons.all_text_contents()
-    for text, reason in zip(texts, told, strict=True):
-        assert (reason["film"]["title"] or "Untitled") in text
+    for text, reason in zip(texts, response, strict=True):
+        assert (reason["item"]["title"] or "Untitled") in text
         assert f", {reason['rating']:g} star" in text
 
 
@@ -148,13 +153,15 @@ def test_search_and_stars_need_no_mouse(visit: Visit, service: Running) -> None:
     name = f"Amélie ({film['year']})"
     assert page.evaluate(focused) == f"Stars for {name}"
     assert visitor.rated() == [(name, NO_RATING)]
-    visitor.told(lambda: keys.press("4"))
+    visitor.response_to(lambda: keys.press("4"))
     assert visitor.rated() == [(name, "4.0")]
-    visitor.told(lambda: keys.press("ArrowLeft"))
+    visitor.response_to(lambda: keys.press("ArrowLeft"))
     assert visitor.rated() == [(name, "3.5")]
     assert page.evaluate(focused) == f"Stars for {name}"
-    told = service.post("/recommendations", rated=[{"item_id": film["id"], "rating": 3.5}], top=10)
-    assert_shows(visitor.listed(), told.json()["recommendations"])
+    response = service.post(
+        "/recommendations", history=[{"item_id": film["item_id"], "rating": 3.5}], top_k=10
+    )
+    assert_shows(visitor.listed(), response.json()["recommendations"])
 
 
 def test_ratings_outlive_a_reload_until_one_starts_over(visit: Visit) -> None:
@@ -162,14 +169,14 @@ def test_ratings_outlive_a_reload_until_one_starts_over(visit: Visit) -> None:
     page = visitor.page
     visitor.give_three()
     rated, listed = visitor.rated(), visitor.listed()
-    assert [rating for _, rating in rated] == [f"{rating:.1f}" for rating in SHELF_STARS]
-    visitor.told(page.reload)
+    assert [rating for _, rating in rated] == [f"{rating:.1f}" for rating in CAROUSEL_RATINGS]
+    visitor.response_to(page.reload)
     assert visitor.rated() == rated
     assert visitor.listed() == listed
     page.locator("#start-over").click()
     assert visitor.rated() == []
     assert visitor.listed() == []
-    visitor.told(page.locator("#undo").click)
+    visitor.response_to(page.locator("#undo").click)
     assert visitor.rated() == rated
     assert visitor.listed() == listed
     page.locator("#start-over").click()
@@ -180,11 +187,22 @@ def test_ratings_outlive_a_reload_until_one_starts_over(visit: Visit) -> None:
     assert page.locator("#list-none button").count() == 0
 
 
+def test_ratings_in_the_former_format_are_read(visit: Visit, service: Running) -> None:
+    visitor = visit()
+    data = service.client.get("/health").json()["data"]
+    film = {"id": most_rated(service, 1)[0]["item_id"], "title": "Old", "year": 1980}
+    saved = {"data": data, "ratings": [{"film": film, "rating": 4.5}], "wishes": {"base": True}}
+    visitor.page.evaluate("saved => localStorage.setItem('reeltune', saved)", json.dumps(saved))
+    visitor.response_to(visitor.page.reload)
+    assert visitor.rated() == [("Old (1980)", "4.5")]
+    assert visitor.page.locator("#base").is_checked()
+
+
 def test_hostile_titles_are_only_text(visit: Visit) -> None:
     visitor = visit(title=HOSTILE)
     page = visitor.page
     visitor.give_three()
-    visitor.ask_why()
+    visitor.open_reasons()
     page.locator("#query").fill("love")
     page.locator("#found [role=option]").first.wait_for()
     assert {one["title"] for one in visitor.listed()} == {HOSTILE}
@@ -202,8 +220,8 @@ def test_only_stars_of_the_scale_can_be_given(browser: Browser, url: str) -> Non
 
     def without_halves(route: Route) -> None:
         answer = route.fetch()
-        told = answer.json() | {"scale": {"min": 1.0, "max": 5.0, "step": 1.0}}
-        route.fulfill(response=answer, json=told)
+        response = answer.json() | {"scale": {"min": 1.0, "max": 5.0, "step": 1.0}}
+        route.fulfill(response=answer, json=response)
 
     page.route("**/health", without_halves)
     page.reload()

@@ -27,7 +27,7 @@ def url(service: Running) -> str:
     return f"http://127.0.0.1:{service.port}"
 
 
-def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str) -> None:
+def test_the_message_of_the_service_is_shown(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     page = visitor.page
     refused = {
@@ -46,7 +46,7 @@ def test_an_error_is_told_in_the_words_of_the_service(browser: Browser, url: str
     ]
     assert visitor.listed() == []
     page.unroute("**/recommendations")
-    visitor.told(page.get_by_role("button", name="Try again").click)
+    visitor.response_to(page.get_by_role("button", name="Try again").click)
     assert len(visitor.listed()) == 10
     assert alert.count() == 0
     visitor.context.close()
@@ -64,15 +64,15 @@ def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: st
     )
     with page.expect_response(lambda answer: answer.status == 503):
         visitor.give(0, 5.0)
-    visitor.told(page.get_by_role("alert").wait_for)
+    visitor.response_to(page.get_by_role("alert").wait_for)
     assert len(visitor.listed()) == 10
     visitor.context.close()
 
 
 def test_a_token_is_asked_for_and_the_right_one_lets_in(
-    browser: Browser, served_judge: Judge
+    browser: Browser, served_predictor: Judge
 ) -> None:
-    with running(served_judge, TOKEN) as guarded:
+    with running(served_predictor, TOKEN) as guarded:
         visitor = Visitor(browser, f"http://127.0.0.1:{guarded.port}")
         page = visitor.page
         field = page.get_by_label("Access token")

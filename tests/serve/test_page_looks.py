@@ -66,10 +66,10 @@ def show_list(visitor: Visitor) -> None:
     page = visitor.page
     visitor.give_three()
     visitor.compare()
-    visitor.ask_why()
-    visitor.told(page.locator("#rated .remove").first.click)
+    visitor.open_reasons()
+    visitor.response_to(page.locator("#rated .remove").first.click)
     page.locator("#filters summary").click()
-    page.locator(".item .seen").nth(1).click()
+    page.locator(".card .seen").nth(1).click()
 
 
 def show_found(visitor: Visitor) -> None:
@@ -101,15 +101,15 @@ def walk(browser: Browser, url: str) -> list[Seen]:
     for show in STATES:
         page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
         show(visitor)
-        told: dict[Scheme, list[Contrast]] = {}
+        measured: dict[Scheme, list[Contrast]] = {}
         grounds: dict[Scheme, str] = {}
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            told[scheme] = contrasts(page)
+            measured[scheme] = contrasts(page)
             grounds[scheme] = page.evaluate(_GROUND)
         named = controls(page)
         page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
-        found.append(Seen(show.__name__, overflow(page), told, grounds, named))
+        found.append(Seen(show.__name__, overflow(page), measured, grounds, named))
     visitor.context.close()
     return found
 
@@ -156,7 +156,7 @@ def test_every_control_has_a_name(walk: list[Seen]) -> None:
 def test_a_reason_points_up_or_down_from_its_line(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     visitor.give_three()
-    visitor.ask_why()
+    visitor.open_reasons()
     ways = set()
     for push in visitor.page.locator(".push").all():
         line = push.evaluate("push => push.getBoundingClientRect().left")

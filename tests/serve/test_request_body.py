@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from reeltune.serve.request_body import RequestBodyMiddleware
 
-SCOPE: Scope = {"type": "http", "headers": [], "method": "POST", "path": "/verdicts"}
+SCOPE: Scope = {"type": "http", "headers": [], "method": "POST", "path": "/predictions"}
 
 
 async def ended(begins: list[Message]) -> list[Any]:
@@ -45,7 +45,7 @@ async def ended(begins: list[Message]) -> list[Any]:
     return sent
 
 
-def test_who_waits_when_the_server_ends_is_told_to_come_again():
+def test_waiting_requests_get_a_503_when_the_server_ends():
     start, body = asyncio.run(ended([]))
     assert start["status"] == 503
     assert (b"retry-after" in dict(start["headers"])) is True

@@ -26,39 +26,44 @@ def raw(service: Running, *parts: bytes) -> tuple[int, dict[str, Any]]:
 
 
 def head(length: str) -> bytes:
-    lines = ["POST /verdicts HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", length]
+    lines = [
+        "POST /predictions HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Content-Type: application/json",
+        length,
+    ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
 def test_a_body_that_is_announced_too_large_is_not_read(strict: Running):
-    status, told = raw(strict, head("Content-Length: 1000000000"))
-    assert (status, told["code"]) == (413, "body_too_large")
-    assert str(MOST_BYTES) in told["message"]
+    status, error = raw(strict, head("Content-Length: 1000000000"))
+    assert (status, error["code"]) == (413, "body_too_large")
+    assert str(MOST_BYTES) in error["message"]
 
 
 def test_a_large_body_is_refused_however_it_comes(strict: Running):
-    content = b'{"rated": [' + b" " * 300_000
+    content = b'{"history": [' + b" " * 300_000
     headers = {"Content-Type": "application/json"}
-    answer = strict.client.post("/verdicts", content=content, headers=headers)
+    answer = strict.client.post("/predictions", content=content, headers=headers)
     error_of(answer, 413, "body_too_large")
     pieces = (content[i : i + 9_000] for i in range(0, len(content), 9_000))
-    answer = strict.client.post("/verdicts", content=pieces, headers=headers)
+    answer = strict.client.post("/predictions", content=pieces, headers=headers)
     error_of(answer, 413, "body_too_large")
 
 
 def test_a_body_of_the_largest_size_is_read(strict: Running):
-    content = b'{"rated": [], "item_ids": [1]}'.ljust(MOST_BYTES)
+    content = b'{"history": [], "item_ids": [1]}'.ljust(MOST_BYTES)
     headers = {"Content-Type": "application/json"}
-    assert strict.client.post("/verdicts", content=content, headers=headers).status_code == 200
+    assert strict.client.post("/predictions", content=content, headers=headers).status_code == 200
 
 
 def test_a_body_that_trickles_is_given_up(strict: Running):
-    status, told = raw(strict, head("Content-Length: 100"), b"{")
-    assert (status, told["code"]) == (408, "body_timed_out")
+    status, error = raw(strict, head("Content-Length: 100"), b"{")
+    assert (status, error["code"]) == (408, "body_timed_out")
 
 
 @pytest.mark.parametrize(
-    "begun", [b"", b"GET /health HT", b"POST /verdicts HTTP/1.1\r\nHost: x\r\n"]
+    "begun", [b"", b"GET /health HT", b"POST /predictions HTTP/1.1\r\nHost: x\r\n"]
 )
 def test_a_connection_that_says_too_little_is_closed(strict: Running, begun: bytes):
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:

@@ -24,17 +24,19 @@ def serve(
     ] = False,
     host: Annotated[
         str | None,
-        typer.Option("--host", help="Listen on this address; beyond loopback a token is needed."),
+        typer.Option(
+            "--host", help="Listen on this address; other than loopback, it needs a token."
+        ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")
+        int | None, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")
     ] = None,
     history: Annotated[
         int | None,
         typer.Option("--history", min=1, help="Show this many of the newest ratings."),
     ] = None,
 ) -> None:
-    """Answer requests over HTTP, with a page to try it: verdicts, recommendations, why."""
+    """Serve predictions and recommendations over HTTP, with a page to try them."""
     from reeltune.asking.judge import Judge
     from reeltune.asking.subject import load_subject
     from reeltune.config import load_config
@@ -50,8 +52,8 @@ def serve(
     with logging_to(None):
         token = read_token(resolved.serving)
         listener = listen(resolved.serving)
-        judge = Judge(load_subject(resolved, folder), history)
-        if judge.tuned:
-            judge.prove_base()
-        app = make_app(judge, resolved.serving, token)
+        predictor = Judge(load_subject(resolved, folder), history)
+        if predictor.tuned:
+            predictor.prove_base()
+        app = make_app(predictor, resolved.serving, token)
         run(app, listener, resolved.serving)

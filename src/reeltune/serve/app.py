@@ -17,24 +17,22 @@ from starlette.types import ASGIApp
 from reeltune import __version__
 from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
-from reeltune.recommend.catalogue import Catalogue
-from reeltune.runs.log import LOGGER
-from reeltune.serve import contract, metrics
+from reeltune.recommend.results import Recommendations
+from reeltune.serve import schemas
 from reeltune.serve.api_docs import add_docs
 from reeltune.serve.auth import BEARER, AuthMiddleware, SecurityHeadersMiddleware
 from reeltune.serve.batch_size import BatchSize, TokenCounts
-from reeltune.serve.bounds import Bounds
+from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import add_error_handlers, error_responses
-from reeltune.serve.gathering import Gatherer
-from reeltune.serve.metrics import Metrics, MetricsMiddleware
+from reeltune.serve.metrics import CONTENT_TYPE, Metrics, MetricsMiddleware
 from reeltune.serve.request_body import RequestBodyMiddleware
 from reeltune.serve.service import Service
 
 _DESCRIPTION: Final = (
-    "Will somebody who has rated these films like that one? A language model answers. Films have "
+    "Will a user who has rated these films like that one? A language model answers. Items have "
     "their MovieLens ids. Where the service has a token, requests carry it in the header "
     "Authorization: Bearer TOKEN; the page, its files and /health are open to all. GET /health "
-    "tells what is served, on which scale films are rated, and how much one request may ask for."
+    "tells what is served, the rating scale, and the limits of one request."
 )
 
 _PAGE_SUFFIXES: Final = {".html", ".css", ".js", ".svg"}
@@ -42,40 +40,35 @@ _PAGE_SUFFIXES: Final = {".html", ".css", ".js", ".svg"}
 _ERRORS: Final = error_responses(400, 401, 408, 413, 415, 421, 422, 503)
 
 
-def make_app(judge: Judge, serving: ServingSection, token: str | None) -> ASGIApp:
+def make_app(predictor: Judge, serving: ServingSection, token: str | None) -> ASGIApp:
     """Return the ASGI application.
 
     Args:
-        judge: Which model answers.
+        predictor: The model and its data.
         serving: The limits, and the host that requests are addressed to.
         token: The token that requests must carry; None admits all.
     """
     mimetypes.add_type("text/javascript", ".js")  # Python 3.11 knows it under its old name
-    service_metrics = Metrics()
-    catalogue = Catalogue.of(judge.subject.folder)
-    counts = TokenCounts(
-        judge.subject.tokens, judge.history_len, judge.subject.config.scoring.layout
-    )
-    bounds = Bounds(judge, catalogue, serving)
-    LOGGER.info(bounds.sentence())
-    size = BatchSize(serving.target_batch_seconds, judge.subject.config.scoring.tokens_per_batch)
-    gatherer = Gatherer(judge, counts, size, serving.max_batch_queries, service_metrics)
-    service = Service(judge, catalogue, gatherer, bounds)
-    app = _make_routes(service, gatherer, service_metrics, bool(token))
+    metrics = Metrics()
+    scoring = predictor.subject.config.scoring
+    counts = TokenCounts(predictor.subject.tokens, predictor.history_len, scoring.layout)
+    size = BatchSize(serving.target_batch_seconds, scoring.tokens_per_batch)
+    batcher = Batcher(predictor, counts, size, serving.max_batch_queries, metrics)
+    app = _make_routes(Service(predictor, batcher, serving), batcher, metrics, bool(token))
     open_paths = _add_page(app) | {"/health"}
     paths = {str(getattr(route, "path", "")) for route in app.routes}
     with_body = RequestBodyMiddleware(app, serving.max_body_bytes, serving.receive_timeout_s)
     with_auth = AuthMiddleware(with_body, serving.host, token, open_paths)
     # Outside of the application, so that responses to unforeseen errors pass through them, too.
-    return SecurityHeadersMiddleware(MetricsMiddleware(with_auth, service_metrics, paths))
+    return SecurityHeadersMiddleware(MetricsMiddleware(with_auth, metrics, paths))
 
 
 def _make_routes(
-    service: Service, gatherer: Gatherer, service_metrics: Metrics, needs_token: bool
+    service: Service, batcher: Batcher, metrics: Metrics, needs_token: bool
 ) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with gatherer.working():
+        async with batcher.running():
             yield
 
     app = FastAPI(
@@ -92,31 +85,29 @@ def _make_routes(
     with_token = [Depends(BEARER)] if needs_token else []
 
     @app.get("/health", responses=error_responses(421))
-    async def health() -> contract.Health:
-        """Say what is being served."""
+    async def health() -> schemas.HealthResponse:
+        """Tell what is served."""
         return service.health()
 
-    @app.get("/films", dependencies=with_token, responses=error_responses(401, 421, 422))
-    def films(
-        query: Annotated[str, Query(max_length=contract.MOST_QUERY)] = "",
-        limit: Annotated[int, Query(ge=1, le=contract.MOST_FOUND)] = 10,
-    ) -> contract.Items:
-        """Find films by their titles; without a title, the most rated."""
-        return service.films(query, limit)
+    @app.get("/items", dependencies=with_token, responses=error_responses(401, 421, 422))
+    def items(
+        query: Annotated[str, Query(max_length=schemas.MAX_QUERY_LENGTH)] = "",
+        limit: Annotated[int, Query(ge=1, le=schemas.MAX_ITEMS_FOUND)] = 10,
+    ) -> schemas.ItemsResponse:
+        """Find items by title; without a query, return the most rated."""
+        return service.items(query, limit)
 
-    @app.post("/verdicts", dependencies=with_token, responses=_ERRORS)
-    async def verdicts(asked: contract.VerdictsRequest) -> contract.VerdictsTold:
-        """Say how likely somebody is to like each film."""
+    @app.post("/predictions", dependencies=with_token, responses=_ERRORS)
+    async def predictions(request: schemas.PredictionsRequest) -> schemas.PredictionsResponse:
+        """Predict how likely a user is to like each item."""
         async with service.admitted():
-            return await service.verdicts(asked)
+            return await service.predict(request)
 
     @app.post("/recommendations", dependencies=with_token, responses=_ERRORS)
-    async def recommendations(
-        asked: contract.RecommendationsRequest,
-    ) -> contract.RecommendationsTold:
-        """Return the films somebody is likeliest to like."""
+    async def recommendations(request: schemas.RecommendationsRequest) -> Recommendations:
+        """Return the items a user is most likely to like."""
         async with service.admitted():
-            return await service.recommendations(asked)
+            return await service.recommend(request)
 
     @app.get(
         "/metrics",
@@ -126,7 +117,7 @@ def _make_routes(
     )
     async def prometheus_metrics() -> Response:
         """Return counters and timings in the text format of Prometheus."""
-        return Response(service_metrics.text(), media_type=metrics.CONTENT_TYPE)
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     add_docs(app)
     return app

@@ -98,11 +98,7 @@ class AuthMiddleware:
 
 
 class SecurityHeadersMiddleware:
-    """Add to every response the headers that keep browsers strict, and forbid caching by default.
-
-    Args:
-        app: The application.
-    """
+    """Add headers that keep browsers strict to every response, and forbid caching by default."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

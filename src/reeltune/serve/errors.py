@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from reeltune.errors import ReeltuneError, RequestError
-from reeltune.serve.contract import ErrorResponse
+from reeltune.serve.schemas import ErrorResponse
 
 RETRY_AFTER_S: Final = 2
 """When a client may retry after a 503, in seconds."""
@@ -44,15 +44,13 @@ def error_response(
     return Response(body, status, headers, media_type="application/json")
 
 
-def unavailable_response(error: UnavailableError) -> Response:
-    """Return a 503 that says when to retry."""
+def response_of(error: RequestError | UnavailableError) -> Response:
+    """Return the response to an error: 422, or a 503 that says when to retry."""
+    status, headers = HTTPStatus.UNPROCESSABLE_ENTITY, None
+    if isinstance(error, UnavailableError):
+        status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_S)}
     return error_response(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        error.code,
-        error.message,
-        where=error.where,
-        hint=error.hint,
-        headers={"Retry-After": str(RETRY_AFTER_S)},
+        status, error.code, error.message, where=error.where, hint=error.hint, headers=headers
     )
 
 
@@ -66,10 +64,8 @@ def shutting_down() -> UnavailableError:
 def error_responses(*statuses: int, model: bool = True) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of a route's error responses.
 
-    Args:
-        statuses: The HTTP statuses.
-        model: Let FastAPI describe the JSON. It assumes that errors have the media type of the
-            route's answers; a route that answers with something else refers to the schema itself.
+    FastAPI assumes that errors have the media type of the route's answers: ``model=False`` is for
+    a route that does not answer with JSON.
     """
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}}
     schema = {"model": ErrorResponse} if model else {"content": content}
@@ -79,8 +75,8 @@ def error_responses(*statuses: int, model: bool = True) -> dict[int | str, dict[
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every exception of an application with :func:`error_response`."""
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(RequestError, _request_error)
-    app.add_exception_handler(UnavailableError, _unavailable_error)
+    app.add_exception_handler(RequestError, _reeltune_error)
+    app.add_exception_handler(UnavailableError, _reeltune_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _internal_error)
 
@@ -112,20 +108,9 @@ def _field(item: Any) -> str:
     return ".".join(str(part)[:_MAX_NAME_LENGTH] for part in inside)
 
 
-def _request_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return error_response(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        error.code,
-        error.message,
-        where=error.where,
-        hint=error.hint,
-    )
-
-
-def _unavailable_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, UnavailableError)
-    return unavailable_response(error)
+def _reeltune_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError | UnavailableError)
+    return response_of(error)
 
 
 def _http_error(_: Request, error: Exception) -> Response:

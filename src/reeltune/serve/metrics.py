@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reeltune.serve.passes import Part
+from reeltune.serve.batch_plan import QuerySlice
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -40,7 +40,7 @@ class Metrics:
             registry=registry,
         )
         self._predictions = Counter(
-            "reeltune_predictions", "Predictions computed", ["model"], registry=registry
+            "reeltune_predictions", "Verdicts computed", ["model"], registry=registry
         )
         self.queries_waiting = Gauge(
             "reeltune_queries_waiting", "Queries that are not in a batch yet", registry=registry
@@ -52,7 +52,7 @@ class Metrics:
             "reeltune_batch_queries", "Queries per batch", buckets=_SIZES, registry=registry
         )
         self._batch_predictions = Histogram(
-            "reeltune_batch_predictions", "Predictions per batch", buckets=_SIZES, registry=registry
+            "reeltune_batch_predictions", "Verdicts per batch", buckets=_SIZES, registry=registry
         )
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
@@ -60,14 +60,14 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
-    def count_batch(self, parts: Sequence[Part], seconds: float) -> None:
+    def count_batch(self, batch: Sequence[QuerySlice], seconds: float) -> None:
         """Count one batch and its duration."""
         self._batch_seconds.observe(seconds)
-        self._batch_queries.observe(len(parts))
-        self._batch_predictions.observe(sum(part.stop - part.start for part in parts))
-        for part in parts:
-            model = "base" if part.waiting.base else "tuned"
-            self._predictions.labels(model).inc(part.stop - part.start)
+        self._batch_queries.observe(len(batch))
+        self._batch_predictions.observe(sum(len(part) for part in batch))
+        for part in batch:
+            model = "base" if part.pending.base else "tuned"
+            self._predictions.labels(model).inc(len(part))
 
     def text(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""
@@ -75,13 +75,7 @@ class Metrics:
 
 
 class MetricsMiddleware:
-    """Count and time every request.
-
-    Args:
-        app: The application.
-        metrics: Where to count.
-        paths: The paths of the application's routes.
-    """
+    """Count and time every request, by the path of its route."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
         self._app = app

@@ -9,17 +9,17 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reeltune.serve.errors import error_response, shutting_down, unavailable_response
+from reeltune.serve.errors import error_response, response_of, shutting_down
 
 _DISCONNECT: Final = "http.disconnect"
 
 
 class _BodyTooLargeError(Exception):
-    """The body is longer than allowed."""
+    pass
 
 
 class _DisconnectedError(Exception):
-    """The client closed the connection."""
+    pass
 
 
 class RequestBodyMiddleware:
@@ -113,7 +113,7 @@ class RequestBodyMiddleware:
         with contextlib.suppress(asyncio.CancelledError):
             await running
         if stopping and not response_started:
-            await unavailable_response(shutting_down())(scope, receive, send)
+            await response_of(shutting_down())(scope, receive, send)
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

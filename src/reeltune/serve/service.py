@@ -1,88 +1,85 @@
-"""From requests to answers: MovieLens ids in, films with their verdicts out."""
+"""Answers requests: ids and JSON in, predictions and recommendations out."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from starlette.concurrency import run_in_threadpool
 
 from reeltune.asking.judge import Judge
+from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE
 from reeltune.files import file_digest
+from reeltune.recommend.candidates import ALL, CandidateLimit, default_limit
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
-from reeltune.recommend.results import ItemSummary, Recommendation
+from reeltune.recommend.results import Recommendations
+from reeltune.runs.log import LOGGER
 from reeltune.scoring.ranking import Question
 from reeltune.scoring.scorer import Verdicts
-from reeltune.serve import contract
-from reeltune.serve.bounds import Bounds
+from reeltune.serve import schemas
+from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import UnavailableError
-from reeltune.serve.gathering import Gatherer
+from reeltune.serve.validation import RequestValidator
 
-Ints = npt.NDArray[np.int64]
-
-_NAME_LENGTH: Final = 16
-"""How many digits of a digest name the films."""
+_DIGEST_LENGTH = 16
 
 
 class Service:
-    """Answers requests about the films of one model's data.
+    """Answers requests about the items of one model's data."""
 
-    Args:
-        judge: Which model answers.
-        catalogue: Finds films.
-        gatherer: Computes the verdicts.
-        bounds: What may be asked.
-    """
-
-    def __init__(
-        self, judge: Judge, catalogue: Catalogue, gatherer: Gatherer, bounds: Bounds
-    ) -> None:
-        self._catalogue = catalogue
-        self._gatherer = gatherer
-        self._bounds = bounds
-        self._tuned = judge.tuned
-        self._remembered = judge.remembered
-        self._recommender = Recommender.of(judge, catalogue, bounds.candidate_limit)
-        self._most_rated = np.argsort(-catalogue.ratings, kind="stable")
-        self._answering = 0
-        self._health = contract.Health(
+    def __init__(self, predictor: Judge, batcher: Batcher, serving: ServingSection) -> None:
+        subject = predictor.subject
+        scale = subject.tokens.renderer.settings.scale
+        limit = candidate_limit(serving, subject.base.choices.device.value.type)
+        LOGGER.info("candidates scored per request by default: %s (%s)", limit.count, limit.reason)
+        self._batcher = batcher
+        self._serving = serving
+        self._has_adapter = predictor.tuned
+        self._max_history = predictor.remembered
+        self._catalogue = Catalogue.of(subject.folder)
+        self._recommender = Recommender.of(predictor, self._catalogue, limit)
+        self._validator = RequestValidator(self._catalogue, scale, serving)
+        self._most_rated = np.argsort(-self._catalogue.ratings, kind="stable")
+        self._active_requests = 0
+        self._health = schemas.HealthResponse(
             status="ok",
-            model=_model_name(judge),
-            tuned=judge.tuned,
-            data=file_digest(judge.subject.folder.path / ITEMS_FILE)[:_NAME_LENGTH],
-            films=len(catalogue.items),
-            history_len=judge.history_len,
-            every_rating_counts=judge.remembered > judge.history_len,
-            scale=contract.Scale(**asdict(bounds.scale)),
-            genres=sorted({genre for film in catalogue.items for genre in film.genres}),
-            limits=bounds.limits,
+            model=_model_name(predictor),
+            tuned=predictor.tuned,
+            data=file_digest(subject.folder.path / ITEMS_FILE)[:_DIGEST_LENGTH],
+            items=len(self._catalogue.items),
+            history_len=predictor.history_len,
+            uses_all_ratings=predictor.remembered > predictor.history_len,
+            scale=scale,
+            genres=sorted({genre for item in self._catalogue.items for genre in item.genres}),
+            limits=schemas.LimitsResponse(
+                candidates=serving.max_candidates,
+                history=serving.max_history,
+                top_k=serving.max_top,
+            ),
         )
 
     @contextlib.asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
-        """Count a request as being answered inside the block, which has a limited time.
+        """Count a request as active inside the block, and limit its time.
 
         Raises:
-            UnavailableError: As many as may be are being answered, or the time is over.
+            UnavailableError: Too many requests are active, or the time is over.
         """
-        serving = self._bounds.serving
-        if self._answering >= serving.max_requests:
+        serving = self._serving
+        if self._active_requests >= serving.max_requests:
             raise UnavailableError(
-                f"{self._answering} requests are being answered, as many as serving.max_requests "
-                "allows",
+                f"{self._active_requests} requests are active, the most that "
+                "serving.max_requests allows",
                 code="too_many_requests",
                 hint="Try again in a moment",
             )
-        self._answering += 1
+        self._active_requests += 1
         try:
             async with asyncio.timeout(serving.timeout_s):
                 yield
@@ -93,114 +90,92 @@ class Service:
                 hint="Ask about fewer films, or try again later",
             ) from None
         finally:
-            self._answering -= 1
+            self._active_requests -= 1
 
-    def health(self) -> contract.Health:
-        """Return what is being served."""
+    def health(self) -> schemas.HealthResponse:
+        """Return what is served."""
         return self._health
 
-    def films(self, query: str, limit: int) -> contract.Items:
-        """Return the films whose titles are nearest to a text; without one, the most rated."""
+    def items(self, query: str, limit: int) -> schemas.ItemsResponse:
+        """Return the items whose titles match best; without a query, the most rated."""
         if query.strip():
-            rows = [match.item_idx for match in self._catalogue.search(query, limit)]
+            indices = [match.item_idx for match in self._catalogue.search(query, limit)]
         else:
-            rows = self._most_rated[:limit].tolist()
-        return contract.Items(films=[_item(self._catalogue.summary(row)) for row in rows])
+            indices = self._most_rated[:limit].tolist()
+        return schemas.ItemsResponse(items=[self._catalogue.summary(index) for index in indices])
 
-    async def verdicts(self, asked: contract.VerdictsRequest) -> contract.VerdictsTold:
-        """Return the verdict on each film asked about.
+    async def predict(self, request: schemas.PredictionsRequest) -> schemas.PredictionsResponse:
+        """Return the predictions for each item of a request.
 
         Raises:
-            RequestError: Something is not to be had, or more than may be asked.
+            RequestError: The request is not valid.
         """
-        history = self._bounds.history(asked.rated)
-        rows = self._bounds.candidates(asked.item_ids)
-        question = Question(history.last(self._remembered), rows)
-        (verdicts,), base = await self._answers([question], self._of_base(question, asked.base))
-        return contract.VerdictsTold(
-            verdicts=[
-                contract.VerdictTold(item_id=item_id, p_like=p, p_like_base=b)
-                for item_id, p, b in zip(
-                    asked.item_ids, verdicts.p_yes, _chances(base, rows), strict=True
+        history = self._validator.history(request.history).last(self._max_history)
+        query = Question(history, self._validator.candidates(request.item_ids))
+        base_queries = [query] if request.base and self._has_adapter else []
+        (tuned,), base = await self._predict([query], base_queries)
+        p_base = base[0].p_yes.tolist() if base else [None] * len(query.candidates)
+        return schemas.PredictionsResponse(
+            predictions=[
+                schemas.Prediction(item_id=item_id, p_like=p_like, p_like_base=p_like_base)
+                for item_id, p_like, p_like_base in zip(
+                    request.item_ids, tuned.p_yes.tolist(), p_base, strict=True
                 )
             ]
         )
 
-    async def recommendations(
-        self, asked: contract.RecommendationsRequest
-    ) -> contract.RecommendationsTold:
-        """Return the films somebody is likeliest to like, the likeliest first.
+    async def recommend(self, request: schemas.RecommendationsRequest) -> Recommendations:
+        """Return the items the user is most likely to like.
 
         Raises:
-            RequestError: Something is not to be had, or more than may be asked.
+            RequestError: The request is not valid.
         """
-        history = self._bounds.history(asked.rated)
-        request = RecommendationRequest(
-            history,
-            _filters(asked.filters),
-            self._bounds.top(asked.top),
-            self._bounds.candidate_count(asked.candidates),
-            asked.base,
-            asked.why,
+        self._validator.check_counts(request.top_k, request.candidates)
+        recommender = self._recommender
+        selection = await run_in_threadpool(
+            recommender.select,
+            RecommendationRequest(
+                self._validator.history(request.history),
+                _filters(request.filters),
+                request.top_k,
+                request.candidates,
+                request.base,
+                request.reasons,
+            ),
         )
-        selection = await run_in_threadpool(self._recommender.select, request)
-        (predictions,), _ = await self._answers([selection.query])
-        ranking = self._recommender.rank(selection, predictions)
-        queries = self._recommender.follow_up(selection, ranking)
-        base_queries = [] if queries.base is None else [queries.base]
-        ablated, base = await self._answers(queries.ablated, base_queries)
-        result = self._recommender.result(selection, ranking, base[0] if base else None, ablated)
-        return contract.RecommendationsTold(
-            recommendations=[_recommendation(each) for each in result.recommendations],
-            judged=result.scored,
-            fitting=result.eligible,
-        )
+        (predictions,), _ = await self._predict([selection.query])
+        ranking = recommender.rank(selection, predictions)
+        follow_up = recommender.follow_up(selection, ranking)
+        base_queries = [] if follow_up.base is None else [follow_up.base]
+        ablated, base = await self._predict(follow_up.ablated, base_queries)
+        return recommender.result(selection, ranking, base[0] if base else None, ablated)
 
-    async def _answers(
-        self, questions: Sequence[Question], of_base: Sequence[Question] = ()
+    async def _predict(
+        self, queries: Sequence[Question], base_queries: Sequence[Question] = ()
     ) -> tuple[list[Verdicts], list[Verdicts]]:
-        """Return the verdicts on each question's candidates.
+        """Return the predictions for queries to the tuned and to the base model.
 
-        Cancelling this cancels the questions, so that what is not begun is not computed.
-
-        Args:
-            questions: What the model is asked.
-            of_base: What the base model is asked, without the adapter.
+        Cancelling this cancels the queries, so that those not started are never computed.
         """
-        found = await asyncio.gather(
-            *(self._gatherer.ask(question) for question in questions),
-            *(self._gatherer.ask(question, base=True) for question in of_base),
+        predictions = await asyncio.gather(
+            *(self._batcher.submit(query) for query in queries),
+            *(self._batcher.submit(query, base=True) for query in base_queries),
         )
-        return found[: len(questions)], found[len(questions) :]
-
-    def _of_base(self, question: Question, wanted: bool) -> list[Question]:
-        """Return what the base model is asked: nothing if it is the only one."""
-        return [question] if wanted and self._tuned else []
+        return predictions[: len(queries)], predictions[len(queries) :]
 
 
-def _item(item: ItemSummary) -> contract.ItemTold:
-    return contract.ItemTold(
-        id=item.item_id,
-        title=item.title,
-        year=item.year,
-        genres=list(item.genres),
-        ratings=item.ratings,
-    )
+def candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit:
+    """Return how many candidates are scored if a request does not say, and why."""
+    if serving.default_candidates is not None:
+        limit = CandidateLimit(serving.default_candidates, "serving.default_candidates")
+    else:
+        limit = default_limit(device_type)
+    if limit.count == ALL or limit.count > serving.max_candidates:
+        return CandidateLimit(serving.max_candidates, "serving.max_candidates")
+    return limit
 
 
-def _recommendation(each: Recommendation) -> contract.RecommendationTold:
-    return contract.RecommendationTold(
-        film=_item(each.item),
-        p_like=each.p_like,
-        p_like_base=each.p_like_base,
-        why=[
-            contract.Reason(film=_item(reason.item), rating=reason.rating, moved=reason.effect)
-            for reason in each.reasons
-        ],
-    )
-
-
-def _filters(filters: contract.ItemFilters) -> Filters:
+def _filters(filters: schemas.FiltersRequest) -> Filters:
     return Filters(
         tuple(filters.genres),
         tuple(filters.without_genres),
@@ -211,12 +186,7 @@ def _filters(filters: contract.ItemFilters) -> Filters:
     )
 
 
-def _chances(base: Sequence[Verdicts], films: Ints) -> Sequence[float | None]:
-    """Return P(Yes) of the base model on each film; None for each where it was not asked."""
-    return base[0].p_yes.tolist() if base else [None] * len(films)
-
-
-def _model_name(judge: Judge) -> str:
-    """Return the model's name; of a folder, which is nobody's business, only the last part."""
-    name = judge.subject.config.model.name_or_path
+def _model_name(predictor: Judge) -> str:
+    """Return the model's name, or only the last part of a local path, which is private."""
+    name = predictor.subject.config.model.name_or_path
     return Path(name).name if Path(name).is_dir() else name

@@ -1,21 +1,20 @@
-/** The service, asked over HTTP. */
+/** The HTTP API of the service. */
 
-/** @typedef {import('./words.js').Film} Film */
-/** @typedef {{item_id: number, rating: number}} Rated */
-/** @typedef {{film: Film, rating: number, moved: number}} Reason */
-/** @typedef {{film: Film, p_like: number, p_like_base: number | null, why: Reason[]}} Recommendation */
-/** @typedef {{recommendations: Recommendation[], judged: number, fitting: number}} Answer */
+/** @typedef {import('./format.js').Item} Item */
+/** @typedef {{item: Item, rating: number, effect: number}} Reason */
+/** @typedef {{item: Item, p_like: number, p_like_base: number | null, reasons: Reason[]}} Recommendation */
+/** @typedef {{recommendations: Recommendation[], scored: number, eligible: number, notes: string[]}} Recommendations */
 /**
  * @typedef {object} Health
  * @property {string} model
  * @property {boolean} tuned
  * @property {string} data
- * @property {number} films
+ * @property {number} items
  * @property {number} history_len
- * @property {boolean} every_rating_counts
+ * @property {boolean} uses_all_ratings
  * @property {string[]} genres
  * @property {{min: number, max: number, step: number}} scale
- * @property {{candidates: number, history: number, top: number}} limits
+ * @property {{candidates: number, history: number, top_k: number}} limits
  */
 
 const TOKEN = 'reeltune.token';
@@ -37,34 +36,34 @@ export class ServiceError extends Error {
   }
 }
 
-/** Keep a token as long as this tab is open, and send it from now on. @param {string} token */
-export function keepToken(token) {
+/** Send a token from now on, until this tab is closed. @param {string} token */
+export function saveToken(token) {
   sessionStorage.setItem(TOKEN, token);
 }
 
 /** @returns {Promise<Health>} */
-export function health() {
-  return ask('health', {});
+export function getHealth() {
+  return request('health', {});
 }
 
 /**
- * @param {string} query A title or a part of one; nothing for the most rated films.
- * @param {number} limit How many at most.
- * @param {AbortSignal} [signal] Gives the request up.
- * @returns {Promise<Film[]>}
+ * @param {string} query A title or part of one; empty for the most rated items.
+ * @param {number} limit Most items to return.
+ * @param {AbortSignal} [signal] Cancels the request.
+ * @returns {Promise<Item[]>}
  */
-export async function films(query, limit, signal) {
-  const wanted = new URLSearchParams({ query, limit: String(limit) });
-  return (await ask(`films?${wanted}`, { signal })).films;
+export async function findItems(query, limit, signal) {
+  const parameters = new URLSearchParams({ query, limit: String(limit) });
+  return (await request(`items?${parameters}`, { signal })).items;
 }
 
 /**
- * @param {object} body What to judge, and after which ratings.
- * @param {AbortSignal} [signal] Gives the request up.
- * @returns {Promise<Answer>}
+ * @param {object} body The request, as described at /docs.
+ * @param {AbortSignal} [signal] Cancels the request.
+ * @returns {Promise<Recommendations>}
  */
-export function recommendations(body, signal) {
-  return ask('recommendations', {
+export function recommend(body, signal) {
+  return request('recommendations', {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
@@ -73,32 +72,32 @@ export function recommendations(body, signal) {
 }
 
 /**
- * @param {string} path Where, beside the page.
- * @param {RequestInit} request
- * @returns {Promise<any>} The answer.
- * @throws {ServiceError} There is none, or a refusal.
- * @throws {DOMException} The request was given up.
+ * @param {string} path Relative to the page.
+ * @param {RequestInit} init
+ * @returns {Promise<any>} The JSON of the response.
+ * @throws {ServiceError} The service cannot be reached or answers with an error.
+ * @throws {DOMException} The request was cancelled.
  */
-async function ask(path, request) {
-  const headers = new Headers(request.headers);
+async function request(path, init) {
+  const headers = new Headers(init.headers);
   const token = sessionStorage.getItem(TOKEN);
   if (token !== null) headers.set('Authorization', `Bearer ${token}`);
   let response;
   let text;
   try {
-    response = await fetch(path, { ...request, headers, cache: 'no-store' });
+    response = await fetch(path, { ...init, headers, cache: 'no-store' });
     text = await response.text();
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw unreachable();
   }
-  const told = parsed(text);
-  if (response.ok && told !== null) return told;
-  throw refusal(response, told);
+  const json = parse(text);
+  if (response.ok && json !== null) return json;
+  throw errorOf(response, json);
 }
 
-/** @param {string} text @returns {any} What it says as JSON, or null. */
-function parsed(text) {
+/** @param {string} text @returns {any} The JSON, or null if it is none. */
+function parse(text) {
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -109,20 +108,20 @@ function parsed(text) {
 
 /** @returns {ServiceError} */
 function unreachable() {
-  // A service on this machine can be reached without a network, so that alone says nothing.
+  // A service on this machine can be reached without a network, so being offline is only a hint.
   const hint = navigator.onLine
     ? 'See whether it still runs, then try again'
     : 'This device is offline; your ratings are kept here';
-  return new ServiceError('no_answer', 'The service does not answer', hint);
+  return new ServiceError('unreachable', 'The service does not answer', hint);
 }
 
-/** @param {Response} response @param {any} told @returns {ServiceError} */
-function refusal(response, told) {
+/** @param {Response} response @param {any} json @returns {ServiceError} */
+function errorOf(response, json) {
   const seconds = Number(response.headers.get('Retry-After') ?? NaN);
   const retryAfter = Number.isFinite(seconds) ? seconds : null;
-  if (typeof told?.code !== 'string' || typeof told.message !== 'string') {
+  if (typeof json?.code !== 'string' || typeof json.message !== 'string') {
     return new ServiceError('unknown_error', `The service answered with status ${response.status}`, null, retryAfter);
   }
-  const message = typeof told.where === 'string' ? `${told.where}: ${told.message}` : told.message;
-  return new ServiceError(told.code, message, typeof told.hint === 'string' ? told.hint : null, retryAfter);
+  const message = typeof json.where === 'string' ? `${json.where}: ${json.message}` : json.message;
+  return new ServiceError(json.code, message, typeof json.hint === 'string' ? json.hint : null, retryAfter);
 }

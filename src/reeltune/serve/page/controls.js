@@ -1,22 +1,22 @@
-/** How many films are judged, whether two models are compared, and which films come into question. */
+/** Number of candidates, comparison with the base model, and filters. */
 
 import { byId, make } from './dom.js';
-import { counted, grouped } from './words.js';
+import { countText, numberText } from './format.js';
 
 /** @typedef {import('./api.js').Health} Health */
-/** @typedef {import('./store.js').Wishes} Wishes */
+/** @typedef {import('./store.js').Settings} Settings */
 
-/** How many films may be judged at once; few, since a CPU judges ten to twenty a second. */
+/** Choices for the number of candidates; the default is small, since a CPU scores ten to twenty a second. */
 const COUNTS = [25, 50, 100, 200, 500, 1000, 2000, 5000, 10000];
-const USUAL = 50;
+const DEFAULT_COUNT = 50;
 
-/** From which share of the most rated film's ratings a film is well known; below which it is not. */
+/** An item is well known from, and little known up to, this share of the most rated item's ratings. */
 const WELL = 1 / 5;
 const LITTLE = 1 / 20;
 
 /** The form beside the list. */
 export class Controls {
-  /** @param {import('./store.js').Store} store Keeps the wishes. */
+  /** @param {import('./store.js').Store} store */
   constructor(store) {
     this.store = store;
     this.candidates = byId('candidates', HTMLSelectElement);
@@ -26,30 +26,30 @@ export class Controls {
     this.yearFrom = byId('year-from', HTMLInputElement);
     this.yearTo = byId('year-to', HTMLInputElement);
     this.known = byId('known', HTMLSelectElement);
-    this.most = COUNTS[COUNTS.length - 1];
+    this.maxCount = COUNTS[COUNTS.length - 1];
     this.canCompare = false;
     /** @type {Record<string, object>} */
     this.knownFilters = {};
     const form = byId('controls', HTMLFormElement);
     form.addEventListener('submit', (event) => event.preventDefault());
-    form.addEventListener('change', () => store.wish(this.#read()));
-    byId('no-filters', HTMLButtonElement).addEventListener('click', () => store.unfilter());
-    store.addEventListener('wishes', () => this.#show());
+    form.addEventListener('change', () => store.update(this.#read()));
+    byId('no-filters', HTMLButtonElement).addEventListener('click', () => store.clearFilters());
+    store.addEventListener('settings', () => this.#show());
   }
 
-  /** @returns {number} How many films are to be judged. */
-  get count() {
-    return Math.min(this.store.wishes.candidates ?? USUAL, this.most);
+  /** @returns {number} How many items to score. */
+  get candidateCount() {
+    return Math.min(this.store.settings.candidates ?? DEFAULT_COUNT, this.maxCount);
   }
 
-  /** @returns {boolean} Whether the base model is to be asked too. */
+  /** @returns {boolean} Whether to compare with the base model. */
   get compared() {
-    return this.canCompare && this.store.wishes.base;
+    return this.canCompare && this.store.settings.base;
   }
 
-  /** @returns {object} The films that come into question, as the service reads it. */
+  /** @returns {object} The filters of a request. */
   get filters() {
-    const { genre, without, yearFrom, yearTo, known } = this.store.wishes;
+    const { genre, without, yearFrom, yearTo, known } = this.store.settings;
     return {
       genres: genre ? [genre] : [],
       without_genres: without ? [without] : [],
@@ -59,23 +59,23 @@ export class Controls {
     };
   }
 
-  /** Offer what the service has. @param {Health} health @param {number} mostRatings Of one film. */
-  offer(health, mostRatings) {
-    this.most = health.limits.candidates;
+  /** Fill in the choices. @param {Health} health @param {number} mostRatings Of the most rated item. */
+  setOptions(health, mostRatings) {
+    this.maxCount = health.limits.candidates;
     this.canCompare = health.tuned;
     byId('base-field', HTMLElement).hidden = !health.tuned;
-    const counts = COUNTS.filter((count) => count < this.most && count < health.films);
-    const top = Math.min(this.most, health.films);
-    fill(this.candidates, [...counts, top].map((count) => [String(count), counted(count, 'film')]));
+    const counts = COUNTS.filter((count) => count < this.maxCount && count < health.items);
+    const top = Math.min(this.maxCount, health.items);
+    fill(this.candidates, [...counts, top].map((count) => [String(count), countText(count, 'film')]));
     const genres = health.genres.map((genre) => /** @type {[string, string]} */ ([genre, genre]));
     fill(this.genre, [['', 'Any'], ...genres]);
     fill(this.without, [['', 'None'], ...genres]);
-    this.#offerKnown(mostRatings);
+    this.#setKnownOptions(mostRatings);
     this.#show();
   }
 
   /** @param {number} mostRatings */
-  #offerKnown(mostRatings) {
+  #setKnownOptions(mostRatings) {
     const well = Math.ceil(WELL * mostRatings);
     const little = Math.floor(LITTLE * mostRatings);
     this.knownFilters = {
@@ -85,53 +85,53 @@ export class Controls {
     };
     fill(this.known, [
       ['', 'Any'],
-      ['well', `Well known: ${grouped(well)} ratings or more`],
+      ['well', `Well known: ${numberText(well)} ratings or more`],
       ['between', 'In between'],
-      ['little', `Little known: at most ${grouped(little)} ratings`],
+      ['little', `Little known: at most ${numberText(little)} ratings`],
     ]);
   }
 
-  /** @returns {Partial<Wishes>} */
+  /** @returns {Partial<Settings>} */
   #read() {
     return {
       candidates: Number(this.candidates.value),
       base: this.base.checked,
       genre: this.genre.value,
       without: this.without.value,
-      yearFrom: yearOf(this.yearFrom),
-      yearTo: yearOf(this.yearTo),
+      yearFrom: yearValue(this.yearFrom),
+      yearTo: yearValue(this.yearTo),
       known: this.known.value,
     };
   }
 
   #show() {
-    const { wishes } = this.store;
-    this.candidates.value = String(nearest(this.candidates, this.count));
-    this.base.checked = wishes.base;
-    this.genre.value = wishes.genre;
-    this.without.value = wishes.without;
-    this.yearFrom.value = wishes.yearFrom === null ? '' : String(wishes.yearFrom);
-    this.yearTo.value = wishes.yearTo === null ? '' : String(wishes.yearTo);
-    this.known.value = wishes.known;
-    const { genre, without, yearFrom, yearTo, known } = wishes;
-    const set = [genre, without, yearFrom, yearTo, known].filter((wish) => wish !== '' && wish !== null);
+    const { settings } = this.store;
+    this.candidates.value = String(nearest(this.candidates, this.candidateCount));
+    this.base.checked = settings.base;
+    this.genre.value = settings.genre;
+    this.without.value = settings.without;
+    this.yearFrom.value = settings.yearFrom === null ? '' : String(settings.yearFrom);
+    this.yearTo.value = settings.yearTo === null ? '' : String(settings.yearTo);
+    this.known.value = settings.known;
+    const { genre, without, yearFrom, yearTo, known } = settings;
+    const set = [genre, without, yearFrom, yearTo, known].filter((value) => value !== '' && value !== null);
     byId('filters-set', HTMLElement).textContent = set.length ? ` (${set.length} set)` : '';
     byId('no-filters', HTMLButtonElement).hidden = !set.length;
   }
 }
 
-/** @param {HTMLSelectElement} select @param {[string, string][]} options Values and what is shown. */
+/** @param {HTMLSelectElement} select @param {[string, string][]} options Values and texts. */
 function fill(select, options) {
   select.replaceChildren(...options.map(([value, text]) => make('option', { value }, text)));
 }
 
-/** @param {HTMLSelectElement} select @param {number} wanted @returns {number} The offered count next to it. */
+/** @param {HTMLSelectElement} select @param {number} wanted @returns {number} The largest choice not above it. */
 function nearest(select, wanted) {
   const counts = [...select.options].map((option) => Number(option.value));
   return counts.reduce((best, count) => (count <= wanted ? count : best), counts[0]);
 }
 
 /** @param {HTMLInputElement} field @returns {number | null} */
-function yearOf(field) {
+function yearValue(field) {
   return field.value !== '' && field.validity.valid ? Number(field.value) : null;
 }

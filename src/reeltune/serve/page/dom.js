@@ -1,13 +1,13 @@
-/** Elements made and found. Whatever is shown is set as text: titles are untrusted. */
+/** Creating and finding elements. Content is always set as text: titles are untrusted. */
 
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
  * Return a new element.
  *
- * @param {string} tag Its name.
+ * @param {string} tag
  * @param {Record<string, string | boolean | null>} attributes True sets an empty attribute; false and null set none.
- * @param {...(Node | string)} children Elements, or text that is shown as it is.
+ * @param {...(Node | string)} children
  * @returns {HTMLElement}
  */
 export function make(tag, attributes = {}, ...children) {
@@ -18,11 +18,11 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * Return a new element of a drawing.
+ * Return a new SVG element.
  *
- * @param {string} tag Its name.
+ * @param {string} tag
  * @param {Record<string, string | boolean | null>} attributes As in {@link make}.
- * @param {...Node} children What is in it.
+ * @param {...Node} children
  * @returns {SVGElement}
  */
 export function draw(tag, attributes = {}, ...children) {
@@ -35,7 +35,7 @@ export function draw(tag, attributes = {}, ...children) {
 /**
  * Set attributes of an element.
  *
- * @param {Element} element Which.
+ * @param {Element} element
  * @param {Record<string, string | boolean | null>} attributes As in {@link make}.
  */
 export function set(element, attributes) {
@@ -46,13 +46,13 @@ export function set(element, attributes) {
 }
 
 /**
- * Return the element of the page that has an id.
+ * Return the element with an id.
  *
  * @template {HTMLElement} Kind
- * @param {string} id Its id.
- * @param {new () => Kind} kind What it is.
+ * @param {string} id
+ * @param {new () => Kind} kind Its class.
  * @returns {Kind}
- * @throws {Error} The page has none, or one of another kind.
+ * @throws {Error} There is none, or it is of another class.
  */
 export function byId(id, kind) {
   const element = document.getElementById(id);
@@ -60,23 +60,17 @@ export function byId(id, kind) {
   return element;
 }
 
-/** @returns {boolean} Whether the visitor has asked for less movement. */
-export function calm() {
+/** @returns {boolean} Whether the visitor prefers reduced motion. */
+export function reducedMotion() {
   return matchMedia('(prefers-reduced-motion: reduce)').matches;
 }
 
-let hush = 0;
+let timer = 0;
 
-/**
- * Say something to those who hear the page.
- *
- * What is said within the same moment replaces what was said before: only the last counts.
- *
- * @param {string} text What to say.
- */
-export function say(text) {
-  clearTimeout(hush);
-  hush = setTimeout(() => {
-    byId('said', HTMLElement).textContent = text;
+/** Have screen readers announce a text; a text within 150 ms replaces the one before. @param {string} text */
+export function announce(text) {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    byId('announcement', HTMLElement).textContent = text;
   }, 150);
 }

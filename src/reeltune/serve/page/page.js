@@ -1,47 +1,47 @@
-/** The page: rate films, and see which others a model thinks you will like. */
+/** The page: rate films, and see which others the model thinks you will like. */
 
-import { health, ServiceError } from './api.js';
-import { Asking } from './asking.js';
+import { getHealth, ServiceError } from './api.js';
+import { Carousel } from './carousel.js';
 import { Controls } from './controls.js';
 import { byId } from './dom.js';
-import { List } from './list.js';
-import { Notice } from './notice.js';
-import { Ratings } from './ratings.js';
+import { ErrorNotice } from './error_notice.js';
+import { countText } from './format.js';
+import { RecommendationLoader } from './loader.js';
+import { RatingList } from './rating_list.js';
+import { ResultList } from './results.js';
 import { Search } from './search.js';
-import { Shelf } from './shelf.js';
-import { useScale } from './stars.js';
+import { useScale } from './star_input.js';
 import { Store } from './store.js';
-import { counted } from './words.js';
 
 const store = new Store();
-const notice = new Notice();
-const ratings = new Ratings(store);
-const shelf = new Shelf(store);
+const notice = new ErrorNotice();
+const ratings = new RatingList(store);
+const carousel = new Carousel(store);
 const controls = new Controls(store);
 const search = new Search(store, rate);
-/** @type {Asking} */
-const asking = new Asking(store, controls, new List(rate, () => asking.now()), notice);
+/** @type {RecommendationLoader} */
+const loader = new RecommendationLoader(store, controls, new ResultList(rate, () => loader.load()), notice);
 
-/** Take a film into the list and go to its stars. @param {import('./words.js').Film} film */
-function rate(film) {
-  store.add(film);
-  ratings.focus(film);
+/** Add an item to the ratings and focus its stars. @param {import('./format.js').Item} item */
+function rate(item) {
+  store.add(item);
+  ratings.focus(item);
 }
 
-/** Ask the service what it has, and begin. */
+/** Load what the service offers, and start. */
 async function start() {
   try {
-    const told = await health();
-    const model = told.tuned ? `${told.model}, tuned` : `${told.model}, not tuned`;
-    byId('facts', HTMLElement).textContent = `${model} · ${counted(told.films, 'film')}`;
-    useScale(told.scale);
-    store.settle(told.data);
-    await shelf.load();
-    controls.offer(told, shelf.mostRatings);
-    ratings.readsNewest(told.history_len, told.every_rating_counts);
+    const health = await getHealth();
+    const model = health.tuned ? `${health.model}, tuned` : `${health.model}, not tuned`;
+    byId('facts', HTMLElement).textContent = `${model} · ${countText(health.items, 'film')}`;
+    useScale(health.scale);
+    store.useData(health.data);
+    await carousel.load();
+    controls.setOptions(health, carousel.mostRatings);
+    ratings.setHistory(health.history_len, health.uses_all_ratings);
     search.enable();
     notice.clear();
-    asking.begin(told.limits);
+    loader.start(health.limits);
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error;
     notice.show(error, start);

@@ -1,32 +1,32 @@
-/** Finding a film by its title: a combobox. */
+/** A combobox that finds items by title. */
 
-import { films, ServiceError } from './api.js';
-import { byId, make, say, set } from './dom.js';
-import { counted, genresOf, nameOf, starsInWords } from './words.js';
+import { findItems, ServiceError } from './api.js';
+import { announce, byId, make, set } from './dom.js';
+import { countText, genreText, itemName, starsText } from './format.js';
 
-/** @typedef {import('./words.js').Film} Film */
+/** @typedef {import('./format.js').Item} Item */
 
-const WAIT_MS = 160;
+const DEBOUNCE_MS = 160;
 const LIMIT = 8;
 
-/** A text field with the films that it finds. */
+/** A text field with a list of matches. */
 export class Search {
   /**
-   * @param {import('./store.js').Store} store Knows what is rated.
-   * @param {(film: Film) => void} take Called with the film that is taken.
+   * @param {import('./store.js').Store} store
+   * @param {(item: Item) => void} select Called with the selected item.
    */
-  constructor(store, take) {
+  constructor(store, select) {
     this.store = store;
-    this.take = take;
+    this.select = select;
     this.input = byId('query', HTMLInputElement);
     this.list = byId('found', HTMLUListElement);
     this.none = byId('not-found', HTMLElement);
-    /** @type {Film[]} */
+    /** @type {Item[]} */
     this.found = [];
     this.active = -1;
-    this.wait = 0;
-    this.asking = new AbortController();
-    this.input.addEventListener('input', () => this.#soon());
+    this.timer = 0;
+    this.running = new AbortController();
+    this.input.addEventListener('input', () => this.#schedule());
     this.input.addEventListener('keydown', (event) => this.#key(event));
     this.input.addEventListener('blur', () => this.#close());
     // The field keeps the focus while an option is pressed.
@@ -34,65 +34,64 @@ export class Search {
     this.list.addEventListener('click', (event) => this.#clicked(event));
   }
 
-  /** Let it be used. */
   enable() {
     this.input.disabled = false;
   }
 
-  #soon() {
-    clearTimeout(this.wait);
-    this.asking.abort();
+  #schedule() {
+    clearTimeout(this.timer);
+    this.running.abort();
     if (!this.input.value.trim()) this.#close();
-    else this.wait = setTimeout(() => this.#search(), WAIT_MS);
+    else this.timer = setTimeout(() => this.#search(), DEBOUNCE_MS);
   }
 
   async #search() {
-    clearTimeout(this.wait);
-    this.asking.abort();
-    this.asking = new AbortController();
-    const { signal } = this.asking;
+    clearTimeout(this.timer);
+    this.running.abort();
+    this.running = new AbortController();
+    const { signal } = this.running;
     const text = this.input.value.trim();
     try {
-      const found = await films(text, LIMIT, signal);
+      const found = await findItems(text, LIMIT, signal);
       if (!signal.aborted) this.#show(found, text);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ServiceError)) throw error;
-      this.#tell([error.message, error.hint].filter(Boolean).join('. '));
+      this.#showMessage([error.message, error.hint].filter(Boolean).join('. '));
     }
   }
 
-  /** @param {Film[]} found @param {string} text */
+  /** @param {Item[]} found @param {string} text */
   #show(found, text) {
     if (!found.length) {
-      this.#tell(`No title is near to “${text}”`);
+      this.#showMessage(`No title is near to “${text}”`);
       return;
     }
     this.found = found;
     this.none.hidden = true;
-    this.list.replaceChildren(...found.map((film, place) => this.#option(film, place)));
+    this.list.replaceChildren(...found.map((item, index) => this.#option(item, index)));
     this.list.hidden = false;
     set(this.input, { 'aria-expanded': 'true' });
     this.#activate(-1);
-    say(`${counted(found.length, 'film')} found`);
+    announce(`${countText(found.length, 'film')} found`);
   }
 
   /** @param {string} text */
-  #tell(text) {
+  #showMessage(text) {
     this.#close();
     this.none.textContent = text;
     this.none.hidden = false;
-    say(text);
+    announce(text);
   }
 
-  /** @param {Film} film @param {number} place */
-  #option(film, place) {
-    const stars = this.store.of(film.id)?.stars ?? null;
-    const about = [genresOf(film), stars === null ? '' : `you gave ${starsInWords(stars)}`];
+  /** @param {Item} item @param {number} index */
+  #option(item, index) {
+    const stars = this.store.get(item.item_id)?.rating ?? null;
+    const about = [genreText(item), stars === null ? '' : `you gave ${starsText(stars)}`];
     return make(
       'li',
-      { role: 'option', id: `found-${place}`, 'aria-selected': 'false' },
-      make('span', { class: 'name' }, nameOf(film)),
+      { role: 'option', id: `found-${index}`, 'aria-selected': 'false' },
+      make('span', { class: 'name' }, itemName(item)),
       ' ',
       make('span', { class: 'soft small' }, about.filter(Boolean).join(' · ')),
     );
@@ -108,45 +107,45 @@ export class Search {
       else this.#search();
     } else if (event.key === 'Enter' && open) {
       event.preventDefault();
-      this.#take(this.found[Math.max(0, this.active)]);
+      this.#select(this.found[Math.max(0, this.active)]);
     } else if (event.key === 'Escape') {
       if (!open && this.none.hidden) this.input.value = '';
       this.#close();
     }
   }
 
-  /** Go to the next option; beyond the ends of the list lies the field. @param {number} step */
+  /** Move to the next option; the text field is between the last and the first. @param {number} step */
   #move(step) {
-    const places = this.found.length + 1;
-    this.#activate(((this.active + 1 + step + places) % places) - 1);
+    const stops = this.found.length + 1;
+    this.#activate(((this.active + 1 + step + stops) % stops) - 1);
   }
 
-  /** @param {number} place -1 for none. */
-  #activate(place) {
-    this.active = place;
+  /** @param {number} index -1 for none. */
+  #activate(index) {
+    this.active = index;
     for (const [at, option] of [...this.list.children].entries()) {
-      set(option, { 'aria-selected': String(at === place) });
-      if (at === place) option.scrollIntoView({ block: 'nearest' });
+      set(option, { 'aria-selected': String(at === index) });
+      if (at === index) option.scrollIntoView({ block: 'nearest' });
     }
-    set(this.input, { 'aria-activedescendant': place < 0 ? null : `found-${place}` });
+    set(this.input, { 'aria-activedescendant': index < 0 ? null : `found-${index}` });
   }
 
   /** @param {MouseEvent} event */
   #clicked(event) {
     const option = /** @type {Element} */ (event.target).closest('[role=option]');
-    if (option) this.#take(this.found[[...this.list.children].indexOf(option)]);
+    if (option) this.#select(this.found[[...this.list.children].indexOf(option)]);
   }
 
-  /** @param {Film} film */
-  #take(film) {
+  /** @param {Item} item */
+  #select(item) {
     this.input.value = '';
     this.#close();
-    this.take(film);
+    this.select(item);
   }
 
   #close() {
-    clearTimeout(this.wait);
-    this.asking.abort();
+    clearTimeout(this.timer);
+    this.running.abort();
     this.list.hidden = true;
     this.none.hidden = true;
     set(this.input, { 'aria-expanded': 'false', 'aria-activedescendant': null });

@@ -1,11 +1,11 @@
-/** What the visitor has said: their ratings and how they want the list. Kept across reloads. */
+/** The visitor's ratings and settings, saved in the browser. */
 
-/** @typedef {import('./words.js').Film} Film */
-/** @typedef {{film: Film, stars: number | null}} Rating Stars are null until some are given. */
+/** @typedef {import('./format.js').Item} Item */
+/** @typedef {{item: Item, rating: number | null}} Rating The rating is null until stars are given. */
 /**
- * @typedef {object} Wishes
- * @property {number | null} candidates How many films to judge; null is for the page to choose.
- * @property {boolean} base Whether the base model is asked too.
+ * @typedef {object} Settings
+ * @property {number | null} candidates How many films to score; null for the page's default.
+ * @property {boolean} base Whether to compare with the base model.
  * @property {string} genre
  * @property {string} without
  * @property {number | null} yearFrom
@@ -15,8 +15,8 @@
 
 const KEY = 'reeltune';
 
-/** @type {Readonly<Wishes>} */
-const NO_WISHES = Object.freeze({
+/** @type {Readonly<Settings>} */
+const DEFAULTS = Object.freeze({
   candidates: null,
   base: false,
   genre: '',
@@ -26,165 +26,168 @@ const NO_WISHES = Object.freeze({
   known: '',
 });
 
-/** Ratings, newest last, and wishes. Tells of a `ratings` or a `wishes` event when they change. */
+/** Ratings, newest last, and settings. Dispatches `ratings` and `settings` events on changes. */
 export class Store extends EventTarget {
   constructor() {
     super();
-    const kept = read();
+    const saved = read();
     /** @type {Rating[]} */
-    this.ratings = ratingsIn(kept?.ratings);
-    this.wishes = wishesIn(kept?.wishes);
-    /** @type {string | null} Names the films that the ratings are of. */
-    this.data = isText(kept?.data) ? kept.data : null;
-    /** How many ratings were of other films than those that are served. */
-    this.foreign = 0;
-    /** @type {{ratings: Rating[], what: string} | null} */
-    this.undoable = null;
+    this.ratings = parseRatings(saved?.ratings);
+    this.settings = parseSettings(saved?.settings ?? saved?.wishes);
+    /** @type {string | null} Identifies the data set that the ratings belong to. */
+    this.data = isText(saved?.data) ? saved.data : null;
+    /** How many saved ratings were dropped because they belong to another data set. */
+    this.dropped = 0;
+    /** @type {{ratings: Rating[], message: string} | null} What undo restores. */
+    this.removed = null;
   }
 
   /**
-   * Drop what was kept of other films: their ids mean others here.
-   * @param {string} data Names the films that are served.
+   * Drop what was saved for another data set: the same ids mean other items there.
+   * @param {string} data Identifies the data set that is served.
    */
-  settle(data) {
+  useData(data) {
     if (this.data === data) return;
-    this.foreign = this.ratings.length;
+    this.dropped = this.ratings.length;
     this.ratings = [];
-    this.wishes = NO_WISHES;
+    this.settings = DEFAULTS;
     this.data = data;
     this.#changed('ratings');
-    this.#changed('wishes');
+    this.#changed('settings');
   }
 
   /** @returns {Rating[]} Those with stars. */
   get rated() {
-    return this.ratings.filter((rating) => rating.stars !== null);
+    return this.ratings.filter(({ rating }) => rating !== null);
   }
 
-  /** @param {number} id @returns {Rating | undefined} The rating of a film. */
-  of(id) {
-    return this.ratings.find((rating) => rating.film.id === id);
+  /** @param {number} itemId @returns {Rating | undefined} */
+  get(itemId) {
+    return this.ratings.find(({ item }) => item.item_id === itemId);
   }
 
-  /** Take a film into the list, to be given stars. @param {Film} film */
-  add(film) {
-    if (this.of(film.id)) return;
-    this.foreign = 0;
-    this.ratings.push({ film, stars: null });
+  /** Add an item without a rating. @param {Item} item */
+  add(item) {
+    if (this.get(item.item_id)) return;
+    this.dropped = 0;
+    this.ratings.push({ item, rating: null });
     this.#changed('ratings');
   }
 
-  /** Give a film stars; its place in the list stays. @param {Film} film @param {number} stars */
-  rate(film, stars) {
-    const known = this.of(film.id);
-    if (known?.stars === stars) return;
-    if (known) known.stars = stars;
-    else this.ratings.push({ film, stars });
-    this.undoable = null;
+  /** Set a rating; the item keeps its position in the list. @param {Item} item @param {number} rating */
+  rate(item, rating) {
+    const entry = this.get(item.item_id);
+    if (entry?.rating === rating) return;
+    if (entry) entry.rating = rating;
+    else this.ratings.push({ item, rating });
+    this.removed = null;
     this.#changed('ratings');
   }
 
-  /** Take a film out of the list. @param {Film} film @param {string} what What that is called. */
-  remove(film, what) {
-    this.#replace(this.ratings.filter((rating) => rating.film.id !== film.id), what);
+  /** Remove an item. @param {Item} item @param {string} message Shown beside undo. */
+  remove(item, message) {
+    this.#replace(this.ratings.filter((entry) => entry.item.item_id !== item.item_id), message);
   }
 
-  /** Take all films out of the list. @param {string} what What that is called. */
-  clear(what) {
-    this.#replace([], what);
+  /** Remove all items. @param {string} message Shown beside undo. */
+  clear(message) {
+    this.#replace([], message);
   }
 
-  /** Bring back what was taken out last. */
+  /** Restore what was removed last. */
   undo() {
-    if (!this.undoable) return;
-    this.ratings = this.undoable.ratings;
-    this.undoable = null;
+    if (!this.removed) return;
+    this.ratings = this.removed.ratings;
+    this.removed = null;
     this.#changed('ratings');
   }
 
-  /** Change some of the wishes. @param {Partial<Wishes>} wishes */
-  wish(wishes) {
-    this.wishes = { ...this.wishes, ...wishes };
-    this.#changed('wishes');
+  /** @param {Partial<Settings>} settings Those to change. */
+  update(settings) {
+    this.settings = { ...this.settings, ...settings };
+    this.#changed('settings');
   }
 
-  /** Drop all wishes about which films come into question. */
-  unfilter() {
-    const { candidates, base } = this.wishes;
-    this.wish({ ...NO_WISHES, candidates, base });
+  /** Reset all filters. */
+  clearFilters() {
+    const { candidates, base } = this.settings;
+    this.update({ ...DEFAULTS, candidates, base });
   }
 
-  /** @param {Rating[]} ratings @param {string} what */
-  #replace(ratings, what) {
-    this.undoable = { ratings: this.ratings, what };
+  /** @param {Rating[]} ratings @param {string} message */
+  #replace(ratings, message) {
+    this.removed = { ratings: this.ratings, message };
     this.ratings = ratings;
     this.#changed('ratings');
   }
 
-  /** @param {'ratings' | 'wishes'} what */
+  /** @param {'ratings' | 'settings'} what */
   #changed(what) {
-    write({ data: this.data, ratings: this.rated, wishes: this.wishes });
+    write({ data: this.data, ratings: this.rated, settings: this.settings });
     this.dispatchEvent(new Event(what));
   }
 }
 
-/** @returns {any} What was kept, or null. */
+/** @returns {any} What was saved, or null. */
 function read() {
   try {
     return JSON.parse(localStorage.getItem(KEY) ?? 'null');
   } catch (error) {
-    // Storage can be switched off, and anybody can have written into it.
+    // Storage can be switched off, and can hold anything.
     if (!(error instanceof SyntaxError || error instanceof DOMException)) throw error;
     return null;
   }
 }
 
-/** @param {object} kept */
-function write(kept) {
+/** @param {object} saved */
+function write(saved) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(kept));
+    localStorage.setItem(KEY, JSON.stringify(saved));
   } catch (error) {
     // Without storage the page works until it is closed.
     if (!(error instanceof DOMException)) throw error;
   }
 }
 
-/** @param {any} kept @returns {Rating[]} The ratings that are what they should be. */
-function ratingsIn(kept) {
-  if (!Array.isArray(kept)) return [];
+/** @param {any} saved @returns {Rating[]} The valid ratings. */
+function parseRatings(saved) {
+  if (!Array.isArray(saved)) return [];
   const seen = new Set();
-  return kept.flatMap((one) => {
-    const film = filmIn(one?.film);
-    if (!film || seen.has(film.id) || !isStars(one.stars)) return [];
-    seen.add(film.id);
-    return [{ film, stars: one.stars }];
+  return saved.flatMap((entry) => {
+    // The former format is {film: {id, ...}, stars}.
+    const item = parseItem(entry?.item ?? entry?.film);
+    const rating = entry?.rating ?? entry?.stars;
+    if (!item || seen.has(item.item_id) || !isRating(rating)) return [];
+    seen.add(item.item_id);
+    return [{ item, rating }];
   });
 }
 
-/** @param {any} film @returns {Film | null} */
-function filmIn(film) {
-  if (!Number.isSafeInteger(film?.id) || typeof film.title !== 'string') return null;
-  const genres = Array.isArray(film.genres) ? film.genres.filter(isText) : [];
-  const ratings = Number.isSafeInteger(film.ratings) ? film.ratings : 0;
-  return { id: film.id, title: film.title, year: yearIn(film.year), genres, ratings };
+/** @param {any} saved @returns {Item | null} */
+function parseItem(saved) {
+  const itemId = saved?.item_id ?? saved?.id;
+  if (!Number.isSafeInteger(itemId) || typeof saved.title !== 'string') return null;
+  const genres = Array.isArray(saved.genres) ? saved.genres.filter(isText) : [];
+  const ratings = Number.isSafeInteger(saved.ratings) ? saved.ratings : 0;
+  return { item_id: itemId, title: saved.title, year: parseYear(saved.year), genres, ratings };
 }
 
-/** @param {any} kept @returns {Wishes} */
-function wishesIn(kept) {
-  const count = kept?.candidates;
+/** @param {any} saved @returns {Settings} */
+function parseSettings(saved) {
+  const count = saved?.candidates;
   return {
     candidates: Number.isSafeInteger(count) && count > 0 ? count : null,
-    base: kept?.base === true,
-    genre: isText(kept?.genre) ? kept.genre : '',
-    without: isText(kept?.without) ? kept.without : '',
-    yearFrom: yearIn(kept?.yearFrom),
-    yearTo: yearIn(kept?.yearTo),
-    known: isText(kept?.known) ? kept.known : '',
+    base: saved?.base === true,
+    genre: isText(saved?.genre) ? saved.genre : '',
+    without: isText(saved?.without) ? saved.without : '',
+    yearFrom: parseYear(saved?.yearFrom),
+    yearTo: parseYear(saved?.yearTo),
+    known: isText(saved?.known) ? saved.known : '',
   };
 }
 
 /** @param {any} year @returns {number | null} */
-function yearIn(year) {
+function parseYear(year) {
   return Number.isSafeInteger(year) && year >= 0 && year < 10000 ? year : null;
 }
 
@@ -193,7 +196,7 @@ function isText(value) {
   return typeof value === 'string';
 }
 
-/** @param {any} stars @returns {boolean} */
-function isStars(stars) {
-  return Number.isInteger(2 * stars) && stars >= 0.5 && stars <= 5;
+/** @param {any} rating @returns {boolean} */
+function isRating(rating) {
+  return Number.isInteger(2 * rating) && rating >= 0.5 && rating <= 5;
 }

@@ -1,27 +1,27 @@
-/** The control that gives a film stars: a slider that looks like five stars. */
+/** A slider that looks like five stars. */
 
 import { draw, make, set } from './dom.js';
-import { starsInWords } from './words.js';
+import { starsText } from './format.js';
 
 const STAR = 'M12 1.8 15.1 8.6 22.5 9.4 17 14.4 18.5 21.7 12 18 5.5 21.7 7 14.4 1.5 9.4 8.9 8.6Z';
 const COUNT = 5;
 
-/** Where the slider of a film without stars begins. */
+/** Position of the slider before stars are given. */
 const MIDDLE = 3;
 
-/** Which stars the service takes: some editions of the data have no halves. */
+/** The rating scale of the data: some editions have no half stars. */
 let scale = { min: 0.5, step: 0.5 };
 
-/** Offer no other stars from now on. @param {import('./api.js').Health['scale']} wanted */
+/** @param {import('./api.js').Health['scale']} wanted The scale to use from now on. */
 export function useScale(wanted) {
   scale = wanted;
 }
 
-/** Stars to give, as the scale allows. */
-export class Stars {
+/** The control. */
+export class StarInput {
   /**
-   * @param {string} name The film, as it is read aloud.
-   * @param {(stars: number) => void} give Called with the stars that are given.
+   * @param {string} name Name of the item, for screen readers.
+   * @param {(stars: number) => void} give Called with the stars given.
    */
   constructor(name, give) {
     this.give = give;
@@ -36,7 +36,7 @@ export class Stars {
     );
     this.element = make('span', { class: 'stars' }, this.slider, picture());
     this.slider.addEventListener('input', () => this.#paint(Number(this.slider.value)));
-    // A click where the slider already stands changes nothing, and still gives stars.
+    // A click on the current position fires no change event, but gives stars, too.
     for (const kind of ['change', 'click']) this.slider.addEventListener(kind, () => this.#give());
     this.slider.addEventListener('keydown', (event) => this.#key(event));
     this.element.addEventListener('pointermove', (event) => this.#preview(event));
@@ -44,14 +44,14 @@ export class Stars {
     this.show(null);
   }
 
-  /** Show stars that were given, or null for none. @param {number | null} stars */
+  /** @param {number | null} stars Null shows none. */
   show(stars) {
     this.value = stars;
     set(this.slider, { min: String(scale.min), step: String(scale.step) });
     this.element.style.setProperty('--step', String(scale.step));
     this.slider.value = String(stars ?? MIDDLE);
     this.#paint(stars ?? 0);
-    set(this.slider, { 'aria-valuetext': stars === null ? 'no stars yet' : starsInWords(stars) });
+    set(this.slider, { 'aria-valuetext': stars === null ? 'no stars yet' : starsText(stars) });
   }
 
   #give() {
@@ -64,8 +64,8 @@ export class Stars {
   #key(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const digit = /^[1-5]$/.test(event.key);
-    const taken = event.key === 'Enter' || event.key === ' ';
-    if (!digit && !taken) return;
+    const confirmed = event.key === 'Enter' || event.key === ' ';
+    if (!digit && !confirmed) return;
     event.preventDefault();
     if (digit) this.slider.value = event.key;
     this.#give();
@@ -86,11 +86,11 @@ export class Stars {
   }
 }
 
-/** @returns {SVGElement} Five stars twice: as outlines, and filled as far as stars are given. */
+/** @returns {SVGElement} Five stars twice: as outlines, and filled up to the stars given. */
 function picture() {
   const row = () =>
-    Array.from({ length: COUNT }, (_, place) =>
-      draw('path', { d: STAR, transform: `translate(${24 * place} 0)` }),
+    Array.from({ length: COUNT }, (_, index) =>
+      draw('path', { d: STAR, transform: `translate(${24 * index} 0)` }),
     );
   return draw(
     'svg',
