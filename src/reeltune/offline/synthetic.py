@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.domain import HALF_STARS
 from reeltune.errors import FetchError
 from reeltune.files import atomic_folder
 from reeltune.offline.synthetic_items import GENRES, SyntheticItems, make_items
@@ -160,7 +161,8 @@ def _ratings(
     for genre in range(len(GENRES)):  # one genre at a time: memory stays at a few columns
         score += preference[user, genre] * share[item, genre]
     level = score + (_ROUNDS_TO_FOUR - np.median(score))
-    return np.clip(np.round(level * 2) / 2, 0.5, 5.0)
+    scale = HALF_STARS
+    return np.clip(np.round(level / scale.step) * scale.step, scale.min, scale.max)
 
 
 def _timestamps(user: IntArray, counts: IntArray, rng: np.random.Generator) -> IntArray:

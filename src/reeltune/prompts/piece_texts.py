@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from reeltune.domain import INTERVIEW, Renderer
+from reeltune.domain import HALF_STARS, INTERVIEW, Renderer
 from reeltune.prompts.chat import ChatFrame
 
-STAR_STEPS: Final = np.arange(0, 11, dtype=np.float32) / 2
-"""0 and every rating of any edition, by index ``2 * rating``."""
+STAR_STEPS: Final = np.array([0.0, *HALF_STARS.ratings()], dtype=np.float32)
+"""0 and every rating of any edition, by index ``rating / step``."""
 
 
 @dataclass(frozen=True)
