@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reeltune.errors import DataError
 
-PLACES_KEPT: Final = 100
+ROWS_LISTED: Final = 100
 """How many rows ``meta.json`` lists for each reason; counts are always complete."""
 
 _VALUE_LENGTH = 120
@@ -54,16 +54,16 @@ class DroppedRows:
     """Rows dropped from one file, by reason."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    places: dict[str, list[BadRow]] = field(default_factory=dict)
+    first: dict[str, list[BadRow]] = field(default_factory=dict)
 
     def add(self, rows: Sequence[BadRow], counts: Mapping[str, int]) -> None:
         """Add the first rows of each reason, in file order, and the counts of all of them."""
         for reason, count in counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
         for row in rows:
-            kept = self.places.setdefault(row.reason, [])
-            if len(kept) < PLACES_KEPT:
-                kept.append(row)
+            listed = self.first.setdefault(row.reason, [])
+            if len(listed) < ROWS_LISTED:
+                listed.append(row)
 
     def refuse_or_add(
         self, rows: Sequence[BadRow], counts: Mapping[str, int], *, skip: bool
@@ -79,11 +79,11 @@ class DroppedRows:
         return sum(self.counts.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return reasons in alphabetical order with their counts and first places."""
+        """Return reasons in alphabetical order with their counts and first rows."""
         return {
             reason: {
                 "count": self.counts[reason],
-                "first": [row.to_dict() for row in self.places.get(reason, [])],
+                "first": [row.to_dict() for row in self.first.get(reason, [])],
             }
             for reason in sorted(self.counts)
         }

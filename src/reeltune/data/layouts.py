@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
@@ -60,6 +62,8 @@ EDITIONS: Final[Mapping[str, Layout]] = {
 _ALIASES: Final = {"ml-10m100k": "ml-10m"}
 _BY_FILES: Final = (CSV, TAB_100K, DAT_1M)
 """One layout for each pair of file names."""
+
+_HEADER_BYTES: Final = 1 << 16
 
 
 def edition_name(name: str) -> str:
@@ -170,3 +174,19 @@ def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> l
         where=f"{name}, line 1",
         hint=f"The header must name {','.join(wanted)}, separated by commas",
     )
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the column names of a CSV file, without its BOM."""
+    with path.open("rb") as stream:
+        first = stream.readline(_HEADER_BYTES)
+    try:
+        line = first.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not UTF-8 text: byte 0x{first[error.start]:02x}",
+            code="not_utf8",
+            where=f"{path.name}, line 1",
+            hint="Save the file as UTF-8",
+        ) from error
+    return next(csv.reader([line]), [])

@@ -6,16 +6,15 @@ one split serves commas, ``::`` and tabs, and the line number of a bad row is ex
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from reeltune.data.badrows import PLACES_KEPT, BadRow
+from reeltune.data.badrows import ROWS_LISTED, BadRow
 from reeltune.data.columns import YEAR_2100, Columns
-from reeltune.data.layouts import Layout, column_indices
+from reeltune.data.layouts import Layout, column_indices, read_header
 from reeltune.domain import RatingScale
 from reeltune.errors import DataError
 
@@ -43,7 +42,6 @@ FAULTS: Final = (
 
 _BLANKS: Final = " \t\r\ufeff"  # stripped from every field, like quotes; the last is a BOM
 _SHOWN_CHARACTERS: Final = 80
-_HEADER_BYTES: Final = 1 << 16
 
 _WHOLE_NUMBER: Final = (
     re.compile(r"[+-]?[0-9]{1,18}"),
@@ -123,7 +121,7 @@ def _field_indices(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
     """
     if not layout.header:
         return list(FIELDS), list(range(len(FIELDS)))
-    header = _read_header(path)
+    header = read_header(path)
     return header, column_indices(path.name, header, CSV_COLUMNS)
 
 
@@ -191,22 +189,6 @@ def _first_line_not_utf8(path: Path) -> int | None:
     return None
 
 
-def _read_header(path: Path) -> list[str]:
-    """Return the column names of a CSV file, without its BOM."""
-    with path.open("rb") as stream:
-        first = stream.readline(_HEADER_BYTES)
-    try:
-        line = first.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"is not UTF-8 text: byte 0x{first[error.start]:02x}",
-            code="not_utf8",
-            where=f"{path.name}, line 1",
-            hint="Save the file as UTF-8",
-        ) from error
-    return next(csv.reader([line]), [])
-
-
 def count_faults(bad: pl.DataFrame) -> dict[str, int]:
     """Count bad ratings by reason."""
     counts = bad.group_by(FAULT).len().sort(FAULT)
@@ -214,7 +196,7 @@ def count_faults(bad: pl.DataFrame) -> dict[str, int]:
 
 
 def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRow]:
-    """Describe the first ``PLACES_KEPT`` bad ratings of each reason, in file order.
+    """Describe the first ``ROWS_LISTED`` bad ratings of each reason, in file order.
 
     Only these lines are read again.
 
@@ -224,7 +206,7 @@ def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRo
         bad: One row per bad rating: ``line``, ``fault`` and ``first_line``, which is null except
             for duplicates.
     """
-    listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(PLACES_KEPT).sort(LINE)
+    listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(ROWS_LISTED).sort(LINE)
     texts = _read_lines(path, set(listed[LINE].to_list()))
     header, indices = _field_indices(path, layout)
     return [
