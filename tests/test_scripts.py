@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reeltune.evaluation.intervals import Interval
+from reeltune.evaluation.tables import difference_line
 from reeltune.offline.synthetic import make_synthetic
 
 ROOT = Path(__file__).parent.parent
@@ -83,7 +85,8 @@ def test_the_mission_from_ratings_to_comparison(checkout):
     assert found["metrics"]["base"]["rows"] == meta["counts"]["test"]
     assert found["metrics"]["tuned"]["rows"] == meta["counts"]["test"]
     assert len(found["samples"]) == 6
-    assert "AUC of tuned less base: " in " ".join(shown.split())
-    assert found["auc_difference"]["low"] <= found["auc_difference"]["high"]
+    interval = Interval(**found["auc_difference"])
+    assert interval.low <= interval.high
+    assert difference_line(interval) in " ".join(shown.split())
     # training moved the model: it can hardly be worse than not knowing the form of the answer
     assert found["metrics"]["tuned"]["log_loss"] != found["metrics"]["base"]["log_loss"]
