@@ -60,7 +60,7 @@ def shared_attention(
         raise ModelError(
             f"{type(module).__name__} attends with {', '.join(wanted)}, which excludes sharing "
             "histories",
-            code="unsupported_attention",
+            code="histories_not_shareable",
             hint="Set train.share_history and scoring.share_history to false",
         )
     if isinstance(visible, BlockMask):

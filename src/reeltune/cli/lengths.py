@@ -43,7 +43,7 @@ def lengths(
     from reeltune.lengths.measure import char_lengths
     from reeltune.lengths.report import parse_percentiles
     from reeltune.prompts.rows import prompt_settings
-    from reeltune.signals.folder import open_prepared
+    from reeltune.signals import open_prepared
 
     resolved = load_config(config, override or ())
     shown = parse_percentiles(percentiles)
