@@ -114,7 +114,8 @@ def csv_text(result: Recommendations) -> str:
     by blanks.
     """
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, list(CSV_COLUMNS), lineterminator="\n")
+    columns: list[str] = list(CSV_COLUMNS)
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(_csv_row(rank, each) for rank, each in enumerate(result.recommendations, 1))
     return stream.getvalue()
