@@ -1,1 +1,1 @@
-"""The web service: verdicts and recommendations over HTTP, and a page to try them on."""
+"""The HTTP service: predictions and recommendations as JSON, and a page to try them."""
