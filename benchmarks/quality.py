@@ -25,6 +25,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.domain import INTERVIEW, WINDOW, Renderer
 from reeltune.evaluation.intervals import bootstrap_auc
 from reeltune.evaluation.metrics import measure
+from reeltune.models.loaded_model import load_model
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import (
     BLOCKS,
@@ -34,12 +35,13 @@ from reeltune.prompts.rows import (
     held_out_rows,
     prompt_settings,
     tokenize,
+    train_rows,
 )
 from reeltune.runs.folder import RunFolder
-from reeltune.training.build import build_trainer, gather
+from reeltune.training.build import build_trainer, trainer_inputs
 from reeltune.training.callbacks import KeepBest
 from reeltune.training.progress import StepClock
-from reeltune.training.setup import RowSource, load_tunable, record_of
+from reeltune.training.setup import validation_rows
 
 _WINDOW = ["prompt.form=window", "train.block_size=30"]
 CASES: dict[str, list[str]] = {
@@ -117,15 +119,10 @@ def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[s
     torch._dynamo.reset()
     config = packed_to_batch(config_of(name, seed, options), name, options)
     folder = PreparedFolder.open(config.data.prepared_dir)
-    settings = prompt_settings(folder, config.prompt)
-    tunable = load_tunable(config)
-    source = RowSource(config, folder, settings, tunable.base)
-    rows = source.rows(source.train)
-    prompt = record_of(config, folder, settings)
-    material = gather(config, tunable, rows, source.rows(source.validation), prompt)
-    trainer = build_trainer(
-        config, material, RunFolder(folder_of(name, seed, options)), StepClock()
-    )
+    loaded = load_model(config, trainable=True, folder=folder)
+    rows = loaded.select(train_rows(config)).rows
+    inputs = trainer_inputs(loaded, rows, loaded.select(validation_rows(config)).rows)
+    trainer = build_trainer(inputs, RunFolder(folder_of(name, seed, options)), StepClock())
     trainer.remove_callback(KeepBest)
     trainer.args.load_best_model_at_end = False
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
@@ -140,7 +137,7 @@ def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[s
     }
     verdicts: dict[str, Any] = {}
     for way in WAYS[name]:
-        held_out = held_out_of(config, folder, tunable.base.tokenizer, way, TEST, options.test_rows)
+        held_out = held_out_of(config, folder, loaded.base.tokenizer, way, TEST, options.test_rows)
         p_yes = trainer.scorer.score(held_out.sequences).p_yes
         found = measure(held_out.liked, p_yes, held_out.user_id).to_dict()
         figures["metrics"][way.name] = found

@@ -38,9 +38,9 @@ from reeltune.evaluation.intervals import Bootstrap, bootstrap
 from reeltune.evaluation.metrics import choose_threshold, measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from reeltune.evaluation.reliability import errors_by_chance
+from reeltune.models.calibration import CALIBRATED as WAYS
+from reeltune.models.calibration import fit_calibration
 from reeltune.runs.folder import RunFolder
-from reeltune.scoring.calibration import CALIBRATED as WAYS
-from reeltune.scoring.calibration import fit_calibration
 from reeltune.signals.folder import with_signals
 
 SHOWN: Final = ("auc", "auc_per_user_mean", "log_loss", "brier", "ece", "accuracy", "ndcg_at_10")

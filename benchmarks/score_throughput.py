@@ -41,14 +41,13 @@ from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.domain import INTERVIEW, WINDOW, Form, Renderer
-from reeltune.models.causal import causal_of
-from reeltune.models.compiled import compile_layers
+from reeltune.models.causal_lm import causal_of, compile_layers
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import BLOCKS, Selection, choose_blocks, prompt_settings, tokenize
 from reeltune.prompts.sequences import Sequences
 from reeltune.prompts.sharing import candidate_sequences
 from reeltune.ragged import Ragged
-from reeltune.scoring.ranking import score_candidates
+from reeltune.scoring.predictor import Query, score_queries
 from reeltune.scoring.scorer import Scorer
 
 P = npt.NDArray[np.float64]
@@ -126,7 +125,7 @@ class Measurement:
         scorer = self._scorer(len(read.values))
 
         def rank() -> P:
-            return score_candidates(scorer, self.tokens, history, items).p_yes
+            return score_queries(scorer, self.tokens, [Query(history, items)])[0].p_yes
 
         return read, rank, alone.p_yes, some
 

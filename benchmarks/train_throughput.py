@@ -44,12 +44,14 @@ from benchmarks.profiling import StepProfile, step_table
 from reeltune.config import Config, load_config
 from reeltune.data.columns import TRAIN
 from reeltune.domain import Renderer
-from reeltune.prompts.rows import SINGLE, Selection, choose_blocks
+from reeltune.models.loaded_model import load_model
+from reeltune.prompts.rows import SINGLE, Selection, choose_blocks, prompt_settings, train_rows
 from reeltune.runs.folder import RunFolder
-from reeltune.training.build import build_trainer, gather
+from reeltune.signals.folder import open_prepared
+from reeltune.training.build import build_trainer, trainer_inputs
 from reeltune.training.callbacks import KeepBest
 from reeltune.training.progress import StepClock
-from reeltune.training.setup import RowSource, load_tunable, open_data, record_of
+from reeltune.training.setup import validation_rows
 
 WARM_UP = 6 if torch.cuda.is_available() else 1
 """Steps left out: they compile, and fill caches."""
@@ -158,8 +160,8 @@ class Counted:
 
 def chats(config: Config, rows: int) -> Dataset:
     """Return training rows as TRL's users give them: a prompt, a completion, thinking off."""
-    folder, settings = open_data(config)
-    renderer, items = Renderer(settings), folder.items
+    folder = open_prepared(config)
+    renderer, items = Renderer(prompt_settings(folder, config.prompt)), folder.items
     blocks = choose_blocks(folder, Selection(TRAIN, rows, config.train.seed, SINGLE, 30))
     timelines = folder.timelines
     listed = []
@@ -227,18 +229,12 @@ def _count_trl(batch: dict[str, torch.Tensor]) -> tuple[int, int]:
 
 def run_ours(config: Config, options: Any) -> dict[str, Any]:
     """Train with this package's trainer and return the figures."""
-    folder, settings = open_data(config)
-    tunable = load_tunable(config)
-    source = RowSource(config, folder, settings, tunable.base)
-    material = gather(
-        config,
-        tunable,
-        source.rows(source.train),
-        source.rows(source.validation),
-        record_of(config, folder, settings),
+    loaded = load_model(config, trainable=True)
+    inputs = trainer_inputs(
+        loaded, *(loaded.select(of(config)).rows for of in (train_rows, validation_rows))
     )
     run = RunFolder(options.work / "ours")
-    trainer = build_trainer(config, material, run, StepClock())
+    trainer = build_trainer(inputs, run, StepClock())
     # Steps alone are measured.
     trainer.remove_callback(KeepBest)
     trainer.args.load_best_model_at_end = False

@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from reeltune.models.names import ADAPTER_WEIGHTS
+from reeltune.runs.folder import ADAPTER_WEIGHTS
 
 
 def training_rates(one: Path, several: Path, processes: int) -> list[dict[str, Any]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reeltune.asking.loaded_model import LoadedModel, predict_sequences
 from reeltune.evaluation.metrics import Metrics, measure
+from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.rows import TokenRows
-from reeltune.scoring.scorer import Verdicts as Predictions
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.scorer import predict_sequences
 
 
 @dataclass(frozen=True)

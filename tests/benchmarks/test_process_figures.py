@@ -17,7 +17,7 @@ from benchmarks.bulk_answers import largest_difference, slowest_rate, write_pair
 from benchmarks.launching import Launch, settings
 from benchmarks.trained_runs import training_rates, validation_auc, weights_apart
 from reeltune.data.folder import PreparedFolder
-from reeltune.models.names import ADAPTER_WEIGHTS
+from reeltune.runs.folder import ADAPTER_WEIGHTS
 
 PAIRS = {"user_id": [1, 1, 2, 2], "item_id": [4, 5, 4, 6]}
 

@@ -11,7 +11,8 @@ import pytest
 from benchmarks import full_run, score_throughput, tokenize_throughput
 from benchmarks.render import problems, rendered
 from reeltune.data.folder import PreparedFolder
-from reeltune.scoring.scorer import Scorer, Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.scorer import Scorer
 from tests.helpers import tiny_model, tiny_tokenizer
 
 
@@ -111,10 +112,10 @@ def test_verdicts_that_differ_are_refused(
 ):
     score = Scorer.score
 
-    def shifted(self: Scorer, sequences: Any, *args: Any) -> Verdicts:
+    def shifted(self: Scorer, sequences: Any, *args: Any) -> Predictions:
         found = score(self, sequences, *args)
         shift = 0.0 if sequences.plain else 1e-3
-        return Verdicts(found.yes_logit + shift, found.no_logit)
+        return Predictions(found.yes_logit + shift, found.no_logit)
 
     monkeypatch.setattr(Scorer, "score", shifted)
     with pytest.raises(SystemExit, match=r"^window, in blocks: .*0\.0002"):

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reeltune.asking.judge import Judge
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
 from reeltune.bulk.pairs import Pairs
@@ -23,7 +22,7 @@ from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.progress import no_progress
-from reeltune.scoring.ranking import Question
+from reeltune.scoring.predictor import Predictor, Query
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ def item_idx(folder: PreparedFolder, item_id: int | None) -> int:
     return [item.item_id for item in folder.items].index(item_id)  # pyright: ignore
 
 
-def p_yes_alone(predictor: Judge, row: Row) -> float:
+def p_yes_alone(predictor: Predictor, row: Row) -> float:
     """P(Yes) of one row, predicted by itself."""
-    folder = predictor.subject.folder
+    folder = predictor.loaded.folder
     candidate = np.array([item_idx(folder, row.item)])
-    return float(predictor.verdicts([Question(history_of(folder, row), candidate)])[0].p_yes[0])
+    return float(predictor.predict([Query(history_of(folder, row), candidate)])[0].p_yes[0])
 
 
 @dataclass(frozen=True)

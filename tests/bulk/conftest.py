@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from reeltune.asking.judge import Judge
-from reeltune.asking.subject import Subject, load_subject
 from reeltune.bulk.lookup import Lookup
+from reeltune.data.folder import PreparedFolder
+from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.scoring.predictor import Predictor
 from tests.bulk.build import Bench
 from tests.runs import tiny_config
 
 
 @pytest.fixture(scope="session")
-def loaded(tiny_qwen3, prepared, tmp_path_factory) -> Subject:
+def loaded(tiny_qwen3, prepared, tmp_path_factory) -> LoadedModel:
     """The tiny base model with the small prepared folder."""
     work = tmp_path_factory.mktemp("bulk")
-    return load_subject(tiny_config(tiny_qwen3, prepared.path, work), None)
+    return load_model(tiny_config(tiny_qwen3, prepared.path, work), None)
 
 
 @pytest.fixture(scope="session")
-def predictor(loaded) -> Judge:
+def predictor(loaded) -> Predictor:
     """Predictions of that model."""
-    return Judge(loaded)
+    return Predictor(loaded)
 
 
 @pytest.fixture(scope="session")
@@ -33,5 +36,9 @@ def lookup(loaded) -> Lookup:
 @pytest.fixture
 def bench(loaded, monkeypatch) -> Bench:
     """Calls that use the loaded model."""
-    monkeypatch.setattr("reeltune.bulk.score.load_subject", lambda *_: loaded)
+
+    def load(*_: object, folder: PreparedFolder) -> LoadedModel:
+        return replace(loaded, folder=folder)
+
+    monkeypatch.setattr("reeltune.bulk.score.load_model", load)
     return Bench(loaded.config)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from reeltune.bulk.tasks import predict_in_batches, query_batches
 from reeltune.data.history import History
-from reeltune.scoring.ranking import Question
+from reeltune.scoring.predictor import Query
 
 
-def query(candidates: int) -> Question:
-    return Question(History.of([], []), np.arange(candidates))
+def query(candidates: int) -> Query:
+    return Query(History.of([], []), np.arange(candidates))
 
 
 @given(sizes=st.lists(st.integers(0, 6), max_size=20), predictions=st.integers(1, 10))
@@ -31,7 +31,7 @@ def test_queries_are_made_when_their_batch_comes(predictor):
     """So that those of a whole shard are never in memory together."""
     made: list[int] = []
 
-    def queries() -> Iterator[Question]:
+    def queries() -> Iterator[Query]:
         for number in range(6):
             made.append(number)
             yield query(2)
@@ -48,7 +48,7 @@ def test_queries_are_made_when_their_batch_comes(predictor):
 def test_a_user_counts_as_one_row_however_many_candidates_there_are(predictor):
     advanced: list[int] = []
 
-    def predict(*queries: Question):
+    def predict(*queries: Query):
         return list(predict_in_batches(predictor, queries, lambda _: 1, advanced.append))
 
     assert len(predict(query(30), query(0), query(3))) == 3

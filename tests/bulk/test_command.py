@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.asking.judge import Judge
+from reeltune.scoring.predictor import Predictor
 from tests.bulk.build import Row, answers, p_yes_alone, write_rows
 from tests.bulk.command import arguments, call
 from tests.errors import error_code
@@ -40,7 +40,7 @@ def test_pairs(ask, predictor, tmp_path):
     assert str(tmp_path / "out") in last
     assert "3/3" in progress
     found = [row["p_yes"] for row in answers(tmp_path / "out")]
-    short = Judge(predictor.subject, 2)
+    short = Predictor(predictor.loaded, 2)
     np.testing.assert_allclose(found, [p_yes_alone(short, row) for row in ROWS], atol=1e-6)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["identity"]["history"] == 2
 

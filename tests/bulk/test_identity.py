@@ -12,8 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reeltune.asking.judge import Judge
-from reeltune.asking.subject import load_subject
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
 from reeltune.bulk.pairs import Pairs
@@ -22,13 +20,15 @@ from reeltune.bulk.score import Job, Options, Outcome, score
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ModelError, RunError
+from reeltune.models.calibration import Calibration, write_calibration
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base
+from reeltune.models.loaded_model import load_model
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.progress import no_progress
 from reeltune.prompts.rows import prompt_settings
 from reeltune.runs.folder import RunFolder
-from reeltune.scoring.calibration import Calibration, write_calibration
+from reeltune.scoring.predictor import Predictor
 from tests.bulk.build import Row, answers, p_yes_alone, write_rows
 from tests.errors import raises_error
 from tests.helpers import write_prepared
@@ -48,7 +48,7 @@ class Setting:
         return tiny_config(self.work / "model", self.work / "prepared", self.work, **changes)
 
     def score(self, adapter: bool = True, **changes: str) -> Outcome:
-        """Judge the table, with the adapter or without."""
+        """Score the table, with the adapter or without."""
         return score(lambda: self._job(adapter, self.config(**changes)), Processes(), no_progress)
 
     def _job(self, adapter: bool, config: Config) -> Job:
@@ -161,9 +161,9 @@ def test_the_adapter_is_asked_and_calibrated_as_configured(setting, method):
     setting.score(scoring__calibration=method)
     found = [row["p_yes"] for row in answers(setting.out)]
     config = setting.config(scoring__calibration=method)
-    tuned = Judge(load_subject(config, setting.work / "adapter"))
+    tuned = Predictor(load_model(config, setting.work / "adapter"))
     np.testing.assert_allclose(found, [p_yes_alone(tuned, row) for row in ROWS], atol=1e-6)
-    base = Judge(load_subject(config, None))
+    base = Predictor(load_model(config, None))
     assert np.abs(np.array(found) - [p_yes_alone(base, row) for row in ROWS]).min() > 1e-4
     asked = json.loads((setting.out / "manifest.json").read_text())["identity"]["adapter"]
     assert asked["calibration"] == method

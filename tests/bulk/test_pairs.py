@@ -11,11 +11,10 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reeltune.asking.judge import Judge
 from reeltune.bulk.pairs import Pairs
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
-from reeltune.scoring.ranking import Question
+from reeltune.scoring.predictor import Predictor, Query
 from tests.bulk.build import Row, answers, p_yes_alone, parts, write_rows
 
 # The fixture that lends the model changes nothing from one table to the next.
@@ -38,8 +37,8 @@ def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], 
 
 @few
 @given(data=st.data())
-def test_every_row_has_its_own_verdict_in_its_place(bench, predictor: Judge, data):
-    rows, timed = drawn_rows(data, predictor.subject.folder)
+def test_every_row_has_its_own_verdict_in_its_place(bench, predictor: Predictor, data):
+    rows, timed = drawn_rows(data, predictor.loaded.folder)
     per_shard = data.draw(st.integers(1, 7))
     with tempfile.TemporaryDirectory() as work:
         table, out = Path(work) / "in.parquet", Path(work) / "out"
@@ -58,19 +57,19 @@ def test_every_row_has_its_own_verdict_in_its_place(bench, predictor: Judge, dat
 
 def test_rows_of_one_history_are_asked_together(lookup, predictor, tmp_path, monkeypatch):
     """Two films nobody has rated share a history; one that was rated has its own."""
-    folder = predictor.subject.folder
+    folder = predictor.loaded.folder
     user = int(folder.timelines.user_id[0])
     rated = [folder.items[row].item_id for row in lookup.rated(0)]
     others = [item.item_id for item in folder.items if item.item_id not in rated][:2]
     rows = [Row(user, others[0]), Row(user, rated[3]), Row(user, others[1]), Row(user, others[0])]
-    asked: list[Question] = []
-    verdicts = predictor.verdicts
+    asked: list[Query] = []
+    verdicts = predictor.predict
 
     def listening(questions, **options):
         asked.extend(questions)
         return verdicts(questions, **options)
 
-    monkeypatch.setattr(predictor, "verdicts", listening)
+    monkeypatch.setattr(predictor, "predict", listening)
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 10)
     pairs.score(next(pairs.slices([range(4)])), predictor, lambda _: None)
     assert sorted(len(question.candidates) for question in asked) == [1, 3]
@@ -79,7 +78,7 @@ def test_rows_of_one_history_are_asked_together(lookup, predictor, tmp_path, mon
 
 def test_one_users_end_is_not_the_next_ones_beginning(bench, predictor, lookup, tmp_path):
     """Both are the same place among all events."""
-    folder = predictor.subject.folder
+    folder = predictor.loaded.folder
     rated = {folder.items[row].item_id for user in (0, 1) for row in lookup.rated(user)}
     item = next(item.item_id for item in folder.items if item.item_id not in rated)
     first, second = lookup.user_ids[:2].tolist()
@@ -91,7 +90,7 @@ def test_one_users_end_is_not_the_next_ones_beginning(bench, predictor, lookup, 
 
 def test_ids_and_times_stay_as_they_were_given(bench, predictor, tmp_path):
     """MovieLens' own names, small integers and parquet times are read; other columns are not."""
-    timelines = predictor.subject.folder.timelines
+    timelines = predictor.loaded.folder.timelines
     event = 7
     when = int(timelines.timestamp[event])
     table = pa.table(
@@ -118,7 +117,7 @@ def test_ids_and_times_stay_as_they_were_given(bench, predictor, tmp_path):
 
 def test_the_rows_rating_is_never_shown(predictor, lookup):
     """Not even where a time after it is given: the history ends before it."""
-    timelines = predictor.subject.folder.timelines
+    timelines = predictor.loaded.folder.timelines
     users = np.zeros(len(lookup.rated(0)), dtype=np.int64)
     items = lookup.rated(0).astype(np.int64)
     late = np.full(len(items), int(timelines.timestamp.max()) + 10)

@@ -49,7 +49,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_finished_run_does_nothing(bench, table, out, judged, monkeypatch):
-    monkeypatch.setattr("reeltune.bulk.score.load_subject", None)
+    monkeypatch.setattr("reeltune.bulk.score.load_model", None)
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     outcome = bench.score(table, out)
     assert outcome.already_done

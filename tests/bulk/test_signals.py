@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +11,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.asking.judge import Judge
 from reeltune.bulk.input_rows import InputRows
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.pairs import Pairs
 from reeltune.data.columns import TEST, Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SIGNALS
-from tests.asking.build import ROUNDING, drawn_subject
+from reeltune.scoring.predictor import Predictor
+from reeltune.scoring.scorer import Scorer
 from tests.bulk.build import Row, write_rows
+from tests.scoring.models import ROUNDING, drawn_subject
 
 SHOWN = 3
 
 
-def telling(folder: PreparedFolder, model: Path) -> Judge:
+def telling(folder: PreparedFolder, model: Path) -> Predictor:
     """A judge that shows fewer events than it makes its signals of."""
-    return Judge(drawn_subject(folder, model, signals=tuple(SIGNALS)), SHOWN)
+    return Predictor(drawn_subject(folder, model, signals=tuple(SIGNALS)), SHOWN)
 
 
 @pytest.fixture(scope="module")
-def judge(prepared: PreparedFolder, tiny_qwen3: Path) -> Judge:
+def judge(prepared: PreparedFolder, tiny_qwen3: Path) -> Predictor:
     return telling(prepared, tiny_qwen3)
 
 
-def scored(judge: Judge, events: np.ndarray, tmp_path: Path) -> np.ndarray:
+def scored(judge: Predictor, events: np.ndarray, tmp_path: Path) -> np.ndarray:
     """P(Yes) of ratings, as ``score`` gives it to a table of them."""
-    folder = judge.subject.folder
+    folder = judge.loaded.folder
     users = folder.ratings.user_id[events].tolist()
     items = [folder.items[row].item_id for row in folder.ratings.item_idx[events]]
     rows = [Row(user, item) for user, item in zip(users, items, strict=True)]
@@ -45,17 +47,19 @@ def scored(judge: Judge, events: np.ndarray, tmp_path: Path) -> np.ndarray:
     return pairs.score(table, judge, lambda _: None)["p_yes"].to_numpy()
 
 
-def test_a_held_out_rating_has_the_verdict_that_evaluation_gives_it(judge: Judge, tmp_path: Path):
-    subject = judge.subject
+def test_a_held_out_rating_has_the_verdict_that_evaluation_gives_it(
+    judge: Predictor, tmp_path: Path
+):
+    subject = judge.loaded
     config = subject.config.model_copy(
         update={"scoring": subject.config.scoring.model_copy(update={"share_history": False})}
     )
-    single = type(subject)(**{**vars(subject), "config": config})
-    asked = single.asked(TEST, None)
+    single = replace(subject, config=config)
+    asked = single.held_out(TEST, None)
     shown = asked.rows.sequences
-    expected = single.scorer(shown).score(shown).p_yes
+    expected = Scorer.checked(single, shown).score(shown).p_yes
     # Evaluation shows as many events as the data were prepared with.
-    long = Judge(subject, subject.folder.history_len)
+    long = Predictor(subject, subject.folder.history_len)
     found = scored(long, asked.event, tmp_path)
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
@@ -76,23 +80,25 @@ def with_other_rating(folder: PreparedFolder, events: np.ndarray, to: Path) -> P
 
 @pytest.mark.parametrize("before", [0, 1, 6])
 def test_no_verdict_depends_on_the_stars_it_is_about(
-    judge: Judge, tiny_qwen3: Path, tmp_path: Path, before: int
+    judge: Predictor, tiny_qwen3: Path, tmp_path: Path, before: int
 ):
     """Neither where there is a history nor where there is none."""
-    known = judge.subject.folder.ratings
+    known = judge.loaded.folder.ratings
     (event, *_) = np.flatnonzero(known.position == before)
     events = np.array([event])
-    other = telling(with_other_rating(judge.subject.folder, events, tmp_path / "other"), tiny_qwen3)
-    assert other.subject.folder.ratings.rating[event] != known.rating[event]
+    other = telling(with_other_rating(judge.loaded.folder, events, tmp_path / "other"), tiny_qwen3)
+    assert other.loaded.folder.ratings.rating[event] != known.rating[event]
     found = scored(other, events, tmp_path)
     np.testing.assert_allclose(found, scored(judge, events, tmp_path), atol=ROUNDING)
 
 
-def test_ratings_that_are_not_shown_count_in_the_evidence(judge: Judge, tiny_qwen3, tmp_path: Path):
-    known = judge.subject.folder.ratings
+def test_ratings_that_are_not_shown_count_in_the_evidence(
+    judge: Predictor, tiny_qwen3, tmp_path: Path
+):
+    known = judge.loaded.folder.ratings
     (event, *_) = np.flatnonzero(known.position == 12)
     early = np.arange(event - 12, event - SHOWN)
-    other = telling(with_other_rating(judge.subject.folder, early, tmp_path / "other"), tiny_qwen3)
+    other = telling(with_other_rating(judge.loaded.folder, early, tmp_path / "other"), tiny_qwen3)
     events = np.array([event])
     assert not np.allclose(
         scored(other, events, tmp_path), scored(judge, events, tmp_path), atol=1e-6

@@ -23,7 +23,7 @@ from tests.errors import raises_error
 @pytest.fixture
 def ask(predictor, lookup: Lookup):
     """Call with what is asked, get the rows."""
-    catalogue = Catalogue.of(predictor.subject.folder)
+    catalogue = Catalogue.of(predictor.loaded.folder)
 
     def call(
         filters: Filters | None = None,
@@ -41,7 +41,7 @@ def ask(predictor, lookup: Lookup):
 
 
 def expected(predictor, user_id: int, filters: Filters, count: int, candidates: int | None):
-    folder = predictor.subject.folder
+    folder = predictor.loaded.folder
     catalogue = Catalogue.of(folder)
     history = user_history(folder.timelines, user_id)
     request = RecommendationRequest(history, filters, count, candidates or ALL)
@@ -89,7 +89,7 @@ def test_listed_users_in_the_order_listed(ask, predictor, tmp_path):
 
 
 def test_who_has_rated_all_that_fit_gets_nothing(ask, predictor, lookup):
-    folder = predictor.subject.folder
+    folder = predictor.loaded.folder
     popular = int(np.bincount(folder.timelines.item_idx).max())
     found = ask(Filters(min_ratings=popular), count=50)
     fitting = set(np.flatnonzero(np.bincount(folder.timelines.item_idx) >= popular).tolist())

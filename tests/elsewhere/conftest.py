@@ -15,10 +15,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from reeltune.asking.subject import Subject, load_subject
 from reeltune.cli import main
 from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
+from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.scoring.scorer import predict_sequences
 from reeltune.training.train import train
 from tests.elsewhere.snippets import command_lines
 from tests.helpers import Kind
@@ -51,7 +52,7 @@ class Case:
 
     run: Path
     overrides: list[str]
-    subject: Subject
+    subject: LoadedModel
     told: list[list[str]]
     p_yes: npt.NDArray[np.float64]
     untuned: npt.NDArray[np.float64]
@@ -98,11 +99,11 @@ def case(
     base = outspoken(request.getfixturevalue(f"tiny_{kind}"), work / "base", kind)
     overrides = tiny_overrides(base, prepared.path, work, prompt__form=form)
     run = train(tiny_config(base, prepared.path, work, prompt__form=form))
-    subject = load_subject(load_config(None, overrides), run)
+    subject = load_model(load_config(None, overrides), run)
     rows = subject.rows("test")
-    scored = subject.scorer(rows.sequences).score(rows.sequences).p_yes
+    scored = predict_sequences(subject, rows.sequences).p_yes
     with subject.without_adapter():
-        untuned = subject.scorer(rows.sequences).score(rows.sequences).p_yes
+        untuned = predict_sequences(subject, rows.sequences).p_yes
     some = np.linspace(0, len(rows) - 1, _ROWS).astype(int)
     told = list(command_lines(subject))
     chosen = [told[row] for row in some]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.asking.subject import Subject
 from reeltune.domain import Item
+from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.rows import choose_blocks, held_out_rows
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -25,7 +25,7 @@ def words(item: Item) -> str:
     return title if item.year is None else f"{title} ({item.year})"
 
 
-def command_lines(subject: Subject, split: str = "test") -> Iterator[list[str]]:
+def command_lines(subject: LoadedModel, split: str = "test") -> Iterator[list[str]]:
     """What a script is told of every row of a split: films with stars, then one without."""
     timelines, items = subject.folder.timelines, subject.folder.items
     rows = choose_blocks(subject.folder, held_out_rows(subject.config, split, None)).examples

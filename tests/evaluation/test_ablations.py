@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from reeltune.asking.loaded_model import LoadedModel, load_model
 from reeltune.data.columns import TEST
 from reeltune.domain import Form
 from reeltune.evaluation.ablations import (
@@ -19,6 +18,7 @@ from reeltune.evaluation.ablations import (
     score_prompt_rows,
 )
 from reeltune.evaluation.result import Ablation
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.seeds import stream
 from tests.runs import tiny_config
 from tests.scored import score_split

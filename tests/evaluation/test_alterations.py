@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.asking.loaded_model import LoadedModel, load_model
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, Item
@@ -23,6 +22,7 @@ from reeltune.evaluation.ablations import (
     shuffle_history,
     titles_as_ids,
 )
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.seeds import stream
 from tests.helpers import write_prepared
 from tests.runs import tiny_config

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reeltune.asking.loaded_model import LoadedModel, load_model
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import ModelError
-from reeltune.scoring.calibration import CALIBRATED, Calibration, fit_calibration, write_calibration
+from reeltune.models.calibration import CALIBRATED, Calibration, fit_calibration, write_calibration
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.training.train import train
 from tests.runs import tiny_config
 from tests.scored import score_split

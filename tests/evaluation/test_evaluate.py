@@ -15,7 +15,7 @@ from reeltune.cli import main
 from reeltune.evaluation.intervals import MIN_USERS
 from reeltune.evaluation.metrics import choose_threshold, measure
 from reeltune.evaluation.predictions import read_predictions
-from reeltune.scoring.calibration import CALIBRATED, load_calibration
+from reeltune.models.calibration import CALIBRATED, load_calibration
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
 from tests.errors import error_code

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reeltune.asking.loaded_model import load_model
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
 from reeltune.domain import Form
+from reeltune.models.loaded_model import load_model
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 from tests.scored import score_split

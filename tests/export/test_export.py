@@ -11,13 +11,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from reeltune.asking.subject import Subject, load_subject
 from reeltune.config import load_config
 from reeltune.errors import ModelError, RunError
 from reeltune.evaluation.compare import generate
 from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED
-from reeltune.models.names import ADAPTER_WEIGHTS
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import PROMPT_FILE
+from reeltune.runs.folder import ADAPTER_WEIGHTS
+from reeltune.scoring.scorer import Scorer
 from tests.errors import error_code
 from tests.export.conftest import Trained, change_record, record
 
@@ -36,9 +37,9 @@ def exact(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def subject(trained: Trained) -> Subject:
+def subject(trained: Trained) -> LoadedModel:
     """The adapter on its base."""
-    return load_subject(load_config(None, trained.overrides), trained.adapter)
+    return load_model(load_config(None, trained.overrides), trained.adapter)
 
 
 def plain(folder: Path, prompts: list[list[int]], answers: tuple[int, int]) -> np.ndarray:
@@ -68,12 +69,12 @@ def test_plain_transformers_gives_the_adapters_verdicts(
     target = tmp_path / OUT
     assert trained.export(target, "--dtype", dtype, *ANY_AUC) == 0
     rows = subject.rows("test")
-    adapter = subject.scorer(rows.sequences).score(rows.sequences).p_yes
+    adapter = Scorer.checked(subject, rows.sequences).score(rows.sequences).p_yes
     prompts = [row.tolist() for row in rows.sequences.alone()]
     answers = (subject.tokens.answers.yes, subject.tokens.answers.no)
     np.testing.assert_allclose(plain(target, prompts, answers), adapter, rtol=0, atol=tolerance)
     with subject.without_adapter():
-        base = subject.scorer(rows.sequences).score(rows.sequences).p_yes
+        base = Scorer.checked(subject, rows.sequences).score(rows.sequences).p_yes
     assert np.abs(base - adapter).max() > 5 * tolerance
     assert np.ptp(adapter) > 3 * tolerance
 

@@ -15,7 +15,7 @@ from reeltune.config import load_config
 from reeltune.errors import ModelError
 from reeltune.export.drift import Measurement, difference
 from reeltune.export.measure import Setup, measure_adapter, measure_merged
-from reeltune.models.names import ADAPTER_WEIGHTS
+from reeltune.runs.folder import ADAPTER_WEIGHTS
 from tests.errors import error_code, raises_error
 from tests.export.conftest import WEIGHTS, Trained
 

@@ -15,9 +15,9 @@ from reeltune.errors import ModelError
 from reeltune.export.merge import DType, write_merged
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base
-from reeltune.models.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from reeltune.models.prompt_record import PromptRecord, read_prompt_record
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tests.errors import raises_error
 from tests.runs import tiny_config
 

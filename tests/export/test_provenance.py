@@ -27,7 +27,7 @@ def test_choices_are_read_as_a_run_writes_them(four_bit):
         attention=Choice("sdpa", "PyTorch's own: fused (fast)"),
         four_bit=Choice(four_bit, "QLoRA, nf4, as asked for"),
     )
-    found = origin({"choices": list(choices.sentences())})
+    found = origin({"choices": list(choices.describe())})
     assert found.four_bit is four_bit
     assert [found.choice(name) for name in ("device", "dtype", "attention")] == [
         "cuda:0",

@@ -116,8 +116,7 @@ def token_rows(folder: Path, config: Config) -> TokenRows:
 
 def cache(folder: Path, config: Config, rows: TokenRows) -> None:
     """Store rows as training does."""
-    from reeltune.training.cache import key_of_rows, store
-    from reeltune.training.setup import TRAIN_CACHE
+    from reeltune.training.cache import TRAIN_CACHE, key_of_rows, store
 
     prepared = PreparedFolder.open(folder)
     key = key_of_rows(prepared, prepared.prompt_settings, chat_tokenizer(), train_rows(config))

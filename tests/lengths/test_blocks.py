@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from reeltune.lengths.measure import (
     describe_packing,
     rows_read,
 )
-from reeltune.prompts.rows import BLOCKS, SINGLE, Selection, choose_blocks, tokenize
+from reeltune.prompts.rows import BLOCKS, SINGLE, Selection, choose_blocks, tokenize, train_rows
 from reeltune.signals.folder import with_signals
 from tests.errors import raises_error
 from tests.helpers import chat_tokenizer
@@ -111,14 +110,12 @@ def config_with(**train: Any) -> Config:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_the_rows_measured_are_those_training_reads(prepared: PreparedFolder, shared: bool):
-    from reeltune.training.setup import RowSource
+def test_the_rows_measured_are_those_training_reads(shared: bool):
+    from reeltune.training.setup import validation_rows
 
     config = config_with(share_history=shared)
-    base = cast(Any, SimpleNamespace(tokenizer=None))
-    source = RowSource(config, prepared, PromptSettings(), base)
-    assert rows_read(config, "train") == source.train
-    assert rows_read(config, "validation") == source.validation
+    assert rows_read(config, "train") == train_rows(config)
+    assert rows_read(config, "validation") == validation_rows(config)
 
 
 def test_the_test_rows_measured_are_those_evaluation_reads():

@@ -8,6 +8,7 @@ import torch
 from reeltune.config import load_config
 from reeltune.errors import ConfigError
 from reeltune.models.choices import make_choices, quantization_config
+from tests.errors import raises_error
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def choices_of(*overrides: str):
 def test_four_bits_without_a_gpu_become_lora_and_say_so():
     choice = choices_of("quantization.load_in_4bit=true").four_bit
     assert choice.value is False
-    assert "needs a CUDA GPU" in choice.reason
+    assert "CUDA" in choice.reason
     assert "quantization.allow_cpu" in choice.reason
 
 
@@ -31,10 +32,10 @@ def test_four_bits_on_the_cpu_when_allowed():
     config = load_config(None, ["quantization.load_in_4bit=true", "quantization.allow_cpu=true"])
     choices = make_choices(config)
     assert choices.four_bit.value is True
-    told = quantization_config(config, choices)
-    assert told is not None
-    assert told.bnb_4bit_quant_type == "nf4"
-    assert told.bnb_4bit_use_double_quant is True
+    settings = quantization_config(config, choices)
+    assert settings is not None
+    assert settings.bnb_4bit_quant_type == "nf4"
+    assert settings.bnb_4bit_use_double_quant is True
 
 
 def test_flash_attention_without_a_gpu_becomes_sdpa_and_says_so():
@@ -49,16 +50,16 @@ def test_a_number_type_asked_for_is_used(name):
 
 
 def test_float16_on_a_cpu_names_the_key():
-    with pytest.raises(ConfigError, match=r"model\.dtype"):
+    with raises_error(ConfigError, "dtype_not_supported", where="model.dtype"):
         choices_of("model.dtype=float16")
 
 
-def test_every_choice_is_one_sentence():
-    sentences = list(choices_of().sentences())
-    assert [sentence.split(":")[0] for sentence in sentences] == [
+def test_every_choice_is_one_line_with_its_reason():
+    lines = list(choices_of().describe())
+    assert [line.split(":")[0] for line in lines] == [
         "device",
         "dtype",
         "attention",
         "four bit",
     ]
-    assert all("(" in sentence for sentence in sentences)
+    assert all(line.endswith(")") for line in lines)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from reeltune.asking.subject import load_subject
 from reeltune.data.columns import VALIDATION
-from reeltune.models.causal import causal_of
+from reeltune.models.causal_lm import causal_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base
+from reeltune.models.loaded_model import load_model
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
@@ -91,7 +91,7 @@ def test_compiled_blocks_train_and_score_afterwards_as_they_did_in_training(
     run = train(config)
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["speed"]["steps_counted"] == 6 - StepClock.WARM_UP_STEPS
-    after = score_split(load_subject(config, run), VALIDATION).metrics
+    after = score_split(load_model(config, run), VALIDATION).metrics
     assert after.log_loss == pytest.approx(metrics["best"]["eval_log_loss"], abs=1e-3)
 
 
@@ -143,7 +143,7 @@ def test_qlora_trains_and_scores_afterwards_as_it_did_in_training(models, prepar
     assert any(choice.startswith("four bit: True") for choice in record["choices"])
     assert any(choice.startswith("dtype: bfloat16") for choice in record["choices"])
     best = json.loads((run / "metrics.json").read_text())["best"]
-    after = score_split(load_subject(config, run), VALIDATION).metrics
+    after = score_split(load_model(config, run), VALIDATION).metrics
     assert after.log_loss == pytest.approx(best["eval_log_loss"], abs=1e-3)
 
 

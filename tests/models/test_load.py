@@ -11,9 +11,9 @@ import torch
 
 from reeltune.domain import PromptSettings
 from reeltune.errors import ModelError
-from reeltune.models.causal import causal_of, head_of
+from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.models.choices import make_choices
-from reeltune.models.load import add_adapter, load_adapter, load_base, trainable_share
+from reeltune.models.load import add_adapter, load_adapter, load_base, parameter_counts
 from reeltune.models.prompt_record import (
     PROMPT_FILE,
     PromptRecord,
@@ -21,6 +21,7 @@ from reeltune.models.prompt_record import (
     write_prompt_record,
 )
 from reeltune.models.tokenizer import load_tokenizer
+from tests.errors import raises_error
 from tests.runs import tiny_config
 
 
@@ -50,7 +51,7 @@ def test_the_adapter_sits_on_every_linear_layer_and_never_on_the_head(
     assert not any(
         p.requires_grad for name, p in model.named_parameters() if "embed" in name or "head" in name
     )
-    trainable, total = trainable_share(model)
+    trainable, total = parameter_counts(model)
     assert trainable == sum(p.numel() for p in model.parameters() if p.requires_grad) < total
 
 
@@ -76,19 +77,21 @@ def test_equal_seeds_give_equal_adapters(tiny_qwen3, prepared, tmp_path):
 
 
 def test_a_missing_model_names_what_to_do(prepared, tmp_path):
-    with pytest.raises(ModelError, match=r"model\.name_or_path to a folder"):
+    with raises_error(
+        ModelError, "model_not_found", where="nobody/nothing-here", figures=["model.name_or_path"]
+    ):
         load(Path("nobody/nothing-here"), prepared, tmp_path)
 
 
 def test_a_broken_folder_is_called_broken(prepared, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="complete Hugging Face model"):
+    with raises_error(ModelError, "model_folder_incomplete", where="empty"):
         load_tokenizer(str(tmp_path / "empty"))
 
 
 def test_a_folder_without_adapter(tiny_qwen3, prepared, tmp_path):
     _, base = load(tiny_qwen3, prepared, tmp_path)
-    with pytest.raises(ModelError, match="no adapter here"):
+    with raises_error(ModelError, "adapter_not_found", where=str(tmp_path)):
         load_adapter(base, tmp_path)
 
 
@@ -98,7 +101,7 @@ def test_an_adapter_of_another_model_is_refused(tiny_qwen3, prepared, tmp_path):
     state = {name: p.repeat(2, 1) for name, p in adapter.named_parameters() if "lora_A" in name}
     adapter.save_pretrained(tmp_path / "adapter", state_dict=state)
     _, fresh = load(tiny_qwen3, prepared, tmp_path)
-    with pytest.raises(ModelError, match="does not fit"):
+    with raises_error(ModelError, "adapter_does_not_fit", where="adapter"):
         load_adapter(fresh, tmp_path / "adapter")
 
 
@@ -112,7 +115,9 @@ def test_the_prompt_it_was_trained_on_is_accepted(tmp_path):
 
 def test_another_prompt_is_refused_by_name(tmp_path):
     write_prompt_record(tmp_path, RECORD)
-    with pytest.raises(ModelError, match=r"threshold: trained with 3\.5, now 4\.0.*history_len"):
+    with raises_error(
+        ModelError, "other_prompt", figures=["threshold", 3.5, 4.0, "history_len", 7, 15]
+    ):
         refuse_other_prompt(tmp_path, replace(RECORD.settings, threshold=4.0), 15)
 
 
@@ -122,10 +127,10 @@ def test_another_prompt_version_is_refused(tmp_path):
     values = json.loads(file.read_text())
     values["settings"]["version"] = "0"
     file.write_text(json.dumps(values))
-    with pytest.raises(ModelError, match="prompt version 0"):
+    with raises_error(ModelError, "other_prompt_version", where=PROMPT_FILE, figures=[0, 5]):
         refuse_other_prompt(tmp_path, RECORD.settings, 7)
 
 
 def test_an_adapter_with_unknown_prompt_is_refused(tmp_path):
-    with pytest.raises(ModelError, match=PROMPT_FILE):
+    with raises_error(ModelError, "prompt_record_missing", figures=[PROMPT_FILE]):
         refuse_other_prompt(tmp_path, RECORD.settings, 7)

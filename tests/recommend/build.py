@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reeltune.domain import Item
+from reeltune.models.calibration import Calibrate
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.scoring.calibration import Calibrate
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Query
 
 GENRES = ("Action", "Comedy", "Film-Noir")
 
@@ -62,15 +62,15 @@ class KnownJudge:
     log_odds: Mapping[int, float]
     history_len: int = 3
     calibrate: Calibrate | None = None
-    asked: list[list[Question]] = field(default_factory=list)
+    asked: list[list[Query]] = field(default_factory=list)
 
-    def verdicts(self, questions: Sequence[Question], **_: object) -> list[Verdicts]:
-        self.asked.append(list(questions))
+    def predict(self, queries: Sequence[Query], **_: object) -> list[Predictions]:
+        self.asked.append(list(queries))
         return [
-            Verdicts(
+            Predictions(
                 np.array([self.log_odds[item] for item in one.candidates], dtype=np.float32),
                 np.zeros(len(one.candidates), dtype=np.float32),
                 self.calibrate,
             )
-            for one in questions
+            for one in queries
         ]

@@ -10,8 +10,8 @@ import pytest
 
 from reeltune.cli import main
 from reeltune.training.train import train
-from tests.asking.conftest import judge
 from tests.runs import tiny_config, tiny_overrides
+from tests.scoring.conftest import judge
 
 __all__ = ["judge"]
 

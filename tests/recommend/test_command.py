@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from reeltune.asking.judge import Judge
-from reeltune.asking.subject import load_subject
 from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ReeltuneError, RequestError
+from reeltune.models.calibration import Calibration, write_calibration
+from reeltune.models.loaded_model import load_model
 from reeltune.recommend import candidates as candidates_module
 from reeltune.recommend.candidates import DEFAULT_CANDIDATES
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
 from reeltune.recommend.user_ratings import user_history
-from reeltune.scoring.calibration import Calibration, write_calibration
+from reeltune.scoring.predictor import Predictor
 from tests.docs.pages import ROOT, text_of
 from tests.recommend.conftest import Trained
 
@@ -46,8 +46,8 @@ def asked(trained: Trained, capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.fixture(scope="module")
-def own_judge(trained: Trained) -> Judge:
-    return Judge(load_subject(load_config(None, trained.overrides), trained.adapter))
+def own_judge(trained: Trained) -> Predictor:
+    return Predictor(load_model(load_config(None, trained.overrides), trained.adapter))
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def ratings(content: list[dict[str, Any]]) -> list[tuple[int, float]]:
     return [(each["item"]["item_id"], each["rating"]) for each in content]
 
 
-def test_a_users_recommendations_are_those_of_the_recommender(asked, own_judge: Judge):
+def test_a_users_recommendations_are_those_of_the_recommender(asked, own_judge: Predictor):
     told, err = asked(*USER, "--top", 7, "--why", 2, "--base")
-    history = user_history(own_judge.subject.folder.timelines, 11)
+    history = user_history(own_judge.loaded.folder.timelines, 11)
     request = RecommendationRequest(history, top_k=7, base=True, reasons=2)
     expected = Recommender.of(own_judge).recommend(own_judge, request)
     assert (expected.scored, expected.rated) == (40 - len(history), len(history))

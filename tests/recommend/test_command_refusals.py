@@ -54,7 +54,7 @@ def test_an_error_is_one_line_and_comes_before_a_model_is_loaded(
     def load(*_: object) -> None:
         pytest.fail("a model was loaded")
 
-    monkeypatch.setattr("reeltune.asking.subject.load_subject", load)
+    monkeypatch.setattr("reeltune.models.loaded_model.load_model", load)
     assert trained.recommend(*flags) == kind.exit_code
     shown = capsys.readouterr()
     assert shown.out == ""

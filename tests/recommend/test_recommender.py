@@ -14,42 +14,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.asking.judge import Judge
 from reeltune.data.history import History
 from reeltune.recommend.candidates import ALL, CandidateLimit
 from reeltune.recommend.recommender import Ranking, RecommendationRequest, Recommender
 from reeltune.recommend.results import Recommendations
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Verdicts
-from tests.asking.build import ROUNDING, random_history
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Predictor, Query
 from tests.recommend.build import KnownJudge, catalogue_of
+from tests.scoring.models import ROUNDING, random_history
 
 NO_RATINGS = History.of([], [])
 HISTORY = random_history(np.random.default_rng(1), 20, 9)
 
 
-def known_predictions(log_odds: Sequence[float], calibrate=None) -> Verdicts:
+def known_predictions(log_odds: Sequence[float], calibrate=None) -> Predictions:
     logits = np.array(log_odds, dtype=np.float32)
-    return Verdicts(logits, np.zeros_like(logits), calibrate)
+    return Predictions(logits, np.zeros_like(logits), calibrate)
 
 
 @pytest.fixture(scope="module")
-def recommender(judge: Judge) -> Recommender:
+def recommender(judge: Predictor) -> Recommender:
     return Recommender.of(judge, limit=CandidateLimit(ALL, "test"))
 
 
 @pytest.fixture(scope="module")
-def run(judge: Judge, recommender: Recommender):
+def run(judge: Predictor, recommender: Recommender):
     def recommend(history: History = HISTORY, **options) -> Recommendations:
         return recommender.recommend(judge, RecommendationRequest(history, **options))
 
     return recommend
 
 
-def p_like(judge: Judge, history: History, item: int, base: bool = False) -> float:
+def p_like(judge: Predictor, history: History, item: int, base: bool = False) -> float:
     """P(like) of one item, predicted by itself."""
-    query = Question(history, np.array([item]))
-    return float(judge.verdicts([query], base=base)[0].p_yes[0])
+    query = Query(history, np.array([item]))
+    return float(judge.predict([query], base=base)[0].p_yes[0])
 
 
 def indices(recommender: Recommender, result: Recommendations) -> list[int]:
@@ -81,7 +80,7 @@ def test_ties_made_by_calibration_are_ordered_by_the_models_own_odds(items: list
     assert len(set(ranking.p_like)) < 6
 
 
-def test_recommendations_are_predictions_made_one_at_a_time(judge: Judge, recommender, run):
+def test_recommendations_are_predictions_made_one_at_a_time(judge: Predictor, recommender, run):
     alone = {item: p_like(judge, HISTORY, item) for item in range(40)}
     unrated = {item: p for item, p in alone.items() if item not in HISTORY.item_idx}
     assert np.diff(sorted(unrated.values())).min() > 2 * ROUNDING  # rounding keeps the order
@@ -101,8 +100,8 @@ def test_recommendations_are_predictions_made_one_at_a_time(judge: Judge, recomm
     ]
 
 
-def test_items_carry_what_the_catalogue_knows(judge: Judge, recommender, run):
-    items, ratings = judge.subject.folder.items, judge.subject.folder.ratings
+def test_items_carry_what_the_catalogue_knows(judge: Predictor, recommender, run):
+    items, ratings = judge.loaded.folder.items, judge.loaded.folder.ratings
     result = run()
     for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
         item = items[index]
@@ -114,7 +113,7 @@ def test_items_carry_what_the_catalogue_knows(judge: Judge, recommender, run):
         assert each.item.ratings == (ratings.item_idx == index).sum()
 
 
-def test_base_predictions_belong_to_their_items(judge: Judge, recommender, run):
+def test_base_predictions_belong_to_their_items(judge: Predictor, recommender, run):
     result = run(top_k=3, base=True)
     for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
         base = p_like(judge, HISTORY, index, base=True)
@@ -123,7 +122,9 @@ def test_base_predictions_belong_to_their_items(judge: Judge, recommender, run):
 
 
 @pytest.mark.parametrize("rated", [0, 1, 4, 9])
-def test_an_effect_is_the_difference_of_two_predictions(judge: Judge, recommender, run, rated: int):
+def test_an_effect_is_the_difference_of_two_predictions(
+    judge: Predictor, recommender, run, rated: int
+):
     history = random_history(np.random.default_rng(rated), 40, rated)
     shown = history.last(judge.history_len)
     result = run(history, top_k=3, reasons=100)
@@ -161,7 +162,7 @@ def test_leaving_one_rating_out_leaves_the_others():
     known = KnownJudge(dict.fromkeys(range(10), 0.0), history_len=3)
     history = History.of([5, 6, 7, 8, 9], [1.0, 2.0, 3.0, 4.0, 5.0])
     request = RecommendationRequest(history, top_k=1, base=True, reasons=1)
-    recommender.recommend(cast("Judge", known), request)
+    recommender.recommend(cast("Predictor", known), request)
     (query,), (base,), ablated = known.asked
     assert query.history.item_idx.tolist() == base.history.item_idx.tolist() == [5, 6, 7, 8, 9]
     assert [(q.history.item_idx.tolist(), q.history.rating.tolist()) for q in ablated] == [
@@ -181,22 +182,22 @@ def test_nothing_eligible_gives_no_recommendations(run):
 
 
 @pytest.mark.parametrize("shown", [1, 4, 5])
-def test_a_history_shorter_than_those_in_training_is_noted(judge: Judge, run, shown: int):
-    assert judge.subject.folder.min_history == judge.subject.folder.history_len == 5
+def test_a_history_shorter_than_those_in_training_is_noted(judge: Predictor, run, shown: int):
+    assert judge.loaded.folder.min_history == judge.loaded.folder.history_len == 5
     notes = run(HISTORY.last(shown), top_k=1).notes
     numbers = [re.findall(r"\d+", note) for note in notes]
     assert numbers == ([[str(shown), "5"]] if shown < 5 else [])
 
 
-def test_the_base_model_alone_has_no_note_and_no_base_beside_it(judge: Judge):
-    plain = Judge(replace(judge.subject, model=judge.subject.base.model))
+def test_the_base_model_alone_has_no_note_and_no_base_beside_it(judge: Predictor):
+    plain = Predictor(replace(judge.loaded, model=judge.loaded.base.model))
     request = RecommendationRequest(HISTORY.last(1), top_k=2, base=True)
     result = Recommender.of(plain).recommend(plain, request)
     assert result.notes == ()
     assert [each.p_like_base for each in result.recommendations] == [None, None]
 
 
-def test_there_is_a_progress_bar_for_each_kind_of_query(judge: Judge, recommender):
+def test_there_is_a_progress_bar_for_each_kind_of_query(judge: Predictor, recommender):
     bars: dict[str, tuple[int, int]] = {}
 
     def start(name: str):

@@ -13,13 +13,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, Renderer
-from reeltune.models.compiled import compile_layers
+from reeltune.models.causal_lm import compile_layers
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import Selection, TokenRows, choose_blocks, tokenize
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.head import AnswerHead
-from reeltune.scoring.scorer import Scorer, Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.scorer import Scorer
 from reeltune.training.collate import ROW, Collator, Labels, PlainCollator, pack_collator
 from reeltune.training.loss import answer_loss
 
@@ -45,7 +46,7 @@ class Asked:
         """Return the one scorer on the model."""
         return Scorer(self.model, self.tokens.answers, tokens_per_batch)
 
-    def alone(self, sequences: Sequences) -> Verdicts:
+    def alone(self, sequences: Sequences) -> Predictions:
         """Return the verdicts on the same prompts, one at a time and without padding."""
         return self.scorer(1).score(Sequences.single(sequences.alone()))
 

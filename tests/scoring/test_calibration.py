@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import log_loss, roc_auc_score
 
 from reeltune.errors import DataError, ModelError
-from reeltune.scoring.calibration import (
+from reeltune.models.calibration import (
     CALIBRATED,
     Calibration,
     Method,
@@ -23,7 +23,8 @@ from reeltune.scoring.calibration import (
     load_calibration,
     write_calibration,
 )
-from reeltune.scoring.scorer import Verdicts
+from reeltune.scoring.predictions import Predictions
+from tests.errors import raises_error
 
 SLOPED: tuple[Method, ...] = ("temperature", "platt")
 GRID = np.linspace(0, 1, 401)
@@ -185,7 +186,7 @@ def test_without_a_method_nothing_changes(some):
 
 @pytest.mark.parametrize("liked", [[], [True], [False, False, False]])
 def test_rows_without_both_labels_are_refused(liked: list[bool]):
-    with pytest.raises(DataError, match=f"{len(liked)} validation rows without both labels"):
+    with raises_error(DataError, "labels_all_equal", figures=[len(liked)]):
         fitted(np.array(liked, dtype=bool), np.full(len(liked), 0.4))
 
 
@@ -199,30 +200,29 @@ def test_what_was_written_is_read(some, tmp_path):
 
 
 def test_a_missing_calibration_names_the_file_and_the_command(tmp_path):
-    with pytest.raises(ModelError) as caught:
+    file, command = tmp_path / "calibration.json", f"reeltune evaluate --adapter {tmp_path}"
+    with raises_error(ModelError, "calibration_missing", where=str(file), figures=[command]):
         calibrate_with(tmp_path, "temperature", "interview", "blocks")
-    assert str(tmp_path / "calibration.json") in str(caught.value)
-    assert f"reeltune evaluate --adapter {tmp_path}" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": 2, "rows": 3}'])
 def test_a_broken_calibration_is_refused(tmp_path: Path, text: str):
     (tmp_path / "calibration.json").write_text(text)
-    with pytest.raises(ModelError, match="not a calibration"):
+    with raises_error(ModelError, "not_a_calibration", where="calibration.json"):
         load_calibration(tmp_path)
 
 
 def test_another_format_is_refused(some, tmp_path):
     file = write_calibration(tmp_path, some)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 9}))
-    with pytest.raises(ModelError, match="written in format 9, this version reads 2"):
+    with raises_error(ModelError, "other_calibration_format", figures=[9, 2]):
         load_calibration(tmp_path)
 
 
 def test_verdicts_asked_otherwise_are_not_calibrated(some, tmp_path):
     write_calibration(tmp_path, some)
     for form, layout in (("window", "blocks"), ("interview", "single")):
-        with pytest.raises(ModelError, match=f"asked in {form} and {layout}"):
+        with raises_error(ModelError, "other_calibration_prompt", figures=[form, layout]):
             calibrate_with(tmp_path, "temperature", form, layout)
 
 
@@ -234,7 +234,7 @@ def test_no_file_is_wanted_where_nothing_is_calibrated(tmp_path):
 def test_verdicts_tell_p_yes_calibrated_and_their_logits_as_they_are(some, tmp_path, method):
     write_calibration(tmp_path, some)
     yes, no = np.array([3.0, -1.0, 0.5], np.float32), np.zeros(3, np.float32)
-    plain = Verdicts(yes, no)
+    plain = Predictions(yes, no)
     told = replace(plain, calibrate=calibrate_with(tmp_path, method, "interview", "blocks"))
     assert told.p_yes.tolist() == some.apply(plain.p_yes, method).tolist()
     assert np.abs(told.p_yes - plain.p_yes).max() > 0.01

@@ -24,7 +24,9 @@ from reeltune.errors import ModelError
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
-from reeltune.scoring.scorer import Scorer, Verdicts, batches_by_length
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.scorer import Scorer, batches_by_length
+from tests.errors import raises_error
 
 ANSWERS = AnswerTokens(yes=7, no=9, end=2)
 
@@ -112,7 +114,7 @@ def test_progress_counts_every_prompt(model, prompts):
 
 
 def test_extreme_logits_give_probabilities_not_errors():
-    huge = Verdicts(np.array([1e4, -1e4], np.float32), np.array([-1e4, 1e4], np.float32))
+    huge = Predictions(np.array([1e4, -1e4], np.float32), np.array([-1e4, 1e4], np.float32))
     np.testing.assert_array_equal(huge.p_yes, [1.0, 0.0])
 
 
@@ -168,5 +170,5 @@ def test_an_unknown_change_of_the_logits_is_refused(model, prompts, monkeypatch)
 
     monkeypatch.setattr(model, "forward", doubled)
     torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.5)
-    with pytest.raises(ModelError, match="changes its logits"):
+    with raises_error(ModelError, "unknown_logit_transform"):
         Scorer(model, ANSWERS, 100).check(Sequences.single(prompts))

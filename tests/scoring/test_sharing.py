@@ -18,7 +18,8 @@ from reeltune.data.history import History
 from reeltune.errors import ModelError
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged
-from reeltune.scoring.ranking import score_candidates
+from reeltune.scoring.predictor import Query, score_queries
+from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.scoring.sharing import (
     FORMS,
@@ -103,8 +104,8 @@ def test_candidates_of_one_history_are_judged_as_if_alone(asked):
     assert expected.std() > 0.01
     for tokens_per_batch in (1, 700, 100_000):
         scorer = asked.scorer(tokens_per_batch)
-        found = score_candidates(scorer, asked.tokens, history, candidates).p_yes
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+        (found,) = score_queries(scorer, asked.tokens, [Query(history, candidates)])
+        np.testing.assert_allclose(found.p_yes, expected, rtol=0, atol=2e-6)
 
 
 def test_another_history_gives_every_candidate_another_verdict(asked):
@@ -112,7 +113,7 @@ def test_another_history_gives_every_candidate_another_verdict(asked):
     rating = history.rating.copy()
     rating[2] = 1.0 if rating[2] > 2 else 5.0
     verdicts = [
-        score_candidates(asked.scorer(2000), asked.tokens, one, np.arange(9))
+        score_queries(asked.scorer(2000), asked.tokens, [Query(one, np.arange(9))])[0]
         for one in (history, History(history.item_idx, rating))
     ]
     assert (verdicts[0].log_odds != verdicts[1].log_odds).all()
@@ -137,9 +138,8 @@ def test_a_model_that_attends_in_its_own_way_is_refused(windows, monkeypatch):
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
     sequences = windows.rows(7, 20, 0).sequences
     assert (sequences.branch != NO_BRANCH).all()
-    with pytest.raises(ModelError, match="histories cannot be shared") as caught:
+    with raises_error(ModelError, "histories_not_shareable", figures=["train.share_history"]):
         windows.scorer(2000).check(sequences)
-    assert "train.share_history" in str(caught.value)
     # One prompt to a row needs none of it.
     windows.scorer(2000).check(Sequences.single(sequences.alone()))
 
@@ -162,7 +162,11 @@ def test_a_model_whose_layers_look_back_a_little_way_only_is_refused(folder, tin
     sequences = asked.rows(7, 20, 0).sequences
     longest = int(sequences.prompt_lengths.max())
     asked.model.config.sliding_window = longest - 1
-    with pytest.raises(ModelError, match=f"MistralForCausalLM sees {longest - 1} tokens back"):
+    with raises_error(
+        ModelError,
+        "attention_window_too_short",
+        figures=["MistralForCausalLM", longest - 1, longest],
+    ):
         asked.scorer(2000).check(sequences)
     asked.model.config.sliding_window = longest
     asked.scorer(2000).check(sequences)

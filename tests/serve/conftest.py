@@ -7,27 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
-from tests.asking.build import drawn_subject
+from reeltune.scoring.predictor import Predictor
+from tests.scoring.models import drawn_subject
 from tests.serve.running import MOST_BYTES, Running, running
 
 
 @pytest.fixture(scope="session")
-def served_predictor(prepared: PreparedFolder, tiny_qwen3: Path) -> Judge:
+def served_predictor(prepared: PreparedFolder, tiny_qwen3: Path) -> Predictor:
     """A tuned predictor that shows five events."""
-    return Judge(drawn_subject(prepared, tiny_qwen3))
+    return Predictor(drawn_subject(prepared, tiny_qwen3))
 
 
 @pytest.fixture(scope="session")
-def service(served_predictor: Judge) -> Iterator[Running]:
+def service(served_predictor: Predictor) -> Iterator[Running]:
     """The predictor, served with the default settings."""
     with running(served_predictor) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def strict(served_predictor: Judge) -> Iterator[Running]:
+def strict(served_predictor: Predictor) -> Iterator[Running]:
     """A service with narrow limits."""
     limits = {"max_history": 6, "max_candidates": 30, "max_top": 12, "receive_timeout_s": 1}
     with running(served_predictor, max_body_bytes=MOST_BYTES, **limits) as found:

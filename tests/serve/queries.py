@@ -11,17 +11,17 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reeltune.data.history import History
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Query
 from reeltune.serve.batch_plan import PendingQuery
 
 TRUNK = 10
 BRANCH = 2
 
 
-def query(history: int = 0, candidates: Sequence[int] = (0,)) -> Question:
+def query(history: int = 0, candidates: Sequence[int] = (0,)) -> Query:
     """A query with a history of one item."""
-    return Question(History.of([history], [4.0]), np.array(candidates, dtype=np.int64))
+    return Query(History.of([history], [4.0]), np.array(candidates, dtype=np.int64))
 
 
 def pending(
@@ -56,11 +56,11 @@ def queues(draw: st.DrawFn) -> list[PendingQuery]:
     ]
 
 
-def predictions_of(query: Question, base: bool) -> Verdicts:
-    """Verdicts that identify history, candidate and model."""
+def predictions_of(query: Query, base: bool) -> Predictions:
+    """Predictions that identify history, candidate and model."""
     history = float(query.history.item_idx.sum())
     yes = (100 * history + query.candidates).astype(np.float32)
-    return Verdicts(yes, np.full(len(yes), float(base), dtype=np.float32))
+    return Predictions(yes, np.full(len(yes), float(base), dtype=np.float32))
 
 
 @dataclass
@@ -74,12 +74,12 @@ class Recorder:
         error: Raised instead of returning.
     """
 
-    batches: list[tuple[list[Question], bool]] = field(default_factory=list)
+    batches: list[tuple[list[Query], bool]] = field(default_factory=list)
     may_return: threading.Event = field(default_factory=threading.Event)
     called: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
 
-    def verdicts(self, queries: Sequence[Question], *, base: bool = False) -> list[Verdicts]:
+    def predict(self, queries: Sequence[Query], *, base: bool = False) -> list[Predictions]:
         """Return :func:`predictions_of` each query."""
         self.batches.append((list(queries), base))
         self.called.set()

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
+from reeltune.scoring.predictor import Predictor
 from reeltune.serve.app import make_app
 from reeltune.serve.server import listen, make_server, url_of
 
@@ -44,7 +44,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(predictor: Judge, token: str | None = None, **settings: Any) -> Iterator[Running]:
+def running(predictor: Predictor, token: str | None = None, **settings: Any) -> Iterator[Running]:
     """Serve inside the block.
 
     Args:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reeltune.asking.judge import Judge
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.domain import SIGNALS, Item
@@ -21,18 +20,19 @@ from reeltune.recommend.candidates import DEFAULT_CANDIDATES
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
-from tests.asking.build import ROUNDING, alone, drawn_subject, random_history
+from reeltune.scoring.predictor import Predictor
 from tests.helpers import write_prepared
+from tests.scoring.models import ROUNDING, alone, drawn_subject, random_history
 from tests.serve.running import Running, running
 
 RATED = [{"item_id": 4, "rating": 4.5}, {"item_id": 19, "rating": 1.0}]
 
 
-def items_of(predictor: Judge) -> list[Item]:
-    return list(predictor.subject.folder.items)
+def items_of(predictor: Predictor) -> list[Item]:
+    return list(predictor.loaded.folder.items)
 
 
-def as_json(predictor: Judge, history: History) -> list[dict[str, Any]]:
+def as_json(predictor: Predictor, history: History) -> list[dict[str, Any]]:
     items = items_of(predictor)
     return [
         {"item_id": items[index].item_id, "rating": rating}
@@ -40,7 +40,7 @@ def as_json(predictor: Judge, history: History) -> list[dict[str, Any]]:
     ]
 
 
-def some_history(predictor: Judge, seed: int = 0, count: int = 5) -> History:
+def some_history(predictor: Predictor, seed: int = 0, count: int = 5) -> History:
     return random_history(np.random.default_rng(seed), len(items_of(predictor)), count)
 
 
@@ -51,7 +51,7 @@ def p_like(response: Any) -> list[float]:
 
 @pytest.mark.parametrize("count", [0, 3, 5, 12])
 def test_a_prediction_is_that_of_a_whole_prompt(
-    service: Running, served_predictor: Judge, count: int
+    service: Running, served_predictor: Predictor, count: int
 ):
     history = some_history(served_predictor, count, count)
     indices = [3, 30, 3, 17]
@@ -69,7 +69,7 @@ def test_a_prediction_is_that_of_a_whole_prompt(
 def test_signals_are_computed_from_every_rating_that_is_sent(
     prepared: PreparedFolder, tiny_qwen3: Path
 ):
-    predictor = Judge(drawn_subject(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
+    predictor = Predictor(drawn_subject(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
     history = some_history(predictor, 1, 12)
     ratings = as_json(predictor, history)
     item_ids = [items_of(predictor)[index].item_id for index in (3, 30)]
@@ -83,19 +83,21 @@ def test_signals_are_computed_from_every_rating_that_is_sent(
     assert newest != pytest.approx(all_ratings, abs=1e-6)
 
 
-def test_the_base_model_predicts_beside_the_tuned_one(service: Running, served_predictor: Judge):
+def test_the_base_model_predicts_beside_the_tuned_one(
+    service: Running, served_predictor: Predictor
+):
     history = some_history(served_predictor)
     ratings = as_json(served_predictor, history)
     response = service.post("/predictions", history=ratings, item_ids=[4], base=True)
     (found,) = response.json()["predictions"]
-    with served_predictor.subject.without_adapter():
+    with served_predictor.loaded.without_adapter():
         base = alone(served_predictor, history, 1)
     assert found["p_like_base"] == pytest.approx(base, abs=ROUNDING)
     assert abs(found["p_like_base"] - found["p_like"]) > 100 * ROUNDING
 
 
 def test_answers_under_concurrency_are_those_of_requests_alone(
-    service: Running, served_predictor: Judge
+    service: Running, served_predictor: Predictor
 ):
     # Few histories and many clients, so that equal histories are merged.
     random = np.random.default_rng(11)
@@ -138,7 +140,7 @@ def without_numbers(content: Any) -> Any:
 
 
 def test_the_json_of_recommendations_is_that_of_the_package(
-    service: Running, served_predictor: Judge
+    service: Running, served_predictor: Predictor
 ):
     # The newest five of nine events are shown.
     history = some_history(served_predictor, count=9)
@@ -168,11 +170,11 @@ def test_the_json_of_recommendations_is_that_of_the_package(
         assert len(each["reasons"]) == 2
 
 
-def test_only_the_most_rated_items_are_scored(service: Running, served_predictor: Judge):
+def test_only_the_most_rated_items_are_scored(service: Running, served_predictor: Predictor):
     response = service.post("/recommendations", history=RATED, candidates=5, top_k=9).json()
     items = items_of(served_predictor)
     assert (response["scored"], response["eligible"]) == (5, len(items) - 2)
-    catalogue = Catalogue.of(served_predictor.subject.folder)
+    catalogue = Catalogue.of(served_predictor.loaded.folder)
     rated = [catalogue.index_of(each["item_id"]) for each in RATED]
     unrated = np.setdiff1d(np.arange(len(items)), rated)
     most_rated = sorted(unrated, key=lambda index: (-catalogue.ratings[index], index))[:5]
@@ -194,9 +196,9 @@ def test_an_empty_history_has_no_reasons(service: Running):
 
 
 def test_items_are_found_by_title_or_by_their_number_of_ratings(
-    service: Running, served_predictor: Judge
+    service: Running, served_predictor: Predictor
 ):
-    catalogue = Catalogue.of(served_predictor.subject.folder)
+    catalogue = Catalogue.of(served_predictor.loaded.folder)
     found = service.client.get("/items", params={"query": "amelie"}).json()["items"]
     summary = asdict(catalogue.summary(catalogue.find("amelie")))
     assert found[0] == summary | {"genres": list(summary["genres"])}
@@ -208,13 +210,15 @@ def test_items_are_found_by_title_or_by_their_number_of_ratings(
     assert len(service.client.get("/items", params={"limit": 3}).json()["items"]) == 3
 
 
-def test_health_tells_what_is_served(service: Running, served_predictor: Judge, tiny_qwen3: Path):
+def test_health_tells_what_is_served(
+    service: Running, served_predictor: Predictor, tiny_qwen3: Path
+):
     health = service.client.get("/health").json()
     assert health == {
         "status": "ok",
         "model": tiny_qwen3.name,
         "tuned": True,
-        "data": file_digest(served_predictor.subject.folder.path / "items.parquet")[:16],
+        "data": file_digest(served_predictor.loaded.folder.path / "items.parquet")[:16],
         "items": len(items_of(served_predictor)),
         "history_len": 5,
         "uses_all_ratings": False,
@@ -224,7 +228,7 @@ def test_health_tells_what_is_served(service: Running, served_predictor: Judge, 
     }
 
 
-def test_odd_titles_are_returned_unchanged(service: Running, served_predictor: Judge):
+def test_odd_titles_are_returned_unchanged(service: Running, served_predictor: Predictor):
     listed = service.client.get("/items", params={"limit": 50})
     assert listed.headers["content-type"] == "application/json"
     titles = {item["title"] for item in listed.json()["items"]}
@@ -236,7 +240,7 @@ def test_a_cpu_scores_few_items_by_default(
 ):
     caplog.set_level("INFO", "reeltune")
     many = PreparedFolder.open(write_prepared(tmp_path / "prepared", users=2, items=130))
-    predictor = Judge(drawn_subject(many, tiny_qwen3))
+    predictor = Predictor(drawn_subject(many, tiny_qwen3))
 
     def scored(service: Running, **fields: Any) -> tuple[int, int]:
         response = service.post("/recommendations", history=[], **fields).json()

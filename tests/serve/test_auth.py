@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reeltune.asking.judge import Judge
+from reeltune.scoring.predictor import Predictor
 from reeltune.serve.auth import is_loopback
 from tests.serve.running import TOKEN, Running, error_of, running
 
@@ -15,7 +15,7 @@ CLOSED = ("/items", "/metrics", "/openapi.json", "/docs")
 
 
 @pytest.fixture(scope="module")
-def guarded(served_predictor: Judge) -> Iterator[Running]:
+def guarded(served_predictor: Predictor) -> Iterator[Running]:
     """A service that wants a token."""
     with running(served_predictor, TOKEN) as found:
         yield found

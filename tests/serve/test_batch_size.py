@@ -9,9 +9,9 @@ import pytest
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form
-from reeltune.scoring.ranking import Question, question_sequences
+from reeltune.scoring.predictor import Query, query_sequences
 from reeltune.serve.batch_size import BatchSize, TokenCounts
-from tests.asking.build import drawn_subject, random_candidates, random_history
+from tests.scoring.models import drawn_subject, random_candidates, random_history
 
 
 def test_a_batch_has_the_tokens_that_fit_its_target_time():
@@ -48,7 +48,7 @@ def test_token_counts_are_those_of_the_sequences(
     for count in (0, 1, 5):
         history = random_history(random, 40, count)
         candidates = random_candidates(random, 40, 7)
-        sequences = question_sequences(tokens, [Question(history, candidates)])
+        sequences = query_sequences(tokens, [Query(history, candidates)])
         trunk, branches = TokenCounts(tokens, len(history), "blocks").of(history, candidates)
         assert (trunk, trunk + branches.sum()) == (sequences.trunk[0], len(sequences.ids.values))
         nothing, whole = TokenCounts(tokens, len(history), "single").of(history, candidates)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reeltune.asking.judge import Judge
+from reeltune.scoring.predictor import Predictor
 from reeltune.serve.batch_size import BatchSize, TokenCounts
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import UnavailableError
@@ -20,9 +20,9 @@ Test = Callable[[Batcher, Recorder], Awaitable[None]]
 
 
 @pytest.fixture
-def run_with_batcher(served_predictor: Judge) -> Callable[..., None]:
+def run_with_batcher(served_predictor: Predictor) -> Callable[..., None]:
     """Runs a test with a batcher whose predictor is a :class:`Recorder`."""
-    counts = TokenCounts(served_predictor.subject.tokens, served_predictor.history_len, "blocks")
+    counts = TokenCounts(served_predictor.loaded.tokens, served_predictor.history_len, "blocks")
 
     def run(test: Test, most_tokens: int = 10_000, queries: int = 100) -> None:
         async def inside() -> None:

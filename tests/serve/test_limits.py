@@ -13,23 +13,22 @@ from typing import Any
 import httpx
 import pytest
 
-from reeltune.asking.judge import Judge
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Predictor, Query
 from tests.serve.running import Running, error_of, running
 
 
 class Held:
     """A predictor's answers, held back until a test lets them go."""
 
-    def __init__(self, predictor: Judge) -> None:
-        self._predict = predictor.verdicts
+    def __init__(self, predictor: Predictor) -> None:
+        self._predict = predictor.predict
         self.begun = threading.Semaphore(0)
         self.may_return = threading.Event()
         self.items: list[int] = []
         self.error: Exception | None = None
 
-    def verdicts(self, queries: Sequence[Question], *, base: bool = False) -> list[Verdicts]:
+    def predict(self, queries: Sequence[Query], *, base: bool = False) -> list[Predictions]:
         """Answer when it may."""
         self.items += [int(item) for query in queries for item in query.candidates]
         self.begun.release()
@@ -40,10 +39,10 @@ class Held:
 
 
 @pytest.fixture
-def held(served_predictor: Judge, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+def held(served_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     """The predictor's answers, held back."""
     held = Held(served_predictor)
-    monkeypatch.setattr(served_predictor, "verdicts", held.verdicts)
+    monkeypatch.setattr(served_predictor, "predict", held.predict)
     yield held
     held.may_return.set()
 
@@ -68,7 +67,7 @@ def ask(service: Running, item_id: int) -> httpx.Response:
     return service.post("/predictions", history=rated, item_ids=[item_id])
 
 
-def test_more_requests_than_may_wait_are_sent_away(served_predictor: Judge, held: Held):
+def test_more_requests_than_may_wait_are_sent_away(served_predictor: Predictor, held: Held):
     with running(served_predictor, max_requests=2) as service, ThreadPoolExecutor(2) as pool:
         accepted = [pool.submit(ask, service, 1)]
         # If the second came before the first batch, both would be in it, and none would wait.
@@ -85,7 +84,7 @@ def test_more_requests_than_may_wait_are_sent_away(served_predictor: Judge, held
 
 
 def test_a_request_whose_time_is_up_is_sent_away_and_not_computed(
-    served_predictor: Judge, held: Held
+    served_predictor: Predictor, held: Held
 ):
     with running(served_predictor, timeout_s=0.3) as service, ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda film: ask(service, film), (1, 4)))
@@ -98,7 +97,7 @@ def test_a_request_whose_time_is_up_is_sent_away_and_not_computed(
     assert held.items[1] == 2
 
 
-def test_a_client_that_has_gone_is_not_computed_for(served_predictor: Judge, held: Held):
+def test_a_client_that_has_gone_is_not_computed_for(served_predictor: Predictor, held: Held):
     body = b'{"history": [{"item_id": 4, "rating": 4.0}], "item_ids": [4]}'
     lines = ["POST /predictions HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
     request = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
@@ -116,7 +115,7 @@ def test_a_client_that_has_gone_is_not_computed_for(served_predictor: Judge, hel
     assert held.items == [0, 2]
 
 
-def test_a_long_request_does_not_keep_short_ones_waiting(served_predictor: Judge, held: Held):
+def test_a_long_request_does_not_keep_short_ones_waiting(served_predictor: Predictor, held: Held):
     # A batch of one token holds little more than one history.
     with (
         running(served_predictor, target_batch_seconds=1e-9) as service,
@@ -129,13 +128,13 @@ def test_a_long_request_does_not_keep_short_ones_waiting(served_predictor: Judge
         held.may_return.set()
         assert short.result().status_code == 200
         assert long.result().json()["scored"] == 40
-    items = len(served_predictor.subject.folder.items)
+    items = len(served_predictor.loaded.folder.items)
     last = len(held.items) - 1 - held.items[::-1].index(0)
     assert last < items - 1
 
 
 def test_unforeseen_errors_are_logged_and_not_sent(
-    served_predictor: Judge, held: Held, caplog: pytest.LogCaptureFixture
+    served_predictor: Predictor, held: Held, caplog: pytest.LogCaptureFixture
 ):
     held.may_return.set()
     with running(served_predictor) as service:
@@ -152,7 +151,7 @@ def test_unforeseen_errors_are_logged_and_not_sent(
     assert any(record.levelno == logging.ERROR for record in caplog.records)
 
 
-def test_requests_and_batches_are_counted(served_predictor: Judge):
+def test_requests_and_batches_are_counted(served_predictor: Predictor):
     def fields(count: int, **more: Any) -> dict[str, Any]:
         return {"history": [], "item_ids": [3 * i + 1 for i in range(count)], **more}
 

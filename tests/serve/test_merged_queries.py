@@ -7,19 +7,18 @@ import asyncio
 import numpy as np
 import pytest
 
-from reeltune.asking.judge import Judge
 from reeltune.data.history import History
-from reeltune.scoring.ranking import Question
+from reeltune.scoring.predictor import Predictor, Query
 from reeltune.serve.batch_plan import PendingQuery, QuerySlice
 from reeltune.serve.batching import predict_batch
-from tests.asking.build import ROUNDING, random_candidates, random_history
+from tests.scoring.models import ROUNDING, random_candidates, random_history
 from tests.serve.queries import Recorder, predictions_of
 
 
 def query_slice(
     history: History, candidates: list[int], start: int = 0, *, base: bool = False
 ) -> QuerySlice:
-    query = Question(history, np.array(candidates))
+    query = Query(history, np.array(candidates))
     loop = asyncio.new_event_loop()
     each = PendingQuery(
         query, base, 1, np.ones(len(candidates), dtype=np.int64), loop.create_future()
@@ -75,9 +74,9 @@ def test_histories_that_differ_in_ratings_or_length_are_not_merged(other):
     assert len(predictor.batches[0][0]) == 2
 
 
-def test_batched_predictions_equal_those_of_single_queries(served_predictor: Judge):
+def test_batched_predictions_equal_those_of_single_queries(served_predictor: Predictor):
     random = np.random.default_rng(3)
-    items = len(served_predictor.subject.folder.items)
+    items = len(served_predictor.loaded.folder.items)
     histories = [random_history(random, items, count) for count in (0, 2, 5, 5)]
     batch = [
         query_slice(
@@ -89,7 +88,7 @@ def test_batched_predictions_equal_those_of_single_queries(served_predictor: Jud
     ]
     found = predict_batch(served_predictor, batch)
     alone = [
-        served_predictor.verdicts([each.pending.query], base=each.pending.base)[0] for each in batch
+        served_predictor.predict([each.pending.query], base=each.pending.base)[0] for each in batch
     ]
     for each, expected in zip(found, alone, strict=True):
         np.testing.assert_allclose(each.p_yes, expected.p_yes, atol=ROUNDING, rtol=0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reeltune.asking.judge import Judge
+from reeltune.scoring.predictor import Predictor
 from tests.browser import chromium
 from tests.serve.page_visitor import Visitor
 from tests.serve.running import TOKEN, Running, running
@@ -70,7 +70,7 @@ def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: st
 
 
 def test_a_token_is_asked_for_and_the_right_one_lets_in(
-    browser: Browser, served_predictor: Judge
+    browser: Browser, served_predictor: Predictor
 ) -> None:
     with running(served_predictor, TOKEN) as guarded:
         visitor = Visitor(browser, f"http://127.0.0.1:{guarded.port}")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
 from reeltune.domain import WHOLE_STARS
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
+from reeltune.scoring.predictor import Predictor
 from reeltune.serve.schemas import RatedItem
 from reeltune.serve.validation import RequestValidator
 from tests.errors import raises_error
 
 
 @pytest.mark.parametrize("rating", [0.5, 3.5, 5.5])
-def test_half_stars_are_rejected_where_the_edition_has_none(served_predictor: Judge, rating: float):
-    catalogue = Catalogue.of(served_predictor.subject.folder)
+def test_half_stars_are_rejected_where_the_edition_has_none(
+    served_predictor: Predictor, rating: float
+):
+    catalogue = Catalogue.of(served_predictor.loaded.folder)
     validator = RequestValidator(catalogue, WHOLE_STARS, ServingSection())
     ratings = [RatedItem(item_id=1, rating=4.0), RatedItem(item_id=4, rating=rating)]
     with raises_error(

@@ -36,7 +36,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(
         "learning_rate: 0.01",
         "counts: ",
         f"train: 64 rows in {64 if layout == 'single' else 12} sequences, ",
-        "trainable: ",
+        "trainable parameters: ",
         "memory of one step, estimated",
         "one step on the 4 fullest rows: loss ",
     ):
@@ -52,7 +52,7 @@ def test_a_block_that_fits_no_packed_row_is_found_before_training(tiny_qwen3, pr
 
 
 @pytest.mark.parametrize("layout", ["blocks", "single"])
-def test_a_dry_run_with_activation_checkpointing_shows_the_same_step(
+def test_a_dry_run_with_gradient_checkpointing_shows_the_same_step(
     layout, tiny_qwen3, prepared, tmp_path, capsys
 ):
     def step(checkpointing: bool) -> str:

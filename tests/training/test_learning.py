@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from reeltune.asking.subject import load_subject
 from reeltune.data.columns import VALIDATION
 from reeltune.domain import NO, YES
 from reeltune.evaluation.compare import generate
+from reeltune.models.loaded_model import load_model
 from reeltune.training.train import train
 from tests.runs import tiny_config
 from tests.scored import score_split
@@ -63,7 +63,7 @@ def test_training_learns_the_form_of_the_answer(learned):
 
 
 def test_left_to_itself_the_model_answers_with_one_word_and_stops(learned):
-    subject = load_subject(*learned)
+    subject = load_model(*learned)
     prompts = subject.rows(VALIDATION).sequences.alone()
     for row in range(0, len(prompts), 6):
         prompt = prompts[row].tolist()
@@ -75,7 +75,7 @@ def test_left_to_itself_the_model_answers_with_one_word_and_stops(learned):
 @pytest.mark.parametrize(
     ("layout", "form"), [("blocks", "window"), ("blocks", "interview"), ("single", "window")]
 )
-def test_activation_checkpointing_learns_the_same(layout, form, tiny_qwen3, prepared, tmp_path):
+def test_gradient_checkpointing_learns_the_same(layout, form, tiny_qwen3, prepared, tmp_path):
     def losses(checkpointing: bool) -> list[float]:
         config = tiny_config(
             tiny_qwen3,
@@ -110,10 +110,10 @@ def test_an_interview_learns_verdicts_from_end_to_end(kind, request, prepared, t
     assert losses[0] == pytest.approx(np.log(2), abs=0.1)
     assert len(set(losses)) == 4
     best = json.loads((run / "metrics.json").read_text())["best"]
-    subject = load_subject(config, run)
+    subject = load_model(config, run)
     after = score_split(subject, VALIDATION).metrics.to_dict()
     for name in ("auc", "accuracy", "log_loss", "rows"):
         assert after[name] == pytest.approx(best[f"eval_{name}"], abs=1e-6)
     assert subject.tokens.renderer.settings.form == "interview"
     assert json.loads((run / "prompt.json").read_text())["settings"]["form"] == "interview"
-    assert "\nassistant:\n" in (run / "README.md").read_text()
+    assert "a\nquestion that was asked and answered" in (run / "README.md").read_text()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reeltune.models.names import ADAPTER_WEIGHTS
+from reeltune.runs.folder import ADAPTER_WEIGHTS
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from reeltune.config import Config
-from reeltune.models.names import ADAPTER_WEIGHTS, TRAINER_STATE
+from reeltune.runs.folder import ADAPTER_WEIGHTS, TRAINER_STATE
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 

@@ -13,13 +13,14 @@ from peft import PeftModel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM
 
-from reeltune.asking.subject import load_subject
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import DataError, LengthError, ModelError, RunError
+from reeltune.models.loaded_model import load_model
 from reeltune.runs.folder import RunFolder
 from reeltune.training.train import train
 from reeltune.training.trainer import VerdictTrainer
+from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.runs import tiny_config, tiny_overrides
 from tests.scored import score_split
@@ -85,7 +86,7 @@ def test_the_last_step_is_evaluated_too(run):
 def test_evaluation_in_training_is_the_evaluation_afterwards(run, prepared, tiny_qwen3):
     """The adapter that was kept scores the validation rows exactly as it did during training."""
     config = tiny_config(tiny_qwen3, prepared.path, run.parent)
-    scored = score_split(load_subject(config, run), VALIDATION)
+    scored = score_split(load_model(config, run), VALIDATION)
     best = read(run / "metrics.json")["best"]
     after = scored.metrics.to_dict()
     for name in ("auc", "auc_per_user_mean", "accuracy", "log_loss", "brier", "users_scored"):
@@ -141,7 +142,7 @@ def test_a_second_run_hits_the_cache_and_learns_the_same(run, tiny_qwen3, prepar
 def test_an_earlier_run_is_not_overwritten_unless_asked(run, tiny_qwen3, prepared):
     config = tiny_config(tiny_qwen3, prepared.path, run.parent, train__max_steps=5)
     before = (run / "adapter_model.safetensors").read_bytes()
-    with pytest.raises(RunError, match=r"--resume.*--overwrite"):
+    with raises_error(RunError, "run_exists", where=str(run), figures=["--resume", "--overwrite"]):
         train(config)
     assert (run / "adapter_model.safetensors").read_bytes() == before
 
@@ -163,7 +164,7 @@ def test_resuming_a_finished_run_changes_nothing(run, tiny_qwen3, prepared, caps
 
 def test_resuming_with_other_settings_names_them(run, tiny_qwen3, prepared):
     config = tiny_config(tiny_qwen3, prepared.path, run.parent, train__max_steps=9)
-    with pytest.raises(RunError, match=r"train\.max_steps: 5 -> 9"):
+    with raises_error(RunError, "run_config_changed", figures=["train.max_steps: 5 -> 9"]):
         train(config, resume=True)
 
 
@@ -171,7 +172,7 @@ def test_foreign_files_are_left_alone(tiny_qwen3, prepared, tmp_path):
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
-    with pytest.raises(RunError, match="holds no training run"):
+    with raises_error(RunError, "output_not_empty", where=str(tmp_path / "run")):
         train(config, overwrite=True)
     assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
 
@@ -199,7 +200,7 @@ def test_a_run_whose_successor_was_killed_before_it_began_comes_back(tmp_path):
     run.start(overwrite=True)
     assert not run.finished
     again = RunFolder(run.path)
-    with pytest.raises(RunError, match="holds an earlier run"):
+    with raises_error(RunError, "run_exists"):
         again.start(overwrite=False)
     assert again.finished
 
@@ -209,7 +210,7 @@ def test_verdicts_that_are_no_numbers_end_the_run_and_say_so(
 ):
     nothing = np.full(1, np.nan)
     monkeypatch.setattr(VerdictTrainer, "_p_yes", lambda *_: nothing)
-    with pytest.raises(RunError, match=r"no numbers any more.*train\.learning_rate"):
+    with raises_error(RunError, "training_diverged", figures=["train.learning_rate"]):
         train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
 
 
@@ -237,7 +238,7 @@ def test_a_metric_that_will_not_exist_stops_the_run_at_the_start(
         data__max_eval_examples=1,
         train__metric_for_best_model=metric,
     )
-    with pytest.raises(DataError, match=f"{metric} is undefined"):
+    with raises_error(DataError, "metric_undefined", figures=[metric]):
         train(config)
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
@@ -248,7 +249,7 @@ def test_resuming_on_other_data_is_refused(tiny_qwen3, tmp_path):
     run = RunFolder(train(config))
     run.write_record(run.record() | {"status": "running"})  # as a kill before the end leaves it
     write_prepared(tmp_path / "prepared", seed=1)
-    with pytest.raises(RunError, match=r"timelines\.parquet"):
+    with raises_error(RunError, "run_data_changed", figures=["timelines.parquet"]):
         train(config, resume=True)
 
 

@@ -13,10 +13,10 @@ from reeltune.config import Config
 from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.errors import ModelError
 from reeltune.files import file_digest
+from reeltune.models.calibration import CALIBRATION_FILE
 from reeltune.models.choices import make_choices
-from reeltune.models.names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from reeltune.prompts.rows import prompt_settings
-from reeltune.scoring.calibration import CALIBRATION_FILE
+from reeltune.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 FORMAT_VERSION: Final = 1
 

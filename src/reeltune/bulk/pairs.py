@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reeltune.asking.judge import Judge
 from reeltune.bulk.input_rows import InputRows
 from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import P_YES, Advance, predict_in_batches
 from reeltune.data.columns import Columns
-from reeltune.scoring.ranking import Question
+from reeltune.scoring.predictor import Predictor, Query
 
 Ints = npt.NDArray[np.int64]
 
@@ -60,14 +59,14 @@ class Pairs:
         """Yield slices of the rows."""
         return self.table.slices(wanted)
 
-    def score(self, table: pa.Table, predictor: Judge, advance: Advance) -> pa.Table:
+    def score(self, table: pa.Table, predictor: Predictor, advance: Advance) -> pa.Table:
         """Return the rows in their order with P(Yes); invalid rows have a null.
 
         Rows with the same user and history share one query.
         """
         rows = InputRows.resolve(table, self.lookup)
         advance(table.num_rows - len(rows.valid))
-        groups, queries = self._queries(rows, predictor.remembered)
+        groups, queries = self._queries(rows, predictor.max_history)
         results = predict_in_batches(
             predictor, queries, lambda query: len(query.candidates), advance
         )
@@ -76,7 +75,7 @@ class Pairs:
             p_yes[group] = predictions.p_yes
         return table.append_column(P_YES, pa.array(p_yes, mask=rows.fault >= 0))
 
-    def _queries(self, rows: InputRows, length: int) -> tuple[list[Ints], Iterator[Question]]:
+    def _queries(self, rows: InputRows, length: int) -> tuple[list[Ints], Iterator[Query]]:
         """Return the row numbers of each shared history, and the query about it."""
         valid = rows.valid
         if not len(valid):
@@ -89,9 +88,9 @@ class Pairs:
         new = (np.diff(user[order]) != 0) | (np.diff(end[order]) != 0)
         groups = np.split(order, np.flatnonzero(new) + 1)
 
-        def query(group: Ints) -> Question:
+        def query(group: Ints) -> Query:
             first = group[0]
             history = self.lookup.history(int(user[first]), int(end[first]), length)
-            return Question(history, item[group])
+            return Query(history, item[group])
 
         return [valid[group] for group in groups], map(query, groups)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from accelerate.utils import broadcast_object_list
 
 from reeltune.errors import ReeltuneError
-from reeltune.models.processes import process_state
+from reeltune.models.choices import process_state
 
 T = TypeVar("T")
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reeltune.asking.judge import Judge
-from reeltune.asking.subject import as_trained, load_subject
 from reeltune.bulk.identity import digest, make_identity
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
@@ -18,8 +16,10 @@ from reeltune.bulk.tasks import Task, invalid_rows, shard_rows
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import RunError
+from reeltune.models.loaded_model import as_trained, load_model
 from reeltune.progress import StartTask
 from reeltune.runs.log import LOGGER
+from reeltune.scoring.predictor import Predictor
 from reeltune.signals.folder import open_prepared
 
 MakeTask = Callable[[PreparedFolder, Lookup], Task]
@@ -180,9 +180,8 @@ class Job:
         Raises:
             ReeltuneError: The model cannot be loaded, or does not fit the task.
         """
-        loaded = load_subject(self.config, self.adapter)
-        # The same data: one copy of all events is enough.
-        predictor = Judge(replace(loaded, folder=self.folder), self.options.history)
+        loaded = load_model(self.config, self.adapter, folder=self.folder)
+        predictor = Predictor(loaded, self.options.history)
         spans = shard_rows(self.task)
         slices = self.task.slices([spans[number] for number in numbers])
         bar = progress(name, sum(len(spans[number]) for number in numbers))

@@ -7,12 +7,12 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
-from reeltune.asking.judge import Judge
 from reeltune.bulk.input_rows import InputRows, InvalidRows
 from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import Lookup
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Progress, Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Predictor, Query
+from reeltune.scoring.scorer import Progress
 
 P_YES: Final = "p_yes"
 
@@ -53,7 +53,7 @@ class Task(Protocol):
         """Yield slices of the input rows."""
         ...
 
-    def score(self, table: pa.Table, predictor: Judge, advance: Advance) -> pa.Table:
+    def score(self, table: pa.Table, predictor: Predictor, advance: Advance) -> pa.Table:
         """Return the output rows of a slice of input rows."""
         ...
 
@@ -75,12 +75,12 @@ def invalid_rows(table: InputTable, lookup: Lookup) -> InvalidRows:
 
 
 def predict_in_batches(
-    predictor: Judge,
-    queries: Iterable[Question],
-    rows: Callable[[Question], int],
+    predictor: Predictor,
+    queries: Iterable[Query],
+    rows: Callable[[Query], int],
     advance: Advance,
     batch_predictions: int = _BATCH_PREDICTIONS,
-) -> Iterator[tuple[Question, Verdicts]]:
+) -> Iterator[tuple[Query, Predictions]]:
     """Yield each query with its predictions.
 
     Args:
@@ -92,14 +92,14 @@ def predict_in_batches(
     """
     for batch in query_batches(queries, batch_predictions):
         progress = _as_rows(advance, sum(map(rows, batch)))
-        predictions = predictor.verdicts(batch, progress=progress)
+        predictions = predictor.predict(batch, progress=progress)
         progress(1, 1)
         yield from zip(batch, predictions, strict=True)
 
 
-def query_batches(queries: Iterable[Question], batch_predictions: int) -> Iterator[list[Question]]:
+def query_batches(queries: Iterable[Query], batch_predictions: int) -> Iterator[list[Query]]:
     """Yield queries in batches that end once they have so many candidates."""
-    batch: list[Question] = []
+    batch: list[Query] = []
     candidates = 0
     for query in queries:
         batch.append(query)

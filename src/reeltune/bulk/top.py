@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from reeltune.asking.judge import Judge
 from reeltune.bulk.input_rows import InputRows
 from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import UNKNOWN, Lookup
@@ -21,7 +20,7 @@ from reeltune.recommend.candidates import ALL
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import Ranking, RecommendationRequest, Recommender
-from reeltune.scoring.ranking import Question
+from reeltune.scoring.predictor import Predictor, Query
 
 RANK: Final = "rank"
 
@@ -104,7 +103,7 @@ class Top:
         for span in wanted:
             yield pa.table({Columns.USER: self.lookup.user_ids[span.start : span.stop]})
 
-    def score(self, table: pa.Table, predictor: Judge, advance: Advance) -> pa.Table:
+    def score(self, table: pa.Table, predictor: Predictor, advance: Advance) -> pa.Table:
         """Return each user's top items, users in their order, highest P(Yes) first.
 
         An invalid user has one row of nulls; a user who has rated every matching item has none.
@@ -119,7 +118,7 @@ class Top:
             rankings[row] = Ranking.top(query.candidates, predictions, self.top_k)
         return self._output(table, rankings)
 
-    def _query(self, recommender: Recommender, user: int) -> Question:
+    def _query(self, recommender: Recommender, user: int) -> Query:
         history = self.lookup.history(user, self.lookup.end(user), sys.maxsize)
         candidates = self.candidates or ALL
         request = RecommendationRequest(history, self.filters, candidates=candidates)

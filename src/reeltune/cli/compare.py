@@ -37,11 +37,11 @@ def compare(
     """Compare base and tuned model on the same rows: metrics, difference, and rows in full."""
     from rich.console import Console
 
-    from reeltune.asking.loaded_model import load_model
     from reeltune.config import load_config
     from reeltune.evaluation.compare import compare as compare_models
     from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
     from reeltune.files import write_json
+    from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 

@@ -66,11 +66,11 @@ def evaluate(
     _refuse_old_flags(keep_verdicts, controls)
     from rich.console import Console
 
-    from reeltune.asking.loaded_model import load_model
     from reeltune.config import load_config
     from reeltune.evaluation.collect import collect_predictions
     from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
     from reeltune.evaluation.tables import difference_lines, scorers_table
+    from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.report.save_evaluation import (
         REPORT_FILE,

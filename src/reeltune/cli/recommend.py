@@ -112,10 +112,9 @@ def recommend(
     import contextlib
     import sys
 
-    from reeltune.asking.judge import Judge
-    from reeltune.asking.subject import load_subject
     from reeltune.config import load_config
     from reeltune.data.folder import PreparedFolder
+    from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.recommend.catalogue import Catalogue
     from reeltune.recommend.filters import Filters
@@ -126,6 +125,7 @@ def recommend(
     )
     from reeltune.recommend.render import Source, history_text
     from reeltune.runs.log import LOGGER, logging_to
+    from reeltune.scoring.predictor import Predictor
 
     # Errors of the request are reported before a model is loaded.
     file_format, count = format_of(output_format, output), candidate_count(candidates)
@@ -146,8 +146,8 @@ def recommend(
     require_eligible(catalogue, request)
     # Log lines must not mix with JSON.
     with contextlib.redirect_stdout(sys.stderr), logging_to(None):
-        subject = load_subject(resolved, run)
-        judge = Judge(subject, history)
+        subject = load_model(resolved, run)
+        judge = Predictor(subject, history)
         recommender = Recommender.of(judge, catalogue)
         shown = history_text(catalogue, person.last(judge.history_len))
         LOGGER.info("ratings shown to the model, oldest first: %s", shown)

@@ -76,7 +76,7 @@ def adapter_of(config: Config, adapter: Path | None, base_only: bool, base: bool
         ConfigError: ``--base-only`` is combined with ``--base`` or ``--adapter``.
         ModelError: There is no adapter.
     """
-    from reeltune.models.names import ADAPTER_CONFIG
+    from reeltune.runs.folder import ADAPTER_CONFIG
 
     if base_only:
         if base or adapter is not None:

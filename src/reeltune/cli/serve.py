@@ -37,10 +37,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve predictions and recommendations over HTTP, with a page to try them."""
-    from reeltune.asking.judge import Judge
-    from reeltune.asking.subject import load_subject
     from reeltune.config import load_config
+    from reeltune.models.loaded_model import load_model
     from reeltune.runs.log import logging_to
+    from reeltune.scoring.predictor import Predictor
     from reeltune.serve.app import make_app
     from reeltune.serve.server import listen, read_token, run
 
@@ -52,8 +52,8 @@ def serve(
     with logging_to(None):
         token = read_token(resolved.serving)
         listener = listen(resolved.serving)
-        predictor = Judge(load_subject(resolved, folder), history)
-        if predictor.tuned:
-            predictor.prove_base()
+        predictor = Predictor(load_model(resolved, folder), history)
+        if predictor.has_adapter:
+            predictor.check_base()
         app = make_app(predictor, resolved.serving, token)
         run(app, listener, resolved.serving)

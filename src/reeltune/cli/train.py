@@ -41,7 +41,7 @@ def train(
 
         show(resolved)
         return
-    from reeltune.models.processes import process_state
+    from reeltune.models.choices import process_state
     from reeltune.training.train import train as run
 
     run(resolved, resume=resume, overwrite=overwrite)

@@ -12,17 +12,17 @@ from typing import Final
 
 import numpy as np
 
-from reeltune.asking.loaded_model import LoadedModel, predict_sequences
 from reeltune.data.folder import Examples, Timelines
 from reeltune.domain import Item
 from reeltune.evaluation.arrays import Ints, Labels
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
 from reeltune.evaluation.result import Ablation
+from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import offsets_of, places
-from reeltune.scoring.scorer import Progress
-from reeltune.scoring.scorer import Verdicts as Predictions
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.scorer import Progress, predict_sequences
 from reeltune.seeds import sample_rows, stream
 
 UNALTERED: Final = "unaltered"

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, get_args
 
-from reeltune.asking.loaded_model import LoadedModel, SelectedRows, predict_sequences
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.arrays import Floats
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import Predictions
 from reeltune.evaluation.result import Ablation, Kind
+from reeltune.models.calibration import Calibration, fit_calibration
+from reeltune.models.loaded_model import LoadedModel, SelectedRows
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.calibration import Calibration, fit_calibration
-from reeltune.scoring.scorer import Progress
+from reeltune.scoring.scorer import Progress, predict_sequences
 
 TUNED: Final = "tuned"
 BASE: Final = "base"

@@ -8,7 +8,6 @@ from typing import Any, Final
 import torch
 from transformers import GenerationConfig
 
-from reeltune.asking.loaded_model import LoadedModel
 from reeltune.domain import NO, YES, Item
 from reeltune.evaluation.arrays import THRESHOLD
 from reeltune.evaluation.collect import BASE, TUNED, ProgressFor, predict_models
@@ -16,7 +15,8 @@ from reeltune.evaluation.evaluate import prompt_facts
 from reeltune.evaluation.intervals import Interval, bootstrap_auc
 from reeltune.evaluation.metrics import Metrics, measure
 from reeltune.evaluation.predictions import Predictions
-from reeltune.models.causal import causal_of
+from reeltune.models.causal_lm import causal_of
+from reeltune.models.loaded_model import LoadedModel
 from reeltune.scoring.scorer import compute_context
 from reeltune.seeds import sample_rows
 

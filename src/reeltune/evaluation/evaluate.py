@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from reeltune.asking.loaded_model import LoadedModel
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.evaluation.ablations import measure_ablations
 from reeltune.evaluation.breakdowns import breakdowns
@@ -30,7 +29,8 @@ from reeltune.evaluation.result import (
     Reliability,
     ScorerResult,
 )
-from reeltune.scoring.calibration import CALIBRATED
+from reeltune.models.calibration import CALIBRATED
+from reeltune.models.loaded_model import LoadedModel
 
 FEW_ROWS: Final = 1000
 FEW_USERS: Final = 50

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reeltune.asking.subject import Subject, load_subject
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ModelError
@@ -19,6 +18,7 @@ from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED, Measurement
 from reeltune.export.merge import NO_FOUR_BIT, load_merged, with_four_bit
 from reeltune.models.choices import make_choices
 from reeltune.models.load import load_adapter, load_base
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import TokenRows
 from reeltune.runs.log import LOGGER
@@ -64,7 +64,7 @@ def measure_adapter(
         ReeltuneError: Data, model or adapter is missing, or the adapter was trained on another
             prompt.
     """
-    loaded = load_subject(config, adapter, calibrated=False)
+    loaded = load_model(config, adapter, calibrated=False)
     setup = Setup(
         config=loaded.config,
         folder=loaded.folder,
@@ -90,7 +90,9 @@ def measure_on_other_base(setup: Setup, adapter: Path, four_bit: bool) -> Measur
     base = load_base(config, choices)
     model = load_adapter(base, adapter)
     model.requires_grad_(False)
-    return _measure_adapter(Subject(config, setup.folder, base, model, setup.tokens), setup)
+    return _measure_adapter(
+        LoadedModel(config, setup.folder, base, model, setup.tokens.renderer.settings), setup
+    )
 
 
 def measure_merged(setup: Setup, folder: Path) -> Measurement:
@@ -101,8 +103,8 @@ def measure_merged(setup: Setup, folder: Path) -> Measurement:
     """
     free_memory()
     base = load_merged(folder, setup.device)
-    tokens = PromptTokens(base.tokenizer, setup.tokens.renderer, setup.folder.items)
-    loaded = Subject(setup.config, setup.folder, base, base.model, tokens)
+    settings = setup.tokens.renderer.settings
+    loaded = LoadedModel(setup.config, setup.folder, base, base.model, settings)
     saved, expected = loaded.rows(setup.split).sequences.ids, setup.rows.sequences.ids
     if loaded.tokens.answers != setup.tokens.answers or not (
         np.array_equal(saved.values, expected.values)
@@ -116,7 +118,7 @@ def measure_merged(setup: Setup, folder: Path) -> Measurement:
     return _measure(loaded, setup, MERGED, f"merged model, {_name(base.choices.dtype.value)}")
 
 
-def _measure_adapter(loaded: Subject, setup: Setup) -> Measurement:
+def _measure_adapter(loaded: LoadedModel, setup: Setup) -> Measurement:
     choices = loaded.base.choices
     if choices.four_bit.value:
         return _measure(loaded, setup, FOUR_BIT, _four_bit_description(loaded.config))
@@ -124,7 +126,7 @@ def _measure_adapter(loaded: Subject, setup: Setup) -> Measurement:
     return _measure(loaded, setup, UNQUANTIZED, description)
 
 
-def _measure(loaded: Subject, setup: Setup, name: str, description: str) -> Measurement:
+def _measure(loaded: LoadedModel, setup: Setup, name: str, description: str) -> Measurement:
     rows = setup.rows
     # Before anything else is computed: a model whose dtype is too small for its activations.
     scorer = Scorer(loaded.model, loaded.tokens.answers, loaded.config.scoring.tokens_per_batch)
@@ -136,7 +138,11 @@ def _measure(loaded: Subject, setup: Setup, name: str, description: str) -> Meas
             hint="Export with --dtype bfloat16, which has the range of float32",
         )
     LOGGER.info("predicting %d %s rows: %s", len(rows), setup.split, description)
-    p_yes = loaded.scorer(rows.sequences).score(rows.sequences, setup.progress(description)).p_yes
+    p_yes = (
+        Scorer.checked(loaded, rows.sequences)
+        .score(rows.sequences, setup.progress(description))
+        .p_yes
+    )
     return Measurement(name, description, p_yes, measure(rows.liked, p_yes, rows.user_id).auc)
 
 

@@ -17,8 +17,8 @@ from reeltune.data.timelines import Bools, Ints
 from reeltune.files import file_digest
 from reeltune.leakage.features import HELD_OUT
 from reeltune.leakage.outcomes import SHOWN, Check, Finding, Offenders, Outcome, event_finding
-from reeltune.models.names import CACHE_KEY, TRAIN_CACHE
 from reeltune.prompts.rows import choose_blocks, train_rows
+from reeltune.training.cache import CACHE_KEY, TRAIN_CACHE
 
 _HINT: Final = "Train again on these data, or name with --data those the run was trained on"
 SAME_DATA: Final = Check("the run's data", _HINT)

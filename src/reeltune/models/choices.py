@@ -1,20 +1,29 @@
-"""Device, number type, attention and quantization: what is used, and why, as printed sentences."""
+"""Device, dtype, attention and quantization: what is used, with the reason for each choice."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Generic, TypeVar
+from datetime import timedelta
+from typing import Final, Generic, TypeVar
 
 import torch
+from accelerate import PartialState
 from transformers import BitsAndBytesConfig
 from transformers.utils import is_flash_attn_2_available
 
 from reeltune.config.schema import Config
 from reeltune.errors import ConfigError
-from reeltune.models.processes import process_state
 
 T = TypeVar("T")
+
+PROCESS_TIMEOUT: Final = timedelta(days=30)
+"""How long one process waits for another.
+
+The default of ten minutes would end a launch whose processes have unequal work. The launcher
+notices a process that dies, and ends the others.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,8 @@ class Choice(Generic[T]):
     value: T
     reason: str
 
-    def sentence(self, name: str) -> str:
-        """Return the line that tells it, for the terminal and the log."""
+    def describe(self, name: str) -> str:
+        """Return ``name: value (reason)``, for the terminal, the log and ``run.json``."""
         return f"{name}: {str(self.value).removeprefix('torch.')} ({self.reason})"
 
 
@@ -39,27 +48,35 @@ class ModelChoices:
     four_bit: Choice[bool]
 
     def describe(self) -> Iterator[str]:
-        """Yield what :meth:`sentences` yields."""
-        return self.sentences()
-
-    def sentences(self) -> Iterator[str]:
-        """Yield one line per choice, for the terminal and the log."""
+        """Yield one line per choice."""
         for field in fields(self):
-            yield getattr(self, field.name).sentence(field.name.replace("_", " "))
+            yield getattr(self, field.name).describe(field.name.replace("_", " "))
+
+
+def process_state() -> PartialState:
+    """Return the state of the launch by ``accelerate launch`` or ``torchrun``.
+
+    Without one, it is that of this process alone.
+    """
+    several = "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    # Without an accelerator, accelerate only joins the processes when asked for the CPU.
+    on_cpu = several and not torch.accelerator.is_available()
+    return PartialState(cpu=on_cpu, timeout=PROCESS_TIMEOUT)
 
 
 def make_choices(config: Config) -> ModelChoices:
     """Decide how to load the model on this machine.
 
     Raises:
-        ConfigError: The configuration asks for a number type the device does not have, or several
-            GPUs are visible and nothing says how they are to be shared.
+        ConfigError: The device lacks the configured dtype, or several GPUs are visible to a single
+            process.
     """
     state = process_state()
     device = state.device or torch.device("cpu")
     if torch.cuda.device_count() > 1 and state.num_processes == 1:
         raise ConfigError(
             f"{torch.cuda.device_count()} GPUs are visible to one process",
+            code="several_gpus_visible",
             where="CUDA_VISIBLE_DEVICES",
             hint="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
             "reeltune train (or score) ...",
@@ -79,25 +96,27 @@ def _device_reason(device: torch.device) -> str:
     return "no GPU found" if device.type == "cpu" else "the accelerator found here"
 
 
-def _dtype(asked: str, device: torch.device) -> Choice[torch.dtype]:
+def _dtype(configured: str, device: torch.device) -> Choice[torch.dtype]:
     supported = _bfloat16_supported(device)
-    if asked == "auto":
+    if configured == "auto":
         if supported:
             return Choice(torch.bfloat16, "the processor has bfloat16 instructions")
-        return Choice(torch.float32, "no bfloat16 instructions here")
-    if asked == "bfloat16" and not supported and device.type != "cpu":
+        return Choice(torch.float32, "the processor has no bfloat16 instructions")
+    if configured == "bfloat16" and not supported and device.type != "cpu":
         raise ConfigError(
-            f"{device} has no bfloat16",
+            f"{device} does not support bfloat16",
+            code="dtype_not_supported",
             where="model.dtype",
             hint="Set model.dtype to float32 or auto",
         )
-    if asked == "float16" and device.type == "cpu":
+    if configured == "float16" and device.type == "cpu":
         raise ConfigError(
             "float16 is not trainable on a CPU",
+            code="dtype_not_supported",
             where="model.dtype",
             hint="Set model.dtype to auto, bfloat16 or float32",
         )
-    return Choice(getattr(torch, asked), "asked for")
+    return Choice(getattr(torch, configured), "configured")
 
 
 def _bfloat16_supported(device: torch.device) -> bool:
@@ -109,36 +128,36 @@ def _bfloat16_supported(device: torch.device) -> bool:
     return False
 
 
-def _attention(asked: str, device: torch.device, dtype: torch.dtype) -> Choice[str]:
-    if asked == "auto":
-        return Choice("sdpa", "PyTorch's own fused attention, for prompts one per row")
-    if asked != "flash_attention_2":
-        return Choice(asked, "asked for")
+def _attention(configured: str, device: torch.device, dtype: torch.dtype) -> Choice[str]:
+    if configured == "auto":
+        return Choice("sdpa", "PyTorch's fused attention, used where each row is one prompt")
+    if configured != "flash_attention_2":
+        return Choice(configured, "configured")
     if device.type != "cuda":
-        return Choice("sdpa", "Flash Attention was asked for, but it needs a CUDA GPU")
+        return Choice("sdpa", "flash_attention_2 is configured, but needs a CUDA GPU")
     if dtype == torch.float32:
-        return Choice("sdpa", "Flash Attention was asked for, but it has no float32 kernels")
+        return Choice("sdpa", "flash_attention_2 is configured, but has no float32 kernels")
     if not is_flash_attn_2_available():
-        return Choice("sdpa", "Flash Attention was asked for, but flash-attn is not installed")
-    return Choice("flash_attention_2", "asked for and installed")
+        return Choice("sdpa", "flash_attention_2 is configured, but flash-attn is not installed")
+    return Choice("flash_attention_2", "configured")
 
 
 def _four_bit(config: Config, device: torch.device) -> Choice[bool]:
     if not config.quantization.load_in_4bit:
-        return Choice(False, "not asked for: LoRA on the unquantized base")
+        return Choice(False, "configured; LoRA on the unquantized base")
     if device.type == "cuda":
-        return Choice(True, f"QLoRA, {config.quantization.quant_type}, as asked for")
+        return Choice(True, f"QLoRA, {config.quantization.quant_type}, configured")
     if device.type == "cpu" and config.quantization.allow_cpu:
-        return Choice(True, "QLoRA on the CPU, as quantization.allow_cpu asks: slow, for checking")
+        return Choice(True, "QLoRA on the CPU by quantization.allow_cpu; slow, for checks")
     return Choice(
         False,
-        "4 bits were asked for, but that needs a CUDA GPU: this is LoRA on the unquantized base "
-        "instead; quantization.allow_cpu=true runs 4 bits here too, slowly",
+        "configured, but needs a CUDA GPU; LoRA on the unquantized base instead. "
+        "quantization.allow_cpu=true runs 4 bits on a CPU, slowly",
     )
 
 
 def quantization_config(config: Config, choices: ModelChoices) -> BitsAndBytesConfig | None:
-    """Return what bitsandbytes is told, or None when the base is not quantized."""
+    """Return the bitsandbytes settings, or None when the base is not quantized."""
     if not choices.four_bit.value:
         return None
     return BitsAndBytesConfig(

@@ -1,4 +1,4 @@
-"""Load the base model and its tokenizer, and set the adapter on it."""
+"""Load a base model and its tokenizer, and put a new or a trained adapter on it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from transformers import (
 from reeltune.config.schema import Config
 from reeltune.errors import ConfigError, ModelError
 from reeltune.models.choices import ModelChoices, quantization_config
-from reeltune.models.names import ADAPTER_CONFIG
 from reeltune.models.tokenizer import first_line, load_tokenizer, not_loadable
+from reeltune.runs.folder import ADAPTER_CONFIG
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class BaseModel:
 
 
 def load_base(config: Config, choices: ModelChoices) -> BaseModel:
-    """Load the model the configuration names, as the choices say.
+    """Load the configured base model, as the choices say.
 
     Raises:
         ModelError: It cannot be found or read.
@@ -39,7 +39,7 @@ def load_base(config: Config, choices: ModelChoices) -> BaseModel:
     section = config.model
     tokenizer = load_tokenizer(section.name_or_path, section.revision)
     quantization = quantization_config(config, choices)
-    # Quantized weights are made on their device; others are moved once they are loaded.
+    # Quantized weights are created on their device; others are moved once they are loaded.
     placement = {"device_map": {"": str(choices.device.value)}} if quantization else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -55,7 +55,7 @@ def load_base(config: Config, choices: ModelChoices) -> BaseModel:
     if quantization is None:
         torch.nn.Module.to(model, choices.device.value)
     elif choices.device.value.type == "cpu":
-        keep_gradients_right_on_cpu(model)
+        disable_cpu_repacking(model)
     model.config.use_cache = False
     for settings in (model.config, model.generation_config):
         settings.pad_token_id = tokenizer.pad_token_id
@@ -63,12 +63,12 @@ def load_base(config: Config, choices: ModelChoices) -> BaseModel:
     return BaseModel(model.eval(), tokenizer, choices)
 
 
-def keep_gradients_right_on_cpu(model: torch.nn.Module) -> None:
+def disable_cpu_repacking(model: torch.nn.Module) -> None:
     """Switch off a repacking of 4-bit weights that makes later gradients wrong.
 
-    On CPUs with AVX512-BF16, bitsandbytes repacks each weight at the first forward pass in
-    evaluation mode, and its backward pass then reads the repacked weight as if it were not. Seen
-    in bitsandbytes 0.50.2; the test of gradients after an evaluation tells when this can go.
+    On CPUs with AVX512-BF16, bitsandbytes 0.50.2 repacks each weight at the first forward pass in
+    evaluation mode, and its backward pass misreads the repacked weight. The test of gradients after
+    an evaluation tells when this can go.
     """
     from bitsandbytes.nn import Linear4bit
 
@@ -78,7 +78,7 @@ def keep_gradients_right_on_cpu(model: torch.nn.Module) -> None:
 
 
 def add_adapter(base: BaseModel, config: Config) -> PeftModel:
-    """Set a new LoRA adapter on a base model, its weights drawn from the run's seed.
+    """Put a new LoRA adapter on a base model, initialized from the run's seed.
 
     Raises:
         ConfigError: The model has no such layers.
@@ -98,34 +98,40 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
         model = get_peft_model(base.model, settings)
     except ValueError as error:
         raise ConfigError(
-            f"the adapter cannot be set on this model: {first_line(error)}",
+            f"no adapter can be put on this model: {first_line(error)}",
+            code="no_target_modules",
             where="lora.target_modules",
             hint="Name linear layers it has, such as q_proj, or all-linear",
         ) from error
-    if not isinstance(model, PeftModel):
-        raise ModelError("the adapter could not be set on this model", where=type(model).__name__)
+    assert isinstance(model, PeftModel)
     return model
 
 
 def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
-    """Set a trained adapter on a base model, frozen, in evaluation mode.
+    """Put a trained adapter on a base model, frozen, in evaluation mode.
 
     Raises:
         ModelError: There is no adapter in that folder, or it does not fit the model.
     """
     if not (adapter / ADAPTER_CONFIG).is_file():
-        raise ModelError("no adapter here", where=str(adapter), hint="Run: reeltune train")
+        raise ModelError(
+            "no adapter here",
+            code="adapter_not_found",
+            where=str(adapter),
+            hint="Run: reeltune train",
+        )
     try:
         return PeftModel.from_pretrained(base.model, str(adapter)).eval()
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"the adapter does not fit {base.model.config.name_or_path}: {first_line(error)}",
+            code="adapter_does_not_fit",
             where=str(adapter),
             hint="Use the base model the adapter was trained on",
         ) from error
 
 
-def trainable_share(model: PeftModel) -> tuple[int, int]:
+def parameter_counts(model: PeftModel) -> tuple[int, int]:
     """Return the number of trainable parameters and of all parameters.
 
     Weights packed in 4 bits are counted unpacked.

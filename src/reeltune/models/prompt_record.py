@@ -44,6 +44,7 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
     if not file.is_file():
         raise ModelError(
             f"the adapter has no {PROMPT_FILE}, so its prompt is unknown",
+            code="prompt_record_missing",
             where=str(adapter),
             hint="Train it with reeltune, or copy the file that belongs to it",
         )
@@ -52,7 +53,8 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
     if version != PROMPT_VERSION:
         raise ModelError(
             f"the adapter was trained on prompt version {version}, this package renders "
-            f"{PROMPT_VERSION}: its verdicts would be wrong",
+            f"{PROMPT_VERSION}: its predictions would be wrong",
+            code="other_prompt_version",
             where=str(file),
             hint="Train it again, or install the version of reeltune it was trained with",
         )
@@ -80,6 +82,7 @@ def refuse_other_prompt(adapter: Path, wanted: PromptSettings, history_len: int)
     if differing:
         raise ModelError(
             f"the adapter was trained on another prompt ({'; '.join(differing)})",
+            code="other_prompt",
             where=str(adapter),
             hint="Use the data and prompt settings of its run.json",
         )

@@ -1,4 +1,4 @@
-"""Load a tokenizer, and say kindly why something cannot be loaded."""
+"""Load a tokenizer, and explain why something cannot be loaded."""
 
 from __future__ import annotations
 
@@ -25,20 +25,44 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrained
     return tokenizer
 
 
+def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id of the padding token.
+
+    Raises:
+        ModelError: The tokenizer has neither a padding nor an end token.
+    """
+    pad_id = tokenizer.pad_token_id
+    if not isinstance(pad_id, int):
+        raise ModelError(
+            "the tokenizer has no padding token",
+            code="no_padding_token",
+            where=str(tokenizer.name_or_path),
+            hint="Set its pad_token",
+        )
+    return pad_id
+
+
 def not_loadable(what: str, name: str, error: Exception) -> ModelError:
     """Return the error for something that is neither a usable folder nor on the hub."""
-    local = Path(name).exists()
-    mend = (
-        "Check that the folder holds a complete Hugging Face model"
-        if local
-        else "Check the name and the connection to the hub, or set model.name_or_path to a folder "
+    message = f"the {what} cannot be loaded: {first_line(error)}"
+    if Path(name).exists():
+        return ModelError(
+            message,
+            code="model_folder_incomplete",
+            where=name,
+            hint="Check that the folder holds a complete Hugging Face model",
+        )
+    return ModelError(
+        message,
+        code="model_not_found",
+        where=name,
+        hint="Check the name and the connection to the hub, or set model.name_or_path to a folder "
         "that holds the model (`reeltune fetch smollm2-135m` makes one without the hub). "
-        "The base of an adapter is the one that its run.json names"
+        "The base model of an adapter is named in its run.json",
     )
-    return ModelError(f"the {what} cannot be loaded: {first_line(error)}", where=name, hint=mend)
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text: libraries explain at length below it."""
+    """Return the first line of an error's text, without its full stop."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

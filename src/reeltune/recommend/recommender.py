@@ -34,11 +34,12 @@ from reeltune.recommend.candidates import (
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.results import RatedItem, Reason, Recommendation, Recommendations
-from reeltune.scoring.ranking import Question
+from reeltune.scoring.predictor import Query
 
 if TYPE_CHECKING:
-    from reeltune.asking.judge import Judge
-    from reeltune.scoring.scorer import Progress, Verdicts
+    from reeltune.scoring.predictions import Predictions
+    from reeltune.scoring.predictor import Predictor
+    from reeltune.scoring.scorer import Progress
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -79,7 +80,7 @@ class Selection:
     """
 
     request: RecommendationRequest
-    query: Question
+    query: Query
     eligible: int
     limit: CandidateLimit
 
@@ -105,7 +106,7 @@ class Ranking:
     p_like: Floats
 
     @classmethod
-    def top(cls, items: Ints, predictions: Verdicts, count: int | None = None) -> Ranking:
+    def top(cls, items: Ints, predictions: Predictions, count: int | None = None) -> Ranking:
         """Rank items by P(like), ties by the uncalibrated log odds, then in the given order."""
         order = np.lexsort((-predictions.log_odds, -predictions.p_yes))[:count]
         return cls(items[order], predictions.p_yes[order])
@@ -121,8 +122,8 @@ class FollowUp:
             if no reasons are requested.
     """
 
-    base: Question | None
-    ablated: tuple[Question, ...]
+    base: Query | None
+    ablated: tuple[Query, ...]
 
 
 class Recommender:
@@ -158,19 +159,19 @@ class Recommender:
     @classmethod
     def of(
         cls,
-        predictor: Judge,
+        predictor: Predictor,
         catalogue: Catalogue | None = None,
         limit: CandidateLimit | None = None,
     ) -> Recommender:
         """Return a recommender for a predictor's model and data."""
-        folder = predictor.subject.folder
+        folder = predictor.loaded.folder
         return cls(
             Catalogue.of(folder) if catalogue is None else catalogue,
             history_len=predictor.history_len,
-            used_history=predictor.remembered,
-            has_adapter=predictor.tuned,
+            used_history=predictor.max_history,
+            has_adapter=predictor.has_adapter,
             trained_history=min(folder.min_history, folder.history_len),
-            limit=limit or default_limit(predictor.subject.base.choices.device.value.type),
+            limit=limit or default_limit(predictor.loaded.base.choices.device.value.type),
         )
 
     def select(self, request: RecommendationRequest) -> Selection:
@@ -183,12 +184,10 @@ class Recommender:
         limit = self.limit
         if request.candidates is not None:
             limit = CandidateLimit(request.candidates, "as requested")
-        query = Question(
-            request.history.last(self._used_history), most_rated(eligible, limit.count)
-        )
+        query = Query(request.history.last(self._used_history), most_rated(eligible, limit.count))
         return Selection(request, query, len(eligible), limit)
 
-    def rank(self, selection: Selection, predictions: Verdicts) -> Ranking:
+    def rank(self, selection: Selection, predictions: Predictions) -> Ranking:
         """Return the top items.
 
         Args:
@@ -201,16 +200,16 @@ class Recommender:
         """Return the queries that base comparison and reasons need."""
         request, query = selection.request, selection.query
         compare = request.base and self._has_adapter
-        base = Question(query.history, ranking.items) if compare else None
+        base = Query(query.history, ranking.items) if compare else None
         histories = leave_one_out(self._shown(request)) if request.reasons else []
-        return FollowUp(base, tuple(Question(each, ranking.items) for each in histories))
+        return FollowUp(base, tuple(Query(each, ranking.items) for each in histories))
 
     def result(
         self,
         selection: Selection,
         ranking: Ranking,
-        base: Verdicts | None = None,
-        ablated: Sequence[Verdicts] = (),
+        base: Predictions | None = None,
+        ablated: Sequence[Predictions] = (),
     ) -> Recommendations:
         """Assemble the answer.
 
@@ -245,7 +244,7 @@ class Recommender:
 
     def recommend(
         self,
-        predictor: Judge,
+        predictor: Predictor,
         request: RecommendationRequest,
         progress: Callable[[str], Progress] = lambda _: lambda _done, _total: None,
     ) -> Recommendations:
@@ -260,14 +259,14 @@ class Recommender:
             RequestError: No item has one of the genres.
         """
         selection = self.select(request)
-        (predictions,) = predictor.verdicts([selection.query], progress=progress("candidates"))
+        (predictions,) = predictor.predict([selection.query], progress=progress("candidates"))
         ranking = self.rank(selection, predictions)
         queries = self.follow_up(selection, ranking)
         base, ablated = None, []
         if queries.base is not None:
-            (base,) = predictor.verdicts([queries.base], base=True, progress=progress("base"))
+            (base,) = predictor.predict([queries.base], base=True, progress=progress("base"))
         if queries.ablated:
-            ablated = predictor.verdicts(queries.ablated, progress=progress("reasons"))
+            ablated = predictor.predict(queries.ablated, progress=progress("reasons"))
         return self.result(selection, ranking, base, ablated)
 
     def _make_pool(self, filters: Filters) -> ItemPool:

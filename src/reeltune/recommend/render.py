@@ -14,9 +14,9 @@ from rich.text import Text
 
 from reeltune.data.history import History
 from reeltune.domain import format_rating, plain_text
+from reeltune.models.calibration import Method
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.results import ItemSummary, Reason, Recommendation, Recommendations
-from reeltune.scoring.calibration import Method
 
 Format = Literal["table", "json", "csv"]
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Final
 
-from reeltune.asking.loaded_model import LoadedModel
 from reeltune.data.cache_key import CacheKey, prepared_data
 from reeltune.errors import ConfigError, DataError, ModelError
 from reeltune.evaluation.collect import CollectedPredictions, EarlierEvaluation
@@ -18,16 +17,17 @@ from reeltune.evaluation.predictions import (
 )
 from reeltune.evaluation.result import Ablation, Evaluation
 from reeltune.files import file_digest, write_json
-from reeltune.report.charts.learning import TrainingCurves
-from reeltune.report.write import write_report
-from reeltune.runs.folder import ADAPTER_WEIGHTS, CARD_FILE, METRICS_FILE, RunFolder
-from reeltune.runs.log import LOGGER
-from reeltune.scoring.calibration import (
+from reeltune.models.calibration import (
     CALIBRATION_FILE,
     Calibration,
     load_calibration,
     write_calibration,
 )
+from reeltune.models.loaded_model import LoadedModel
+from reeltune.report.charts.learning import TrainingCurves
+from reeltune.report.write import write_report
+from reeltune.runs.folder import ADAPTER_WEIGHTS, CARD_FILE, METRICS_FILE, RunFolder
+from reeltune.runs.log import LOGGER
 from reeltune.training.card import write_card
 
 REPORT_FILE: Final = "report.html"

@@ -21,13 +21,16 @@ from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import write_json
-from reeltune.models.names import ADAPTER_WEIGHTS, TRAINER_STATE
 
 RUN_FILE: Final = "run.json"
 METRICS_FILE: Final = "metrics.json"
 LOG_FILE: Final = "training.log"
 TENSORBOARD_DIR: Final = "logs"
 CARD_FILE: Final = "README.md"
+ADAPTER_CONFIG: Final = "adapter_config.json"
+ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
+TRAINER_STATE: Final = "trainer_state.json"
+"""Written last in a checkpoint: a checkpoint without it is incomplete."""
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
@@ -70,7 +73,12 @@ class RunFolder:
             RunError: There is none.
         """
         if not self.record_file.is_file():
-            raise RunError("no training run here", where=str(self.path), hint="Run: reeltune train")
+            raise RunError(
+                "no training run here",
+                code="not_a_run",
+                where=str(self.path),
+                hint="Run: reeltune train",
+            )
         record = json.loads(self.record_file.read_text(encoding="utf-8"))
         if "config" in record:
             record["config"] = translate_record(record["config"])
@@ -86,7 +94,9 @@ class RunFolder:
         try:
             return build_config(tree, where=str(self.record_file))
         except ConfigError as error:
-            raise RunError(f"made by another version of reeltune: {error}") from error
+            raise RunError(
+                f"written by another version of reeltune: {error}", code="run_not_readable"
+            ) from error
 
     def metrics(self) -> dict[str, Any]:
         """Return how the run learned: its losses and evaluations.
@@ -96,7 +106,12 @@ class RunFolder:
         """
         file = self.path / METRICS_FILE
         if not file.is_file():
-            raise RunError("training has not ended", where=str(file), hint="Run: reeltune train")
+            raise RunError(
+                "training has not finished",
+                code="run_not_finished",
+                where=str(file),
+                hint="Run: reeltune train",
+            )
         return json.loads(file.read_text(encoding="utf-8"))
 
     def write_record(self, record: dict[str, Any]) -> None:
@@ -127,6 +142,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
                 "is a file, and a run needs a folder",
+                code="output_is_a_file",
                 where=str(self.path),
                 hint="Set train.output_dir to another folder",
             )
@@ -138,6 +154,7 @@ class RunFolder:
             if RUN_FILE not in held and held - {LOG_FILE, TENSORBOARD_DIR}:
                 raise RunError(
                     "the output folder is not empty and holds no training run",
+                    code="output_not_empty",
                     where=str(self.path),
                     hint="Set train.output_dir to another folder",
                 )
@@ -145,6 +162,7 @@ class RunFolder:
             if precious and not overwrite:
                 raise RunError(
                     "the output folder holds an earlier run",
+                    code="run_exists",
                     where=str(self.path),
                     hint="Continue it with --resume, replace it with --overwrite, "
                     "or set train.output_dir to another folder",
@@ -184,6 +202,7 @@ class RunFolder:
             listed = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed)
             raise RunError(
                 f"the run was started with another configuration ({listed})",
+                code="run_config_changed",
                 where=str(self.path),
                 hint="Resume with the settings in its run.json, or start a run of its own",
             )
@@ -211,6 +230,7 @@ class RunFolder:
         if changed:
             raise RunError(
                 f"the prepared data have changed since the run began ({', '.join(changed)})",
+                code="run_data_changed",
                 where=str(self.path),
                 hint="Prepare the data as they were, or start a run of its own",
             )

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from reeltune.attention.packed import Packed
 from reeltune.attention.shared import sharing, visibility
 from reeltune.errors import ModelError
-from reeltune.models.causal import causal_of, head_of
+from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.prompts.chat import AnswerTokens
 
 _AGREE_LOGITS = 0.05
@@ -81,18 +81,6 @@ class AnswerHead:
                 "use_cache": False,
             }
 
-    def all_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the whole vocabulary, in float32.
-
-        Args:
-            states: Contiguous hidden states, shape ``(n, hidden)``. (A strided slice would make
-                the product copy the whole head.)
-
-        Returns:
-            Shape ``(n, vocabulary)``.
-        """
-        return self._finish(head_of(self.causal)(states).float())
-
     def answer_logits(self, states: torch.Tensor, answers: AnswerTokens) -> torch.Tensor:
         """Return the logits of Yes and No, in float32 throughout.
 
@@ -128,8 +116,9 @@ class AnswerHead:
         allowed = _AGREE_LOGITS * max(1.0, own.abs().max().item() / 8) + rounded
         if not abs(found - expected) <= allowed:
             raise ModelError(
-                f"{type(self.causal).__name__} changes its logits in a way this scorer does not "
-                f"know (log-odds {expected:.4f}, from the head's rows {found:.4f})",
+                f"{type(self.causal).__name__} transforms its logits in an unknown way (log-odds "
+                f"{expected:.4f}, from the head's rows {found:.4f})",
+                code="unknown_logit_transform",
                 where=str(self.causal.config.name_or_path),
             )
 

@@ -15,9 +15,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from reeltune import __version__
-from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
 from reeltune.recommend.results import Recommendations
+from reeltune.scoring.predictor import Predictor
 from reeltune.serve import schemas
 from reeltune.serve.api_docs import add_docs
 from reeltune.serve.auth import BEARER, AuthMiddleware, SecurityHeadersMiddleware
@@ -40,7 +40,7 @@ _PAGE_SUFFIXES: Final = {".html", ".css", ".js", ".svg"}
 _ERRORS: Final = error_responses(400, 401, 408, 413, 415, 421, 422, 503)
 
 
-def make_app(predictor: Judge, serving: ServingSection, token: str | None) -> ASGIApp:
+def make_app(predictor: Predictor, serving: ServingSection, token: str | None) -> ASGIApp:
     """Return the ASGI application.
 
     Args:
@@ -50,8 +50,8 @@ def make_app(predictor: Judge, serving: ServingSection, token: str | None) -> AS
     """
     mimetypes.add_type("text/javascript", ".js")  # Python 3.11 knows it under its old name
     metrics = Metrics()
-    scoring = predictor.subject.config.scoring
-    counts = TokenCounts(predictor.subject.tokens, predictor.history_len, scoring.layout)
+    scoring = predictor.loaded.config.scoring
+    counts = TokenCounts(predictor.loaded.tokens, predictor.history_len, scoring.layout)
     size = BatchSize(serving.target_batch_seconds, scoring.tokens_per_batch)
     batcher = Batcher(predictor, counts, size, serving.max_batch_queries, metrics)
     app = _make_routes(Service(predictor, batcher, serving), batcher, metrics, bool(token))

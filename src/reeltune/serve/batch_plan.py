@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Query
 
 Ints = npt.NDArray[np.int64]
 HistoryKey = tuple[bytes, bytes, bool]
@@ -32,12 +32,12 @@ class PendingQuery:
         done: Their number.
     """
 
-    query: Question
+    query: Query
     base: bool
     trunk: int
     branches: Ints
-    result: asyncio.Future[Verdicts]
-    predictions: list[Verdicts] = field(default_factory=list)
+    result: asyncio.Future[Predictions]
+    predictions: list[Predictions] = field(default_factory=list)
     done: int = 0
 
     @cached_property

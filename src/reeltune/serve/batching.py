@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Query
 from reeltune.serve.batch_plan import HistoryKey, PendingQuery, QuerySlice, next_batch, token_count
 from reeltune.serve.batch_size import BatchSize, TokenCounts
 from reeltune.serve.errors import shutting_down
@@ -21,9 +21,9 @@ from reeltune.serve.metrics import Metrics
 
 
 class SupportsPredict(Protocol):
-    """What batching needs of a :class:`reeltune.asking.judge.Judge`."""
+    """What batching needs of a :class:`reeltune.scoring.predictor.Predictor`."""
 
-    def verdicts(self, questions: Sequence[Question], *, base: bool = False) -> list[Verdicts]:
+    def predict(self, queries: Sequence[Query], *, base: bool = False) -> list[Predictions]:
         """Return the predictions for each query's candidates."""
         ...
 
@@ -69,7 +69,7 @@ class Batcher:
                     if not pending.result.done():
                         pending.result.set_exception(shutting_down())
 
-    def submit(self, query: Question, *, base: bool = False) -> asyncio.Future[Verdicts]:
+    def submit(self, query: Query, *, base: bool = False) -> asyncio.Future[Predictions]:
         """Return a future of the predictions; cancel it if nobody waits for them any more.
 
         The history must hold only events that predictions depend on: equal ones are merged.
@@ -79,14 +79,14 @@ class Batcher:
         """
         if not self._open:
             raise shutting_down()
-        result: asyncio.Future[Verdicts] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[Predictions] = asyncio.get_running_loop().create_future()
         if len(query.candidates):
             trunk, branches = self._counts.of(query.history, query.candidates)
             self._queue.append(PendingQuery(query, base, trunk, branches, result))
             self._metrics.queries_waiting.set(len(self._queue))
             self._submitted.set()
         else:
-            result.set_result(Verdicts.none())
+            result.set_result(Predictions.none())
         return result
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
@@ -109,7 +109,9 @@ class Batcher:
             self._metrics.count_batch(batch, seconds)
             self._deliver(batch, computed)
 
-    def _deliver(self, batch: list[QuerySlice], computed: asyncio.Future[list[Verdicts]]) -> None:
+    def _deliver(
+        self, batch: list[QuerySlice], computed: asyncio.Future[list[Predictions]]
+    ) -> None:
         """Hand out a batch's predictions; queries with more candidates go to the queue's end."""
         error = computed.exception()
         for index, part in enumerate(batch):
@@ -124,16 +126,16 @@ class Batcher:
             if len(pending.remaining):
                 self._queue.append(pending)
             else:
-                pending.result.set_result(Verdicts.joined(pending.predictions))
+                pending.result.set_result(Predictions.concatenate(pending.predictions))
 
 
-def predict_batch(predictor: SupportsPredict, batch: Sequence[QuerySlice]) -> list[Verdicts]:
+def predict_batch(predictor: SupportsPredict, batch: Sequence[QuerySlice]) -> list[Predictions]:
     """Return the predictions for every slice, as if each had been predicted alone.
 
     Slices with equal histories become one query, in which a shared candidate occurs once. The
     tuned and the base model are called at most once each.
     """
-    predictions: dict[QuerySlice, Verdicts] = {}
+    predictions: dict[QuerySlice, Predictions] = {}
     for base in (False, True):
         slices = [part for part in batch if part.pending.base is base]
         predictions |= _predict_merged(predictor, slices, base)
@@ -142,7 +144,7 @@ def predict_batch(predictor: SupportsPredict, batch: Sequence[QuerySlice]) -> li
 
 def _predict_merged(
     predictor: SupportsPredict, slices: Sequence[QuerySlice], base: bool
-) -> dict[QuerySlice, Verdicts]:
+) -> dict[QuerySlice, Predictions]:
     by_history: dict[HistoryKey, list[QuerySlice]] = {}
     for part in slices:
         by_history.setdefault(part.pending.history_key, []).append(part)
@@ -150,15 +152,15 @@ def _predict_merged(
         return {}
     groups = list(by_history.values())
     queries = [
-        Question(
+        Query(
             group[0].pending.query.history,
             np.unique(np.concatenate([part.candidates for part in group])),
         )
         for group in groups
     ]
-    results = predictor.verdicts(queries, base=base)
+    results = predictor.predict(queries, base=base)
     return {
-        part: result.take(np.searchsorted(query.candidates, part.candidates))
+        part: result[np.searchsorted(query.candidates, part.candidates)]
         for group, query, result in zip(groups, queries, results, strict=True)
         for part in group
     }

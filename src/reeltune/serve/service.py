@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 
-from reeltune.asking.judge import Judge
 from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE
 from reeltune.files import file_digest
@@ -20,8 +19,8 @@ from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
 from reeltune.recommend.results import Recommendations
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.ranking import Question
-from reeltune.scoring.scorer import Verdicts
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.predictor import Predictor, Query
 from reeltune.serve import schemas
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import UnavailableError
@@ -33,15 +32,15 @@ _DIGEST_LENGTH = 16
 class Service:
     """Answers requests about the items of one model's data."""
 
-    def __init__(self, predictor: Judge, batcher: Batcher, serving: ServingSection) -> None:
-        subject = predictor.subject
+    def __init__(self, predictor: Predictor, batcher: Batcher, serving: ServingSection) -> None:
+        subject = predictor.loaded
         scale = subject.tokens.renderer.settings.scale
         limit = candidate_limit(serving, subject.base.choices.device.value.type)
         LOGGER.info("candidates scored per request by default: %s (%s)", limit.count, limit.reason)
         self._batcher = batcher
         self._serving = serving
-        self._has_adapter = predictor.tuned
-        self._max_history = predictor.remembered
+        self._has_adapter = predictor.has_adapter
+        self._max_history = predictor.max_history
         self._catalogue = Catalogue.of(subject.folder)
         self._recommender = Recommender.of(predictor, self._catalogue, limit)
         self._validator = RequestValidator(self._catalogue, scale, serving)
@@ -50,11 +49,11 @@ class Service:
         self._health = schemas.HealthResponse(
             status="ok",
             model=_model_name(predictor),
-            tuned=predictor.tuned,
+            tuned=predictor.has_adapter,
             data=file_digest(subject.folder.path / ITEMS_FILE)[:_DIGEST_LENGTH],
             items=len(self._catalogue.items),
             history_len=predictor.history_len,
-            uses_all_ratings=predictor.remembered > predictor.history_len,
+            uses_all_ratings=predictor.max_history > predictor.history_len,
             scale=scale,
             genres=sorted({genre for item in self._catalogue.items for genre in item.genres}),
             limits=schemas.LimitsResponse(
@@ -111,7 +110,7 @@ class Service:
             RequestError: The request is not valid.
         """
         history = self._validator.history(request.history).last(self._max_history)
-        query = Question(history, self._validator.candidates(request.item_ids))
+        query = Query(history, self._validator.candidates(request.item_ids))
         base_queries = [query] if request.base and self._has_adapter else []
         (tuned,), base = await self._predict([query], base_queries)
         p_base = base[0].p_yes.tolist() if base else [None] * len(query.candidates)
@@ -151,8 +150,8 @@ class Service:
         return recommender.result(selection, ranking, base[0] if base else None, ablated)
 
     async def _predict(
-        self, queries: Sequence[Question], base_queries: Sequence[Question] = ()
-    ) -> tuple[list[Verdicts], list[Verdicts]]:
+        self, queries: Sequence[Query], base_queries: Sequence[Query] = ()
+    ) -> tuple[list[Predictions], list[Predictions]]:
         """Return the predictions for queries to the tuned and to the base model.
 
         Cancelling this cancels the queries, so that those not started are never computed.
@@ -186,7 +185,7 @@ def _filters(filters: schemas.FiltersRequest) -> Filters:
     )
 
 
-def _model_name(predictor: Judge) -> str:
+def _model_name(predictor: Predictor) -> str:
     """Return the model's name, or only the last part of a local path, which is private."""
-    name = predictor.subject.config.model.name_or_path
+    name = predictor.loaded.config.model.name_or_path
     return Path(name).name if Path(name).is_dir() else name

@@ -1,4 +1,4 @@
-"""Build the trainer of a run from its configuration and its material."""
+"""Build the trainer of a run from its configuration and its inputs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig
 
-from reeltune.config import Config
 from reeltune.config.schema import LOWER_IS_BETTER
-from reeltune.models.causal import pad_id_of
-from reeltune.models.choices import Choice
-from reeltune.models.compiled import compile_layers
-from reeltune.models.processes import process_state
-from reeltune.models.prompt_record import PromptRecord
+from reeltune.models.causal_lm import compile_layers
+from reeltune.models.choices import Choice, process_state
+from reeltune.models.loaded_model import LoadedModel
+from reeltune.models.tokenizer import pad_id_of
 from reeltune.prompts.rows import BLOCKS, SINGLE, TokenRows
 from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
 from reeltune.scoring.scorer import Scorer
@@ -30,59 +28,52 @@ from reeltune.training.collate import (
     fullest_batch,
     pack_collator,
 )
-from reeltune.training.memory import choose_recomputation
+from reeltune.training.memory import choose_checkpointing
 from reeltune.training.progress import ProgressLog, StepClock
-from reeltune.training.setup import TunableModel
+from reeltune.training.setup import prompt_record
 from reeltune.training.trainer import VerdictTrainer
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainerInputs:
     """What a trainer is built from.
 
     Attributes:
-        tunable: The model with its adapter.
-        train_rows: What is learned.
-        eval_rows: What is scored meanwhile.
-        prompt: Saved with every adapter.
+        loaded: The model with its adapter, trainable.
+        train_rows: The training rows.
+        eval_rows: The validation rows, scored during training.
         collator: Makes the batches.
-        recompute: Whether the backward pass computes activations again.
+        checkpointing: Whether the backward pass computes activations again.
     """
 
-    tunable: TunableModel
+    loaded: LoadedModel
     train_rows: TokenRows
     eval_rows: TokenRows
-    prompt: PromptRecord
     collator: Collator
-    recompute: Choice[bool]
+    checkpointing: Choice[bool]
 
 
-def gather(
-    config: Config,
-    tunable: TunableModel,
-    train_rows: TokenRows,
-    eval_rows: TokenRows,
-    prompt: PromptRecord,
-) -> Material:
-    """Return what a trainer is built from, and decide what depends on the size of a batch.
+def trainer_inputs(
+    loaded: LoadedModel, train_rows: TokenRows, eval_rows: TokenRows
+) -> TrainerInputs:
+    """Return what a trainer is built from, deciding what depends on the size of a batch.
 
     Raises:
         LengthError: A sequence is longer than a packed row.
     """
-    collator = build_collator(config, tunable, train_rows)
-    fullest = fullest_batch(collator, config.train.batch_size)
-    recompute = choose_recomputation(config, tunable, fullest)
-    return Material(tunable, train_rows, eval_rows, prompt, collator, recompute)
+    collator = build_collator(loaded, train_rows)
+    fullest = fullest_batch(collator, loaded.config.train.batch_size)
+    checkpointing = choose_checkpointing(loaded, fullest)
+    return TrainerInputs(loaded, train_rows, eval_rows, collator, checkpointing)
 
 
-def build_trainer(
-    config: Config, material: Material, run: RunFolder, clock: StepClock
-) -> VerdictTrainer:
+def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> VerdictTrainer:
     """Return the trainer with its callbacks."""
     from torch.utils.tensorboard import SummaryWriter
 
-    tunable, section = material.tunable, config.train
-    tokenizer = tunable.base.tokenizer
+    loaded, config = inputs.loaded, inputs.loaded.config
+    section = config.train
+    tokenizer = loaded.base.tokenizer
     callbacks = [KeepBest(), ProgressLog(), clock]
     if section.early_stopping_patience is not None:
         callbacks.append(
@@ -90,23 +81,23 @@ def build_trainer(
         )
     if process_state().is_main_process:
         callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
-    on_gpu = tunable.base.choices.device.value.type == "cuda"
+    on_gpu = loaded.base.choices.device.value.type == "cuda"
     # Plain prompts come in batches of ever new shapes, each of which would be compiled for itself.
     if section.compile and section.layout == BLOCKS and on_gpu:
-        compile_layers(tunable.model)
-    rows = Dataset.from_dict({ROW: np.arange(len(material.collator))})
+        compile_layers(loaded.model)
+    rows = Dataset.from_dict({ROW: np.arange(len(inputs.collator))})
     trainer = VerdictTrainer(
-        model=tunable.model,
-        args=trainer_arguments(config, material, run.path),
+        model=loaded.model,
+        args=trainer_arguments(inputs, run.path),
         train_dataset=rows,
         # evaluate() scores eval_rows; the trainer only insists on being given something here
         eval_dataset=rows.select([]),
         processing_class=tokenizer,
-        data_collator=material.collator,
+        data_collator=inputs.collator,
         callbacks=callbacks,
-        scorer=Scorer(tunable.model, tunable.answers, config.scoring.tokens_per_batch),
-        eval_rows=material.eval_rows,
-        prompt_record=material.prompt,
+        scorer=Scorer(loaded.model, loaded.answers, config.scoring.tokens_per_batch),
+        eval_rows=inputs.eval_rows,
+        prompt_record=prompt_record(loaded),
         clock=clock,
         pairwise_weight=section.pairwise_weight,
     )
@@ -114,25 +105,25 @@ def build_trainer(
     return trainer
 
 
-def build_collator(config: Config, tunable: TunableModel, rows: TokenRows) -> Collator:
+def build_collator(loaded: LoadedModel, rows: TokenRows) -> Collator:
     """Return what makes batches of the training rows.
 
     Raises:
         LengthError: A sequence is longer than a packed row.
     """
-    section = config.train
-    labels = Labels(tunable.answers, end=section.loss == "answer")
-    pad_id = pad_id_of(tunable.base.tokenizer)
+    section = loaded.config.train
+    labels = Labels(loaded.answers, end=section.loss == "answer")
+    pad_id = pad_id_of(loaded.base.tokenizer)
     if section.layout == SINGLE:
         return PlainCollator(rows, labels, pad_id)
-    compiled = tunable.base.choices.device.value.type == "cuda"
+    compiled = loaded.base.choices.device.value.type == "cuda"
     batch_size = section.batch_size if compiled else None
     return pack_collator(rows, labels, pad_id, section.pack_length, batch_size)
 
 
-def trainer_arguments(config: Config, material: Material, output_dir: Path) -> SFTConfig:
+def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> SFTConfig:
     """Return TRL's arguments for a configuration."""
-    section, choices = config.train, material.tunable.base.choices
+    section, choices = inputs.loaded.config.train, inputs.loaded.base.choices
     on_gpu = choices.device.value.type == "cuda"
     dtype = str(choices.dtype.value).removeprefix("torch.")
     return SFTConfig(
@@ -150,7 +141,7 @@ def trainer_arguments(config: Config, material: Material, output_dir: Path) -> S
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         use_cpu=choices.device.value.type == "cpu",
-        gradient_checkpointing=material.recompute.value,
+        gradient_checkpointing=inputs.checkpointing.value,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=section.logging_steps,
         logging_first_step=True,

@@ -11,22 +11,31 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from datasets import Dataset, disable_progress_bars, load_from_disk
-from datasets.table import InMemoryTable
 
 from reeltune.data.cache_key import CacheKey, prepared_data
+from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings
 from reeltune.files import atomic_folder, write_json
-from reeltune.models.names import CACHE_KEY
-from reeltune.prompts.rows import Selection, TokenRows
+from reeltune.models.choices import process_state
+from reeltune.models.loaded_model import LoadedModel
+from reeltune.prompts.rows import Selection, TokenRows, refuse_too_long
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
+from reeltune.runs.log import LOGGER
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 CACHE_FORMAT: Final = 3
+
+TRAIN_CACHE: Final = "train_preprocessed"
+EVAL_CACHE: Final = "eval_preprocessed"
+"""Folders within ``data.cache_dir``."""
+
+CACHE_KEY: Final = "cache_key.json"
+"""In each of them: what the rows were made from."""
 
 INPUT_IDS: Final = "input_ids"
 _TRUNK: Final = "trunk"
@@ -90,6 +99,8 @@ def look_up(path: Path, key: CacheKey) -> CacheLookup:
     changed = key.changed_from(json.loads(key_file.read_text(encoding="utf-8")))
     if changed:
         return CacheLookup(None, f"changed since: {', '.join(changed)}")
+    from datasets import Dataset, load_from_disk
+
     rows = load_from_disk(str(path))
     if not isinstance(rows, Dataset):
         return CacheLookup(None, "the folder does not hold one table")
@@ -99,6 +110,9 @@ def look_up(path: Path, key: CacheKey) -> CacheLookup:
 
 def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
     """Write token rows to the cache, whole or not at all, and return them memory-mapped."""
+    from datasets import Dataset, disable_progress_bars
+    from datasets.table import InMemoryTable
+
     sequences = rows.sequences
     verdicts = sequences.verdict_offsets
     lists = {
@@ -116,6 +130,37 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
         Dataset(InMemoryTable(table)).save_to_disk(str(temporary))
         write_json(temporary / CACHE_KEY, key.parts)
     return _read(Dataset.load_from_disk(str(path)), sequences.answered)
+
+
+def cached_rows(loaded: LoadedModel, selection: Selection) -> TokenRows:
+    """Return rows from the cache, filling it first where it is missing or stale.
+
+    Raises:
+        LengthError: A prompt is longer than ``data.max_length``.
+    """
+    folder, data = loaded.folder, loaded.config.data
+    path = data.cache_dir / (TRAIN_CACHE if selection.split == TRAIN else EVAL_CACHE)
+    key = key_of_rows(folder, loaded.settings, loaded.base.tokenizer, selection)
+    with process_state().main_process_first():
+        found = look_up(path, key)
+        hit = "hit" if found.rows is not None else "miss"
+        LOGGER.info("cache %s for %s rows: %s", hit, selection.split, found.reason)
+        rows = found.rows
+        if rows is None:
+            rows = store(path, key, loaded.select(selection).rows)
+        else:
+            refuse_too_long(rows.sequences.prompt_lengths, data.max_length)
+    tokens = len(rows.sequences.ids.values)
+    LOGGER.info(
+        "%s rows: %d of %d, in %d sequences of %.0f tokens: %.1f tokens per row",
+        selection.split,
+        len(rows),
+        folder.meta["counts"][selection.split],
+        len(rows.sequences),
+        tokens / len(rows.sequences),
+        tokens / len(rows),
+    )
+    return rows
 
 
 def _read(dataset: Dataset, answered: bool) -> TokenRows:

@@ -11,21 +11,24 @@ from accelerate.utils import send_to_device
 
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.rows import ANSWER_TOKENS, TokenRows
+from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.prompts.rows import ANSWER_TOKENS, TokenRows, train_rows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.log import LOGGER, logging_to
 from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.scorer import Scorer, compute_context
+from reeltune.signals.folder import open_prepared
 from reeltune.training.build import build_collator
 from reeltune.training.collate import fullest_batch, tokens_held
 from reeltune.training.loss import answer_loss, attention_of
-from reeltune.training.memory import RECOMPUTED, choose_recomputation, estimate_memory
+from reeltune.training.memory import (
+    choose_checkpointing,
+    describe_checkpointing,
+    estimate_memory,
+)
 from reeltune.training.setup import (
-    RowSource,
-    TunableModel,
-    load_tunable,
-    open_data,
     refuse_undefined_metric,
+    validation_rows,
 )
 
 
@@ -37,20 +40,19 @@ def dry_run(config: Config) -> None:
     """
     with logging_to(None):
         LOGGER.info("configuration:\n%s", yaml.safe_dump(config_tree(config), sort_keys=False))
-        folder, settings = open_data(config, use_cache=False)
+        folder = open_prepared(config, use_cache=False)
         _say_data(folder)
-        tunable = load_tunable(config)
-        source = RowSource(config, folder, settings, tunable.base)
-        rows = source.rows(source.train)
-        eval_rows = source.rows(source.validation)
+        loaded = load_model(config, trainable=True, folder=folder)
+        rows = loaded.select(train_rows(config)).rows
+        eval_rows = loaded.select(validation_rows(config)).rows
         refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
         _say_rows("train", rows, config.data.max_length)
         _say_rows("validation", eval_rows, config.data.max_length)
-        _say_example(rows, tunable)
-        scorer = Scorer(tunable.model, tunable.answers, config.scoring.tokens_per_batch)
+        _say_example(rows, loaded)
+        scorer = Scorer(loaded.model, loaded.answers, config.scoring.tokens_per_batch)
         for some in (rows, eval_rows):
             scorer.check(some.sequences)
-        _one_step(config, rows, tunable)
+        _one_step(rows, loaded)
         LOGGER.info("nothing was written")
 
 
@@ -77,25 +79,26 @@ def _say_rows(name: str, rows: TokenRows, max_length: int) -> None:
     )
 
 
-def _say_example(rows: TokenRows, tunable: TunableModel) -> None:
-    tokenizer, answers = tunable.base.tokenizer, tunable.answers
+def _say_example(rows: TokenRows, loaded: LoadedModel) -> None:
+    tokenizer, answers = loaded.base.tokenizer, loaded.answers
     prompt = tokenizer.decode(rows.sequences.take(np.arange(1)).alone()[0].tolist())
     answer = tokenizer.decode([answers.of(bool(rows.liked[0])), answers.end])
     LOGGER.info("one example, the trained tokens between >>> and <<<:\n%s>>>%s<<<", prompt, answer)
 
 
-def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
+def _one_step(rows: TokenRows, loaded: LoadedModel) -> None:
     """Run the fullest batch forward and backward, so that memory that suffices here suffices."""
-    collator = build_collator(config, tunable, rows)
+    config = loaded.config
+    collator = build_collator(loaded, rows)
     size = min(config.train.batch_size, len(collator))
     batch = fullest_batch(collator, size)
     labelled = batch["labels"].numel()
-    model = tunable.model
-    recompute = choose_recomputation(config, tunable, batch)
-    LOGGER.info("%s", recompute.sentence(RECOMPUTED))
-    if recompute.value:
+    model = loaded.peft_model
+    checkpointing = choose_checkpointing(loaded, batch)
+    LOGGER.info("%s", describe_checkpointing(checkpointing))
+    if checkpointing.value:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    estimate = estimate_memory(model, tokens_held(batch), labelled, recompute.value)
+    estimate = estimate_memory(model, tokens_held(batch), labelled, checkpointing.value)
     LOGGER.info(
         "memory of one step, estimated: %.2f GiB (weights %.2f, adapter with gradients and "
         "optimizer %.2f, activations %.2f, head %.2f)",
@@ -106,13 +109,13 @@ def _one_step(config: Config, rows: TokenRows, tunable: TunableModel) -> None:
         estimate.head,
     )
     model.train()
-    batch = dict(send_to_device(batch, tunable.base.choices.device.value))
+    batch = dict(send_to_device(batch, loaded.base.choices.device.value))
     began = time.monotonic()
     head = AnswerHead(model)
     with attention_of(head, batch):
         with compute_context(model):
             weight = config.train.pairwise_weight
-            loss, _ = answer_loss(model, head, batch, tunable.answers, weight)
+            loss, _ = answer_loss(model, head, batch, loaded.answers, weight)
         (loss / labelled).backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)

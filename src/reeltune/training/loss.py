@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from reeltune.attention.shared import sharing
-from reeltune.models.causal import head_of
+from reeltune.models.causal_lm import head_of
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.scoring.head import AnswerHead
 from reeltune.training.collate import Batch

@@ -9,20 +9,16 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
-from reeltune.config import Config
-from reeltune.models.causal import causal_of
+from reeltune.models.causal_lm import causal_of
 from reeltune.models.choices import Choice
-from reeltune.models.load import trainable_share
+from reeltune.models.load import parameter_counts
+from reeltune.models.loaded_model import LoadedModel
 from reeltune.runs.environment import free_memory
 from reeltune.training.collate import Batch, tokens_held
-from reeltune.training.setup import TunableModel
 
 _GIB = 2**30
 # An adapter weight in training: the weight, its gradient and Adam's two moments, 4 bytes each.
 _BYTES_PER_TRAINABLE = 16
-
-RECOMPUTED: Final = "activations computed again"
-"""How that choice is called in the log and in the record."""
 
 _FREE_SHARE: Final = 0.7
 """How much of the free memory an estimated step may take: the estimate is rough."""
@@ -86,7 +82,7 @@ def estimate_memory(
     per_layer = batch_tokens * per_token
     layers = config.num_hidden_layers
     inputs = batch_tokens * width * config.hidden_size * layers
-    trainable, _ = trainable_share(model)
+    trainable, _ = parameter_counts(model)
     return MemoryEstimate(
         weights=causal.get_memory_footprint() / _GIB,
         adapter=trainable * _BYTES_PER_TRAINABLE / _GIB,
@@ -95,28 +91,30 @@ def estimate_memory(
     )
 
 
-def choose_recomputation(config: Config, tunable: TunableModel, fullest: Batch) -> Choice[bool]:
-    """Decide whether the backward pass computes activations again.
-
-    Left to ``auto``, they are kept where the fullest batch fits well into the memory that is free.
+def choose_checkpointing(loaded: LoadedModel, fullest: Batch) -> Choice[bool]:
+    """Decide on gradient checkpointing, as configured or, with ``auto``, by the free memory.
 
     Args:
-        config: Its ``train.gradient_checkpointing``.
-        tunable: The model, loaded.
+        loaded: The model, trainable.
         fullest: The batch with the most tokens.
     """
-    asked = config.train.gradient_checkpointing
-    if asked != "auto":
-        return Choice(asked, "asked for")
+    configured = loaded.config.train.gradient_checkpointing
+    if configured != "auto":
+        return Choice(configured, "configured")
     needed = estimate_memory(
-        tunable.model, tokens_held(fullest), fullest["labels"].numel(), checkpointing=False
+        loaded.peft_model, tokens_held(fullest), fullest["labels"].numel(), checkpointing=False
     ).step
-    free = free_memory(tunable.base.choices.device.value)
+    free = free_memory(loaded.device)
     return Choice(
         needed > _FREE_SHARE * free,
-        f"keeping them takes about {needed:.1f} GiB; {free:.1f} are free, of which it may have "
-        f"{100 * _FREE_SHARE:.0f} %",
+        f"a step without it takes about {needed:.1f} GiB; {free:.1f} GiB are free, of which it may "
+        f"use {100 * _FREE_SHARE:.0f} %",
     )
+
+
+def describe_checkpointing(choice: Choice[bool]) -> str:
+    """Return the choice as one line, for the log and ``run.json``."""
+    return f"gradient checkpointing: {'on' if choice.value else 'off'} ({choice.reason})"
 
 
 def _has_dropout(layer: LoraLayer) -> bool:

@@ -6,25 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reeltune.config import Config
-from reeltune.data.folder import PreparedFolder
-from reeltune.models.load import trainable_share
+from reeltune.models.load import parameter_counts
 from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import RunFolder, config_part
-from reeltune.training.build import Material
-from reeltune.training.memory import RECOMPUTED
+from reeltune.training.build import TrainerInputs
+from reeltune.training.memory import describe_checkpointing
 from reeltune.training.trainer import VerdictTrainer
 
 
-def first_record(
-    config: Config,
-    folder: PreparedFolder,
-    material: Material,
-    run: RunFolder,
-    checkpoint: Path | None,
-) -> dict[str, Any]:
+def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None) -> dict[str, Any]:
     """Return the record of a run that is about to train."""
-    trainable, total = trainable_share(material.tunable.model)
+    folder, config = inputs.loaded.folder, inputs.loaded.config
+    trainable, total = parameter_counts(inputs.loaded.peft_model)
     resumed = list(run.record().get("resumed_from", [])) if checkpoint is not None else []
     return {
         "status": "running",
@@ -34,16 +27,16 @@ def first_record(
         "versions": package_versions(),
         "hardware": hardware(),
         "choices": [
-            *material.tunable.base.choices.sentences(),
-            material.recompute.sentence(RECOMPUTED),
+            *inputs.loaded.base.choices.describe(),
+            describe_checkpointing(inputs.checkpointing),
         ],
-        "prompt": material.prompt.settings.to_dict(),
+        "prompt": inputs.loaded.settings.to_dict(),
         "data": {
             "edition": folder.meta["edition"],
             "history_len": folder.history_len,
             "files": folder.meta["files"],
         },
-        "rows": {"train": len(material.train_rows), "validation": len(material.eval_rows)},
+        "rows": {"train": len(inputs.train_rows), "validation": len(inputs.eval_rows)},
         "parameters": {"trainable": trainable, "total": total},
     }
 

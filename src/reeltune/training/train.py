@@ -13,23 +13,23 @@ from reeltune.attention.shared import backend
 from reeltune.config import Config
 from reeltune.errors import RunError
 from reeltune.files import write_json
-from reeltune.models.processes import process_state
-from reeltune.prompts.rows import BLOCKS, TokenRows
+from reeltune.models.choices import process_state
+from reeltune.models.loaded_model import load_model
+from reeltune.prompts.rows import BLOCKS, TokenRows, prompt_settings, train_rows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase
-from reeltune.training.build import build_trainer, gather
+from reeltune.signals.folder import open_prepared
+from reeltune.training.build import build_trainer, trainer_inputs
+from reeltune.training.cache import cached_rows
 from reeltune.training.card import write_card
 from reeltune.training.loss import PAIRS_PAY_FROM
-from reeltune.training.memory import RECOMPUTED
+from reeltune.training.memory import describe_checkpointing
 from reeltune.training.progress import StepClock
 from reeltune.training.record import first_record, run_metrics
 from reeltune.training.setup import (
-    RowSource,
-    load_tunable,
-    open_data,
-    record_of,
     refuse_undefined_metric,
+    validation_rows,
 )
 from reeltune.training.trainer import VerdictTrainer
 
@@ -71,29 +71,28 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         for path in run.remove_cut_off_checkpoints():
             LOGGER.warning("removed %s: its writing was cut off", path.name)
     with phase(1, "load"):
-        folder, settings = open_data(config)
+        folder = open_prepared(config)
         if checkpoint is not None:
+            settings = prompt_settings(folder, config.prompt)
             run.refuse_other_data(folder.meta["files"], settings.to_dict())
-        tunable = load_tunable(config)
+        loaded = load_model(config, trainable=True, folder=folder)
     with phase(2, "preprocess"):
-        source = RowSource(config, folder, settings, tunable.base)
-        train_rows = source.cached(source.train)
-        eval_rows = source.cached(source.validation)
+        rows = cached_rows(loaded, train_rows(config))
+        eval_rows = cached_rows(loaded, validation_rows(config))
         refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
-        _warn_of_few_pairs(config, train_rows)
-        prompt = record_of(config, folder, settings)
-        material = gather(config, tunable, train_rows, eval_rows, prompt)
-        LOGGER.info("%s", material.recompute.sentence(RECOMPUTED))
-    record = first_record(config, folder, material, run, checkpoint)
+        _warn_of_few_pairs(config, rows)
+        inputs = trainer_inputs(loaded, rows, eval_rows)
+        LOGGER.info("%s", describe_checkpointing(inputs.checkpointing))
+    record = first_record(inputs, run, checkpoint)
     clock = StepClock()
-    trainer = build_trainer(config, material, run, clock)
-    for rows in (train_rows, eval_rows):
-        trainer.scorer.check(rows.sequences)
+    trainer = build_trainer(inputs, run, clock)
+    for some in (rows, eval_rows):
+        trainer.scorer.check(some.sequences)
     if main:
         run.take_over()
         run.write_record(record)
     with phase(3, "train, with periodic evaluation"):
-        _say_batch(config, trainer, len(train_rows), checkpoint)
+        _say_batch(config, trainer, len(rows), checkpoint)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     with phase(4, "save"):
         _save(run, trainer, record, clock.speed(), time.monotonic() - began)
@@ -102,7 +101,12 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
 def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Path | None:
     """Make the run folder, or return the checkpoint to continue from."""
     if resume and overwrite:
-        raise RunError("--resume and --overwrite contradict each other", hint="Give one of them")
+        raise RunError(
+            "--resume and --overwrite exclude each other",
+            code="resume_or_overwrite",
+            where="--resume",
+            hint="Give one of them",
+        )
     process = process_state()
     continued = resume and run.record_file.is_file()
     if continued:

@@ -108,7 +108,8 @@ class VerdictTrainer(SFTTrainer):
         p_yes = self._p_yes(self.eval_rows.sequences)
         if not np.isfinite(p_yes).all():
             raise RunError(
-                f"after step {self.state.global_step} verdicts are no numbers any more",
+                f"predictions are not finite after step {self.state.global_step}",
+                code="training_diverged",
                 where=str(self.args.output_dir),
                 hint="Lower train.learning_rate or train.max_grad_norm, and start from the newest "
                 "checkpoint or anew",

@@ -13,44 +13,48 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from reeltune.asking.judge import Judge
 from reeltune.attention.shared import NAME
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.errors import LengthError, ModelError
 from reeltune.prompts.rows import ANSWER_TOKENS
-from reeltune.scoring.ranking import Question, question_sequences
-from tests.asking.build import (
+from reeltune.scoring.predictor import Predictor, Query, query_sequences
+from tests.errors import raises_error
+from tests.prompts.build import prefixing_tokenizer
+from tests.scoring.models import (
     ROUNDING,
     alone,
     drawn_subject,
     random_candidates,
     random_history,
 )
-from tests.prompts.build import prefixing_tokenizer
 from tests.scoring.test_sharing import causal_over_the_row
 
 ITEMS = 40
 NOBODY = History.of([], [])
 
 
-def p_yes(judge: Judge, history: History, items: list[int], *, base: bool = False) -> np.ndarray:
-    question = Question(history, np.array(items, dtype=np.int64))
-    return judge.verdicts([question], base=base)[0].p_yes
+def p_yes(
+    judge: Predictor, history: History, items: list[int], *, base: bool = False
+) -> np.ndarray:
+    question = Query(history, np.array(items, dtype=np.int64))
+    return judge.predict([question], base=base)[0].p_yes
 
 
 @settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_verdicts_asked_together_are_those_of_whole_prompts(judge: Judge, seed: int, count: int):
+def test_verdicts_asked_together_are_those_of_whole_prompts(
+    judge: Predictor, seed: int, count: int
+):
     random = np.random.default_rng(seed)
     questions = [
-        Question(
+        Query(
             random_history(random, ITEMS, int(random.integers(0, 6))),
             random_candidates(random, ITEMS, int(random.integers(0, 4))),
         )
         for _ in range(count)
     ]
-    found = judge.verdicts(questions)
+    found = judge.predict(questions)
     assert [len(one.p_yes) for one in found] == [len(one.candidates) for one in questions]
     for question, verdicts in zip(questions, found, strict=True):
         expected = [alone(judge, question.history, item) for item in question.candidates]
@@ -59,73 +63,73 @@ def test_verdicts_asked_together_are_those_of_whole_prompts(judge: Judge, seed: 
 
 @settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
-def test_verdicts_with_evidence_are_those_of_whole_prompts(telling_judge: Judge, seed: int):
+def test_verdicts_with_evidence_are_those_of_whole_prompts(telling_judge: Predictor, seed: int):
     random = np.random.default_rng(seed)
     histories = [random_history(random, ITEMS, int(random.integers(0, 7))) for _ in range(2)]
-    questions = [Question(one, random_candidates(random, ITEMS, 3)) for one in histories]
-    for question, verdicts in zip(questions, telling_judge.verdicts(questions), strict=True):
+    questions = [Query(one, random_candidates(random, ITEMS, 3)) for one in histories]
+    for question, verdicts in zip(questions, telling_judge.predict(questions), strict=True):
         expected = [alone(telling_judge, question.history, item) for item in question.candidates]
         np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
-def test_evidence_is_made_of_more_than_is_shown(telling_judge: Judge, judge: Judge):
+def test_evidence_is_made_of_more_than_is_shown(telling_judge: Predictor, judge: Predictor):
     random = np.random.default_rng(1)
     whole = random_history(random, ITEMS, 12)
     newest = p_yes(telling_judge, whole.last(3), [1, 2, 3])
     assert not np.allclose(p_yes(telling_judge, whole, [1, 2, 3]), newest, atol=1e-7)
-    assert telling_judge.remembered > 12
-    assert judge.remembered == judge.history_len
+    assert telling_judge.max_history > 12
+    assert judge.max_history == judge.history_len
 
 
-def test_many_questions_are_the_questions_one_by_one(judge: Judge):
+def test_many_questions_are_the_questions_one_by_one(judge: Predictor):
     random = np.random.default_rng(3)
     questions = [
-        Question(random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 7))
+        Query(random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 7))
         for _ in range(6)
     ]
-    together = np.concatenate([one.p_yes for one in judge.verdicts(questions)])
-    single = np.concatenate([judge.verdicts([one])[0].p_yes for one in questions])
+    together = np.concatenate([one.p_yes for one in judge.predict(questions)])
+    single = np.concatenate([judge.predict([one])[0].p_yes for one in questions])
     np.testing.assert_allclose(together, single, rtol=0, atol=ROUNDING)
     assert together.std() > 0.01
 
 
-def test_the_newest_events_are_shown_and_no_others(judge: Judge):
+def test_the_newest_events_are_shown_and_no_others(judge: Predictor):
     history = random_history(np.random.default_rng(0), ITEMS, 12)
     assert judge.history_len == 5
     shown = p_yes(judge, history, [1, 2, 3])
     assert shown.tolist() == p_yes(judge, history.last(5), [1, 2, 3]).tolist()
     assert abs(shown - p_yes(judge, history.last(4), [1, 2, 3])).min() > ROUNDING
-    longer = Judge(judge.subject, history_len=12)
+    longer = Predictor(judge.loaded, history_len=12)
     assert abs(shown - p_yes(longer, history, [1, 2, 3])).min() > ROUNDING
     np.testing.assert_allclose(
         p_yes(longer, history, [1]), [alone(longer, history, 1)], rtol=0, atol=ROUNDING
     )
 
 
-def test_the_base_model_is_another_judge_and_leaves_no_trace(judge: Judge):
+def test_the_base_model_is_another_judge_and_leaves_no_trace(judge: Predictor):
     history, items = random_history(np.random.default_rng(1), ITEMS, 5), [0, 1, 2, 3]
     tuned = p_yes(judge, history, items)
     base = p_yes(judge, history, items, base=True)
-    assert judge.tuned
+    assert judge.has_adapter
     assert np.abs(tuned - base).max() > 0.01
-    with judge.subject.without_adapter():
+    with judge.loaded.without_adapter():
         expected = [alone(judge, history, item) for item in items]
     np.testing.assert_allclose(base, expected, rtol=0, atol=ROUNDING)
     assert p_yes(judge, history, items).tolist() == tuned.tolist()
     assert p_yes(judge, history, items, base=True).tolist() == base.tolist()
 
 
-def test_without_an_adapter_base_changes_nothing(judge: Judge):
-    subject = judge.subject
-    plain = Judge(replace(subject, model=subject.base.model))
+def test_without_an_adapter_base_changes_nothing(judge: Predictor):
+    subject = judge.loaded
+    plain = Predictor(replace(subject, model=subject.base.model))
     history = random_history(np.random.default_rng(2), ITEMS, 5)
-    assert not plain.tuned
+    assert not plain.has_adapter
     found = p_yes(plain, history, [4, 5])
     assert found.tolist() == p_yes(plain, history, [4, 5], base=True).tolist()
 
 
-def test_calibration_is_of_the_adapter_and_not_of_the_base(judge: Judge):
-    calibrated = Judge(replace(judge.subject, calibrate=lambda given: given / 2))
+def test_calibration_is_of_the_adapter_and_not_of_the_base(judge: Predictor):
+    calibrated = Predictor(replace(judge.loaded, calibrate=lambda given: given / 2))
     history = random_history(np.random.default_rng(4), ITEMS, 5)
     for base, share in ((False, 2), (True, 1), (False, 2)):
         found = p_yes(calibrated, history, [6, 7], base=base)
@@ -133,26 +137,26 @@ def test_calibration_is_of_the_adapter_and_not_of_the_base(judge: Judge):
         np.testing.assert_allclose(found * share, as_given, rtol=0, atol=ROUNDING)
 
 
-def test_nothing_asked_is_nothing_answered(judge: Judge):
+def test_nothing_asked_is_nothing_answered(judge: Predictor):
     none = np.array([], dtype=np.int64)
-    assert judge.verdicts([]) == []
-    found = judge.verdicts([Question(NOBODY, none), Question(NOBODY, np.array([3]))])
+    assert judge.predict([]) == []
+    found = judge.predict([Query(NOBODY, none), Query(NOBODY, np.array([3]))])
     assert [len(one.p_yes) for one in found] == [0, 1]
     assert found[1].p_yes[0] == pytest.approx(alone(judge, NOBODY, 3), abs=ROUNDING)
-    only_empty = judge.verdicts([Question(NOBODY, none)])
+    only_empty = judge.predict([Query(NOBODY, none)])
     assert [len(one.log_odds) for one in only_empty] == [0]
 
 
-def test_progress_counts_every_verdict(judge: Judge):
+def test_progress_counts_every_verdict(judge: Predictor):
     told: list[tuple[int, int]] = []
-    questions = [Question(NOBODY, np.arange(3)), Question(NOBODY, np.arange(4))]
-    judge.verdicts(questions, progress=lambda done, total: told.append((done, total)))
+    questions = [Query(NOBODY, np.arange(3)), Query(NOBODY, np.arange(4))]
+    judge.predict(questions, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (7, 7)
 
 
-def test_no_prompt_is_longer_than_the_longest(judge: Judge):
+def test_no_prompt_is_longer_than_the_longest(judge: Predictor):
     """The film with the most tokens, five times in the history and once more to judge."""
-    tokens = judge.subject.tokens
+    tokens = judge.loaded.tokens
     longest = int(tokens.pieces.items.lengths.argmax())
     line = tokens.pieces.before_item.lengths + tokens.pieces.after_item.lengths
     history = History.of([longest] * 5, [float(line.argmax()) / 2] * 5)
@@ -160,19 +164,18 @@ def test_no_prompt_is_longer_than_the_longest(judge: Judge):
     assert len(prompt) + ANSWER_TOKENS == judge.longest_prompt
 
 
-def test_prompts_that_could_be_too_long_are_refused_at_once(judge: Judge):
-    def with_max_length(tokens: int) -> Judge:
-        config = judge.subject.config
+def test_prompts_that_could_be_too_long_are_refused_at_once(judge: Predictor):
+    def with_max_length(tokens: int) -> Predictor:
+        config = judge.loaded.config
         data = config.data.model_copy(update={"max_length": tokens})
-        return Judge(replace(judge.subject, config=config.model_copy(update={"data": data})))
+        return Predictor(replace(judge.loaded, config=config.model_copy(update={"data": data})))
 
     assert with_max_length(judge.longest_prompt).longest_prompt == judge.longest_prompt
-    with pytest.raises(LengthError) as caught:
+    with raises_error(
+        LengthError, "prompt_too_long", where="data.max_length", figures=[5]
+    ) as caught:
         with_max_length(judge.longest_prompt - 1)
-    error = caught.value
-    assert error.where == "data.max_length"
-    assert str(judge.longest_prompt) in str(error.hint)
-    assert "5 events" in error.message
+    assert str(judge.longest_prompt) in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("why", ["pieces differ", "single layout"])
@@ -182,15 +185,15 @@ def test_where_nothing_is_shared_verdicts_are_the_same(
     options: dict[str, Any] = {"scoring__share_history": False}
     if why == "pieces differ":
         options = {"tokenizer": prefixing_tokenizer()}
-    judge = Judge(drawn_subject(prepared, tiny_llama, "window", **options))
-    tokens, layout = judge.subject.tokens, judge.subject.config.scoring.layout
+    judge = Predictor(drawn_subject(prepared, tiny_llama, "window", **options))
+    tokens, layout = judge.loaded.tokens, judge.loaded.config.scoring.layout
     assert bool(tokens.differing) == (why == "pieces differ")
     random = np.random.default_rng(5)
     history, items = random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 6)
-    assert question_sequences(tokens, [Question(history, items)], layout).plain
+    assert query_sequences(tokens, [Query(history, items)], layout).plain
     for base in (False, True):
         found = p_yes(judge, history, items.tolist(), base=base)
-        with judge.subject.without_adapter() if base else contextlib.nullcontext():
+        with judge.loaded.without_adapter() if base else contextlib.nullcontext():
             expected = [alone(judge, history, item) for item in items]
         np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)
         assert found.std() > 0.001
@@ -200,10 +203,9 @@ def test_a_model_that_cannot_share_is_refused_unless_nothing_is_to_be_shared(
     prepared: PreparedFolder, tiny_qwen3: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
-    with pytest.raises(ModelError, match="histories cannot be shared") as caught:
-        Judge(drawn_subject(prepared, tiny_qwen3))
-    assert "scoring.share_history to false" in str(caught.value.hint)
-    judge = Judge(drawn_subject(prepared, tiny_qwen3, scoring__share_history=False))
+    with raises_error(ModelError, "histories_not_shareable", figures=["scoring.share_history"]):
+        Predictor(drawn_subject(prepared, tiny_qwen3))
+    judge = Predictor(drawn_subject(prepared, tiny_qwen3, scoring__share_history=False))
     history = random_history(np.random.default_rng(6), ITEMS, 5)
     expected = [alone(judge, history, item) for item in (8, 9)]
     np.testing.assert_allclose(p_yes(judge, history, [8, 9]), expected, rtol=0, atol=ROUNDING)

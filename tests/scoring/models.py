@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from reeltune.asking.judge import Judge
-from reeltune.asking.subject import Subject
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
-from reeltune.domain import Form, Renderer, SignalKind
+from reeltune.domain import Form, SignalKind
 from reeltune.models.choices import make_choices
 from reeltune.models.load import BaseModel
-from reeltune.prompts.pieces import PromptTokens
+from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.sequences import Sequences
+from reeltune.scoring.predictor import Predictor
 from reeltune.scoring.scorer import Scorer
 from reeltune.signals.folder import with_signals
 from tests.runs import tiny_config
@@ -35,7 +34,7 @@ def drawn_subject(
     tokenizer: PreTrainedTokenizerBase | None = None,
     signals: tuple[SignalKind, ...] = (),
     **changes: Any,
-) -> Subject:
+) -> LoadedModel:
     """Return a subject with an adapter, base and adapter drawn from a seed.
 
     Args:
@@ -43,30 +42,31 @@ def drawn_subject(
         path: Where a tiny model lies.
         form: How it is asked.
         tokenizer: Takes the place of the model's own.
-        signals: Shown in the prompt.
+        signals: What the prompt tells.
         changes: Keys of the configuration, as in :func:`tiny_config`.
     """
     config = tiny_config(path, folder.path, folder.path.parent, **changes)
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(path)
     base = AutoModelForCausalLM.from_pretrained(path)
-    renderer = Renderer(replace(folder.prompt_settings, form=form, signals=signals))
+    settings = replace(folder.prompt_settings, form=form, signals=signals)
     folder = with_signals(folder, signals)
-    return Subject(
+    return LoadedModel(
         config=config,
         folder=folder,
         base=BaseModel(base, tokenizer, make_choices(config)),
         model=drawn(base),
-        tokens=PromptTokens(tokenizer, renderer, folder.items),
+        settings=settings,
     )
 
 
-def alone(judge: Judge, history: History, item: int) -> float:
+def alone(judge: Predictor, history: History, item: int) -> float:
     """Return P(Yes) of one film, asked by a whole prompt of its own."""
-    tokens = judge.subject.tokens
+    tokens = judge.loaded.tokens
     items = np.array([item])
-    history, codes = judge.subject.folder.context.of_query(history, items, judge.history_len)
+    context = judge.loaded.folder.context
+    history, codes = context.of_query(history, items, judge.history_len)
     prompt = tokens.candidate_prompts(history, items, codes)
-    scorer = Scorer(judge.subject.model, tokens.answers, 1)
+    scorer = Scorer(judge.loaded.model, tokens.answers, 1)
     return float(scorer.score(Sequences.single(prompt)).p_yes[0])
 
 

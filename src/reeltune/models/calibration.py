@@ -119,6 +119,8 @@ def fit_calibration(
     if liked.all() or not liked.any():
         raise DataError(
             f"P(Yes) cannot be calibrated on {len(liked)} validation rows without both labels",
+            code="labels_all_equal",
+            where="calibration",
             hint="Raise evaluation.max_examples, or prepare with a larger --val-fraction",
         )
     given = np.asarray(p_yes, dtype=np.float64)
@@ -150,9 +152,14 @@ def load_calibration(adapter: Path) -> Calibration:
         ModelError: It is missing, no calibration, or written in another format version.
     """
     file = adapter / CALIBRATION_FILE
-    mend = f"Run: reeltune evaluate --adapter {adapter}, or set scoring.calibration to none"
+    hint = f"Run: reeltune evaluate --adapter {adapter}, or set scoring.calibration to none"
     if not file.is_file():
-        raise ModelError("the adapter has not been calibrated", where=str(file), hint=mend)
+        raise ModelError(
+            "the adapter has not been calibrated",
+            code="calibration_missing",
+            where=str(file),
+            hint=hint,
+        )
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         version = record["format_version"]
@@ -167,11 +174,14 @@ def load_calibration(adapter: Path) -> Calibration:
                 isotonic_to=tuple(map(float, record["isotonic"]["to"])),
             )
     except (ValueError, TypeError, KeyError):
-        raise ModelError("not a calibration", where=str(file), hint=mend) from None
+        raise ModelError(
+            "not a calibration", code="not_a_calibration", where=str(file), hint=hint
+        ) from None
     raise ModelError(
         f"written in format {version}, this version reads {FORMAT_VERSION}",
+        code="other_calibration_format",
         where=str(file),
-        hint=mend,
+        hint=hint,
     )
 
 
@@ -193,7 +203,8 @@ def calibrate_with(adapter: Path, method: Method, form: Form, layout: Layout) ->
     if (calibration.form, calibration.layout) != (form, layout):
         raise ModelError(
             f"calibrated for the form {calibration.form} and the layout {calibration.layout}, "
-            f"asked in {form} and {layout}",
+            f"predicting with {form} and {layout}",
+            code="other_calibration_prompt",
             where=str(adapter / CALIBRATION_FILE),
             hint="Run reeltune evaluate with these settings, or set scoring.calibration to none",
         )

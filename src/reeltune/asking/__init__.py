@@ -1,1 +1,0 @@
-"""A loaded model with its data, and questions put to it."""

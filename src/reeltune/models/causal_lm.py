@@ -1,0 +1,56 @@
+"""The causal language model inside its PEFT wrapper, and its parts."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from reeltune.errors import ModelError
+
+
+def causal_of(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """Return the language model itself; an adapter on it stays active."""
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model  # pyright: ignore[reportCallIssue]
+    return cast("PreTrainedModel", inner)
+
+
+def head_of(causal: PreTrainedModel) -> torch.nn.Linear:
+    """Return the output embedding, shape ``(vocabulary, hidden)``.
+
+    Raises:
+        ModelError: The model has none.
+    """
+    head = causal.get_output_embeddings()
+    if head is None:
+        raise ModelError(
+            "not a language model: it has no output embedding",
+            code="no_output_embedding",
+            where=type(causal).__name__,
+        )
+    return cast("torch.nn.Linear", head)
+
+
+def compile_layers(model: PreTrainedModel | PeftModel) -> None:
+    """Compile every decoder layer in place; the first steps take tens of seconds longer.
+
+    The layers are alike, so compiling them one by one compiles once. Shapes are fixed, as those of
+    packed rows are.
+
+    Raises:
+        ModelError: The decoder layers are not where causal models keep them.
+    """
+    layers = getattr(causal_of(model).base_model, "layers", None)
+    if not isinstance(layers, torch.nn.ModuleList):
+        raise ModelError(
+            "the decoder layers cannot be found",
+            code="no_decoder_layers",
+            where=type(causal_of(model)).__name__,
+            hint="Set train.compile to false",
+        )
+    # Training, evaluation and each batch shape are compiled separately.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 16)
+    for layer in layers:
+        layer.compile(dynamic=False)

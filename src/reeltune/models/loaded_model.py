@@ -1,0 +1,239 @@
+"""A loaded model with its data: what training, evaluation and predictions start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from reeltune.config import Config
+from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Form, PromptSettings, Renderer
+from reeltune.models.calibration import Calibrate, calibrate_with
+from reeltune.models.choices import make_choices
+from reeltune.models.load import (
+    BaseModel,
+    add_adapter,
+    load_adapter,
+    load_base,
+    parameter_counts,
+)
+from reeltune.models.prompt_record import refuse_other_prompt
+from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.rows import (
+    Selection,
+    TokenRows,
+    choose_blocks,
+    held_out_rows,
+    prompt_settings,
+    refuse_too_long,
+    tokenize,
+)
+from reeltune.runs.folder import RunFolder
+from reeltune.runs.log import LOGGER
+from reeltune.signals.folder import open_prepared
+
+
+@dataclass(frozen=True)
+class SelectedRows:
+    """Tokenized rows with their events.
+
+    Attributes:
+        event: Each row's candidate, as an index among the timelines' events, shape ``(n,)``.
+        rows: The tokenized rows.
+    """
+
+    event: npt.NDArray[np.int64]
+    rows: TokenRows
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A base model, with or without adapter, and the prepared data its prompts are made from.
+
+    Attributes:
+        config: As used: with an adapter, its model, quantization and prompt are those of its run.
+        folder: The prepared data.
+        base: The base model, its tokenizer and how it was loaded.
+        model: The base model itself, or with the adapter on it.
+        settings: The settings of the prompt.
+        calibrate: Calibrates the adapter's P(Yes); None leaves it as the model gives it.
+        learned_from: Training rows of the adapter's run; None if unknown.
+    """
+
+    config: Config
+    folder: PreparedFolder
+    base: BaseModel
+    model: PreTrainedModel | PeftModel
+    settings: PromptSettings
+    calibrate: Calibrate | None = None
+    learned_from: int | None = None
+
+    @cached_property
+    def answers(self) -> AnswerTokens:
+        """The token ids of Yes, No and the end of the turn."""
+        return answer_tokens(self.base.tokenizer, chat_frame(self.base.tokenizer, self.form))
+
+    @cached_property
+    def tokens(self) -> PromptTokens:
+        """Turns examples into prompts. The first use tokenizes all items, which takes seconds."""
+        tokens = PromptTokens(self.base.tokenizer, Renderer(self.settings), self.folder.items)
+        if tokens.differing:
+            LOGGER.warning(
+                "token pieces differ from whole prompts for %d of %d items (first: %r): prompts "
+                "are tokenized whole, which is slower and equally exact",
+                len(tokens.differing),
+                len(self.folder.items),
+                tokens.differing[0].title,
+            )
+        return tokens
+
+    @property
+    def form(self) -> Form:
+        """The form of the prompt."""
+        return self.settings.form
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.base.choices.device.value
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether there is an adapter, active or not."""
+        return isinstance(self.model, PeftModel)
+
+    @property
+    def peft_model(self) -> PeftModel:
+        """The model with its adapter, for what only a model with one has."""
+        assert isinstance(self.model, PeftModel)
+        return self.model
+
+    @property
+    def adapter_active(self) -> bool:
+        """Whether there is an adapter and it is switched on."""
+        return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """Switch the adapter off inside the block: the same weights in memory, untuned."""
+        if isinstance(self.model, PeftModel):
+            with self.model.disable_adapter():
+                yield
+        else:
+            yield
+
+    def rows(self, split: str) -> TokenRows:
+        """Return the rows of a held-out split, limited to ``evaluation.max_examples``."""
+        return self.held_out(split, self.config.evaluation.max_examples).rows
+
+    def held_out(self, split: str, limit: int | None) -> SelectedRows:
+        """Return rows of a held-out split.
+
+        Args:
+            split: ``validation`` or ``test``.
+            limit: How many rows to sample; None for all.
+
+        Raises:
+            LengthError: A row is longer than ``data.max_length``.
+        """
+        return self.select(held_out_rows(self.config, split, limit))
+
+    def select(self, selection: Selection) -> SelectedRows:
+        """Tokenize some rows of the prepared data.
+
+        Raises:
+            LengthError: A row is longer than ``data.max_length``.
+        """
+        blocks = choose_blocks(self.folder, selection)
+        rows = tokenize(self.folder, self.tokens, blocks, selection)
+        refuse_too_long(rows.sequences.prompt_lengths, self.config.data.max_length)
+        return SelectedRows(blocks.examples.target, rows)
+
+
+def load_model(
+    config: Config,
+    adapter: Path | None = None,
+    *,
+    trainable: bool = False,
+    form: Form | None = None,
+    calibrated: bool = True,
+    folder: PreparedFolder | None = None,
+) -> LoadedModel:
+    """Load a model and its data, and log how.
+
+    Args:
+        config: Names the data, and the model unless the adapter's run names it.
+        adapter: A folder with a trained adapter; None for the base model alone.
+        trainable: Puts a new LoRA adapter on the model, to be trained.
+        form: Overrides the form of the prompt.
+        calibrated: Whether ``scoring.calibration`` applies. Calibration itself is fitted without.
+        folder: The prepared data, if already open.
+
+    Raises:
+        ReeltuneError: Data, model, adapter or its calibration is missing, or was made for another
+            prompt.
+    """
+    assert not (trainable and adapter), "a trained adapter is not trained further"
+    if adapter is not None:
+        config = as_trained(config, adapter)
+    folder = folder or open_prepared(config)
+    settings = prompt_settings(folder, config.prompt)
+    if adapter is not None:
+        refuse_other_prompt(adapter, settings, folder.history_len)
+    if form is not None and form != settings.form:
+        LOGGER.info("prompt form: %s (requested), instead of %s", form, settings.form)
+        settings = replace(settings, form=form)
+    calibrate = learned_from = None
+    if adapter is not None:
+        learned_from = _training_rows(RunFolder(adapter))
+        if calibrated:
+            section = config.scoring
+            calibrate = calibrate_with(adapter, section.calibration, settings.form, section.layout)
+    choices = make_choices(config)
+    for line in choices.describe():
+        LOGGER.info(line)
+    base = load_base(config, choices)
+    if trainable:
+        model = add_adapter(base, config)
+        counts = parameter_counts(model)
+        LOGGER.info(
+            "trainable parameters: %s of %s (%.2f %%)",
+            *(f"{count:,}" for count in counts),
+            100 * counts[0] / counts[1],
+        )
+    else:
+        model = base.model if adapter is None else load_adapter(base, adapter)
+        model.requires_grad_(False)
+        torch.manual_seed(config.train.seed)
+    return LoadedModel(config, folder, base, model, settings, calibrate, learned_from)
+
+
+def _training_rows(run: RunFolder) -> int | None:
+    return int(run.record()["rows"]["train"]) if run.record_file.is_file() else None
+
+
+def as_trained(config: Config, adapter: Path) -> Config:
+    """Return the configuration with the model, quantization and prompt of the adapter's run."""
+    run = RunFolder(adapter)
+    if not run.record_file.is_file():
+        return config
+    trained = run.config()
+    sections = ("model", "quantization", "prompt")
+    differing = [name for name in sections if getattr(config, name) != getattr(trained, name)]
+    if differing:
+        LOGGER.info("taken from the adapter's run.json: %s", ", ".join(differing))
+    # How far a history grows within a block is part of what was learned.
+    train = config.train.model_copy(update={"block_size": trained.train.block_size})
+    return config.model_copy(
+        update={name: getattr(trained, name) for name in sections} | {"train": train}
+    )

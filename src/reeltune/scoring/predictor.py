@@ -1,0 +1,188 @@
+"""Queries and their predictions: what recommending, bulk scoring and serving share."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.data.folder import Codes
+from reeltune.data.history import History
+from reeltune.errors import LengthError
+from reeltune.models.loaded_model import LoadedModel
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.rows import ANSWER_TOKENS, BLOCKS, SINGLE, Layout
+from reeltune.prompts.sequences import Sequences
+from reeltune.prompts.sharing import candidate_sequences
+from reeltune.ragged import concatenate, offsets_of
+from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.scorer import Progress, Scorer
+
+_CHECKED_CANDIDATES: Final = 4
+
+
+@dataclass(frozen=True)
+class Query:
+    """Candidates to predict for one history.
+
+    Attributes:
+        history: What the user has rated.
+        candidates: Item indices, shape ``(n,)``.
+        context: Context of each candidate, shape ``(n, kinds)``; needed where prompts show any.
+    """
+
+    history: History
+    candidates: npt.NDArray[np.int64]
+    context: Codes | None = None
+
+
+def query_sequences(
+    tokens: PromptTokens, queries: Sequence[Query], layout: Layout = BLOCKS
+) -> Sequences:
+    """Return the token sequences of all queries, candidate after candidate in their order.
+
+    Each history is one trunk with its candidates as branches. Where token pieces do not add up to
+    whole prompts, every candidate has a prompt of its own.
+
+    Args:
+        tokens: Turns items into tokens.
+        queries: At least one of them has a candidate.
+        layout: ``single`` gives every candidate a prompt of its own.
+    """
+    queries = [query for query in queries if len(query.candidates)]
+    if tokens.differing or layout == SINGLE:
+        prompts = [
+            tokens.candidate_prompts(query.history, query.candidates, query.context)
+            for query in queries
+        ]
+        return Sequences.single(concatenate(prompts))
+    return candidate_sequences(
+        tokens.pieces,
+        [query.history for query in queries],
+        [query.candidates for query in queries],
+        [query.context for query in queries],
+    )
+
+
+def score_queries(
+    scorer: Scorer,
+    tokens: PromptTokens,
+    queries: Sequence[Query],
+    progress: Progress | None = None,
+    layout: Layout = BLOCKS,
+) -> list[Predictions]:
+    """Return the predictions for each query's candidates, equal to those of single prompts.
+
+    Different queries share forward passes. A history is computed once for every
+    ``scoring.tokens_per_batch`` tokens of its candidates.
+    """
+    ends = offsets_of(np.array([len(query.candidates) for query in queries], dtype=np.int64))
+    if not ends[-1]:
+        return [Predictions.none() for _ in queries]
+    predictions = scorer.score(query_sequences(tokens, queries, layout), progress)
+    return [predictions[int(start) : int(end)] for start, end in itertools.pairwise(ends)]
+
+
+class Predictor:
+    """Answers queries with one model, which is checked once to share histories exactly.
+
+    With ``scoring.share_history`` false no history is shared, for models that cannot.
+
+    Not thread-safe: ``base=True`` switches the adapter off meanwhile.
+
+    Args:
+        loaded: The model and the data its items come from.
+        history_len: How many of the newest events a prompt shows; by default as many as the data
+            were prepared with, which is the fewest the model has learned from.
+
+    Raises:
+        ModelError: The model cannot share histories.
+        LengthError: The longest titles would make a prompt longer than ``data.max_length``.
+    """
+
+    def __init__(self, loaded: LoadedModel, history_len: int | None = None) -> None:
+        self.loaded = loaded
+        self.history_len = history_len or loaded.folder.history_len
+        self._layout: Layout = loaded.config.scoring.layout
+        self._refuse_too_long()
+        self._scorer = self._checked_scorer()
+
+    @property
+    def longest_prompt(self) -> int:
+        """The most tokens a prompt and its answer can have."""
+        return self.loaded.tokens.pieces.max_length(self.history_len) + ANSWER_TOKENS
+
+    @property
+    def max_history(self) -> int:
+        """How many of the newest events of a history change a prediction, shown or not."""
+        context = self.loaded.folder.context
+        return sys.maxsize if context.reads_whole_history else self.history_len
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether there is an adapter, so that the base model predicts otherwise."""
+        return self.loaded.has_adapter
+
+    def predict(
+        self,
+        queries: Sequence[Query],
+        *,
+        base: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Predictions]:
+        """Return the predictions for each query's candidates, all in shared forward passes.
+
+        Args:
+            queries: The newest :attr:`history_len` events of each history are shown; signals are
+                computed from all of it.
+            base: Use the base model, without the adapter.
+            progress: Called after every batch.
+        """
+        shown = [self._shown(query) for query in queries]
+        tokens = self.loaded.tokens
+        if not base:
+            return score_queries(self._scorer, tokens, shown, progress, self._layout)
+        with self.loaded.without_adapter():
+            return score_queries(self._base_scorer, tokens, shown, progress, self._layout)
+
+    def check_base(self) -> None:
+        """Check the base model now, and not within the first query for it."""
+        with self.loaded.without_adapter():
+            _ = self._base_scorer
+
+    def _shown(self, query: Query) -> Query:
+        """Return a query as prompts show it: the newest events, with their context lines."""
+        history, context = self.loaded.folder.context.of_query(
+            query.history, query.candidates, self.history_len
+        )
+        return Query(history, query.candidates, context)
+
+    @cached_property
+    def _base_scorer(self) -> Scorer:
+        return self._checked_scorer()
+
+    def _checked_scorer(self) -> Scorer:
+        """Return a scorer of the model as it is now, checked on the first user's events."""
+        folder = self.loaded.folder
+        shown = range(min(self.history_len, len(folder.ratings)))
+        history = History.from_timelines(folder.ratings, shown)
+        query = Query(history, np.arange(min(_CHECKED_CANDIDATES, len(folder.items))))
+        sequences = query_sequences(self.loaded.tokens, [self._shown(query)], self._layout)
+        return Scorer.checked(self.loaded, sequences)
+
+    def _refuse_too_long(self) -> None:
+        longest, limit = self.longest_prompt, self.loaded.config.data.max_length
+        if longest > limit:
+            raise LengthError(
+                f"a prompt with {self.history_len} events can have {longest} tokens, and "
+                f"max_length is {limit}",
+                code="prompt_too_long",
+                where="data.max_length",
+                hint=f"Set data.max_length to at least {longest}, or show fewer events",
+            )
