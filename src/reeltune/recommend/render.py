@@ -133,7 +133,7 @@ def _csv_row(rank: int, each: Recommendation) -> dict[str, Any]:
     reasons = (f"{one.item.item_id}:{one.rating}:{one.effect}" for one in each.reasons)
     return {
         "rank": rank,
-        **asdict(each.item),
+        **each.item.to_dict(),
         "genres": "|".join(each.item.genres),
         "p_like": each.p_like,
         "p_like_base": each.p_like_base,

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+class JsonObject:
+    """Base of the result types: their JSON objects have the names of their fields."""
+
+    def to_dict(self: DataclassInstance) -> dict[str, Any]:
+        """Return the JSON object."""
+        return json.loads(json.dumps(asdict(self)))
 
 
 @dataclass(frozen=True)
-class ItemSummary:
+class ItemSummary(JsonObject):
     """An item of the catalogue; ``ratings`` counts its ratings in the prepared data."""
 
     item_id: int
@@ -18,7 +30,7 @@ class ItemSummary:
 
 
 @dataclass(frozen=True)
-class RatedItem:
+class RatedItem(JsonObject):
     """An item with the rating it was given."""
 
     item: ItemSummary
@@ -26,7 +38,7 @@ class RatedItem:
 
 
 @dataclass(frozen=True)
-class Reason:
+class Reason(JsonObject):
     """A rating of the history and its effect on a recommendation.
 
     Attributes:
@@ -41,7 +53,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class Recommendation(JsonObject):
     """A recommended item.
 
     Attributes:
@@ -58,7 +70,7 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
-class Recommendations:
+class Recommendations(JsonObject):
     """The answer to a request.
 
     Attributes:
@@ -76,7 +88,3 @@ class Recommendations:
     notes: tuple[str, ...] = ()
     history: tuple[RatedItem, ...] = ()
     rated: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object of the answer; nested objects have the names of the fields."""
-        return asdict(self)
