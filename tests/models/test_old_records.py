@@ -1,0 +1,38 @@
+"""Records of adapters trained by earlier versions stay readable, under the present names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from reeltune.models.prompt_record import PROMPT_FILE, read_prompt_record
+from reeltune.runs.folder import RUN_FILE, RunFolder
+
+SETTINGS = {
+    "threshold": 4.0,
+    "scale_min": 0.5,
+    "scale_max": 5.0,
+    "genres": True,
+    "form": "interview",
+    "evidence": ["film", "user"],
+    "version": "5",
+}
+TRAIN = {"block_targets": 60, "activation_checkpointing": False, "layout": "single"}
+
+
+def test_signals_are_read_from_a_prompt_record_that_calls_them_evidence(tmp_path: Path):
+    record = {"settings": SETTINGS, "history_len": 15, "base_model": "Qwen/Qwen3-0.6B"}
+    (tmp_path / PROMPT_FILE).write_text(json.dumps(record))
+    prompt = read_prompt_record(tmp_path)
+    assert (prompt.settings.form, prompt.settings.version) == ("interview", "5")
+    assert len(prompt.settings.signals) == 2
+    assert (prompt.history_len, prompt.base_model) == (15, "Qwen/Qwen3-0.6B")
+
+
+def test_a_run_record_with_old_keys_is_read_under_the_present_ones(tmp_path: Path):
+    config = {"prompt": {"evidence": ["film", "user"]}, "train": TRAIN}
+    (tmp_path / RUN_FILE).write_text(json.dumps({"status": "finished", "config": config}))
+    read = RunFolder(tmp_path).config()
+    assert read.train.block_size == 60
+    assert (read.train.gradient_checkpointing, read.train.share_history) == (False, False)
+    assert len(read.prompt.signals) == 2
