@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+ERRORS = ROOT / "docs" / "ERRORS.md"
 TROUBLES = ROOT / "docs" / "TROUBLESHOOTING.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 
