@@ -107,7 +107,9 @@ def test_fitted_weights_make_training_ratings_likelier(prepared: PreparedFolder,
 
 
 def test_an_event_is_held_out_if_any_folder_holds_it_out(prepared: PreparedFolder, tmp_path: Path):
-    known = PreparedFolder.open(write_prepared(tmp_path / "other", min_history=9)).timelines
+    known = PreparedFolder.open(
+        write_prepared(tmp_path / "other", history_len=9, min_history=9)
+    ).timelines
     split = prepared.timelines.split
     found = fit_gaussian_process.held_out_by_any(known, [prepared.path]).split
     for name in (TEST, VALIDATION):

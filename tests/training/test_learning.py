@@ -116,4 +116,3 @@ def test_an_interview_learns_verdicts_from_end_to_end(kind, request, prepared, t
         assert after[name] == pytest.approx(best[f"eval_{name}"], abs=1e-6)
     assert subject.tokens.renderer.settings.form == "interview"
     assert json.loads((run / "prompt.json").read_text())["settings"]["form"] == "interview"
-    assert "a\nquestion that was asked and answered" in (run / "README.md").read_text()

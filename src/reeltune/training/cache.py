@@ -17,8 +17,6 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings
 from reeltune.files import atomic_folder, write_json
-from reeltune.models.choices import process_state
-from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.rows import Selection, TokenRows, refuse_too_long
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
@@ -27,6 +25,8 @@ from reeltune.runs.log import LOGGER
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
+
+    from reeltune.models.loaded_model import LoadedModel
 
 CACHE_FORMAT: Final = 3
 
@@ -141,6 +141,8 @@ def cached_rows(loaded: LoadedModel, selection: Selection) -> TokenRows:
     folder, data = loaded.folder, loaded.config.data
     path = data.cache_dir / (TRAIN_CACHE if selection.split == TRAIN else EVAL_CACHE)
     key = key_of_rows(folder, loaded.settings, loaded.base.tokenizer, selection)
+    from reeltune.models.choices import process_state  # loads torch
+
     with process_state().main_process_first():
         found = look_up(path, key)
         hit = "hit" if found.rows is not None else "miss"
