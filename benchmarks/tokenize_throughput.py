@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
     _ = folder.items, folder.timelines
     cases = []
     for form in _FORMS:
-        settings = prompt_settings(folder, PromptSection(form=form))
+        settings = prompt_settings(folder, PromptSection(form=form, signals=()))
         cases += Measurement(options, folder, tokenizer, settings).cases()
     shown = ("rows", "block_targets", "processes", "calls")
     write_result(

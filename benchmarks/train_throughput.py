@@ -315,6 +315,8 @@ def run_case(name: str, options: Any, model: Path) -> dict[str, Any]:
         [
             f"model.name_or_path={model}",
             f"model.dtype={options.dtype}",
+            "prompt.signals=[]",
+            "train.pairwise_weight=0",
             f"data.prepared_dir={options.prepared}",
             f"data.max_train_examples={options.rows}",
             f"train.output_dir={options.work / 'ours'}",

@@ -38,13 +38,20 @@ def test_an_old_key_in_an_override_names_the_new_one(old: str, new: str):
 @pytest.mark.parametrize(("value", "shared"), [("blocks", True), ("single", False)])
 def test_layouts_of_earlier_runs_are_read(value: str, shared: bool):
     tree = translate_record({"train": {"layout": value}, "scoring": {"layout": value}})
-    assert tree == {"train": {"share_history": shared}, "scoring": {"share_history": shared}}
+    assert tree["train"]["share_history"] is tree["scoring"]["share_history"] is shared
     with raises_error(ConfigError, "renamed_key", figures=[f"{str(shared).lower()} for {value}"]):
         load_config(None, [f"train.layout={value}"])
 
 
+def test_a_record_older_than_a_key_has_the_behaviour_of_its_time():
+    config = build_config(translate_record({"train": {"layout": "single"}, "prompt": {}}))
+    assert (config.prompt.signals, config.train.pairwise_weight) == ((), 0)
+    told = translate_record({"prompt": {"signals": ["recent"]}, "train": {"pairwise_weight": 3}})
+    assert (told["prompt"]["signals"], told["train"]["pairwise_weight"]) == (["recent"], 3)
+
+
 def test_the_record_of_an_earlier_run_is_read_under_the_present_keys():
-    recorded: dict[str, dict[str, object]] = {}
+    recorded: dict[str, dict[str, object]] = {"train": {"pairwise_weight": 0}}
     expected = {}
     for old, new in RENAMED.items():
         section, key = old.split(".")

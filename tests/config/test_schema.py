@@ -54,7 +54,7 @@ OTHER: dict[str, Any] = {
     "train.eval_steps": 25,
     "train.save_steps": 200,
     "train.save_total_limit": 3,
-    "train.metric_for_best_model": "eval_log_loss",
+    "train.metric_for_best_model": "eval_auc",
     "train.early_stopping_patience": None,
     "train.early_stopping_min_delta": 0.01,
     "train.dataloader_num_workers": 1,
@@ -117,7 +117,8 @@ def test_examples_share_histories_by_default():
 def test_the_hash_changes_with_any_key():
     hashes = {config_hash(Config())}
     for path, value in OTHER.items():
-        hashes.add(config_hash(build_config(tree_with(**{path.replace(".", "__"): value}))))
+        tree = {"train__pairwise_weight": 0, path.replace(".", "__"): value}
+        hashes.add(config_hash(build_config(tree_with(**tree))))
     assert len(hashes) == len(OTHER) + 1
 
 

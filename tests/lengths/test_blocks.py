@@ -101,7 +101,7 @@ def test_a_sequence_longer_than_a_row_is_refused():
 def config_with(**train: Any) -> Config:
     return build_config(
         {
-            "train": {"seed": 7, "block_size": 3, **train},
+            "train": {"seed": 7, "block_size": 3, "pairwise_weight": 0, **train},
             "data": {"max_train_examples": 40, "max_eval_examples": 20},
             "scoring": {"share_history": False},
             "evaluation": {"max_examples": 10},

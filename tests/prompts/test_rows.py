@@ -48,7 +48,7 @@ def test_words_follow_the_datas_scale_and_the_configurations_form(
 ):
     stored = {"threshold": 3.5, "scale_min": 1.0, "scale_max": 4.0, "version": "0"}
     meta = {**prepared.meta, "prompt": {**prepared.meta["prompt"], **stored}}
-    section = build_config({"prompt": {"genres": genres, "form": form}}).prompt
+    section = build_config({"prompt": {"genres": genres, "form": form, "signals": []}}).prompt
     assert prompt_settings(PreparedFolder(prepared.path, meta), section) == PromptSettings(
         threshold=3.5,
         scale_min=1.0,

@@ -93,7 +93,7 @@ class PromptSection(Section):
 
     form: Literal["window", "interview"] = "interview"
     genres: bool = False
-    signals: tuple[SignalKind, ...] = ()
+    signals: tuple[SignalKind, ...] = ("recent", "expected")
 
     @field_validator("signals")
     @classmethod
@@ -111,7 +111,7 @@ class DataSection(Section):
     cache_dir: Path = Path(".cache/preprocessed")
     max_length: PositiveInt = 8192
     max_train_examples: PositiveInt | None = None
-    max_eval_examples: PositiveInt | None = 1000
+    max_eval_examples: PositiveInt | None = 5000
 
 
 class TrainSection(Section):
@@ -123,7 +123,7 @@ class TrainSection(Section):
     pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = 8192
     compile: bool = True
     loss: Literal["answer", "verdict"] = "answer"
-    pairwise_weight: Annotated[float, Field(ge=0)] = 0.0
+    pairwise_weight: Annotated[float, Field(ge=0)] = 2.0
     epochs: Annotated[float, Field(gt=0)] = 1.0
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 2
@@ -147,7 +147,7 @@ class TrainSection(Section):
     eval_steps: PositiveInt = 50
     save_steps: PositiveInt = 100
     save_total_limit: Annotated[int, Field(ge=2)] = 2
-    metric_for_best_model: str = "eval_auc"
+    metric_for_best_model: str = "eval_log_loss"
     early_stopping_patience: PositiveInt | None = 4
     early_stopping_min_delta: Annotated[float, Field(ge=0)] = 0.0
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
