@@ -73,7 +73,7 @@ def test_the_mission_from_ratings_to_comparison(checkout):
 
     shown = run(checkout, f"python scripts/finetune_lora.py {config}")
     assert "[4/4] save: done" in shown
-    adapter = checkout / "output/qwen3_movielens_qlora"
+    adapter = checkout / "output/qwen3-movielens-qlora"
     assert (adapter / "adapter_model.safetensors").is_file()
     assert (checkout / ".cache/preprocessed/train_preprocessed/dataset_info.json").is_file()
     assert (checkout / ".cache/preprocessed/eval_preprocessed/state.json").is_file()

@@ -61,7 +61,7 @@ def make_evaluation(
     return Evaluation(
         about={
             "data": "ml-latest-small, split user, 610 users, 9,742 films",
-            "adapter": "output/qwen3_movielens_qlora",
+            "adapter": "output/qwen3-movielens-qlora",
             "model": "Qwen/Qwen3-0.6B, 4 bits (nf4), bfloat16",
             "configuration": f"sha256 {'7f9a1c4e5b8d2f6a' * 4}",
             "versions": "reeltune 0.1.0, torch 2.13.0, transformers 5.17.0, peft 0.21.2",

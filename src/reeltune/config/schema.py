@@ -117,7 +117,7 @@ class DataSection(Section):
 class TrainSection(Section):
     """The training run."""
 
-    output_dir: Path = Path("output/qwen3_movielens_qlora")
+    output_dir: Path = Path("output/qwen3-movielens-qlora")
     share_history: bool = True
     block_size: PositiveInt = 60
     pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = 8192
