@@ -7,11 +7,12 @@ DEVELOPING := .venv/.installed-dev
 # What is installed is compiled when it is first imported, and has to be kept then.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test quick lint format bench clean
 
 help:
 	@echo "make demo    fetch real ratings and a small model, train it, compare it with its base"
 	@echo "make test    run the tests"
+	@echo "make quick   run the tests that take no more than a second each"
 	@echo "make lint    check style and types"
 	@echo "make format  put the code into the house style"
 	@echo "make bench   run the benchmarks at a size for a CPU"
@@ -48,6 +49,9 @@ demo: $(INSTALLED)
 
 test: $(DEVELOPING)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+quick: $(DEVELOPING)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
 
 lint: $(DEVELOPING)
 	$(BIN)/ruff check .

@@ -64,6 +64,7 @@ def test_equals_the_dense_softmax(drawn, heads, seed):
     check(drawn, heads, torch.float64, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @settings(max_examples=8)
 @given(drawn=packed_rows(trunk=200, branch=90), heads=st.sampled_from(HEADS))

@@ -39,6 +39,7 @@ def attention_of(visible: object, heads: int, packed_shape: torch.Size) -> torch
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("heads", [2, 4, 6])
 @settings(max_examples=5)

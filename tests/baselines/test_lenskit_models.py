@@ -53,6 +53,7 @@ def test_each_event_is_judged_with_all_earlier_events_of_its_user(name: str):
     assert 0 < asked < len(problem.test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", [item_knn, matrix_factorization])
 def test_the_same_seed_gives_the_same_answers(baseline):
     problem = random_problem(12, users=15)
@@ -75,6 +76,7 @@ assert before == (torch.get_num_threads(), torch.multiprocessing.get_sharing_str
 """
 
 
+@pytest.mark.slow
 def test_torch_keeps_its_threads():
     # In a process of its own: LensKit can be started only once in each.
     done = subprocess.run(

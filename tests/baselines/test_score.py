@@ -82,6 +82,7 @@ def test_fewer_training_rows_are_respected(prepared: PreparedFolder):
     assert problem.ratings.tolist() == [*context, *rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASELINES)
 def test_no_answer_depends_on_stars_that_come_after_it(name: str):
     problem = random_problem(21, users=25)
@@ -110,6 +111,7 @@ def test_users_and_films_nobody_learned_from_get_an_answer(name: str):
         assert ((p_yes > 0) & (p_yes < 1)).all()
 
 
+@pytest.mark.slow
 def test_no_rows_to_judge_give_no_answers(prepared: PreparedFolder):
     none = np.empty(0, dtype=np.int64)
     for one in score_baselines(prepared, events(prepared, VALIDATION), none, seed=1).values():

@@ -39,6 +39,7 @@ def test_only_whole_users_are_learned_from(prepared: PreparedFolder, tmp_path: P
     assert few.items == prepared.items
 
 
+@pytest.mark.slow
 def test_runs_that_are_there_are_compared_and_not_made_again(
     prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -70,6 +71,7 @@ def test_runs_that_are_there_are_compared_and_not_made_again(
     assert capsys.readouterr().out.count("'training_rows'") == 2
 
 
+@pytest.mark.slow
 def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path: Path):
     config = tmp_path / "small.yaml"
     config.write_text(

@@ -40,6 +40,7 @@ def evaluated(
     return path
 
 
+@pytest.mark.slow
 def test_it_writes_every_scorer_and_what_the_runs_have_more(
     prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

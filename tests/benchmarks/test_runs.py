@@ -77,6 +77,7 @@ def test_ids_that_differ_from_those_of_map_are_refused(
 SCORED = "--rows 20 --one-at-a-time-rows 3 --tokens-per-batch 2048 --calls 1"
 
 
+@pytest.mark.slow
 def test_scoring(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
     file = tmp_path / "result.json"
     score_throughput.main(
@@ -95,6 +96,7 @@ def test_scoring(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
     assert tokens[2] < tokens[0] and tokens[6] < tokens[4]
 
 
+@pytest.mark.slow
 def test_scoring_real_weights_and_few_films(prepared: PreparedFolder, tmp_path: Path):
     model = tiny_model(tmp_path / "a-model", "llama")
     file = tmp_path / "result.json"

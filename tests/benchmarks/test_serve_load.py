@@ -16,6 +16,7 @@ from benchmarks.render import problems, rendered
 from reeltune.data.folder import PreparedFolder
 
 
+@pytest.mark.slow
 def test_it_writes_a_result(
     tiny_qwen3: Path, prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

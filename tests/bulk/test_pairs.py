@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], 
     return [*rows, *again], timed
 
 
+@pytest.mark.slow
 @few
 @given(data=st.data())
 def test_every_row_has_its_own_verdict_in_its_place(bench, predictor: Predictor, data):

@@ -77,6 +77,7 @@ def test_an_error_midway_leaves_the_old_folder_intact(source, place, monkeypatch
     assert names(place) == ["out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "stopped"), [(100, "timelines.parquet"), (8_000, "out")])
 def test_a_full_disk_is_explained_and_leaves_nothing(source, place, limit, stopped) -> None:
     """The lower limit stops the first parquet file, the higher one the JSON."""

@@ -222,6 +222,7 @@ def python(*args: object) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_preparing_never_loads_torch_or_transformers(source, tmp_path) -> None:
     assert "loaded []" in python("-c", LIGHT_PIPELINE, source, tmp_path / "out")
 
@@ -230,6 +231,7 @@ def test_the_command_module_loads_nothing_heavy() -> None:
     assert "loaded []" in python("-c", LIGHT_COMMAND, command.__file__)
 
 
+@pytest.mark.slow
 def test_the_script_takes_the_same_flags_and_exits_by_kind_of_error(source, tmp_path) -> None:
     script = Path(__file__).parents[2] / "scripts" / "prepare_movielens.py"
     output = tmp_path / "out"

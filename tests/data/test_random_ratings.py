@@ -70,6 +70,7 @@ def run(ratings: list[Rating], wanted: PrepareSettings, root: Path) -> PreparedF
     return PreparedFolder.open(root / "out")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(prepared())
 def test_random_ratings_are_prepared_as_stated(case: tuple[list[Rating], PrepareSettings]) -> None:

@@ -82,6 +82,7 @@ def test_the_wording_is_that_of_its_version(form: Form):
     assert turns == GOLDEN[PROMPT_VERSION][form]
 
 
+@pytest.mark.slow
 @given(renderers, histories, items)
 def test_a_window_is_one_turn_of_pieces_one_after_another(
     renderer: Renderer, history: list[tuple[float, Item]], candidate: Item

@@ -106,6 +106,7 @@ def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
     assert all(scorer["name"] in report for scorer in written["scorers"])
 
 
+@pytest.mark.slow
 def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, run, tmp_path):
     _, overrides = run
     flags = ("--set", "scoring.calibration=temperature", "--output", str(tmp_path / "calibrated"))
@@ -119,6 +120,7 @@ def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, 
     assert not json.loads((tmp_path / "calibrated" / "metrics.json").read_text())["ablations"]
 
 
+@pytest.mark.slow
 def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
     evaluated, run, tmp_path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -46,6 +46,7 @@ def log_loss(written: dict[str, Any]) -> float:
     return written["scorers"][0]["metrics"]["log_loss"]["value"]
 
 
+@pytest.mark.slow
 def test_an_adapter_is_asked_in_its_own_form_unless_told_otherwise(trained, prepared):
     form, run, overrides = trained
     other = OTHER[form]
@@ -60,6 +61,7 @@ def test_an_adapter_is_asked_in_its_own_form_unless_told_otherwise(trained, prep
     assert log_loss(own) != log_loss(asked)
 
 
+@pytest.mark.slow
 def test_a_base_model_is_asked_in_either_form(trained):
     _, run, overrides = trained
     for asked in OTHER:
@@ -73,6 +75,7 @@ def test_an_unknown_form_is_wrong_usage(trained, capsys):
     assert "chat" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_layout_and_length_of_blocks_are_recorded(trained):
     _, run, overrides = trained
     folder = run / "single"

@@ -60,6 +60,7 @@ def difference(drift: dict, first: str, second: str) -> dict:
 
 # In float32 only the order of sums differs; in 16 bits every weight and every activation is
 # rounded: bfloat16 keeps 8 bits of each, float16 11.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.01), ("float16", 0.002)]
 )
@@ -105,6 +106,7 @@ def test_what_was_measured_is_written_down(exact, trained, prepared):
     }
 
 
+@pytest.mark.slow
 def test_a_sample_of_rows_is_what_was_asked_for(trained, tmp_path):
     assert trained.export(tmp_path / OUT, *FLOAT32, "--rows", "7", "--split", "validation") == 0
     drift = record(tmp_path / OUT)["drift"]
@@ -142,6 +144,7 @@ def test_the_code_in_the_card_gives_the_prediction(exact, subject, monkeypatch):
     assert "--allow-drift" not in card
 
 
+@pytest.mark.slow
 def test_rounding_past_the_bound_leaves_nothing(trained, tmp_path, capsys):
     code = trained.export(tmp_path / OUT, "--max-p-drift", "0")
     printed = capsys.readouterr()
@@ -154,6 +157,7 @@ def test_rounding_past_the_bound_leaves_nothing(trained, tmp_path, capsys):
     assert re.search(r"│ merged .*│ +[+-]\d\.\d{4} │", printed.out)
 
 
+@pytest.mark.slow
 def test_allowed_drift_is_kept_and_said_everywhere(trained, tmp_path, capsys):
     target = tmp_path / OUT
     assert trained.export(target, "--max-p-drift", "0", "--allow-drift", *ANY_AUC) == 0
@@ -178,6 +182,7 @@ def test_what_exists_is_not_replaced_unless_it_is_an_export(trained, exact, tmp_
     assert (trained.adapter / ADAPTER_WEIGHTS).is_file()
 
 
+@pytest.mark.slow
 def test_an_earlier_export_is_replaced_only_by_one_that_holds(trained, tmp_path):
     target = tmp_path / OUT
     assert trained.export(target, *FLOAT32) == 0
@@ -198,6 +203,7 @@ def test_an_adapter_of_another_prompt_is_refused(trained, tmp_path, capsys):
     assert not (tmp_path / OUT).exists()
 
 
+@pytest.mark.slow
 def test_an_adapter_without_a_record_can_be_exported(trained, tmp_path):
     adapter = trained.copy(tmp_path / "run")
     for name in ("run.json", "metrics.json"):
@@ -221,6 +227,7 @@ def test_4_bits_that_cannot_be_had_are_called_not_measured(exact):
     assert difference(drift, FOUR_BIT, MERGED)["p_yes_max"] is None
 
 
+@pytest.mark.slow
 @on_cpu
 def test_an_adapter_trained_in_4_bits_is_held_to_its_own_base(trained_in_4_bits, tmp_path, capsys):
     assert trained_in_4_bits.export(tmp_path / OUT, "--max-p-drift", "1", *ANY_AUC) == 0
@@ -241,6 +248,7 @@ def test_an_adapter_trained_in_4_bits_is_held_to_its_own_base(trained_in_4_bits,
     assert "--onto 4bit" in error
 
 
+@pytest.mark.slow
 @on_cpu
 def test_merged_into_the_values_of_its_4_bits_it_is_the_adapter(trained_in_4_bits, tmp_path):
     target = tmp_path / OUT
@@ -260,6 +268,7 @@ def test_4_bits_cannot_be_merged_into_where_there_are_none(trained, tmp_path, ca
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @on_cpu
 def test_a_reference_that_cannot_be_had_here_is_no_proof(trained, tmp_path, capsys):
     adapter = trained.copy(tmp_path / "run")

@@ -34,6 +34,7 @@ def merged(trained: Trained, tmp_path: Path) -> Path:
     return tmp_path / "merged"
 
 
+@pytest.mark.slow
 def test_weights_changed_after_saving_show(adapter, merged):
     setup, expected = adapter
     assert difference(expected, measure_merged(setup, merged)).p_yes_max < 1e-5
@@ -53,6 +54,7 @@ def test_a_tokenizer_that_writes_other_prompts_is_refused(adapter, merged):
         measure_merged(adapter[0], merged)
 
 
+@pytest.mark.slow
 def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_path):
     loaded: list[weakref.ref[PreTrainedModel]] = []
     alive: list[int] = []
@@ -74,12 +76,14 @@ def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_pat
     assert alive == [0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_calibration_plays_no_part(trained, tmp_path):
     # The run has none: asking for it would be an error.
     flags = ("--dtype", "float32", "--rows", "3", "--set", "scoring.calibration=temperature")
     assert trained.export(tmp_path / "merged", *flags) == 0
 
 
+@pytest.mark.slow
 def test_activations_too_large_for_the_number_type_are_called_that(trained, tmp_path, capsys):
     adapter = trained.copy(tmp_path / "run")
     weights = load_file(adapter / ADAPTER_WEIGHTS)

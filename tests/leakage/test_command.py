@@ -91,6 +91,7 @@ def test_offenders_that_are_not_named_are_counted():
     assert len(list(Check("rows", "Fix it").result("all", NONE).lines())) == 1
 
 
+@pytest.mark.slow
 def test_checking_loads_no_model_library(folder: Path):
     code = (
         "import sys\n"

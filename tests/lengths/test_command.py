@@ -119,6 +119,7 @@ def test_characters_are_counted_whatever_the_limit(
     assert "characters" in out.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_counting_characters_loads_no_tokenizer(config: Path):
     code = (
         "import sys\n"

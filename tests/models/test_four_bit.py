@@ -99,6 +99,7 @@ def test_a_reloaded_adapter_gives_the_same_verdicts(tiny_qwen3, prepared, tmp_pa
     np.testing.assert_allclose(Scorer(again, answers, 100).score(prompts).p_yes, before, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_trained_stays_in_float32_and_a_resumed_run_is_the_same(
     tiny_qwen3: Path, prepared, tmp_path: Path
 ):

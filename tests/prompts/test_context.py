@@ -52,6 +52,7 @@ def with_codes(tokens: PromptTokens, timelines: Timelines, seed: int) -> Timelin
     return replace(timelines, context=codes_for(tokens, len(timelines), seed))
 
 
+@pytest.mark.slow
 @given(tokenizers, forms, told, random_timelines(6), st.integers(1, 4), st.integers(0, 99))
 def test_prompts_in_pieces_are_the_turns_the_renderer_says(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], timelines: Timelines, length, seed
@@ -73,6 +74,7 @@ def test_prompts_in_pieces_are_the_turns_the_renderer_says(
     assert whole == expected
 
 
+@pytest.mark.slow
 @given(tokenizers, forms, told, st.booleans(), random_timelines(6), st.integers(0, 99))
 def test_shared_histories_hold_the_prompts_with_their_context(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], answered, timelines: Timelines, seed
@@ -85,6 +87,7 @@ def test_shared_histories_hold_the_prompts_with_their_context(
     assert lists(sequences.alone()) == lists(tokens.prompts(timelines, blocks.examples))
 
 
+@pytest.mark.slow
 @given(tokenizers, forms, told, st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
 def test_candidates_have_their_context_in_their_branch(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], items: list[int], seed: int

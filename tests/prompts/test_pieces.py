@@ -39,6 +39,7 @@ settings = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(KINDS), settings, histories())
 def test_assembled_prompts_are_the_whole_chats(
     kind: Kind, words: PromptSettings, drawn: tuple[list[Item], Timelines, Examples]
@@ -54,6 +55,7 @@ def test_assembled_prompts_are_the_whole_chats(
     assert [tokenizer_of(kind)(t, add_special_tokens=False)["input_ids"] for t in texts] == whole
 
 
+@pytest.mark.slow
 @given(st.sampled_from(KINDS), settings, histories())
 def test_prompts_of_candidates_are_the_whole_chats(
     kind: Kind, words: PromptSettings, drawn: tuple[list[Item], Timelines, Examples]

@@ -111,6 +111,7 @@ def test_a_line_that_ends_inside_a_token_is_shown_whole(form: Form, token: str):
 _over = st.sampled_from([": The ", "\n4.", ")\nFilm", "judge: A", ")\nYes", ")\n<|im_end|>", ": W"])
 
 
+@pytest.mark.slow
 @given(st.sampled_from(FORMS), st.lists(_over, max_size=2), st.integers(2, 17))
 def test_sharing_strings_changes_nothing(form: Form, added: list[str], together: int):
     with pytest.MonkeyPatch.context() as patch:

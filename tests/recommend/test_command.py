@@ -139,6 +139,7 @@ def test_the_most_rated_are_candidates_where_not_all_are(
     assert asked(*USER, "--candidates", "all")[0]["scored"] == len(unrated)
 
 
+@pytest.mark.slow
 def test_base_and_reasons_are_given_on_request(asked):
     told, _ = asked(*USER, "--why", "--top", 3, "--base")
     assert [len(each["reasons"]) for each in told["recommendations"]] == [3, 3, 3]

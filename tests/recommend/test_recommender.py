@@ -208,6 +208,7 @@ def test_there_is_a_progress_bar_for_each_kind_of_query(judge: Predictor, recomm
     assert bars == {"candidates": (12, 12), "base": (2, 2), "reasons": (12, 12)}
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_without_torch():
     code = "import sys, reeltune.recommend as r; assert 'torch' not in sys.modules; r.Recommender"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -97,6 +97,7 @@ def test_the_page_can_be_read_aloud(page: Page):
         assert figure.all("details")[0].all("table")
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(report: Path, tmp_path: Path):
     again = tmp_path / "report.html"
     code = (
@@ -111,6 +112,7 @@ def test_the_same_input_gives_the_same_bytes(report: Path, tmp_path: Path):
     assert again.read_bytes() == report.read_bytes()
 
 
+@pytest.mark.slow
 def test_nine_thousand_rows_stay_below_a_megabyte_and_a_half(tmp_path: Path):
     rows = make_predictions(9000)
     path = tmp_path / "report.html"

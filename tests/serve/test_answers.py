@@ -96,6 +96,7 @@ def test_the_base_model_predicts_beside_the_tuned_one(
     assert abs(found["p_like_base"] - found["p_like"]) > 100 * ROUNDING
 
 
+@pytest.mark.slow
 def test_answers_under_concurrency_are_those_of_requests_alone(
     service: Running, served_predictor: Predictor
 ):
@@ -235,6 +236,7 @@ def test_odd_titles_are_returned_unchanged(service: Running, served_predictor: P
     assert titles == {item.title for item in items_of(served_predictor)}
 
 
+@pytest.mark.slow
 def test_a_cpu_scores_few_items_by_default(
     tmp_path: Path, tiny_qwen3: Path, caplog: pytest.LogCaptureFixture
 ):

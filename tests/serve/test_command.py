@@ -59,6 +59,7 @@ def command(config: Path) -> Iterator[Command]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
     with (
         httpx.Client(base_url=command.address, timeout=60) as client,

@@ -57,6 +57,7 @@ def session() -> Iterator[requests.Session]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_requests_as_described(described: Any, session: requests.Session, path: str, method: str):
     strategy = described[path][method].as_strategy(generation_mode=GenerationMode.POSITIVE)

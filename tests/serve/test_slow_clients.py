@@ -57,11 +57,13 @@ def test_a_body_of_the_largest_size_is_read(strict: Running):
     assert strict.client.post("/predictions", content=content, headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_body_that_trickles_is_given_up(strict: Running):
     status, error = raw(strict, head("Content-Length: 100"), b"{")
     assert (status, error["code"]) == (408, "body_timed_out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "begun", [b"", b"GET /health HT", b"POST /predictions HTTP/1.1\r\nHost: x\r\n"]
 )
@@ -71,6 +73,7 @@ def test_a_connection_that_says_too_little_is_closed(strict: Running, begun: byt
         assert connection.recv(1) == b""
 
 
+@pytest.mark.slow
 def test_headers_that_trickle_are_given_up(strict: Running):
     # Each byte comes in time, all of them together do not.
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
@@ -87,6 +90,7 @@ def test_headers_that_trickle_are_given_up(strict: Running):
     pytest.fail("the connection is still open")
 
 
+@pytest.mark.slow
 def test_a_refused_body_without_end_is_given_up(strict: Running):
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
         connection.sendall(head("Content-Length: 1000000000"))

@@ -106,6 +106,7 @@ def with_ratings(known: Timelines, event: int, rating: float) -> Timelines:
     return replace(known, rating=changed, liked=changed >= 4.0)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.integers(0, 10_000), st.sampled_from([0.5, 5.0]))
 def test_signals_of_an_event_do_not_depend_on_its_own_rating(seed: int, place: int, rating: float):
     known = drawn(seed)
@@ -115,6 +116,7 @@ def test_signals_of_an_event_do_not_depend_on_its_own_rating(seed: int, place: i
     assert np.array_equal(before[event], after[event])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.integers(0, 10_000))
 def test_signals_do_not_depend_on_later_events_of_the_user(seed: int, place: int):
     known = drawn(seed)
@@ -126,6 +128,7 @@ def test_signals_do_not_depend_on_later_events_of_the_user(seed: int, place: int
     assert np.array_equal(before[event], after[event])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.integers(0, 10_000))
 def test_what_is_held_out_tells_nothing_about_other_users(seed: int, place: int):
     known = drawn(seed)
@@ -137,6 +140,7 @@ def test_what_is_held_out_tells_nothing_about_other_users(seed: int, place: int)
     assert np.array_equal(before[others], after[others])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.lists(st.integers(0, 10_000), max_size=5))
 def test_signals_of_some_events_are_those_among_all(seed: int, places: list[int]):
     known = drawn(seed)
@@ -145,6 +149,7 @@ def test_signals_of_some_events_are_those_among_all(seed: int, places: list[int]
     assert np.array_equal(source.of_events(events), source.of_events()[events])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50))
 def test_a_candidate_has_the_signals_of_the_held_out_event(seed: int):
     known = drawn(seed)

@@ -72,6 +72,7 @@ def test_left_to_itself_the_model_answers_with_one_word_and_stops(learned):
             assert generate(subject, prompt) not in (YES, NO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "form"), [("blocks", "window"), ("blocks", "interview"), ("single", "window")]
 )
@@ -92,6 +93,7 @@ def test_gradient_checkpointing_learns_the_same(layout, form, tiny_qwen3, prepar
     np.testing.assert_allclose(losses(True), losses(False), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen3", "llama"])
 def test_an_interview_learns_verdicts_from_end_to_end(kind, request, prepared, tmp_path):
     """The adapter that was kept scores the validation rows exactly as it did during training."""

@@ -99,6 +99,7 @@ def test_the_order_of_a_blocks_films_is_added_as_often_as_it_weighs(model, end):
 CUTS = {"single": ((8, 1), (4, 2), (1, 8)), "blocks": ((2, 1), (1, 2))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "loss", "pairwise"),
     [("single", "answer", 0), ("blocks", "answer", 2.0), ("blocks", "verdict", 0)],

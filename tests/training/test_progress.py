@@ -100,6 +100,7 @@ def test_a_run_that_is_all_warm_up_has_no_speed(run: Run, steps: int):
     assert run.clock.speed() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "size", "accumulated"), [("blocks", 1, 2), ("single", 4, 1)])
 @pytest.mark.parametrize("every", [7, 2])
 def test_a_real_run_counts_every_step_behind_the_warm_up(

@@ -54,6 +54,7 @@ def test_the_run_folder_holds_what_is_promised(run):
     assert 1 <= sum(name.startswith("checkpoint-") for name in names) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_pairs_of_few_rows_are_warned_of(tiny_qwen3, prepared, tmp_path, weight):
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__pairwise_weight=weight)
@@ -124,6 +125,7 @@ def test_the_card_repeats_the_numbers_of_metrics_json(run):
     assert "Film to judge: The Candidate (1999)\nYes or No?" in card
 
 
+@pytest.mark.slow
 def test_a_second_run_hits_the_cache_and_learns_the_same(run, tiny_qwen3, prepared):
     other = train(
         tiny_config(
@@ -147,6 +149,7 @@ def test_an_earlier_run_is_not_overwritten_unless_asked(run, tiny_qwen3, prepare
     assert (run / "adapter_model.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_that_could_not_load_its_model_is_not_in_the_way(tiny_qwen3, prepared, tmp_path):
     with pytest.raises(ModelError):
         train(tiny_config(Path("nobody/nothing-here"), prepared.path, tmp_path))
@@ -177,6 +180,7 @@ def test_foreign_files_are_left_alone(tiny_qwen3, prepared, tmp_path):
     assert (tmp_path / "run" / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_a_run_is_not_lost_to_one_that_never_begins(tiny_qwen3, prepared, tmp_path):
     path = train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
     before = {file: file.stat().st_mtime_ns for file in sorted(path.rglob("*")) if file.is_file()}
@@ -220,6 +224,7 @@ def test_rows_that_would_be_cut_stop_the_run(tiny_qwen3, prepared, tmp_path):
         train(config)
 
 
+@pytest.mark.slow
 def test_rows_that_would_be_cut_stop_a_run_that_hits_the_cache(tiny_qwen3, prepared, tmp_path):
     train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
     shorter = tiny_config(tiny_qwen3, prepared.path, tmp_path, data__max_length=50)
@@ -243,6 +248,7 @@ def test_a_metric_that_will_not_exist_stops_the_run_at_the_start(
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_resuming_on_other_data_is_refused(tiny_qwen3, tmp_path):
     folder = write_prepared(tmp_path / "prepared", seed=0)
     config = tiny_config(tiny_qwen3, folder, tmp_path)
