@@ -116,7 +116,7 @@ class Measurement:
         # The first user's who has so many events: which one it is hardly matters.
         stop = int(np.flatnonzero(timelines.position >= count - 1)[0]) + 1
         history = History.from_timelines(timelines, range(stop - count, stop))
-        items = spread(len(self.folder.items), self.options.rank_films)
+        items = spread(len(self.folder.items), self.options.rank_items)
         some = spread(len(items), _COMPARED)
         prompts = self.tokens.candidate_prompts(history, items[some])
         alone = self._scorer(self.options.tokens_per_batch).score(Sequences.single(prompts))
@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     asked = ("shape",) if options.model is None else ("model",)
     asked += ("dtype", "rows", "one_at_a_time_rows", "block_targets", "tokens_per_batch")
-    asked += ("rank_films", "calls")
+    asked += ("rank_items", "calls")
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     command = command_line("score_throughput", options, *asked)
     cases: list[dict[str, Any]] = []

@@ -24,6 +24,7 @@ def arguments(model: Path, prepared: Path, *rest: str | Path) -> list[str]:
         "model.name_or_path": model,
         "model.dtype": "float32",
         "prompt.form": "window",
+        "prompt.signals": "[]",
         "data.prepared_dir": prepared,
     }
     sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]

@@ -46,7 +46,7 @@ def test_layouts_of_earlier_runs_are_read(value: str, shared: bool):
 def test_a_record_older_than_a_key_has_the_behaviour_of_its_time():
     config = build_config(translate_record({"train": {"layout": "single"}, "prompt": {}}))
     assert (config.prompt.signals, config.train.pairwise_weight) == ((), 0)
-    told = translate_record({"prompt": {"signals": ["recent"]}, "train": {"pairwise_weight": 3}})
+    told = translate_record({"prompt": {"evidence": ["recent"]}, "train": {"pairwise_weight": 3}})
     assert (told["prompt"]["signals"], told["train"]["pairwise_weight"]) == (["recent"], 3)
 
 
