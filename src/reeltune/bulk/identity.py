@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from reeltune.bulk.tasks import Task
 from reeltune.config import Config
-from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.cache_key import table_digests
+from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ModelError
 from reeltune.files import file_digest
 from reeltune.models.calibration import CALIBRATION_FILE
@@ -45,14 +46,13 @@ def make_identity(
         ConfigError: The configuration needs hardware that is missing.
         ModelError: There is no adapter in its folder.
     """
-    files = (TIMELINES_FILE, ITEMS_FILE)
     identity = {
         "format_version": FORMAT_VERSION,
         **task.settings,
         **settings,
         "rows": task.rows,
         "input": None if task.table is None else file_digest(task.table.path),
-        "data": {name: file_digest(folder.path / name) for name in files},
+        "data": table_digests(folder),
         "prompt": prompt_settings(folder, config.prompt).to_dict(),
         "model": _model(config),
         "adapter": None if adapter is None else _adapter(adapter, config),

@@ -21,7 +21,11 @@ class CacheKey:
         return sorted(name for name in names if self.parts.get(name) != stored.get(name))
 
 
+def table_digests(folder: PreparedFolder) -> dict[str, str]:
+    """Return the SHA-256 of each table of prepared data, by file name."""
+    return {name: file_digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
+
+
 def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
     """Return the entry of a key for the content of prepared data."""
-    digests = {name: file_digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
-    return {"prepared data": digests}
+    return {"prepared data": table_digests(folder)}

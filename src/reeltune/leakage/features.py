@@ -32,7 +32,7 @@ FEATURES_FROM_THE_PAST: Final = Check(
 )
 SIGNALS_FROM_THE_PAST: Final = Check(
     "signals from the past",
-    "Compute this signals from other users' training ratings and the user's own earlier events "
+    "Compute this signal from other users' training ratings and the user's own earlier events "
     "alone",
 )
 BASELINE_FEATURES: Final = tuple(FEATURES)

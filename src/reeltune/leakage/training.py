@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from reeltune.config import Config
+from reeltune.data.cache_key import table_digests
 from reeltune.data.columns import TRAIN, Columns
-from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import NOT_FOUND, EventTable
 from reeltune.data.timelines import Bools, Ints
-from reeltune.files import file_digest
 from reeltune.leakage.features import HELD_OUT
 from reeltune.leakage.outcomes import SHOWN, Check, Finding, Offenders, Outcome, event_finding
 from reeltune.prompts.rows import choose_blocks, train_rows
@@ -25,21 +25,19 @@ SAME_DATA: Final = Check("the run's data", _HINT)
 TRAINED: Final = Check("training rows", _HINT)
 CACHED: Final = Check("cached training rows", "Remove the cache folder and train again")
 
-_TABLES: Final = (TIMELINES_FILE, ITEMS_FILE)
-
 
 def run_learned_from_these_data(folder: PreparedFolder, record: dict[str, Any]) -> Outcome:
     """The run was trained on these files, byte for byte.
 
     Otherwise a row that is held out here may have been a training row there.
     """
-    trained = record["data"]["files"]
+    trained, digests = record["data"]["files"], table_digests(folder)
     differing = [
         Finding(f"the run was trained on another {name}")
-        for name in _TABLES
-        if trained.get(name, {}).get("sha256") != file_digest(folder.path / name)
+        for name, digest in digests.items()
+        if trained.get(name, {}).get("sha256") != digest
     ]
-    return SAME_DATA.result(", ".join(_TABLES), Offenders.of(differing))
+    return SAME_DATA.result(", ".join(digests), Offenders.of(differing))
 
 
 def training_rows_are_not_held_out(
@@ -76,7 +74,7 @@ def cached_rows_are_not_held_out(table: EventTable, cache: Path) -> Outcome:
     if not key_file.is_file():
         return CACHED.not_applicable(f"there are no cached rows in {folder}")
     data = json.loads(key_file.read_text(encoding="utf-8"))["prepared data"]
-    if data != {name: file_digest(table.folder.path / name) for name in _TABLES}:
+    if data != table_digests(table.folder):
         return CACHED.not_applicable(f"the rows in {folder} are of other data")
     columns = _read_cache(folder)
     if columns is None:
