@@ -15,7 +15,7 @@ import pytest
 from scipy.special import expit, logit
 
 from reeltune.config import load_config
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.errors import ReeltuneError, RequestError
 from reeltune.models.calibration import Calibration, write_calibration
 from reeltune.models.loaded_model import load_model
@@ -75,6 +75,19 @@ def test_a_users_recommendations_are_those_of_the_recommender(asked, own_judge: 
     lines = err.splitlines()
     assert any(re.findall(r"\d+", line) == [str(expected.eligible)] for line in lines)
     assert "candidates" in err
+
+
+def test_each_table_is_read_once(asked, monkeypatch: pytest.MonkeyPatch):
+    files: list[str] = []
+    read = PreparedFolder._read
+
+    def counted(folder: PreparedFolder, file: str, *args: Any, **options: Any) -> Any:
+        files.append(file)
+        return read(folder, file, *args, **options)
+
+    monkeypatch.setattr(PreparedFolder, "_read", counted)
+    asked(*USER)
+    assert sorted(files) == sorted([ITEMS_FILE, TIMELINES_FILE])
 
 
 def test_the_terminal_gets_a_table_and_nothing_else(

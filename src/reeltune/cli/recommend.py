@@ -146,15 +146,14 @@ def recommend(
     require_eligible(catalogue, request)
     # Log lines must not mix with JSON.
     with contextlib.redirect_stdout(sys.stderr), logging_to(None):
-        subject = load_model(resolved, run)
-        judge = Predictor(subject, history)
-        recommender = Recommender.of(judge, catalogue)
-        shown = history_text(catalogue, person.last(judge.history_len))
+        loaded = load_model(resolved, run, folder=folder)
+        predictor = Predictor(loaded, history)
+        recommender = Recommender.of(predictor, catalogue)
+        shown = history_text(catalogue, person.last(predictor.history_len))
         LOGGER.info("ratings shown to the model, oldest first: %s", shown)
-        LOGGER.info(recommender.select(request).sentence())
         with scoring_progress() as progress:
-            result = recommender.recommend(judge, request, progress)
-    model, calibration = subject.config.model.name_or_path, subject.config.scoring.calibration
+            result = recommender.recommend(predictor, request, progress)
+    model, calibration = loaded.config.model.name_or_path, loaded.config.scoring.calibration
     source = Source(user, model, str(run) if run else None, calibration if run else "none")
     _write(result, source, file_format, output)
 

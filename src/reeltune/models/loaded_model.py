@@ -40,7 +40,7 @@ from reeltune.prompts.rows import (
 )
 from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER
-from reeltune.signals.folder import open_prepared
+from reeltune.signals.folder import with_signals
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def load_model(
         trainable: Puts a new LoRA adapter on the model, to be trained.
         form: Overrides the form of the prompt.
         calibrated: Whether ``scoring.calibration`` applies. Calibration itself is fitted without.
-        folder: The prepared data, if already open.
+        folder: The prepared data, if already open; tables it has read are not read again.
 
     Raises:
         ReeltuneError: Data, model, adapter or its calibration is missing, or was made for another
@@ -186,7 +186,9 @@ def load_model(
     assert not (trainable and adapter), "a trained adapter is not trained further"
     if adapter is not None:
         config = as_trained(config, adapter)
-    folder = folder or open_prepared(config)
+    folder = folder or PreparedFolder.open(config.data.prepared_dir)
+    if folder.make_context is None:
+        folder = with_signals(folder, config.prompt.signals, config.data.cache_dir)
     settings = prompt_settings(folder, config.prompt)
     if adapter is not None:
         refuse_other_prompt(adapter, settings, folder.history_len)

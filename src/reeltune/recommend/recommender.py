@@ -34,6 +34,7 @@ from reeltune.recommend.candidates import (
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.results import RatedItem, Reason, Recommendation, Recommendations
+from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictor import Query
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class Recommender:
             used_history=predictor.max_history,
             has_adapter=predictor.has_adapter,
             trained_history=min(folder.min_history, folder.history_len),
-            limit=limit or default_limit(predictor.loaded.base.choices.device.value.type),
+            limit=limit or default_limit(predictor.loaded.device.type),
         )
 
     def select(self, request: RecommendationRequest) -> Selection:
@@ -248,7 +249,7 @@ class Recommender:
         request: RecommendationRequest,
         progress: Callable[[str], Progress] = lambda _: lambda _done, _total: None,
     ) -> Recommendations:
-        """Answer a request with a predictor.
+        """Answer a request with a predictor, and log how many candidates are scored.
 
         Args:
             predictor: Runs the model.
@@ -259,6 +260,7 @@ class Recommender:
             RequestError: No item has one of the genres.
         """
         selection = self.select(request)
+        LOGGER.info(selection.sentence())
         (predictions,) = predictor.predict([selection.query], progress=progress("candidates"))
         ranking = self.rank(selection, predictions)
         queries = self.follow_up(selection, ranking)
