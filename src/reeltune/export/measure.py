@@ -71,7 +71,7 @@ def measure_adapter(
         split=split,
         rows=loaded.rows(split),
         tokens=loaded.tokens,
-        device=loaded.base.choices.device.value,
+        device=loaded.device,
         four_bit=loaded.base.choices.four_bit.value,
         # The quantization section of the run replaces the one given here.
         allow_cpu=config.quantization.allow_cpu or loaded.config.quantization.allow_cpu,

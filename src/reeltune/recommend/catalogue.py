@@ -53,6 +53,9 @@ class Catalogue:
         items: In ``item_idx`` order.
         ratings: Number of ratings of each, shape ``(items,)``.
 
+    Attributes:
+        index_of_id: The index of each item, by its id.
+
     >>> heat, fargo = Item(6, "Heat", 1995, ()), Item(608, "Fargo", 1996, ())
     >>> catalogue = Catalogue([heat, fargo], np.array([102, 181]))
     >>> catalogue.find("fargo"), catalogue.find("#6")
@@ -62,7 +65,7 @@ class Catalogue:
     def __init__(self, items: Sequence[Item], ratings: Ints) -> None:
         self.items = items
         self.ratings = ratings
-        self._index_of_id = {item.item_id: index for index, item in enumerate(items)}
+        self.index_of_id = {item.item_id: index for index, item in enumerate(items)}
         self._titles = [normalize(item.title) for item in items]
         self._lengths = np.array([len(title) for title in self._titles])
         self._by_title: dict[str, list[int]] = {}
@@ -96,13 +99,13 @@ class Catalogue:
         Raises:
             RequestError: There is no such item.
         """
-        index = self._index_of_id.get(item_id)
+        index = self.index_of_id.get(item_id)
         if index is None:
             raise RequestError(
                 f"no film has the id {item_id}",
                 code="unknown_item",
-                hint=f"The {len(self.items)} films have ids from {min(self._index_of_id)} to "
-                f"{max(self._index_of_id)}, with gaps",
+                hint=f"The {len(self.items)} films have ids from {min(self.index_of_id)} to "
+                f"{max(self.index_of_id)}, with gaps",
             )
         return index
 

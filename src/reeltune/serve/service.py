@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE
 from reeltune.files import file_digest
-from reeltune.recommend.candidates import ALL, CandidateLimit, default_limit
+from reeltune.recommend.candidates import ALL, CandidateLimit, ItemPool, default_limit
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
@@ -33,24 +33,26 @@ class Service:
     """Answers requests about the items of one model's data."""
 
     def __init__(self, predictor: Predictor, batcher: Batcher, serving: ServingSection) -> None:
-        subject = predictor.loaded
-        scale = subject.tokens.renderer.settings.scale
-        limit = candidate_limit(serving, subject.base.choices.device.value.type)
+        loaded = predictor.loaded
+        scale = loaded.settings.scale
+        limit = candidate_limit(serving, loaded.device.type)
         LOGGER.info("candidates scored per request by default: %s (%s)", limit.count, limit.reason)
         self._batcher = batcher
         self._serving = serving
         self._has_adapter = predictor.has_adapter
         self._max_history = predictor.max_history
-        self._catalogue = Catalogue.of(subject.folder)
+        self._catalogue = Catalogue.of(loaded.folder)
         self._recommender = Recommender.of(predictor, self._catalogue, limit)
         self._validator = RequestValidator(self._catalogue, scale, serving)
-        self._most_rated = np.argsort(-self._catalogue.ratings, kind="stable")
+        self._pool = ItemPool.most_rated_first(
+            self._catalogue, np.arange(len(self._catalogue.items))
+        )
         self._active_requests = 0
         self._health = schemas.HealthResponse(
             status="ok",
             model=_model_name(predictor),
             tuned=predictor.has_adapter,
-            data=file_digest(subject.folder.path / ITEMS_FILE)[:_DIGEST_LENGTH],
+            data=file_digest(loaded.folder.path / ITEMS_FILE)[:_DIGEST_LENGTH],
             items=len(self._catalogue.items),
             history_len=predictor.history_len,
             uses_all_ratings=predictor.max_history > predictor.history_len,
@@ -100,7 +102,7 @@ class Service:
         if query.strip():
             indices = [match.item_idx for match in self._catalogue.search(query, limit)]
         else:
-            indices = self._most_rated[:limit].tolist()
+            indices = self._pool.items[:limit].tolist()
         return schemas.ItemsResponse(items=[self._catalogue.summary(index) for index in indices])
 
     async def predict(self, request: schemas.PredictionsRequest) -> schemas.PredictionsResponse:

@@ -27,7 +27,7 @@ class RequestValidator:
     def __init__(self, catalogue: Catalogue, scale: RatingScale, serving: ServingSection) -> None:
         self._scale = scale
         self._serving = serving
-        self._index_of_id = {item.item_id: index for index, item in enumerate(catalogue.items)}
+        self._index_of_id = catalogue.index_of_id
 
     def history(self, ratings: Sequence[RatedItem]) -> History:
         """Return the ratings of a request as a history.

@@ -81,7 +81,7 @@ def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> Ve
         )
     if process_state().is_main_process:
         callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
-    on_gpu = loaded.base.choices.device.value.type == "cuda"
+    on_gpu = loaded.device.type == "cuda"
     # Plain prompts come in batches of ever new shapes, each of which would be compiled for itself.
     if section.compile and section.layout == BLOCKS and on_gpu:
         compile_layers(loaded.model)
@@ -116,7 +116,7 @@ def build_collator(loaded: LoadedModel, rows: TokenRows) -> Collator:
     pad_id = pad_id_of(loaded.base.tokenizer)
     if section.layout == SINGLE:
         return PlainCollator(rows, labels, pad_id)
-    compiled = loaded.base.choices.device.value.type == "cuda"
+    compiled = loaded.device.type == "cuda"
     batch_size = section.batch_size if compiled else None
     return pack_collator(rows, labels, pad_id, section.pack_length, batch_size)
 

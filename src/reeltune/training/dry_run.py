@@ -109,7 +109,7 @@ def _one_step(rows: TokenRows, loaded: LoadedModel) -> None:
         estimate.head,
     )
     model.train()
-    batch = dict(send_to_device(batch, loaded.base.choices.device.value))
+    batch = dict(send_to_device(batch, loaded.device))
     began = time.monotonic()
     head = AnswerHead(model)
     with attention_of(head, batch):
