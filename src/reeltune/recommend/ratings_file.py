@@ -163,7 +163,7 @@ def _json_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RequestError(
-            f"not JSON ({error})", code="invalid_json", where=str(path), hint=hint
+            f"not JSON ({error})", code="ratings_file_not_json", where=str(path), hint=hint
         ) from None
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise RequestError(
