@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Tiny models gain nothing from threads, and lose ten times the time where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,14 @@ def qwen3_tokenizer() -> Path:
 def smollm2_tokenizer() -> Path:
     """A folder with SmolLM2's tokenizer."""
     return registries.smollm2_tokenizer()
+
+
+@pytest.fixture(autouse=True)
+def same_environ() -> Iterator[None]:
+    """Keep the mapping behind ``os.environ``: rich reads the one it was imported with.
+
+    A parallel ``Dataset.map`` of datasets 5.2 replaces it.
+    """
+    environ = os.environ
+    yield
+    os.environ = environ  # noqa: B003
