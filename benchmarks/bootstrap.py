@@ -1,4 +1,4 @@
-"""Intervals of every metric of several scorers, on made-up verdicts of users of uneven sizes.
+"""Intervals of every metric of several scorers, on made-up predictions of users of uneven sizes.
 
     python -m benchmarks.bootstrap
 
@@ -20,7 +20,7 @@ from reeltune.evaluation.metrics import METRICS, choose_threshold
 
 
 def made_up(rows: int, users: int, scorers: int) -> tuple[Labels, Ints, dict[str, Floats]]:
-    """Return labels, users and verdicts.
+    """Return labels, users and predictions.
 
     Numbers of ratings spread over users as in MovieLens, where the largest user of some hundred
     has tens of times the median's; users differ in how generous they are, and scorers in how much
@@ -32,11 +32,11 @@ def made_up(rows: int, users: int, scorers: int) -> tuple[Labels, Ints, dict[str
     user_id = np.sort(np.append(np.arange(users), more))
     taste = random.normal(size=users)[user_id] + random.normal(size=rows)
     labels = taste + random.normal(size=rows) > 0
-    verdicts = {
+    predictions = {
         f"scorer {number}": 1 / (1 + np.exp(-taste - random.normal(scale=1 + number, size=rows)))
         for number in range(scorers)
     }
-    return labels, user_id, verdicts
+    return labels, user_id, predictions
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -51,14 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--note", help="What a reader of the result should know of the machine.")
     options = parser.parse_args(arguments)
 
-    labels, user_id, verdicts = made_up(options.rows, options.users, options.scorers)
-    thresholds = {name: choose_threshold(labels, found) for name, found in verdicts.items()}
-    first = next(iter(verdicts))
+    labels, user_id, predictions = made_up(options.rows, options.users, options.scorers)
+    thresholds = {name: choose_threshold(labels, found) for name, found in predictions.items()}
+    first = next(iter(predictions))
 
     def intervals() -> list[Interval | None]:
-        found = bootstrap(labels, user_id, verdicts, thresholds, seed=0, samples=options.draws)
-        asked = [found.interval(name, metric) for name in verdicts for metric in METRICS]
-        others = [name for name in verdicts if name != first]
+        found = bootstrap(labels, user_id, predictions, thresholds, seed=0, samples=options.draws)
+        asked = [found.interval(name, metric) for name in predictions for metric in METRICS]
+        others = [name for name in predictions if name != first]
         return asked + [found.difference(first, name, key) for name in others for key in METRICS]
 
     seconds, asked = timed(intervals, options.calls)

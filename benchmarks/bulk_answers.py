@@ -42,7 +42,7 @@ def shards(folder: Path) -> list[Path]:
 
 
 def slowest_rate(folder: Path, processes: int) -> float:
-    """Return verdicts per second, as if every process were as slow as the slowest.
+    """Return predictions per second, as if every process were as slow as the slowest.
 
     Processes take shards in turn, and a shard appears when it is whole. What comes before a
     process's first shard is left out: it loads the model and compiles kernels.
@@ -69,7 +69,7 @@ def slowest_rate(folder: Path, processes: int) -> float:
 
 
 def largest_difference(table: Path, one: Path, other: Path) -> dict[str, float]:
-    """Return how far the verdicts of two folders of answers are apart.
+    """Return how far the predictions of two folders of answers are apart.
 
     Args:
         table: What was asked.
@@ -87,7 +87,7 @@ def largest_difference(table: Path, one: Path, other: Path) -> dict[str, float]:
             raise SystemExit(f"{folder.name}: not every row is answered once")
         p_yes.append(found[P_YES].to_numpy())
     return {
-        "verdicts": len(p_yes[0]),
+        "predictions": len(p_yes[0]),
         "largest_difference": float(np.abs(p_yes[1] - p_yes[0]).max()),
         "deviation": float(p_yes[0].std()),
     }

@@ -108,10 +108,10 @@ def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> N
 
 def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[str, Any]:
     """Return the AUC on test rows of everything that learned from one size."""
-    verdicts, (tuned,) = read_runs([run])
-    competitors = add_competitors(verdicts, run, prepared, seed)
-    best, test, resampled = competitors.best["auc"], verdicts[TEST], resample(verdicts, seed)
-    same_signals = strongest(verdicts[VALIDATION], competitors.same_signals, "auc")
+    predictions, (tuned,) = read_runs([run])
+    competitors = add_competitors(predictions, run, prepared, seed)
+    best, test, resampled = competitors.best["auc"], predictions[TEST], resample(predictions, seed)
+    same_signals = strongest(predictions[VALIDATION], competitors.same_signals, "auc")
     named = {
         "base": BASE,
         "tuned": tuned,
@@ -120,7 +120,7 @@ def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[
     }
     metrics = {name: measure(test.liked, p, test.user_id) for name, p in test.p_yes.items()}
     others = [other for other in (best, same_signals) if other is not None]
-    gap, *of_same_signals = differences_of(verdicts, resampled, others, "auc")
+    gap, *of_same_signals = differences_of(predictions, resampled, others, "auc")
     return {
         "case": f"{size:,} rows" if size else "all rows",
         "training_rows": rows,

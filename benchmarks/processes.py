@@ -16,9 +16,9 @@ processes take one batch each, the one process accumulates N.
 
     python -m benchmarks.processes --tokenizer QWEN3 --prepared data/movielens_qwen3 --processes 2
 
-It fails where a row is missing, where verdicts differ by more than `--tolerance`, and where float32
-weights do by more than that share of the largest change and more than twice as much as one process
-from itself.
+It fails where a row is missing, where predictions differ by more than `--tolerance`, and where
+float32 weights do by more than that share of the largest change and more than twice as much as one
+process from itself.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Comparison:
     Attributes:
         cases: Rates, of one process and of several.
         adapters: How far the weights of adapters are apart.
-        verdicts: How far verdicts are apart.
+        predictions: How far predictions are apart.
         faults: What is not as it should be.
     """
 
@@ -62,7 +62,7 @@ class Comparison:
         self.one, self.several = Launch(1), Launch(options.processes)
         self.cases: list[dict[str, Any]] = []
         self.adapters: list[dict[str, Any]] = []
-        self.verdicts: list[dict[str, Any]] = []
+        self.predictions: list[dict[str, Any]] = []
         self.faults: list[str] = []
 
     @property
@@ -78,7 +78,7 @@ class Comparison:
         self._compare_adapters("train", self._compared, alone, together)
 
     def score(self) -> None:
-        """Compare the rate of scoring, and the verdicts.
+        """Compare the rate of scoring, and the predictions.
 
         Raises:
             SystemExit: Rows are missing.
@@ -94,14 +94,14 @@ class Comparison:
             where = {"data.prepared_dir": options.prepared}
             seconds = launch.run(*words, *settings(where, options.set))
             rate = slowest_rate(out, launch.processes)
-            case = {"case": "score", "processes": launch.processes, "verdicts_per_s": rate}
+            case = {"case": "score", "processes": launch.processes, "predictions_per_s": rate}
             first = self.cases[-1] if launch is self.several else case
-            case["ratio_to_one_process"] = rate / first["verdicts_per_s"]
+            case["ratio_to_one_process"] = rate / first["predictions_per_s"]
             self.cases.append(case | {"seconds_with_start": seconds})
         found = largest_difference(table, *answers)
-        self.verdicts.append({"case": "score", "compared": self._compared, **found})
+        self.predictions.append({"case": "score", "compared": self._compared, **found})
         if not found["largest_difference"] <= options.tolerance:
-            self.faults.append(f"verdicts differ by {found['largest_difference']:.2g}")
+            self.faults.append(f"predictions differ by {found['largest_difference']:.2g}")
 
     def train_float32(self) -> None:
         """Compare what is learned in float32, and how far one process is from itself."""
@@ -205,9 +205,9 @@ def main(arguments: list[str] | None = None) -> None:
     line = command_line("processes", options, shape, *asked, "rows_per_shard", "set")
     for part in (name for one in options.parts or _PARTS for name in _PARTS[one]):
         getattr(found, part)()
-        more = {"verdicts": found.verdicts or None, "adapters": found.adapters or None}
+        more = {"predictions": found.predictions or None, "adapters": found.adapters or None}
         write_result(options.result, line, found.cases, note=options.note, **more)
-    for one in [*found.cases, *found.verdicts, *found.adapters]:
+    for one in [*found.cases, *found.predictions, *found.adapters]:
         print(json.dumps(one))
     if found.faults:
         raise SystemExit("\n".join(found.faults))

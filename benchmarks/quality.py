@@ -118,7 +118,7 @@ def packed_to_batch(config: Config, name: str, options: Any) -> Config:
 
 
 def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Train one case; return its figures, and its verdicts by way of asking."""
+    """Train one case; return its figures, and its predictions by way of asking."""
     torch._dynamo.reset()
     config = packed_to_batch(config_of(name, seed, options), name, options)
     folder = PreparedFolder.open(config.data.prepared_dir)
@@ -138,15 +138,15 @@ def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[s
         "tokens_read": trainer.state.num_input_tokens_seen,
         "metrics": {},
     }
-    verdicts: dict[str, Any] = {}
+    predictions: dict[str, Any] = {}
     for way in WAYS[name]:
         held_out = held_out_of(config, folder, loaded.base.tokenizer, way, TEST, options.test_rows)
         p_yes = trainer.scorer.score(held_out.sequences).p_yes
         found = measure(held_out.liked, p_yes, held_out.user_id).to_dict()
         figures["metrics"][way.name] = found
         figures[f"auc, {way.name}"] = found["auc"]
-        verdicts[way.name] = (held_out, p_yes)
-    return figures, verdicts
+        predictions[way.name] = (held_out, p_yes)
+    return figures, predictions
 
 
 def held_out_of(
@@ -213,16 +213,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("output/quality"))
     options = parser.parse_args()
 
-    cases, verdicts, compared = [], {}, []
+    cases, predictions, compared = [], {}, []
     seeds = [seed for seed in options.seeds for _ in options.cases]
     names = options.cases * len(options.seeds)
     run = partial(run_case, options=options)
     with ProcessPoolExecutor(options.at_once, get_context("spawn")) as processes:
         for figures, found in processes.map(run, names, seeds):
             cases.append(figures)
-            verdicts[figures["case"]] = found
+            predictions[figures["case"]] = found
             print(_line(figures), flush=True)
-            compared = differences(verdicts)
+            compared = differences(predictions)
             write_result(
                 options.result,
                 command_line(

@@ -36,7 +36,7 @@ from reeltune.evaluation.collect import (
 )
 from reeltune.evaluation.intervals import Bootstrap, bootstrap
 from reeltune.evaluation.metrics import choose_threshold, measure
-from reeltune.evaluation.predictions import PREDICTIONS_FILE, Predictions, read_predictions
+from reeltune.evaluation.predictions import PREDICTIONS_FILE, PredictionTable, read_predictions
 from reeltune.evaluation.reliability import errors_by_chance
 from reeltune.models.calibration import CALIBRATED as WAYS
 from reeltune.models.calibration import fit_calibration
@@ -46,7 +46,7 @@ from reeltune.signals.folder import with_signals
 SHOWN: Final = ("auc", "auc_per_user_mean", "log_loss", "brier", "ece", "accuracy", "ndcg_at_10")
 CALIBRATED: Final = ", calibrated"
 
-Rows = dict[str, Predictions]
+Rows = dict[str, PredictionTable]
 
 
 def read_runs(runs: list[Path]) -> tuple[Rows, list[str]]:
@@ -67,7 +67,7 @@ def read_runs(runs: list[Path]) -> tuple[Rows, list[str]]:
             order = np.argsort(own.event, kind="stable")
             if kept is None:
                 base = own.p_yes[BASE][order]
-                kept = Predictions(
+                kept = PredictionTable(
                     split, *(getattr(own, key)[order] for key in _KEYS), p_yes={BASE: base}
                 )
             if not np.array_equal(kept.event, own.event[order]):

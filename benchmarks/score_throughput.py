@@ -1,16 +1,16 @@
-"""Verdicts per second: the same questions asked one at a time, in batches, and in blocks.
+"""Predictions per second: the same queries one at a time, in batches, and in blocks.
 
 Every case asks one model about the same test rows, and all answer the same prompts: those of
 blocks, whose histories grow. A random adapter that changes every linear layer is on the model,
-since that is what users score with. Verdicts must be equal before anything is timed: within 1e-4 in
-float32, and in bfloat16, where rounding depends on what is computed together, within 0.05. The
-largest difference is reported beside the standard deviation of the verdicts.
+since that is what users score with. Predictions must be equal before anything is timed: within 1e-4
+in float32, and in bfloat16, where rounding depends on the batch, within 0.05. The largest
+difference is reported beside the standard deviation of the predictions.
 
     python -m benchmarks.score_throughput --model models/smollm2-135m --prepared data/demo --rows 48
     python -m benchmarks.score_throughput --tokenizer QWEN3 --prepared data/movielens_qwen3
 
 `rank` is what recommending does: every film of the edition after one history, from token pieces to
-verdicts, with the history computed once. Compiled layers need a CUDA device.
+predictions, with the history computed once. Compiled layers need a CUDA device.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 
 _ALL: Final = slice(None)
 _COMPARED: Final = 32
-"""How many verdicts of a ranking are compared with those of the films' own prompts."""
+"""How many predictions of a ranking are compared with those of the films' own prompts."""
 
 
 class Measurement:
@@ -137,14 +137,14 @@ class Measurement:
         expected: P,
         compared: npt.NDArray[np.int64] | slice = _ALL,
     ) -> dict[str, Any]:
-        """Compare a case's verdicts with those of prompts in batches, then time it.
+        """Compare a case's predictions with those of prompts in batches, then time it.
 
         Args:
             name: The case.
             read: The tokens it reads, padding excluded.
-            work: Returns its verdicts.
+            work: Returns its predictions.
             expected: P(Yes) of the same questions, asked in batches.
-            compared: Which of its verdicts these are.
+            compared: Which of its predictions these are.
         """
         reset_peak()
         found = work()
@@ -155,10 +155,10 @@ class Measurement:
         return {
             "form": self.form,
             "case": name,
-            "verdicts": len(found),
+            "predictions": len(found),
             "seconds": seconds,
-            "verdicts_per_s": len(found) / seconds,
-            "tokens_per_verdict": len(read.values) / len(found),
+            "predictions_per_s": len(found) / seconds,
+            "tokens_per_prediction": len(read.values) / len(found),
             "tokens_per_s": len(read.values) / seconds,
             "largest_difference": difference,
             "deviation": float(found.std()),
@@ -201,8 +201,8 @@ def line(case: dict[str, Any]) -> str:
     """Return a case as one line of the table."""
     memory = "" if case["peak_gib"] is None else f"{case['peak_gib']:6.1f} GiB"
     return (
-        f"{case['form']:10} {case['case']:27} {case['verdicts']:6} in {case['seconds']:8.3f} s "
-        f"{case['verdicts_per_s']:9.1f} /s {case['ratio_to_batches']:6.1f} x "
+        f"{case['form']:10} {case['case']:27} {case['predictions']:6} in {case['seconds']:8.3f} s "
+        f"{case['predictions_per_s']:9.1f} /s {case['ratio_to_batches']:6.1f} x "
         f"{case['largest_difference']:8.1e} {memory}"
     )
 
@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto")
     parser.add_argument("--rows", type=int, default=2000, help="Test rows.")
     parser.add_argument("--one-at-a-time-rows", type=int, default=200)
-    parser.add_argument("--block-targets", type=int, default=30, help="The verdicts of a block.")
+    parser.add_argument("--block-targets", type=int, default=30, help="The predictions of a block.")
     parser.add_argument("--tokens-per-batch", type=int, default=16384)
     parser.add_argument(
         "--rank-films", dest="rank_items", type=int, help="Ranked films; by default all."
@@ -236,8 +236,8 @@ def main(arguments: list[str] | None = None) -> None:
     for form in _FORMS:
         batches = None
         for case in Measurement(options, model, form).cases():
-            batches = batches or case["verdicts_per_s"]  # of the first case
-            cases.append({**case, "ratio_to_batches": case["verdicts_per_s"] / batches})
+            batches = batches or case["predictions_per_s"]  # of the first case
+            cases.append({**case, "ratio_to_batches": case["predictions_per_s"] / batches})
             print(line(cases[-1]), flush=True)
             write_result(options.result, command, cases, note=options.note)
         gc.collect()

@@ -2,7 +2,7 @@
 
 ``map`` tokenizes whole rendered strings, with two processes; rendering them is left out of its
 time. What is assembled must have the same ids, for every row that ``map`` was given: a single
-prompt those of its string, and each verdict of a block those of the prompt it equals.
+prompt those of its string, and each prediction of a block those of the prompt it equals.
 
     python -m benchmarks.tokenize_throughput --tokenizer models/smollm2-135m --prepared data/demo
 

@@ -245,7 +245,7 @@ def run_ours(config: Config, options: Any) -> dict[str, Any]:
         trainer.add_callback(step_profile)  # first: what it does when a step ends is not timed
     trainer.add_callback(timer)
     trainer.data_collator = Counted(  # pyright: ignore[reportAttributeAccessIssue]
-        trainer.data_collator, lambda batch: (len(batch["asked"]), batch["tokens"])
+        trainer.data_collator, lambda batch: (len(batch["answer_position"]), batch["tokens"])
     )
     trainer.train()
     figures = _figures(timer, trainer)

@@ -75,9 +75,12 @@ def test_every_prediction_has_one_answer_position(drawn):
     sequences, rows, length = drawn
     laid = lay(drawn)
     order = np.concatenate(rows)
-    assert laid.verdict.tolist() == [v for s in order for v in np.flatnonzero(sequences.row == s)]
+    assert laid.answer_index.tolist() == [
+        v for s in order for v in np.flatnonzero(sequences.row == s)
+    ]
     asked = [
-        sequences.ids[sequences.row[v]][sequences.answer_position[v]] for v in laid.verdict.tolist()
+        sequences.ids[sequences.row[v]][sequences.answer_position[v]]
+        for v in laid.answer_index.tolist()
     ]
     assert laid.packed.ids.flatten()[laid.answer_position].tolist() == asked
     assert laid.tokens == int((laid.packed.parent != PADDING).sum())
@@ -90,11 +93,13 @@ def test_a_prediction_sees_its_own_prompt_at_its_own_positions(drawn):
     sequences, _, length = drawn
     laid = lay(drawn)
     seen, alone = read_visible(laid.packed), sequences.alone()
-    for asked, verdict in zip(laid.answer_position.tolist(), laid.verdict.tolist(), strict=True):
+    for asked, prediction in zip(
+        laid.answer_position.tolist(), laid.answer_index.tolist(), strict=True
+    ):
         row, place = divmod(asked, length)
         keys = seen[row, place]
-        assert laid.packed.ids[row, keys].tolist() == alone[verdict].tolist()
-        assert laid.packed.position[row, keys].tolist() == list(range(len(alone[verdict])))
+        assert laid.packed.ids[row, keys].tolist() == alone[prediction].tolist()
+        assert laid.packed.position[row, keys].tolist() == list(range(len(alone[prediction])))
 
 
 def test_without_a_length_rows_are_as_long_as_the_fullest():
@@ -117,5 +122,5 @@ def test_a_block_by_hand():
     assert packed.parent.tolist() == [[-1, -1, -1, -1, -1, 1, 1, 1, -2, -2]]
     assert packed.stop.tolist() == [[0, 0, 0, 0, 0, 5, 5, 3, 0, 0]]
     assert laid.answer_position.tolist() == [1, 6, 7]
-    assert laid.verdict.tolist() == [0, 1, 2]
+    assert laid.answer_index.tolist() == [0, 1, 2]
     assert laid.tokens == 8

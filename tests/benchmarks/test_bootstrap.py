@@ -1,4 +1,4 @@
-"""The benchmark of intervals runs at a tiny size, on verdicts that can be told apart."""
+"""The benchmark of intervals runs at a tiny size, on predictions that can be told apart."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_it_writes_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_users_are_uneven_and_scorers_differ():
-    labels, user_id, verdicts = bootstrap.made_up(rows=9000, users=610, scorers=10)
+    labels, user_id, predictions = bootstrap.made_up(rows=9000, users=610, scorers=10)
     sizes = np.bincount(user_id)
     assert len(sizes) == 610
     assert sizes.min() >= 1
     assert sizes.max() > 10 * np.median(sizes)
-    found = [measure(labels, p_yes, user_id).auc for p_yes in verdicts.values()]
+    found = [measure(labels, p_yes, user_id).auc for p_yes in predictions.values()]
     assert found[0] is not None and found[-1] is not None
     assert 0.5 < found[-1] < found[0] - 0.1 < 0.9
     assert len(set(found)) == 10

@@ -68,7 +68,7 @@ def test_how_far_answers_are_apart(tmp_path: Path):
         tmp_path / "other", halves[0] | {"p_yes": [0.1, 0.4]}, halves[1] | {"p_yes": [0.7, 0.9]}
     )
     found = largest_difference(table, one, other)
-    assert found["verdicts"] == 4
+    assert found["predictions"] == 4
     assert found["largest_difference"] == pytest.approx(0.2)
     assert found["deviation"] == pytest.approx(0.08**0.5)
 

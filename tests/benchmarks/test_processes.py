@@ -40,17 +40,17 @@ def test_it_writes_a_result(tiny_qwen3: Path, tmp_path: Path, capfd: pytest.Capt
         *(("train, float32", 1), ("train, float32, again", 1), ("train, float32", 2)),
     ]
     assert [case["steps_counted"] for case in cases[:2]] == [2, 2]
-    for rate, (one, two) in (("examples_per_s", cases[:2]), ("verdicts_per_s", cases[2:4])):
+    for rate, (one, two) in (("examples_per_s", cases[:2]), ("predictions_per_s", cases[2:4])):
         assert one["ratio_to_one_process"] == 1
         assert two["ratio_to_one_process"] == pytest.approx(two[rate] / one[rate])
     assert [case["auc"] for case in cases[5:]] == pytest.approx([cases[4]["auc"]] * 2)
     float32 = [one for one in result["adapters"] if one["case"] == "train, float32"]
     assert [one["compared"] for one in float32] == ["1 process and 1 again", "2 processes and 1"]
     assert all(one["share_of_the_change"] < 1e-3 for one in float32)
-    (verdicts,) = result["verdicts"]
-    assert verdicts["verdicts"] == 30
-    assert verdicts["largest_difference"] < 1e-5 < verdicts["deviation"]
-    tables = (cases, result["verdicts"], result["adapters"])
+    (predictions,) = result["predictions"]
+    assert predictions["predictions"] == 30
+    assert predictions["largest_difference"] < 1e-5 < predictions["deviation"]
+    tables = (cases, result["predictions"], result["adapters"])
     assert rendered("processes", result).count("\n|") == sum(2 + len(rows) for rows in tables)
 
 
@@ -80,7 +80,7 @@ def outcome(tmp_path: Path, *more: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("difference", "ended"), [(0.009, None), (0.02, "0.02")])
-def test_verdicts_that_differ_are_a_fault(
+def test_predictions_that_differ_are_a_fault(
     difference: float, ended: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     share = {"share_of_the_change": 1.0}  # of 16-bit weights it says nothing
@@ -92,7 +92,7 @@ def test_verdicts_that_differ_are_a_fault(
     found = outcome(tmp_path, "--parts", "rates")
     assert (found["ended"] is None) == (ended is None)
     assert ended is None or ended in found["ended"]
-    assert found["verdicts"][0]["largest_difference"] == difference
+    assert found["predictions"][0]["largest_difference"] == difference
     assert len(found["cases"]) == 4
 
 

@@ -1,4 +1,4 @@
-"""The comparison of runs with baselines, at a tiny size, on verdicts that are made up."""
+"""The comparison of runs with baselines, at a tiny size, on predictions that are made up."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings
 from reeltune.evaluation.intervals import bootstrap_auc
-from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
+from reeltune.evaluation.predictions import PredictionTable, read_predictions, write_predictions
 
 
 def evaluated(
     folder: PreparedFolder, path: Path, seed: int, signals=("recent",), skip: int = 0
 ) -> Path:
-    """A run whose verdicts know the labels a little, the better the higher the seed."""
+    """A run whose predictions know the labels a little, the better the higher the seed."""
     random = np.random.default_rng(seed)
     parts = []
     for split in (VALIDATION, TEST):
         event = np.flatnonzero(folder.timelines.split == split)[skip:]
-        rows = Predictions.of_events(folder, split, random.permutation(event))
+        rows = PredictionTable.of_events(folder, split, random.permutation(event))
         for name, knows in (("tuned", 0.1 * seed), ("base", 0.0)):
             noise = random.uniform(0.05, 0.6, len(rows))
             rows = rows.scored(name, noise + knows * rows.liked)

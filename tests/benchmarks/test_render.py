@@ -91,7 +91,7 @@ def test_a_note_stands_above_the_table():
         ("matrix_tflop_per_s", "matrix tflop/s"),
         ("peak_gib", "peak GiB"),
         ("ratio_to_map", "times `map`"),
-        ("tokens_per_verdict", "tokens per verdict"),
+        ("tokens_per_prediction", "tokens per prediction"),
     ],
 )
 def test_a_heading_names_the_unit(key: str, expected: str):

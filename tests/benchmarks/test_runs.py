@@ -86,13 +86,13 @@ def test_scoring(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
     )
     result = result_of(file, "score_throughput")
     assert result["note"] == "rough"
-    names = [(case["form"], case["case"], case["verdicts"]) for case in result["cases"]]
+    names = [(case["form"], case["case"], case["predictions"]) for case in result["cases"]]
     expected = [("in batches", 20), ("one at a time", 3), ("in blocks", 20)]
     expected.append(("rank", len(prepared.items)))
     assert names == [(form, *case) for form in ("window", "interview") for case in expected]
-    # Without this, verdicts that all say the same would pass for equal.
+    # Without this, predictions that all say the same would pass for equal.
     assert all(case["deviation"] > 100 * case["largest_difference"] for case in result["cases"])
-    tokens = [case["tokens_per_verdict"] for case in result["cases"]]
+    tokens = [case["tokens_per_prediction"] for case in result["cases"]]
     assert tokens[2] < tokens[0] and tokens[6] < tokens[4]
 
 
@@ -106,10 +106,10 @@ def test_scoring_real_weights_and_few_films(prepared: PreparedFolder, tmp_path: 
     )
     result = result_of(file, "score_throughput")
     assert "--model a-model --dtype float32" in result["command"]
-    assert [c["verdicts"] for c in result["cases"] if c["case"] == "rank"] == [5, 5]
+    assert [c["predictions"] for c in result["cases"] if c["case"] == "rank"] == [5, 5]
 
 
-def test_verdicts_that_differ_are_refused(
+def test_predictions_that_differ_are_refused(
     prepared: PreparedFolder, tiny_qwen3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     score = Scorer.score

@@ -66,7 +66,7 @@ class Setting:
 
 
 def make_adapter(folder: Path, config: Config) -> None:
-    """Save an adapter that changes every verdict, as a run would leave it."""
+    """Save an adapter that changes every prediction, as a run would leave it."""
     model = add_adapter(load_base(config, make_choices(config)), config)
     torch.manual_seed(1)
     for name, weight in model.named_parameters():

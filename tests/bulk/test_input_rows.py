@@ -46,7 +46,7 @@ def test_the_first_few_are_named_and_all_counted(bench, tmp_path):
     assert "; 3 " in str(error.value)
 
 
-def test_they_are_kept_without_a_verdict_where_that_is_asked(bench, predictor, tmp_path):
+def test_they_are_kept_without_a_prediction_where_that_is_asked(bench, predictor, tmp_path):
     path = write_rows(tmp_path / "in.parquet", ROWS, timed=True)
     record = bench.score(path, tmp_path / "out", skip_unknown=True, rows_per_shard=3).record
     found = answers(tmp_path / "out")

@@ -64,7 +64,7 @@ def test_no_more_than_a_shard_and_two_batches_are_held():
 
 
 def test_a_shard_is_let_go_before_the_next_one_is_read(bench, tmp_path, monkeypatch):
-    """From beginning to end, with verdicts that cost nothing."""
+    """From beginning to end, with predictions that cost nothing."""
     shard_rows, row_bytes = 200_000, 16
     random = np.random.default_rng(0)
     columns = [random.choice([1, 11, 21], 6 * shard_rows), random.choice([1, 4, 7], 6 * shard_rows)]

@@ -39,7 +39,7 @@ def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], 
 @pytest.mark.slow
 @few
 @given(data=st.data())
-def test_every_row_has_its_own_verdict_in_its_place(bench, predictor: Predictor, data):
+def test_every_row_has_its_own_prediction_in_its_place(bench, predictor: Predictor, data):
     rows, timed = drawn_rows(data, predictor.loaded.folder)
     per_shard = data.draw(st.integers(1, 7))
     with tempfile.TemporaryDirectory() as work:
@@ -65,11 +65,11 @@ def test_rows_of_one_history_are_asked_together(lookup, predictor, tmp_path, mon
     others = [item.item_id for item in folder.items if item.item_id not in rated][:2]
     rows = [Row(user, others[0]), Row(user, rated[3]), Row(user, others[1]), Row(user, others[0])]
     asked: list[Query] = []
-    verdicts = predictor.predict
+    predictions = predictor.predict
 
     def listening(questions, **options):
         asked.extend(questions)
-        return verdicts(questions, **options)
+        return predictions(questions, **options)
 
     monkeypatch.setattr(predictor, "predict", listening)
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 10)

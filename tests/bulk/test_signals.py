@@ -1,4 +1,4 @@
-"""Bulk verdicts of a model that is told signals: those of evaluation, made of the past alone."""
+"""Bulk predictions of a model that is told signals: those of evaluation, made of the past alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def scored(judge: Predictor, events: np.ndarray, tmp_path: Path) -> np.ndarray:
     return pairs.score(table, judge, lambda _: None)["p_yes"].to_numpy()
 
 
-def test_a_held_out_rating_has_the_verdict_that_evaluation_gives_it(
+def test_a_held_out_rating_has_the_prediction_that_evaluation_gives_it(
     judge: Predictor, tmp_path: Path
 ):
     subject = judge.loaded
@@ -79,7 +79,7 @@ def with_other_rating(folder: PreparedFolder, events: np.ndarray, to: Path) -> P
 
 
 @pytest.mark.parametrize("before", [0, 1, 6])
-def test_no_verdict_depends_on_the_stars_it_is_about(
+def test_no_prediction_depends_on_the_stars_it_is_about(
     judge: Predictor, tiny_qwen3: Path, tmp_path: Path, before: int
 ):
     """Neither where there is a history nor where there is none."""

@@ -35,6 +35,12 @@ def test_an_old_key_in_an_override_names_the_new_one(old: str, new: str):
         load_config(None, [f"{old}=1"])
 
 
+def test_an_old_value_names_the_new_one_and_is_translated_in_a_record():
+    with raises_error(ConfigError, "renamed_value", where="train.loss", figures=["yes_no"]):
+        load_config(None, ["train.loss=verdict"])
+    assert translate_record({"train": {"loss": "verdict"}})["train"]["loss"] == "yes_no"
+
+
 @pytest.mark.parametrize(("value", "shared"), [("blocks", True), ("single", False)])
 def test_layouts_of_earlier_runs_are_read(value: str, shared: bool):
     tree = translate_record({"train": {"layout": value}, "scoring": {"layout": value}})

@@ -37,7 +37,7 @@ OTHER: dict[str, Any] = {
     "train.block_size": 1,
     "train.pack_length": 4096,
     "train.compile": False,
-    "train.loss": "verdict",
+    "train.loss": "yes_no",
     "train.pairwise_weight": 0.5,
     "train.epochs": 2,
     "train.max_steps": 10,

@@ -1,1 +1,1 @@
-"""Adapters and merged weights give reeltune's verdicts in other programs."""
+"""Adapters and merged weights give reeltune's predictions in other programs."""

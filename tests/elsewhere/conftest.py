@@ -1,4 +1,4 @@
-"""Trained runs of both kinds of model and both forms, with reeltune's verdicts on some rows."""
+"""Trained runs of both kinds of model and both forms, with reeltune's predictions on some rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Case:
         overrides: What it was trained with.
         subject: It, loaded by reeltune.
         told: What scripts are told of each of a few rows.
-        p_yes: reeltune's verdicts on those rows.
+        p_yes: reeltune's predictions on those rows.
         untuned: Those of the base model.
     """
 
@@ -68,7 +68,7 @@ class Case:
 
 
 def outspoken(tiny: Path, folder: Path, kind: Kind) -> Path:
-    """Copy a tiny model with larger weights: its verdicts depend on films, and where they stand."""
+    """Copy a tiny model with larger weights: its predictions depend on films and their order."""
     shutil.copytree(tiny, folder)
     weights = load_file(folder / "model.safetensors")
     larger = {

@@ -1,4 +1,4 @@
-"""Merged weights give the adapter's verdicts in CTranslate2, asked by a script without reeltune."""
+"""Merged weights give the adapter's predictions in CTranslate2, in a script without reeltune."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def exact(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return case.export(tmp_path_factory.mktemp("exact") / "merged", "float32")
 
 
-def test_the_script_gives_the_adapters_verdicts(case: Case, exact: Path, tmp_path, capsys):
+def test_the_script_gives_the_adapters_predictions(case: Case, exact: Path, tmp_path, capsys):
     converted = tmp_path / "converted"
     folders = [str(exact), str(converted)]
     told = [tell(SCRIPT, [*folders, *items], capsys) for items in case.told]

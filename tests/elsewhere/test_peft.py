@@ -1,4 +1,4 @@
-"""An adapter gives reeltune's verdicts in plain PEFT, asked by a script without reeltune."""
+"""An adapter gives reeltune's predictions in plain PEFT, asked by a script without reeltune."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-5
 """What the page states for float32: only the order of sums differs."""
 
 
-def test_the_script_gives_the_adapters_verdicts(case: Case, capsys):
+def test_the_script_gives_the_adapters_predictions(case: Case, capsys):
     told = [tell(SCRIPT, [str(case.run), *items], capsys) for items in case.told]
     np.testing.assert_allclose(told, case.p_yes, rtol=0, atol=TOLERANCE)
     # Otherwise neither the adapter nor the films would have to be read.

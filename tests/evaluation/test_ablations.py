@@ -55,7 +55,7 @@ def found(loaded: LoadedModel, events) -> list[Ablation]:
     return measured(loaded, events, seed=7)
 
 
-def test_unaltered_rows_get_the_verdicts_of_the_single_layout(loaded, events):
+def test_unaltered_rows_get_the_predictions_of_the_single_layout(loaded, events):
     ordinary = score_split(loaded, TEST)
     again = score_prompt_rows(loaded, PromptRows.of_events(loaded, events))
     assert again.yes_logit.tolist() == ordinary.predictions.yes_logit.tolist()
@@ -63,7 +63,7 @@ def test_unaltered_rows_get_the_verdicts_of_the_single_layout(loaded, events):
     assert np.ptp(again.p_yes) > 1e-4
 
 
-def test_every_ablation_is_measured_on_its_own_verdicts(loaded, events, found):
+def test_every_ablation_is_measured_on_its_own_predictions(loaded, events, found):
     rows, liked = PromptRows.of_events(loaded, events), loaded.folder.timelines.liked[events]
     plain = roc_auc_score(liked, score_prompt_rows(loaded, rows).log_odds)
     assert [ablation.name for ablation in found] == WITHOUT_SIGNALS

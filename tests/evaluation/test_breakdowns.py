@@ -15,7 +15,7 @@ from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn
 from reeltune.evaluation.breakdowns import breakdowns, by_quantile, groupings, training_events
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from tests.helpers import write_prepared
 
 NAMES = [
@@ -37,15 +37,17 @@ def folder(tmp_path_factory) -> PreparedFolder:
 
 
 @pytest.fixture(scope="module")
-def predictions(folder: PreparedFolder) -> Predictions:
-    rows = Predictions.of_events(folder, TEST, folder.examples(TEST).target)
+def predictions(folder: PreparedFolder) -> PredictionTable:
+    rows = PredictionTable.of_events(folder, TEST, folder.examples(TEST).target)
     random = np.random.default_rng(0)
     for name in ("tuned", "baseline"):
         rows = rows.scored(name, random.random(len(rows)))
     return rows
 
 
-def groups_of(folder: PreparedFolder, rows: Predictions, name: str) -> list[tuple[str, list[int]]]:
+def groups_of(
+    folder: PreparedFolder, rows: PredictionTable, name: str
+) -> list[tuple[str, list[int]]]:
     """Labels of one breakdown's groups, each with its rows."""
     (cut,) = (cut for cut in groupings(folder, rows) if cut.name == name)
     return [(label, np.flatnonzero(cut.group == i).tolist()) for i, label in enumerate(cut.labels)]
@@ -170,7 +172,7 @@ def test_quarters_of_the_time_are_equally_long(folder, predictions):
     first = 1_000_000_000 - 1_000_000_000 % day  # 2001-09-09
     days = np.array([0, 9, 10, 15, 25, 39, 30])
     event = predictions.event[: len(days)]
-    rows = replace(Predictions.of_events(folder, TEST, event), timestamp=first + days * day)
+    rows = replace(PredictionTable.of_events(folder, TEST, event), timestamp=first + days * day)
     rows.timestamp[5] += day - 1
     assert groups_of(folder, rows, "time of the rating") == [
         ("1: 2001-09-09 to 2001-09-19", [0, 1]),

@@ -1,4 +1,4 @@
-"""``scoring.calibration`` reaches every verdict of the adapter, and none of the base model."""
+"""``scoring.calibration`` reaches every prediction of the adapter, and none of the base model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def p_yes(subject: LoadedModel) -> np.ndarray:
 
 @pytest.fixture
 def calibration(run, load) -> Calibration:
-    """What was learned from verdicts as the model gives them, written beside the adapter."""
+    """What was learned from predictions as the model gives them, written beside the adapter."""
     scored = score_split(load("none"), VALIDATION)
     found = fit_calibration(
         scored.rows.liked, scored.predictions.p_yes, form="window", layout="blocks"
@@ -50,7 +50,7 @@ def calibration(run, load) -> Calibration:
 
 
 @pytest.mark.parametrize("method", CALIBRATED)
-def test_the_verdicts_of_the_adapter_are_calibrated(load, calibration, method):
+def test_the_predictions_of_the_adapter_are_calibrated(load, calibration, method):
     given = p_yes(load("none"))
     told = p_yes(load(method))
     assert told.tolist() == calibration.apply(given, method).tolist()

@@ -9,7 +9,7 @@ import pytest
 
 from reeltune.evaluation.collect import CollectedPredictions, ScorerInfo, strongest
 from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 
 LIKED = np.array([True, False, True, False, True, False])
 USER = np.array([1, 1, 1, 2, 2, 2])
@@ -23,9 +23,9 @@ P_YES = {
 }
 
 
-def rows(split: str) -> Predictions:
+def rows(split: str) -> PredictionTable:
     event = np.arange(len(LIKED))
-    empty = Predictions(split, event, USER, event, event, event, LIKED, {})
+    empty = PredictionTable(split, event, USER, event, event, event, LIKED, {})
     return replace(empty, p_yes=P_YES)
 
 

@@ -121,7 +121,7 @@ def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, 
 
 
 @pytest.mark.slow
-def test_verdicts_are_kept_and_only_the_rest_is_made_anew(
+def test_predictions_are_kept_and_only_the_rest_is_made_anew(
     evaluated, run, tmp_path, monkeypatch: pytest.MonkeyPatch
 ):
     _, overrides = run
@@ -179,7 +179,7 @@ def test_a_calibration_that_cannot_be_read_is_made_anew(evaluated, run, tmp_path
         ),
     ],
 )
-def test_verdicts_that_do_not_fit_are_refused(
+def test_predictions_that_do_not_fit_are_refused(
     evaluated, run, flags, exit_code, code, named, capsys
 ):
     _, overrides = run

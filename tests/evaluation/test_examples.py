@@ -8,35 +8,35 @@ import pytest
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.examples import notable_examples
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Example
 
 NAMES = ("tuned", "base", "means")
 
 
 @pytest.fixture
-def predictions(prepared: PreparedFolder) -> Predictions:
-    rows = Predictions.of_events(prepared, TEST, prepared.examples(TEST).target)
+def predictions(prepared: PreparedFolder) -> PredictionTable:
+    rows = PredictionTable.of_events(prepared, TEST, prepared.examples(TEST).target)
     random = np.random.default_rng(1)
     for name in NAMES:
         rows = rows.scored(name, random.random(len(rows)).round(2))
     return rows
 
 
-def row_of(predictions: Predictions, example: Example) -> int:
-    """The one row an example is of: no two have the same verdicts."""
+def row_of(predictions: PredictionTable, example: Example) -> int:
+    """The one row an example is of: no two have the same predictions."""
     same = [predictions.p_yes[name] == example.p_yes[name] for name in NAMES]
     (row,) = np.flatnonzero(np.logical_and.reduce(same))
     return int(row)
 
 
-def first_of(predictions: Predictions, worth: np.ndarray, true_of: np.ndarray, taken: set[int]):
+def first_of(predictions: PredictionTable, worth: np.ndarray, true_of: np.ndarray, taken: set[int]):
     """The row a reason gives: the first of the most telling ones that is not taken."""
     rows = [row for row in range(len(predictions)) if true_of[row] and row not in taken]
     return max(rows, key=lambda row: (worth[row], -row)) if rows else None
 
 
-def reasons(predictions: Predictions) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def reasons(predictions: PredictionTable) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """How telling each row is for every reason, and the rows it is true of."""
     tuned, base, means = (predictions.p_yes[name] for name in NAMES)
     liked, anything = predictions.liked, np.ones(len(predictions), dtype=bool)
@@ -80,7 +80,7 @@ def test_no_row_is_shown_twice(prepared, predictions, count: int):
 
 
 def test_of_equally_telling_rows_the_first_is_taken(prepared, predictions):
-    rows = Predictions.of_events(prepared, TEST, np.tile(predictions.event, 40))
+    rows = PredictionTable.of_events(prepared, TEST, np.tile(predictions.event, 40))
     random = np.random.default_rng(2)
     rows = rows.scored("tuned", random.choice([0.6, 0.7, 0.8], len(rows)))
     for name in NAMES[1:]:

@@ -108,9 +108,9 @@ def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, t
     _, run, _ = trained
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_size=2)
     own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_size
-    asked = np.diff(load_model(config, run).rows(VALIDATION).sequences.verdict_offsets)
+    asked = np.diff(load_model(config, run).rows(VALIDATION).sequences.answer_offsets)
     assert 2 < asked.max() <= own
-    base = np.diff(load_model(config, None).rows(VALIDATION).sequences.verdict_offsets)
+    base = np.diff(load_model(config, None).rows(VALIDATION).sequences.answer_offsets)
     assert base.max() == 2
 
 

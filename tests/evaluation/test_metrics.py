@@ -190,7 +190,7 @@ def test_users_without_both_labels_have_no_ndcg():
     assert (metrics.users_scored, metrics.users_skipped) == (1, 2)
 
 
-def test_a_certain_and_wrong_verdict_costs_much_and_stays_finite():
+def test_a_certain_and_wrong_prediction_costs_much_and_stays_finite():
     metrics = measure(np.array([True, False]), np.array([0.0, 1.0]), np.array([1, 1]))
     assert metrics.log_loss is not None
     assert 10 < metrics.log_loss < 100
@@ -210,7 +210,7 @@ def test_the_dictionary_names_every_metric():
     assert list(metrics.to_dict()) == [field.name for field in fields(Metrics)]
 
 
-def test_verdicts_and_labels_must_be_as_many():
+def test_predictions_and_labels_must_be_as_many():
     with raises_error(DataError, "wrong_number_of_predictions", figures=[2, 3]):
         measure(np.array([True, False, True]), np.array([0.5, 0.5]), np.array([1, 1, 2]))
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from reeltune.errors import DataError
-from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
+from reeltune.evaluation.predictions import PredictionTable, read_predictions, write_predictions
 from tests.errors import raises_error
 
 
-def some(prepared, split: str) -> Predictions:
-    return Predictions.of_events(prepared, split, prepared.examples(split).target)
+def some(prepared, split: str) -> PredictionTable:
+    return PredictionTable.of_events(prepared, split, prepared.examples(split).target)
 
 
 def test_rows_say_what_the_timelines_say_of_their_events(prepared):
@@ -47,7 +47,7 @@ def test_what_is_no_probability_is_refused_naming_scorer_and_row(prepared, bad):
         rows.scored("odd", p_yes)
 
 
-def test_too_few_verdicts_are_refused(prepared):
+def test_too_few_predictions_are_refused(prepared):
     rows = some(prepared, "test")
     figures = [len(rows) - 1, len(rows)]
     with raises_error(DataError, "wrong_number_of_predictions", where="short", figures=figures):

@@ -81,12 +81,12 @@ def test_by_chance_one_row_is_off_by_its_own_doubt():
         assert found.ece_by_chance_high == pytest.approx(max(p, 1 - p))
 
 
-def test_verdicts_that_are_certain_have_nothing_by_chance():
+def test_predictions_that_are_certain_have_nothing_by_chance():
     found = reliability("x", np.array([True, False]), np.array([0.0, 1.0]))
     assert (found.ece, found.ece_by_chance, found.ece_by_chance_high) == (1, 0, 0)
 
 
-def test_verdicts_that_are_exact_lie_within_chance_and_others_do_not():
+def test_predictions_that_are_exact_lie_within_chance_and_others_do_not():
     random = np.random.default_rng(1)
     p_yes = random.uniform(0.05, 0.95, 5000)
     liked = random.random(5000) < p_yes

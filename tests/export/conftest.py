@@ -65,7 +65,7 @@ def _trained(model: Path, prepared: Any, work: Path, **changes: Any) -> Trained:
 
 @pytest.fixture(scope="session")
 def speaker(tiny_qwen3, tmp_path_factory) -> Path:
-    """The tiny model with larger weights: its verdicts depend on films, and lie apart."""
+    """The tiny model with larger weights: its predictions depend on films, and lie apart."""
     folder = Path(shutil.copytree(tiny_qwen3, tmp_path_factory.mktemp("models") / "speaker"))
     weights = load_file(folder / WEIGHTS)
     larger = {

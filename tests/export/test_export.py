@@ -64,7 +64,7 @@ def difference(drift: dict, first: str, second: str) -> dict:
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.01), ("float16", 0.002)]
 )
-def test_plain_transformers_gives_the_adapters_verdicts(
+def test_plain_transformers_gives_the_adapters_predictions(
     trained, subject, tmp_path, dtype, tolerance
 ):
     target = tmp_path / OUT

@@ -1,4 +1,4 @@
-"""Predictions of the wrong rows, and verdicts only a leak can give."""
+"""Predictions of the wrong rows, and predictions only a leak can give."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from reeltune.data.invariants import EventTable
 from reeltune.errors import DataError
-from reeltune.evaluation.predictions import P_YES, Predictions, write_predictions
+from reeltune.evaluation.predictions import P_YES, PredictionTable, write_predictions
 from reeltune.leakage.outcomes import Outcome
 from reeltune.leakage.predictions import (
     FEWEST_ROWS,
@@ -30,12 +30,12 @@ from tests.leakage.plant import named
 
 
 @pytest.fixture
-def parts(many_events: EventTable) -> dict[str, Predictions]:
+def parts(many_events: EventTable) -> dict[str, PredictionTable]:
     """Sound predictions of two scorers on all held-out rows."""
     random, found = np.random.default_rng(0), {}
     for split in ("validation", "test"):
         event = np.flatnonzero(many_events.is_in(split))
-        rows = Predictions.of_events(many_events.folder, split, event)
+        rows = PredictionTable.of_events(many_events.folder, split, event)
         for scorer in ("tuned", "base"):
             rows = rows.scored(scorer, random.random(len(rows)))
         found[split] = rows
@@ -57,11 +57,11 @@ def failed(events: EventTable, parts: Parts) -> dict[str, Outcome]:
     return {name: o for name, o in run_all(events, parts).items() if o.status == "failed"}
 
 
-def row_of(rows: Predictions, row: int) -> tuple[int, int, int]:
+def row_of(rows: PredictionTable, row: int) -> tuple[int, int, int]:
     return int(rows.user_id[row]), int(rows.item_id[row]), int(rows.event[row])
 
 
-def changed(rows: Predictions, row: int, **values: object) -> Predictions:
+def changed(rows: PredictionTable, row: int, **values: object) -> PredictionTable:
     """The rows with some values of one row changed."""
     columns = {name: getattr(rows, name).copy() for name in values}
     for name, value in values.items():
@@ -69,13 +69,13 @@ def changed(rows: Predictions, row: int, **values: object) -> Predictions:
     return replace(rows, **columns)
 
 
-def with_score(rows: Predictions, row: int, p_yes: float) -> Predictions:
-    verdicts = rows.p_yes["tuned"].copy()
-    verdicts[row] = p_yes
-    return replace(rows, p_yes={**rows.p_yes, "tuned": verdicts})
+def with_score(rows: PredictionTable, row: int, p_yes: float) -> PredictionTable:
+    predictions = rows.p_yes["tuned"].copy()
+    predictions[row] = p_yes
+    return replace(rows, p_yes={**rows.p_yes, "tuned": predictions})
 
 
-def test_sound_predictions_pass(many_events: EventTable, parts: dict[str, Predictions]):
+def test_sound_predictions_pass(many_events: EventTable, parts: dict[str, PredictionTable]):
     statuses = {name: outcome.status for name, outcome in run_all(many_events, parts).items()}
     assert set(statuses.values()) == {"ok"}
     assert len(statuses) == 5
@@ -83,10 +83,10 @@ def test_sound_predictions_pass(many_events: EventTable, parts: dict[str, Predic
 
 @pytest.mark.parametrize("split", ["train", "context", "validation"])
 def test_a_row_of_another_split_is_named(
-    many_events: EventTable, parts: dict[str, Predictions], split: str
+    many_events: EventTable, parts: dict[str, PredictionTable], split: str
 ):
     event = np.flatnonzero(many_events.is_in(split))[:1]
-    other = Predictions.of_events(many_events.folder, split, event)
+    other = PredictionTable.of_events(many_events.folder, split, event)
     values = {
         name: getattr(other, name)[0]
         for name in ("event", "user_id", "item_id", "position", "timestamp", "liked")
@@ -100,7 +100,7 @@ def test_a_row_of_another_split_is_named(
 
 @pytest.mark.parametrize("name", ["user_id", "item_id", "position", "timestamp", "liked"])
 def test_another_fact_than_the_event_s_is_named(
-    many_events: EventTable, parts: dict[str, Predictions], name: str
+    many_events: EventTable, parts: dict[str, PredictionTable], name: str
 ):
     value = getattr(parts["test"], name)[4]
     other = not value if name == "liked" else value + 1
@@ -113,7 +113,7 @@ def test_another_fact_than_the_event_s_is_named(
 
 @pytest.mark.parametrize("event", [-1, 10**6])
 def test_an_event_that_does_not_exist_is_named(
-    many_events: EventTable, parts: dict[str, Predictions], event: int
+    many_events: EventTable, parts: dict[str, PredictionTable], event: int
 ):
     parts["test"] = changed(parts["test"], 4, event=event)
     found = failed(many_events, parts)
@@ -121,19 +121,23 @@ def test_an_event_that_does_not_exist_is_named(
     assert found["predicted rows"].offenders.first[0].event == event
 
 
-def test_training_rows_are_not_predicted(many_events: EventTable, parts: dict[str, Predictions]):
+def test_training_rows_are_not_predicted(
+    many_events: EventTable, parts: dict[str, PredictionTable]
+):
     event = np.flatnonzero(many_events.is_in("train"))[:3]
-    parts["train"] = Predictions.of_events(many_events.folder, "train", event)
+    parts["train"] = PredictionTable.of_events(many_events.folder, "train", event)
     found = failed(many_events, parts)
     assert list(found) == ["predicted rows"]
     assert found["predicted rows"].offenders.count == 3
 
 
-def test_a_row_that_stands_twice_is_named(many_events: EventTable, parts: dict[str, Predictions]):
+def test_a_row_that_stands_twice_is_named(
+    many_events: EventTable, parts: dict[str, PredictionTable]
+):
     rows = parts["test"]
     twice = np.append(np.arange(len(rows)), 6)
     parts["test"] = replace(
-        Predictions.of_events(many_events.folder, "test", rows.event[twice]),
+        PredictionTable.of_events(many_events.folder, "test", rows.event[twice]),
         p_yes={name: p_yes[twice] for name, p_yes in rows.p_yes.items()},
     )
     found = failed(many_events, parts)
@@ -142,13 +146,13 @@ def test_a_row_that_stands_twice_is_named(many_events: EventTable, parts: dict[s
 
 
 def test_rows_of_no_split_are_counted(
-    many_events: EventTable, parts: dict[str, Predictions], tmp_path: Path
+    many_events: EventTable, parts: dict[str, PredictionTable], tmp_path: Path
 ):
     write_predictions(tmp_path / "predictions.parquet", list(parts.values()))
     assert read_parts(tmp_path / "predictions.parquet")[1] == 0
     event = np.flatnonzero(many_events.is_in("context"))[:4]
     context = replace(
-        Predictions.of_events(many_events.folder, "context", event),
+        PredictionTable.of_events(many_events.folder, "context", event),
         p_yes={name: np.full(4, 0.5) for name in ("tuned", "base")},
     )
     write_predictions(tmp_path / "predictions.parquet", [*parts.values(), context])
@@ -159,7 +163,7 @@ def test_rows_of_no_split_are_counted(
 
 @pytest.mark.parametrize("column", ["event", "split", f"{P_YES}tuned"])
 def test_a_row_without_a_value_is_refused(
-    parts: dict[str, Predictions], tmp_path: Path, column: str
+    parts: dict[str, PredictionTable], tmp_path: Path, column: str
 ):
     path = tmp_path / "predictions.parquet"
     write_predictions(path, list(parts.values()))
@@ -174,7 +178,7 @@ def test_a_row_without_a_value_is_refused(
 
 @pytest.mark.parametrize("p_yes", [-0.01, 1.01, np.nan, np.inf])
 def test_what_is_no_probability_is_named(
-    many_events: EventTable, parts: dict[str, Predictions], p_yes: float
+    many_events: EventTable, parts: dict[str, PredictionTable], p_yes: float
 ):
     parts["validation"] = with_score(parts["validation"], 8, p_yes)
     found = failed(many_events, parts)
@@ -188,14 +192,14 @@ def test_what_is_no_probability_is_named(
 
 
 def test_rows_without_a_scorer_are_not_predictions(
-    many_events: EventTable, parts: dict[str, Predictions]
+    many_events: EventTable, parts: dict[str, PredictionTable]
 ):
     bare = {split: replace(rows, p_yes={}) for split, rows in parts.items()}
     assert list(failed(many_events, bare)) == ["probabilities"]
 
 
 def test_a_scorer_that_gives_the_label_is_named(
-    many_events: EventTable, parts: dict[str, Predictions]
+    many_events: EventTable, parts: dict[str, PredictionTable]
 ):
     rows = parts["test"]
     parts["test"] = rows.scored("oracle", rows.liked.astype(np.float64))
@@ -205,17 +209,17 @@ def test_a_scorer_that_gives_the_label_is_named(
 
 
 def test_one_label_throughout_proves_nothing(
-    many_events: EventTable, parts: dict[str, Predictions]
+    many_events: EventTable, parts: dict[str, PredictionTable]
 ):
     rows = parts["test"]
     liked = rows.event[rows.liked]
-    always_yes = Predictions.of_events(many_events.folder, "test", liked)
+    always_yes = PredictionTable.of_events(many_events.folder, "test", liked)
     parts["test"] = always_yes.scored("always", np.ones(len(liked)))
     assert failed(many_events, parts) == {}
 
 
 def leaning(liked: np.ndarray, by: float) -> np.ndarray:
-    """Verdicts that lean to the label: at 0.6 the AUC is about 0.9."""
+    """Predictions that lean to the label: at 0.6 the AUC is about 0.9."""
     return 0.5 * np.random.default_rng(1).random(len(liked)) + by * 0.5 * liked
 
 
@@ -223,7 +227,7 @@ def leaning(liked: np.ndarray, by: float) -> np.ndarray:
     ("by", "is_flagged"), [(0.6, True), (0.3, False)], ids=["about 0.92", "about 0.75"]
 )
 def test_an_auc_too_good_to_be_true_is_flagged_with_what_to_look_at(
-    many_events: EventTable, parts: dict[str, Predictions], by: float, is_flagged: bool
+    many_events: EventTable, parts: dict[str, PredictionTable], by: float, is_flagged: bool
 ):
     rows = parts["test"]
     parts["test"] = rows.scored("leaning", leaning(rows.liked, by))
@@ -246,10 +250,10 @@ def test_an_auc_too_good_to_be_true_is_flagged_with_what_to_look_at(
 )
 def test_an_auc_of_few_rows_or_of_one_label_is_not_run_all(
     many_events: EventTable,
-    parts: dict[str, Predictions],
-    keep: Callable[[Predictions], np.ndarray],
+    parts: dict[str, PredictionTable],
+    keep: Callable[[PredictionTable], np.ndarray],
 ):
     event = parts["test"].event[keep(parts["test"])]
-    rows = Predictions.of_events(many_events.folder, "test", event)
+    rows = PredictionTable.of_events(many_events.folder, "test", event)
     rows = rows.scored("leaning", leaning(rows.liked, 0.9))
     assert no_auc_is_too_good({"test": rows}).status == "not applicable"

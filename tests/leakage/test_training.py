@@ -15,7 +15,7 @@ from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.domain import Renderer
-from reeltune.evaluation.predictions import Predictions, write_predictions
+from reeltune.evaluation.predictions import PredictionTable, write_predictions
 from reeltune.leakage.suite import Target, find_target, run_checks
 from reeltune.leakage.training import training_rows_are_not_held_out
 from reeltune.prompts.pieces import PromptTokens
@@ -185,7 +185,7 @@ def test_a_cache_of_another_format_is_not_judged(run: RunFolder, folder: Path, c
 
 def test_predictions_beside_a_run_are_judged(run: RunFolder, folder: Path):
     prepared = PreparedFolder.open(folder)
-    rows = Predictions.of_events(prepared, "test", prepared.examples("test").target)
+    rows = PredictionTable.of_events(prepared, "test", prepared.examples("test").target)
     rows = rows.scored("tuned", rows.liked.astype(np.float64))
     path = run.path / "evaluation" / "predictions.parquet"
     write_predictions(path, [rows])

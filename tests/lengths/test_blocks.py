@@ -79,7 +79,7 @@ def test_lengths_hold_the_signals_under_every_candidate(prepared: PreparedFolder
 
 
 def test_tokens_per_prediction_by_hand():
-    # Two blocks, of two prompts and of one, each verdict with its answer.
+    # Two blocks, of two prompts and of one, each prediction with its answer.
     held = BlockLengths(np.array([10, 12, 8]), np.array([16, 9]), answered=True)
     assert held.per_prediction == 25 / 3
     assert held.per_prediction_alone == 30 / 3 + 1

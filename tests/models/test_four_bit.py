@@ -83,7 +83,7 @@ def test_gradients_after_an_evaluation_equal_the_dequantized_reference(
         torch.testing.assert_close(gradient, expected[name], rtol=2e-3, atol=1e-5)
 
 
-def test_a_reloaded_adapter_gives_the_same_verdicts(tiny_qwen3, prepared, tmp_path):
+def test_a_reloaded_adapter_gives_the_same_predictions(tiny_qwen3, prepared, tmp_path):
     config, base = load(tiny_qwen3, prepared, tmp_path)
     model = add_adapter(base, config)
     for name, parameter in model.named_parameters():

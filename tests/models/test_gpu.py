@@ -29,7 +29,7 @@ from tests.scoring.sharing import (
     FORMS,
     ask,
     check_gradients,
-    check_verdicts,
+    check_predictions,
     drawn_model,
     shared_gradients,
 )
@@ -58,10 +58,12 @@ def models(tmp_path_factory) -> dict[Kind, Path]:
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["qwen3", "llama"])
-def test_shared_verdicts_equal_those_of_the_prompts_alone(kind, form, compiled, models, prepared):
+def test_shared_predictions_equal_those_of_the_prompts_alone(
+    kind, form, compiled, models, prepared
+):
     asked = ask(prepared, drawn_model(models[kind], "cuda"), models[kind], form)
     asked.scorer(900).check(asked.rows(7, 20, 0).sequences)
-    check_verdicts(asked, asked.rows(7, 20, 0).sequences, atol=2e-5, compiled=compiled)
+    check_predictions(asked, asked.rows(7, 20, 0).sequences, atol=2e-5, compiled=compiled)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -115,15 +117,15 @@ def test_compiled_layers_learn_the_same(models, prepared, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_shared_verdicts_and_gradients_equal_those_of_the_cpu(form, models, prepared):
+def test_shared_predictions_and_gradients_equal_those_of_the_cpu(form, models, prepared):
     """FlexAttention against the CPU's own attention, on the same packed rows."""
     found = []
     for device in ("cuda", "cpu"):
         asked = ask(prepared, drawn_model(models["llama"], device), models["llama"], form)
-        verdicts = asked.scorer(900).score(asked.rows(7, 20, 0).sequences)
-        found.append((verdicts, shared_gradients(asked, asked.rows(3, 20, 0, True), end=True)))
-    (verdicts, (loss, there)), (expected, (expected_loss, here)) = found
-    np.testing.assert_allclose(verdicts.p_yes, expected.p_yes, rtol=0, atol=2e-5)
+        predictions = asked.scorer(900).score(asked.rows(7, 20, 0).sequences)
+        found.append((predictions, shared_gradients(asked, asked.rows(3, 20, 0, True), end=True)))
+    (predictions, (loss, there)), (expected, (expected_loss, here)) = found
+    np.testing.assert_allclose(predictions.p_yes, expected.p_yes, rtol=0, atol=2e-5)
     assert loss == pytest.approx(expected_loss, rel=2e-4)
     for name, gradient in here.items():
         atol = 2e-4 * gradient.abs().max().item()
@@ -165,7 +167,7 @@ def test_four_bit_gradients_equal_the_dequantized_reference(tiny_qwen3, prepared
         torch.testing.assert_close(gradient, expected[name], rtol=1e-2, atol=1e-4)
 
 
-def test_verdicts_equal_those_of_the_cpu(tiny_qwen3, prepared, tmp_path):
+def test_predictions_equal_those_of_the_cpu(tiny_qwen3, prepared, tmp_path):
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path)
     model = causal_of(load_base(config, make_choices(config)).model)
     prompts = Sequences.single(Ragged.from_rows([np.arange(3, 3 + n) for n in (5, 30, 12)]))

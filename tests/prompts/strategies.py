@@ -50,9 +50,9 @@ class Drawn:
 
     Attributes:
         sequences: What was drawn; no token stands in it twice.
-        alone: The single prompt of each verdict.
+        alone: The single prompt of each prediction.
         after: The token behind each asked one, where the sequences are answered.
-        row: The sequence of each verdict.
+        row: The sequence of each prediction.
     """
 
     sequences: Sequences
@@ -69,7 +69,7 @@ def token_sequences(draw: st.DrawFn, answered: bool | None = None) -> Drawn:
     token = count()
     ids: list[list[int]] = []
     trunks: list[int] = []
-    verdicts: list[tuple[int, int, int, int]] = []
+    predictions: list[tuple[int, int, int, int]] = []
     alone: list[list[int]] = []
     for row in range(draw(st.integers(1, 4))):
         own = [next(token) for _ in range(draw(st.integers(behind, 8)))]
@@ -77,17 +77,17 @@ def token_sequences(draw: st.DrawFn, answered: bool | None = None) -> Drawn:
         places = st.integers(0, len(trunk) - behind)
         asked = sorted(draw(st.sets(places, max_size=3)))
         for place in asked:
-            verdicts.append((row, place, NO_BRANCH, place + 1))
+            predictions.append((row, place, NO_BRANCH, place + 1))
             alone.append(trunk[: place + 1])
         branch = st.tuples(st.integers(1, len(trunk)), st.integers(behind, 5))
         for leave, size in draw(st.lists(branch, min_size=0 if asked else 1, max_size=4)):
             begin = len(own)
             own += [next(token) for _ in range(size)]
-            verdicts.append((row, len(own) - behind, begin, leave))
+            predictions.append((row, len(own) - behind, begin, leave))
             alone.append(trunk[:leave] + own[begin : len(own) - behind + 1])
         ids.append(own)
         trunks.append(len(trunk))
-    rows, places_asked, branches, leaves = np.array(verdicts, dtype=np.int64).T
+    rows, places_asked, branches, leaves = np.array(predictions, dtype=np.int64).T
     sequences = Sequences(
         ids=Ragged.from_rows(ids),
         trunk=np.array(trunks),
@@ -97,5 +97,5 @@ def token_sequences(draw: st.DrawFn, answered: bool | None = None) -> Drawn:
         leave=leaves,
         answered=answered,
     )
-    after = [ids[row][place + 1] for row, place, _, _ in verdicts] if answered else []
+    after = [ids[row][place + 1] for row, place, _, _ in predictions] if answered else []
     return Drawn(sequences, alone, after, rows.tolist())

@@ -161,7 +161,7 @@ def test_rows_say_whose_they_are_and_what_is_right(
     blocks = choose_blocks(prepared, selection)
     rows = tokenize(prepared, tokens, blocks, selection)
     timelines = prepared.timelines
-    assert len(rows) == rows.sequences.verdicts == 9
+    assert len(rows) == rows.sequences.answer_count == 9
     lead = "Next:" if form == INTERVIEW else "Film to judge:"
     for row, (target, prompt) in enumerate(
         zip(targets(blocks), rows.sequences.alone(), strict=True)

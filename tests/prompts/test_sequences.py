@@ -1,4 +1,4 @@
-"""The laws of token sequences: whatever is done to them, each verdict keeps its single prompt."""
+"""Invariants of token sequences: every operation keeps each prediction's single prompt."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ def after_asked(sequences: Sequences) -> list[int]:
 
 
 def assert_gives(sequences: Sequences, alone: list[list[int]], after: list[int]) -> None:
-    """Check the single prompts, and everything else that is said of verdicts."""
+    """Check the single prompts, and everything else that is said of predictions."""
     assert lists(sequences.alone()) == alone
     assert sequences.prompt_lengths.tolist() == [len(prompt) for prompt in alone]
-    assert sequences.verdicts == len(alone)
+    assert sequences.answer_count == len(alone)
     assert (np.diff(sequences.row) >= 0).all()
     if sequences.answered:
         assert after_asked(sequences) == after
 
 
 @given(token_sequences())
-def test_every_verdict_has_its_single_prompt(drawn: Drawn):
+def test_every_prediction_has_its_single_prompt(drawn: Drawn):
     assert_gives(drawn.sequences, drawn.alone, drawn.after)
-    bounds = drawn.sequences.verdict_offsets.tolist()
+    bounds = drawn.sequences.answer_offsets.tolist()
     assert bounds == [sum(row < i for row in drawn.row) for i in range(len(drawn.sequences) + 1)]
 
 
 @given(token_sequences(), st.data())
-def test_sequences_are_taken_with_their_verdicts(drawn: Drawn, data: st.DataObject):
+def test_sequences_are_taken_with_their_predictions(drawn: Drawn, data: st.DataObject):
     rows = data.draw(st.lists(st.integers(0, len(drawn.sequences) - 1), min_size=1, max_size=6))
     expected = [i for row in rows for i, own in enumerate(drawn.row) if own == row]
     chosen = np.array(rows, dtype=np.int64)
-    assert drawn.sequences.verdicts_of(chosen).tolist() == expected
+    assert drawn.sequences.answers_of(chosen).tolist() == expected
     taken = drawn.sequences.take(chosen)
     after = [drawn.after[i] for i in expected] if drawn.sequences.answered else []
     assert_gives(taken, [drawn.alone[i] for i in expected], after)
@@ -123,7 +123,7 @@ def test_only_one_prompt_in_each_row_asked_at_its_end_is_plain(drawn: Drawn):
 
 def test_no_sequence_at_all():
     none = Sequences.single(Ragged.from_rows([]))
-    assert (len(none), none.verdicts, none.plain) == (0, 0, True)
+    assert (len(none), none.answer_count, none.plain) == (0, 0, True)
     assert lists(none.alone()) == lists(none.divided(1).alone()) == []
 
 

@@ -40,14 +40,14 @@ def shared(
 
 
 @given(kinds, forms, st.booleans(), cut_timelines())
-def test_a_verdict_of_a_block_has_the_prompt_of_its_example(
+def test_a_prediction_of_a_block_has_the_prompt_of_its_example(
     kind: Kind, form: Form, answered: bool, cut: tuple[Timelines, Blocks]
 ):
     sequences, prompts = shared(kind, form, answered, cut)
     assert lists(sequences.alone()) == prompts
     assert sequences.prompt_lengths.tolist() == [len(prompt) for prompt in prompts]
     assert sequences.answered == answered
-    sizes = np.diff(sequences.verdict_offsets).tolist()
+    sizes = np.diff(sequences.answer_offsets).tolist()
     assert sizes == [len(block) for block in stretches(cut[1])]
 
 
@@ -69,7 +69,7 @@ def test_a_window_has_its_history_once_and_a_branch_for_each_candidate(
     kind: Kind, answered: bool, cut: tuple[Timelines, Blocks]
 ):
     sequences, prompts = shared(kind, WINDOW, answered, cut)
-    offsets = sequences.verdict_offsets
+    offsets = sequences.answer_offsets
     behind = 2 if answered else 1
     for row in range(len(sequences)):
         own = slice(offsets[row], offsets[row + 1])
@@ -89,7 +89,7 @@ def test_an_interview_is_its_last_prompt_and_has_no_branches(
     kind: Kind, answered: bool, cut: tuple[Timelines, Blocks]
 ):
     sequences, prompts = shared(kind, INTERVIEW, answered, cut)
-    last = [prompts[end - 1] for end in sequences.verdict_offsets[1:]]
+    last = [prompts[end - 1] for end in sequences.answer_offsets[1:]]
     ids = lists(sequences.ids)
     assert [row[:-1] for row in ids] == last if answered else ids == last
     assert sequences.trunk.tolist() == [len(row) for row in ids]
@@ -135,5 +135,5 @@ def test_no_block_makes_no_sequence(form: Form, answered: bool):
     timelines = timelines_of([0, 1], [4.0, 2.0], split=["context", "test"])
     blocks = cut_blocks(timelines, examples_of(timelines, 3), 5)
     sequences, prompts = shared("qwen3", form, answered, (timelines, blocks))
-    assert (len(sequences), sequences.verdicts, prompts) == (0, 0, [])
+    assert (len(sequences), sequences.answer_count, prompts) == (0, 0, [])
     assert sequences.answered == answered

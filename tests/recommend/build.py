@@ -1,4 +1,4 @@
-"""Invented films to look for, and verdicts that are known beforehand."""
+"""Invented films to look for, and predictions that are known beforehand."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def catalogue_of(*titles: str, ratings: Sequence[int] | None = None) -> Catalogu
 
 @dataclass
 class KnownJudge:
-    """Stands in for a judge whose verdicts depend on the film alone.
+    """Stands in for a judge whose predictions depend on the film alone.
 
     Attributes:
         log_odds: Of each film.

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, f1_score, log_loss, roc_auc_score
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import (
     Difference,
     Evaluation,
@@ -31,13 +31,15 @@ METRICS = (
 )
 
 
-def make_predictions(rows: int = 600, skill: dict[str, tuple[Kind, float]] = SKILL) -> Predictions:
-    """Rows of both labels with verdicts that know as much of the truth as the skills say."""
+def make_predictions(
+    rows: int = 600, skill: dict[str, tuple[Kind, float]] = SKILL
+) -> PredictionTable:
+    """Rows of both labels with predictions that know as much of the truth as the skills say."""
     random = np.random.default_rng(7)
     taste = random.normal(size=rows)
     liked = random.random(rows) < expit(1.2 * taste)
     event = np.arange(rows)
-    found = Predictions(
+    found = PredictionTable(
         split="test",
         event=event,
         user_id=event // 15 + 1,
@@ -53,7 +55,7 @@ def make_predictions(rows: int = 600, skill: dict[str, tuple[Kind, float]] = SKI
 
 
 def make_evaluation(
-    predictions: Predictions, skill: dict[str, tuple[Kind, float]] = SKILL
+    predictions: PredictionTable, skill: dict[str, tuple[Kind, float]] = SKILL
 ) -> Evaluation:
     """What could have been found on these rows."""
     scorers = [_scorer(name, kind, predictions) for name, (kind, _) in skill.items()]
@@ -111,7 +113,7 @@ def without(evaluation: Evaluation, key: str) -> Evaluation:
     )
 
 
-def _scorer(name: str, kind: Kind, predictions: Predictions) -> ScorerResult:
+def _scorer(name: str, kind: Kind, predictions: PredictionTable) -> ScorerResult:
     p_yes, liked = predictions.p_yes[name], predictions.liked
     auc = roc_auc_score(liked, p_yes)
     values = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.report import write_report
 from tests.browser import chromium
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def predictions() -> Predictions:
+def predictions() -> PredictionTable:
     return make_predictions()
 
 
 @pytest.fixture(scope="session")
-def evaluation(predictions: Predictions) -> Evaluation:
+def evaluation(predictions: PredictionTable) -> Evaluation:
     return make_evaluation(predictions)
 
 
 @pytest.fixture(scope="session")
 def report(
-    tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation, predictions: Predictions
+    tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation, predictions: PredictionTable
 ) -> Path:
     """A report with everything in it; read it, never write to it."""
     path = tmp_path_factory.mktemp("report") / "report.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation, PastEvent
 
 HOSTILE = (
@@ -25,7 +25,7 @@ def name_of(scorer: str) -> str:
     return f'{scorer} <img src=x onerror="alert(5)">'
 
 
-def hostile_predictions(predictions: Predictions) -> Predictions:
+def hostile_predictions(predictions: PredictionTable) -> PredictionTable:
     return replace(predictions, p_yes={name_of(k): v for k, v in predictions.p_yes.items()})
 
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.evaluation.predictions import Floats, Predictions
+from reeltune.evaluation.predictions import Floats, PredictionTable
 from reeltune.evaluation.result import (
     Ablation,
     Breakdown,
@@ -112,7 +112,7 @@ def ablations() -> list[Ablation]:
     ]
 
 
-def reliability(predictions: Predictions) -> list[Reliability]:
+def reliability(predictions: PredictionTable) -> list[Reliability]:
     p_yes = next(iter(predictions.p_yes.values()))
     steps = {
         "as the model gives it": p_yes,
@@ -152,7 +152,7 @@ def gap(liked: np.ndarray, p_yes: Floats) -> float:
     return float(np.abs(gaps).sum() / len(liked))
 
 
-def examples(predictions: Predictions, names: list[str]) -> list[Example]:
+def examples(predictions: PredictionTable, names: list[str]) -> list[Example]:
     whys = ("confident and right", "confident and wrong", "training changed its mind",
             "the baseline knew better", "undecided")  # fmt: skip
     rating = (4.5, 3.0, 5.0, 0.5, 2.5, 4.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.report import write_report
 from tests.report.hostile import HOSTILE, hostile_evaluation, hostile_predictions
@@ -130,7 +130,7 @@ def test_words_of_a_chart_overlap_neither_words_nor_marks(
 
 
 def test_hostile_texts_are_only_text(
-    browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: Predictions
+    browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: PredictionTable
 ):
     path = tmp_path / "report.html"
     write_report(path, hostile_evaluation(evaluation), hostile_predictions(predictions), None)
@@ -145,7 +145,7 @@ def test_hostile_texts_are_only_text(
 
 
 def test_one_very_long_word_does_not_widen_the_page(
-    browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: Predictions
+    browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: PredictionTable
 ):
     example = replace(evaluation.examples[0], candidate="W" * 300, why="y" * 300)
     long = replace(

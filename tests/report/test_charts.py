@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.report.charts.interval_rows import Row, draw_rows
 from reeltune.report.charts.reliability import reliability_chart
@@ -27,7 +27,7 @@ rates = st.integers(0, 2**32 - 1)
 
 
 def staircase(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ROC curve of verdicts with ties, both labels present."""
+    """The ROC curve of predictions with ties, both labels present."""
     random = np.random.default_rng(seed)
     labels = np.append(random.random(size) < 0.5, [True, False])
     return roc_curve(labels, random.integers(0, size, size + 2), drop_intermediate=False)[:2]
@@ -51,7 +51,7 @@ def test_a_thinned_curve_is_the_same_curve(seed: int, size: int, points: int):
 
 
 def test_the_curves_of_a_report_have_at_most_300_points(
-    predictions: Predictions, evaluation: Evaluation
+    predictions: PredictionTable, evaluation: Evaluation
 ):
     assert POINTS == 300
     chart = roc_chart(predictions, Roles.of(evaluation))
@@ -63,11 +63,11 @@ def test_the_curves_of_a_report_have_at_most_300_points(
     assert 50 < max(lengths) <= POINTS
 
 
-def test_the_numbers_of_a_roc_curve_are_those_of_the_verdicts(evaluation: Evaluation):
+def test_the_numbers_of_a_roc_curve_are_those_of_the_predictions(evaluation: Evaluation):
     random = np.random.default_rng(0)
     liked = np.tile([True, False], 50)
     none = np.arange(100)
-    rows = Predictions("test", none, none, none, none, none, liked, {})
+    rows = PredictionTable("test", none, none, none, none, none, liked, {})
     rows = rows.scored("tuned", np.where(liked, 0.5, 0.2) + 0.3 * random.random(100))
     rows = rows.scored("base", np.full(100, 0.5))
     chart = roc_chart(rows, Roles.of(evaluation))
@@ -78,7 +78,7 @@ def test_the_numbers_of_a_roc_curve_are_those_of_the_verdicts(evaluation: Evalua
 
 
 @pytest.mark.parametrize("label", [True, False])
-def test_one_label_has_no_curve(predictions: Predictions, evaluation: Evaluation, label: bool):
+def test_one_label_has_no_curve(predictions: PredictionTable, evaluation: Evaluation, label: bool):
     same = replace(predictions, liked=np.full(len(predictions), label))
     chart = roc_chart(same, Roles.of(evaluation))
     assert chart.drawing is None
@@ -86,7 +86,7 @@ def test_one_label_has_no_curve(predictions: Predictions, evaluation: Evaluation
 
 
 def test_colours_fonts_and_sizes_are_left_to_the_page(
-    predictions: Predictions, evaluation: Evaluation
+    predictions: PredictionTable, evaluation: Evaluation
 ):
     roles = Roles.of(evaluation)
     for chart in (roc_chart(predictions, roles), reliability_chart(evaluation.reliability, roles)):
@@ -99,7 +99,7 @@ def test_colours_fonts_and_sizes_are_left_to_the_page(
         assert not list(root.iter("metadata")) + list(root.iter("style"))
 
 
-def test_the_users_own_style_changes_nothing(predictions: Predictions, evaluation: Evaluation):
+def test_the_users_own_style_changes_nothing(predictions: PredictionTable, evaluation: Evaluation):
     roles = Roles.of(evaluation)
     usual = roc_chart(predictions, roles)
     other: dict[Any, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation, Kind
 from reeltune.report.headline import headline
 from reeltune.report.metric_labels import METRIC_LABELS, NOT_MEASURED, ONE_LABEL
@@ -26,7 +26,7 @@ SCORERS = "scorers"
 DIFFERENCES = "differences"
 
 
-def read(evaluation: Evaluation, predictions: Predictions) -> Page:
+def read(evaluation: Evaluation, predictions: PredictionTable) -> Page:
     return Page(render(evaluation, predictions, None))
 
 
@@ -127,18 +127,18 @@ def test_examples_show_what_was_said_and_what_was_true(page: Page, evaluation: E
         for text, event in zip(shown, example.history, strict=True):
             assert text.startswith(event.title)
             assert f"{event.rating:.1f}" in text
-        verdicts = [item.text for item in card.all("ul")[0].all("li")]
+        predictions = [item.text for item in card.all("ul")[0].all("li")]
         names = ("tuned", "base", "logistic regression on running means")
-        for name, verdict in zip(names, verdicts, strict=True):
+        for name, prediction in zip(names, predictions, strict=True):
             p_yes = example.p_yes[name]
             says = "Yes" if p_yes >= 0.48 else "No"
-            assert verdict.startswith(name)
-            assert f"{p_yes:.4f}" in verdict and f" {says} " in verdict
-            assert ("✓" in verdict, "✗" in verdict) == (says == answer, says != answer)
+            assert prediction.startswith(name)
+            assert f"{p_yes:.4f}" in prediction and f" {says} " in prediction
+            assert ("✓" in prediction, "✗" in prediction) == (says == answer, says != answer)
 
 
 def test_undefined_metrics_are_said_to_be_with_the_reason(
-    evaluation: Evaluation, predictions: Predictions
+    evaluation: Evaluation, predictions: PredictionTable
 ):
     bare = evaluation
     for key in METRICS:
@@ -157,7 +157,7 @@ def test_undefined_metrics_are_said_to_be_with_the_reason(
 
 
 def test_a_metric_nobody_measured_for_one_scorer_is_not_passed_over(
-    evaluation: Evaluation, predictions: Predictions
+    evaluation: Evaluation, predictions: PredictionTable
 ):
     base = replace(evaluation.scorers[1], metrics={"auc": None})
     some = replace(evaluation, scorers=[evaluation.scorers[0], base, *evaluation.scorers[2:]])
@@ -165,7 +165,7 @@ def test_a_metric_nobody_measured_for_one_scorer_is_not_passed_over(
     assert cells == [f"undefined {ONE_LABEL}", *[f"undefined {NOT_MEASURED}"] * 7]
 
 
-def test_rows_of_one_label_make_a_report(evaluation: Evaluation, predictions: Predictions):
+def test_rows_of_one_label_make_a_report(evaluation: Evaluation, predictions: PredictionTable):
     page = read(without(evaluation, "auc"), replace(predictions, liked=predictions.liked | True))
     assert f"undefined: {ONE_LABEL}" in page.section("curves").text
     assert not page.section("curves").all("figure")[0].all("svg")
@@ -184,14 +184,14 @@ def test_one_scorer_alone_makes_a_report(name: str):
 
 
 def test_a_value_that_does_not_exist_cannot_be_printed(
-    evaluation: Evaluation, predictions: Predictions
+    evaluation: Evaluation, predictions: PredictionTable
 ):
     lost: dict[str, Any] = {"seed": None}
     with pytest.raises(TypeError):
         render(replace(evaluation, about=lost), predictions, None)
 
 
-def test_a_run_is_shown_where_there_is_one(evaluation: Evaluation, predictions: Predictions):
+def test_a_run_is_shown_where_there_is_one(evaluation: Evaluation, predictions: PredictionTable):
     page = Page(render(evaluation, predictions, make_training()))
     learning = page.section("learning")
     assert len(learning.all("svg")) == 3

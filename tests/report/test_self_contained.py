@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.report import write_report
 from reeltune.report.write import render
@@ -23,12 +23,12 @@ from tests.report.reading import Page
 ROOT = Path(__file__).parents[2]
 
 
-def read(evaluation: Evaluation, predictions: Predictions) -> Page:
+def read(evaluation: Evaluation, predictions: PredictionTable) -> Page:
     return Page(render(evaluation, predictions, None))
 
 
 def test_hostile_texts_become_text_and_nothing_else(
-    evaluation: Evaluation, predictions: Predictions, page: Page
+    evaluation: Evaluation, predictions: PredictionTable, page: Page
 ):
     hostile = hostile_evaluation(evaluation)
     found = read(hostile, hostile_predictions(predictions))
@@ -44,7 +44,7 @@ def test_hostile_texts_become_text_and_nothing_else(
         assert " ".join(text.split()) in shown
 
 
-def test_dollar_signs_are_no_formulas(evaluation: Evaluation, predictions: Predictions):
+def test_dollar_signs_are_no_formulas(evaluation: Evaluation, predictions: PredictionTable):
     formula = "$\\frac{1}{2}$ for $5"
     (first, *rest) = evaluation.ablations
     changed = replace(evaluation, ablations=[replace(first, name=formula), *rest])
@@ -52,7 +52,9 @@ def test_dollar_signs_are_no_formulas(evaluation: Evaluation, predictions: Predi
     assert formula in [text.text for text in drawing.all("text")]
 
 
-def test_control_characters_do_not_reach_the_page(evaluation: Evaluation, predictions: Predictions):
+def test_control_characters_do_not_reach_the_page(
+    evaluation: Evaluation, predictions: PredictionTable
+):
     text = render(replace(evaluation, warnings=["a\x00b\x1bc"]), predictions, None)
     assert "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c" in text
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", text)
@@ -151,7 +153,7 @@ def test_contrast_is_measured_as_the_guideline_says():
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
 
 
-def test_entities_are_not_escaped_twice(evaluation: Evaluation, predictions: Predictions):
+def test_entities_are_not_escaped_twice(evaluation: Evaluation, predictions: PredictionTable):
     text = render(replace(evaluation, warnings=["Tom & Jerry's <3"]), predictions, None)
     (line,) = (line for line in text.splitlines() if "Tom" in line)
     assert html.unescape(line) == "<li>Tom & Jerry's <3</li>"

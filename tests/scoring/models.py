@@ -1,4 +1,4 @@
-"""A loaded model to ask, made in a moment: drawn weights, so that verdicts lie apart."""
+"""A loaded model to ask, made in a moment: drawn weights, so that predictions lie apart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.runs import tiny_config
 from tests.scoring.sharing import drawn
 
 ROUNDING = 1e-5
-"""How far float32 verdicts of shared and of single prompts may lie apart."""
+"""How far float32 predictions of shared and of single prompts may lie apart."""
 
 
 def drawn_subject(

@@ -47,7 +47,7 @@ class Asked:
         return Scorer(self.model, self.tokens.answers, tokens_per_batch)
 
     def alone(self, sequences: Sequences) -> Predictions:
-        """Return the verdicts on the same prompts, one at a time and without padding."""
+        """Return the predictions on the same prompts, one at a time and without padding."""
         return self.scorer(1).score(Sequences.single(sequences.alone()))
 
 
@@ -57,7 +57,7 @@ def drawn_model(folder: Path, device: str = "cpu") -> PeftModel:
 
 
 def drawn(base: PreTrainedModel, device: str = "cpu") -> PeftModel:
-    """Set an adapter on a model, every matrix drawn so wide that verdicts differ, no dropout."""
+    """Set an adapter on a model, every matrix drawn so wide that predictions differ, no dropout."""
     config = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=4, lora_alpha=4)
     model = get_peft_model(base, config)
     assert isinstance(model, PeftModel)
@@ -129,8 +129,10 @@ def single_gradients(
     return gradients(asked, PlainCollator(single(rows, labels), labels, PAD_ID), 1)
 
 
-def check_verdicts(asked: Asked, sequences: Sequences, atol: float, compiled: bool = False) -> None:
-    """Compare shared verdicts with those of the prompts alone, whatever the size of a batch.
+def check_predictions(
+    asked: Asked, sequences: Sequences, atol: float, compiled: bool = False
+) -> None:
+    """Compare shared predictions with those of the prompts alone, whatever the size of a batch.
 
     Args:
         asked: Who is asked.
@@ -138,7 +140,7 @@ def check_verdicts(asked: Asked, sequences: Sequences, atol: float, compiled: bo
         atol: Bound on the difference in P(Yes).
         compiled: Whether the model's layers are compiled before sharing.
     """
-    assert len(sequences) < sequences.verdicts
+    assert len(sequences) < sequences.answer_count
     expected = asked.alone(sequences).p_yes
     assert expected.std() > 0.01
     if compiled:

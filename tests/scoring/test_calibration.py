@@ -29,7 +29,7 @@ from tests.errors import raises_error
 SLOPED: tuple[Method, ...] = ("temperature", "platt")
 GRID = np.linspace(0, 1, 401)
 
-# Few values, so that ties are frequent; verdicts can be as good as certain, and certain.
+# Few values, so that ties are frequent; predictions can be as good as certain, and certain.
 DOUBTED = [0.01, 0.2, 0.21, 0.5, 0.6, 0.93]
 CERTAIN = [0.0, 1e-9, 0.999, 1 - 1e-9, 1.0]
 
@@ -99,7 +99,7 @@ def test_a_shift_as_well_has_a_log_loss_no_higher_than_a_temperature_alone(rows)
 
 @given(ROWS)
 def test_the_curve_has_the_lowest_log_loss_of_all_that_stay_as_far_from_certainty(rows):
-    """The model's own verdicts are one such curve, once they stay as far from 0 and 1."""
+    """The model's own predictions are one such curve, once they stay as far from 0 and 1."""
     liked, p_yes = columns(rows)
     calibrated = fitted(liked, p_yes).apply(p_yes, "isotonic")
     margin = 1 / (len(rows) + 2)
@@ -108,7 +108,7 @@ def test_the_curve_has_the_lowest_log_loss_of_all_that_stay_as_far_from_certaint
 
 
 @given(ROWS)
-def test_no_verdict_becomes_certain(rows):
+def test_no_prediction_becomes_certain(rows):
     calibration = fitted(*columns(rows))
     for method in CALIBRATED:
         calibrated = calibration.apply(GRID, method)
@@ -147,7 +147,7 @@ def test_a_model_that_is_too_timid_is_made_surer():
     assert calibration.temperature == pytest.approx(0.5, rel=1e-6)
 
 
-def test_verdicts_that_cannot_be_bettered_keep_their_temperature():
+def test_predictions_that_cannot_be_bettered_keep_their_temperature():
     liked = np.array([True, True, True, False, False, False, False, True])
     calibration = fitted(liked, np.repeat([0.75, 0.25], 4))
     assert calibration.temperature == pytest.approx(1.0, abs=1e-6)
@@ -160,7 +160,7 @@ def test_rows_told_apart_without_a_mistake_do_not_all_become_certain():
     assert (np.diff(told) > 0).all()
 
 
-def test_verdicts_without_any_use_end_near_one_half():
+def test_predictions_without_any_use_end_near_one_half():
     liked = np.array([True, False])
     told = fitted(liked, np.array([0.2, 0.8])).apply(np.array([0.01, 0.99]), "temperature")
     assert told == pytest.approx([0.5, 0.5], abs=0.02)
@@ -175,7 +175,7 @@ def test_a_curve_worked_out_by_hand():
     assert told == pytest.approx([low, low, (low + 0.5) / 2, 0.5, 0.5, 0.5, high, high])
 
 
-def test_equal_verdicts_share_their_mean_on_the_curve():
+def test_equal_predictions_share_their_mean_on_the_curve():
     calibration = fitted(np.array([True, False, False, False]), np.full(4, 0.7))
     assert calibration.apply(np.array([0.1, 0.7, 0.9]), "isotonic") == pytest.approx([0.25] * 3)
 
@@ -219,7 +219,7 @@ def test_another_format_is_refused(some, tmp_path):
         load_calibration(tmp_path)
 
 
-def test_verdicts_asked_otherwise_are_not_calibrated(some, tmp_path):
+def test_predictions_asked_otherwise_are_not_calibrated(some, tmp_path):
     write_calibration(tmp_path, some)
     for form, layout in (("window", "blocks"), ("interview", "single")):
         with raises_error(ModelError, "other_calibration_prompt", figures=[form, layout]):
@@ -231,7 +231,7 @@ def test_no_file_is_wanted_where_nothing_is_calibrated(tmp_path):
 
 
 @pytest.mark.parametrize("method", CALIBRATED)
-def test_verdicts_tell_p_yes_calibrated_and_their_logits_as_they_are(some, tmp_path, method):
+def test_predictions_tell_p_yes_calibrated_and_their_logits_as_they_are(some, tmp_path, method):
     write_calibration(tmp_path, some)
     yes, no = np.array([3.0, -1.0, 0.5], np.float32), np.zeros(3, np.float32)
     plain = Predictions(yes, no)

@@ -1,4 +1,4 @@
-"""A judge's verdicts are those of whole prompts, whatever is asked together and whatever before."""
+"""Predictions equal those of whole prompts, however queries are batched and ordered."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def p_yes(
 
 @settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_verdicts_asked_together_are_those_of_whole_prompts(
+def test_predictions_asked_together_are_those_of_whole_prompts(
     judge: Predictor, seed: int, count: int
 ):
     random = np.random.default_rng(seed)
@@ -56,20 +56,20 @@ def test_verdicts_asked_together_are_those_of_whole_prompts(
     ]
     found = judge.predict(questions)
     assert [len(one.p_yes) for one in found] == [len(one.candidates) for one in questions]
-    for question, verdicts in zip(questions, found, strict=True):
+    for question, predictions in zip(questions, found, strict=True):
         expected = [alone(judge, question.history, item) for item in question.candidates]
-        np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
+        np.testing.assert_allclose(predictions.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
 @settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
-def test_verdicts_with_evidence_are_those_of_whole_prompts(telling_judge: Predictor, seed: int):
+def test_predictions_with_evidence_are_those_of_whole_prompts(telling_judge: Predictor, seed: int):
     random = np.random.default_rng(seed)
     histories = [random_history(random, ITEMS, int(random.integers(0, 7))) for _ in range(2)]
     questions = [Query(one, random_candidates(random, ITEMS, 3)) for one in histories]
-    for question, verdicts in zip(questions, telling_judge.predict(questions), strict=True):
+    for question, predictions in zip(questions, telling_judge.predict(questions), strict=True):
         expected = [alone(telling_judge, question.history, item) for item in question.candidates]
-        np.testing.assert_allclose(verdicts.p_yes, expected, rtol=0, atol=ROUNDING)
+        np.testing.assert_allclose(predictions.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
 def test_evidence_is_made_of_more_than_is_shown(telling_judge: Predictor, judge: Predictor):
@@ -147,7 +147,7 @@ def test_nothing_asked_is_nothing_answered(judge: Predictor):
     assert [len(one.log_odds) for one in only_empty] == [0]
 
 
-def test_progress_counts_every_verdict(judge: Predictor):
+def test_progress_counts_every_prediction(judge: Predictor):
     told: list[tuple[int, int]] = []
     questions = [Query(NOBODY, np.arange(3)), Query(NOBODY, np.arange(4))]
     judge.predict(questions, progress=lambda done, total: told.append((done, total)))
@@ -179,7 +179,7 @@ def test_prompts_that_could_be_too_long_are_refused_at_once(judge: Predictor):
 
 
 @pytest.mark.parametrize("why", ["pieces differ", "single layout"])
-def test_where_nothing_is_shared_verdicts_are_the_same(
+def test_where_nothing_is_shared_predictions_are_the_same(
     prepared: PreparedFolder, tiny_llama: Path, why: str
 ):
     options: dict[str, Any] = {"scoring__share_history": False}

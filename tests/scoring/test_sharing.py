@@ -1,4 +1,4 @@
-"""Exact sharing: a verdict does not depend on what shares its history, its row or its batch."""
+"""Exact sharing: a prediction does not depend on what shares its history, its row or its batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.scoring.sharing import (
     Asked,
     ask,
     check_gradients,
-    check_verdicts,
+    check_predictions,
     drawn,
     drawn_model,
 )
@@ -67,8 +67,8 @@ def changed(sequences: Sequences, row: int, place: int) -> Sequences:
 
 
 @pytest.mark.parametrize(("targets", "limit", "seed"), BLOCKS)
-def test_verdicts_equal_those_of_the_prompts_alone(asked, targets, limit, seed):
-    check_verdicts(asked, asked.rows(targets, limit, seed).sequences, atol=2e-6)
+def test_predictions_equal_those_of_the_prompts_alone(asked, targets, limit, seed):
+    check_predictions(asked, asked.rows(targets, limit, seed).sequences, atol=2e-6)
 
 
 @pytest.mark.parametrize("end", [True, False])
@@ -76,18 +76,18 @@ def test_gradients_equal_those_of_the_prompts_alone(asked, end):
     check_gradients(asked, asked.rows(3, 20, 0, answered=True), end, rtol=2e-5)
 
 
-def test_a_branch_is_seen_by_its_own_verdict_alone(windows):
+def test_a_branch_is_seen_by_its_own_prediction_alone(windows):
     sequences = windows.rows(7, 14, 0).sequences
     scorer = windows.scorer(5000)
     before = scorer.score(sequences).log_odds
-    for verdict in range(sequences.verdicts):
-        row = int(sequences.row[verdict])
-        other = changed(sequences, row, int(sequences.branch[verdict]) + 1)
+    for prediction in range(sequences.answer_count):
+        row = int(sequences.row[prediction])
+        other = changed(sequences, row, int(sequences.branch[prediction]) + 1)
         differing = np.flatnonzero(scorer.score(other).log_odds != before)
-        assert differing.tolist() == [verdict]
+        assert differing.tolist() == [prediction]
 
 
-def test_an_event_of_the_history_is_seen_by_the_verdicts_behind_it(asked):
+def test_an_event_of_the_history_is_seen_by_the_predictions_behind_it(asked):
     sequences = asked.rows(7, 7, 0).sequences.take(np.array([0]))
     place = int(sequences.leave[2]) - 3
     after = asked.scorer(5000).score(changed(sequences, 0, place)).log_odds
@@ -108,15 +108,15 @@ def test_candidates_of_one_history_are_judged_as_if_alone(asked):
         np.testing.assert_allclose(found.p_yes, expected, rtol=0, atol=2e-6)
 
 
-def test_another_history_gives_every_candidate_another_verdict(asked):
+def test_another_history_gives_every_candidate_another_prediction(asked):
     history = History.from_timelines(asked.folder.timelines, range(3, 12))
     rating = history.rating.copy()
     rating[2] = 1.0 if rating[2] > 2 else 5.0
-    verdicts = [
+    predictions = [
         score_queries(asked.scorer(2000), asked.tokens, [Query(one, np.arange(9))])[0]
         for one in (history, History(history.item_idx, rating))
     ]
-    assert (verdicts[0].log_odds != verdicts[1].log_odds).all()
+    assert (predictions[0].log_odds != predictions[1].log_odds).all()
 
 
 def test_models_that_share_exactly_pass_the_check(asked):

@@ -71,14 +71,14 @@ def arrays(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_every_example_is_asked_exactly_once_in_an_epoch(rows, size):
-    """Each token is given its place among all tokens for an id, which names the verdict."""
+    """Each token is given its place among all tokens for an id, which names the prediction."""
     count = len(rows.sequences.ids.values)
     named = Ragged(np.arange(1, count + 1, dtype=np.int32), rows.sequences.ids.offsets)
     sequences = replace(rows.sequences, ids=named)
     name_of = 1 + sequences.ids.offsets[sequences.row] + sequences.answer_position
     found = []
     for batch in epoch(collator_of(replace(rows, sequences=sequences)), size):
-        names = arrays(batch)[0].flatten()[batch["asked"].numpy()]
+        names = arrays(batch)[0].flatten()[batch["answer_position"].numpy()]
         liked = batch["labels"][:, 0] == ANSWERS.yes
         found += list(zip(names.tolist(), liked.tolist(), strict=True))
     assert sorted(found) == sorted(zip(name_of.tolist(), rows.liked.tolist(), strict=True))
@@ -89,7 +89,7 @@ def test_the_answer_stands_behind_every_asked_token(rows, tiny_qwen3):
     tokenizer = AutoTokenizer.from_pretrained(tiny_qwen3)
     yes = tokenizer.convert_tokens_to_ids("Yes")
     for batch in epoch(collator_of(rows), 2):
-        following = arrays(batch)[0].flatten()[batch["asked"].numpy() + 1]
+        following = arrays(batch)[0].flatten()[batch["answer_position"].numpy() + 1]
         liked = (batch["labels"][:, 0] == ANSWERS.yes).numpy()
         assert ((following == yes) == liked).all()
 
@@ -135,7 +135,7 @@ def test_plain_rows_by_hand():
     batch = PlainCollator(rows, Labels(ANSWERS, end=True), PAD_ID)([{ROW: 0}, {ROW: 1}])
     assert batch["input_ids"].tolist() == [[11, 12, 13, 7, 0, 0], [21, 22, 23, 24, 25, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 0, 0], [1] * 6]
-    assert batch["asked"].tolist() == [2, 10]
+    assert batch["answer_position"].tolist() == [2, 10]
     assert batch["labels"].tolist() == [[7, 2], [9, 2]]
     assert batch["tokens"] == 10
 

@@ -15,7 +15,7 @@ from tests.runs import tiny_config
     ("layout", "form", "loss"),
     [
         ("blocks", "window", "answer"),
-        ("blocks", "interview", "verdict"),
+        ("blocks", "interview", "yes_no"),
         ("single", "window", "answer"),
     ],
 )

@@ -95,14 +95,14 @@ def test_gradient_checkpointing_learns_the_same(layout, form, tiny_qwen3, prepar
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen3", "llama"])
-def test_an_interview_learns_verdicts_from_end_to_end(kind, request, prepared, tmp_path):
+def test_an_interview_learns_predictions_from_end_to_end(kind, request, prepared, tmp_path):
     """The adapter that was kept scores the validation rows exactly as it did during training."""
     config = tiny_config(
         request.getfixturevalue(f"tiny_{kind}"),
         prepared.path,
         tmp_path,
         prompt__form="interview",
-        train__loss="verdict",
+        train__loss="yes_no",
         train__batch_size=1,
         train__logging_steps=1,
     )

@@ -49,7 +49,7 @@ def test_the_answers_loss_is_the_models_own_on_the_same_labels(model):
     torch.testing.assert_close(loss, own)
 
 
-def test_the_verdicts_loss_is_the_log_loss_of_yes_against_no(model):
+def test_the_predictions_loss_is_the_log_loss_of_yes_against_no(model):
     loss, _ = answer_loss(model, AnswerHead(model), batch_of(end=False), ANSWERS)
     own = 0.0
     for prompt, word in zip(PROMPTS, WORDS, strict=True):
@@ -102,7 +102,7 @@ CUTS = {"single": ((8, 1), (4, 2), (1, 8)), "blocks": ((2, 1), (1, 2))}
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "loss", "pairwise"),
-    [("single", "answer", 0), ("blocks", "answer", 2.0), ("blocks", "verdict", 0)],
+    [("single", "answer", 0), ("blocks", "answer", 2.0), ("blocks", "yes_no", 0)],
 )
 def test_batch_size_and_accumulation_change_nothing(
     tiny_qwen3, prepared, tmp_path, layout, loss, pairwise

@@ -19,7 +19,7 @@ from reeltune.errors import DataError, LengthError, ModelError, RunError
 from reeltune.models.loaded_model import load_model
 from reeltune.runs.folder import RunFolder
 from reeltune.training.train import train
-from reeltune.training.trainer import VerdictTrainer
+from reeltune.training.trainer import YesNoTrainer
 from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.runs import tiny_config, tiny_overrides
@@ -209,11 +209,11 @@ def test_a_run_whose_successor_was_killed_before_it_began_comes_back(tmp_path):
     assert again.finished
 
 
-def test_verdicts_that_are_no_numbers_end_the_run_and_say_so(
+def test_predictions_that_are_no_numbers_end_the_run_and_say_so(
     tiny_qwen3, prepared, tmp_path, monkeypatch
 ):
     nothing = np.full(1, np.nan)
-    monkeypatch.setattr(VerdictTrainer, "_p_yes", lambda *_: nothing)
+    monkeypatch.setattr(YesNoTrainer, "_p_yes", lambda *_: nothing)
     with raises_error(RunError, "training_diverged", figures=["train.learning_rate"]):
         train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
 

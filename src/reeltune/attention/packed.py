@@ -57,13 +57,13 @@ class PackedBatch:
         packed: The rows.
         answer_position: Flat indices (``row * length + index``) of the answer positions, shape
             ``(n,)``.
-        verdict: Index of each one's prediction among those of the sequences, shape ``(n,)``.
+        answer_index: Index of each one's prediction among those of the sequences, shape ``(n,)``.
         tokens: Tokens without padding.
     """
 
     packed: Packed
     answer_position: torch.Tensor
-    verdict: npt.NDArray[np.int64]
+    answer_index: npt.NDArray[np.int64]
     tokens: int
 
 
@@ -111,7 +111,7 @@ def pack_sequences(
     return PackedBatch(
         packed=packed,
         answer_position=torch.from_numpy(flat[chosen.row] + chosen.answer_position),
-        verdict=sequences.verdicts_of(order),
+        answer_index=sequences.answers_of(order),
         tokens=int(sizes.sum()),
     )
 

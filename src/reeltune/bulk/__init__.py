@@ -1,1 +1,1 @@
-"""Verdicts for tables of users and films, in shards that survive a kill."""
+"""Predictions for tables of users and films, in shards that survive a kill."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from reeltune.config.renamed import RENAMED, new_key_hint
+from reeltune.config.renamed import RENAMED, RENAMED_VALUES, new_key_hint
 from reeltune.config.schema import Config, contradictions
 from reeltune.errors import ConfigError, Problem
 
@@ -216,7 +216,10 @@ def _problem(path: str, items: list[Any]) -> Problem:
         return Problem(
             path, "unknown_key", "no such key", f"Did you mean {close}?" if close else None
         )
+    value = items[0]["input"]
+    if isinstance(value, str) and (now := RENAMED_VALUES.get(path, {}).get(value)):
+        return Problem(path, "renamed_value", f"the value {value} is now {now}", f"Write {now}")
     expected = [_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items]
     message = " or ".join(f"{text[0].lower()}{text[1:]}" for text in expected)
     message = message.replace(" or input should be ", " or ")
-    return Problem(path, "invalid_setting", f"{message}, got {items[0]['input']!r}")
+    return Problem(path, "invalid_setting", f"{message}, got {value!r}")

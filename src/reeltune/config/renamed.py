@@ -27,6 +27,9 @@ _VALUES: Final[dict[str, dict[Any, Any]]] = {
 }
 """Old values of keys whose type changed with their name."""
 
+RENAMED_VALUES: Final[dict[str, dict[str, str]]] = {"train.loss": {"verdict": "yes_no"}}
+"""Old values of keys that kept their name."""
+
 _VALUES_BEFORE: Final[dict[str, Any]] = {"prompt.signals": [], "train.pairwise_weight": 0.0}
 """The behaviour of runs older than a key, whose records do not have it."""
 
@@ -50,6 +53,11 @@ def translate_record(tree: dict[str, Any]) -> dict[str, Any]:
             if isinstance(value, str):
                 value = _VALUES.get(new, {}).get(value, value)
             tree.setdefault(new_section, {})[new_key] = value
+    for path, values in RENAMED_VALUES.items():
+        section, key = path.split(".")
+        value = tree.get(section, {}).get(key)
+        if value in values:
+            tree[section][key] = values[value]
     for path, value in _VALUES_BEFORE.items():
         section, key = path.split(".")
         tree.setdefault(section, {}).setdefault(key, value)

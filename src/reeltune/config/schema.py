@@ -122,7 +122,7 @@ class TrainSection(Section):
     block_size: PositiveInt = 60
     pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = 8192
     compile: bool = True
-    loss: Literal["answer", "verdict"] = "answer"
+    loss: Literal["answer", "yes_no"] = "answer"
     pairwise_weight: Annotated[float, Field(ge=0)] = 2.0
     epochs: Annotated[float, Field(gt=0)] = 1.0
     max_steps: PositiveInt | None = None
@@ -160,7 +160,7 @@ class TrainSection(Section):
 
 
 class ScoringSection(Section):
-    """How verdicts are computed."""
+    """How predictions are computed."""
 
     share_history: bool = True
     tokens_per_batch: PositiveInt = 16384

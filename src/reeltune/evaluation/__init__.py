@@ -2,7 +2,7 @@
 
 from reeltune.evaluation.intervals import Bootstrap, Interval, bootstrap, bootstrap_auc
 from reeltune.evaluation.metrics import Metrics, choose_threshold, measure
-from reeltune.evaluation.predictions import Predictions, read_predictions, write_predictions
+from reeltune.evaluation.predictions import PredictionTable, read_predictions, write_predictions
 from reeltune.evaluation.result import Evaluation, ScorerResult
 
 __all__ = [
@@ -10,7 +10,7 @@ __all__ = [
     "Evaluation",
     "Interval",
     "Metrics",
-    "Predictions",
+    "PredictionTable",
     "ScorerResult",
     "bootstrap",
     "bootstrap_auc",

@@ -14,7 +14,7 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.arrays import Ints, Labels
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Breakdown, Group
 
 QUANTILES: Final = 5
@@ -32,7 +32,10 @@ class Grouping:
 
 
 def breakdowns(
-    folder: PreparedFolder, predictions: Predictions, seed: int, samples: int = BOOTSTRAP_SAMPLES
+    folder: PreparedFolder,
+    predictions: PredictionTable,
+    seed: int,
+    samples: int = BOOTSTRAP_SAMPLES,
 ) -> list[Breakdown]:
     """Return the AUC of every scorer within groups of the rows, of which there is at least one."""
     return [
@@ -48,7 +51,7 @@ def breakdowns(
     ]
 
 
-def groupings(folder: PreparedFolder, predictions: Predictions) -> Iterator[Grouping]:
+def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[Grouping]:
     """Yield the rows in groups, by one property after another."""
     in_training = training_events(folder)
     timelines = folder.timelines
@@ -122,7 +125,9 @@ def _seen(what: str, about: str, seen: Labels) -> Grouping:
     return Grouping(f"{what} in training", about, ["seen", "unseen"], (~seen).astype(np.int64))
 
 
-def _measured(predictions: Predictions, rows: Labels, label: str, seed: int, samples: int) -> Group:
+def _measured(
+    predictions: PredictionTable, rows: Labels, label: str, seed: int, samples: int
+) -> Group:
     liked, user_id = predictions.liked[rows], predictions.user_id[rows]
     scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
     aucs = bootstrap_auc(liked, user_id, scores, seed, samples)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.arrays import Floats
 from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Ablation, Kind
 from reeltune.models.calibration import Calibration, fit_calibration
 from reeltune.models.loaded_model import LoadedModel, SelectedRows
@@ -44,7 +44,7 @@ class ScorerInfo:
 class EarlierEvaluation:
     """What an earlier evaluation computed with the models: predictions by split, ablations."""
 
-    predictions: dict[str, Predictions]
+    predictions: dict[str, PredictionTable]
     ablations: list[Ablation]
 
 
@@ -63,8 +63,8 @@ class CollectedPredictions:
         earlier: Where the models' predictions come from; None if they were computed now.
     """
 
-    validation: Predictions
-    reported: Predictions
+    validation: PredictionTable
+    reported: PredictionTable
     scorers: dict[str, ScorerInfo] = field(default_factory=dict)
     calibration: Calibration | None = None
     uncalibrated: Floats | None = None
@@ -82,7 +82,7 @@ class CollectedPredictions:
         return strongest(self.validation, names, metric)
 
 
-def strongest(rows: Predictions, scorers: Iterable[str], metric: RankingMetric) -> str | None:
+def strongest(rows: PredictionTable, scorers: Iterable[str], metric: RankingMetric) -> str | None:
     """Return which of some scorers has the highest metric; None if it is undefined for all."""
     values = {
         name: getattr(measure(rows.liked, rows.p_yes[name], rows.user_id), metric)
@@ -139,8 +139,8 @@ def collect_predictions(
     reported = loaded.held_out(split, section.max_examples)
     validation = loaded.held_out(VALIDATION, section.validation_examples)
     collected = CollectedPredictions(
-        Predictions.of_events(loaded.folder, VALIDATION, validation.event),
-        Predictions.of_events(loaded.folder, split, reported.event),
+        PredictionTable.of_events(loaded.folder, VALIDATION, validation.event),
+        PredictionTable.of_events(loaded.folder, split, reported.event),
         earlier=earlier,
     )
     if earlier is None:

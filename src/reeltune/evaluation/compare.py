@@ -14,7 +14,7 @@ from reeltune.evaluation.collect import BASE, TUNED, ProgressFor, predict_models
 from reeltune.evaluation.evaluate import prompt_facts
 from reeltune.evaluation.intervals import Interval, bootstrap_auc
 from reeltune.evaluation.metrics import Metrics, measure
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.models.causal_lm import causal_of
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.scoring.scorer import compute_context
@@ -67,7 +67,7 @@ def compare(loaded: LoadedModel, split: str, progress: ProgressFor) -> Compariso
     """Score the rows of a split with both models, and generate text for some."""
     config = loaded.config
     selected = loaded.held_out(split, config.evaluation.max_examples)
-    rows = Predictions.of_events(loaded.folder, split, selected.event)
+    rows = PredictionTable.of_events(loaded.folder, split, selected.event)
     for name, (p_yes,), _ in predict_models(loaded, [(split, selected)], progress):
         rows = rows.scored(name, p_yes)
     resampled = bootstrap_auc(

@@ -10,7 +10,7 @@ import numpy as np
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Item
 from reeltune.evaluation.arrays import THRESHOLD, Floats, Ints, Labels
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Example, PastEvent
 
 
@@ -24,7 +24,7 @@ class _Reason:
 
 def notable_examples(
     folder: PreparedFolder,
-    predictions: Predictions,
+    predictions: PredictionTable,
     scorer: str,
     base_name: str | None,
     baseline_name: str | None,
@@ -64,7 +64,7 @@ def notable_examples(
 
 
 def _reasons(
-    predictions: Predictions, scorer: str, base_name: str | None, baseline_name: str | None
+    predictions: PredictionTable, scorer: str, base_name: str | None, baseline_name: str | None
 ) -> Iterator[_Reason]:
     p_yes, liked = predictions.p_yes[scorer], predictions.liked
     yes = p_yes >= THRESHOLD
@@ -87,7 +87,7 @@ def _most(why: str, value: Floats, applies: Labels) -> _Reason:
     return _Reason(why, order[applies[order]])
 
 
-def _example(folder: PreparedFolder, predictions: Predictions, row: int, why: str) -> Example:
+def _example(folder: PreparedFolder, predictions: PredictionTable, row: int, why: str) -> Example:
     timelines, items = folder.timelines, folder.items
     event = int(predictions.event[row])
     shown = min(int(predictions.position[row]), folder.history_len)

@@ -1,4 +1,4 @@
-"""Predictions: every scorer's P(Yes) on the same held-out rows, and their parquet file."""
+"""PredictionTable: every scorer's P(Yes) on the same held-out rows, and their parquet file."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _COLUMNS: Final = {
     "timestamp": Columns.TIMESTAMP,
     "liked": Columns.LIKED,
 }
-"""Column of each attribute of :class:`Predictions`."""
+"""Column of each attribute of :class:`PredictionTable`."""
 
 
 @dataclass(frozen=True)
-class Predictions:
+class PredictionTable:
     """Rows of one split with the predictions of every scorer; arrays have one entry per row.
 
     Attributes:
@@ -60,7 +60,7 @@ class Predictions:
         return len(self.event)
 
     @classmethod
-    def of_events(cls, folder: PreparedFolder, split: str, event: Ints) -> Predictions:
+    def of_events(cls, folder: PreparedFolder, split: str, event: Ints) -> PredictionTable:
         """Return the rows of some candidates of a split, without predictions."""
         timelines = folder.timelines
         item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
@@ -75,7 +75,7 @@ class Predictions:
             p_yes={},
         )
 
-    def scored(self, scorer: str, p_yes: Probabilities) -> Predictions:
+    def scored(self, scorer: str, p_yes: Probabilities) -> PredictionTable:
         """Return the same rows with the predictions of one more scorer.
 
         Raises:
@@ -84,7 +84,7 @@ class Predictions:
         values = probabilities(self.liked, p_yes, f"scorer {scorer!r}")
         return replace(self, p_yes={**self.p_yes, scorer: values})
 
-    def of_scorer(self, scorer: str, earlier: dict[str, Predictions]) -> Floats:
+    def of_scorer(self, scorer: str, earlier: dict[str, PredictionTable]) -> Floats:
         """Return the predictions of a scorer in an earlier evaluation of these rows, in any order.
 
         Raises:
@@ -106,21 +106,21 @@ class Predictions:
         )
 
 
-def write_predictions(path: Path, splits: list[Predictions]) -> None:
+def write_predictions(path: Path, splits: list[PredictionTable]) -> None:
     """Write the rows of one or more splits, with the same scorers, as one parquet file."""
     with atomic_file(path) as temporary:
         tables = [_table(rows) for rows in splits]
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
 
 
-def _table(rows: Predictions) -> pa.Table:
+def _table(rows: PredictionTable) -> pa.Table:
     columns = {Columns.SPLIT: np.full(len(rows), rows.split)}
     columns |= {column: getattr(rows, name) for name, column in _COLUMNS.items()}
     columns |= {P_YES + name: values for name, values in rows.p_yes.items()}
     return pa.table(columns)
 
 
-def read_predictions(path: Path) -> dict[str, Predictions]:
+def read_predictions(path: Path) -> dict[str, PredictionTable]:
     """Return the rows of each split in a file of predictions.
 
     Raises:
@@ -144,7 +144,7 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
     columns = {name: table[name].to_numpy() for name in table.column_names}
     split = columns[Columns.SPLIT].astype(np.str_)
     return {
-        name: Predictions(
+        name: PredictionTable(
             split=name,
             **{key: columns[column][split == name] for key, column in _COLUMNS.items()},
             p_yes={

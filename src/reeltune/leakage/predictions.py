@@ -15,7 +15,7 @@ from reeltune.data.columns import Columns
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Bools
 from reeltune.errors import DataError
-from reeltune.evaluation.predictions import Floats, Predictions, read_predictions
+from reeltune.evaluation.predictions import Floats, PredictionTable, read_predictions
 from reeltune.leakage.features import HELD_OUT
 from reeltune.leakage.outcomes import NONE, SHOWN, Check, Finding, Offenders, Outcome
 
@@ -41,7 +41,7 @@ PLAUSIBLE_AUC: Final = Check(
 
 CHECKS: Final = (ROWS, ONCE, PROBABILITIES, NOT_LABELS, PLAUSIBLE_AUC)
 
-Parts = Mapping[str, Predictions]
+Parts = Mapping[str, PredictionTable]
 """The rows of each split."""
 
 
@@ -87,7 +87,7 @@ def predicted_rows_are_held_out(table: EventTable, parts: Parts, strays: int = 0
 
 
 def _wrong(
-    table: EventTable, split: str, rows: Predictions
+    table: EventTable, split: str, rows: PredictionTable
 ) -> dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]]:
     """Return where rows differ from their event, and the event's values, by column."""
     timelines = table.timelines
@@ -110,13 +110,13 @@ def _wrong(
     return wrong
 
 
-def _finding(rows: Predictions, row: int, held: list[str]) -> Finding:
+def _finding(rows: PredictionTable, row: int, held: list[str]) -> Finding:
     return name_row(
         rows, row, f"predicted as a {rows.split} row, but the event has {', '.join(held)}"
     )
 
 
-def name_row(rows: Predictions, row: int, what: str) -> Finding:
+def name_row(rows: PredictionTable, row: int, what: str) -> Finding:
     """Return a finding about one predicted row."""
     return Finding(what, int(rows.user_id[row]), int(rows.item_id[row]), int(rows.event[row]))
 
@@ -185,7 +185,7 @@ def no_auc_is_too_good(parts: Parts) -> Outcome:
     return PLAUSIBLE_AUC.result(f"the highest is {highest:.4f}", Offenders.of(findings))
 
 
-def _scores(parts: Parts) -> Iterator[tuple[Predictions, str, Floats]]:
+def _scores(parts: Parts) -> Iterator[tuple[PredictionTable, str, Floats]]:
     """Yield every scorer's P(Yes) on every split."""
     for rows in parts.values():
         for scorer, p_yes in rows.p_yes.items():
@@ -201,9 +201,9 @@ def _both_labels(liked: Bools) -> bool:
     return bool(liked.any() and not liked.all())
 
 
-def _has_auc(rows: Predictions) -> bool:
+def _has_auc(rows: PredictionTable) -> bool:
     return len(rows) >= FEWEST_ROWS and _both_labels(rows.liked)
 
 
-def _equals_label(rows: Predictions, p_yes: Floats) -> bool:
+def _equals_label(rows: PredictionTable, p_yes: Floats) -> bool:
     return _both_labels(rows.liked) and bool((p_yes == rows.liked).all())

@@ -186,7 +186,7 @@ def load_calibration(adapter: Path) -> Calibration:
 
 
 def calibrate_with(adapter: Path, method: Method, form: Form, layout: Layout) -> Calibrate | None:
-    """Return what calibrates the verdicts of an adapter; None for verdicts as the model gives them.
+    """Return the calibration of an adapter's predictions, or None if they are not calibrated.
 
     Args:
         adapter: The folder of the adapter.
@@ -230,7 +230,7 @@ def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats, temperature: float) -> t
     """Return slope and shift of the lowest log loss, never above that of a temperature alone.
 
     :func:`reeltune.baselines.platt.fit_platt` smooths the labels and takes any slope; this line is
-    bounded instead, as it has to keep the order of rows and may make no verdict certain.
+    bounded instead, as it has to keep the order of rows and may make no prediction certain.
     """
     log_odds = logit(_inside(p_yes))
     sign = np.where(liked, 1.0, -1.0)

@@ -68,7 +68,7 @@ class Sequences:
         return len(self.ids)
 
     @property
-    def verdicts(self) -> int:
+    def answer_count(self) -> int:
         """The number of predictions."""
         return len(self.row)
 
@@ -76,12 +76,12 @@ class Sequences:
     def plain(self) -> bool:
         """Whether every sequence is one plain prompt."""
         at_end = self.ids.lengths - (2 if self.answered else 1)
-        return self.verdicts == len(self) and bool(
+        return self.answer_count == len(self) and bool(
             (self.branch == NO_BRANCH).all() and (self.answer_position == at_end).all()
         )
 
     @property
-    def verdict_offsets(self) -> Ints:
+    def answer_offsets(self) -> Ints:
         """The first prediction of each row, and their number, shape ``(b + 1,)``."""
         return offsets_of(np.bincount(self.row, minlength=len(self)))
 
@@ -93,20 +93,20 @@ class Sequences:
             branched, self.leave + self.answer_position + 1 - self.branch, self.answer_position + 1
         )
 
-    def verdicts_of(self, rows: Ints) -> Ints:
+    def answers_of(self, rows: Ints) -> Ints:
         """Return the indices of the predictions in some sequences, sequence after sequence."""
-        offsets = self.verdict_offsets
+        offsets = self.answer_offsets
         counts = np.diff(offsets)[rows]
         begun = offsets_of(counts)
         return np.arange(begun[-1]) + np.repeat(offsets[rows] - begun[:-1], counts)
 
     def take(self, rows: Ints) -> Sequences:
         """Return the sequences at some indices, in that order, with their predictions."""
-        kept = self.verdicts_of(rows)
+        kept = self.answers_of(rows)
         return Sequences(
             ids=self.ids.take(rows),
             trunk=self.trunk[rows],
-            row=np.repeat(np.arange(len(rows)), np.diff(self.verdict_offsets)[rows]),
+            row=np.repeat(np.arange(len(rows)), np.diff(self.answer_offsets)[rows]),
             answer_position=self.answer_position[kept],
             branch=self.branch[kept],
             leave=self.leave[kept],
@@ -121,7 +121,7 @@ class Sequences:
         """
         if not len(self) or int(self.ids.lengths.max()) <= limit:
             return self
-        offsets = self.verdict_offsets
+        offsets = self.answer_offsets
         parts = [
             self._divide(row, int(offsets[row]), int(offsets[row + 1]), limit)
             for row in range(len(self))
@@ -180,13 +180,13 @@ class Sequences:
 def concatenate_sequences(parts: list[Sequences]) -> Sequences:
     """Concatenate sequences, of which all or none are answered."""
     before = np.cumsum([0, *(len(part) for part in parts[:-1])])
-    verdicts = {
+    fields = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("trunk", "answer_position", "branch", "leave")
     }
     return Sequences(
         ids=concatenate([part.ids for part in parts]),
         row=np.concatenate([part.row + shift for part, shift in zip(parts, before, strict=True)]),
-        **verdicts,
+        **fields,
         answered=parts[0].answered,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reeltune.evaluation.predictions import Predictions
+from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
 from reeltune.report import tables
@@ -31,7 +31,7 @@ _FOLDER: Final = "templates"
 def write_report(
     path: Path,
     evaluation: Evaluation,
-    predictions: Predictions,
+    predictions: PredictionTable,
     training: TrainingCurves | None,
 ) -> None:
     """Write the report. The same input gives the same bytes.
@@ -48,7 +48,7 @@ def write_report(
 
 
 def render(
-    evaluation: Evaluation, predictions: Predictions, training: TrainingCurves | None
+    evaluation: Evaluation, predictions: PredictionTable, training: TrainingCurves | None
 ) -> str:
     """Return the HTML that :func:`write_report` writes."""
     roles = Roles.of(evaluation)

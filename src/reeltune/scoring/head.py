@@ -1,6 +1,6 @@
 """The language-model head at the answer position.
 
-Both the training loss and the verdicts read hidden states through this, so that neither ever
+Both the training loss and the predictions read hidden states through this, so that neither ever
 builds logits for positions nobody asks about.
 """
 

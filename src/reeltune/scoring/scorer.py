@@ -81,7 +81,7 @@ class Scorer:
 
     def score(self, sequences: Sequences, progress: Progress | None = None) -> Predictions:
         """Return a prediction for every answer position, in their order."""
-        logits = np.empty((sequences.verdicts, 2), dtype=np.float32)
+        logits = np.empty((sequences.answer_count, 2), dtype=np.float32)
         done = 0
         if sequences.plain:
             batches = self._plain(sequences.alone() if sequences.answered else sequences.ids)
@@ -92,7 +92,7 @@ class Scorer:
                 logits[indices] = batch_logits
                 done += len(indices)
                 if progress is not None:
-                    progress(done, sequences.verdicts)
+                    progress(done, sequences.answer_count)
         return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
 
     def check(self, sequences: Sequences) -> None:
@@ -105,7 +105,7 @@ class Scorer:
             ModelError: The model transforms its logits in an unknown way, or attends in a way
                 that histories cannot be shared in.
         """
-        shared = np.flatnonzero(np.diff(sequences.verdict_offsets) > 1)[:1]
+        shared = np.flatnonzero(np.diff(sequences.answer_offsets) > 1)[:1]
         some = sequences.take(shared if len(shared) else np.arange(1))
         alone = some.alone()
         with torch.compiler.set_stance("force_eager"):
@@ -169,7 +169,7 @@ class Scorer:
             batch = pack_sequences(sequences, [row], 0, length=length)
             states = self.head.packed_hidden(batch.packed.to(device)).flatten(0, 1)
             answers = states[batch.answer_position.to(device)]
-            yield batch.verdict, self.head.answer_logits(answers, self.answers).cpu().numpy()
+            yield batch.answer_index, self.head.answer_logits(answers, self.answers).cpu().numpy()
 
 
 def predict_sequences(

@@ -40,7 +40,7 @@ class Metrics:
             registry=registry,
         )
         self._predictions = Counter(
-            "reeltune_predictions", "Verdicts computed", ["model"], registry=registry
+            "reeltune_predictions", "Predictions computed", ["model"], registry=registry
         )
         self.queries_waiting = Gauge(
             "reeltune_queries_waiting", "Queries that are not in a batch yet", registry=registry
@@ -52,7 +52,7 @@ class Metrics:
             "reeltune_batch_queries", "Queries per batch", buckets=_SIZES, registry=registry
         )
         self._batch_predictions = Histogram(
-            "reeltune_batch_predictions", "Verdicts per batch", buckets=_SIZES, registry=registry
+            "reeltune_batch_predictions", "Predictions per batch", buckets=_SIZES, registry=registry
         )
 
     def count_request(self, route: str, status: int, seconds: float) -> None:

@@ -96,7 +96,7 @@ class Prediction(ResponseModel):
 
 
 class PredictionsResponse(ResponseModel):
-    """Verdicts, in the order of the request."""
+    """Predictions, in the order of the request."""
 
     predictions: list[Prediction]
 

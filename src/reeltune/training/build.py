@@ -31,7 +31,7 @@ from reeltune.training.collate import (
 from reeltune.training.memory import choose_checkpointing
 from reeltune.training.progress import ProgressLog, StepClock
 from reeltune.training.setup import prompt_record
-from reeltune.training.trainer import VerdictTrainer
+from reeltune.training.trainer import YesNoTrainer
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def trainer_inputs(
     return TrainerInputs(loaded, train_rows, eval_rows, collator, checkpointing)
 
 
-def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> VerdictTrainer:
+def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> YesNoTrainer:
     """Return the trainer with its callbacks."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -86,7 +86,7 @@ def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> Ve
     if section.compile and section.layout == BLOCKS and on_gpu:
         compile_layers(loaded.model)
     rows = Dataset.from_dict({ROW: np.arange(len(inputs.collator))})
-    trainer = VerdictTrainer(
+    trainer = YesNoTrainer(
         model=loaded.model,
         args=trainer_arguments(inputs, run.path),
         train_dataset=rows,

@@ -39,7 +39,7 @@ CACHE_KEY: Final = "cache_key.json"
 
 INPUT_IDS: Final = "input_ids"
 _TRUNK: Final = "trunk"
-_PER_VERDICT: Final = ("answer_position", "branch", "leave")
+_PER_ANSWER: Final = ("answer_position", "branch", "leave")
 _LABELS: Final = ("liked", "user_id", "item_id")
 
 
@@ -114,11 +114,11 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
     from datasets.table import InMemoryTable
 
     sequences = rows.sequences
-    verdicts = sequences.verdict_offsets
+    predictions = sequences.answer_offsets
     lists = {
         INPUT_IDS: (sequences.ids.offsets, sequences.ids.values),
-        **{name: (verdicts, getattr(sequences, name)) for name in _PER_VERDICT},
-        **{name: (verdicts, getattr(rows, name)) for name in _LABELS},
+        **{name: (predictions, getattr(sequences, name)) for name in _PER_ANSWER},
+        **{name: (predictions, getattr(rows, name)) for name in _LABELS},
     }
     columns = {
         name: pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
@@ -169,13 +169,13 @@ def _read(dataset: Dataset, answered: bool) -> TokenRows:
     """Return cached rows as arrays, equal to what was stored."""
     table = dataset.data.table.combine_chunks()
     offsets, ids = _list_column(table, INPUT_IDS)
-    verdicts = np.diff(_list_column(table, _PER_VERDICT[0])[0])
+    predictions = np.diff(_list_column(table, _PER_ANSWER[0])[0])
     return TokenRows(
         sequences=Sequences(
             ids=Ragged(ids, offsets),
             trunk=table[_TRUNK].to_numpy(),
-            row=np.repeat(np.arange(table.num_rows), verdicts),
-            **{name: _list_column(table, name)[1] for name in _PER_VERDICT},
+            row=np.repeat(np.arange(table.num_rows), predictions),
+            **{name: _list_column(table, name)[1] for name in _PER_ANSWER},
             answered=answered,
         ),
         **{name: _list_column(table, name)[1] for name in _LABELS},

@@ -27,7 +27,7 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True)
 class Labels:
-    """Makes the tokens that rightly follow each asked token.
+    """Makes the target tokens after each answer position.
 
     Attributes:
         answers: The ids of the answers.
@@ -52,8 +52,8 @@ class Labels:
 class Collator(Protocol):
     """Makes batches of the rows it holds.
 
-    Every batch has ``asked`` ``(n,)``, flat indices (``row * length + place``) of the tokens that
-    are asked; what :class:`Labels` makes; and ``tokens``, the count of tokens that are not padding.
+    Every batch has ``answer_position`` ``(n,)``, flat indices (``row * length + index``) whose
+    logits are read; what :class:`Labels` makes; and ``tokens``, the count without padding.
     """
 
     def __len__(self) -> int:
@@ -101,7 +101,9 @@ class PlainCollator:
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(places.astype(np.int64)),
-            "asked": torch.from_numpy(np.arange(len(found)) * width + found.answer_position),
+            "answer_position": torch.from_numpy(
+                np.arange(len(found)) * width + found.answer_position
+            ),
             **self.labels(self.rows.liked[chosen]),
             "tokens": int(lengths.sum()),
         }
@@ -111,8 +113,8 @@ class PlainCollator:
 class PackCollator:
     """Packed rows of several sequences each.
 
-    Adds ``packed``, a :class:`reeltune.attention.packed.Packed`, and ``sequence`` ``(n,)``, which
-    tells the sequences apart that the asked tokens stand in.
+    Adds ``packed``, a :class:`reeltune.attention.packed.Packed`, and ``sequence`` ``(n,)``, the
+    sequence of each answer position.
 
     Attributes:
         rows: The tokenized sequences.
@@ -147,9 +149,9 @@ class PackCollator:
         laid = pack_sequences(self.rows.sequences, chosen, self.pad_id, length=length)
         return {
             "packed": laid.packed,
-            "asked": laid.answer_position,
-            "sequence": torch.from_numpy(self.rows.sequences.row[laid.verdict]),
-            **self.labels(self.rows.liked[laid.verdict]),
+            "answer_position": laid.answer_position,
+            "sequence": torch.from_numpy(self.rows.sequences.row[laid.answer_index]),
+            **self.labels(self.rows.liked[laid.answer_index]),
             "tokens": laid.tokens,
         }
 

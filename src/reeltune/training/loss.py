@@ -1,4 +1,4 @@
-"""The training loss: cross entropy where a verdict is asked, with the head applied nowhere else."""
+"""The training loss: cross entropy at the answer positions, where alone the head is applied."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def answer_loss(
     answers: AnswerTokens,
     pairwise_weight: float = 0.0,
 ) -> tuple[torch.Tensor, Any]:
-    """Return the summed cross entropy of what follows the asked tokens, in nats, and the outputs.
+    """Return the summed cross entropy of the answers, in nats, and the model's outputs.
 
-    With two labels for each asked token, they are the answer and the end of the turn, among the
-    whole vocabulary. With one, it is the verdict: Yes against No and nothing else.
+    Two labels per position are the answer and the end of the turn, over the whole vocabulary
+    (``train.loss=answer``); one is Yes against No alone (``yes_no``).
 
     Args:
         model: The model, possibly wrapped for several devices.
@@ -38,20 +38,19 @@ def answer_loss(
         pairwise_weight: How much :func:`pairwise_loss` counts beside it; above 0 the batch has to
             be one of packed rows.
     """
-    asked, labels = batch["asked"], batch["labels"]
-    # The answer follows the asked token, the end of the turn follows the answer.
-    positions = torch.stack([asked + i for i in range(labels.shape[1])], dim=1).flatten()
+    answer, labels = batch["answer_position"], batch["labels"]
+    positions = torch.stack([answer + i for i in range(labels.shape[1])], dim=1).flatten()
     with applied_only_at(head_of(head.causal), positions):
         outputs = _forward(model, head, batch)
     logits, yes = outputs.logits.float(), labels[:, 0] == answers.yes
-    verdicts = logits[:: labels.shape[1], [answers.yes, answers.no]]
+    predictions = logits[:: labels.shape[1], [answers.yes, answers.no]]
     loss = (
-        torch.nn.functional.cross_entropy(verdicts, (~yes).long(), reduction="sum")
+        torch.nn.functional.cross_entropy(predictions, (~yes).long(), reduction="sum")
         if labels.shape[1] == 1
         else torch.nn.functional.cross_entropy(logits, labels.flatten(), reduction="sum")
     )
     if pairwise_weight:
-        log_odds = verdicts[:, 0] - verdicts[:, 1]
+        log_odds = predictions[:, 0] - predictions[:, 1]
         loss = loss + pairwise_weight * pairwise_loss(log_odds, yes, batch["sequence"])
     return loss, outputs
 
@@ -64,11 +63,11 @@ def pairwise_loss(
     For a pair of a liked and a disliked film in one block it is the negative logarithm of the
     chance that the liked one comes first, taken as the sigmoid of the difference of their log-odds:
     RankNet, Burges et al. (2005), https://doi.org/10.1145/1102351.1102363. The mean over a block's
-    pairs counts once for each of its verdicts, so that blocks weigh as they do in the cross
+    pairs counts once for each of its predictions, so that blocks weigh as they do in the cross
     entropy, and how blocks are batched changes nothing.
 
     Args:
-        log_odds: Of each verdict, shape ``(n,)``.
+        log_odds: Of each prediction, shape ``(n,)``.
         liked: Whether each is a Yes, shape ``(n,)``.
         sequence: The sequence each stands in, shape ``(n,)``.
     """

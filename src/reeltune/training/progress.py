@@ -76,7 +76,7 @@ class StepClock(TrainerCallback):
     Attributes:
         seconds: Time of the steps counted.
         steps: How many were counted.
-        examples: Verdicts they learned from.
+        examples: Predictions they learned from.
         tokens: Tokens they read, padding excluded.
     """
 

@@ -11,7 +11,7 @@ from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import RunFolder, config_part
 from reeltune.training.build import TrainerInputs
 from reeltune.training.memory import describe_checkpointing
-from reeltune.training.trainer import VerdictTrainer
+from reeltune.training.trainer import YesNoTrainer
 
 
 def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
     }
 
 
-def run_metrics(trainer: VerdictTrainer) -> dict[str, Any]:
+def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
     """Return what ``metrics.json`` holds: the best evaluation, all evaluations, the losses."""
     state = trainer.state
     evaluations = [entry for entry in state.log_history if "eval_rows" in entry]

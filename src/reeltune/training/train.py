@@ -31,7 +31,7 @@ from reeltune.training.setup import (
     refuse_undefined_metric,
     validation_rows,
 )
-from reeltune.training.trainer import VerdictTrainer
+from reeltune.training.trainer import YesNoTrainer
 
 
 def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path:
@@ -122,7 +122,7 @@ def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
     """Warn where the pairwise loss has no pairs, or fewer rows than it was seen to pay with."""
     if not config.train.pairwise_weight:
         return
-    if np.diff(rows.sequences.verdict_offsets).max(initial=0) < 2:
+    if np.diff(rows.sequences.answer_offsets).max(initial=0) < 2:
         LOGGER.warning(
             "train.pairwise_weight: no two rows share a sequence, so there are no pairs, and "
             "answers alone are learned from"
@@ -137,7 +137,7 @@ def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
 
 
 def _say_batch(
-    config: Config, trainer: VerdictTrainer, examples: int, checkpoint: Path | None
+    config: Config, trainer: YesNoTrainer, examples: int, checkpoint: Path | None
 ) -> None:
     """Announce the effective batch."""
     section = config.train
@@ -160,7 +160,7 @@ def _say_batch(
 
 def _save(
     run: RunFolder,
-    trainer: VerdictTrainer,
+    trainer: YesNoTrainer,
     record: dict[str, Any],
     speed: dict[str, float] | None,
     seconds: float,

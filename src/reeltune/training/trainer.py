@@ -22,8 +22,8 @@ from reeltune.training.loss import answer_loss, attention_of
 from reeltune.training.progress import StepClock
 
 
-class VerdictTrainer(SFTTrainer):
-    """An SFTTrainer whose evaluation is the one scorer's verdicts on held-out rows.
+class YesNoTrainer(SFTTrainer):
+    """An SFTTrainer whose evaluation is the one scorer's predictions on held-out rows.
 
     * The loss is the cross entropy at labelled positions, with the head applied nowhere else, and,
       if asked for, what :func:`reeltune.training.loss.pairwise_loss` says. Divided by the number of
@@ -32,7 +32,7 @@ class VerdictTrainer(SFTTrainer):
       checkpoint follow the number users care about.
 
     Args:
-        scorer: Computes the verdicts, on the same model that is trained.
+        scorer: Computes the predictions, on the same model that is trained.
         eval_rows: The validation rows.
         prompt_record: Saved with every adapter.
         clock: Told what every step reads.
@@ -90,7 +90,7 @@ class VerdictTrainer(SFTTrainer):
         )
         processes = self.accelerator.num_processes
         self.state.num_input_tokens_seen += inputs["tokens"] * processes
-        self.clock.count(len(inputs["asked"]) * processes, inputs["tokens"] * processes)
+        self.clock.count(len(inputs["answer_position"]) * processes, inputs["tokens"] * processes)
         if num_items_in_batch is None:
             loss = loss / inputs["labels"].numel()
         else:
@@ -127,15 +127,15 @@ class VerdictTrainer(SFTTrainer):
         return metrics
 
     def _p_yes(self, sequences: Sequences) -> npt.NDArray[np.float64]:
-        """Return P(Yes) of every verdict, in every process; each computes its share of them."""
+        """Return P(Yes) of every prediction, in every process; each computes its share of them."""
         processes = self.accelerator.num_processes
         if processes == 1:
             return self.scorer.score(sequences).p_yes
         rows = np.arange(self.accelerator.process_index, len(sequences), processes)
         mine = self.scorer.score(sequences.take(rows)).p_yes
-        p_yes = np.empty(sequences.verdicts)
-        for verdicts, found in gather_object([(sequences.verdicts_of(rows), mine)]):
-            p_yes[verdicts] = found
+        p_yes = np.empty(sequences.answer_count)
+        for predictions, found in gather_object([(sequences.answers_of(rows), mine)]):
+            p_yes[predictions] = found
         return p_yes
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

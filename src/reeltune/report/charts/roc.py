@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from reeltune.evaluation.predictions import Floats, Predictions
+from reeltune.evaluation.predictions import Floats, PredictionTable
 from reeltune.report.charts.style import FAINT, MUTED, PENS, SMALL_SIZE, styled
 from reeltune.report.charts.svg import WIDTH, Chart, frame, new_figure, shortened, to_svg
 from reeltune.report.metric_labels import ONE_LABEL
@@ -44,7 +44,7 @@ def thinned(false_rate: Floats, true_rate: Floats, points: int = POINTS) -> tupl
 
 
 @styled()
-def roc_chart(predictions: Predictions, roles: Roles) -> Chart:
+def roc_chart(predictions: PredictionTable, roles: Roles) -> Chart:
     """Return the ROC curves of all scorers with predictions, the leads emphasized."""
     liked = predictions.liked
     if liked.all() or not liked.any():
