@@ -11,7 +11,7 @@ import yaml
 
 from reeltune import __version__
 from reeltune.cli import main
-from reeltune.cli.options import DEFAULT_CONFIG, evaluation_overrides
+from reeltune.cli.options import DEFAULT_CONFIG, resolve_config
 from reeltune.config import Config, config_hash, config_tree, key_paths, load_config
 from reeltune.errors import ConfigError, DataError, ReeltuneError
 from tests.errors import error_code
@@ -191,10 +191,11 @@ def test_config_schema_knows_every_key(capsys: pytest.CaptureFixture[str]):
     assert found == list(key_paths())
 
 
-def test_a_limit_on_the_rows_comes_after_other_overrides():
-    assert evaluation_overrides(None, None) == []
-    assert evaluation_overrides(["train.seed=1"], None) == ["train.seed=1"]
-    assert evaluation_overrides(["evaluation.max_examples=5"], 7) == [
-        "evaluation.max_examples=5",
-        "evaluation.max_examples=7",
-    ]
+def test_a_flag_wins_over_an_override_of_its_key():
+    key, config = "evaluation.max_examples", ROOT / DEFAULT_CONFIG
+    assert resolve_config(config, None, {key: None}) == load_config(config)
+    assert resolve_config(config, [f"{key}=5"], {key: None}).evaluation.max_examples == 5
+    assert resolve_config(config, [f"{key}=5"], {key: 7}).evaluation.max_examples == 7
+    assert (
+        resolve_config(config, None, {"evaluation.baselines": False}).evaluation.baselines is False
+    )

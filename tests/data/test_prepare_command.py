@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from reeltune import fetch
+from reeltune.cli import app
 from reeltune.cli import prepare as command
 from reeltune.errors import ConfigError, DataError, ReeltuneError
 from reeltune.fetch import Fetched
@@ -19,20 +19,12 @@ from .editions import items, timeline, write_edition
 
 
 @pytest.fixture
-def app() -> typer.Typer:
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    command.register(app)
-    return app
-
-
-@pytest.fixture
 def source(tmp_path):
     return write_edition(tmp_path / "in", timeline(1, 60), items(60))
 
 
 @pytest.fixture
-def run(app, tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch):
     """Run ``prepare`` in an empty working folder; errors are raised."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

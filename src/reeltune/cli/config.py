@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption
+from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, resolve_config
 
 app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
@@ -16,9 +16,9 @@ def show(config: ConfigOption = DEFAULT_CONFIG, override: SetOption = None) -> N
     """Print the resolved configuration: the file, the overrides and every default."""
     import yaml
 
-    from reeltune.config import config_hash, config_tree, load_config
+    from reeltune.config import config_hash, config_tree
 
-    resolved = load_config(config, override or ())
+    resolved = resolve_config(config, override)
     typer.echo(yaml.safe_dump(config_tree(resolved), sort_keys=False).rstrip())
     typer.echo(f"# sha256 {config_hash(resolved)}")
 

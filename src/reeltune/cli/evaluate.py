@@ -1,4 +1,4 @@
-"""``reeltune evaluate``."""
+"""``reeltune evaluate`` and ``reeltune compare``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from reeltune.cli.options import (
     LimitOption,
     SetOption,
     SplitOption,
-    evaluation_overrides,
+    resolve_config,
 )
 from reeltune.errors import ConfigError
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(evaluate)
+_MAX_EXAMPLES = "evaluation.max_examples"
 
 
 def evaluate(
@@ -66,7 +63,6 @@ def evaluate(
     _refuse_old_flags(keep_verdicts, controls)
     from rich.console import Console
 
-    from reeltune.config import load_config
     from reeltune.evaluation.collect import collect_predictions
     from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
     from reeltune.evaluation.tables import difference_lines, scorers_table
@@ -81,12 +77,12 @@ def evaluate(
     from reeltune.runs.folder import RunFolder
     from reeltune.runs.log import logging_to
 
-    overrides = evaluation_overrides(override, max_examples)
-    if baselines is not None:
-        overrides.append(f"evaluation.baselines={str(baselines).lower()}")
-    if ablations is not None:
-        overrides.append(f"evaluation.ablation_examples={ablations}")
-    resolved = load_config(config, overrides)
+    flags = {
+        _MAX_EXAMPLES: max_examples,
+        "evaluation.baselines": baselines,
+        "evaluation.ablation_examples": ablations,
+    }
+    resolved = resolve_config(config, override, flags)
     run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
     target = output or _target(run and run.path, resolved.train.output_dir, split, form)
     with logging_to(None):
@@ -107,8 +103,48 @@ def evaluate(
     typer.echo(f"written to {target / REPORT_FILE} and beside it")
 
 
+def compare(
+    config: ConfigOption = DEFAULT_CONFIG,
+    override: SetOption = None,
+    adapter: AdapterOption = None,
+    split: SplitOption = "test",
+    max_examples: LimitOption = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=0, help="How many rows to show in full.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Where the JSON goes; by default beside the adapter."),
+    ] = None,
+) -> None:
+    """Compare base and tuned model on the same rows: metrics, difference, and rows in full."""
+    from rich.console import Console
+
+    from reeltune.evaluation.compare import compare as compare_models
+    from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
+    from reeltune.files import write_json
+    from reeltune.models.loaded_model import load_model
+    from reeltune.progress import scoring_progress
+    from reeltune.runs.log import logging_to
+
+    flags = {_MAX_EXAMPLES: max_examples, "evaluation.samples": samples}
+    resolved = resolve_config(config, override, flags)
+    folder = adapter or resolved.train.output_dir
+    with logging_to(None):
+        loaded = load_model(resolved, folder)
+        with scoring_progress() as progress:
+            comparison = compare_models(loaded, split, progress)
+    console = Console()
+    if comparison.samples:
+        console.print(samples_table(comparison.samples))
+    console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", comparison.metrics))
+    console.print(difference_line(comparison.auc_difference))
+    target = output or folder / f"comparison-{split}.json"
+    write_json(target, comparison.to_dict(loaded))
+    typer.echo(f"written to {target}")
+
+
 def _refuse_old_flags(keep_verdicts: bool, controls: int | None) -> None:
-    """Name the new flag where an old one is used."""
     for old, new, used in (
         ("--keep-verdicts", "--keep-predictions", keep_verdicts),
         ("--controls", "--ablations", controls is not None),
@@ -126,5 +162,5 @@ def _target(adapter: Path | None, output_dir: Path, split: str, form: str | None
     """Return the folder an evaluation is written to."""
     parts = ["evaluation", *([split] if split != "test" else []), *([form] if form else [])]
     name = "-".join(parts)
-    # A base model has no run folder, and a file in an empty one would be in training's way.
+    # A base model has no run folder, and a file in an empty one would block training.
     return adapter / name if adapter else output_dir.with_name(f"{output_dir.name}-base-{name}")

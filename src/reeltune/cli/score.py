@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
-from reeltune.cli.recommend_flags import (
+from reeltune.cli.options import (
+    DEFAULT_CONFIG,
+    AdapterOption,
     BaseOnlyOption,
+    ConfigOption,
     GenreOption,
     HistoryOption,
     MaxRatingsOption,
     MinRatingsOption,
+    SetOption,
     WithoutGenreOption,
     YearFromOption,
     YearToOption,
     adapter_of,
+    make_filters,
+    resolve_config,
 )
 from reeltune.errors import ConfigError
 
@@ -26,11 +31,6 @@ if TYPE_CHECKING:
     from reeltune.bulk.score import MakeTask, Outcome
     from reeltune.data.folder import PreparedFolder
     from reeltune.recommend.filters import Filters
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(score)
 
 
 def score(
@@ -88,15 +88,13 @@ def score(
     from reeltune.bulk.processes import Processes
     from reeltune.bulk.score import Job, Options
     from reeltune.bulk.score import score as score_all
-    from reeltune.config import load_config
     from reeltune.progress import show_progress
-    from reeltune.recommend.filters import Filters
     from reeltune.runs.log import logging_to
 
     _check_paths(paths, top)
     output = Output(paths[-1])
     if top is None:
-        _check_no_filters(
+        _refuse_filters(
             {
                 "--genre": genre,
                 "--without-genre": without_genre,
@@ -109,11 +107,10 @@ def score(
         )
         make_task = _pairs(paths[0], rows_per_shard)
     else:
-        genres, without = tuple(genre or ()), tuple(without_genre or ())
-        filters = Filters(genres, without, year_from, year_to, min_ratings or 0, max_ratings)
+        filters = make_filters(genre, without_genre, year_from, year_to, min_ratings, max_ratings)
         make_task = _top(paths[:-1], top, filters, candidates, rows_per_shard)
-    resolved = load_config(config, override or ())
-    run = adapter_of(resolved, adapter, base_only, base=False)
+    resolved = resolve_config(config, override)
+    run = adapter_of(resolved, adapter, base_only)
     options = Options(history, skip_unknown, overwrite)
     processes = Processes()
     with (
@@ -129,11 +126,6 @@ def score(
 
 
 def _check_paths(paths: list[Path], top: int | None) -> None:
-    """Check the number of paths.
-
-    Raises:
-        ConfigError: There are more than two, or one and no ``--top``.
-    """
     if len(paths) > 2:
         raise ConfigError(
             f"{len(paths)} paths are given, the third is {paths[2]}",
@@ -148,12 +140,7 @@ def _check_paths(paths: list[Path], top: int | None) -> None:
         )
 
 
-def _check_no_filters(flags: dict[str, object]) -> None:
-    """Check that no flag chooses films where the input table names them.
-
-    Raises:
-        ConfigError: One is given.
-    """
+def _refuse_filters(flags: dict[str, object]) -> None:
     if given := [flag for flag, value in flags.items() if value is not None]:
         raise ConfigError(
             f"{given[0]} chooses films, and the input table names them already",

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, AdapterOption, ConfigOption, SetOption
-from reeltune.cli.recommend_flags import adapter_of
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(serve)
+from reeltune.cli.options import (
+    DEFAULT_CONFIG,
+    AdapterOption,
+    ConfigOption,
+    SetOption,
+    adapter_of,
+    resolve_config,
+)
 
 
 def serve(
@@ -37,18 +38,14 @@ def serve(
     ] = None,
 ) -> None:
     """Serve predictions and recommendations over HTTP, with a page to try them."""
-    from reeltune.config import load_config
     from reeltune.models.loaded_model import load_model
     from reeltune.runs.log import logging_to
     from reeltune.scoring.predictor import Predictor
     from reeltune.serve.app import make_app
     from reeltune.serve.server import listen, read_token, run
 
-    overrides = list(override or ())
-    overrides += [f"serving.host={host}"] if host is not None else []
-    overrides += [f"serving.port={port}"] if port is not None else []
-    resolved = load_config(config, overrides)
-    folder = adapter_of(resolved, adapter, base_only, base=False)
+    resolved = resolve_config(config, override, {"serving.host": host, "serving.port": port})
+    folder = adapter_of(resolved, adapter, base_only)
     with logging_to(None):
         token = read_token(resolved.serving)
         listener = listen(resolved.serving)

@@ -6,12 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(train)
+from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, resolve_config
 
 
 def train(
@@ -33,9 +28,7 @@ def train(
     ] = False,
 ) -> None:
     """Fine-tune the adapter: load, preprocess, train with periodic evaluation, save."""
-    from reeltune.config import load_config
-
-    resolved = load_config(config, override or ())
+    resolved = resolve_config(config, override)
     if dry_run:
         from reeltune.training.dry_run import dry_run as show
 
