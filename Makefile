@@ -7,7 +7,7 @@ DEVELOPING := .venv/.installed-dev
 # What is installed is compiled when it is first imported, and has to be kept then.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test quick lint format bench clean
+.PHONY: help install demo test quick lint format reference bench clean
 
 help:
 	@echo "make demo    fetch real ratings and a small model, train it, compare it with its base"
@@ -15,6 +15,7 @@ help:
 	@echo "make quick   run the tests that take no more than a second each"
 	@echo "make lint    check style and types"
 	@echo "make format  put the code into the house style"
+	@echo "make reference  write docs/TRAINING_PARAMETERS.md from the descriptions of the keys"
 	@echo "make bench   run the benchmarks at a size for a CPU"
 	@echo "make clean   remove what can be made again, but no data, models or runs"
 
@@ -52,6 +53,9 @@ test: $(DEVELOPING)
 
 quick: $(DEVELOPING)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
+
+reference: $(INSTALLED)
+	$(BIN)/reeltune config reference > docs/TRAINING_PARAMETERS.md
 
 lint: $(DEVELOPING)
 	$(BIN)/ruff check .

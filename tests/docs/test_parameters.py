@@ -1,4 +1,4 @@
-"""docs/TRAINING_PARAMETERS.md has every key, no other one, and the right default of each."""
+"""The help on every key, its page, and the keys that may change before a resume."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ import re
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from reeltune.config import Config, config_tree, key_paths, load_config
+from reeltune.config.reference import explain, key_help, reference_page, resumable_keys
 from reeltune.config.schema import EVAL_METRICS
-from reeltune.errors import RunError
+from reeltune.errors import ConfigError, RunError
 from reeltune.runs.folder import RunFolder
-from tests.docs.pages import ROOT, tables, text_of
+from tests.docs.pages import ROOT, text_of
+from tests.errors import raises_error
 
 PAGE = ROOT / "docs" / "TRAINING_PARAMETERS.md"
 MISSION = ROOT / "configs" / "qwen3_movielens_qlora.yaml"
 KEYS = list(key_paths())
 
 _CODE = re.compile(r"`([^`]+)`")
-
-
-def entries() -> list[list[str]]:
-    """Key, default, meaning, when to change it, and cost of every key."""
-    return [row for rows in tables(PAGE) if rows[0][0] == "Key" for row in rows[1:]]
 
 
 def leaf(tree: dict[str, Any], key: str) -> Any:
@@ -48,31 +44,57 @@ def options_of(key: str) -> set[str]:
     return options(model.model_fields[name].annotation)
 
 
-def test_every_key_has_one_entry_in_the_order_of_the_schema():
-    assert [row[0].strip("`") for row in entries()] == KEYS
-
-
-def test_every_entry_is_complete():
-    for row in entries():
-        assert len(row) == 5, row[0]
-        assert all(row), f"{row[0]} has an empty cell"
+def test_the_page_is_generated_from_the_schema():
+    assert text_of(PAGE) == reference_page()
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_the_default_is_the_schemas(key):
-    written = {row[0].strip("`"): row[1] for row in entries()}[key]
-    assert yaml.safe_load(written.strip("`")) == leaf(config_tree(Config()), key)
+def test_every_key_has_meaning_and_advice(key):
+    text = key_help(key)
+    assert text.meaning.endswith((".", ".)"))
+    assert text.advice.endswith((".", ".)"))
+    assert text.cost.endswith(".")
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if options_of(key)])
-def test_every_word_a_key_may_be_set_to_is_explained(key):
-    row = {row[0].strip("`"): row for row in entries()}[key]
-    assert options_of(key) <= set(_CODE.findall(" ".join(row[1:])))
+def test_every_value_of_a_key_is_explained(key):
+    text = key_help(key)
+    assert options_of(key) <= set(_CODE.findall(f"{text.meaning} {text.advice} {text.cost}"))
 
 
 def test_every_metric_that_can_choose_the_best_step_is_named():
-    row = {row[0].strip("`"): row for row in entries()}["train.metric_for_best_model"]
-    assert set(EVAL_METRICS) <= set(_CODE.findall(" ".join(row[1:])))
+    named = set(_CODE.findall(key_help("train.metric_for_best_model").meaning))
+    assert set(EVAL_METRICS) <= named
+
+
+def test_the_json_schema_describes_every_key():
+    schema = Config.model_json_schema()["$defs"]
+    described = [
+        entry["description"]
+        for section in schema.values()
+        for entry in section["properties"].values()
+    ]
+    assert len(described) == len(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_explain_prints_the_help_of_a_key(key):
+    text, shown = key_help(key), explain(key)
+    assert [text.meaning in shown, text.advice in shown, text.cost in shown] == [True] * 3
+    assert key_help(key).meaning in explain(key.split(".")[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "named"),
+    [
+        ("train.learning_rat", "unknown_key", "train.learning_rate"),
+        ("prompt.evidence", "renamed_key", "prompt.signals"),
+        ("nowhere", "unknown_key", ""),
+    ],
+)
+def test_explain_refuses_a_key_that_does_not_exist(key, code, named):
+    with raises_error(ConfigError, code, where=key, figures=[named]):
+        explain(key)
 
 
 def test_what_the_shipped_configuration_changes():
@@ -81,9 +103,7 @@ def test_what_the_shipped_configuration_changes():
     assert changed == {"quantization.load_in_4bit": True}
 
 
-def test_what_may_change_before_a_resume(tmp_path):
-    listed = text_of(PAGE).split("## What may change between a run and its `--resume`")[1]
-    free = set(re.findall(r"^- `([^`]+)`$", listed, re.MULTILINE))
+def test_only_resumable_keys_may_change_before_a_resume(tmp_path):
     config = Config()
     refused = set()
     for key in KEYS:
@@ -95,4 +115,12 @@ def test_what_may_change_before_a_resume(tmp_path):
             RunFolder(tmp_path).refuse_other_config(config)
         except RunError:
             refused.add(key)
-    assert set(KEYS) - refused == free
+    assert set(KEYS) - refused == resumable_keys()
+
+
+def test_the_training_page_names_what_may_change_before_a_resume():
+    listed = text_of(PAGE.with_name("TRAINING.md")).split("## Continue an interrupted run")[1]
+    named = set(_CODE.findall(listed.split("These keys may change:")[1]))
+    whole = {"evaluation", "serving"}
+    assert whole < named
+    assert {key for key in resumable_keys() if key.split(".")[0] not in whole} == named - whole

@@ -1,8 +1,9 @@
-"""``reeltune config show`` and ``reeltune config schema``."""
+"""``reeltune config``: show, schema, explain, reference."""
 
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -29,3 +30,21 @@ def schema() -> None:
     from reeltune.config import Config
 
     typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+
+
+@app.command()
+def explain(
+    key: Annotated[str, typer.Argument(help="A key such as train.learning_rate, or a section.")],
+) -> None:
+    """Print what a key means, when to change it and what it costs."""
+    from reeltune.config.reference import explain
+
+    typer.echo(explain(key))
+
+
+@app.command()
+def reference() -> None:
+    """Print the reference of all keys as Markdown."""
+    from reeltune.config.reference import reference_page
+
+    typer.echo(reference_page(), nl=False)

@@ -14,10 +14,9 @@ from reeltune.config import (
     build_config,
     config_hash,
     config_tree,
-    key_paths,
     translate_record,
 )
-from reeltune.config.schema import ServingSection
+from reeltune.config.reference import resumable_keys
 from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import write_json
@@ -33,26 +32,6 @@ TRAINER_STATE: Final = "trainer_state.json"
 """Written last in a checkpoint: a checkpoint without it is incomplete."""
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-
-# Keys that change what is printed or kept, but not what is learned.
-_FREE_TO_CHANGE: Final = frozenset(
-    {
-        "data.cache_dir",
-        "train.output_dir",
-        "train.logging_steps",
-        "train.save_total_limit",
-        "train.dataloader_num_workers",
-        "scoring.tokens_per_batch",
-        "scoring.calibration",
-        "evaluation.max_examples",
-        "evaluation.validation_examples",
-        "evaluation.baselines",
-        "evaluation.ablation_examples",
-        "evaluation.bootstrap_samples",
-        "evaluation.samples",
-        *key_paths(ServingSection, "serving."),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -196,7 +175,7 @@ class RunFolder:
         """
         before = _flat(self.record()["config"])
         now = _flat(config_tree(config))
-        keys = (before.keys() | now.keys()) - _FREE_TO_CHANGE
+        keys = (before.keys() | now.keys()) - resumable_keys()
         changed = sorted(key for key in keys if before.get(key) != now.get(key))
         if changed:
             listed = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed)

@@ -1,0 +1,118 @@
+"""Help on the keys, as text for one key and as the page of all keys."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import yaml
+
+from reeltune.config.load import config_tree, key_paths, nearest_key
+from reeltune.config.renamed import RENAMED, new_key_hint
+from reeltune.config.schema import Config
+from reeltune.config.section import KeyHelp, Section
+from reeltune.errors import ConfigError
+
+_INTRODUCTION = """\
+# Every key of the configuration
+
+<!-- Written by `make reference` from the descriptions in src/reeltune/config. Edit them there. -->
+
+`reeltune config explain KEY` prints one entry. How configurations are read, what to do when memory
+does not suffice and which keys may change with `--resume`: [TRAINING.md](TRAINING.md).
+"""
+
+
+def section_of(name: str) -> type[Section]:
+    """Return the class of a section."""
+    annotation = Config.model_fields[name].annotation
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, Section)
+    return annotation
+
+
+def key_help(path: str) -> KeyHelp:
+    """Return the help on a key such as ``train.learning_rate``."""
+    section, name = path.split(".")
+    return KeyHelp.of(section_of(section).model_fields[name])
+
+
+def resumable_keys() -> frozenset[str]:
+    """Return the keys that may change between a run and its ``--resume``."""
+    return frozenset(path for path in key_paths() if key_help(path).resume)
+
+
+def explain(path: str) -> str:
+    """Return the help on a key or a section as text.
+
+    Raises:
+        ConfigError: There is no such key (``unknown_key``), or it has a new name
+            (``renamed_key``).
+    """
+    if path in Config.model_fields:
+        keys = [f"{path}.{name}" for name in section_of(path).model_fields]
+        width = max(map(len, keys))
+        lines = [f"{key:{width}}  {key_help(key).meaning}" for key in keys]
+        return "\n".join([_section_text(path), "", *lines])
+    if path in RENAMED:
+        raise ConfigError(
+            f"this key is now {RENAMED[path]}",
+            code="renamed_key",
+            where=path,
+            hint=new_key_hint(path),
+        )
+    if path not in key_paths():
+        close = nearest_key(path)
+        raise ConfigError(
+            "no such key",
+            code="unknown_key",
+            where=path,
+            hint=f"Did you mean {close}?" if close else "See: reeltune config show",
+        )
+    text = key_help(path)
+    return "\n".join(
+        [
+            f"{path}: {_default(path)}",
+            f"  {text.meaning}",
+            f"  Change it when: {text.advice}",
+            f"  Memory and speed: {text.cost}",
+            f"  May change with --resume: {'yes' if text.resume else 'no'}.",
+        ]
+    )
+
+
+def reference_page() -> str:
+    """Return docs/TRAINING_PARAMETERS.md."""
+    parts = [_INTRODUCTION]
+    for section in Config.model_fields:
+        rows = [
+            f"| `{section}.{name}` | `{_default(f'{section}.{name}')}` | {text.meaning} "
+            f"| {_sentence(text.advice)} | {_sentence(text.cost)} |"
+            for name, field in section_of(section).model_fields.items()
+            for text in [KeyHelp.of(field)]
+        ]
+        parts += [
+            f"\n## {section}\n\n{_section_text(section)}\n",
+            "| Key | Default | Meaning | Change it when | Memory and speed |",
+            "|---|---|---|---|---|",
+            *rows,
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def _section_text(section: str) -> str:
+    text = inspect.getdoc(section_of(section)) or ""
+    return text.replace("``", "`")
+
+
+def _default(path: str) -> str:
+    section, name = path.split(".")
+    value: Any = config_tree(Config())[section][name]
+    if isinstance(value, list):
+        return yaml.safe_dump(value, default_flow_style=True).strip()
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
