@@ -55,7 +55,7 @@ quick: $(DEVELOPING)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
 
 reference: $(INSTALLED)
-	$(BIN)/reeltune config reference > docs/TRAINING_PARAMETERS.md
+	$(BIN)/python -c "from reeltune.config import reference; print(reference.reference_page(), end='')" > docs/TRAINING_PARAMETERS.md
 
 lint: $(DEVELOPING)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""``reeltune config``: show, schema, explain, reference."""
+"""``reeltune config``: show, schema, explain."""
 
 from __future__ import annotations
 
@@ -40,11 +40,3 @@ def explain(
     from reeltune.config.reference import explain
 
     typer.echo(explain(key))
-
-
-@app.command()
-def reference() -> None:
-    """Print the reference of all keys as Markdown."""
-    from reeltune.config.reference import reference_page
-
-    typer.echo(reference_page(), nl=False)
