@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from reeltune.bulk.input_rows import InvalidRows
+from reeltune.bulk.input_table import InvalidRows
 from reeltune.errors import RequestError
 from tests.bulk.build import Row, answers, p_yes_alone, write_rows
 from tests.errors import raises_error
@@ -71,7 +71,7 @@ def test_they_are_kept_without_a_prediction_where_that_is_asked(bench, predictor
 
 def test_rows_are_numbered_through_the_whole_file(lookup, tmp_path):
     """However it is cut to be looked at."""
-    from reeltune.bulk.input_rows import InputRows
+    from reeltune.bulk.input_table import InputRows
     from reeltune.bulk.pairs import Pairs
 
     rows = [GOOD] * 7 + [Row(2, 1)]

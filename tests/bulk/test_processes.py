@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.bulk import processes as module
+from reeltune.bulk import score as module
 from reeltune.bulk.output import Output
-from reeltune.bulk.processes import Processes
-from reeltune.bulk.score import Job, Plan, score
+from reeltune.bulk.score import Job, Plan, Processes, score
 from reeltune.errors import RunError
 from reeltune.progress import no_progress
 from tests.bulk.build import Row, answers, parts, write_rows

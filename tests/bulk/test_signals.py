@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.bulk.input_rows import InputRows
+from reeltune.bulk.input_table import InputRows
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.pairs import Pairs
 from reeltune.data.columns import TEST, Columns

@@ -36,7 +36,7 @@ def make_identity(
     Number types are included; devices are not, since they differ by rounding only.
 
     Args:
-        config: As used, with model and prompt of the adapter's run.
+        config: With model and prompt of the adapter's run.
         folder: The prepared data.
         adapter: The adapter's folder; None for the base model alone.
         task: What is scored.
@@ -69,10 +69,9 @@ def digest(identity: dict[str, Any]) -> str:
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Return the differences of two identities, each as ``name: before -> now``."""
     old, new = dict(_leaves(before)), dict(_leaves(now))
-    names = sorted(old.keys() | new.keys())
     return [
         f"{name}: {_short(old.get(name))} -> {_short(new.get(name))}"
-        for name in names
+        for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
 
@@ -103,8 +102,7 @@ def _adapter(adapter: Path, config: Config) -> dict[str, Any]:
             hint="Run: reeltune train, or use the base model with --base-only",
         )
     method = config.scoring.calibration
-    calibration = adapter / CALIBRATION_FILE
-    if method != "none" and calibration.is_file():
+    if method != "none" and (adapter / CALIBRATION_FILE).is_file():
         files.append(CALIBRATION_FILE)
     return {"calibration": method, **{name: file_digest(adapter / name) for name in files}}
 

@@ -1,56 +1,53 @@
-"""The input table: a parquet file of users and items, read in slices of rows."""
+"""The input table: users and items in a parquet file, read in slices, and its invalid rows."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reeltune.data.columns import Columns
-from reeltune.errors import DataError
+from reeltune.bulk.lookup import UNKNOWN, Lookup
+from reeltune.data.columns import YEAR_2100, Columns
+from reeltune.errors import DataError, RequestError
+
+Ints = npt.NDArray[np.int64]
 
 _BATCH_ROWS: Final = 1 << 16
-"""Most rows decoded at once."""
-
 _READ_BYTES: Final = 1 << 20
-"""Bytes of a column read from disk at once."""
+
+_MAX_NAMED: Final = 5
+"""An error names this many invalid rows."""
+
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 _OTHER_NAMES: Final = {Columns.USER: ("userId",), Columns.ITEM: ("movieId", "film_id")}
-"""Further names of a column: those of MovieLens' own files, and the one of earlier versions."""
+"""Further names of a column: the one in MovieLens' own files, and in earlier versions."""
 
 
 @dataclass(frozen=True)
 class InputTable:
-    """A parquet file with the rows to score.
-
-    Attributes:
-        path: The file.
-        rows: Number of rows.
-        columns: The standard name of each column that is read, by its name in the file.
-        schema: Schema of the rows as read.
-        ignored: Other columns of the file.
-    """
+    """A parquet file with the rows to score."""
 
     path: Path
     rows: int
     columns: dict[str, str]
+    """The standard name of each column that is read, by its name in the file."""
     schema: pa.Schema
     ignored: tuple[str, ...]
+    """Columns of the file that are not read."""
 
     @classmethod
     def open(cls, path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> InputTable:
-        """Read the schema of a file.
-
-        Args:
-            path: The file.
-            needed: Standard names of the columns it must have.
-            optional: Those that are read if present.
+        """Read the schema of a file; columns are given by their standard names.
 
         Raises:
             DataError: It is not a parquet file, or a column is missing, ambiguous or of the wrong
@@ -67,20 +64,18 @@ class InputTable:
             ) from None
         in_file = {name: _find(schema, name, path, name in needed) for name in (*needed, *optional)}
         columns = {given: name for name, given in in_file.items() if given is not None}
-        for given, name in columns.items():
-            _check_type(schema.field(given).type, name, given, path)
+        fields = [
+            (name, _checked_type(schema.field(given).type, name, given, path))
+            for given, name in columns.items()
+        ]
         ignored = tuple(name for name in schema.names if name not in columns)
-        read = pa.schema([(columns[name], _read_as(schema.field(name).type)) for name in columns])
-        return cls(path, rows, columns, read, ignored)
+        return cls(path, rows, columns, pa.schema(fields), ignored)
 
     def slices(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
-        """Yield slices of rows, one at a time.
+        """Yield slices of rows, given by ascending and disjoint row numbers.
 
         Memory holds one slice and at most two batches of 65,536 rows, if the caller drops each
         slice before asking for the next.
-
-        Args:
-            wanted: Row numbers, ascending and disjoint.
 
         Raises:
             DataError: The file has changed.
@@ -90,6 +85,13 @@ class InputTable:
             slices = cut_slices(self._batches(file, wanted), wanted, self.schema)
             for span in wanted:
                 yield self._of_length(next(slices), len(span))
+
+    def invalid_rows(self, lookup: Lookup) -> InvalidRows:
+        """Return the invalid rows of the whole table."""
+        invalid = InvalidRows()
+        for rows in self.slices(split_rows(self.rows, _BATCH_ROWS)):
+            invalid.add(rows, InputRows.resolve(rows, lookup))
+        return invalid
 
     def _of_length(self, rows: pa.Table, expected: int) -> pa.Table:
         if rows.num_rows != expected:
@@ -120,15 +122,17 @@ class InputTable:
         return pa.record_batch(cast, schema=self.schema)
 
 
+def split_rows(rows: int, size: int) -> list[range]:
+    """Return the row numbers of slices of ``size`` rows; the last may have fewer."""
+    return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
 def cut_slices(
     batches: Iterable[tuple[int, pa.RecordBatch]], wanted: Sequence[range], schema: pa.Schema
 ) -> Iterator[pa.Table]:
-    """Yield the wanted rows of batches, slice by slice.
+    """Yield the wanted slices from batches, each given with the number of its first row.
 
-    Args:
-        batches: Each with the number of its first row, ascending.
-        wanted: Row numbers of each slice, ascending and disjoint; the batches hold all of them.
-        schema: Schema of the batches.
+    Both ascend, and the batches hold all wanted rows.
     """
     left = deque(wanted)
     parts: list[pa.RecordBatch] = []
@@ -145,6 +149,84 @@ def cut_slices(
             parts = []
     for _ in left:
         yield schema.empty_table()
+
+
+@dataclass(frozen=True)
+class InputRows:
+    """Rows resolved against the prepared data; arrays have one entry per row.
+
+    Users and items are indices or ``UNKNOWN``, ``before`` is in seconds since 1970, and ``fault``
+    is an index into ``faults``, or -1 for valid rows.
+    """
+
+    user: Ints
+    item: Ints
+    before: Ints | None
+    fault: npt.NDArray[np.int8]
+    faults: tuple[str, ...]
+
+    @classmethod
+    def resolve(cls, table: pa.Table, lookup: Lookup) -> InputRows:
+        """Resolve rows of an :class:`InputTable`."""
+        names = table.column_names
+        indices = {Columns.USER: _resolve(table[Columns.USER], lookup.users)}
+        if Columns.ITEM in names:
+            indices[Columns.ITEM] = _resolve(table[Columns.ITEM], lookup.items)
+        faulty: dict[str, npt.NDArray[np.bool_]] = {}
+        for name in names:
+            null = table[name].is_null().to_numpy()
+            faulty[f"missing {name}"] = null
+            if name in indices:
+                faulty[f"unknown {name}"] = ~null & (indices[name] == UNKNOWN)
+        before = _seconds(table[Columns.TIMESTAMP]) if Columns.TIMESTAMP in names else None
+        if before is not None and pa.types.is_integer(table[Columns.TIMESTAMP].type):
+            # Milliseconds read as seconds would show the model the whole future.
+            faulty[f"implausible {Columns.TIMESTAMP}"] = before >= YEAR_2100
+        fault = np.full(table.num_rows, -1, dtype=np.int8)
+        for number, rows in reversed(list(enumerate(faulty.values()))):
+            fault[rows] = number
+        item = indices.get(Columns.ITEM, np.full(table.num_rows, UNKNOWN))
+        return cls(indices[Columns.USER], item, before, fault, tuple(faulty))
+
+    @property
+    def valid(self) -> Ints:
+        """Numbers of the valid rows, ascending."""
+        return np.flatnonzero(self.fault < 0)
+
+
+class InvalidRows:
+    """Counts invalid rows by fault, and keeps the first ones."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._first: list[str] = []
+        self._seen = 0
+
+    def add(self, table: pa.Table, rows: InputRows) -> None:
+        """Add the next rows of the file."""
+        invalid = np.flatnonzero(rows.fault >= 0)
+        counts = np.bincount(rows.fault[invalid], minlength=len(rows.faults)).tolist()
+        self.counts.update({name: n for name, n in zip(rows.faults, counts, strict=True) if n})
+        for row in invalid[: _MAX_NAMED - len(self._first)].tolist():
+            name = rows.faults[rows.fault[row]]
+            value = table[name.rpartition(" ")[2]][row].as_py()
+            fault = name if value is None else f"{name} {value}"
+            self._first.append(f"row {self._seen + row}: {fault}")
+        self._seen += table.num_rows
+
+    def error(self, where: str) -> RequestError:
+        """Return the error that names them."""
+        total = self.counts.total()
+        more = total - len(self._first)
+        listed = "; ".join([*self._first, *([f"{more:,} more"] if more else [])])
+        return RequestError(
+            f"{total:,} {'row' if total == 1 else 'rows'} of {self._seen:,} cannot be scored "
+            f"({listed}; rows are counted from 0)",
+            code="invalid_input_rows",
+            where=where,
+            hint="Correct them (times are seconds, not milliseconds), or keep them without a p_yes "
+            "with --skip-unknown",
+        )
 
 
 def _find(schema: pa.Schema, name: str, path: Path, needed: bool) -> str | None:
@@ -168,10 +250,12 @@ def _find(schema: pa.Schema, name: str, path: Path, needed: bool) -> str | None:
     return present[0] if present else None
 
 
-def _check_type(kind: pa.DataType, name: str, given: str, path: Path) -> None:
-    is_whole = pa.types.is_integer(kind) and kind != pa.uint64()
-    if is_whole or (name == Columns.TIMESTAMP and pa.types.is_timestamp(kind)):
-        return
+def _checked_type(kind: pa.DataType, name: str, given: str, path: Path) -> pa.DataType:
+    """Return the type that a column is read as."""
+    if pa.types.is_integer(kind) and kind != pa.uint64():
+        return pa.int64()
+    if name == Columns.TIMESTAMP and pa.types.is_timestamp(kind):
+        return kind
     expected = "whole numbers (int64)"
     if name == Columns.TIMESTAMP:
         expected = "seconds since 1970 as whole numbers, or a parquet timestamp"
@@ -183,5 +267,12 @@ def _check_type(kind: pa.DataType, name: str, given: str, path: Path) -> None:
     )
 
 
-def _read_as(kind: pa.DataType) -> pa.DataType:
-    return kind if pa.types.is_timestamp(kind) else pa.int64()
+def _resolve(ids: pa.ChunkedArray, indices: Callable[[Ints], Ints]) -> Ints:
+    return indices(pc.fill_null(ids, 0).to_numpy())
+
+
+def _seconds(column: pa.ChunkedArray) -> Ints:
+    """Return times in whole seconds since 1970, rounded up, so that earlier events stay earlier."""
+    unit = column.type.unit if pa.types.is_timestamp(column.type) else "s"
+    given = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
+    return -(-given // _PER_SECOND[unit])

@@ -20,8 +20,8 @@ UNKNOWN: Final = -1
 class Lookup:
     """Indexes prepared data by user, item and time.
 
-    A user is given as an index among :attr:`user_ids`. The *end* of a history is the index, among
-    all events, of the first event after it: a history is what its user has before its end.
+    A user is an index into :attr:`user_ids`. The *end* of a history is the index, among all events,
+    of the first event after it.
     """
 
     def __init__(self, folder: PreparedFolder) -> None:
@@ -40,15 +40,10 @@ class Lookup:
         return _indices(self.item_ids[self._item_order], self._item_order, ids)
 
     def history_ends(self, user: Ints, item_idx: Ints, before: Ints | None = None) -> Ints:
-        """Return where the history of each row ends.
+        """Return where the history of each row ends; all arrays have the shape ``(n,)``.
 
-        It ends before the user's own rating of the item, if there is one, else at the end of the
-        timeline; and before the first event that is not earlier than ``before``.
-
-        Args:
-            user: User indices, shape ``(n,)``.
-            item_idx: Item indices, shape ``(n,)``.
-            before: Seconds since 1970; None sets no limit.
+        It ends before the user's own rating of the item, or else at the end of the timeline; and
+        before the first event that is not earlier than ``before``, in seconds since 1970.
         """
         order, keys = self._by_item
         wanted = user * len(self.item_ids) + item_idx

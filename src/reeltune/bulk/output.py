@@ -31,24 +31,15 @@ MANIFEST_FILE: Final = "manifest.json"
 DONE_FILE: Final = "done.json"
 
 IDENTITY_DIGEST: Final = "identity_sha256"
-"""Key of the identity's digest in both files."""
+"""Key of the identity's digest in both files and in the metadata of shards."""
 
 _SHARD_NAME = re.compile(r"part-\d{5,}\.parquet")
 _METADATA_KEY: Final = b"reeltune"
-"""Key of a shard's own entry in its parquet metadata."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The metadata of a shard.
-
-    Attributes:
-        identity_sha256: Digest of the identity it was made with.
-        number: Its number.
-        input_rows: Number of input rows it covers.
-        scored: Number of its rows with a P(Yes).
-        rows: Number of its rows.
-    """
+    """The metadata of a shard: how many input rows it covers, how many rows have a P(Yes)."""
 
     identity_sha256: str
     number: int
@@ -86,8 +77,7 @@ class Output:
         if file.is_file():
             return _read_manifest(file)
         names = sorted(path.name for path in self.path.iterdir())
-        foreign = [name for name in names if name != LOCK_FILE and not is_temporary(name)]
-        if foreign:
+        if foreign := [name for name in names if name != LOCK_FILE and not is_temporary(name)]:
             raise RunError(
                 f"is not empty and holds no predictions ({', '.join(foreign[:3])})",
                 code="output_not_empty",
@@ -129,12 +119,7 @@ class Output:
             )
 
     def start(self, identity: dict[str, Any], facts: dict[str, Any]) -> None:
-        """Remove earlier predictions and write the manifest.
-
-        Args:
-            identity: What determines the predictions.
-            facts: Further entries of the manifest.
-        """
+        """Remove earlier predictions and write the manifest; ``facts`` are further entries."""
         self.remove_record()
         for path in self._shard_files():
             path.unlink()
@@ -153,26 +138,21 @@ class Output:
 
     def write(self, number: int, table: pa.Table, sha256: str, input_rows: int) -> None:
         """Write a shard, completely or not at all."""
-        scored = table.num_rows - table[P_YES].null_count
         about = {
             IDENTITY_DIGEST: sha256,
             "number": number,
             "input_rows": input_rows,
-            "scored": scored,
+            "scored": table.num_rows - table[P_YES].null_count,
         }
         table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about)})
         with atomic_file(self.shard_path(number)) as temporary:
             pq.write_table(table, temporary, compression="zstd")
 
     def complete_shards(self, spans: Sequence[range], sha256: str) -> dict[int, Shard]:
-        """Return the complete shards, by number.
-
-        Args:
-            spans: The input rows of every shard.
-            sha256: Digest of the identity.
+        """Return the complete shards of an identity, by number.
 
         Raises:
-            RunError: The folder holds a shard that is not one of these.
+            RunError: The folder holds a shard that is none of those with the input rows ``spans``.
         """
         expected = {self.shard_path(number): number for number in range(len(spans))}
         complete: dict[int, Shard] = {}

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reeltune.bulk.input_rows import InputRows
-from reeltune.bulk.input_table import InputTable
+from reeltune.bulk.input_table import InputRows, InputTable
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import P_YES, Advance, predict_in_batches
 from reeltune.data.columns import Columns
@@ -23,13 +22,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """A table of users and items, each row to be scored.
-
-    Attributes:
-        table: The rows.
-        lookup: Resolves users and items.
-        rows_per_shard: Number of rows of a shard.
-    """
+    """A :class:`~reeltune.bulk.tasks.Task`: a table of users and items, each row to be scored."""
 
     table: InputTable
     lookup: Lookup

@@ -6,21 +6,25 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from accelerate.utils import broadcast_object_list
 
 from reeltune.bulk.identity import digest, make_identity
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
-from reeltune.bulk.processes import Processes
-from reeltune.bulk.tasks import Task, invalid_rows, shard_rows
+from reeltune.bulk.tasks import Task, shard_rows
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
-from reeltune.errors import RunError
+from reeltune.errors import ReeltuneError, RunError
+from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import as_trained, load_model
 from reeltune.progress import StartTask
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictor import Predictor
 from reeltune.signals.folder import open_prepared
+
+T = TypeVar("T")
 
 MakeTask = Callable[[PreparedFolder, Lookup], Task]
 """Creates the task from the opened data."""
@@ -28,42 +32,30 @@ MakeTask = Callable[[PreparedFolder, Lookup], Task]
 
 @dataclass(frozen=True)
 class Options:
-    """How a task is carried out.
-
-    Attributes:
-        history: Number of events shown; None for as many as in the prepared data.
-        skip_unknown: Keep invalid rows, without a P(Yes).
-        overwrite: Remove earlier predictions in the folder.
-    """
+    """How a task is carried out."""
 
     history: int | None = None
+    """Number of events shown; None for as many as in the prepared data."""
     skip_unknown: bool = False
+    """Keep invalid rows, without a P(Yes)."""
     overwrite: bool = False
+    """Remove earlier predictions in the folder."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do.
-
-    Attributes:
-        identity_sha256: Digest of the identity.
-        missing: Numbers of the missing shards, ascending.
-        done: The record of a finished run; None if there is work.
-    """
+    """What is left to do."""
 
     identity_sha256: str
     missing: list[int]
+    """Numbers of the missing shards, ascending."""
     done: dict[str, Any] | None
+    """The record of a finished run; None if there is work."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run.
-
-    Attributes:
-        record: The content of ``done.json``.
-        already_done: Whether nothing was left to do.
-    """
+    """The content of ``done.json``, and whether nothing was left to do."""
 
     record: dict[str, Any]
     already_done: bool
@@ -73,14 +65,8 @@ class Outcome:
 class Job:
     """A task with everything but the model.
 
-    Attributes:
-        config: As used: model, quantization and prompt are those of the adapter's run.
-        adapter: The adapter's folder; None for the base model alone.
-        folder: The prepared data.
-        lookup: Resolves users and items.
-        task: What is scored.
-        output: The output folder.
-        options: How the task is carried out.
+    ``config`` has model, quantization and prompt of the adapter's run; without an ``adapter`` the
+    base model predicts alone.
     """
 
     config: Config
@@ -114,8 +100,7 @@ class Job:
     def plan(self, resources: ExitStack) -> Plan:
         """Check input and output folder, and write the manifest of a new run.
 
-        Args:
-            resources: Holds the lock on the output folder.
+        ``resources`` receives the lock on the output folder.
 
         Raises:
             RequestError: The input has invalid rows.
@@ -152,10 +137,10 @@ class Job:
         if table is None:
             return facts
         LOGGER.info("checking %s rows of %s", f"{table.rows:,}", table.path)
-        invalid = invalid_rows(table, self.lookup)
-        if invalid.total and not self.options.skip_unknown:
+        invalid = table.invalid_rows(self.lookup)
+        if invalid.counts and not self.options.skip_unknown:
             raise invalid.error(str(table.path))
-        counts = {"rows": invalid.total, "why": invalid.counts}
+        counts = {"rows": invalid.counts.total(), "why": invalid.counts}
         return {**facts, "file": table.path.name, "ignored": table.ignored, "unknown": counts}
 
     def _remaining(self, sha256: str) -> Plan:
@@ -211,16 +196,65 @@ class Job:
         return self.output.finish(complete.values(), plan.identity_sha256)
 
 
+class Processes:
+    """The processes started by ``accelerate launch`` or ``torchrun``, or this one alone."""
+
+    def __init__(self) -> None:
+        self._state = process_state()
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process decides and prints."""
+        return self._state.is_main_process
+
+    @property
+    def count(self) -> int:
+        """Number of processes."""
+        return self._state.num_processes
+
+    def share(self, items: Sequence[T]) -> list[T]:
+        """Return this process's share: every ``count``-th item, starting at its rank."""
+        return list(items[self._state.process_index :: self.count])
+
+    def on_main(self, decide: Callable[[], T]) -> T:
+        """Run a function in the main process and return its result in every process.
+
+        Raises:
+            ReeltuneError: In the main process; the others exit silently with its exit code.
+        """
+        message: list[Any] = [None, None]  # result, exit code
+        if self.is_main:
+            try:
+                message[0] = decide()
+            except ReeltuneError as error:
+                broadcast_object_list([None, error.exit_code])
+                raise
+        broadcast_object_list(message)
+        if message[1] is not None:
+            raise SystemExit(message[1])
+        return message[0]
+
+    def main_first(self, work: Callable[[], T]) -> T:
+        """Run a function in every process, in the main process before the others.
+
+        Raises:
+            ReeltuneError: In the main process; the others exit silently with its exit code.
+        """
+        result: list[T] = []
+        self.on_main(lambda: result.append(work()))
+        return result[0] if self.is_main else work()
+
+    def wait(self) -> None:
+        """Wait for every process."""
+        self._state.wait_for_everyone()
+
+    def close(self) -> None:
+        """Leave the process group."""
+        self._state.destroy_process_group()
+
+
 def score(open_job: Callable[[], Job], processes: Processes, progress: StartTask) -> Outcome:
-    """Score all input rows, together with the other processes of this launch.
-
-    Args:
-        open_job: Opens the job.
-        processes: The processes that share the work.
-        progress: Starts a progress bar.
-
-    Returns:
-        The outcome, in every process.
+    """Score all input rows with the processes of this launch, and return the outcome in each.
 
     Raises:
         ReeltuneError: Input, data, model or output folder are invalid.

@@ -1,4 +1,4 @@
-"""Bulk tasks: input rows in, output rows out, shard by shard, with queries sent in batches."""
+"""Bulk tasks: input rows in, output rows out, with queries predicted in batches."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
-from reeltune.bulk.input_rows import InputRows, InvalidRows
-from reeltune.bulk.input_table import InputTable
-from reeltune.bulk.lookup import Lookup
+from reeltune.bulk.input_table import InputTable, split_rows
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Predictor, Query
-from reeltune.scoring.scorer import Progress
 
 P_YES: Final = "p_yes"
 
@@ -21,9 +18,6 @@ Advance = Callable[[int], None]
 
 _BATCH_PREDICTIONS: Final = 1 << 14
 """Fewest predictions in a batch of queries: enough to fill the forward passes of a large GPU."""
-
-_CHECKED_ROWS: Final = 1 << 16
-"""Rows that are checked at once."""
 
 
 class Task(Protocol):
@@ -60,18 +54,7 @@ class Task(Protocol):
 
 def shard_rows(task: Task) -> list[range]:
     """Return the input rows of each shard; without input rows there is one empty shard."""
-    starts = range(0, max(1, task.rows), task.rows_per_shard)
-    return [range(start, min(start + task.rows_per_shard, task.rows)) for start in starts]
-
-
-def invalid_rows(table: InputTable, lookup: Lookup) -> InvalidRows:
-    """Return the invalid rows of a whole table."""
-    invalid = InvalidRows()
-    starts = range(0, table.rows, _CHECKED_ROWS)
-    spans = [range(start, min(start + _CHECKED_ROWS, table.rows)) for start in starts]
-    for rows in table.slices(spans):
-        invalid.add(rows, InputRows.resolve(rows, lookup))
-    return invalid
+    return split_rows(task.rows, task.rows_per_shard) or [range(0)]
 
 
 def predict_in_batches(
@@ -81,17 +64,24 @@ def predict_in_batches(
     advance: Advance,
     batch_predictions: int = _BATCH_PREDICTIONS,
 ) -> Iterator[tuple[Query, Predictions]]:
-    """Yield each query with its predictions.
+    """Yield each query with its predictions, consuming queries batch by batch.
 
     Args:
         predictor: Runs the model.
-        queries: Consumed batch by batch.
-        rows: Number of input rows that a query stands for.
-        advance: Called while a batch is under way.
+        queries: The queries.
+        rows: Returns the number of input rows that a query stands for.
+        advance: Called while a batch is computed.
         batch_predictions: Fewest predictions of a batch.
     """
     for batch in query_batches(queries, batch_predictions):
-        progress = _as_rows(advance, sum(map(rows, batch)))
+        total_rows, advanced = sum(map(rows, batch)), 0
+
+        def progress(done: int, total: int, rows: int = total_rows) -> None:
+            nonlocal advanced
+            now = rows * done // total
+            advance(now - advanced)
+            advanced = now
+
         predictions = predictor.predict(batch, progress=progress)
         progress(1, 1)
         yield from zip(batch, predictions, strict=True)
@@ -109,16 +99,3 @@ def query_batches(queries: Iterable[Query], batch_predictions: int) -> Iterator[
             batch, candidates = [], 0
     if batch:
         yield batch
-
-
-def _as_rows(advance: Advance, rows: int) -> Progress:
-    """Convert the progress of a batch of predictions into input rows."""
-    before = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal before
-        now = rows * done // total
-        advance(now - before)
-        before = now
-
-    return progress

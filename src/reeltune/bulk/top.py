@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from reeltune.bulk.input_rows import InputRows
-from reeltune.bulk.input_table import InputTable
+from reeltune.bulk.input_table import InputRows, InputTable
 from reeltune.bulk.lookup import UNKNOWN, Lookup
 from reeltune.bulk.tasks import P_YES, Advance, predict_in_batches
 from reeltune.data.columns import Columns
 from reeltune.errors import RequestError
-from reeltune.recommend.candidates import ALL
+from reeltune.recommend.candidates import ALL, ItemPool, most_rated
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.filters import Filters
-from reeltune.recommend.recommender import Ranking, RecommendationRequest, Recommender
+from reeltune.recommend.recommender import Ranking
 from reeltune.scoring.predictor import Predictor, Query
 
 RANK: Final = "rank"
@@ -39,9 +38,9 @@ _INVALID: Final = Ranking(np.array([UNKNOWN]), np.zeros(1))
 
 @dataclass(frozen=True)
 class Top:
-    """Users, each to be given their top items.
+    """A :class:`~reeltune.bulk.tasks.Task`: the top items of each user.
 
-    Attributes:
+    Args:
         table: The users; None for all of the prepared data.
         lookup: Resolves users.
         catalogue: The items.
@@ -64,7 +63,10 @@ class Top:
 
     def __post_init__(self) -> None:
         """Fail early if no item matches."""
-        self.max_candidates()
+        if not len(self._pool.items):
+            raise RequestError(
+                "no film matches the filters", code="no_matching_items", hint="Loosen the filters"
+            )
 
     @property
     def rows(self) -> int:
@@ -82,17 +84,10 @@ class Top:
             **asdict(self.filters),
         }
 
+    @property
     def max_candidates(self) -> int:
-        """Return the number of candidates of a user without ratings.
-
-        Raises:
-            RequestError: No item matches the filters, or no item has one of the genres.
-        """
-        matching = len(self.filters.matching(self.catalogue))
-        if not matching:
-            raise RequestError(
-                "no film matches the filters", code="no_matching_items", hint="Loosen the filters"
-            )
+        """Number of candidates of a user without ratings."""
+        matching = len(self._pool.items)
         return min(matching, self.candidates or matching)
 
     def slices(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
@@ -110,19 +105,21 @@ class Top:
         """
         rows = InputRows.resolve(table, self.lookup)
         advance(table.num_rows - len(rows.valid))
-        recommender = Recommender.of(predictor, self.catalogue)
-        queries = (self._query(recommender, user) for user in rows.user[rows.valid])
+        queries = (self._query(user, predictor.max_history) for user in rows.user[rows.valid])
         results = predict_in_batches(predictor, queries, lambda _: 1, advance)
         rankings = [_INVALID] * table.num_rows
         for row, (query, predictions) in zip(rows.valid, results, strict=True):
             rankings[row] = Ranking.top(query.candidates, predictions, self.top_k)
         return self._output(table, rankings)
 
-    def _query(self, recommender: Recommender, user: int) -> Query:
-        history = self.lookup.history(user, self.lookup.end(user), sys.maxsize)
-        candidates = self.candidates or ALL
-        request = RecommendationRequest(history, self.filters, candidates=candidates)
-        return recommender.select(request).query
+    @cached_property
+    def _pool(self) -> ItemPool:
+        return ItemPool.most_rated_first(self.catalogue, self.filters.matching(self.catalogue))
+
+    def _query(self, user: int, length: int) -> Query:
+        history = self.lookup.history(user, self.lookup.end(user), length)
+        eligible = self._pool.without(self.lookup.rated(user).astype(np.int64))
+        return Query(history, most_rated(eligible, self.candidates or ALL))
 
     def _output(self, users: pa.Table, rankings: list[Ranking]) -> pa.Table:
         """Return a row per user and item."""

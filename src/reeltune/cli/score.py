@@ -85,8 +85,7 @@ def score(
     import contextlib
 
     from reeltune.bulk.output import Output
-    from reeltune.bulk.processes import Processes
-    from reeltune.bulk.score import Job, Options
+    from reeltune.bulk.score import Job, Options, Processes
     from reeltune.bulk.score import score as score_all
     from reeltune.progress import show_progress
     from reeltune.runs.log import logging_to
@@ -168,7 +167,7 @@ def _top(
         table = InputTable.open(tables[0], (Columns.USER,)) if tables else None
         users = max(1, rows_per_shard // top_k)
         task = Top(table, lookup, Catalogue.of(folder), filters, top_k, candidates, users)
-        LOGGER.info("scoring up to %s films per user", f"{task.max_candidates():,}")
+        LOGGER.info("scoring up to %s films per user", f"{task.max_candidates:,}")
         return task
 
     return make
