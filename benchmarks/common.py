@@ -1,6 +1,6 @@
-"""What the benchmarks share: a model of a known shape, and how results are written.
+"""Shared by the benchmarks: models of a given shape, timing, and result files.
 
-They are run from the root of the repository, as ``python -m benchmarks.NAME``.
+Run from the root of the repository, as ``python -m benchmarks.NAME``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_model(folder: Path, tokenizer: Path, shape: str) -> Path:
 
 
 def load_with_adapter(config: Config) -> tuple[PeftModel, PreTrainedTokenizerBase]:
-    """Load a model and set an adapter on it that changes every linear layer at random."""
+    """Load a model with a random adapter on every linear layer."""
     from reeltune.models.choices import make_choices
     from reeltune.models.load import add_adapter, load_base
 
@@ -74,19 +74,19 @@ def load_with_adapter(config: Config) -> tuple[PeftModel, PreTrainedTokenizerBas
     model = add_adapter(base, config).eval()
     model.requires_grad_(False)
     for name, weight in model.named_parameters():
-        if "lora_B" in name:  # a new adapter has zeros here, and changes nothing
+        if "lora_B" in name:  # zeros in a new adapter, which changes nothing
             torch.nn.init.normal_(weight, std=0.02)
     return model, base.tokenizer
 
 
 def wait_for_gpu() -> None:
-    """Return once the GPU, where there is one, has done all it was given."""
+    """Wait until the GPU, if any, is idle."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def timed(work: Callable[[], Result], calls: int) -> tuple[float, Result]:
-    """Return the median of the seconds that some work takes, and what its last call returned."""
+    """Return the median of the seconds per call, and the last result."""
     seconds = []
     while True:
         wait_for_gpu()
@@ -99,26 +99,26 @@ def timed(work: Callable[[], Result], calls: int) -> tuple[float, Result]:
 
 
 def reset_peak() -> None:
-    """Begin measuring GPU memory anew, where there is a GPU."""
+    """Reset the peak of GPU memory, if there is a GPU."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_gib() -> float | None:
-    """Return the most GPU memory held since :func:`reset_peak`, in GiB; None without a GPU."""
+    """Return the peak of GPU memory since :func:`reset_peak` in GiB; None without a GPU."""
     return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
 
 
 def write_result(
     path: Path | None, command: str, cases: list[dict[str, Any]], **more: object
 ) -> None:
-    """Write the figures of a benchmark beside what they were measured on.
+    """Write the figures with hardware and versions; nothing if ``path`` is None.
 
     Args:
-        path: Where to; nothing is written without it.
-        command: How it was run.
+        path: The JSON file.
+        command: The command line of the benchmark.
         cases: The figures of each case.
-        more: What else is to be known; left out where it is None.
+        more: Further fields; None is omitted.
     """
     result = {
         "hardware": hardware(),
@@ -132,21 +132,21 @@ def write_result(
 
 
 def common_options(about: str) -> argparse.ArgumentParser:
-    """Return a parser with the options all benchmarks have."""
+    """Return a parser with the options of all benchmarks."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--prepared", type=Path, required=True, help="A prepared folder.")
-    parser.add_argument("--result", type=Path, help="Where the JSON goes.")
-    parser.add_argument("--note", help="What a reader of the result should know of the machine.")
+    parser.add_argument("--result", type=Path, help="The JSON file to write.")
+    parser.add_argument("--note", help="A note on the machine, shown above the table.")
     return parser
 
 
 def command_line(name: str, options: argparse.Namespace, *shown: str) -> str:
-    """Return how a benchmark was run; of folders, which differ between machines, only the names.
+    """Return the command line of a benchmark, with the names of folders instead of their paths.
 
     Args:
         name: The benchmark's module.
-        options: As parsed.
-        shown: The options to name, unless they are empty.
+        options: The parsed options.
+        shown: The options to list; empty ones are omitted.
     """
     words = ["python", "-m", f"benchmarks.{name}"]
     for option in shown:

@@ -1,11 +1,9 @@
-"""How long a full `evaluate` takes, reckoned from parts of one.
+"""Duration of a full `evaluate`, extrapolated from fractions of its rows.
 
-On two cores a full evaluation takes hours: the tuned and the base model judge every row of test and
-validation, and some rows again with something taken away. Parts of it, of a share of the rows each,
-are run through the command line with everything else as it is: baselines, intervals, report. A
-straight line through their times, from the share to the seconds, says what the whole would take.
-Samples hold whole blocks of a user's rows, so that a row costs in a part what it costs in the
-whole::
+On two cores a full evaluation takes hours: tuned and base model predict every test and validation
+row, and some rows again in ablations. Each fraction is evaluated through the command line with
+everything else unchanged (baselines, intervals, report), and a straight line is fitted to the
+seconds. Samples are whole blocks, so a row costs the same in a fraction as in the whole::
 
     python -m benchmarks.evaluation_time --config configs/smollm2_movielens_lora.yaml \
         --prepared data/movielens_qwen3 --run output/smollm2_movielens
@@ -26,24 +24,24 @@ from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 
 
-def rows_of(prepared: Path, controls: int) -> dict[str, int]:
-    """Return how many rows a full evaluation judges, by the key that limits them."""
+def full_rows(prepared: Path, ablation_examples: int) -> dict[str, int]:
+    """Return the number of rows of a full evaluation, by the key that limits them."""
     counts = PreparedFolder.open(prepared).meta["counts"]
     return {
         "evaluation.max_examples": counts[TEST],
         "evaluation.validation_examples": counts[VALIDATION],
-        "evaluation.ablation_examples": controls,
+        "evaluation.ablation_examples": ablation_examples,
     }
 
 
-def whole(shares: list[float], seconds: list[float]) -> tuple[float, float]:
-    """Return the seconds at a share of 0 and of 1, on the straight line nearest to all."""
+def extrapolate(shares: list[float], seconds: list[float]) -> tuple[float, float]:
+    """Return the seconds at a share of 0 and of 1, by a least-squares line."""
     slope, start = np.polyfit(shares, seconds, 1)
     return float(start), float(start + slope)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time the parts and print what the whole would take."""
+    """Time the fractions and print the extrapolated total."""
     parser = common_options(__doc__ or "")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="A folder with an adapter.")
@@ -56,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     overrides = [f"data.prepared_dir={options.prepared}", *options.set]
     config = load_config(options.config, overrides)
-    full = rows_of(options.prepared, config.evaluation.ablation_examples)
+    full = full_rows(options.prepared, config.evaluation.ablation_examples)
     cases: list[dict[str, Any]] = []
     for share in options.shares:
         rows = {key: max(1, round(share * count)) for key, count in full.items()}
@@ -64,8 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         words += ["--output", options.work / f"{share:g}"]
         seconds = Launch(1).run(*words, *settings({}, overrides), *settings(rows, []))
         cases.append({"case": f"{share:g} of the rows", **_named(rows), "seconds": seconds})
-    start, end = whole(options.shares, [case["seconds"] for case in cases])
-    cases.append({"case": "all rows, reckoned", **_named(full), "seconds": end})
+    start, end = extrapolate(options.shares, [case["seconds"] for case in cases])
+    cases.append({"case": "all rows, extrapolated", **_named(full), "seconds": end})
     for case in cases:
         print(json.dumps(case))
     command = command_line("evaluation_time", options, "prepared", "config", "shares", "set")
@@ -73,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _named(rows: dict[str, int]) -> dict[str, int]:
-    names = ("test rows", "validation rows", "control rows")
+    names = ("test rows", "validation rows", "ablation rows")
     return dict(zip(names, rows.values(), strict=True))
 
 

@@ -1,9 +1,8 @@
-"""Weights of what to expect: those that make training ratings most likely.
+"""Fit the Gaussian process's hyperparameters: maximum likelihood of training ratings.
 
-Training timelines of some users are taken whole, each seen by users of other parts alone, and the
-weights are moved until nothing makes them more likely (Powell's method). Held-out rows have no part
-in it; what they say of the weights is printed beside. Weights for several splits of the same
-ratings may be learned from no row that any of them holds out::
+Whole training timelines of some users, with item statistics of the other folds, and Powell's
+method. Held-out rows are not used; the AUC on validation rows is printed for comparison. With
+``--and-of``, rows that any split of the same ratings holds out are excluded::
 
     python -m benchmarks.fit_gaussian_process --prepared data/movielens_qwen3 --and-of data/by_time
 """
@@ -32,14 +31,14 @@ from reeltune.signals.source import SignalSource
 from reeltune.signals.target import gp_target
 
 MOST_EVENTS: Final = 400
-"""Users with more are left out, as each try costs the cube of their number."""
+"""Users with more are skipped: the cost is cubic in their number."""
 
 Floats = npt.NDArray[np.float64]
 Timeline = tuple[int, npt.NDArray[np.int64], Floats]
 
 
 def held_out_by_any(known: Timelines, others: Sequence[Path]) -> Timelines:
-    """Return events with the latest split that any folder of the same ratings puts each in.
+    """Return events that are held out if any folder of the same ratings holds them out.
 
     Args:
         known: The events of one folder.
@@ -61,65 +60,70 @@ def held_out_by_any(known: Timelines, others: Sequence[Path]) -> Timelines:
     return replace(known, split=split)
 
 
-def learned_timelines(source: SignalSource, users: int, seed: int) -> list[Timeline]:
-    """Return part, films and outcomes of what may be learned of some users, drawn at random."""
+def training_timelines(source: SignalSource, users: int, seed: int) -> list[Timeline]:
+    """Return fold, items and targets of the training events of random users."""
     known = source.known
-    learned = np.zeros(len(known), dtype=np.bool_)
-    learned[training_ratings(known, np.flatnonzero(known.split == TRAIN))] = True
-    found = []
+    training = np.zeros(len(known), dtype=np.bool_)
+    training[training_ratings(known, np.flatnonzero(known.split == TRAIN))] = True
+    timelines = []
     for user in np.random.default_rng(seed).permutation(np.unique(known.user_id)):
         first, end = np.searchsorted(known.user_id, [user, user + 1])
-        own = first + np.flatnonzero(learned[first:end])
-        if 1 < len(own) <= MOST_EVENTS:
-            targets = gp_target(known.rating[own], known.liked[own])
-            found.append((int(source.fold[first]), known.item_idx[own].astype(np.int64), targets))
-        if len(found) == users:
+        events = first + np.flatnonzero(training[first:end])
+        if 1 < len(events) <= MOST_EVENTS:
+            targets = gp_target(known.rating[events], known.liked[events])
+            items = known.item_idx[events].astype(np.int64)
+            timelines.append((int(source.fold[first]), items, targets))
+        if len(timelines) == users:
             break
-    # Part after part: what is made for one serves all its users.
-    return sorted(found, key=lambda one: one[0])
+    # By fold: the statistics of a fold serve all its users.
+    return sorted(timelines, key=lambda timeline: timeline[0])
 
 
 def negative_log_likelihood(gaussian_process: GaussianProcess, timelines: list[Timeline]) -> float:
-    """Return the negative log-likelihood of an event, on average."""
+    """Return the mean negative log-likelihood per event."""
     events = sum(len(items) for _, items, _ in timelines)
-    return (
-        sum(gaussian_process.posterior(*one).negative_log_likelihood() for one in timelines)
-        / events
-    )
+    total = sum(gaussian_process.posterior(*each).negative_log_likelihood() for each in timelines)
+    return total / events
 
 
 def fit(
-    gaussian_process: GaussianProcess, timelines: list[Timeline], tries: int
+    gaussian_process: GaussianProcess, timelines: list[Timeline], evaluations: int
 ) -> GPHyperparameters:
-    """Return the weights that make timelines most likely.
+    """Return the hyperparameters of maximum likelihood.
 
     Args:
-        gaussian_process: Begins with its weights.
-        timelines: From :func:`learned_timelines`.
-        tries: How many weights are tried at most.
+        gaussian_process: Its hyperparameters are the start.
+        timelines: From :func:`training_timelines`.
+        evaluations: Limit on evaluations of the likelihood.
     """
     names = list(asdict(gaussian_process.hyperparameters))
 
-    def weights_of(logarithms: Floats) -> GPHyperparameters:
+    def from_logarithms(logarithms: Floats) -> GPHyperparameters:
         return GPHyperparameters(**dict(zip(names, np.exp(logarithms).tolist(), strict=True)))
 
-    found = minimize(
+    optimum = minimize(
         lambda logarithms: negative_log_likelihood(
-            gaussian_process.with_hyperparameters(weights_of(logarithms)), timelines
+            gaussian_process.with_hyperparameters(from_logarithms(logarithms)), timelines
         ),
         np.log(list(asdict(gaussian_process.hyperparameters).values())),
         method="Powell",
-        options={"maxfev": tries, "xtol": 0.02, "ftol": 1e-5},
+        options={"maxfev": evaluations, "xtol": 0.02, "ftol": 1e-5},
     )
-    return weights_of(found.x)
+    return from_logarithms(optimum.x)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Fit the weights and print them beside those in use."""
+    """Fit the hyperparameters and print them with those in use."""
     parser = common_options(__doc__ or "")
-    parser.add_argument("--and-of", type=Path, nargs="*", default=[], help="Of the same ratings.")
+    parser.add_argument(
+        "--and-of",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="Prepared folders of the same ratings with other splits.",
+    )
     parser.add_argument("--users", type=int, default=150)
-    parser.add_argument("--tries", type=int, default=500)
+    parser.add_argument("--tries", type=int, default=500, help="Evaluations of the likelihood.")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
 
@@ -129,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     source = SignalSource(
         known, folder.items, settings.threshold, settings.scale.step, ("expected",)
     )
-    timelines = learned_timelines(source, options.users, options.seed)
+    timelines = training_timelines(source, options.users, options.seed)
     fitted = fit(source.gaussian_process, timelines, options.tries)
     cases = []
     for name, hyperparameters in (("in use", GP_HYPERPARAMETERS), ("fitted", fitted)):
@@ -150,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _auc_of(source: SignalSource) -> float | None:
-    """Return the AUC of what is expected of validation rows."""
+    """Return the AUC of the signal `expected` on validation rows."""
     rows = np.flatnonzero(source.known.split == VALIDATION)
     known = source.known.take(rows)
     expected = source.of_events()[rows, 0] / (CHANCE_STEPS - 1)

@@ -1,9 +1,8 @@
-"""One whole run of a configuration: train, be killed, resume, compare, evaluate.
+"""One whole run of a configuration: train, kill, resume, compare, evaluate.
 
-The model has the shape of Qwen3-0.6B and random weights, the tokenizer and the ratings are real:
-what is measured is speed, memory and whether every command works, not quality. Each case is run
-through the command line, as a user would, with every setting of the configuration but the number of
-steps and of the rows scored.
+The model has the shape of Qwen3-0.6B and random weights; tokenizer and ratings are real. Measured
+are speed, memory and whether every command works, not quality. Each case runs through the command
+line with the configuration's settings, except the numbers of steps and of rows scored.
 
     python -m benchmarks.full_run --tokenizer QWEN3_TOKENIZER --prepared data/movielens_qwen3
     python -m benchmarks.full_run ... --shape tiny --steps 40     # the same path, on a CPU
@@ -27,11 +26,11 @@ CASES: Final = {
     "qlora_nf4": [],
     "lora_bf16": ["quantization.load_in_4bit=false"],
 }
-"""What each changes in the configuration; otherwise it is what a user gets."""
+"""Overrides of the configuration by case."""
 
 
 def reeltune(*arguments: str) -> None:
-    """Run one command to its end; its output is the user's to see."""
+    """Run one command, with its output on the terminal."""
     print("$ reeltune", *arguments, flush=True)
     subprocess.run([sys.executable, "-m", "reeltune", *arguments], check=True)
 
@@ -50,7 +49,7 @@ def train_and_kill(arguments: list[str], checkpoint: Path) -> None:
 def arguments_of(
     run: Path, settings: list[str], options: argparse.Namespace, model: Path
 ) -> list[str]:
-    """Return the flags that all commands of a case share."""
+    """Return the flags of all commands of a case."""
     sets = [
         f"model.name_or_path={model}",
         f"data.prepared_dir={options.prepared}",
@@ -84,7 +83,7 @@ def run_case(name: str, options: argparse.Namespace, model: Path) -> dict[str, A
 
 
 def figures(name: str, run: Path) -> dict[str, Any]:
-    """Read the figures of a finished run; after a kill they are those of the resumed half."""
+    """Read the figures of a finished run; its speed is that of the resumed half."""
     record = json.loads((run / "run.json").read_text())
     metrics = json.loads((run / "metrics.json").read_text())
     speed = metrics["speed"]

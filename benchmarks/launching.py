@@ -1,4 +1,4 @@
-"""Runs the command line as its users do: plain, or in several processes under a launcher."""
+"""Run the command line in one process, or in several under a launcher."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ import torch
 
 
 class Launch(NamedTuple):
-    """How often a command is started, and on what.
+    """Number of processes and, for a single one, its GPU.
 
     Attributes:
-        processes: One runs without a launcher.
-        device: The GPU one process sees, counted from behind where it is negative; several see all.
+        processes: A single process runs without a launcher.
+        device: Index of the only GPU a single process sees, as an index of a list.
     """
 
     processes: int
     device: int = 0
 
     def command(self) -> list[str]:
-        """Return what stands before the command's own words."""
+        """Return the command line before the arguments."""
         if self.processes == 1:
             return [sys.executable, "-m", "reeltune"]
         count = str(self.processes)
         if torch.cuda.is_available():
             launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", count]
-            # Any port that is free, so that two launches do not meet.
+            # Any free port, so that two launches do not collide.
             launcher += ["--main_process_port", "0"]
         else:
-            # accelerate launch --cpu starts one process, however many it is told.
+            # accelerate launch --cpu always starts one process.
             launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", count]
         return [sys.executable, "-m", *launcher, "-m", "reeltune"]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment, with one GPU visible to one process."""
+        """Return the environment; a single process sees one GPU."""
         if self.processes > 1:
             return dict(os.environ)
         device = self.device % max(1, torch.cuda.device_count())
         return {**os.environ, "CUDA_VISIBLE_DEVICES": str(device)}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
-        """Start a command; its output is the user's to see."""
+        """Start a command, with its output on the terminal."""
         print(f"$ reeltune in {self.processes}:", *arguments, flush=True)
         return subprocess.Popen([*self.command(), *map(str, arguments)], env=self.environment())
 
     def run(self, *arguments: str | Path) -> float:
-        """Run a command to its end and return the seconds it took, start and all.
+        """Run a command and return the seconds it took, start included.
 
         Raises:
             SystemExit: It failed.
@@ -62,10 +62,10 @@ class Launch(NamedTuple):
 
 
 def finish(*started: subprocess.Popen[bytes]) -> None:
-    """Wait until commands have ended.
+    """Wait for commands.
 
     Raises:
-        SystemExit: One failed.
+        SystemExit: A command failed.
     """
     codes = [process.wait() for process in started]
     if any(codes):
@@ -74,5 +74,5 @@ def finish(*started: subprocess.Popen[bytes]) -> None:
 
 def settings(values: Mapping[str, object], overrides: list[str]) -> list[str]:
     """Return ``--set`` flags, the overrides last."""
-    given = [f"{key}={value}" for key, value in values.items()] + overrides
-    return [word for one in given for word in ("--set", one)]
+    pairs = [f"{key}={value}" for key, value in values.items()] + overrides
+    return [word for pair in pairs for word in ("--set", pair)]

@@ -34,53 +34,51 @@ from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE
 
 FEW: Final = 1000
-"""Up to so many rows, steps are small and there are more passes: see :data:`FOR_FEW`."""
+"""Up to this many rows, steps are small and there are more epochs: :data:`FEW_SETTINGS`."""
 
-FOR_FEW: Final = {
+FEW_SETTINGS: Final = {
     "train.block_size": 30,
     "train.pack_length": 4608,
     "train.epochs": 4,
     "train.pairwise_weight": 0,
 }
 
-SOME: Final = 10_000
-"""Up to so many rows there are two passes: one has less than a hundred steps."""
+TWO_EPOCHS_UP_TO: Final = 10_000
+"""Up to this many rows there are two epochs, since one has fewer than a hundred steps."""
 
-
-WITHIN: Final = (BASE, EXPECTED_ALONE, "item mean", "item kNN", "logistic regression")
-"""Beside the tuned model, whose AUC in a user is shown: the strongest there, and for whom it is not
-the aim."""
+PER_USER: Final = (BASE, EXPECTED_ALONE, "item mean", "item kNN", "logistic regression")
+"""Scorers whose AUC per user is shown, besides the tuned model."""
 
 
 def with_fewer_users(prepared: Path, rows: int, seed: int, to: Path) -> int:
-    """Write prepared data in which only some users are learned from.
+    """Write prepared data with the training rows of a random sample of users.
 
-    Training rows of the others become context: their own histories keep them, but nothing is
-    learned from users without a training row.
+    Training rows of all other users become context events: they stay in those users' histories, but
+    nothing learns from users without a training row.
 
     Args:
-        prepared: The whole data.
-        rows: Training rows at most.
-        seed: Decides the users.
-        to: Where to.
+        prepared: The full data.
+        rows: Largest number of training rows.
+        seed: Seed of the sample.
+        to: Folder to write.
 
     Returns:
-        How many training rows are left.
+        The number of training rows.
     """
     known = PreparedFolder.open(prepared).timelines
     users, counts = np.unique(known.user_id[known.split == TRAIN], return_counts=True)
     kept, left = [], rows
-    for place in np.random.default_rng(seed).permutation(len(users)):
-        if counts[place] <= left:
-            kept.append(users[place])
-            left -= int(counts[place])
+    for index in np.random.default_rng(seed).permutation(len(users)):
+        if counts[index] <= left:
+            kept.append(users[index])
+            left -= int(counts[index])
     dropped = (known.split == TRAIN) & ~np.isin(known.user_id, kept)
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(prepared, to, ignore=shutil.ignore_patterns("*.json", "*.jsonl"))
     table = pq.read_table(prepared / TIMELINES_FILE)
-    place = table.column_names.index(Columns.SPLIT)
+    column = table.column_names.index(Columns.SPLIT)
     split = pa.array(np.where(dropped, CONTEXT, known.split).tolist(), pa.string())
-    pq.write_table(table.set_column(place, Columns.SPLIT, split), to / TIMELINES_FILE)
+    pq.write_table(table.set_column(column, Columns.SPLIT, split), to / TIMELINES_FILE)
     meta = json.loads((prepared / META_FILE).read_text(encoding="utf-8"))
     meta["counts"]["train"] = rows - left
     meta["counts"]["context"] += int(dropped.sum())
@@ -89,25 +87,27 @@ def with_fewer_users(prepared: Path, rows: int, seed: int, to: Path) -> int:
 
 
 def train_and_evaluate(size: int, device: int, options: argparse.Namespace) -> None:
-    """Train on one size and judge the held-out rows, unless that has been done."""
+    """Train on one size and evaluate, unless that has been done."""
     run = options.work / f"run_{size}"
     if (run / "evaluation" / PREDICTIONS_FILE).is_file():
         return
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "data.prepared_dir": options.work / f"prepared_{size}",
         "data.cache_dir": options.work / f"cache_{size}",
         "train.output_dir": run,
         "train.seed": options.seed,
-        **(FOR_FEW if size <= FEW else {"train.epochs": 2} if size <= SOME else {}),
+        **(
+            FEW_SETTINGS if size <= FEW else {"train.epochs": 2} if size <= TWO_EPOCHS_UP_TO else {}
+        ),
     }
-    flags = ["--config", options.config, *settings(given, options.set)]
-    one = Launch(1, device)
-    one.run("train", *flags, "--overwrite")
-    one.run("evaluate", *flags, "--no-baselines", "--ablations", "0")
+    flags = ["--config", options.config, *settings(values, options.set)]
+    launch = Launch(1, device)
+    launch.run("train", *flags, "--overwrite")
+    launch.run("evaluate", *flags, "--no-baselines", "--ablations", "0")
 
 
 def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[str, Any]:
-    """Return the AUC on test rows of everything that learned from one size."""
+    """Return the test AUC of every scorer that learned from one size."""
     predictions, (tuned,) = read_runs([run])
     competitors = add_competitors(predictions, run, prepared, seed)
     best, test, resampled = competitors.best["auc"], predictions[TEST], resample(predictions, seed)
@@ -124,26 +124,28 @@ def figures(size: int, rows: int, run: Path, prepared: Path, seed: int) -> dict[
     return {
         "case": f"{size:,} rows" if size else "all rows",
         "training_rows": rows,
-        **{f"auc, {as_}": metrics[name].auc for as_, name in named.items() if name is not None},
+        **{f"auc, {label}": metrics[name].auc for label, name in named.items() if name is not None},
         "best_baseline": best,
         **{end: gap[end] for end in ("value", "low", "high")},
-        "less_same_signals": of_same_signals,
-        "all": {name: own.to_dict() for name, own in metrics.items()},
+        "differences_same_signals": of_same_signals,
+        "all": {name: values.to_dict() for name, values in metrics.items()},
     }
 
 
-def beside(cases: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return what is shown beside the curve itself: other differences, and the AUC in a user."""
+def further_tables(cases: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the tables below the curve: differences from the same signals, and AUC per user."""
     return {
         "differences_from_the_best_with_signals": [
-            {**gap, "case": case["case"]} for case in cases for gap in case["less_same_signals"]
+            {**gap, "case": case["case"]}
+            for case in cases
+            for gap in case["differences_same_signals"]
         ],
-        "auc_in_a_user": [
+        "auc_per_user": [
             {"case": case["case"]}
             | {
-                name: own["auc_per_user_mean"]
-                for name, own in case["all"].items()
-                if name.startswith(TUNED) or name in WITHIN
+                name: metrics["auc_per_user_mean"]
+                for name, metrics in case["all"].items()
+                if name.startswith(TUNED) or name in PER_USER
             }
             for case in cases
         ],
@@ -155,9 +157,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = common_options(__doc__ or "")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 1000, 8000, 32_000])
-    parser.add_argument("--whole", type=Path, help="A run on all rows that has been evaluated.")
+    parser.add_argument("--whole", type=Path, help="An evaluated run on all rows.")
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--at-once", type=int, default=1, help="Trainings beside each other.")
+    parser.add_argument("--at-once", type=int, default=1, help="Trainings in parallel.")
     parser.add_argument("--only-train", action="store_true", help="Leave the baselines for later.")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/learning_curve"))
@@ -171,8 +173,8 @@ def main(arguments: list[str] | None = None) -> None:
     }
     with ThreadPoolExecutor(options.at_once) as pool:
         for done in [
-            pool.submit(train_and_evaluate, size, place, options)
-            for place, size in enumerate(reversed(options.sizes))
+            pool.submit(train_and_evaluate, size, device, options)
+            for device, size in enumerate(reversed(options.sizes))
         ]:
             done.result()
     if options.only_train:
@@ -191,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
         train = len(PreparedFolder.open(options.prepared).examples(TRAIN))
         cases.append(figures(0, train, options.whole, options.prepared, options.seed))
     command = command_line("learning_curve", options, "prepared", "config", "sizes", "whole", "set")
-    write_result(options.result, command, cases, **beside(cases), note=options.note)
+    write_result(options.result, command, cases, **further_tables(cases), note=options.note)
     for case in cases:
         print({key: value for key, value in case.items() if key != "all"})
 

@@ -1,4 +1,4 @@
-"""Where the GPU's time of one training step goes, by PyTorch's own profiler."""
+"""GPU time of one training step by kind of kernel, with PyTorch's profiler."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ class StepProfile(TrainerCallback):
     """Profiles one step of a trainer.
 
     Args:
-        step: Which step, counted from 0.
-        rank: The adapter's rank, by which its matrix products are known.
+        step: Index of the step.
+        rank: The adapter's rank, which identifies its matrix products.
 
     Attributes:
-        found: Milliseconds of the step and of each part of it; empty until then.
+        figures: Milliseconds of the step and of its parts; empty before it.
     """
 
     def __init__(self, step: int, rank: int) -> None:
         self.step = step
         self.rank = rank
-        self.found: dict[str, Any] = {}
+        self.figures: dict[str, Any] = {}
         self._profile: profile | None = None
         self._began = 0.0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin where the step begins."""
+        """Start the profiler."""
         del args, control, kwargs
-        if state.global_step == self.step and not self.found:
+        if state.global_step == self.step and not self.figures:
             activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
             self._profile = profile(activities=activities, record_shapes=True)
             self._profile.start()
@@ -55,57 +55,57 @@ class StepProfile(TrainerCallback):
             self._began = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """End when the GPU has done what the step gave it, and sort it into parts."""
+        """Stop the profiler when the GPU is idle, and sum the kernels by kind."""
         del args, state, control, kwargs
         if self._profile is None:
             return
         wait_for_gpu()
         seconds = time.perf_counter() - self._began
         self._profile.stop()
-        parts = in_parts(self._profile.events() or [], self.rank)
+        parts = gpu_time_by_part(self._profile.events() or [], self.rank)
         self._profile = None
-        self.found = {
+        self.figures = {
             "step_ms": 1e3 * seconds,
             "gpu_ms": sum(parts.values()),
             "parts_ms": parts,
         }
 
 
-def in_parts(events: Iterable[Any], rank: int) -> dict[str, float]:
-    """Sort the GPU's time into :data:`PARTS`, in milliseconds.
+def gpu_time_by_part(events: Iterable[Any], rank: int) -> dict[str, float]:
+    """Return the GPU milliseconds of each of :data:`PARTS`.
 
     Args:
-        events: Of the profiler, with shapes.
+        events: The profiler's events, with shapes.
         rank: The adapter's rank.
     """
-    found: dict[str, float] = defaultdict(float)
+    milliseconds: dict[str, float] = defaultdict(float)
     products = 0.0
     for event in events:
         if event.is_user_annotation:
-            continue  # a span that others lie in
+            continue  # encloses other events
         if event.device_type == torch.autograd.DeviceType.CUDA:
-            found[_part_of(event.name)] += event.device_time / 1e3
+            milliseconds[_part_of(event.name)] += event.device_time / 1e3
         elif event.name in _PRODUCTS:
             spent = sum(kernel.duration for kernel in event.kernels) / 1e3
             sizes = {size for shape in event.input_shapes or [] for size in shape}
-            found[THIN if rank in sizes else BASE] += spent
+            milliseconds[THIN if rank in sizes else BASE] += spent
             products += spent
-    # Kernels of matrix products bear no common name: they were counted with the rest too.
-    found[OTHER] -= products
-    return {part: found[part] for part in PARTS}
+    # Kernels of matrix products have no common name, so they were added to OTHER as well.
+    milliseconds[OTHER] -= products
+    return {part: milliseconds[part] for part in PARTS}
 
 
 def step_table(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the profiles of all cases that have one, as rows: a part of the step in each."""
+    """Return one row per part, with a column for each profiled case."""
     profiles = {case["case"]: case["profile"] for case in cases if "profile" in case}
     if not profiles:
         return []
     rows = [
-        {"part": part, **{name: found["parts_ms"][part] for name, found in profiles.items()}}
+        {"part": part, **{name: times["parts_ms"][part] for name, times in profiles.items()}}
         for part in PARTS
     ]
     for part, key in (("all of the GPU's time", "gpu_ms"), ("the step, profiled", "step_ms")):
-        rows.append({"part": part, **{name: found[key] for name, found in profiles.items()}})
+        rows.append({"part": part, **{name: times[key] for name, times in profiles.items()}})
     return rows
 
 

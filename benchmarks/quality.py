@@ -1,8 +1,8 @@
-"""Quality of layouts and forms: real weights, real ratings, equal numbers of examples seen.
+"""Quality of layouts and forms: real weights, real ratings, equal numbers of training examples.
 
-Every case trains on the same examples, then scores the same test rows in several ways: as it was
-trained, with a history of exactly 15, and in the other form. Differences between cases come with
-intervals over users, drawn with the same users for both.
+Every case trains on the same examples, then scores the same test rows in several ways: as in
+training, with exactly the prepared history of 15, and in the other form. Differences between cases
+have intervals over users, from the same bootstrap samples for both.
 
     python -m benchmarks.quality --model models/smollm2-135m --prepared data/movielens_qwen3
 """
@@ -52,25 +52,25 @@ CASES: dict[str, list[str]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How test rows are asked: the form, and whether the history is exactly as prepared."""
+class Variant:
+    """How test rows are scored: the form, and whether histories are exactly as prepared."""
 
     form: str
     layout: str
 
     @property
     def name(self) -> str:
-        """A short name for tables."""
-        history = "growing history" if self.layout == BLOCKS else "history exact"
+        """Name in tables."""
+        history = "growing history" if self.layout == BLOCKS else "exact history"
         return f"{self.form}, {history}"
 
 
-_GROWING, _EXACT = Asked(WINDOW, BLOCKS), Asked(WINDOW, SINGLE)
-_INTERVIEW = Asked(INTERVIEW, BLOCKS)
-WAYS = {
+_GROWING, _EXACT = Variant(WINDOW, BLOCKS), Variant(WINDOW, SINGLE)
+_INTERVIEW = Variant(INTERVIEW, BLOCKS)
+VARIANTS = {
     "single": [_GROWING, _EXACT],
     "blocks": [_GROWING, _EXACT, _INTERVIEW],
-    "interview": [_GROWING, _INTERVIEW, Asked(INTERVIEW, SINGLE)],
+    "interview": [_GROWING, _INTERVIEW, Variant(INTERVIEW, SINGLE)],
 }
 
 
@@ -104,12 +104,12 @@ def config_of(name: str, seed: int, options: Any) -> Config:
 
 
 def folder_of(name: str, seed: int, options: Any) -> Path:
-    """Return where a case may write."""
+    """Return the run folder of a case."""
     return options.work / f"{name}_{seed}"
 
 
-def packed_to_batch(config: Config, name: str, options: Any) -> Config:
-    """Choose the packed rows' length so that a step holds about as many examples as ``batch``."""
+def with_pack_length(config: Config, name: str, options: Any) -> Config:
+    """Choose the pack length so that a step has about ``batch`` examples."""
     if name == SINGLE:
         return config
     tokens = {"blocks": 56, "interview": 43}[name] * options.batch
@@ -118,9 +118,9 @@ def packed_to_batch(config: Config, name: str, options: Any) -> Config:
 
 
 def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Train one case; return its figures, and its predictions by way of asking."""
+    """Train one case; return its figures and its predictions by variant."""
     torch._dynamo.reset()
-    config = packed_to_batch(config_of(name, seed, options), name, options)
+    config = with_pack_length(config_of(name, seed, options), name, options)
     folder = PreparedFolder.open(config.data.prepared_dir)
     loaded = load_model(config, trainable=True, folder=folder)
     rows = loaded.select(train_rows(config)).rows
@@ -139,39 +139,38 @@ def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[s
         "metrics": {},
     }
     predictions: dict[str, Any] = {}
-    for way in WAYS[name]:
-        held_out = held_out_of(config, folder, loaded.base.tokenizer, way, TEST, options.test_rows)
+    for variant in VARIANTS[name]:
+        held_out = test_rows(config, folder, loaded.base.tokenizer, variant, options.test_rows)
         p_yes = trainer.scorer.score(held_out.sequences).p_yes
-        found = measure(held_out.liked, p_yes, held_out.user_id).to_dict()
-        figures["metrics"][way.name] = found
-        figures[f"auc, {way.name}"] = found["auc"]
-        predictions[way.name] = (held_out, p_yes)
+        metrics = measure(held_out.liked, p_yes, held_out.user_id).to_dict()
+        figures["metrics"][variant.name] = metrics
+        figures[f"auc, {variant.name}"] = metrics["auc"]
+        predictions[variant.name] = (held_out, p_yes)
     return figures, predictions
 
 
-def held_out_of(
+def test_rows(
     config: Config,
     folder: PreparedFolder,
     tokenizer: Any,
-    way: Asked,
-    split: str,
+    variant: Variant,
     limit: int | None,
 ) -> TokenRows:
-    """Return held-out rows asked in one way; always the same examples."""
-    settings = replace(prompt_settings(folder, config.prompt), form=way.form)
+    """Return test rows for one variant; always the same examples."""
+    settings = replace(prompt_settings(folder, config.prompt), form=variant.form)
     tokens = PromptTokens(tokenizer, Renderer(settings), folder.items)
-    # Which rows a sample holds depends on seed and block length, which differ between cases.
+    # The sample depends on seed and block size, which differ between cases.
     selection = replace(
-        held_out_rows(config, split, limit), layout=way.layout, seed=0, block_size=30
+        held_out_rows(config, TEST, limit), layout=variant.layout, seed=0, block_size=30
     )
     return tokenize(folder, tokens, choose_blocks(folder, selection), selection)
 
 
-def differences(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the differences in AUC that the question is about, each with its interval."""
+def differences(predictions: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return differences in AUC between layouts and forms, each with its interval."""
     pairs = []
     window, exact, interview = _GROWING.name, _EXACT.name, _INTERVIEW.name
-    seeds = sorted({name.partition(", ")[2] for name in found})
+    seeds = sorted({name.partition(", ")[2] for name in predictions})
     for seed in seeds:
         pairs += [
             ((f"blocks, {seed}", exact), (f"single, {seed}", exact)),
@@ -180,17 +179,17 @@ def differences(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             ((f"interview, {seed}", interview), (f"blocks, {seed}", window)),
         ]
     listed = []
-    for (case, way), (other, other_way) in pairs:
-        if case not in found or other not in found:
+    for (case, variant), (other, other_variant) in pairs:
+        if case not in predictions or other not in predictions:
             continue
-        rows, p_yes = found[case][way]
-        _, theirs = found[other][other_way]
-        scores = {"one": p_yes, "other": theirs}
+        rows, p_yes = predictions[case][variant]
+        _, other_p_yes = predictions[other][other_variant]
+        scores = {"first": p_yes, "second": other_p_yes}
         aucs = bootstrap_auc(rows.liked, rows.user_id, scores, seed=0)
-        interval = aucs.difference("one", "other", "auc")
+        interval = aucs.difference("first", "second", "auc")
         listed.append(
             {
-                "what": f"{case} asked as {way}, less {other} asked as {other_way}",
+                "what": f"{case} scored as {variant}, minus {other} scored as {other_variant}",
                 **(vars(interval) if interval is not None else {}),
             }
         )
@@ -203,12 +202,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="A folder with real weights.")
     parser.add_argument("--examples", type=int, default=16_000)
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--batch", type=int, default=64, help="Examples of a step, about.")
+    parser.add_argument("--batch", type=int, default=64, help="Approximate examples per step.")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--test-rows", type=int, default=None)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
-    parser.add_argument("--at-once", type=int, default=1, help="Cases that run side by side.")
+    parser.add_argument("--at-once", type=int, default=1, help="Cases to run in parallel.")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/quality"))
     options = parser.parse_args()
@@ -218,9 +217,9 @@ def main() -> None:
     names = options.cases * len(options.seeds)
     run = partial(run_case, options=options)
     with ProcessPoolExecutor(options.at_once, get_context("spawn")) as processes:
-        for figures, found in processes.map(run, names, seeds):
+        for figures, scored in processes.map(run, names, seeds):
             cases.append(figures)
-            predictions[figures["case"]] = found
+            predictions[figures["case"]] = scored
             print(_line(figures), flush=True)
             compared = differences(predictions)
             write_result(

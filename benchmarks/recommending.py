@@ -1,6 +1,6 @@
 """Recommendation quality: trained runs and classical baselines on the same held-out rows.
 
-Runs of several seeds were each evaluated before; their predictions are read, not made again::
+Reads the predictions of evaluated runs with several seeds::
 
     reeltune evaluate --no-baselines --config ... --set train.output_dir=RUN     # for each seed
     python -m benchmarks.recommending --prepared data/movielens_qwen3 --runs RUN RUN RUN \
@@ -38,7 +38,7 @@ from reeltune.evaluation.intervals import Bootstrap, bootstrap
 from reeltune.evaluation.metrics import choose_threshold, measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, PredictionTable, read_predictions
 from reeltune.evaluation.reliability import errors_by_chance
-from reeltune.models.calibration import CALIBRATED as WAYS
+from reeltune.models.calibration import CALIBRATED as CALIBRATION_METHODS
 from reeltune.models.calibration import fit_calibration
 from reeltune.runs.folder import RunFolder
 from reeltune.signals.folder import with_signals
@@ -58,21 +58,21 @@ def read_runs(runs: list[Path]) -> tuple[Rows, list[str]]:
     tuned: list[str] = []
     rows: Rows = {}
     for run in runs:
-        found = read_predictions(run / "evaluation" / PREDICTIONS_FILE)
+        splits = read_predictions(run / "evaluation" / PREDICTIONS_FILE)
         record = RunFolder(run).record()
         name = f"{TUNED}, seed {record['config']['train']['seed']}"
         for split in (VALIDATION, TEST):
-            own = found[split]
-            kept = rows.get(split)
-            order = np.argsort(own.event, kind="stable")
-            if kept is None:
-                base = own.p_yes[BASE][order]
-                kept = PredictionTable(
-                    split, *(getattr(own, key)[order] for key in _KEYS), p_yes={BASE: base}
+            table = splits[split]
+            merged = rows.get(split)
+            order = np.argsort(table.event, kind="stable")
+            if merged is None:
+                base = table.p_yes[BASE][order]
+                merged = PredictionTable(
+                    split, *(getattr(table, key)[order] for key in _KEYS), p_yes={BASE: base}
                 )
-            if not np.array_equal(kept.event, own.event[order]):
+            if not np.array_equal(merged.event, table.event[order]):
                 raise SystemExit(f"{run} was evaluated on other {split} rows than {runs[0]}")
-            rows[split] = kept.scored(name, own.p_yes[TUNED][order])
+            rows[split] = merged.scored(name, table.p_yes[TUNED][order])
         tuned.append(name)
     return rows, tuned
 
@@ -81,17 +81,19 @@ _KEYS: Final = ("event", "user_id", "item_id", "position", "timestamp", "liked")
 
 
 def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
-    """Add the mean of the seeds' P(Yes), and each with Platt scaling, as the baselines have."""
+    """Add the mean of the seeds' P(Yes), and Platt scaling of each, as the baselines have."""
     if len(tuned) > 1:
-        for split, own in rows.items():
-            mean = np.mean([own.p_yes[name] for name in tuned], axis=0)
-            rows[split] = own.scored(f"{TUNED}, mean of the seeds", mean)
-    held = rows[VALIDATION]
+        for split, table in rows.items():
+            mean = np.mean([table.p_yes[name] for name in tuned], axis=0)
+            rows[split] = table.scored(f"{TUNED}, mean of the seeds", mean)
+    validation = rows[VALIDATION]
     for name in [name for name in rows[TEST].p_yes if name.startswith(TUNED)]:
-        learned = fit_calibration(held.liked, held.p_yes[name], form="interview", layout="blocks")
-        for split, own in rows.items():
-            same_signals = learned.apply(own.p_yes[name], "platt")
-            rows[split] = own.scored(f"{name}{CALIBRATED}", same_signals)
+        calibration = fit_calibration(
+            validation.liked, validation.p_yes[name], form="interview", layout="blocks"
+        )
+        for split, table in rows.items():
+            p_yes = calibration.apply(table.p_yes[name], "platt")
+            rows[split] = table.scored(f"{name}{CALIBRATED}", p_yes)
 
 
 def add_baselines(
@@ -136,14 +138,14 @@ class Competitors:
 
 
 def add_competitors(rows: Rows, run: Path, prepared: Path, seed: int) -> Competitors:
-    """Add everything that runs are compared with."""
+    """Add every scorer that runs are compared with."""
     kinds = PromptSettings.from_dict(RunFolder(run).record()["prompt"]).signals
     same_signals = add_baselines(rows, prepared, kinds, seed)
     best = {}
     for metric in RANKING_METRICS:
-        found = strongest(rows[VALIDATION], BASELINES, metric)
-        assert found is not None
-        best[metric] = found
+        name = strongest(rows[VALIDATION], BASELINES, metric)
+        assert name is not None
+        best[metric] = name
     return Competitors(kinds, same_signals, best)
 
 
@@ -160,37 +162,39 @@ def resample(rows: Rows, seed: int) -> Bootstrap:
 def cases_of(rows: Rows, resampled: Bootstrap) -> list[dict[str, Any]]:
     """Return every scorer's metrics with their intervals, and two on validation rows."""
     cases = []
-    held = rows[VALIDATION]
+    validation = rows[VALIDATION]
     for name in rows[TEST].p_yes:
-        on_validation = measure(held.liked, held.p_yes[name], held.user_id)
+        on_validation = measure(validation.liked, validation.p_yes[name], validation.user_id)
         case: dict[str, Any] = {
             "case": name,
             "auc, validation": on_validation.auc,
             "auc_per_user_mean, validation": on_validation.auc_per_user_mean,
         }
         for metric in SHOWN:
-            found = resampled.interval(name, metric)
-            case[metric] = found.value if found else None
+            interval = resampled.interval(name, metric)
+            case[metric] = interval.value if interval else None
             if metric == "ece":
                 case["ece_by_chance"] = float(errors_by_chance(rows[TEST].p_yes[name]).mean())
             else:
-                case[f"{metric}_interval"] = [found.low, found.high] if found else None
+                case[f"{metric}_interval"] = [interval.low, interval.high] if interval else None
         cases.append(case)
     return cases
 
 
 def calibration_errors(rows: Rows, tuned: list[str]) -> list[dict[str, Any]]:
-    """Return the ECE on test rows of every tuned model, as given and calibrated in every way."""
-    held, test = rows[VALIDATION], rows[TEST]
-    found = []
+    """Return the test ECE of every tuned model, uncalibrated and by calibration method."""
+    validation, test = rows[VALIDATION], rows[TEST]
+    cases = []
     for name in tuned:
-        learned = fit_calibration(held.liked, held.p_yes[name], form="interview", layout="blocks")
-        ways = {"as the model gives it": test.p_yes[name]} | {
-            way: learned.apply(test.p_yes[name], way) for way in WAYS
+        calibration = fit_calibration(
+            validation.liked, validation.p_yes[name], form="interview", layout="blocks"
+        )
+        p_yes = {"uncalibrated": test.p_yes[name]} | {
+            method: calibration.apply(test.p_yes[name], method) for method in CALIBRATION_METHODS
         }
-        errors = {way: measure(test.liked, p, test.user_id).ece for way, p in ways.items()}
-        found.append({"case": name, **errors})
-    return found
+        errors = {method: measure(test.liked, p, test.user_id).ece for method, p in p_yes.items()}
+        cases.append({"case": name, **errors})
+    return cases
 
 
 def differences_of(
@@ -198,13 +202,13 @@ def differences_of(
 ) -> list[dict[str, Any]]:
     """Return every tuned model minus some others, uncalibrated or calibrated."""
     names = [name for name in rows[TEST].p_yes if name.startswith(TUNED)]
-    found = []
+    cases = []
     for name, other in product(names, others):
         gap = resampled.difference(name, other, metric)
         if gap is not None and name.endswith(CALIBRATED) == calibrated:
             ends = {"value": gap.value, "low": gap.low, "high": gap.high}
-            found.append({"case": name, "less": other, **ends})
-    return found
+            cases.append({"case": name, "minus": other, **ends})
+    return cases
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -220,7 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
     test, resampled = rows[TEST], resample(rows, options.seed)
     cases = cases_of(rows, resampled)
     of_auc = differences_of(rows, resampled, competitors.of("auc"), "auc")
-    within = competitors.of("auc_per_user_mean")
+    per_user = competitors.of("auc_per_user_mean")
     write_result(
         options.result,
         command_line("recommending", options, "prepared", "runs"),
@@ -232,7 +236,7 @@ def main(arguments: list[str] | None = None) -> None:
         signals={kind: SIGNALS[kind].announcement for kind in competitors.kinds},
         best_baseline=competitors.best,
         differences_of_auc=of_auc,
-        differences_of_auc_in_a_user=differences_of(rows, resampled, within, "auc_per_user_mean"),
+        differences_of_auc_per_user=differences_of(rows, resampled, per_user, "auc_per_user_mean"),
         differences_of_log_loss=differences_of(
             rows, resampled, competitors.of("auc"), "log_loss", calibrated=True
         ),
@@ -241,15 +245,16 @@ def main(arguments: list[str] | None = None) -> None:
     )
     for case in cases:
         print(
-            f"{case['case']:40} AUC {case['auc']:.4f}, in a user "
+            f"{case['case']:40} AUC {case['auc']:.4f}, per user "
             f"{case['auc_per_user_mean']:.4f}, log loss {case['log_loss']:.4f}, "
             f"ECE {case['ece']:.4f}"
         )
-    for one in (gap for gap in of_auc if gap["less"] == competitors.best["auc"]):
-        print(
-            f"{one['case']} less {one['less']}: {one['value']:+.4f} ({one['low']:+.4f} to "
-            f"{one['high']:+.4f})"
-        )
+    for gap in of_auc:
+        if gap["minus"] == competitors.best["auc"]:
+            print(
+                f"{gap['case']} minus {gap['minus']}: {gap['value']:+.4f} "
+                f"({gap['low']:+.4f} to {gap['high']:+.4f})"
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the tables of the documentation from benchmarks/results/*.json.
+"""Write the tables of the documentation from benchmarks/results/*.json.
 
 Each result is one table, between two markers that name its file::
 
@@ -6,7 +6,7 @@ Each result is one table, between two markers that name its file::
     <!-- end: score_throughput.h100 -->
 
     python -m benchmarks.render            # write the tables
-    python -m benchmarks.render --check    # say whether the page is what the results say
+    python -m benchmarks.render --check    # fail if a page is stale
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pathlib import Path
 from typing import Any, Final
 
 RESULTS: Final = Path("benchmarks/results")
-BESIDE: Final = "../benchmarks/results"
-"""Where results lie as seen from a page in docs/."""
+LINK: Final = "../benchmarks/results"
+"""Link to the results from a page in docs/."""
 PAGES: Final = {
     "quality_": Path("docs/QUALITY.md"),
     "finalists_": Path("docs/experiments/signals.md"),
     "": Path("docs/PERFORMANCE.md"),
 }
-"""Where results go, by what their names begin with; the first that fits."""
+"""Page of each result, by the first matching prefix of its name."""
 
 _FIELDS: Final = ("hardware", "versions", "command", "cases")
 _FIRST: Final = ("form", "case")
 _TITLES: Final = {
-    "auc_per_user_mean, validation": "AUC in a user, validation",
+    "auc_per_user_mean, validation": "AUC per user, validation",
     "auc_interval": "95 %",
-    "auc_per_user_mean": "AUC in a user, mean",
+    "auc_per_user_mean": "AUC per user, mean",
     "deviation": "deviation of P(Yes)",
     "high": "97.5 %",
     "largest_difference": "largest difference of P(Yes)",
@@ -44,7 +44,7 @@ _TITLES: Final = {
     "value": "difference",
     "what": "AUC of",
 }
-# Of models with random weights, or of no interest outside the file.
+# Meaningless with random weights, or of interest only in the file.
 _LEFT_OUT: Final = frozenset(
     {
         "first_loss",
@@ -56,23 +56,23 @@ _LEFT_OUT: Final = frozenset(
     }
 )
 _INTERVAL: Final = "auc_interval"
-"""The one interval that is shown: its two ends."""
+"""The only interval that is shown."""
 _SHARES: Final = frozenset({"share_of_matrix_peak"})
 _DIFFERENCES: Final = frozenset({"value", "low", "high"})
-"""A difference of two AUCs and the ends of its interval."""
+"""A difference of two metrics and the ends of its interval."""
 _BLOCK: Final = re.compile(r"<!-- begin: (\S+) -->\n(.*?)<!-- end: \1 -->", re.DOTALL)
 _MARKER: Final = re.compile(r"<!-- (?:begin|end): (\S+) -->")
 
 
 def problems(result: dict[str, Any]) -> list[str]:
-    """Return what a result lacks: where it was measured, how, and a figure per case."""
-    found = [f"no {field}" for field in _FIELDS if field not in result]
+    """Return what is missing in a result: fields, case names, figures."""
+    missing = [f"no {field}" for field in _FIELDS if field not in result]
     for number, case in enumerate(result.get("cases", [])):
         if "case" not in case:
-            found.append(f"case {number} has no name")
+            missing.append(f"case {number} has no name")
         if "failed" not in case and not any(_is_measured(key) for key in case):
-            found.append(f"case {number} has neither a rate nor a time nor an AUC")
-    return found
+            missing.append(f"case {number} has neither a rate nor a time nor an AUC")
+    return missing
 
 
 def _is_measured(key: str) -> bool:
@@ -83,16 +83,16 @@ def _is_auc(key: str) -> bool:
     return key.split(",", maxsplit=1)[0] == "auc"
 
 
-def rendered(name: str, result: dict[str, Any], folder: str = BESIDE) -> str:
-    """Return what stands between the markers of a result.
+def render(name: str, result: dict[str, Any], folder: str = LINK) -> str:
+    """Return the Markdown between the markers of a result.
 
     Args:
-        name: The result's file name, without its ending.
+        name: The result's file name without ".json".
         result: Its content.
-        folder: Where the file lies, as seen from the page.
+        folder: Link from the page to the file's folder.
     """
     file = f"{name}.json"
-    said = [
+    lines = [
         f"`{result['command']}`",
         f"{_hardware(result['hardware'])}. {_versions(result['versions'])}.",
         *([f"{result['note'].rstrip('.')}."] if "note" in result else []),
@@ -101,8 +101,8 @@ def rendered(name: str, result: dict[str, Any], folder: str = BESIDE) -> str:
     tables = [table(result["cases"])]
     for key, value in result.items():
         if key != "cases" and isinstance(value, list):
-            tables += [f"{title(key).capitalize()}:", table(value)]
-    return "\n\n".join([*said, *tables]) + "\n"
+            tables += [f"{title(key)[0].upper()}{title(key)[1:]}:", table(value)]
+    return "\n\n".join([*lines, *tables]) + "\n"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -116,9 +116,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def columns_of(cases: list[dict[str, Any]]) -> list[str]:
-    """Return the keys that are shown: names first, then the others as the cases list them.
+    """Return the keys that are shown: names first, then the others in order.
 
-    Lists, nested figures and what says nothing about speed stay in the file.
+    Lists, nested figures and :data:`_LEFT_OUT` stay in the file.
     """
     keys = dict.fromkeys(key for case in cases for key in case)
     shown = [
@@ -137,7 +137,7 @@ def title(key: str) -> str:
         return _TITLES[key]
     words = re.sub(r"_per_s$", "/s", key)
     words = re.sub(r"_gib$", " GiB", words)
-    return words.replace("_", " ")
+    return re.sub(r"\b(auc|ece|ndcg)\b", lambda name: name[0].upper(), words.replace("_", " "))
 
 
 def _cell(key: str, value: Any) -> str:
@@ -159,7 +159,7 @@ def _is_number(value: Any) -> bool:
 
 
 def number(value: float) -> str:
-    """Return a number as a reader wants it: counts whole, measurements to three digits."""
+    """Format a number: counts whole, measurements to three digits."""
     if isinstance(value, int) or value == 0:
         return f"{value:,.0f}"
     if abs(value) < 0.001:
@@ -180,29 +180,29 @@ def _versions(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def rewritten(page: str, results: dict[str, dict[str, Any]], folder: str = BESIDE) -> str:
+def fill_page(page: str, results: dict[str, dict[str, Any]], folder: str = LINK) -> str:
     """Return a page with every result between its markers.
 
     Args:
-        page: The page as it is.
-        results: Each result by its name.
-        folder: Where the results lie, as seen from the page.
+        page: The present text.
+        results: Results by name.
+        folder: Link from the page to the results.
 
     Raises:
-        SystemExit: A result has no place, or a place has no result.
+        SystemExit: Results and markers do not match, or a result is incomplete.
     """
-    places = [name for name, _ in _BLOCK.findall(page)]
-    faults = [f"{name}.json has no markers" for name in results if name not in places]
-    faults += [f"there is no {name}.json" for name in places if name not in results]
-    faults += [f"the markers of {name} are not one pair" for name in _unpaired(page)]
-    faults += [f"{name}.json: {fault}" for name in results for fault in problems(results[name])]
-    if faults:
-        raise SystemExit("\n".join(faults))
+    marked = [name for name, _ in _BLOCK.findall(page)]
+    errors = [f"{name}.json has no markers" for name in results if name not in marked]
+    errors += [f"there is no {name}.json" for name in marked if name not in results]
+    errors += [f"the markers of {name} are not one pair" for name in _unpaired(page)]
+    errors += [f"{name}.json: {problem}" for name in results for problem in problems(results[name])]
+    if errors:
+        raise SystemExit("\n".join(errors))
 
-    def fill(found: re.Match[str]) -> str:
-        name = found[1]
-        table = rendered(name, results[name], folder)
-        return f"<!-- begin: {name} -->\n\n{table}\n<!-- end: {name} -->"
+    def fill(block: re.Match[str]) -> str:
+        name = block[1]
+        markdown = render(name, results[name], folder)
+        return f"<!-- begin: {name} -->\n\n{markdown}\n<!-- end: {name} -->"
 
     return _BLOCK.sub(fill, page)
 
@@ -221,21 +221,21 @@ def results_in(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def results_by_page(results: dict[str, Any]) -> dict[Path, dict[str, Any]]:
-    """Return each page with the results that belong on it."""
-    found: dict[Path, dict[str, Any]] = {page: {} for page in PAGES.values()}
+    """Group results by page."""
+    by_page: dict[Path, dict[str, Any]] = {page: {} for page in PAGES.values()}
     for name, result in results.items():
-        begin = next(begin for begin in PAGES if name.startswith(begin))
-        found[PAGES[begin]][name] = result
-    return found
+        prefix = next(prefix for prefix in PAGES if name.startswith(prefix))
+        by_page[PAGES[prefix]][name] = result
+    return by_page
 
 
-def seen_from(page: Path) -> str:
-    """Return where the committed results lie, as a link on a page has it."""
+def link_from(page: Path) -> str:
+    """Return the link from a page to the committed results."""
     return os.path.relpath(RESULTS, page.parent)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the page, or compare it."""
+    """Write the pages, or compare them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="Write nothing; fail if stale.")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -243,9 +243,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     results = results_in(options.results)
     pages = results_by_page(results) if options.page is None else {options.page: results}
-    for page, own in pages.items():
+    for page, of_page in pages.items():
         before = page.read_text(encoding="utf-8")
-        after = rewritten(before, own, seen_from(page))
+        after = fill_page(before, of_page, link_from(page))
         if not options.check:
             page.write_text(after, encoding="utf-8")
         elif before != after:

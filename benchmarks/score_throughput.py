@@ -1,16 +1,15 @@
 """Predictions per second: the same queries one at a time, in batches, and in blocks.
 
-Every case asks one model about the same test rows, and all answer the same prompts: those of
-blocks, whose histories grow. A random adapter that changes every linear layer is on the model,
-since that is what users score with. Predictions must be equal before anything is timed: within 1e-4
-in float32, and in bfloat16, where rounding depends on the batch, within 0.05. The largest
-difference is reported beside the standard deviation of the predictions.
+Every case predicts the same test rows with the same prompts, those of blocks with growing
+histories. The model has a random adapter on every linear layer. Before timing, predictions must
+agree within 1e-4 in float32, and within 0.05 in bfloat16, where rounding depends on the batch. The
+largest difference is reported with the standard deviation of the predictions.
 
     python -m benchmarks.score_throughput --model models/smollm2-135m --prepared data/demo --rows 48
     python -m benchmarks.score_throughput --tokenizer QWEN3 --prepared data/movielens_qwen3
 
-`rank` is what recommending does: every film of the edition after one history, from token pieces to
-predictions, with the history computed once. Compiled layers need a CUDA device.
+`rank` predicts every film of the edition after one history, as `recommend` does: from token pieces
+to predictions, with the history computed once. Compiled layers need a CUDA device.
 """
 
 from __future__ import annotations
@@ -54,25 +53,25 @@ P = npt.NDArray[np.float64]
 
 _FORMS: Final[tuple[Form, ...]] = (WINDOW, INTERVIEW)
 _TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 0.05}
-"""Largest difference of two P(Yes) that rounding explains."""
+"""Largest difference of two P(Yes) from rounding."""
 
 _ALL: Final = slice(None)
 _COMPARED: Final = 32
-"""How many predictions of a ranking are compared with those of the films' own prompts."""
+"""Number of ranked films whose predictions are compared with single prompts."""
 
 
 class Measurement:
     """Times one form of prompt on one model.
 
     Args:
-        options: As parsed.
-        model: The folder of the model.
+        options: The parsed options.
+        model: The model's folder.
         form: The form of the prompts.
 
     Attributes:
         sequences: The rows in blocks.
-        prompts: The single prompts they equal.
-        tolerance: The largest difference of two P(Yes) that counts as equal.
+        prompts: The same rows as single prompts.
+        tolerance: Largest allowed difference of two P(Yes).
     """
 
     def __init__(self, options: argparse.Namespace, model: Path, form: Form) -> None:
@@ -92,7 +91,7 @@ class Measurement:
         self.prompts = self.sequences.alone()
 
     def cases(self) -> Iterator[dict[str, Any]]:
-        """Give the figures of every case as they are found, the compiled ones last."""
+        """Yield the figures of every case, the compiled ones last."""
         scorer = self._scorer(self.options.tokens_per_batch)
         few = self.prompts.take(np.arange(min(self.options.one_at_a_time_rows, len(self.prompts))))
         batches = Sequences.single(self.prompts)
@@ -111,9 +110,9 @@ class Measurement:
             yield self._case("in blocks, compiled layers", *blocks)
 
     def _ranking(self) -> tuple[Ragged, Callable[[], P], P, npt.NDArray[np.int64]]:
-        """Return the arguments of :meth:`_case` for ranking films after one whole history."""
+        """Return the arguments of :meth:`_case` for ranking films after one full history."""
         timelines, count = self.folder.timelines, self.folder.history_len
-        # The first user's who has so many events: which one it is hardly matters.
+        # Of the first user with enough events.
         stop = int(np.flatnonzero(timelines.position >= count - 1)[0]) + 1
         history = History.from_timelines(timelines, range(stop - count, stop))
         items = spread(len(self.folder.items), self.options.rank_items)
@@ -137,31 +136,31 @@ class Measurement:
         expected: P,
         compared: npt.NDArray[np.int64] | slice = _ALL,
     ) -> dict[str, Any]:
-        """Compare a case's predictions with those of prompts in batches, then time it.
+        """Compare a case's predictions with those of single prompts, then time it.
 
         Args:
             name: The case.
-            read: The tokens it reads, padding excluded.
+            read: The tokens it reads, without padding.
             work: Returns its predictions.
-            expected: P(Yes) of the same questions, asked in batches.
-            compared: Which of its predictions these are.
+            expected: P(Yes) of single prompts in batches.
+            compared: Indices of the predictions that ``expected`` has.
         """
         reset_peak()
-        found = work()
-        difference = float(np.abs(found[compared] - expected).max())
+        p_yes = work()
+        difference = float(np.abs(p_yes[compared] - expected).max())
         if not difference <= self.tolerance:
             raise SystemExit(f"{self.form}, {name}: P(Yes) differs by {difference:.2g}")
         seconds, _ = timed(work, self.options.calls)
         return {
             "form": self.form,
             "case": name,
-            "predictions": len(found),
+            "predictions": len(p_yes),
             "seconds": seconds,
-            "predictions_per_s": len(found) / seconds,
-            "tokens_per_prediction": len(read.values) / len(found),
+            "predictions_per_s": len(p_yes) / seconds,
+            "tokens_per_prediction": len(read.values) / len(p_yes),
             "tokens_per_s": len(read.values) / seconds,
             "largest_difference": difference,
-            "deviation": float(found.std()),
+            "deviation": float(p_yes.std()),
             "peak_gib": peak_gib(),
         }
 
@@ -170,12 +169,12 @@ class Measurement:
 
 
 def spread(count: int, most: int | None) -> npt.NDArray[np.int64]:
-    """Return at most so many of ``count`` numbers, evenly spread; all without a limit."""
+    """Return at most ``most`` of ``count`` indices, evenly spread; all if None."""
     return np.unique(np.linspace(0, count - 1, min(count, most or count)).astype(np.int64))
 
 
 def one_by_one(scorer: Scorer, prompts: Ragged) -> P:
-    """Return P(Yes) of each prompt, asked alone."""
+    """Return P(Yes) of each prompt, in a batch by itself."""
     return np.concatenate(
         [
             scorer.score(Sequences.single(prompts.take(np.array([row])))).p_yes
@@ -211,32 +210,32 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure both forms and print one table."""
     parser = common_options(__doc__ or "")
     parser.add_argument("--model", type=Path, help="Real weights instead of a shape.")
-    parser.add_argument("--tokenizer", type=Path, help="With --shape: its tokenizer.")
+    parser.add_argument("--tokenizer", type=Path, help="The tokenizer of the --shape.")
     parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto")
     parser.add_argument("--rows", type=int, default=2000, help="Test rows.")
     parser.add_argument("--one-at-a-time-rows", type=int, default=200)
-    parser.add_argument("--block-targets", type=int, default=30, help="The predictions of a block.")
+    parser.add_argument("--block-targets", type=int, default=30, help="Predictions per block.")
     parser.add_argument("--tokens-per-batch", type=int, default=16384)
     parser.add_argument(
-        "--rank-films", dest="rank_items", type=int, help="Ranked films; by default all."
+        "--rank-films", dest="rank_items", type=int, help="Films to rank; default: all."
     )
-    parser.add_argument("--calls", type=int, default=3, help="Timed calls, after a first one.")
+    parser.add_argument("--calls", type=int, default=3, help="Timed calls, after a warm-up.")
     parser.add_argument("--work", type=Path, default=Path("output/score_throughput"))
     options = parser.parse_args(arguments)
     if (options.model is None) == (options.tokenizer is None):
         parser.error("give either --model, or --tokenizer for a --shape with random weights")
 
-    asked = ("shape",) if options.model is None else ("model",)
-    asked += ("dtype", "rows", "one_at_a_time_rows", "block_targets", "tokens_per_batch")
-    asked += ("rank_items", "calls")
+    shown = ("shape",) if options.model is None else ("model",)
+    shown += ("dtype", "rows", "one_at_a_time_rows", "block_targets", "tokens_per_batch")
+    shown += ("rank_items", "calls")
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
-    command = command_line("score_throughput", options, *asked)
+    command = command_line("score_throughput", options, *shown)
     cases: list[dict[str, Any]] = []
     for form in _FORMS:
         batches = None
         for case in Measurement(options, model, form).cases():
-            batches = batches or case["predictions_per_s"]  # of the first case
+            batches = batches or case["predictions_per_s"]
             cases.append({**case, "ratio_to_batches": case["predictions_per_s"] / batches})
             print(line(cases[-1]), flush=True)
             write_result(options.result, command, cases, note=options.note)

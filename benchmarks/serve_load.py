@@ -1,11 +1,10 @@
 """Throughput and latency of `reeltune serve` under load, with and without batching.
 
 Two services run the same model on loopback, each in its own process: one batches the queries that
-wait, the other runs one query per batch (`serving.max_batch_queries=1`). Every client sends its
-next request once it has its response, over one connection. Each client has its own history and
-rates one more item before its next request; or several clients share a history, as a page does that
-requests item by item. Both services get the same requests, and their predictions must be equal
-before their rates are compared.
+wait, the other runs one query per batch (`serving.max_batch_queries=1`). A client sends its next
+request after the response, over one connection. Each client has its own history and rates one more
+item before its next request; or several clients share a history, like a page that requests item by
+item. Both services get the same requests, and their predictions must be equal.
 
     python -m benchmarks.serve_load --adapter output/demo --prepared data/demo --result FILE
     python -m benchmarks.serve_load --model models/smollm2-135m --prepared data/demo
@@ -74,8 +73,8 @@ class Requests:
 
         Args:
             client: Index of the client.
-            number: How many requests it has made before, and items it has rated since.
-            sharing: How many clients share a history.
+            number: Index of the request; the client has rated as many items more.
+            sharing: Number of clients per history.
         """
         first = int(self.starts[client // sharing % len(self.starts)]) + number
         timelines, items = self.folder.timelines, self.folder.items
@@ -96,7 +95,7 @@ class Requests:
 
 @contextlib.contextmanager
 def served(mode: str, options: argparse.Namespace) -> Iterator[Served]:
-    """Run a service in a process of its own inside the block."""
+    """Run a service in another process inside the block."""
     command = [sys.executable, "-m", "reeltune", "serve", "--port", "0"]
     command += ["--set", f"data.prepared_dir={options.prepared}"]
     command += ["--set", f"serving.timeout_s={_TIMEOUT_S}", "--set", "serving.max_requests=1000"]
@@ -120,14 +119,14 @@ def served(mode: str, options: argparse.Namespace) -> Iterator[Served]:
 
 def predict(connection: http.client.HTTPConnection, body: bytes) -> tuple[float, list[float]]:
     """Return the seconds that one request took, and its predictions."""
-    start = time.perf_counter()
+    began = time.perf_counter()
     connection.request("POST", "/predictions", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    content = answer.read()
-    seconds = time.perf_counter() - start
-    if answer.status != 200:
-        raise SystemExit(f"{answer.status}: {content.decode()}")
-    return seconds, [one["p_like"] for one in json.loads(content)["predictions"]]
+    response = connection.getresponse()
+    content = response.read()
+    seconds = time.perf_counter() - began
+    if response.status != 200:
+        raise SystemExit(f"{response.status}: {content.decode()}")
+    return seconds, [prediction["p_like"] for prediction in json.loads(content)["predictions"]]
 
 
 def load(
@@ -139,7 +138,7 @@ def load(
         service: The service.
         requests: The requests of the clients.
         clients: Number of clients.
-        sharing: How many of them share a history.
+        sharing: Number of clients per history.
     """
     bodies = [
         [requests.body(client, number, sharing) for number in range(requests.rounds)]
@@ -158,26 +157,26 @@ def load(
     with ThreadPoolExecutor(clients) as pool:
         futures = [pool.submit(run_client, each) for each in bodies]
         together.wait()
-        start = time.perf_counter()
-        answers = [answer for future in futures for answer in future.result()]
-        seconds = time.perf_counter() - start
-    p_like = np.array([predictions for _, predictions in answers])
-    milliseconds = 1000 * np.array([taken for taken, _ in answers])
+        began = time.perf_counter()
+        responses = [response for future in futures for response in future.result()]
+        seconds = time.perf_counter() - began
+    p_like = np.array([predictions for _, predictions in responses])
+    milliseconds = 1000 * np.array([taken for taken, _ in responses])
     case = {
-        "case": "a history each" if sharing == 1 else f"{sharing} clients to a history",
+        "case": "own history" if sharing == 1 else f"{sharing} clients per history",
         "clients": clients,
         "mode": service.mode,
-        "requests_per_s": len(answers) / seconds,
+        "requests_per_s": len(responses) / seconds,
         "predictions_per_s": p_like.size / seconds,
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p99_ms": float(np.percentile(milliseconds, 99)),
-        "requests_per_batch": len(answers) / (batches(service) - before),
+        "requests_per_batch": len(responses) / (batches(service) - before),
     }
     return case, p_like
 
 
 def batches(service: Served) -> float:
-    """Return how many batches a service has computed."""
+    """Return the number of batches a service has computed."""
     connection = http.client.HTTPConnection("127.0.0.1", service.port)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics")
@@ -228,7 +227,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--tolerance", type=float, default=0.05, help="Largest difference in P(Yes) allowed."
     )
-    parser.add_argument("--set", action="append", default=[], help="As reeltune serve takes it.")
+    parser.add_argument(
+        "--set", action="append", default=[], help="Overrides of the configuration."
+    )
     options = parser.parse_args(arguments)
     if (options.adapter is None) == (options.model is None):
         parser.error("give either --adapter or --model")

@@ -1,9 +1,8 @@
-"""How long the evidence on all events takes to make, for editions of any size.
+"""Duration of computing the signal `expected` for all events, for editions of any size.
 
-All that is made once is made: what films are worth and which are alike, as each part of the users
-sees it. Then users are drawn at random, and what they take says what all of them would take. It is
-the kind `expected` that takes the time; the others are sums. Generated ratings serve as well as
-real ones, since only how many there are counts::
+Item statistics and similarities of all folds are computed; then random users are timed and the
+total is extrapolated. The other signals are sums and take little time. Synthetic ratings serve as
+well as real ones, since only their number matters::
 
     reeltune fetch synthetic --users 6040 --films 3706 --ratings-per-user 165 --into data/raw/as_1m
     reeltune prepare --ratings-dir data/raw/as_1m --output-dir data/as_1m --no-json
@@ -28,51 +27,52 @@ from reeltune.signals.target import gp_target
 
 
 def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
-    """Return what one edition takes.
+    """Time one edition.
 
     Args:
-        prepared: A prepared folder.
-        users: How many users are drawn.
-        seed: Decides who.
+        prepared: The prepared folder.
+        users: Number of users to sample.
+        seed: Seed of the sample.
     """
     folder = PreparedFolder.open(prepared)
     known, items = folder.ratings, folder.items
     began = time.perf_counter()
     settings = folder.prompt_settings
     source = SignalSource(known, items, settings.threshold, settings.scale.step, ("expected",))
-    nothing = np.empty(0, dtype=np.int64)
-    for part in range(FOLDS):
-        source.gaussian_process.posterior(part, nothing, np.empty(0)).before_each_event()
-    once = time.perf_counter() - began
+    no_events = np.empty(0, dtype=np.int64)
+    for fold in range(FOLDS):
+        source.gaussian_process.posterior(fold, no_events, np.empty(0)).before_each_event()
+    folds_seconds = time.perf_counter() - began
 
     first = np.flatnonzero(known.position == 0)
     ends = np.append(first[1:], len(known))
-    drawn = sample_rows(len(first), users, seed, "users timed")
+    sample = sample_rows(len(first), users, seed, "users timed")
     targets = gp_target(known.rating, known.liked)
     began = time.perf_counter()
-    for user in drawn:
-        own = slice(first[user], ends[user])
-        rows, part = known.item_idx[own].astype(np.int64), int(source.fold[own.start])
-        source.gaussian_process.posterior(part, rows, targets[own]).before_each_event()
+    for user in sample:
+        events = slice(first[user], ends[user])
+        items_of, fold = known.item_idx[events].astype(np.int64), int(source.fold[events.start])
+        source.gaussian_process.posterior(fold, items_of, targets[events]).before_each_event()
     seconds = time.perf_counter() - began
     return {
         "case": prepared.name,
         "users": len(first),
         "items": len(items),
         "ratings": len(known),
-        "once, seconds": once,
-        "users timed": len(drawn),
-        "a user, milliseconds": 1000 * seconds / len(drawn),
-        "all users, minutes reckoned": (once + seconds * len(first) / len(drawn)) / 60,
+        "fold statistics, seconds": folds_seconds,
+        "users timed": len(sample),
+        "milliseconds per user": 1000 * seconds / len(sample),
+        "minutes for all users, extrapolated": (folds_seconds + seconds * len(first) / len(sample))
+        / 60,
         "peak_gib": peak_memory()["resident_gib"],
     }
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Time one edition and print its figures."""
+    """Time each edition and print its figures."""
     parser = common_options(__doc__ or "")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="More prepared folders.")
-    parser.add_argument("--users", type=int, default=600, help="How many are timed of each.")
+    parser.add_argument("--users", type=int, default=600, help="Users timed per edition.")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
 

@@ -1,15 +1,14 @@
-"""Tokenizing training rows: blocks and prompts assembled from pieces, against ``datasets.map``.
+"""Tokenizing training rows: assembled from pieces, compared with ``datasets.map``.
 
-``map`` tokenizes whole rendered strings, with two processes; rendering them is left out of its
-time. What is assembled must have the same ids, for every row that ``map`` was given: a single
-prompt those of its string, and each prediction of a block those of the prompt it equals.
+``map`` tokenizes whole rendered strings with two processes; rendering them is not timed. The
+assembled ids must be equal for every row of ``map``: those of a single prompt to its string, and
+those of each prediction of a block to its single prompt.
 
     python -m benchmarks.tokenize_throughput --tokenizer models/smollm2-135m --prepared data/demo
 
-``map`` may be given a sample of the rows (``--rows``); the ratios compare rows per second, which
-takes its time for all of them to grow in proportion. The other cases always read every training
-row. "All included" is all that follows loading data and tokenizer: rendering and tokenizing the
-films, the proof that pieces equal the whole, and assembling. Their times are medians of some calls.
+``--rows`` limits the rows of ``map``; ratios compare rows per second. The other cases read every
+training row. "All included" is everything after loading data and tokenizer: rendering and
+tokenizing the films, verifying that pieces equal whole prompts, and assembling. Times are medians.
 """
 
 from __future__ import annotations
@@ -66,10 +65,10 @@ class Measurement:
     """Times one form of prompt.
 
     Args:
-        options: As parsed.
-        folder: The prepared data, read before any clock runs.
-        tokenizer: Whose ids.
-        settings: The words of the prompts.
+        options: The parsed options.
+        folder: The prepared data, already read.
+        tokenizer: The tokenizer.
+        settings: The prompt settings.
     """
 
     def __init__(
@@ -104,20 +103,20 @@ class Measurement:
             (f"{layout}, all included", items + assembling),
             (f"{layout}, assembling alone", assembling),
         ):
-            found = len(rows) / seconds
+            rate = len(rows) / seconds
             cases.append(
                 {
                     "case": name,
                     "rows": len(rows),
                     "seconds": seconds,
-                    "examples_per_s": found,
-                    "ratio_to_map": found / per_second,
+                    "examples_per_s": rate,
+                    "ratio_to_map": rate / per_second,
                 }
             )
         return cases
 
     def _map(self, tokens: PromptTokens, layout: Layout) -> tuple[int, float]:
-        """Return how many rows ``map`` was given and its speed, having compared all its ids."""
+        """Compare the ids of ``map`` and return its number of rows and its speed."""
         selection = self._selection(layout, self.options.rows)
         examples = choose_blocks(self.folder, selection).examples
         texts = list(tokens.texts(self.folder.timelines, examples))
@@ -140,9 +139,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure both forms and print one table."""
     parser = common_options(__doc__ or "")
     parser.add_argument("--tokenizer", required=True, help="A folder or a name on the hub.")
-    parser.add_argument("--rows", type=int, default=20_000, help="The rows that map is given.")
-    parser.add_argument("--block-targets", type=int, default=30, help="The examples of a block.")
-    parser.add_argument("--processes", type=int, default=2, help="Of map.")
+    parser.add_argument("--rows", type=int, default=20_000, help="Rows for map.")
+    parser.add_argument("--block-targets", type=int, default=30, help="Examples per block.")
+    parser.add_argument("--processes", type=int, default=2, help="Processes of map.")
     parser.add_argument("--calls", type=int, default=5, help="Calls whose median is reported.")
     options = parser.parse_args(arguments)
 

@@ -1,15 +1,14 @@
-"""Training: TRL as its users set it, TRL at its fastest, and this package's layouts and forms.
+"""Training throughput: TRL with default and faster settings, and reeltune's layouts and forms.
 
-The same rows, the same LoRA, the same machine, one run after another in one process. The model has
-the shape of Qwen3-0.6B and random weights, or is a folder with real ones; tokenizer and ratings are
-real.
+The same rows, LoRA and machine, one run after another. The model has the shape of Qwen3-0.6B and
+random weights, or is a folder with real ones; tokenizer and ratings are real.
 
     python -m benchmarks.train_throughput --tokenizer QWEN3 --prepared data/movielens_qwen3
     python -m benchmarks.train_throughput --model models/smollm2-135m --steps 4 --batch 1 ...
 
-Every case reads training rows with a history of 15. The cases of TRL and `single` read each row as
-a prompt of its own; `blocks` and `interview` read the same rows in blocks, where the history grows
-and each row costs fewer tokens: examples per second is what compares them.
+Every case reads training rows with a history of 15. TRL's cases and `single` have one prompt per
+row; `blocks` and `interview` read the same rows in blocks, with growing histories and fewer tokens
+per row. Compare examples per second.
 """
 
 from __future__ import annotations
@@ -54,28 +53,24 @@ from reeltune.training.progress import StepClock
 from reeltune.training.setup import validation_rows
 
 WARM_UP = 6 if torch.cuda.is_available() else 1
-"""Steps left out: they compile, and fill caches."""
+"""Steps not timed: they compile and fill caches."""
 
 
 @dataclass(frozen=True)
 class TrlCase:
-    """TRL's trainer with some settings.
-
-    Attributes:
-        settings: Of SFTConfig, beyond its defaults.
-    """
+    """TRL's trainer; ``settings`` override the defaults of SFTConfig."""
 
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def alters_classes(self) -> bool:
-        """Whether what it does to the model's classes would stay for the cases after it."""
+        """Whether it patches the model's classes, which would change later cases."""
         return bool(self.settings.get("use_liger_kernel"))
 
 
 KEPT = {"gradient_checkpointing": False}
 TRL: dict[str, TrlCase] = {
-    # SFTConfig's own batch of 8, recomputed activations, bfloat16.
+    # SFTConfig's default: batch 8, gradient checkpointing, bfloat16.
     "trl_default": TrlCase(),
     "trl batch 32, activations kept": TrlCase({"per_device_train_batch_size": 32, **KEPT}),
     "trl packed": TrlCase(
@@ -98,7 +93,7 @@ FASTEST = "trl_fastest"
 
 _KEPT = ["train.gradient_checkpointing=false"]
 _WINDOW = ["prompt.form=window", "train.block_size=30"]
-OURS: dict[str, list[str]] = {
+REELTUNE: dict[str, list[str]] = {
     "single": [*_KEPT, *_WINDOW, "train.share_history=false"],
     "blocks": [*_KEPT, *_WINDOW],
     "blocks, not compiled": [*_KEPT, *_WINDOW, "train.compile=false"],
@@ -109,7 +104,7 @@ OURS: dict[str, list[str]] = {
 
 
 class Timer(TrainerCallback):
-    """Times the steps of any trainer after the warm-up; the GPU is waited for at both ends."""
+    """Times the steps of a trainer after the warm-up, with the GPU idle at both ends."""
 
     def __init__(self) -> None:
         self.began = 0.0
@@ -117,7 +112,7 @@ class Timer(TrainerCallback):
         self.steps = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin after the warm-up, end with the last step."""
+        """Start after the warm-up, stop after the last step."""
         del args, control, kwargs
         if state.global_step == WARM_UP:
             wait_for_gpu()
@@ -129,10 +124,10 @@ class Timer(TrainerCallback):
 
 
 class Counted:
-    """A collator that remembers how much each batch holds.
+    """A collator that counts the examples and tokens of each batch.
 
     Args:
-        collate: The trainer's own.
+        collate: The trainer's collator.
         count: Returns examples and tokens of a batch.
     """
 
@@ -141,25 +136,25 @@ class Counted:
     ) -> None:
         self.collate = collate
         self.count = count
-        self.held: list[tuple[int, int]] = []
+        self.counts: list[tuple[int, int]] = []
 
     def __call__(self, rows: Any) -> Any:
         """Collate and count."""
         batch = self.collate(rows)
-        self.held.append(self.count(batch))
+        self.counts.append(self.count(batch))
         return batch
 
     def __len__(self) -> int:
         return len(self.collate)  # pyright: ignore[reportArgumentType]
 
     def mean(self) -> tuple[float, float]:
-        """Return examples and tokens of the batches after the warm-up, on average."""
-        counted = np.array(self.held[WARM_UP:], dtype=np.float64)
-        return float(counted[:, 0].mean()), float(counted[:, 1].mean())
+        """Return the mean examples and tokens per batch after the warm-up."""
+        counts = np.array(self.counts[WARM_UP:], dtype=np.float64)
+        return float(counts[:, 0].mean()), float(counts[:, 1].mean())
 
 
 def chats(config: Config, rows: int) -> Dataset:
-    """Return training rows as TRL's users give them: a prompt, a completion, thinking off."""
+    """Return training rows in TRL's prompt-completion format, thinking off."""
     folder = open_prepared(config)
     renderer, items = Renderer(prompt_settings(folder, config.prompt)), folder.items
     blocks = choose_blocks(folder, Selection(TRAIN, rows, config.train.seed, SINGLE, 30))
@@ -181,7 +176,7 @@ def chats(config: Config, rows: int) -> Dataset:
 
 
 def run_trl(case: TrlCase, config: Config, options: Any) -> dict[str, Any]:
-    """Train with TRL alone and return the figures."""
+    """Train with TRL and return the figures."""
     dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(config.model.name_or_path, dtype=dtype)
     lora = config.lora
@@ -227,30 +222,30 @@ def _count_trl(batch: dict[str, torch.Tensor]) -> tuple[int, int]:
     return len(mask), int(mask.sum())
 
 
-def run_ours(config: Config, options: Any) -> dict[str, Any]:
-    """Train with this package's trainer and return the figures."""
+def run_reeltune(config: Config, options: Any) -> dict[str, Any]:
+    """Train with reeltune's trainer and return the figures."""
     loaded = load_model(config, trainable=True)
     inputs = trainer_inputs(
         loaded, *(loaded.select(of(config)).rows for of in (train_rows, validation_rows))
     )
-    run = RunFolder(options.work / "ours")
+    run = RunFolder(options.work / "reeltune")
     trainer = build_trainer(inputs, run, StepClock())
-    # Steps alone are measured.
+    # No evaluation and no saving between the steps.
     trainer.remove_callback(KeepBest)
     trainer.args.load_best_model_at_end = False
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
     timer = Timer()
     step_profile = StepProfile(WARM_UP - 1, config.lora.r)
     if options.profile:
-        trainer.add_callback(step_profile)  # first: what it does when a step ends is not timed
+        trainer.add_callback(step_profile)  # first, so that its work after a step is not timed
     trainer.add_callback(timer)
     trainer.data_collator = Counted(  # pyright: ignore[reportAttributeAccessIssue]
         trainer.data_collator, lambda batch: (len(batch["answer_position"]), batch["tokens"])
     )
     trainer.train()
     figures = _figures(timer, trainer)
-    if step_profile.found:
-        figures["profile"] = step_profile.found
+    if step_profile.figures:
+        figures["profile"] = step_profile.figures
     return figures
 
 
@@ -270,7 +265,7 @@ def _figures(timer: Timer, trainer: Any) -> dict[str, Any]:
         "steps_per_s": per_second,
         "examples_per_step": examples,
         "tokens_per_step": tokens,
-        # A frozen weight takes part in two products of training: forward, and towards the input.
+        # A frozen weight is in two products: forward, and the gradient of the input.
         "matrix_tflop_per_s": 4e-12 * weights * tokens * per_second,
         "peak_gib": peak_gib(),
     }
@@ -291,15 +286,15 @@ def matrix_peak() -> float:
     return 2e-12 * size**3 / best
 
 
-def run_apart(name: str, options: Any, model: Path) -> dict[str, Any]:
-    """Run one case, in a process of its own where it would change the cases after it."""
+def run_isolated(name: str, options: Any, model: Path) -> dict[str, Any]:
+    """Run one case, in a separate process if it would change later cases."""
     if name not in TRL or not TRL[name].alters_classes:
         return run_case(name, options, model)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
-        return apart.submit(run_case, name, options, model).result()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(run_case, name, options, model).result()
 
 
 def run_case(name: str, options: Any, model: Path) -> dict[str, Any]:
@@ -319,7 +314,7 @@ def run_case(name: str, options: Any, model: Path) -> dict[str, Any]:
             "train.pairwise_weight=0",
             f"data.prepared_dir={options.prepared}",
             f"data.max_train_examples={options.rows}",
-            f"train.output_dir={options.work / 'ours'}",
+            f"train.output_dir={options.work / 'reeltune'}",
             f"train.max_steps={steps}",
             f"train.batch_size={options.single_batch if name == 'single' else options.batch}",
             f"train.pack_length={options.pack_length}",
@@ -328,30 +323,32 @@ def run_case(name: str, options: Any, model: Path) -> dict[str, Any]:
             "lora.dropout=0",
             "prompt.form=window",
             "train.early_stopping_patience=null",
-            *OURS.get(name, []),
+            *REELTUNE.get(name, []),
             *options.set,
         ],
     )
     if name in TRL:
         return run_trl(TRL[name], config, options)
-    return run_ours(config, options)
+    return run_reeltune(config, options)
 
 
 def main() -> None:
     """Run the cases and print one table."""
     parser = common_options(__doc__ or "")
-    parser.add_argument("--tokenizer", type=Path, help="With --shape: its tokenizer.")
+    parser.add_argument("--tokenizer", type=Path, help="The tokenizer of the --shape.")
     parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
     parser.add_argument("--model", type=Path, help="Real weights instead of a shape.")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, default=20, help="Steps timed, after the warm-up.")
-    parser.add_argument("--rows", type=int, default=40_000, help="Training rows to draw from.")
-    parser.add_argument("--batch", type=int, default=4, help="Packed rows of a step.")
-    parser.add_argument("--single-batch", type=int, default=32, help="Prompts of a step.")
+    parser.add_argument("--rows", type=int, default=40_000, help="Training rows to read.")
+    parser.add_argument("--batch", type=int, default=4, help="Packed rows per step.")
+    parser.add_argument(
+        "--single-batch", type=int, default=32, help="Prompts per step of `single`."
+    )
     parser.add_argument("--pack-length", type=int, default=8192)
-    parser.add_argument("--processes", type=int, default=2, help="For TRL's own tokenizing.")
-    parser.add_argument("--cases", nargs="*", choices=[*TRL, *OURS], default=[*TRL, *OURS])
-    parser.add_argument("--profile", action="store_true", help="Say where a step's time goes.")
+    parser.add_argument("--processes", type=int, default=2, help="Processes of TRL's tokenizing.")
+    parser.add_argument("--cases", nargs="*", choices=[*TRL, *REELTUNE], default=[*TRL, *REELTUNE])
+    parser.add_argument("--profile", action="store_true", help="Profile one step.")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/train_throughput"))
     options = parser.parse_args()
@@ -363,12 +360,12 @@ def main() -> None:
     cases: list[dict[str, Any]] = []
     for name in options.cases:
         try:
-            found = run_apart(name, options, model)
-            found["share_of_matrix_peak"] = found["matrix_tflop_per_s"] / peak
-            cases.append({"case": name, **found})
+            figures = run_isolated(name, options, model)
+            figures["share_of_matrix_peak"] = figures["matrix_tflop_per_s"] / peak
+            cases.append({"case": name, **figures})
         except torch.OutOfMemoryError:
             cases.append({"case": name, "failed": "out of memory"})
-        except ImportError as error:  # a library that only one case needs
+        except ImportError as error:  # a library of a single case
             cases.append({"case": name, "failed": str(error)})
         print(cases[-1], flush=True)
         _compare(cases)
@@ -399,12 +396,12 @@ def main() -> None:
 
 
 def _compare(cases: list[dict[str, Any]]) -> None:
-    """Add every case's ratio to TRL as its users set it, and to the fastest of TRL's."""
+    """Add each case's ratio to TRL's default and to the fastest TRL case."""
     speed = {case["case"]: case["examples_per_s"] for case in cases if "failed" not in case}
-    theirs = {name: value for name, value in speed.items() if name in TRL}
-    if not theirs:
+    trl_speed = {name: value for name, value in speed.items() if name in TRL}
+    if not trl_speed:
         return
-    fastest = max(theirs, key=lambda name: theirs[name])
+    fastest = max(trl_speed, key=lambda name: trl_speed[name])
     for case in cases:
         if "failed" in case:
             continue

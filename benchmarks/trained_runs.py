@@ -1,4 +1,4 @@
-"""What a benchmark reads from the folders of training runs: rates, and how far weights differ."""
+"""Rates, AUC and weight differences, read from run folders."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from safetensors.torch import load_file
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 
 
-def training_rates(one: Path, several: Path, processes: int) -> list[dict[str, Any]]:
-    """Return the figures of a run in one process and of one in several.
+def training_rates(single: Path, several: Path, processes: int) -> list[dict[str, Any]]:
+    """Return the figures of a run in one process and of a run in several.
 
     Args:
-        one: The first run.
-        several: The other, with the same rows in every step.
-        processes: How many it had.
+        single: The run in one process.
+        several: The run in several, with the same rows in every step.
+        processes: Its number of processes.
     """
-    speeds = [_read(run, "metrics.json")["speed"] for run in (one, several)]
-    # A process only knows its own share of a step; the one process has counted them all.
+    speeds = [_read(run, "metrics.json")["speed"] for run in (single, several)]
+    # Each of several processes counts only its share of a step.
     examples = speeds[0]["examples_per_second"] / speeds[0]["steps_per_second"]
     return [
         {
@@ -32,27 +32,27 @@ def training_rates(one: Path, several: Path, processes: int) -> list[dict[str, A
             "peak_gib": _read(run, "run.json")["peak_memory"].get("gpu_gib"),
             "ratio_to_one_process": speed["steps_per_second"] / speeds[0]["steps_per_second"],
         }
-        for run, speed, count in zip((one, several), speeds, (1, processes), strict=True)
+        for run, speed, count in zip((single, several), speeds, (1, processes), strict=True)
     ]
 
 
 def validation_auc(run: Path) -> float:
-    """Return the AUC on the validation rows after a run's best step."""
+    """Return the AUC on validation rows after the best step."""
     return _read(run, "metrics.json")["best"]["eval_auc"]
 
 
-def weights_apart(one: Path, other: Path) -> dict[str, float]:
-    """Return how far two adapters differ, beside how far training has moved the first.
+def weight_difference(first: Path, second: Path) -> dict[str, float]:
+    """Compare two adapters, relative to the largest change of a weight in training.
 
-    The second matrix of each pair begins at zero, so its weights are what training has changed.
+    B matrices start at zero, so their weights are the change.
 
     Raises:
         SystemExit: They do not have the same weights.
     """
-    expected, found = (load_file(run / ADAPTER_WEIGHTS) for run in (one, other))
-    if expected.keys() != found.keys():
-        raise SystemExit(f"{one.name} and {other.name} have different weights")
-    difference = max(float((found[name] - expected[name]).abs().max()) for name in expected)
+    expected, actual = (load_file(run / ADAPTER_WEIGHTS) for run in (first, second))
+    if expected.keys() != actual.keys():
+        raise SystemExit(f"{first.name} and {second.name} have different weights")
+    difference = max(float((actual[name] - expected[name]).abs().max()) for name in expected)
     change = max(float(expected[name].abs().max()) for name in expected if "lora_B" in name)
     return {
         "largest_difference_of_a_weight": difference,

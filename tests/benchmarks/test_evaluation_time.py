@@ -1,4 +1,4 @@
-"""A full evaluation is reckoned from parts of one, each of which judges its share of all rows."""
+"""The duration of a full evaluation is extrapolated from fractions of its rows."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from reeltune.data.folder import PreparedFolder
 CONFIG = "configs/smollm2_movielens_lora.yaml"
 
 
-def test_the_line_goes_through_the_parts_to_the_whole():
-    assert evaluation_time.whole([0.1, 0.5], [30.0, 110.0]) == pytest.approx((10.0, 210.0))
-    start, end = evaluation_time.whole([0.1, 0.2, 0.3], [20.0, 33.0, 40.0])
+def test_a_line_is_fitted_to_the_fractions():
+    assert evaluation_time.extrapolate([0.1, 0.5], [30.0, 110.0]) == pytest.approx((10.0, 210.0))
+    start, end = evaluation_time.extrapolate([0.1, 0.2, 0.3], [20.0, 33.0, 40.0])
     assert (start, end) == pytest.approx((11.0, 111.0))
 
 
-def test_every_part_judges_its_share_and_the_whole_is_reckoned(
+def test_every_fraction_has_its_share_of_rows_and_the_total_is_extrapolated(
     prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    asked: list[list[str]] = []
+    commands: list[list[str]] = []
 
     def run(_: Launch, *words: str | Path) -> float:
-        """Take 60 seconds and one more for every test row."""
-        asked.append([str(word) for word in words])
-        changes = [value for value in asked[-1] if value.startswith(("evaluation.", "data."))]
-        return 60.0 + load_config(Path(CONFIG), changes).evaluation.max_examples
+        """Return 60 seconds, and one more per test row."""
+        commands.append([str(word) for word in words])
+        changes = [value for value in commands[-1] if value.startswith(("evaluation.", "data."))]
+        return 60.0 + (load_config(Path(CONFIG), changes).evaluation.max_examples or 0)
 
     monkeypatch.setattr(Launch, "run", run)
     file = tmp_path / "result.json"
@@ -46,13 +46,13 @@ def test_every_part_judges_its_share_and_the_whole_is_reckoned(
     result = json.loads(file.read_text(encoding="utf-8"))
     assert problems(result) == []
     *parts, whole = result["cases"]
-    for share, part, words in zip((0.25, 0.5), parts, asked, strict=True):
+    for share, part, words in zip((0.25, 0.5), parts, commands, strict=True):
         assert part["test rows"] == round(share * test)
         assert part["validation rows"] == round(share * validation)
-        assert part["control rows"] == 40 * share
+        assert part["ablation rows"] == 40 * share
         assert f"evaluation.validation_examples={part['validation rows']}" in words
         assert words[words.index("--adapter") + 1] == str(tmp_path / "run")
-    assert (whole["test rows"], whole["validation rows"], whole["control rows"]) == (
+    assert (whole["test rows"], whole["validation rows"], whole["ablation rows"]) == (
         *(test, validation),
         40,
     )

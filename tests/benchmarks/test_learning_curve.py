@@ -1,4 +1,4 @@
-"""The learning curve: few users are learned from, and what learned from them is compared."""
+"""The learning curve: training on a sample of users, and comparing scorers that used it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import fit_gaussian_process, learning_curve, one_pass
-from benchmarks.render import problems, rendered
+from benchmarks import fit_gaussian_process, learning_curve, one_epoch
+from benchmarks.render import problems, render
 from reeltune.data.columns import CONTEXT, TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.signals.item_statistics import training_ratings
@@ -18,7 +18,7 @@ from tests.benchmarks.test_recommending import evaluated
 from tests.helpers import tiny_tokenizer, write_prepared
 
 
-def test_only_whole_users_are_learned_from(prepared: PreparedFolder, tmp_path: Path):
+def test_only_whole_users_are_sampled(prepared: PreparedFolder, tmp_path: Path):
     known = prepared.timelines
     whole = int((known.split == "train").sum())
     wanted = whole // 2
@@ -28,19 +28,19 @@ def test_only_whole_users_are_learned_from(prepared: PreparedFolder, tmp_path: P
     assert left == (split == "train").sum() == len(few.examples("train"))
     assert wanted - 30 < left <= wanted
     kept = np.unique(known.user_id[split == "train"])
-    own = np.isin(known.user_id, kept)
-    assert np.array_equal(split[own], known.split[own])
-    assert set(split[~own & (known.split == "train")]) == {"context"}
+    sampled = np.isin(known.user_id, kept)
+    assert np.array_equal(split[sampled], known.split[sampled])
+    assert set(split[~sampled & (known.split == "train")].tolist()) == {"context"}
     held_out = np.isin(known.split, ["validation", "test"])
     assert np.array_equal(split[held_out], known.split[held_out])
-    # Nothing is learned of the others, not even from what they have rated before.
+    # No rating of other users is used, not even their context events.
     ratings = training_ratings(few.timelines, np.flatnonzero(split == "train"))
     assert set(few.timelines.user_id[ratings]) == set(kept)
     assert few.items == prepared.items
 
 
 @pytest.mark.slow
-def test_runs_that_are_there_are_compared_and_not_made_again(
+def test_present_runs_are_compared_and_not_trained_again(
     prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     size = int((prepared.timelines.split == "train").sum()) // 2
@@ -60,19 +60,19 @@ def test_runs_that_are_there_are_compared_and_not_made_again(
         best = case["all"][case["best_baseline"]]["auc"]
         assert case["auc, best baseline"] == best
         assert case["value"] == pytest.approx(case["auc, tuned"] - best)
-    # The baselines have learned from other rows.
+    # The baselines were fitted on different rows.
     assert few["all"]["item mean"] != every["all"]["item mean"]
-    told = result["differences_from_the_best_with_signals"]
-    assert [one["case"] for one in told] == [few["case"], every["case"]]
-    within = result["auc_in_a_user"][1]
-    assert within["item kNN"] == every["all"]["item kNN"]["auc_per_user_mean"]
+    differences = result["differences_from_the_best_with_signals"]
+    assert [gap["case"] for gap in differences] == [few["case"], every["case"]]
+    per_user = result["auc_per_user"][1]
+    assert per_user["item kNN"] == every["all"]["item kNN"]["auc_per_user_mean"]
     # Three tables of a heading, a rule and the two sizes.
-    assert rendered("quality_curve", result).count("\n|") == 3 * (2 + 2)
+    assert render("quality_curve", result).count("\n|") == 3 * (2 + 2)
     assert capsys.readouterr().out.count("'training_rows'") == 2
 
 
 @pytest.mark.slow
-def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path: Path):
+def test_one_epoch_trains_every_configuration(prepared: PreparedFolder, tmp_path: Path):
     config = tmp_path / "small.yaml"
     config.write_text(
         "model: {name_or_path: Qwen/Qwen3-0.6B, dtype: float32}\n"
@@ -83,9 +83,9 @@ def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path:
         "        gradient_checkpointing: false}\n",
         encoding="utf-8",
     )
-    file = tmp_path / "one_pass.json"
+    file = tmp_path / "one_epoch.json"
     tokenizer = tiny_tokenizer(tmp_path / "tokenizer")
-    one_pass.main(
+    one_epoch.main(
         f"--prepared {prepared.path} --configs {config} --tokenizer {tokenizer} --shape tiny "
         f"--work {tmp_path / 'work'} --result {file}".split()
     )
@@ -97,7 +97,7 @@ def test_one_pass_trains_every_configuration(prepared: PreparedFolder, tmp_path:
     assert 0 < case["training_and_evaluation_seconds"] < case["whole_command_seconds"]
 
 
-def test_fitted_weights_make_training_ratings_likelier(prepared: PreparedFolder, tmp_path: Path):
+def test_fitted_hyperparameters_have_a_higher_likelihood(prepared: PreparedFolder, tmp_path: Path):
     file = tmp_path / "fit.json"
     fit_gaussian_process.main(
         f"--prepared {prepared.path} --users 6 --tries 60 --result {file}".split()
@@ -113,18 +113,16 @@ def test_an_event_is_held_out_if_any_folder_holds_it_out(prepared: PreparedFolde
         write_prepared(tmp_path / "other", history_len=9, min_history=9)
     ).timelines
     split = prepared.timelines.split
-    found = fit_gaussian_process.held_out_by_any(known, [prepared.path]).split
+    merged = fit_gaussian_process.held_out_by_any(known, [prepared.path]).split
     for name in (TEST, VALIDATION):
         assert ((split == name) & (known.split != name)).any()
-    assert ((found == TEST) == ((known.split == TEST) | (split == TEST))).all()
+    assert ((merged == TEST) == ((known.split == TEST) | (split == TEST))).all()
     either = (known.split == VALIDATION) | (split == VALIDATION)
-    assert ((found == VALIDATION) == (either & (found != TEST))).all()
-    assert ((found == CONTEXT) <= (known.split == CONTEXT)).all()
+    assert ((merged == VALIDATION) == (either & (merged != TEST))).all()
+    assert ((merged == CONTEXT) <= (known.split == CONTEXT)).all()
 
 
-def test_folders_of_other_ratings_have_no_weights_in_common(
-    prepared: PreparedFolder, tmp_path: Path
-):
+def test_folders_of_different_ratings_are_refused(prepared: PreparedFolder, tmp_path: Path):
     other = write_prepared(tmp_path / "other", users=3)
     with pytest.raises(SystemExit, match=f"^{re.escape(str(other))}: "):
         fit_gaussian_process.held_out_by_any(prepared.timelines, [other])

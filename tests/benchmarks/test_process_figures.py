@@ -1,4 +1,4 @@
-"""The benchmark of processes: how commands are launched, and what is read from what they leave."""
+"""The benchmark of processes: launching commands and reading their output."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.bulk_answers import largest_difference, slowest_rate, write_pairs
 from benchmarks.launching import Launch, settings
-from benchmarks.trained_runs import training_rates, validation_auc, weights_apart
+from benchmarks.score_output import largest_difference, slowest_rate, write_pairs
+from benchmarks.trained_runs import training_rates, validation_auc, weight_difference
 from reeltune.data.folder import PreparedFolder
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 
@@ -32,7 +32,7 @@ def write_shards(folder: Path, *shards: Mapping[str, Sequence[float]]) -> Path:
 def test_the_slowest_process_counts_for_all(tmp_path: Path):
     shard = {"p_yes": [0.5] * 10}
     folder = write_shards(tmp_path / "out", *[shard] * 6)
-    # The first process writes shards 0, 2 and 4, the other one the rest.
+    # The first process writes shards 0, 2 and 4, the second the others.
     for number, second in enumerate((100, 150, 101, 152, 102, 154)):
         os.utime(folder / f"part-{number:05}.parquet", (second, second))
     assert slowest_rate(folder, 2) == pytest.approx(2 * 20 / 4)
@@ -59,22 +59,22 @@ def test_pairs_are_films_a_user_has_not_rated(prepared: PreparedFolder, tmp_path
     assert pq.read_metadata(every).num_rows == unrated
 
 
-def test_how_far_answers_are_apart(tmp_path: Path):
+def test_the_difference_of_predictions(tmp_path: Path):
     table = tmp_path / "pairs.parquet"
     pq.write_table(pa.table(PAIRS), table)
-    one = write_shards(tmp_path / "one", PAIRS | {"p_yes": [0.1, 0.5, 0.5, 0.9]})
+    first = write_shards(tmp_path / "first", PAIRS | {"p_yes": [0.1, 0.5, 0.5, 0.9]})
     halves = [{name: values[i : i + 2] for name, values in PAIRS.items()} for i in (0, 2)]
-    other = write_shards(
-        tmp_path / "other", halves[0] | {"p_yes": [0.1, 0.4]}, halves[1] | {"p_yes": [0.7, 0.9]}
+    second = write_shards(
+        tmp_path / "second", halves[0] | {"p_yes": [0.1, 0.4]}, halves[1] | {"p_yes": [0.7, 0.9]}
     )
-    found = largest_difference(table, one, other)
-    assert found["predictions"] == 4
-    assert found["largest_difference"] == pytest.approx(0.2)
-    assert found["deviation"] == pytest.approx(0.08**0.5)
+    difference = largest_difference(table, first, second)
+    assert difference["predictions"] == 4
+    assert difference["largest_difference"] == pytest.approx(0.2)
+    assert difference["deviation"] == pytest.approx(0.08**0.5)
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2], [0, 1, 1, 2], [1, 0, 2, 3], [0, 1, 2, 3, 3]])
-def test_rows_that_are_not_answered_once_each_are_refused(rows: list[int], tmp_path: Path):
+def test_rows_without_exactly_one_prediction_are_refused(rows: list[int], tmp_path: Path):
     table = tmp_path / "pairs.parquet"
     pq.write_table(pa.table(PAIRS), table)
     right = write_shards(tmp_path / "right", PAIRS | {"p_yes": [0.5] * 4})
@@ -84,7 +84,7 @@ def test_rows_that_are_not_answered_once_each_are_refused(rows: list[int], tmp_p
         largest_difference(table, right, wrong)
 
 
-def test_a_row_without_an_answer_is_refused(tmp_path: Path):
+def test_a_missing_prediction_is_refused(tmp_path: Path):
     table = tmp_path / "pairs.parquet"
     pq.write_table(pa.table(PAIRS), table)
     right = write_shards(tmp_path / "right", PAIRS | {"p_yes": [0.5] * 4})
@@ -104,32 +104,34 @@ def write_run(folder: Path, examples: float, steps: float, **memory: float) -> P
 
 
 def test_rates_of_training(tmp_path: Path):
-    one = write_run(tmp_path / "one", examples=600.0, steps=2.0, resident_gib=1.0)
-    # What several processes say about examples is about the first one's share.
-    two = write_run(tmp_path / "two", examples=999.0, steps=3.0, resident_gib=1.0, gpu_gib=4.0)
-    alone, together = training_rates(one, two, 2)
+    first = write_run(tmp_path / "first", 600.0, steps=2.0, resident_gib=1.0)
+    # With several processes, examples are those of the first process.
+    second = write_run(
+        tmp_path / "second", examples=999.0, steps=3.0, resident_gib=1.0, gpu_gib=4.0
+    )
+    alone, together = training_rates(first, second, 2)
     assert (alone["processes"], together["processes"]) == (1, 2)
     assert (alone["examples_per_s"], together["examples_per_s"]) == (600.0, 900.0)
     assert (alone["ratio_to_one_process"], together["ratio_to_one_process"]) == (1.0, 1.5)
     assert (alone["peak_gib"], together["peak_gib"]) == (None, 4.0)
-    assert validation_auc(one) == 0.75
+    assert validation_auc(first) == 0.75
 
 
-def test_how_far_weights_are_apart(tmp_path: Path):
-    one = {"layer.lora_A.weight": [[9.0, 1.0]], "layer.lora_B.weight": [[0.5], [-2.0]]}
-    for name, change in (("one", 0.0), ("other", 0.25)):
+def test_the_difference_of_weights(tmp_path: Path):
+    weights_of_first = {"layer.lora_A.weight": [[9.0, 1.0]], "layer.lora_B.weight": [[0.5], [-2.0]]}
+    for name, change in (("first", 0.0), ("second", 0.25)):
         (tmp_path / name).mkdir()
-        weights = {key: torch.tensor(values) for key, values in one.items()}
+        weights = {key: torch.tensor(values) for key, values in weights_of_first.items()}
         weights["layer.lora_A.weight"][0, 1] -= change
         save_file(weights, tmp_path / name / ADAPTER_WEIGHTS)
-    assert weights_apart(tmp_path / "one", tmp_path / "other") == {
+    assert weight_difference(tmp_path / "first", tmp_path / "second") == {
         "largest_difference_of_a_weight": 0.25,
         "largest_change_of_a_weight": 2.0,
         "share_of_the_change": 0.125,
     }
-    save_file({"layer.lora_A.weight": torch.zeros(1)}, tmp_path / "other" / ADAPTER_WEIGHTS)
-    with pytest.raises(SystemExit, match="one and other"):
-        weights_apart(tmp_path / "one", tmp_path / "other")
+    save_file({"layer.lora_A.weight": torch.zeros(1)}, tmp_path / "second" / ADAPTER_WEIGHTS)
+    with pytest.raises(SystemExit, match="first and second"):
+        weight_difference(tmp_path / "first", tmp_path / "second")
 
 
 @pytest.mark.parametrize("gpus", [0, 2])

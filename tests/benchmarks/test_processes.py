@@ -1,4 +1,4 @@
-"""The benchmark of several processes runs at a tiny size, and fails where they are not as one."""
+"""The benchmark of several processes runs at a tiny size, and fails on differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import processes
 from benchmarks.launching import Launch, finish
-from benchmarks.render import problems, rendered
+from benchmarks.render import problems, render
 from tests.helpers import write_prepared
 
 TINY = """--processes 2 --steps 5 --batch 1 --float32-steps 2 --eval-rows 20 --users 6 --films 5
@@ -20,14 +20,14 @@ TINY = """--processes 2 --steps 5 --batch 1 --float32-steps 2 --eval-rows 20 --u
 
 @pytest.mark.slow
 def test_it_writes_a_result(tiny_qwen3: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
-    # So many users that no run reaches the end of an epoch, where rows are repeated.
+    # Enough users that no run reaches the end of an epoch, where rows are repeated.
     prepared = write_prepared(tmp_path / "prepared", users=24)
     file = tmp_path / "result.json"
     processes.main(
         f"--model {tiny_qwen3} --prepared {prepared} --work {tmp_path / 'work'} --result {file} "
         f"--note rough {TINY}".split()
     )
-    # PyTorch warns where weights that take no part in a step are looked for in vain.
+    # PyTorch warns if it searches for unused parameters and there are none.
     assert "find_unused_parameters" not in capfd.readouterr().err
     result = json.loads(file.read_text(encoding="utf-8"))
     assert problems(result) == []
@@ -40,22 +40,25 @@ def test_it_writes_a_result(tiny_qwen3: Path, tmp_path: Path, capfd: pytest.Capt
         *(("train, float32", 1), ("train, float32, again", 1), ("train, float32", 2)),
     ]
     assert [case["steps_counted"] for case in cases[:2]] == [2, 2]
-    for rate, (one, two) in (("examples_per_s", cases[:2]), ("predictions_per_s", cases[2:4])):
-        assert one["ratio_to_one_process"] == 1
-        assert two["ratio_to_one_process"] == pytest.approx(two[rate] / one[rate])
+    for rate, (single, several) in (
+        ("examples_per_s", cases[:2]),
+        ("predictions_per_s", cases[2:4]),
+    ):
+        assert single["ratio_to_one_process"] == 1
+        assert several["ratio_to_one_process"] == pytest.approx(several[rate] / single[rate])
     assert [case["auc"] for case in cases[5:]] == pytest.approx([cases[4]["auc"]] * 2)
-    float32 = [one for one in result["adapters"] if one["case"] == "train, float32"]
-    assert [one["compared"] for one in float32] == ["1 process and 1 again", "2 processes and 1"]
-    assert all(one["share_of_the_change"] < 1e-3 for one in float32)
+    float32 = [pair for pair in result["adapters"] if pair["case"] == "train, float32"]
+    assert [pair["compared"] for pair in float32] == ["1 process and 1 again", "2 processes and 1"]
+    assert all(pair["share_of_the_change"] < 1e-3 for pair in float32)
     (predictions,) = result["predictions"]
     assert predictions["predictions"] == 30
     assert predictions["largest_difference"] < 1e-5 < predictions["deviation"]
     tables = (cases, result["predictions"], result["adapters"])
-    assert rendered("processes", result).count("\n|") == sum(2 + len(rows) for rows in tables)
+    assert render("processes", result).count("\n|") == sum(2 + len(rows) for rows in tables)
 
 
-def without_commands(monkeypatch: pytest.MonkeyPatch, **found: Any) -> None:
-    """Replace the commands, and some of what is read from what they leave."""
+def without_commands(monkeypatch: pytest.MonkeyPatch, **replaced: Any) -> None:
+    """Replace the commands, and some functions that read their output."""
     monkeypatch.setattr(Launch, "run", lambda *_: 1.0)
     monkeypatch.setattr(Launch, "start", lambda *_: None)
     monkeypatch.setattr(processes, "finish", lambda *_: None)
@@ -63,78 +66,78 @@ def without_commands(monkeypatch: pytest.MonkeyPatch, **found: Any) -> None:
     monkeypatch.setattr(processes, "slowest_rate", lambda *_: 2.0)
     monkeypatch.setattr(processes, "training_rates", lambda *_: [{"case": "train"}] * 2)
     monkeypatch.setattr(processes, "validation_auc", lambda _: 0.5)
-    for name, function in found.items():
+    for name, function in replaced.items():
         monkeypatch.setattr(processes, name, function)
 
 
-def outcome(tmp_path: Path, *more: str) -> dict[str, Any]:
-    """Run the benchmark, and return what it has written, with how it ended."""
+def run_benchmark(tmp_path: Path, *more: str) -> dict[str, Any]:
+    """Return the result and, under "error", the message it ended with."""
     file = tmp_path / "result.json"
     words = f"--model m --prepared p --work {tmp_path} --result {file} --tolerance 0.01".split()
-    ended = None
+    error = None
     try:
         processes.main([*words, *more])
     except SystemExit as stopped:
-        ended = str(stopped)
-    return {**json.loads(file.read_text(encoding="utf-8")), "ended": ended}
+        error = str(stopped)
+    return {**json.loads(file.read_text(encoding="utf-8")), "error": error}
 
 
-@pytest.mark.parametrize(("difference", "ended"), [(0.009, None), (0.02, "0.02")])
-def test_predictions_that_differ_are_a_fault(
-    difference: float, ended: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("difference", "error"), [(0.009, None), (0.02, "0.02")])
+def test_predictions_that_differ_are_an_error(
+    difference: float, error: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    share = {"share_of_the_change": 1.0}  # of 16-bit weights it says nothing
+    share = {"share_of_the_change": 1.0}  # ignored for 16-bit weights
     without_commands(
         monkeypatch,
         largest_difference=lambda *_: {"largest_difference": difference},
-        weights_apart=lambda *_: share,
+        weight_difference=lambda *_: share,
     )
-    found = outcome(tmp_path, "--parts", "rates")
-    assert (found["ended"] is None) == (ended is None)
-    assert ended is None or ended in found["ended"]
-    assert found["predictions"][0]["largest_difference"] == difference
-    assert len(found["cases"]) == 4
+    result = run_benchmark(tmp_path, "--parts", "rates")
+    assert (result["error"] is None) == (error is None)
+    assert error is None or error in result["error"]
+    assert result["predictions"][0]["largest_difference"] == difference
+    assert len(result["cases"]) == 4
 
 
 @pytest.mark.parametrize(
-    ("again", "several", "ended"),
+    ("again", "several", "error"),
     [
         (0.0, 0.009, None),
         (0.0, 0.02, "0.02"),
-        (0.02, 0.03, None),  # one process is no more like itself
+        (0.02, 0.03, None),  # two runs in one process differ as much
         (0.02, 0.05, "0.05"),
     ],
 )
-def test_weights_that_differ_are_a_fault(
+def test_weights_that_differ_are_an_error(
     again: float,
     several: float,
-    ended: str | None,
+    error: str | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    def apart(one: Path, other: Path) -> dict[str, float]:
-        assert one.name == "float32-1"
-        return {"share_of_the_change": again if other.name == "again-1" else several}
+    def difference(first: Path, second: Path) -> dict[str, float]:
+        assert first.name == "float32-1"
+        return {"share_of_the_change": again if second.name == "again-1" else several}
 
-    without_commands(monkeypatch, weights_apart=apart)
-    found = outcome(tmp_path, "--parts", "weights")["ended"]
-    assert (found is None) == (ended is None)
-    assert ended is None or ended in found
+    without_commands(monkeypatch, weight_difference=difference)
+    actual = run_benchmark(tmp_path, "--parts", "weights")["error"]
+    assert (actual is None) == (error is None)
+    assert error is None or error in actual
 
 
-def test_one_process_accumulates_what_several_take_at_once(
+def test_a_single_process_accumulates_the_batches_of_several(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     ran: list[tuple[int, list[str]]] = []
     without_commands(
         monkeypatch,
         largest_difference=lambda *_: {"largest_difference": 0.0},
-        weights_apart=lambda *_: {"share_of_the_change": 0.0},
+        weight_difference=lambda *_: {"share_of_the_change": 0.0},
     )
     monkeypatch.setattr(
         Launch, "run", lambda self, *words: ran.append((self.processes, [*map(str, words)])) or 1.0
     )
-    outcome(tmp_path, "--parts", "rates", "--processes", "3", "--batch", "4")
+    run_benchmark(tmp_path, "--parts", "rates", "--processes", "3", "--batch", "4")
     batches = [
         (count, [word for word in words if "batch_size" in word or "accumulation" in word])
         for count, words in ran
@@ -155,17 +158,17 @@ def test_one_process_accumulates_what_several_take_at_once(
         ("", ["--model", "--tokenizer"]),
     ],
 )
-def test_what_cannot_be_compared_is_refused(
+def test_invalid_options_are_refused(
     words: str, named: list[str], capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit):
         processes.main(["--prepared", "p", *words.split()])
-    # The last line is the complaint, below the usage.
-    complaint = capsys.readouterr().err.splitlines()[-1]
-    assert all(word in complaint for word in named)
+    # The last line is the error, below the usage.
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert all(word in error for word in named)
 
 
-def test_a_command_that_fails_ends_it(capfd: pytest.CaptureFixture[str]):
+def test_a_failed_command_ends_the_benchmark(capfd: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match=r"\b2$"):
         finish(Launch(1).start("no-such-command"))
     capfd.readouterr()

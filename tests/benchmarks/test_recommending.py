@@ -1,4 +1,4 @@
-"""The comparison of runs with baselines, at a tiny size, on predictions that are made up."""
+"""The comparison of runs with baselines, at a tiny size, on synthetic predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import recommending
-from benchmarks.render import problems, rendered
+from benchmarks.render import problems, render
 from reeltune.baselines.score import BASELINES
 from reeltune.baselines.signals import SIGNALS_ALONE, WITH_SIGNALS
 from reeltune.data.columns import TEST, VALIDATION
@@ -22,15 +22,15 @@ from reeltune.evaluation.predictions import PredictionTable, read_predictions, w
 def evaluated(
     folder: PreparedFolder, path: Path, seed: int, signals=("recent",), skip: int = 0
 ) -> Path:
-    """A run whose predictions know the labels a little, the better the higher the seed."""
+    """A run with predictions that correlate with the labels, more for higher seeds."""
     random = np.random.default_rng(seed)
     parts = []
     for split in (VALIDATION, TEST):
         event = np.flatnonzero(folder.timelines.split == split)[skip:]
         rows = PredictionTable.of_events(folder, split, random.permutation(event))
-        for name, knows in (("tuned", 0.1 * seed), ("base", 0.0)):
+        for name, weight in (("tuned", 0.1 * seed), ("base", 0.0)):
             noise = random.uniform(0.05, 0.6, len(rows))
-            rows = rows.scored(name, noise + knows * rows.liked)
+            rows = rows.scored(name, noise + weight * rows.liked)
         parts.append(rows)
     (path / "evaluation").mkdir(parents=True)
     write_predictions(path / "evaluation" / "predictions.parquet", parts)
@@ -41,7 +41,7 @@ def evaluated(
 
 
 @pytest.mark.slow
-def test_it_writes_every_scorer_and_what_the_runs_have_more(
+def test_it_writes_every_scorer_and_differences(
     prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     runs = [evaluated(prepared, tmp_path / f"run{seed}", seed) for seed in (1, 3)]
@@ -71,21 +71,21 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
             if case["case"] in BASELINES
         }
         assert values[best] == max(values.values())
-    within = {one["less"] for one in result["differences_of_auc_in_a_user"]}
-    told = {SIGNALS_ALONE, WITH_SIGNALS, "logistic regression", "base"}
-    assert within == told | {result["best_baseline"]["auc_per_user_mean"]}
-    assert {one["case"] for one in result["differences_of_log_loss"]} == {
+    compared = {gap["minus"] for gap in result["differences_of_auc_per_user"]}
+    always = {SIGNALS_ALONE, WITH_SIGNALS, "logistic regression", "base"}
+    assert compared == always | {result["best_baseline"]["auc_per_user_mean"]}
+    assert {gap["case"] for gap in result["differences_of_log_loss"]} == {
         f"{name}, calibrated" for name in tuned
     }
     for case in result["calibration_errors"]:
         assert case["platt"] == pytest.approx(
             next(
-                one["ece"]
-                for one in result["cases"]
-                if one["case"] == case["case"] + ", calibrated"
+                scored["ece"]
+                for scored in result["cases"]
+                if scored["case"] == case["case"] + ", calibrated"
             )
         )
-    differences = {(one["case"], one["less"]): one for one in result["differences_of_auc"]}
+    differences = {(gap["case"], gap["minus"]): gap for gap in result["differences_of_auc"]}
     gap = differences["tuned, seed 3", "base"]
     rows = read_predictions(runs[1] / "evaluation" / "predictions.parquet")[TEST]
     first = read_predictions(runs[0] / "evaluation" / "predictions.parquet")[TEST]
@@ -94,12 +94,12 @@ def test_it_writes_every_scorer_and_what_the_runs_have_more(
     aucs = bootstrap_auc(rows.liked[order], rows.user_id[order], scores, seed=42)
     expected = aucs.difference("tuned", "base", "auc")
     assert expected is not None
-    found = (gap["value"], gap["low"], gap["high"])
-    np.testing.assert_allclose(found, (expected.value, expected.low, expected.high))
-    page = rendered("quality", result)
-    for metric in ("auc", "auc_in_a_user", "log_loss"):
-        assert f"Differences of {metric.replace('_', ' ')}:" in page
-    assert f"tuned, seed 3 less {result['best_baseline']['auc']}" in capsys.readouterr().out
+    actual = (gap["value"], gap["low"], gap["high"])
+    np.testing.assert_allclose(actual, (expected.value, expected.low, expected.high))
+    page = render("quality", result)
+    for metric in ("AUC", "AUC per user", "log loss"):
+        assert f"Differences of {metric}:" in page
+    assert f"tuned, seed 3 minus {result['best_baseline']['auc']}" in capsys.readouterr().out
 
 
 def test_runs_evaluated_on_other_rows_are_refused(prepared: PreparedFolder, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The pages of figures say what the results say, and nothing else."""
+"""The tables of the documentation are those of the result files."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ def test_a_committed_result_is_complete(name: str):
     assert render.problems(RESULTS[name]) == []
 
 
-def test_every_committed_result_is_on_its_page_as_it_is():
+def test_every_committed_result_is_on_its_page():
     pages = render.results_by_page(RESULTS)
-    assert sum(len(own) for own in pages.values()) == len(RESULTS)
-    for path, own in pages.items():
+    assert sum(len(results) for results in pages.values()) == len(RESULTS)
+    for path, results in pages.items():
         page = (ROOT / path).read_text(encoding="utf-8")
-        assert render.rewritten(page, own, render.seen_from(path)) == page
-        for name, result in own.items():
-            assert render.rendered(name, result, render.seen_from(path)) in page
-            assert (ROOT / path).parent.joinpath(render.seen_from(path), f"{name}.json").is_file()
+        assert render.fill_page(page, results, render.link_from(path)) == page
+        for name, result in results.items():
+            assert render.render(name, result, render.link_from(path)) in page
+            assert (ROOT / path).parent.joinpath(render.link_from(path), f"{name}.json").is_file()
 
 
-def test_quality_has_a_page_of_its_own_and_shows_the_interval_of_the_auc():
+def test_quality_has_its_own_page_with_the_interval_of_the_auc():
     quality, speed = render.PAGES["quality_"], render.PAGES[""]
     given = ("quality_a_user", "quality.h100", "other", "finalists_1")
-    found = render.results_by_page({name: {} for name in given})
-    assert {page: list(own) for page, own in found.items()} == {
+    pages = render.results_by_page({name: {} for name in given})
+    assert {page: list(results) for page, results in pages.items()} == {
         quality: ["quality_a_user"],
         render.PAGES["finalists_"]: ["finalists_1"],
         speed: ["quality.h100", "other"],
     }
     case = {"case": "one", "auc": 0.8, "auc_interval": [0.75, 0.85], "ece_interval": [0.0, 0.1]}
-    assert render.table([case]).splitlines()[0] == "| case | auc | 95 % |"
+    assert render.table([case]).splitlines()[0] == "| case | AUC | 95 % |"
     assert "| 0.8000 | 0.750 to 0.850 |" in render.table([case])
 
 
@@ -65,7 +65,7 @@ def a_result(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_table_has_names_first_then_figures_with_units_rounded():
-    text = render.rendered("some", a_result())
+    text = render.render("some", a_result())
     assert [line for line in text.splitlines() if line.startswith("|")] == [
         "| form | case | rows | examples/s | failed |",
         "| --- | --- | ---: | ---: | --- |",
@@ -74,14 +74,14 @@ def test_a_table_has_names_first_then_figures_with_units_rounded():
         "|  | four | 7 | 0.123 |  |",
     ]
     above = text[: text.index("| form")]
-    for said in ("`python -m benchmarks.some --rows 3`", "2 cores", "H100", "torch 2.11.0"):
-        assert said in above
+    for text in ("`python -m benchmarks.some --rows 3`", "2 cores", "H100", "torch 2.11.0"):
+        assert text in above
     assert "(../benchmarks/results/some.json)" in above
 
 
-def test_a_note_stands_above_the_table():
+def test_a_note_is_above_the_table():
     note = "Shared machine."
-    noted = render.rendered("some", a_result(note=note))
+    noted = render.render("some", a_result(note=note))
     assert f"\n\n{note}\n\n" in noted[: noted.index("| form")]
 
 
@@ -92,6 +92,7 @@ def test_a_note_stands_above_the_table():
         ("peak_gib", "peak GiB"),
         ("ratio_to_map", "times `map`"),
         ("tokens_per_prediction", "tokens per prediction"),
+        ("ece_by_chance", "ECE by chance"),
     ],
 )
 def test_a_heading_names_the_unit(key: str, expected: str):
@@ -118,14 +119,14 @@ def test_a_number_is_readable(value: float, expected: str):
 
 
 @pytest.mark.parametrize("field", ["hardware", "versions", "command", "cases"])
-def test_a_result_without_a_field_is_noticed(field: str):
+def test_a_missing_field_is_a_problem(field: str):
     result = a_result()
     del result[field]
     (problem,) = render.problems(result)
     assert field in problem
 
 
-def test_a_case_without_name_or_figure_is_noticed():
+def test_a_case_without_name_or_figure_is_a_problem():
     cases = [{"train_seconds": 3.0}, {"case": "one", "rows": 5}, {"case": "two", "failed": "no"}]
     nameless, unmeasured = render.problems(a_result(cases=cases))
     assert "case 0" in nameless and "name" in nameless
@@ -142,7 +143,7 @@ def repository(tmp_path: Path) -> list[str]:
     return ["--results", str(tmp_path / "results"), "--page", str(tmp_path / "PAGE.md")]
 
 
-def test_a_page_is_written_once_and_then_stays(repository: list[str]):
+def test_a_page_is_written_once_and_then_unchanged(repository: list[str]):
     with pytest.raises(SystemExit, match=r"PAGE\.md"):
         render.main([*repository, "--check"])
     render.main(repository)

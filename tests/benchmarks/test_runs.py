@@ -1,4 +1,4 @@
-"""Every benchmark runs at a tiny size, and writes a result of the form the page is made from."""
+"""Every benchmark runs at a tiny size and writes a complete result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import full_run, score_throughput, tokenize_throughput
-from benchmarks.render import problems, rendered
+from benchmarks.render import problems, render
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Scorer
@@ -22,12 +22,12 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def result_of(file: Path, name: str) -> dict[str, Any]:
-    """A result, checked for what every result has."""
+    """The result, with the checks common to all benchmarks."""
     result = json.loads(file.read_text(encoding="utf-8"))
     assert problems(result) == []
     assert result["command"].startswith(f"python -m benchmarks.{name} --")
     assert str(file.parent) not in json.dumps(result)
-    assert rendered(name, result).count("\n|") == 2 + len(result["cases"])
+    assert render(name, result).count("\n|") == 2 + len(result["cases"])
     return result
 
 
@@ -42,10 +42,10 @@ def test_tokenizing(
     result = result_of(file, "tokenize_throughput")
     train = len(prepared.examples("train"))
     assert [(case["form"], case["case"], case["rows"]) for case in result["cases"]] == [
-        (form, what, rows)
+        (form, case, rows)
         for form in ("window", "interview")
         for layout in ("blocks", "single")
-        for what, rows in (
+        for case, rows in (
             (f"datasets.map, {layout}", 40),
             (f"{layout}, all included", train),
             (f"{layout}, assembling alone", train),
@@ -90,7 +90,7 @@ def test_scoring(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
     expected = [("in batches", 20), ("one at a time", 3), ("in blocks", 20)]
     expected.append(("rank", len(prepared.items)))
     assert names == [(form, *case) for form in ("window", "interview") for case in expected]
-    # Without this, predictions that all say the same would pass for equal.
+    # Constant predictions would be equal, too.
     assert all(case["deviation"] > 100 * case["largest_difference"] for case in result["cases"])
     tokens = [case["tokens_per_prediction"] for case in result["cases"]]
     assert tokens[2] < tokens[0] and tokens[6] < tokens[4]
@@ -115,9 +115,9 @@ def test_predictions_that_differ_are_refused(
     score = Scorer.score
 
     def shifted(self: Scorer, sequences: Any, *args: Any) -> Predictions:
-        found = score(self, sequences, *args)
+        predictions = score(self, sequences, *args)
         shift = 0.0 if sequences.plain else 1e-3
-        return Predictions(found.yes_logit + shift, found.no_logit)
+        return Predictions(predictions.yes_logit + shift, predictions.no_logit)
 
     monkeypatch.setattr(Scorer, "score", shifted)
     with pytest.raises(SystemExit, match=r"^window, in blocks: .*0\.0002"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import serve_load
-from benchmarks.render import problems, rendered
+from benchmarks.render import problems, render
 from reeltune.data.folder import PreparedFolder
 
 
@@ -31,11 +31,11 @@ def test_it_writes_a_result(
     assert result["note"] == "rough"
     assert result["command"].startswith("python -m benchmarks.serve_load --prepared prepared ")
     assert str(tmp_path) not in json.dumps(result)
-    found = [(case["case"], case["clients"], case["mode"]) for case in result["cases"]]
+    cases = [(case["case"], case["clients"], case["mode"]) for case in result["cases"]]
     modes = ("one at a time", "batched")
-    assert found == [
+    assert cases == [
         (load, clients, mode)
-        for load in ("a history each", "3 clients to a history")
+        for load in ("own history", "3 clients per history")
         for clients in (1, 6)
         for mode in modes
     ]
@@ -47,30 +47,30 @@ def test_it_writes_a_result(
         )
         assert 0 < batched["p50_ms"] <= batched["p99_ms"]
         assert (batched["requests_per_batch"] > 1) == (batched["clients"] > 1)
-    assert rendered("serve_load", result).count("\n|") == 2 + len(found)
-    assert len(capsys.readouterr().out.splitlines()) == len(found)
+    assert render("serve_load", result).count("\n|") == 2 + len(cases)
+    assert len(capsys.readouterr().out.splitlines()) == len(cases)
 
 
 def test_the_requests_of_clients(prepared: PreparedFolder):
     requests = serve_load.Requests(prepared, candidates=4, rounds=3)
     timelines, items = prepared.timelines, prepared.items
 
-    def asked(client: int, number: int, sharing: int) -> tuple[list[int], list[int]]:
+    def request(client: int, number: int, sharing: int) -> tuple[list[int], list[int]]:
         body = json.loads(requests.body(client, number, sharing))
-        return [one["item_id"] for one in body["history"]], body["item_ids"]
+        return [event["item_id"] for event in body["history"]], body["item_ids"]
 
-    rated, candidates = asked(1, 0, 1)
+    rated, candidates = request(1, 0, 1)
     first = int(np.flatnonzero(timelines.position == 0)[1])
     expected = timelines.item_idx[first : first + prepared.history_len]
     assert rated == [items[row].item_id for row in expected]
     assert len(set(candidates)) == 4
     # One more item is rated, so the oldest is no longer shown.
-    assert asked(1, 1, 1)[0][:-1] == rated[1:]
-    assert asked(2, 0, 1)[0] != rated
+    assert request(1, 1, 1)[0][:-1] == rated[1:]
+    assert request(2, 0, 1)[0] != rated
     # Clients that share a history request different items.
-    assert asked(2, 1, 3)[0] == asked(0, 1, 3)[0]
-    assert asked(2, 1, 3)[1] != asked(0, 1, 3)[1]
-    assert asked(3, 1, 3)[0] != asked(0, 1, 3)[0]
+    assert request(2, 1, 3)[0] == request(0, 1, 3)[0]
+    assert request(2, 1, 3)[1] != request(0, 1, 3)[1]
+    assert request(3, 1, 3)[0] != request(0, 1, 3)[0]
 
 
 def test_predictions_that_differ_are_an_error(

@@ -1,4 +1,4 @@
-"""What `reeltune score` is asked by a benchmark, and what is read from the answers it leaves."""
+"""Input tables for `reeltune score`, and rates and differences of its output folders."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from reeltune.data.folder import PreparedFolder
 
 
 def write_pairs(file: Path, prepared: Path, users: int, items: int) -> Path:
-    """Write a table of users and films they have not rated, and return where it lies.
+    """Write a table of users and films they have not rated, and return its path.
 
     Args:
         file: The table.
         prepared: The prepared data.
-        users: How many, by ascending id; fewer where there are fewer.
-        items: How many for each, drawn at random; fewer where fewer are left.
+        users: Number of users, by ascending id; at most all.
+        items: Random unrated films per user; at most all.
     """
     lookup = Lookup(PreparedFolder.open(prepared))
     user_id, item_id = [], []
-    for user, known_as in enumerate(lookup.user_ids[:users]):
+    for user, known_id in enumerate(lookup.user_ids[:users]):
         unrated = np.setdiff1d(np.arange(len(lookup.item_ids)), lookup.rated(user))
-        drawn = np.random.default_rng(user).permutation(unrated)[:items]
-        user_id.append(np.full(len(drawn), known_as))
-        item_id.append(lookup.item_ids[drawn])
+        chosen = np.random.default_rng(user).permutation(unrated)[:items]
+        user_id.append(np.full(len(chosen), known_id))
+        item_id.append(lookup.item_ids[chosen])
     columns = {Columns.USER: np.concatenate(user_id), Columns.ITEM: np.concatenate(item_id)}
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({str(name): values for name, values in columns.items()}), file)
@@ -37,19 +37,19 @@ def write_pairs(file: Path, prepared: Path, users: int, items: int) -> Path:
 
 
 def shards(folder: Path) -> list[Path]:
-    """Return the shards of a folder of answers, in their order."""
+    """Return the shards of an output folder, in order."""
     return sorted(folder.glob("part-*.parquet"))
 
 
 def slowest_rate(folder: Path, processes: int) -> float:
     """Return predictions per second, as if every process were as slow as the slowest.
 
-    Processes take shards in turn, and a shard appears when it is whole. What comes before a
-    process's first shard is left out: it loads the model and compiles kernels.
+    Processes take shards in turn, and a shard appears when it is complete. The time up to a
+    process's first shard, which includes loading and compiling, is excluded.
 
     Args:
-        folder: The answers.
-        processes: How many processes gave them.
+        folder: The output folder.
+        processes: Number of processes that wrote it.
 
     Raises:
         SystemExit: A process has written fewer than two shards.
@@ -57,7 +57,7 @@ def slowest_rate(folder: Path, processes: int) -> float:
     parts = shards(folder)
     if len(parts) < 2 * processes:
         raise SystemExit(
-            f"{len(parts)} shards tell no rate of {processes} processes: lower --rows-per-shard"
+            f"{len(parts)} shards are too few to time {processes} processes: lower --rows-per-shard"
         )
     rates = []
     for process in range(processes):
@@ -68,24 +68,19 @@ def slowest_rate(folder: Path, processes: int) -> float:
     return processes * min(rates)
 
 
-def largest_difference(table: Path, one: Path, other: Path) -> dict[str, float]:
-    """Return how far the predictions of two folders of answers are apart.
-
-    Args:
-        table: What was asked.
-        one: The answers to it.
-        other: Other answers to it.
+def largest_difference(table: Path, first: Path, second: Path) -> dict[str, float]:
+    """Compare the predictions of two output folders of the same input table.
 
     Raises:
-        SystemExit: A row has no answer, or has not exactly one.
+        SystemExit: The rows of a folder are not exactly those of the table, each with a prediction.
     """
-    asked = pq.read_table(table)
+    rows = pq.read_table(table)
     p_yes = []
-    for folder in (one, other):
-        found = pa.concat_tables([pq.read_table(part) for part in shards(folder)])
-        if not found.select(asked.column_names).equals(asked) or found[P_YES].null_count:
-            raise SystemExit(f"{folder.name}: not every row is answered once")
-        p_yes.append(found[P_YES].to_numpy())
+    for folder in (first, second):
+        output = pa.concat_tables([pq.read_table(part) for part in shards(folder)])
+        if not output.select(rows.column_names).equals(rows) or output[P_YES].null_count:
+            raise SystemExit(f"{folder.name}: not exactly one prediction per row")
+        p_yes.append(output[P_YES].to_numpy())
     return {
         "predictions": len(p_yes[0]),
         "largest_difference": float(np.abs(p_yes[1] - p_yes[0]).max()),

@@ -1,10 +1,9 @@
-"""How long one pass over all training rows takes, with the evaluation during it, start and all.
+"""Duration of one epoch on all training rows, with its evaluations, and of the whole command.
 
-Each configuration trains through the command line as its users do, for one pass, one after another.
-Where a tokenizer is given, the model has the shape of Qwen3-0.6B and random weights: its speed is
-measured, not its quality.
+The configurations train one after another through the command line. With ``--tokenizer``, those of
+Qwen3 use a model of its shape with random weights: speed is measured, not quality.
 
-    python -m benchmarks.one_pass --prepared data/movielens_qwen3 --tokenizer QWEN3_TOKENIZER \
+    python -m benchmarks.one_epoch --prepared data/movielens_qwen3 --tokenizer QWEN3_TOKENIZER \
         --configs configs/smollm2_movielens_lora.yaml configs/qwen3_movielens_qlora.yaml
 """
 
@@ -21,15 +20,15 @@ from reeltune.config import load_config
 
 
 def train_once(config: Path, model: Path | None, options: argparse.Namespace) -> dict[str, Any]:
-    """Train one pass and return its figures.
+    """Train one epoch and return its figures.
 
     Args:
-        config: What is trained.
-        model: Stands in for its model, unless None.
-        options: As parsed.
+        config: The configuration file.
+        model: Replaces its model, unless None.
+        options: The parsed options.
     """
     run = options.work / config.stem
-    given: dict[str, object] = {
+    values: dict[str, object] = {
         "data.prepared_dir": options.prepared,
         "data.cache_dir": options.work / f"{config.stem}-cache",
         "train.output_dir": run,
@@ -37,14 +36,14 @@ def train_once(config: Path, model: Path | None, options: argparse.Namespace) ->
         **({} if model is None else {"model.name_or_path": model}),
     }
     seconds = Launch(1).run(
-        "train", "--config", config, *settings(given, options.set), "--overwrite"
+        "train", "--config", config, *settings(values, options.set), "--overwrite"
     )
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    speed = metrics["speed"] or {}  # too few steps to tell
+    speed = metrics["speed"] or {}  # None after too few steps
     return {
         "case": config.stem,
-        "shape": options.shape if model is not None else "its own",
+        "shape": options.shape if model is not None else "as configured",
         "whole_command_seconds": seconds,
         "training_and_evaluation_seconds": metrics["train_seconds"],
         "steps": metrics["steps"],
@@ -57,13 +56,13 @@ def train_once(config: Path, model: Path | None, options: argparse.Namespace) ->
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train every configuration once and print one table."""
+    """Train every configuration and print its figures."""
     parser = common_options(__doc__ or "")
     parser.add_argument("--configs", type=Path, nargs="+", required=True)
     parser.add_argument("--tokenizer", type=Path, help="For configurations of Qwen3.")
     parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--work", type=Path, default=Path("output/one_pass"))
+    parser.add_argument("--work", type=Path, default=Path("output/one_epoch"))
     options = parser.parse_args(arguments)
 
     made: Path | None = None
@@ -74,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
             made = made or make_model(options.work / "model", options.tokenizer, options.shape)
         cases.append(train_once(config, made if qwen3 else None, options))
         print(json.dumps(cases[-1], indent=2), flush=True)
-    command = command_line("one_pass", options, "prepared", "configs", "shape", "set")
+    command = command_line("one_epoch", options, "prepared", "configs", "shape", "set")
     write_result(options.result, command, cases, note=options.note)
 
 
