@@ -24,8 +24,11 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn, Timelines
 from reeltune.domain.context_lines import CHANCE_STEPS
 from reeltune.evaluation.metrics import measure
-from reeltune.signals.gaussian_process import GaussianProcess
-from reeltune.signals.gp_hyperparameters import GP_HYPERPARAMETERS, GPHyperparameters
+from reeltune.signals.gaussian_process import (
+    GP_HYPERPARAMETERS,
+    GaussianProcess,
+    GPHyperparameters,
+)
 from reeltune.signals.item_statistics import training_ratings
 from reeltune.signals.source import SignalSource
 from reeltune.signals.target import gp_target

@@ -12,9 +12,8 @@ from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import shard_rows
 from reeltune.bulk.top import Top
 from reeltune.errors import RequestError
-from reeltune.recommend.candidates import ALL
+from reeltune.recommend.candidates import ALL, Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
 from reeltune.recommend.user_ratings import user_history
 from tests.errors import raises_error

@@ -15,10 +15,10 @@ from reeltune.recommend.candidates import (
     DEFAULT_CANDIDATES,
     CandidateCount,
     CandidateLimit,
+    Filters,
     default_limit,
 )
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import (
     RecommendationRequest,
     Recommender,

@@ -20,9 +20,8 @@ from reeltune.errors import ReeltuneError, RequestError
 from reeltune.models.calibration import Calibration, write_calibration
 from reeltune.models.loaded_model import load_model
 from reeltune.recommend import candidates as candidates_module
-from reeltune.recommend.candidates import DEFAULT_CANDIDATES
+from reeltune.recommend.candidates import DEFAULT_CANDIDATES, Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
 from reeltune.recommend.user_ratings import user_history
 from reeltune.scoring.predictor import Predictor

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.errors import RequestError
+from reeltune.recommend.candidates import Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from tests.errors import raises_error
 from tests.recommend.build import GENRES, catalogues
 

@@ -16,9 +16,8 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.domain import SIGNALS, Item
 from reeltune.files import file_digest
-from reeltune.recommend.candidates import DEFAULT_CANDIDATES
+from reeltune.recommend.candidates import DEFAULT_CANDIDATES, Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
 from reeltune.scoring.predictor import Predictor
 from tests.helpers import write_prepared

@@ -11,8 +11,7 @@ import pytest
 from reeltune.data.cache_key import CacheKey
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SignalKind
-from reeltune.signals.cache import SIGNALS_FILE, SignalCache
-from reeltune.signals.folder import with_signals
+from reeltune.signals.folder import SIGNALS_FILE, SignalCache, with_signals
 from reeltune.signals.source import SignalSource
 
 KEY = CacheKey({"prepared data": {"a": "1"}, "signals": ["recent"]})

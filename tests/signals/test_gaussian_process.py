@@ -14,8 +14,7 @@ from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
 from reeltune.domain import SIGNALS, Item
 from reeltune.signals import gaussian_process, item_similarity
-from reeltune.signals.gaussian_process import GaussianProcess
-from reeltune.signals.gp_hyperparameters import GP_HYPERPARAMETERS
+from reeltune.signals.gaussian_process import GP_HYPERPARAMETERS, GaussianProcess
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
     FOLDS,

@@ -15,9 +15,8 @@ from reeltune.bulk.lookup import UNKNOWN, Lookup
 from reeltune.bulk.tasks import P_YES, Advance, predict_in_batches
 from reeltune.data.columns import Columns
 from reeltune.errors import RequestError
-from reeltune.recommend.candidates import ALL, ItemPool, most_rated
+from reeltune.recommend.candidates import ALL, Filters, ItemPool, most_rated
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import Ranking
 from reeltune.scoring.predictor import Predictor, Query
 

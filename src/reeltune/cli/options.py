@@ -12,7 +12,7 @@ from reeltune.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from reeltune.config import Config
-    from reeltune.recommend.filters import Filters
+    from reeltune.recommend.candidates import Filters
 
 DEFAULT_CONFIG = Path("configs/qwen3_movielens_qlora.yaml")
 
@@ -94,7 +94,7 @@ def make_filters(
     max_ratings: int | None,
 ) -> Filters:
     """Return the filters of the flags."""
-    from reeltune.recommend.filters import Filters
+    from reeltune.recommend.candidates import Filters
 
     genres, without = tuple(genre or ()), tuple(without_genre or ())
     return Filters(genres, without, year_from, year_to, min_ratings or 0, max_ratings)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reeltune.bulk.lookup import Lookup
     from reeltune.bulk.score import MakeTask, Outcome
     from reeltune.data.folder import PreparedFolder
-    from reeltune.recommend.filters import Filters
+    from reeltune.recommend.candidates import Filters
 
 
 def score(

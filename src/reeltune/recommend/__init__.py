@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from reeltune.recommend.candidates import Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.results import (
     ItemSummary,
     RatedItem,

@@ -1,4 +1,4 @@
-"""Candidates: which of the eligible items are scored."""
+"""Candidates: filters on items, and how many of the matching items are scored."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 DEFAULT_CANDIDATES: Final = 100
 """Number of candidates scored by default without a CUDA device.
@@ -20,6 +22,61 @@ A model of 135 million parameters scores 10 to 20 candidates a second on two cor
 
 ALL: Final = "all"
 CandidateCount = int | Literal["all"]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Conditions on an item; the defaults match every item.
+
+    Attributes:
+        genres: It has at least one of these; case is ignored.
+        without_genres: It has none of these.
+        year_from: First year; this and ``year_to`` exclude items without a year.
+        year_to: Last year.
+        min_ratings: Fewest ratings in the prepared data.
+        max_ratings: Most ratings in the prepared data.
+    """
+
+    genres: tuple[str, ...] = ()
+    without_genres: tuple[str, ...] = ()
+    year_from: int | None = None
+    year_to: int | None = None
+    min_ratings: int = 0
+    max_ratings: int | None = None
+
+    def matching(self, catalogue: Catalogue) -> Ints:
+        """Return the indices of the matching items, ascending.
+
+        Raises:
+            RequestError: No item has one of the genres.
+        """
+        matches = catalogue.ratings >= self.min_ratings
+        if self.max_ratings is not None:
+            matches = matches & (catalogue.ratings <= self.max_ratings)
+        if self.genres:
+            matches = matches & _has_any(catalogue, self.genres)
+        if self.without_genres:
+            matches = matches & ~_has_any(catalogue, self.without_genres)
+        if self.year_from is not None or self.year_to is not None:
+            first = -np.inf if self.year_from is None else self.year_from
+            last = np.inf if self.year_to is None else self.year_to
+            years = np.array([item.year for item in catalogue.items], dtype=np.float64)
+            matches = matches & (years >= first) & (years <= last)
+        return np.flatnonzero(matches)
+
+
+def _has_any(catalogue: Catalogue, genres: tuple[str, ...]) -> Bools:
+    known = {genre.casefold(): genre for item in catalogue.items for genre in item.genres}
+    if unknown := [genre for genre in genres if genre.casefold() not in known]:
+        raise RequestError(
+            f"no film has the genre {unknown[0]!r}",
+            code="unknown_genre",
+            hint=f"Choose from {', '.join(sorted(known.values()))}",
+        )
+    wanted = {genre.casefold() for genre in genres}
+    return np.array(
+        [any(genre.casefold() in wanted for genre in item.genres) for item in catalogue.items]
+    )
 
 
 @dataclass(frozen=True)
@@ -39,11 +96,9 @@ def default_limit(device_type: str) -> CandidateLimit:
 
 @dataclass(frozen=True)
 class ItemPool:
-    """Items that match filters.
+    """Items that match filters, most rated first; ties in catalogue order.
 
-    Attributes:
-        items: Their indices, most rated first; ties in catalogue order.
-        size: Number of items in the catalogue.
+    ``size`` is the number of items in the catalogue.
     """
 
     items: Ints
@@ -51,7 +106,7 @@ class ItemPool:
 
     @classmethod
     def most_rated_first(cls, catalogue: Catalogue, items: Ints) -> ItemPool:
-        """Order items, given ascending."""
+        """Return a pool of items, given ascending."""
         order = np.argsort(-catalogue.ratings[items], kind="stable")
         return cls(items[order], len(catalogue.items))
 

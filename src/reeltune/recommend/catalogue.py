@@ -47,14 +47,7 @@ class Match:
 
 
 class Catalogue:
-    """Finds items by id or title.
-
-    Args:
-        items: In ``item_idx`` order.
-        ratings: Number of ratings of each, shape ``(items,)``.
-
-    Attributes:
-        index_of_id: The index of each item, by its id.
+    """Finds items by id or title; ``ratings`` counts the ratings of each, shape ``(items,)``.
 
     >>> heat, fargo = Item(6, "Heat", 1995, ()), Item(608, "Fargo", 1996, ())
     >>> catalogue = Catalogue([heat, fargo], np.array([102, 181]))
@@ -78,7 +71,7 @@ class Catalogue:
 
     @classmethod
     def of(cls, folder: PreparedFolder) -> Catalogue:
-        """Return the items of prepared data, with the ratings of all splits counted."""
+        """Return the catalogue of prepared data; ratings of all splits count."""
         counts = np.bincount(folder.ratings.item_idx, minlength=len(folder.items))
         return cls(folder.items, counts)
 
@@ -110,12 +103,7 @@ class Catalogue:
         return index
 
     def search(self, text: str, limit: int = 10) -> list[Match]:
-        """Return the items with the most similar titles, best first; ties by ratings.
-
-        Args:
-            text: A title or a part of one, with or without its year.
-            limit: Maximum number of results.
-        """
+        """Return the items most similar to a (part of a) title, best first; ties by ratings."""
         words, year = split_year(text)
         wanted = normalize(words)
         if not wanted:
@@ -129,12 +117,12 @@ class Catalogue:
         return [Match(int(index), float(scores[index])) for index in similar[order]]
 
     def find(self, text: str) -> int:
-        """Return the index of the one item that a text names.
+        """Return the index of the item that a text names.
 
         Args:
             text: ``Heat (1995)``; ``heat`` if one item has this title; ``shawshank`` if one item is
-                clearly the most similar and has the same numbers (a sequel is another film); or
-                ``#6``, its id.
+                clearly the most similar and has the same numbers, as a sequel has not; ``#6``, an
+                id.
 
         Raises:
             RequestError: No item or several items match; the hint offers choices.
@@ -158,7 +146,6 @@ class Catalogue:
         raise RequestError(f"no film is called {text!r}", code="unknown_title", hint=hint)
 
     def _with_title(self, text: str) -> list[int]:
-        """Return the items with this title, of the given year if the text has one."""
         words, year = split_year(text)
         title = normalize(words)
         items = self._by_title.get(title) or self._by_other_title.get(title, [])
@@ -169,7 +156,6 @@ class Catalogue:
         return [index for index in items if self._titles[index] == title] or items
 
     def _similarities(self, wanted: str) -> npt.NDArray[np.float64]:
-        """Return the similarity of every title, as a whole or as one that contains the text."""
         whole = process.cdist([wanted], self._titles, scorer=fuzz.ratio)[0]
         part = process.cdist([wanted], self._titles, scorer=fuzz.WRatio)[0]
         # A short title such as "M" is contained in most texts.

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from reeltune.errors import RequestError
 from reeltune.recommend.user_ratings import Entry
@@ -22,19 +22,8 @@ _COLUMNS_HINT: Final = (
     "separated by commas"
 )
 _Values = Mapping[str, str]
-"""Values of a row, by column."""
-
 _Row = tuple[str, _Values | RequestError]
-"""Where a row is, and its values or why they cannot be read."""
-
-
-class _Columns(NamedTuple):
-    """Names of a file's columns."""
-
-    title: str | None
-    item_id: str | None
-    rating: str
-    time: str | None
+"""Where a row is, and its values by column or why they cannot be read."""
 
 
 def read_ratings_file(path: Path) -> list[Entry]:
@@ -71,14 +60,14 @@ def read_ratings_file(path: Path) -> list[Entry]:
             where=str(path),
             hint=_COLUMNS_HINT,
         )
-    names = _Columns(title, item_id, rating, time)
-    return [_entry(f"{path}, {where}", values, names) for where, values in rows]
+    columns = [title or "", item_id or "", rating, time or ""]
+    return [_entry(f"{path}, {where}", values, columns) for where, values in rows]
 
 
-def _entry(where: str, values: _Values | RequestError, names: _Columns) -> Entry:
+def _entry(where: str, values: _Values | RequestError, columns: Sequence[str]) -> Entry:
     if isinstance(values, RequestError):
         return Entry(where, error=values)
-    item_id = values.get(names.item_id or "", "")
+    title, item_id, rating, time = (values.get(column, "") for column in columns)
     if item_id and not item_id.isdecimal():
         error = RequestError(
             f"{item_id!r} is not a film id",
@@ -87,16 +76,10 @@ def _entry(where: str, values: _Values | RequestError, names: _Columns) -> Entry
             hint="Ids are whole numbers",
         )
         return Entry(where, error=error)
-    return Entry(
-        where=where,
-        item=f"#{item_id}" if item_id else values.get(names.title or "", ""),
-        rating=values.get(names.rating, ""),
-        time=values.get(names.time or "", ""),
-    )
+    return Entry(where, f"#{item_id}" if item_id else title, rating, time)
 
 
 def _column(path: Path, columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """Return which of the accepted names a column has."""
     present = [name for name in names if name in columns]
     if len(present) > 1 or any(columns.count(name) > 1 for name in present):
         raise RequestError(
@@ -175,7 +158,6 @@ def _json_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
 
 
 def _as_text(value: Any) -> str:
-    """Return a JSON value as a CSV file would hold it."""
     if value is None:
         return ""
     return value.strip() if isinstance(value, str) else json.dumps(value)

@@ -1,15 +1,9 @@
 """The recommender: filters, candidates, ranking, base comparison and explanation.
 
-Which queries the model is asked and what becomes of its predictions are separate steps, so that a
-server can batch the queries of many requests:
-
-1. :meth:`Recommender.select` chooses candidates; ``selection.query`` asks about them.
-2. :meth:`Recommender.rank` orders them by P(like).
-3. :meth:`Recommender.follow_up` gives the queries about the top items: the base model's, and one
-   per rating of the history for the reasons.
-4. :meth:`Recommender.result` assembles the answer.
-
-:meth:`Recommender.recommend` runs all four with a predictor.
+:meth:`Recommender.recommend` runs four steps, separate so that a server can batch the queries of
+many requests: ``select`` chooses candidates, ``rank`` orders them by P(like), ``follow_up`` returns
+the queries about the top items (for the base model, and one per rating for the reasons), ``result``
+assembles the response.
 """
 
 from __future__ import annotations
@@ -27,12 +21,12 @@ from reeltune.errors import RequestError
 from reeltune.recommend.candidates import (
     CandidateCount,
     CandidateLimit,
+    Filters,
     ItemPool,
     default_limit,
     most_rated,
 )
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.results import RatedItem, Reason, Recommendation, Recommendations
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictor import Query
@@ -56,7 +50,7 @@ class RecommendationRequest:
         history: All ratings of the user; their items are not recommended.
         filters: Conditions on the items.
         top_k: Number of recommendations.
-        candidates: Number of candidates to score, most rated first; None uses the default.
+        candidates: Number of candidates to score, most rated first; None for the default.
         base: Also return the base model's predictions.
         reasons: Number of ratings to name per recommendation.
     """
@@ -71,14 +65,7 @@ class RecommendationRequest:
 
 @dataclass(frozen=True)
 class Selection:
-    """The candidates of a request.
-
-    Attributes:
-        request: The request.
-        query: History and candidates, for the model.
-        eligible: Number of unrated items that match the filters.
-        limit: How many of them are scored at most, and why.
-    """
+    """The candidates of a request; ``eligible`` counts the unrated items that match its filters."""
 
     request: RecommendationRequest
     query: Query
@@ -96,12 +83,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The top items, highest P(like) first.
-
-    Attributes:
-        items: Their indices, shape ``(n,)``.
-        p_like: Predicted probabilities, shape ``(n,)``.
-    """
+    """Indices and P(like) of the top items, highest first."""
 
     items: Ints
     p_like: Floats
@@ -115,12 +97,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """Queries about the top items.
+    """Queries about the top items, as far as requested.
 
-    Attributes:
-        base: For the base model; None if not requested.
-        ablated: The shown history in full, then without each of its ratings, oldest first; empty
-            if no reasons are requested.
+    ``base`` is for the base model. ``ablated`` have the shown history in full, then without each of
+    its ratings, oldest first.
     """
 
     base: Query | None
@@ -189,12 +169,7 @@ class Recommender:
         return Selection(request, query, len(eligible), limit)
 
     def rank(self, selection: Selection, predictions: Predictions) -> Ranking:
-        """Return the top items.
-
-        Args:
-            selection: The candidates.
-            predictions: Of ``selection.query``.
-        """
+        """Return the top items by the predictions of ``selection.query``."""
         return Ranking.top(selection.query.candidates, predictions, selection.request.top_k)
 
     def follow_up(self, selection: Selection, ranking: Ranking) -> FollowUp:
@@ -212,14 +187,7 @@ class Recommender:
         base: Predictions | None = None,
         ablated: Sequence[Predictions] = (),
     ) -> Recommendations:
-        """Assemble the answer.
-
-        Args:
-            selection: The candidates.
-            ranking: The top items.
-            base: Predictions of ``follow_up.base``.
-            ablated: Predictions of ``follow_up.ablated``.
-        """
+        """Assemble the response; ``base`` and ``ablated`` are the predictions of ``follow_up``."""
         request = selection.request
         shown = self._shown(request)
         count = len(ranking.items)
@@ -249,12 +217,7 @@ class Recommender:
         request: RecommendationRequest,
         progress: Callable[[str], Progress] = lambda _: lambda _done, _total: None,
     ) -> Recommendations:
-        """Answer a request with a predictor, and log how many candidates are scored.
-
-        Args:
-            predictor: Runs the model.
-            request: The request.
-            progress: Starts a progress bar of the given name.
+        """Answer a request, and log how many candidates are scored.
 
         Raises:
             RequestError: No item has one of the genres.
@@ -280,7 +243,6 @@ class Recommender:
     def _reasons(
         self, shown: History, p_like: Sequence[Floats], count: int
     ) -> list[tuple[Reason, ...]]:
-        """Return the strongest effects per item."""
         effects = rating_effects(p_like)
         order = np.argsort(-np.abs(effects), axis=0, kind="stable")[:count]
         return [
@@ -332,8 +294,7 @@ def leave_one_out(shown: History) -> list[History]:
 def rating_effects(p_like: Sequence[Floats]) -> Floats:
     """Return P(like) with each rating minus P(like) without it, shape ``(ratings, items)``.
 
-    Args:
-        p_like: Predictions after each history of :func:`leave_one_out`, shape ``(items,)`` each.
+    ``p_like`` are the predictions after each history of :func:`leave_one_out`.
     """
     stacked = np.array(p_like)
     return stacked[0] - stacked[1:]

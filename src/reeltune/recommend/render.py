@@ -16,7 +16,7 @@ from reeltune.data.history import History
 from reeltune.domain import format_rating, plain_text
 from reeltune.models.calibration import Method
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.results import ItemSummary, Reason, Recommendation, Recommendations
+from reeltune.recommend.results import ItemSummary, Recommendation, Recommendations
 
 Format = Literal["table", "json", "csv"]
 
@@ -41,14 +41,7 @@ _FILE_WIDTH: Final = 140
 
 @dataclass(frozen=True)
 class Source:
-    """Whom the recommendations are for, and which model made them.
-
-    Attributes:
-        user_id: A user of the prepared data; None for ratings given by the caller.
-        model: The base model.
-        adapter: The adapter's folder; None for the base model alone.
-        calibration: How P(Yes) is calibrated.
-    """
+    """The user (None: given ratings) and the model (adapter None: the base model alone)."""
 
     user_id: int | None
     model: str
@@ -57,9 +50,9 @@ class Source:
 
     def title(self) -> str:
         """Return the heading of the table."""
-        person = "these ratings" if self.user_id is None else f"user {self.user_id}"
+        user = "these ratings" if self.user_id is None else f"user {self.user_id}"
         adapter = f"with the adapter {self.adapter}" if self.adapter else "without an adapter"
-        return f"For {person}, by {self.model} {adapter}"
+        return f"For {user}, by {self.model} {adapter}"
 
 
 def table(result: Recommendations, source: Source) -> Table:
@@ -73,14 +66,17 @@ def table(result: Recommendations, source: Source) -> Table:
         grid.add_column(name)
     grid.add_column("genres", max_width=_GENRES_WIDTH)
     for rank, each in enumerate(result.recommendations, 1):
-        probabilities = [p for p in (each.p_like, each.p_like_base) if p is not None]
+        probabilities = [
+            f"{100 * p:.1f} %" for p in (each.p_like, each.p_like_base) if p is not None
+        ]
         # Text, so that brackets in a title are not read as markup.
         item = Text(_title(each.item))
         for reason in each.reasons:
-            item.append(f"\n{_reason(reason)}", style="dim")
+            effect, rating = f"{100 * reason.effect:+.1f}", format_rating(reason.rating)
+            item.append(f"\n{effect} {_name(reason.item)}: {rating}", style="dim")
         genres = Text(plain_text(", ".join(each.item.genres)))
         year = str(each.item.year or "")
-        grid.add_row(str(rank), *map(_percent, probabilities), item, year, genres)
+        grid.add_row(str(rank), *probabilities, item, year, genres)
     grid.caption = Text(_caption(result))
     return grid
 
@@ -139,14 +135,6 @@ def _csv_row(rank: int, each: Recommendation) -> dict[str, Any]:
         "p_like_base": each.p_like_base,
         "reasons": " ".join(reasons),
     }
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _reason(reason: Reason) -> str:
-    return f"{100 * reason.effect:+.1f} {_name(reason.item)}: {format_rating(reason.rating)}"
 
 
 def _name(item: ItemSummary) -> str:

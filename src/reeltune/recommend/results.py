@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class JsonObject:
-    """Base of the result types: their JSON objects have the names of their fields."""
+    """Base of the result types."""
 
     def to_dict(self: DataclassInstance) -> dict[str, Any]:
-        """Return the JSON object."""
+        """Return the JSON object, with the names of the fields."""
         return json.loads(json.dumps(asdict(self)))
 
 
@@ -39,13 +39,7 @@ class RatedItem(JsonObject):
 
 @dataclass(frozen=True)
 class Reason(JsonObject):
-    """A rating of the history and its effect on a recommendation.
-
-    Attributes:
-        item: The rated item.
-        rating: Its rating.
-        effect: P(like) with the rating minus P(like) without it.
-    """
+    """A rating of the history; its effect is P(like) with it minus P(like) without it."""
 
     item: ItemSummary
     rating: float
@@ -54,14 +48,7 @@ class Reason(JsonObject):
 
 @dataclass(frozen=True)
 class Recommendation(JsonObject):
-    """A recommended item.
-
-    Attributes:
-        item: The item.
-        p_like: Predicted probability that the user likes it.
-        p_like_base: The base model's prediction; None if not requested.
-        reasons: Ratings with the strongest effects, strongest first.
-    """
+    """A recommended item with its P(like), that of the base model if requested, and reasons."""
 
     item: ItemSummary
     p_like: float
@@ -71,10 +58,10 @@ class Recommendation(JsonObject):
 
 @dataclass(frozen=True)
 class Recommendations(JsonObject):
-    """The answer to a request.
+    """The response to a request.
 
     Attributes:
-        recommendations: Highest P(like) first.
+        recommendations: Highest P(like) first; reasons with the strongest effect first.
         scored: Number of candidates that were scored.
         eligible: Number of items that match the filters and are unrated.
         notes: Warnings about the reliability of the predictions.

@@ -1,7 +1,7 @@
 """Histories: of a user of the prepared data, or of ratings typed or read from a file.
 
-The text of a title only selects a film of the catalogue. Prompts show the catalogue's own title,
-so control tokens in the input cannot reach the model.
+A typed title only selects an item: prompts show the catalogue's title, so control tokens in the
+input cannot reach the model.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from operator import itemgetter
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 
@@ -43,13 +44,6 @@ class Entry:
     rating: str = ""
     time: str = ""
     error: RequestError | None = None
-
-
-@dataclass(frozen=True)
-class _Rating:
-    item_idx: int
-    rating: float
-    time: float
 
 
 def user_history(timelines: Timelines, user_id: int) -> History:
@@ -103,10 +97,8 @@ def rated_history(
     ratings = [reader.read(entry, timed) for entry in from_file]
     newer = [reader.read(entry, timed=False) for entry in typed]
     reader.raise_errors()
-    ordered = sorted(ratings, key=lambda rating: rating.time) + newer
-    return History.of(
-        [rating.item_idx for rating in ordered], [rating.rating for rating in ordered]
-    )
+    ordered = sorted(ratings, key=itemgetter(0)) + newer
+    return History.of([item_idx for _, item_idx, _ in ordered], [r for _, _, r in ordered])
 
 
 class _Reader:
@@ -118,17 +110,16 @@ class _Reader:
         self._errors: list[RequestError] = []
         self._where_rated: dict[int, str] = {}
 
-    def read(self, entry: Entry, timed: bool) -> _Rating:
-        """Return an entry's rating; placeholders stand for parts with errors."""
+    def read(self, entry: Entry, timed: bool) -> tuple[float, int, float]:
+        """Return an entry's time, item index and rating; 0 stands for parts with errors."""
         if entry.error is not None:
             self._errors.append(entry.error)
-            return _Rating(-1, 0.0, 0.0)
-        time = self._collect(self._time, entry, 0.0) if timed else 0.0
-        item_idx = self._collect(self._item_idx, entry, -1)
-        return _Rating(item_idx, self._collect(self._rating, entry, 0.0), time)
+            return 0.0, 0, 0.0
+        time = self._collect(self._time, entry) if timed else 0.0
+        return time, self._collect(self._item_idx, entry), self._collect(self._rating, entry)
 
     def raise_errors(self) -> None:
-        """Raise the collected errors as one, if there are any."""
+        """Raise the collected errors, if any, as one."""
         errors = self._errors
         if len(errors) == 1:
             raise errors[0]
@@ -141,13 +132,13 @@ class _Reader:
                 f"{len(errors)} faults in the ratings:\n{listed}", code="invalid_ratings"
             )
 
-    def _collect(self, parse: Callable[[Entry], T], entry: Entry, placeholder: T) -> T:
+    def _collect(self, parse: Callable[[Entry], T], entry: Entry) -> T | Literal[0]:
         try:
             return parse(entry)
         except RequestError as error:
             error.where = entry.where
             self._errors.append(error)
-            return placeholder
+            return 0
 
     def _item_idx(self, entry: Entry) -> int:
         if not entry.item:

@@ -13,9 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE
 from reeltune.files import file_digest
-from reeltune.recommend.candidates import ALL, CandidateLimit, ItemPool, default_limit
+from reeltune.recommend.candidates import ALL, CandidateLimit, Filters, ItemPool, default_limit
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.filters import Filters
 from reeltune.recommend.recommender import RecommendationRequest, Recommender
 from reeltune.recommend.results import Recommendations
 from reeltune.runs.log import LOGGER

@@ -1,24 +1,34 @@
-"""Prepared data with signals as the context lines of its prompts."""
+"""Prepared data with signals as context lines, cached on disk: they can take hours."""
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile
+
+import numpy as np
 
 from reeltune.config import Config
 from reeltune.data.cache_key import CacheKey, prepared_data
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Codes
 from reeltune.domain import PROMPT_VERSION, SignalKind
-from reeltune.signals.cache import SIGNALS_FILE, SignalCache
+from reeltune.files import atomic_file
 from reeltune.signals.source import SignalSource
+
+SIGNALS_FILE: Final = "signals.npz"
+"""Within ``data.cache_dir``."""
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 def open_prepared(config: Config, *, use_cache: bool = True) -> PreparedFolder:
     """Open the prepared folder of a configuration, with the context lines of its prompt.
-
-    Args:
-        config: Names the folder, the signals and the cache.
-        use_cache: Whether signals are read from, and written to, the cache.
 
     Raises:
         DataError: The folder is missing, incomplete or written in another format version.
@@ -53,3 +63,43 @@ def _source(
         }
         cache = SignalCache(cache_dir / SIGNALS_FILE, CacheKey(key))
     return SignalSource(folder.ratings, folder.items, threshold, step, kinds, cache)
+
+
+@dataclass(frozen=True)
+class SignalCache:
+    """One file with codes and the key of everything they depend on."""
+
+    path: Path
+    key: CacheKey
+
+    def codes(self, compute: Callable[[], Codes]) -> Codes:
+        """Return the cached codes, shape ``(events, kinds)``, computing them on a miss."""
+        codes, reason = self.look_up()
+        if codes is not None:
+            _LOGGER.info("signals of %s events: cache hit", f"{len(codes):,}")
+            return codes
+        codes = compute()
+        _LOGGER.info("signals of %s events: computed (%s)", f"{len(codes):,}", reason)
+        try:
+            self.store(codes)
+        except OSError as error:
+            # The codes are needed now; the cache only saves time in the next run.
+            _LOGGER.warning("signals: not cached in %s (%s)", self.path, error.strerror)
+        return codes
+
+    def look_up(self) -> tuple[Codes | None, str]:
+        """Return the codes if they were stored with an equal key; otherwise None and why."""
+        if not self.path.is_file():
+            return None, "not cached yet"
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                stored, codes = json.loads(str(arrays["key"])), arrays["codes"]
+        except (BadZipFile, EOFError, KeyError, ValueError) as error:
+            return None, f"unreadable cache: {error}"
+        changed = self.key.changed_from(stored)
+        return (None, f"changed: {', '.join(changed)}") if changed else (codes, "")
+
+    def store(self, codes: Codes) -> None:
+        """Write the file atomically."""
+        with atomic_file(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, codes=codes, key=np.array(json.dumps(self.key.parts)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,12 @@ from scipy.sparse import csr_array
 from reeltune.data.folder import Timelines
 from reeltune.domain import Item
 from reeltune.seeds import sample_rows
-from reeltune.signals.gp_hyperparameters import GPHyperparameters
 from reeltune.signals.item_statistics import ITEM_PRIOR, ItemStatistics
 from reeltune.signals.target import gp_target
 from reeltune.signals.user_features import USER_PRIOR, genre_table
+
+if TYPE_CHECKING:
+    from reeltune.signals.gaussian_process import GPHyperparameters
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -57,12 +59,7 @@ class ItemSimilarity:
     features: dict[str, csr_array]
 
     def covariance(self, hyperparameters: GPHyperparameters, items: Ints) -> Floats:
-        """Return the covariance of items, shape ``(n, n)``.
-
-        Args:
-            hyperparameters: The variance of each kind of similarity.
-            items: Item indices, shape ``(n,)``.
-        """
+        """Return the covariance of items, shape ``(n, n)``."""
         years, which = np.unique(self.years[items], return_inverse=True)
         covariance = _year_covariance(hyperparameters, years, years)[np.ix_(which, which)]
         for name, features in self.features.items():
@@ -75,14 +72,7 @@ class ItemSimilarity:
     ) -> Floats:
         """Return the covariance of candidates with items, times a weight of each item.
 
-        Args:
-            hyperparameters: The variance of each kind of similarity.
-            candidates: Item indices, shape ``(m,)``.
-            items: Item indices, shape ``(n,)``.
-            weights: Shape ``(n,)``.
-
-        Returns:
-            Shape ``(m,)``.
+        Shapes: candidates and result ``(m,)``, items and weights ``(n,)``.
         """
         covariance = (
             _year_covariance(hyperparameters, self.years[candidates], self.years[items]) @ weights
@@ -168,7 +158,6 @@ class ItemSimilarities:
 
 
 def _year_covariance(hyperparameters: GPHyperparameters, years: Floats, others: Floats) -> Floats:
-    """Return the covariance of items by their years alone."""
     apart = np.abs(np.subtract.outer(years, others))
     return hyperparameters.years * np.exp(-apart / hyperparameters.years_length)
 
@@ -181,7 +170,7 @@ def _on_grid(features: csr_array) -> csr_array:
 
 def _years(items: Sequence[Item]) -> Floats:
     """Return the year of each item; the median year where it is unknown."""
-    known = [item.year for item in items if item.year is not None]
-    median = float(np.median(known)) if known else 0.0
-    years = [median if item.year is None else float(item.year) for item in items]
-    return np.array(years, dtype=np.float64)
+    years = np.array([item.year for item in items], dtype=np.float64)
+    missing = np.isnan(years)
+    median = 0.0 if missing.all() else np.nanmedian(years)
+    return np.where(missing, median, years)

@@ -58,12 +58,8 @@ class ItemStatistics:
 def training_ratings(known: Timelines, train: Ints) -> Ints:
     """Return the events whose ratings may be learned from, ascending.
 
-    They are the training rows and the context events of users with a training row. In a split by
+    They are the training rows and the context events of users with a training row: in a split by
     time, context events of other users may be later than the rows to predict.
-
-    Args:
-        known: All events.
-        train: Event indices of the training rows.
     """
     learns = np.isin(known.user_id, known.user_id[train])
     before = np.flatnonzero((known.split == CONTEXT) & learns)
@@ -74,13 +70,7 @@ def item_statistics(known: Timelines, ratings: Ints, items: int, seed: int) -> I
     """Return the statistics of each event's item.
 
     Held-out events see all training ratings; events of ``train`` and ``context`` see those of users
-    in other folds.
-
-    Args:
-        known: All events.
-        ratings: Events that may be learned from (:func:`training_ratings`).
-        items: Number of items.
-        seed: Decides the folds.
+    in other folds. ``ratings`` are the events that may be learned from.
     """
     fold = excluded_folds(known, seed)
     return statistics_without_folds(known, ratings, items, fold).take(fold, known.item_idx)
@@ -91,14 +81,8 @@ def statistics_without_folds(
 ) -> ItemStatistics:
     """Return each item's statistics computed without the users of one fold.
 
-    Args:
-        known: All events.
-        ratings: Events that may be learned from.
-        items: Number of items.
-        fold: The fold of each event's user (:func:`excluded_folds`).
-
-    Returns:
-        Arrays of shape ``(FOLDS + 1, items)``; the last row excludes nobody.
+    Arrays of shape ``(FOLDS + 1, items)``; the last row excludes nobody. ``fold`` is that of each
+    event's user.
     """
 
     def sums(values: npt.NDArray[Any]) -> tuple[Floats, Floats]:
@@ -126,15 +110,10 @@ def statistics_without_folds(
 
 def excluded_folds(known: Timelines, seed: int) -> Ints:
     """Return the fold of each event's user, and ``FOLDS`` (none) for held-out events."""
-    return np.where(is_not_held_out(known), assign_folds(known, seed), FOLDS)
+    return np.where(known.split.is_in(TRAIN, CONTEXT), assign_folds(known, seed), FOLDS)
 
 
 def assign_folds(known: Timelines, seed: int) -> Ints:
     """Return the fold of each event's user, 0 to ``FOLDS - 1``, held out or not."""
     users, which = np.unique(known.user_id, return_inverse=True)
     return (stream(seed, "parts of users").permutation(len(users)) % FOLDS)[which]
-
-
-def is_not_held_out(known: Timelines) -> npt.NDArray[np.bool_]:
-    """Return whether each event belongs to training or context."""
-    return (known.split == TRAIN) | (known.split == CONTEXT)

@@ -31,11 +31,7 @@ class RunningStatistics:
         self.before: Floats = position.astype(np.float64)
 
     def earlier(self, values: npt.NDArray[Any]) -> Floats:
-        """Return the sum over all earlier events of the user.
-
-        Args:
-            values: One per event, shape ``(events,)``.
-        """
+        """Return the sum of values, one per event, over all earlier events of the user."""
         totals = _totals(values)
         return (totals[self._index] - totals[self._first]) / _GRID
 
@@ -48,10 +44,7 @@ class RunningStatistics:
     def decayed(self, values: npt.NDArray[Any], half_life: float, length: int) -> Floats:
         """Return the exponentially weighted sum over the user's last ``length`` events.
 
-        Args:
-            values: One per event, shape ``(events,)``.
-            half_life: Number of later events after which an event's weight is halved.
-            length: Number of events with any weight.
+        An event's weight is halved after ``half_life`` later events.
         """
         total = np.zeros(len(self.before))
         for back in range(1, min(length, int(self.before.max(initial=0))) + 1):

@@ -1,8 +1,7 @@
 """Collaborative signals as codes of context lines, computed from the past alone.
 
-Item statistics come from training ratings of users outside the fold of the user in question; user
-features come from the user's earlier events. Neither the event's own rating nor any later event
-changes a code.
+Item statistics exclude the user's fold; user features come from the user's earlier events. Neither
+an event's own rating nor a later event changes its code.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,6 @@ from reeltune.data.timelines import Codes, Timelines
 from reeltune.domain import Item, SignalKind
 from reeltune.domain.context_lines import CHANCE_STEPS, COUNTS, SHARE_STEPS
 from reeltune.progress import show_progress
-from reeltune.signals.cache import SignalCache
 from reeltune.signals.gaussian_process import GaussianProcess, Posterior
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
@@ -34,6 +32,9 @@ from reeltune.signals.item_statistics import (
 from reeltune.signals.running_statistics import RunningStatistics
 from reeltune.signals.target import gp_target, like_probability
 from reeltune.signals.user_features import UserFeatures, user_features
+
+if TYPE_CHECKING:
+    from reeltune.signals.folder import SignalCache
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ class SignalSource:
         threshold: The lowest rating that counts as a like.
         step: The step of the rating scale.
         kinds: The signals to compute.
-        cache: Keeps the codes of all events.
+        cache: Of the codes of all events.
 
     Attributes:
         fold: The fold of each event's user, whose ratings are excluded from item statistics.
@@ -94,11 +95,7 @@ class SignalSource:
         return self.of_events() if self._cache is None else self._cache.codes(self.of_events)
 
     def of_events(self, events: Ints | None = None) -> Codes:
-        """Return the codes of events of the prepared data, shape ``(n, kinds)``.
-
-        Args:
-            events: Event indices, shape ``(n,)``; None for all.
-        """
+        """Return the codes of some events, or of all, shape ``(n, kinds)``."""
         known = self.known
         item = self._statistics.take(self.fold, known.item_idx)
         user = user_features(RunningStatistics(known.position), known.liked, item.any_like)
@@ -111,8 +108,7 @@ class SignalSource:
     def of_query(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
         """Return the newest events of a history with their codes, and the codes of candidates.
 
-        All of the history is used, shown or not; see
-        :meth:`reeltune.data.context.ContextSource.of_query`.
+        Events that are not shown count, too.
         """
         fold, rows = self._excluded_fold(history), history.item_idx
         liked = history.rating >= self.threshold

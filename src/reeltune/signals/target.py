@@ -15,26 +15,16 @@ _SPREAD: Final = 0.4
 
 
 def gp_target(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
-    """Return half the rating, plus 1 for a like.
+    """Return half the (mean) rating, plus 1 for a like (or the share of likes).
 
     The rating alone would weight every step of the scale alike; the like alone would ignore how
     clear it was.
-
-    Args:
-        rating: Ratings, or mean ratings.
-        like: Likes, or shares of likes; the same shape.
     """
     return rating.astype(np.float64) / 2 + like
 
 
 def like_probability(expected: Floats, threshold: float, step: float) -> Floats:
-    """Return the probability of a like, a logistic function of the expected target.
-
-    Args:
-        expected: Expected targets, any shape.
-        threshold: The lowest rating that counts as a like.
-        step: The step of the rating scale.
-    """
+    """Return the probability of a like, a logistic function of the expected target."""
     least_liked = math.ceil(threshold / step) * step
     middle = ((least_liked / 2 + 1) + (least_liked - step) / 2) / 2
     return 1 / (1 + np.exp((middle - expected) / _SPREAD))

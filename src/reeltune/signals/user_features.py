@@ -50,13 +50,7 @@ class UserFeatures:
 def user_features(
     running: RunningStatistics, liked: npt.NDArray[np.bool_], any_like: npt.NDArray[Any] | float
 ) -> UserFeatures:
-    """Return the user's features before each event.
-
-    Args:
-        running: Sums over earlier events.
-        liked: Shape ``(events,)``.
-        any_like: Share of likes of all users.
-    """
+    """Return the user's features before each event; ``any_like`` is the share of likes of all."""
     newest = _lately(running, np.ones(len(liked))) + LATELY_PRIOR
     own = running.earlier(liked) + USER_PRIOR * any_like
     return UserFeatures(
@@ -84,10 +78,10 @@ def genre_affinity(
 
     Args:
         table: Genres of each item (:func:`genre_table`).
-        item_idx: The item of each event, shape ``(events,)``.
+        item_idx: The item of each event, shape ``(events,)``, as of all others.
         running: Sums over earlier events.
-        lift: Each event's rating minus its item's mean, shape ``(events,)``.
-        user_lift: The user's mean lift before each event, shape ``(events,)``.
+        lift: Each event's rating minus its item's mean.
+        user_lift: The user's mean lift before each event.
 
     Returns:
         Shape ``(events,)``; 0 for an item without genres.
