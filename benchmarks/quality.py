@@ -28,8 +28,6 @@ from reeltune.evaluation.metrics import measure
 from reeltune.models.loaded_model import load_model
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import (
-    BLOCKS,
-    SINGLE,
     TokenRows,
     choose_blocks,
     held_out_rows,
@@ -56,21 +54,21 @@ class Variant:
     """How test rows are scored: the form, and whether histories are exactly as prepared."""
 
     form: str
-    layout: str
+    share_history: bool
 
     @property
     def name(self) -> str:
         """Name in tables."""
-        history = "growing history" if self.layout == BLOCKS else "exact history"
+        history = "growing history" if self.share_history else "exact history"
         return f"{self.form}, {history}"
 
 
-_GROWING, _EXACT = Variant(WINDOW, BLOCKS), Variant(WINDOW, SINGLE)
-_INTERVIEW = Variant(INTERVIEW, BLOCKS)
+_GROWING, _EXACT = Variant(WINDOW, True), Variant(WINDOW, False)
+_INTERVIEW = Variant(INTERVIEW, True)
 VARIANTS = {
     "single": [_GROWING, _EXACT],
     "blocks": [_GROWING, _EXACT, _INTERVIEW],
-    "interview": [_GROWING, _INTERVIEW, Variant(INTERVIEW, SINGLE)],
+    "interview": [_GROWING, _INTERVIEW, Variant(INTERVIEW, False)],
 }
 
 
@@ -110,7 +108,7 @@ def folder_of(name: str, seed: int, options: Any) -> Path:
 
 def with_pack_length(config: Config, name: str, options: Any) -> Config:
     """Choose the pack length so that a step has about ``batch`` examples."""
-    if name == SINGLE:
+    if name == "single":
         return config
     tokens = {"blocks": 56, "interview": 43}[name] * options.batch
     train = config.train.model_copy(update={"pack_length": max(4096, 128 * round(tokens / 128))})
@@ -161,7 +159,10 @@ def test_rows(
     tokens = PromptTokens(tokenizer, Renderer(settings), folder.items)
     # The sample depends on seed and block size, which differ between cases.
     selection = replace(
-        held_out_rows(config, TEST, limit), layout=variant.layout, seed=0, block_size=30
+        held_out_rows(config, TEST, limit),
+        share_history=variant.share_history,
+        seed=0,
+        block_size=30,
     )
     return tokenize(folder, tokens, choose_blocks(folder, selection), selection)
 

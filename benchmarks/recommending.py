@@ -89,7 +89,7 @@ def add_mean_and_calibrated(rows: Rows, tuned: list[str]) -> None:
     validation = rows[VALIDATION]
     for name in [name for name in rows[TEST].p_yes if name.startswith(TUNED)]:
         calibration = fit_calibration(
-            validation.liked, validation.p_yes[name], form="interview", layout="blocks"
+            validation.liked, validation.p_yes[name], form="interview", share_history=True
         )
         for split, table in rows.items():
             p_yes = calibration.apply(table.p_yes[name], "platt")
@@ -187,7 +187,7 @@ def calibration_errors(rows: Rows, tuned: list[str]) -> list[dict[str, Any]]:
     cases = []
     for name in tuned:
         calibration = fit_calibration(
-            validation.liked, validation.p_yes[name], form="interview", layout="blocks"
+            validation.liked, validation.p_yes[name], form="interview", share_history=True
         )
         p_yes = {"uncalibrated": test.p_yes[name]} | {
             method: calibration.apply(test.p_yes[name], method) for method in CALIBRATION_METHODS

@@ -42,7 +42,7 @@ from reeltune.data.history import History
 from reeltune.domain import INTERVIEW, WINDOW, Form, Renderer
 from reeltune.models.causal_lm import causal_of, compile_layers
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.rows import BLOCKS, Selection, choose_blocks, prompt_settings, tokenize
+from reeltune.prompts.rows import Selection, choose_blocks, prompt_settings, tokenize
 from reeltune.prompts.sequences import Sequences
 from reeltune.prompts.sharing import candidate_sequences
 from reeltune.ragged import Ragged
@@ -85,7 +85,7 @@ class Measurement:
         self.tokens = PromptTokens(tokenizer, Renderer(settings), self.folder.items)
         if self.tokens.differing:
             raise SystemExit(f"pieces and whole differ for {len(self.tokens.differing)} films")
-        selection = Selection(TEST, options.rows, 0, BLOCKS, options.block_targets)
+        selection = Selection(TEST, options.rows, 0, True, options.block_targets)
         blocks = choose_blocks(self.folder, selection)
         self.sequences = tokenize(self.folder, self.tokens, blocks, selection).sequences
         self.prompts = self.sequences.alone()

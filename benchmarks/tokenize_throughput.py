@@ -27,18 +27,15 @@ from reeltune.domain import INTERVIEW, WINDOW, Form, PromptSettings, Renderer
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import (
-    BLOCKS,
-    SINGLE,
-    Layout,
     Selection,
     TokenRows,
     choose_blocks,
+    layout_name,
     prompt_settings,
     tokenize,
 )
 
 _FORMS: Final[tuple[Form, ...]] = (WINDOW, INTERVIEW)
-_LAYOUTS: Final[tuple[Layout, ...]] = (BLOCKS, SINGLE)
 
 
 def by_map(
@@ -88,16 +85,17 @@ class Measurement:
         items, tokens = timed(self._tokens, self.options.calls)
         if tokens.differing:
             raise SystemExit(f"pieces and whole differ for {len(tokens.differing)} films")
-        cases = [case for layout in _LAYOUTS for case in self._layout(tokens, items, layout)]
+        cases = [case for shared in (True, False) for case in self._cases(tokens, items, shared)]
         return [{"form": self.renderer.settings.form, **case} for case in cases]
 
     def _tokens(self) -> PromptTokens:
         return PromptTokens(self.tokenizer, self.renderer, self.folder.items)
 
-    def _layout(self, tokens: PromptTokens, items: float, layout: Layout) -> list[dict[str, Any]]:
+    def _cases(self, tokens: PromptTokens, items: float, shared: bool) -> list[dict[str, Any]]:
         """Return the cases of one layout: ``map``, all included, assembling alone."""
-        mapped, per_second = self._map(tokens, layout)
-        assembling, rows = timed(lambda: self._rows(tokens, layout, None), self.options.calls)
+        layout = layout_name(shared)
+        mapped, per_second = self._map(tokens, shared)
+        assembling, rows = timed(lambda: self._rows(tokens, shared, None), self.options.calls)
         cases = [{"case": f"datasets.map, {layout}", "rows": mapped, "examples_per_s": per_second}]
         for name, seconds in (
             (f"{layout}, all included", items + assembling),
@@ -115,24 +113,24 @@ class Measurement:
             )
         return cases
 
-    def _map(self, tokens: PromptTokens, layout: Layout) -> tuple[int, float]:
+    def _map(self, tokens: PromptTokens, shared: bool) -> tuple[int, float]:
         """Compare the ids of ``map`` and return its number of rows and its speed."""
-        selection = self._selection(layout, self.options.rows)
+        selection = self._selection(shared, self.options.rows)
         examples = choose_blocks(self.folder, selection).examples
         texts = list(tokens.texts(self.folder.timelines, examples))
         seconds, whole = by_map(texts, self.tokenizer, self.options.processes)
-        alone = self._rows(tokens, layout, self.options.rows).sequences.alone()
+        alone = self._rows(tokens, shared, self.options.rows).sequences.alone()
         if any(row.tolist() != ids for row, ids in zip(alone, whole, strict=True)):
-            raise SystemExit(f"{layout}: the ids differ from those of the whole strings")
+            raise SystemExit(f"{layout_name(shared)}: ids differ from those of the whole strings")
         return len(texts), len(texts) / seconds
 
-    def _rows(self, tokens: PromptTokens, layout: Layout, limit: int | None) -> TokenRows:
-        selection = self._selection(layout, limit)
+    def _rows(self, tokens: PromptTokens, shared: bool, limit: int | None) -> TokenRows:
+        selection = self._selection(shared, limit)
         return tokenize(self.folder, tokens, choose_blocks(self.folder, selection), selection)
 
-    def _selection(self, layout: Layout, limit: int | None) -> Selection:
+    def _selection(self, shared: bool, limit: int | None) -> Selection:
         targets = self.options.block_targets
-        return Selection(TRAIN, limit, 0, layout, targets, answered=True)
+        return Selection(TRAIN, limit, 0, shared, targets, answered=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

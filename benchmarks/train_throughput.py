@@ -44,7 +44,7 @@ from reeltune.config import Config, load_config
 from reeltune.data.columns import TRAIN
 from reeltune.domain import Renderer
 from reeltune.models.loaded_model import load_model
-from reeltune.prompts.rows import SINGLE, Selection, choose_blocks, prompt_settings, train_rows
+from reeltune.prompts.rows import Selection, choose_blocks, prompt_settings, train_rows
 from reeltune.runs.folder import RunFolder
 from reeltune.signals.folder import open_prepared
 from reeltune.training.build import build_trainer, trainer_inputs
@@ -157,7 +157,7 @@ def chats(config: Config, rows: int) -> Dataset:
     """Return training rows in TRL's prompt-completion format, thinking off."""
     folder = open_prepared(config)
     renderer, items = Renderer(prompt_settings(folder, config.prompt)), folder.items
-    blocks = choose_blocks(folder, Selection(TRAIN, rows, config.train.seed, SINGLE, 30))
+    blocks = choose_blocks(folder, Selection(TRAIN, rows, config.train.seed, False, 30))
     timelines = folder.timelines
     listed = []
     for start, target in zip(blocks.examples.start, blocks.examples.target, strict=True):

@@ -76,7 +76,7 @@ def make_adapter(folder: Path, config: Config) -> None:
     settings = prompt_settings(data, config.prompt)
     write_prompt_record(folder, PromptRecord(settings, data.history_len, "tiny"))
     write_calibration(
-        folder, Calibration(9, "window", "blocks", 3.0, (0.5, 0.2), (0.0, 1.0), (0.2, 0.4))
+        folder, Calibration(9, "window", True, 3.0, (0.5, 0.2), (0.0, 1.0), (0.2, 0.4))
     )
 
 

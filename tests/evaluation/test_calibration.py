@@ -43,7 +43,7 @@ def calibration(run, load) -> Calibration:
     """What was learned from predictions as the model gives them, written beside the adapter."""
     scored = score_split(load("none"), VALIDATION)
     found = fit_calibration(
-        scored.rows.liked, scored.predictions.p_yes, form="window", layout="blocks"
+        scored.rows.liked, scored.predictions.p_yes, form="window", share_history=True
     )
     write_calibration(run, found)
     return found

@@ -19,7 +19,7 @@ from reeltune.lengths.measure import (
     describe_packing,
     rows_read,
 )
-from reeltune.prompts.rows import BLOCKS, SINGLE, Selection, choose_blocks, tokenize, train_rows
+from reeltune.prompts.rows import Selection, choose_blocks, tokenize, train_rows
 from reeltune.signals.folder import with_signals
 from tests.errors import raises_error
 from tests.helpers import chat_tokenizer
@@ -47,7 +47,7 @@ def measured_and_read(
 def test_lengths_are_those_of_the_rows_that_are_read(
     prepared: PreparedFolder, form: Form, answered: bool, limit: int | None, targets: int
 ):
-    selection = Selection("train", limit, 3, BLOCKS, targets, answered)
+    selection = Selection("train", limit, 3, True, targets, answered)
     found, read = measured_and_read(
         prepared, chat_tokenizer("qwen3"), PromptSettings(form=form), selection
     )
@@ -58,7 +58,7 @@ def test_lengths_are_those_of_the_rows_that_are_read(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_lengths_are_right_where_pieces_do_not_add_up(prepared: PreparedFolder, form: Form):
-    selection = Selection("train", None, 0, BLOCKS, 4, answered=True)
+    selection = Selection("train", None, 0, True, 4, answered=True)
     found, read = measured_and_read(
         prepared, merging_tokenizer(), PromptSettings(form=form), selection
     )
@@ -72,7 +72,7 @@ def test_lengths_are_right_where_pieces_do_not_add_up(prepared: PreparedFolder, 
 def test_lengths_hold_the_signals_under_every_candidate(prepared: PreparedFolder, form: Form):
     folder = with_signals(prepared, ("film", "expected"))
     settings = PromptSettings(form=form, signals=("film", "expected"))
-    selection = Selection("train", None, 0, BLOCKS, 4, answered=True)
+    selection = Selection("train", None, 0, True, 4, answered=True)
     measured, read = measured_and_read(folder, chat_tokenizer("qwen3"), settings, selection)
     assert measured.prompts.tolist() == read.prompts.tolist()
     assert measured.sequences.tolist() == read.sequences.tolist()
@@ -119,4 +119,4 @@ def test_the_rows_measured_are_those_training_reads(shared: bool):
 
 
 def test_the_test_rows_measured_are_those_evaluation_reads():
-    assert rows_read(config_with(), "test") == Selection("test", 10, 7, SINGLE, 3)
+    assert rows_read(config_with(), "test") == Selection("test", 10, 7, False, 3)

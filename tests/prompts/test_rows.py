@@ -13,9 +13,6 @@ from reeltune.domain import INTERVIEW, PROMPT_VERSION, Form, PromptSettings, Ren
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import (
-    BLOCKS,
-    SINGLE,
-    Layout,
     Selection,
     TokenRows,
     choose_blocks,
@@ -29,8 +26,7 @@ from tests.helpers import chat_tokenizer, write_prepared
 from tests.prompts.build import FORMS, lists, merging_tokenizer, whole_prompts
 from tests.timelines import stretches
 
-LAYOUTS: tuple[Layout, ...] = (BLOCKS, SINGLE)
-TRAIN = Selection("train", None, 0, BLOCKS, 4)
+TRAIN = Selection("train", None, 0, True, 4)
 
 
 def tokens_over(prepared: PreparedFolder, form: Form) -> PromptTokens:
@@ -66,7 +62,7 @@ def test_held_out_rows_are_those_the_configuration_scores():
             "scoring": {"share_history": False},
         }
     )
-    expected = Selection("test", 20, 7, SINGLE, 3, answered=False)
+    expected = Selection("test", 20, 7, False, 3, answered=False)
     assert held_out_rows(config, "test", 20) == expected
 
 
@@ -82,7 +78,7 @@ def test_all_examples_are_chosen_without_a_limit_and_with_a_large_one(
         assert targets(found) == examples.target.tolist()
         assert found.examples.start.tolist() == expected.examples.start.tolist()
         assert found.offsets.tolist() == expected.offsets.tolist()
-        single = choose_blocks(prepared, replace(selection, layout=SINGLE))
+        single = choose_blocks(prepared, replace(selection, share_history=False))
         assert targets(single) == examples.target.tolist()
 
 
@@ -91,7 +87,7 @@ def test_all_examples_are_chosen_without_a_limit_and_with_a_large_one(
 def test_both_layouts_sample_the_same_rows(prepared: PreparedFolder, limit: int, seed: int):
     selection = replace(TRAIN, limit=limit, seed=seed)
     blocks = choose_blocks(prepared, selection)
-    single = choose_blocks(prepared, replace(selection, layout=SINGLE))
+    single = choose_blocks(prepared, replace(selection, share_history=False))
     assert targets(blocks) == targets(single)
     assert len(targets(blocks)) == limit
     whole = {tuple(block.target) for block in stretches(choose_blocks(prepared, TRAIN))}
@@ -114,7 +110,7 @@ def test_samples_of_different_splits_are_drawn_apart(prepared: PreparedFolder):
         split: [
             int(prepared.timelines.user_id[targets(choose_blocks(prepared, one))[0]])
             for seed in range(8)
-            for one in [Selection(split, 1, seed, BLOCKS, 1000)]
+            for one in [Selection(split, 1, seed, True, 1000)]
         ]
         for split in ("train", "test")
     }
@@ -126,7 +122,7 @@ def test_samples_of_different_splits_are_drawn_apart(prepared: PreparedFolder):
 def test_a_single_prompt_shows_the_history_length_and_no_more(
     prepared: PreparedFolder, limit: int | None
 ):
-    blocks = choose_blocks(prepared, replace(TRAIN, layout=SINGLE, limit=limit))
+    blocks = choose_blocks(prepared, replace(TRAIN, share_history=False, limit=limit))
     whole = prepared.examples("train")
     start_of = dict(zip(whole.target.tolist(), whole.start.tolist(), strict=True))
     assert blocks.examples.start.tolist() == [start_of[target] for target in targets(blocks)]
@@ -152,12 +148,12 @@ def rows_of(prepared: PreparedFolder, tokens: PromptTokens, selection: Selection
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shared", [True, False])
 def test_rows_say_whose_they_are_and_what_is_right(
-    prepared: PreparedFolder, form: Form, layout: Layout
+    prepared: PreparedFolder, form: Form, shared: bool
 ):
     tokens = tokens_over(prepared, form)
-    selection = Selection("test", 9, 0, layout, 3)
+    selection = Selection("test", 9, 0, shared, 3)
     blocks = choose_blocks(prepared, selection)
     rows = tokenize(prepared, tokens, blocks, selection)
     timelines = prepared.timelines
@@ -175,20 +171,20 @@ def test_rows_say_whose_they_are_and_what_is_right(
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("answered", [False, True])
 def test_every_layout_asks_the_whole_prompts_of_its_blocks(
-    prepared: PreparedFolder, form: Form, layout: Layout, answered: bool
+    prepared: PreparedFolder, form: Form, shared: bool, answered: bool
 ):
     tokens = tokens_over(prepared, form)
-    selection = replace(TRAIN, layout=layout, answered=answered)
+    selection = replace(TRAIN, share_history=shared, answered=answered)
     blocks = choose_blocks(prepared, selection)
     sequences = tokenize(prepared, tokens, blocks, selection).sequences
     assert lists(sequences.alone()) == whole_prompts(
         tokens.tokenizer, tokens.renderer, prepared.items, prepared.timelines, blocks.examples
     )
     assert sequences.answered == answered
-    assert sequences.plain == (layout == SINGLE)
+    assert sequences.plain == (not shared)
     assert len(sequences) == len(blocks)
 
 
@@ -197,7 +193,7 @@ def test_a_single_row_ends_with_its_answer_where_it_is_answered(
     prepared: PreparedFolder, form: Form
 ):
     tokens = tokens_over(prepared, form)
-    rows = rows_of(prepared, tokens, replace(TRAIN, layout=SINGLE, answered=True))
+    rows = rows_of(prepared, tokens, replace(TRAIN, share_history=False, answered=True))
     words = [int(row[-1]) for row in rows.sequences.ids]
     assert words == [tokens.answers.of(bool(liked)) for liked in rows.liked]
 

@@ -192,7 +192,7 @@ def test_predictions_are_calibrated_as_configured(asked, trained: Trained, tmp_p
     kept = shutil.ignore_patterns("checkpoint-*", "logs")
     adapter = Path(shutil.copytree(trained.adapter, tmp_path / "run", ignore=kept))
     write_calibration(
-        adapter, Calibration(9, "interview", "blocks", 2.5, (1.0, 0.0), (0.0, 1.0), (0.0, 1.0))
+        adapter, Calibration(9, "interview", True, 2.5, (1.0, 0.0), (0.0, 1.0), (0.0, 1.0))
     )
     given, _ = asked(*USER, "--adapter", adapter)
     told, _ = asked(*USER, "--adapter", adapter, "--set", "scoring.calibration=temperature")

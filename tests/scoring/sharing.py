@@ -39,7 +39,7 @@ class Asked:
 
     def rows(self, targets: int, limit: int | None, seed: int, answered: bool = False) -> TokenRows:
         """Return a sample of the training examples in blocks of at most ``targets``."""
-        selection = Selection("train", limit, seed, "blocks", targets, answered)
+        selection = Selection("train", limit, seed, True, targets, answered)
         return tokenize(self.folder, self.tokens, choose_blocks(self.folder, selection), selection)
 
     def scorer(self, tokens_per_batch: int) -> Scorer:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.metrics import log_loss, roc_auc_score
 
+from reeltune.domain import Form
 from reeltune.errors import DataError, ModelError
 from reeltune.models.calibration import (
     CALIBRATED,
@@ -52,7 +53,7 @@ def columns(rows: list[tuple[bool, float]]) -> Rows:
 
 
 def fitted(liked: np.ndarray, p_yes: np.ndarray) -> Calibration:
-    return fit_calibration(liked, p_yes, form="interview", layout="blocks")
+    return fit_calibration(liked, p_yes, form="interview", share_history=True)
 
 
 def loss(liked: np.ndarray, p_yes: np.ndarray) -> float:
@@ -202,7 +203,7 @@ def test_what_was_written_is_read(some, tmp_path):
 def test_a_missing_calibration_names_the_file_and_the_command(tmp_path):
     file, command = tmp_path / "calibration.json", f"reeltune evaluate --adapter {tmp_path}"
     with raises_error(ModelError, "calibration_missing", where=str(file), figures=[command]):
-        calibrate_with(tmp_path, "temperature", "interview", "blocks")
+        calibrate_with(tmp_path, "temperature", "interview", True)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"format_version": 2, "rows": 3}'])
@@ -221,13 +222,17 @@ def test_another_format_is_refused(some, tmp_path):
 
 def test_predictions_asked_otherwise_are_not_calibrated(some, tmp_path):
     write_calibration(tmp_path, some)
-    for form, layout in (("window", "blocks"), ("interview", "single")):
+    others: list[tuple[Form, bool, str]] = [
+        ("window", True, "blocks"),
+        ("interview", False, "single"),
+    ]
+    for form, shared, layout in others:
         with raises_error(ModelError, "other_calibration_prompt", figures=[form, layout]):
-            calibrate_with(tmp_path, "temperature", form, layout)
+            calibrate_with(tmp_path, "temperature", form, shared)
 
 
 def test_no_file_is_wanted_where_nothing_is_calibrated(tmp_path):
-    assert calibrate_with(tmp_path, "none", "interview", "blocks") is None
+    assert calibrate_with(tmp_path, "none", "interview", True) is None
 
 
 @pytest.mark.parametrize("method", CALIBRATED)
@@ -235,7 +240,7 @@ def test_predictions_tell_p_yes_calibrated_and_their_logits_as_they_are(some, tm
     write_calibration(tmp_path, some)
     yes, no = np.array([3.0, -1.0, 0.5], np.float32), np.zeros(3, np.float32)
     plain = Predictions(yes, no)
-    told = replace(plain, calibrate=calibrate_with(tmp_path, method, "interview", "blocks"))
+    told = replace(plain, calibrate=calibrate_with(tmp_path, method, "interview", True))
     assert told.p_yes.tolist() == some.apply(plain.p_yes, method).tolist()
     assert np.abs(told.p_yes - plain.p_yes).max() > 0.01
     assert told.log_odds.tolist() == plain.log_odds.tolist()

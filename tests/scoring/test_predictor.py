@@ -186,11 +186,11 @@ def test_where_nothing_is_shared_predictions_are_the_same(
     if why == "pieces differ":
         options = {"tokenizer": prefixing_tokenizer()}
     judge = Predictor(drawn_subject(prepared, tiny_llama, "window", **options))
-    tokens, layout = judge.loaded.tokens, judge.loaded.config.scoring.layout
+    tokens, shared = judge.loaded.tokens, judge.loaded.config.scoring.share_history
     assert bool(tokens.differing) == (why == "pieces differ")
     random = np.random.default_rng(5)
     history, items = random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 6)
-    assert query_sequences(tokens, [Query(history, items)], layout).plain
+    assert query_sequences(tokens, [Query(history, items)], shared).plain
     for base in (False, True):
         found = p_yes(judge, history, items.tolist(), base=base)
         with judge.loaded.without_adapter() if base else contextlib.nullcontext():

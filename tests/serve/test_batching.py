@@ -22,7 +22,7 @@ Test = Callable[[Batcher, Recorder], Awaitable[None]]
 @pytest.fixture
 def run_with_batcher(served_predictor: Predictor) -> Callable[..., None]:
     """Runs a test with a batcher whose predictor is a :class:`Recorder`."""
-    counts = TokenCounts(served_predictor.loaded.tokens, served_predictor.history_len, "blocks")
+    counts = TokenCounts(served_predictor.loaded.tokens, served_predictor.history_len, True)
 
     def run(test: Test, most_tokens: int = 10_000, queries: int = 100) -> None:
         async def inside() -> None:

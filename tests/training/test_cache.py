@@ -16,7 +16,7 @@ from reeltune.prompts.rows import Selection, choose_blocks, tokenize
 from reeltune.training.cache import key_of_rows, look_up, store
 from tests.helpers import write_prepared
 
-SELECTION = Selection(TRAIN, None, 0, "blocks", 4, answered=True)
+SELECTION = Selection(TRAIN, None, 0, True, 4, answered=True)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_nothing_there_is_a_miss(prepared, tokenizer, tmp_path):
         ("selection", {"selection": replace(SELECTION, split="test")}),
         ("selection", {"selection": replace(SELECTION, limit=3)}),
         ("selection", {"selection": replace(SELECTION, seed=1)}),
-        ("selection", {"selection": replace(SELECTION, layout="single")}),
+        ("selection", {"selection": replace(SELECTION, share_history=False)}),
         ("selection", {"selection": replace(SELECTION, block_size=5)}),
         ("selection", {"selection": replace(SELECTION, answered=False)}),
     ],

@@ -13,7 +13,7 @@ from reeltune.domain import Form, Renderer
 from reeltune.errors import LengthError
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.rows import Layout, Selection, TokenRows, choose_blocks, tokenize
+from reeltune.prompts.rows import Selection, TokenRows, choose_blocks, tokenize
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.training.collate import (
@@ -28,19 +28,19 @@ from reeltune.training.collate import (
 
 ANSWERS = AnswerTokens(yes=7, no=9, end=2)
 PAD_ID = 0
-LAYOUTS: tuple[tuple[Form, Layout], ...] = (
-    ("window", "blocks"),
-    ("interview", "blocks"),
-    ("window", "single"),
+LAYOUTS: tuple[tuple[Form, bool], ...] = (
+    ("window", True),
+    ("interview", True),
+    ("window", False),
 )
 
 
-@pytest.fixture(params=LAYOUTS, ids="-".join)
+@pytest.fixture(params=LAYOUTS, ids=str)
 def rows(request: pytest.FixtureRequest, prepared: PreparedFolder, tiny_qwen3) -> TokenRows:
-    form, layout = request.param
+    form, share_history = request.param
     renderer = Renderer(replace(prepared.prompt_settings, form=form))
     tokens = PromptTokens(AutoTokenizer.from_pretrained(tiny_qwen3), renderer, prepared.items)
-    selection = Selection("train", 50, 3, layout, 4, answered=True)
+    selection = Selection("train", 50, 3, share_history, 4, answered=True)
     return tokenize(prepared, tokens, choose_blocks(prepared, selection), selection)
 
 
@@ -140,7 +140,7 @@ def test_plain_rows_by_hand():
     assert batch["tokens"] == 10
 
 
-@pytest.mark.parametrize("rows", LAYOUTS[:2], indirect=True, ids="-".join)
+@pytest.mark.parametrize("rows", LAYOUTS[:2], indirect=True, ids=str)
 def test_compiled_models_get_batches_of_one_shape(rows):
     size = len(collator_of(rows)) - 1  # the last batch has one row
     assert size > 1
@@ -149,7 +149,7 @@ def test_compiled_models_get_batches_of_one_shape(rows):
     assert sum(batch["tokens"] for batch in batches) == len(rows.sequences.ids.values)
 
 
-@pytest.mark.parametrize("rows", LAYOUTS[:1], indirect=True, ids="-".join)
+@pytest.mark.parametrize("rows", LAYOUTS[:1], indirect=True, ids=str)
 def test_a_block_longer_than_a_row_names_the_setting(rows):
     with pytest.raises(LengthError) as caught:
         collator_of(rows, row_length=100)

@@ -80,7 +80,6 @@ def _show_tokens(
         rows_read,
         token_lengths,
     )
-    from reeltune.prompts.rows import BLOCKS
 
     limit = config.data.max_length
     reports = {s: [token_lengths(folder, tokens, s, percentiles, limit)] for s in splits}
@@ -90,7 +89,7 @@ def _show_tokens(
     blocks = {
         split: block_lengths(folder, tokens, selection)
         for split, selection in selections.items()
-        if selection.layout == BLOCKS
+        if selection.share_history
     }
     for split, lengths in blocks.items():
         reports[split].append(block_prompts(lengths, percentiles, limit))

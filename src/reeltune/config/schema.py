@@ -6,8 +6,6 @@ type, default and help are in the section it belongs to.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from reeltune.config.model_sections import (
     DataSection,
     LoraSection,
@@ -19,9 +17,6 @@ from reeltune.config.scoring_sections import EvaluationSection, ScoringSection, 
 from reeltune.config.section import Section
 from reeltune.config.train_section import TrainSection
 from reeltune.errors import Problem
-
-Layout = Literal["blocks", "single"]
-"""``blocks``: examples that follow one another share their history; ``single``: none do."""
 
 EVAL_METRICS = (
     "eval_auc",

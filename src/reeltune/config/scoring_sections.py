@@ -43,11 +43,6 @@ class ScoringSection(Section):
         resume=True,
     )
 
-    @property
-    def layout(self) -> Literal["blocks", "single"]:
-        """Whether examples form blocks or each stands alone."""
-        return "blocks" if self.share_history else "single"
-
 
 class EvaluationSection(Section):
     """What ``evaluate`` and ``compare`` read and show."""

@@ -215,8 +215,3 @@ class TrainSection(Section):
         "dropout, and the samples that `evaluate` and `compare` take.",
         "you measure how much a result varies by chance.",
     )
-
-    @property
-    def layout(self) -> Literal["blocks", "single"]:
-        """Whether examples form blocks or each stands alone."""
-        return "blocks" if self.share_history else "single"

@@ -180,7 +180,7 @@ def _add_tuned(
     collected.uncalibrated = reported
     if liked.any() and not liked.all():
         collected.calibration = fit_calibration(
-            liked, validation, form=loaded.form, layout=scoring.layout
+            liked, validation, form=loaded.form, share_history=scoring.share_history
         )
     else:
         LOGGER.warning("no calibration: all %d validation rows have the same label", len(liked))

@@ -31,6 +31,7 @@ from reeltune.evaluation.result import (
 )
 from reeltune.models.calibration import CALIBRATED
 from reeltune.models.loaded_model import LoadedModel
+from reeltune.prompts.rows import layout_name
 
 FEW_ROWS: Final = 1000
 FEW_USERS: Final = 50
@@ -195,7 +196,7 @@ def _about(loaded: LoadedModel, collected: CollectedPredictions) -> dict[str, st
         "chosen on": f"{len(collected.validation)} validation rows",
         "model": f"{config.model.name_or_path}, {adapter}",
         "prompt": f"form {settings.form}, version {settings.version}, history "
-        f"{loaded.folder.history_len} or more, layout {config.scoring.layout}",
+        f"{loaded.folder.history_len} or more, layout {layout_name(config.scoring.share_history)}",
         "calibration": config.scoring.calibration,
         "intervals": f"95 %, {config.evaluation.bootstrap_samples} bootstrap samples of users, "
         f"seed {config.train.seed}",
@@ -209,7 +210,7 @@ def prompt_facts(loaded: LoadedModel) -> dict[str, Any]:
         "edition": loaded.folder.meta["edition"],
         "prompt_version": loaded.settings.version,
         "form": loaded.form,
-        "layout": loaded.config.scoring.layout,
+        "layout": layout_name(loaded.config.scoring.share_history),
         "block_size": loaded.config.train.block_size,
         "choices": list(loaded.base.choices.describe()),
     }

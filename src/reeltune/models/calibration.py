@@ -1,15 +1,13 @@
-"""Calibration: P(Yes) brought in line with how often the answer is Yes, on validation rows.
+"""Calibration of P(Yes) on validation rows, by three monotone methods.
 
-Three ways, all monotone, so that no order of films is turned round:
-
-* *temperature*: the log-odds are divided by one number (Guo et al. 2017,
-  https://arxiv.org/abs/1706.04599). It has hardly anything to overfit, and leaves 0.5 where it is.
-* *platt*: the log-odds are multiplied by one number, and another is added (Platt 1999,
-  "Probabilistic outputs for support vector machines"). It mends a P(Yes) that is too high or too
-  low everywhere.
+* *temperature*: log-odds divided by one number (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+  scikit-learn fits it only inside ``CalibratedClassifierCV``, without public access to the fitted
+  number, which ``calibration.json`` stores.
+* *platt*: log-odds times a slope plus an intercept (Platt 1999, "Probabilistic outputs for support
+  vector machines"). scikit-learn's sigmoid may fit a slope of zero or below, which loses the order
+  of predictions; this slope is bounded.
 * *isotonic*: the non-decreasing curve nearest to the labels (Zadrozny and Elkan 2002,
-  https://doi.org/10.1145/775047.775151). It can mend more than a slope, needs more rows, and makes
-  ties where the curve is flat.
+  https://doi.org/10.1145/775047.775151), by scikit-learn. It needs more rows, and makes ties.
 """
 
 from __future__ import annotations
@@ -30,88 +28,83 @@ from sklearn.isotonic import IsotonicRegression
 from reeltune.domain import Form
 from reeltune.errors import DataError, ModelError
 from reeltune.files import write_json
-from reeltune.prompts.rows import Layout
+from reeltune.prompts.rows import layout_name
 
 CALIBRATION_FILE: Final = "calibration.json"
 FORMAT_VERSION: Final = 2
 
 Method = Literal["none", "temperature", "platt", "isotonic"]
-"""How P(Yes) is told: as the model gives it, or calibrated in one of three ways."""
 
 CALIBRATED: Final[tuple[Method, ...]] = ("temperature", "platt", "isotonic")
 
 Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.bool_]
 Calibrate = Callable[[Floats], Floats]
-"""Takes P(Yes) as the model gives it and returns it calibrated."""
+"""Maps P(Yes) of the model to calibrated P(Yes)."""
 
-HIGHEST_TEMPERATURE: Final = 100.0
-"""All but P(Yes) = 0.5 for every row, which is best where the model is of no use."""
+MAX_TEMPERATURE: Final = 100.0
+"""Gives nearly P(Yes) = 0.5 everywhere, the optimum for an uninformative model."""
 
-SHARPEST: Final = 20.0
-"""The largest log-odds a slope may make of those it is fitted on; a shift has half of it.
+MAX_LOG_ODDS: Final = 20.0
+"""Bound of the calibrated log-odds of the fitted rows; the intercept is bounded by half of it.
 
-Rows that are told apart without a mistake have no lowest loss. And much larger log-odds would all
-become the same number next to 1, which would change the order of rows.
+Separable rows have no finite optimum, and sigmoids of much larger log-odds all round to 1.
 """
 
 _EPSILON: Final = float(np.finfo(np.float64).eps)
-"""What stands in for 0, as it does in scikit-learn's log loss."""
+"""P(Yes) is clipped this far from 0 and 1, as in scikit-learn's log loss."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was learned on validation rows.
+    """The fitted parameters of all methods.
 
     Attributes:
-        rows: On how many.
-        form: The form of the prompt they were asked in.
-        layout: How they shared their histories.
-        temperature: What log-odds are divided by; above 1 where the model is too sure of itself.
-        platt: What log-odds are multiplied by, and what is added to them then.
-        isotonic_from: P(Yes) as the model gives it at the curve's knots, ascending, shape ``(k,)``.
-        isotonic_to: What the curve makes of each, never falling, shape ``(k,)``.
+        rows: The number of validation rows.
+        form: The form of their prompts.
+        share_history: Whether their prompts shared histories.
+        temperature: Divisor of log-odds; above 1 if the model is overconfident.
+        platt: Slope and intercept of log-odds.
+        isotonic_from: P(Yes) of the model at the knots of the curve, ascending, shape ``(k,)``.
+        isotonic_to: Calibrated P(Yes) at the knots, non-decreasing, shape ``(k,)``.
     """
 
     rows: int
     form: Form
-    layout: Layout
+    share_history: bool
     temperature: float
     platt: tuple[float, float]
     isotonic_from: tuple[float, ...]
     isotonic_to: tuple[float, ...]
 
-    def apply(self, p_yes: npt.NDArray[np.floating[Any]], method: Method) -> Floats:
-        """Return P(Yes) calibrated.
+    @property
+    def prompt(self) -> tuple[Form, bool]:
+        """Form and ``share_history``; the predictions to calibrate must have the same."""
+        return self.form, self.share_history
 
-        Args:
-            p_yes: As the model gives it, any shape.
-            method: ``none`` returns it as it is.
-        """
+    def apply(self, p_yes: npt.NDArray[np.floating[Any]], method: Method) -> Floats:
+        """Return calibrated P(Yes); ``none`` returns it unchanged."""
         given = np.asarray(p_yes, dtype=np.float64)
         if method == "temperature":
-            return _inside(expit(logit(_inside(given)) / self.temperature))
+            return _clip(expit(logit(_clip(given)) / self.temperature))
         if method == "platt":
-            slope, shift = self.platt
-            return _inside(expit(logit(_inside(given)) * slope + shift))
+            slope, intercept = self.platt
+            return _clip(expit(logit(_clip(given)) * slope + intercept))
         if method == "isotonic":
             return np.interp(given, self.isotonic_from, self.isotonic_to)
         return given
 
 
 def fit_calibration(
-    liked: npt.NDArray[np.bool_],
-    p_yes: npt.NDArray[np.floating[Any]],
-    *,
-    form: Form,
-    layout: Layout,
+    liked: Labels, p_yes: npt.NDArray[np.floating[Any]], *, form: Form, share_history: bool
 ) -> Calibration:
-    """Learn every calibration.
+    """Fit every method to validation rows.
 
     Args:
-        liked: The labels of validation rows, shape ``(n,)``.
-        p_yes: P(Yes) on them as the model gives it, shape ``(n,)``.
-        form: The form they were asked in.
-        layout: The layout they were asked in.
+        liked: Labels, shape ``(n,)``.
+        p_yes: P(Yes) of the model, shape ``(n,)``.
+        form: The form of the prompts.
+        share_history: Whether the prompts shared histories.
 
     Raises:
         DataError: There are no rows, or all have one label.
@@ -124,19 +117,20 @@ def fit_calibration(
             hint="Raise evaluation.max_examples, or prepare with a larger --val-fraction",
         )
     given = np.asarray(p_yes, dtype=np.float64)
-    temperature = _temperature(liked, given)
-    line = _platt(liked, given, temperature)
-    return Calibration(len(liked), form, layout, temperature, line, *_isotonic(liked, given))
+    temperature = _fit_temperature(liked, given)
+    platt = _fit_platt(liked, given, temperature)
+    isotonic = _fit_isotonic(liked, given)
+    return Calibration(len(liked), form, share_history, temperature, platt, *isotonic)
 
 
 def write_calibration(adapter: Path, calibration: Calibration) -> Path:
-    """Write ``calibration.json`` into an adapter's folder and return where it lies."""
+    """Write ``calibration.json`` into an adapter's folder and return its path."""
     file = adapter / CALIBRATION_FILE
     record = {
         "format_version": FORMAT_VERSION,
         "rows": calibration.rows,
         "form": calibration.form,
-        "layout": calibration.layout,
+        "layout": layout_name(calibration.share_history),
         "temperature": calibration.temperature,
         "platt": {"slope": calibration.platt[0], "shift": calibration.platt[1]},
         "isotonic": {"from": calibration.isotonic_from, "to": calibration.isotonic_to},
@@ -149,7 +143,7 @@ def load_calibration(adapter: Path) -> Calibration:
     """Read ``calibration.json`` of an adapter.
 
     Raises:
-        ModelError: It is missing, no calibration, or written in another format version.
+        ModelError: It is missing, invalid, or of another format version.
     """
     file = adapter / CALIBRATION_FILE
     hint = f"Run: reeltune evaluate --adapter {adapter}, or set scoring.calibration to none"
@@ -167,7 +161,7 @@ def load_calibration(adapter: Path) -> Calibration:
             return Calibration(
                 rows=int(record["rows"]),
                 form=record["form"],
-                layout=record["layout"],
+                share_history=record["layout"] == layout_name(True),
                 temperature=float(record["temperature"]),
                 platt=(float(record["platt"]["slope"]), float(record["platt"]["shift"])),
                 isotonic_from=tuple(map(float, record["isotonic"]["from"])),
@@ -185,25 +179,22 @@ def load_calibration(adapter: Path) -> Calibration:
     )
 
 
-def calibrate_with(adapter: Path, method: Method, form: Form, layout: Layout) -> Calibrate | None:
-    """Return the calibration of an adapter's predictions, or None if they are not calibrated.
-
-    Args:
-        adapter: The folder of the adapter.
-        method: How P(Yes) is to be told.
-        form: The form it is asked in.
-        layout: The layout it is asked in.
+def calibrate_with(
+    adapter: Path, method: Method, form: Form, share_history: bool
+) -> Calibrate | None:
+    """Return the calibration of an adapter's predictions by a method, or None for ``none``.
 
     Raises:
-        ModelError: It has not been calibrated, or only for another way of asking.
+        ModelError: The adapter has not been calibrated, or only for other prompts.
     """
     if method == "none":
         return None
     calibration = load_calibration(adapter)
-    if (calibration.form, calibration.layout) != (form, layout):
+    if calibration.prompt != (form, share_history):
         raise ModelError(
-            f"calibrated for the form {calibration.form} and the layout {calibration.layout}, "
-            f"predicting with {form} and {layout}",
+            f"calibrated for the form {calibration.form} and the layout "
+            f"{layout_name(calibration.share_history)}, predicting with {form} and "
+            f"{layout_name(share_history)}",
             code="other_calibration_prompt",
             where=str(adapter / CALIBRATION_FILE),
             hint="Run reeltune evaluate with these settings, or set scoring.calibration to none",
@@ -211,28 +202,24 @@ def calibrate_with(adapter: Path, method: Method, form: Form, layout: Layout) ->
     return partial(calibration.apply, method=method)
 
 
-def _temperature(liked: npt.NDArray[np.bool_], p_yes: Floats) -> float:
-    """Return the temperature of the lowest log loss; 1 where none is lower than the model's own."""
-    log_odds = logit(_inside(p_yes))
+def _fit_temperature(liked: Labels, p_yes: Floats) -> float:
+    """Return the temperature of the lowest log loss; 1 if no other improves on it."""
+    log_odds = logit(_clip(p_yes))
     margin = np.where(liked, log_odds, -log_odds)
-    lowest = max(float(np.abs(log_odds).max()) / SHARPEST, _EPSILON)
+    lowest = max(float(np.abs(log_odds).max()) / MAX_LOG_ODDS, _EPSILON)
 
     def loss(log_temperature: float) -> float:
         return float(np.logaddexp(0.0, -margin * np.exp(-log_temperature)).mean())
 
-    # The loss is convex in 1 / temperature, so it has one valley on any increasing scale of it.
-    bounds = (np.log(lowest), np.log(HIGHEST_TEMPERATURE))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    # Convex in 1 / temperature, so unimodal in its logarithm.
+    bounds = (np.log(lowest), np.log(MAX_TEMPERATURE))
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(best.x)) if best.fun < loss(0.0) else 1.0
 
 
-def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats, temperature: float) -> tuple[float, float]:
-    """Return slope and shift of the lowest log loss, never above that of a temperature alone.
-
-    :func:`reeltune.baselines.platt.fit_platt` smooths the labels and takes any slope; this line is
-    bounded instead, as it has to keep the order of rows and may make no prediction certain.
-    """
-    log_odds = logit(_inside(p_yes))
+def _fit_platt(liked: Labels, p_yes: Floats, temperature: float) -> tuple[float, float]:
+    """Return slope and intercept of the lowest log loss, at most that of the temperature."""
+    log_odds = logit(_clip(p_yes))
     sign = np.where(liked, 1.0, -1.0)
 
     def loss(line: Floats) -> tuple[float, Floats]:
@@ -241,21 +228,19 @@ def _platt(liked: npt.NDArray[np.bool_], p_yes: Floats, temperature: float) -> t
         gradient = np.array([(pull * log_odds).mean(), pull.mean()])
         return float(np.logaddexp(0.0, -margin).mean()), gradient
 
-    steepest = SHARPEST / max(float(np.abs(log_odds).max()), _EPSILON)
-    bounds = ((1 / HIGHEST_TEMPERATURE, steepest), (-SHARPEST / 2, SHARPEST / 2))
-    alone = np.array([1 / temperature, 0.0])
-    found = minimize(loss, alone, jac=True, bounds=bounds, options={"ftol": 1e-15})
-    slope, shift = found.x if found.fun < loss(alone)[0] else alone
-    return float(slope), float(shift)
+    steepest = MAX_LOG_ODDS / max(float(np.abs(log_odds).max()), _EPSILON)
+    bounds = ((1 / MAX_TEMPERATURE, steepest), (-MAX_LOG_ODDS / 2, MAX_LOG_ODDS / 2))
+    start = np.array([1 / temperature, 0.0])
+    best = minimize(loss, start, jac=True, bounds=bounds, options={"ftol": 1e-15})
+    slope, intercept = best.x if best.fun < loss(start)[0] else start
+    return float(slope), float(intercept)
 
 
-def _isotonic(
-    liked: npt.NDArray[np.bool_], p_yes: Floats
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _fit_isotonic(liked: Labels, p_yes: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the knots of the curve.
 
-    It stays 1 / (n + 2) away from 0 and 1: n rows of one label are no more than that (Laplace's
-    rule of succession), and a mistake then costs a finite log loss.
+    It stays 1 / (n + 2) away from 0 and 1 (Laplace's rule of succession), so that every log loss
+    is finite.
     """
     margin = 1.0 / (len(liked) + 2)
     curve = IsotonicRegression(y_min=margin, y_max=1.0 - margin, out_of_bounds="clip")
@@ -263,5 +248,5 @@ def _isotonic(
     return tuple(curve.X_thresholds_.tolist()), tuple(curve.y_thresholds_.tolist())
 
 
-def _inside(p_yes: Floats) -> Floats:
+def _clip(p_yes: Floats) -> Floats:
     return np.clip(p_yes, _EPSILON, 1.0 - _EPSILON)

@@ -200,7 +200,9 @@ def load_model(
         learned_from = _training_rows(RunFolder(adapter))
         if calibrated:
             section = config.scoring
-            calibrate = calibrate_with(adapter, section.calibration, settings.form, section.layout)
+            calibrate = calibrate_with(
+                adapter, section.calibration, settings.form, section.share_history
+            )
     choices = make_choices(config)
     for line in choices.describe():
         LOGGER.info(line)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.config.schema import Config, Layout, PromptSection
+from reeltune.config.schema import Config, PromptSection
 from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
@@ -23,8 +22,10 @@ from reeltune.seeds import stream
 ANSWER_TOKENS = 2
 """Tokens an example adds to its prompt in training: the answer and the end of the message."""
 
-BLOCKS: Final[Layout] = "blocks"
-SINGLE: Final[Layout] = "single"
+
+def layout_name(share_history: bool) -> str:
+    """Return the name of a layout in files: ``blocks`` if examples share histories."""
+    return "blocks" if share_history else "single"
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,16 @@ class Selection:
         split: ``train``, ``validation`` or ``test``.
         limit: The most examples; None for all.
         seed: Decides the sample.
-        layout: Whether examples share a history.
-        block_size: The most examples of a block. Samples are made of blocks in both layouts, so
-            that both hold the same examples.
+        share_history: Whether examples form blocks that share a history.
+        block_size: The most examples of a block. A sample is made of blocks either way, so
+            it holds the same examples.
         answered: Whether sequences contain the answers, as training needs.
     """
 
     split: str
     limit: int | None
     seed: int
-    layout: Layout
+    share_history: bool
     block_size: int
     answered: bool = False
 
@@ -83,13 +84,13 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
 def train_rows(config: Config) -> Selection:
     """Return the training examples of a configuration."""
     train, limit = config.train, config.data.max_train_examples
-    return Selection(TRAIN, limit, train.seed, train.layout, train.block_size, answered=True)
+    return Selection(TRAIN, limit, train.seed, train.share_history, train.block_size, answered=True)
 
 
 def held_out_rows(config: Config, split: str, limit: int | None) -> Selection:
     """Return the validation or test examples that a configuration scores."""
     return Selection(
-        split, limit, config.train.seed, config.scoring.layout, config.train.block_size
+        split, limit, config.train.seed, config.scoring.share_history, config.train.block_size
     )
 
 
@@ -115,7 +116,7 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
     if limit is not None and limit < len(examples):
         order = stream(selection.seed, f"{split} sample").permutation(len(blocks))
         blocks = sample_blocks(blocks, order, limit)
-    if selection.layout == BLOCKS:
+    if selection.share_history:
         return blocks
     alone = folder.with_own_history(blocks.examples.target)
     return Blocks(alone, np.arange(len(alone) + 1))
@@ -127,7 +128,7 @@ def tokenize(
     """Return the examples as token rows, each a sequence of its own if pieces cannot be used."""
     timelines, target = folder.timelines, blocks.examples.target
     answers = tokens.answers if selection.answered else None
-    if selection.layout == BLOCKS and not tokens.differing:
+    if selection.share_history and not tokens.differing:
         form = tokens.renderer.settings.form
         sequences = block_sequences(tokens.pieces, timelines, blocks, form, answers)
     else:

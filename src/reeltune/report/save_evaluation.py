@@ -120,7 +120,7 @@ def _has_better(adapter: Path, new: Calibration) -> bool:
     except ModelError as error:
         LOGGER.info("calibration: replaced, as the old one cannot be read (%s)", error.message)
         return False
-    better = (old.form, old.layout) == (new.form, new.layout) and old.rows > new.rows
+    better = old.prompt == new.prompt and old.rows > new.rows
     if better:
         LOGGER.info("calibration: not replaced, as it was fitted on more rows (%d)", old.rows)
     return better

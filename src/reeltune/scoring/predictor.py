@@ -17,7 +17,7 @@ from reeltune.data.history import History
 from reeltune.errors import LengthError
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.rows import ANSWER_TOKENS, BLOCKS, SINGLE, Layout
+from reeltune.prompts.rows import ANSWER_TOKENS
 from reeltune.prompts.sequences import Sequences
 from reeltune.prompts.sharing import candidate_sequences
 from reeltune.ragged import concatenate, offsets_of
@@ -43,7 +43,7 @@ class Query:
 
 
 def query_sequences(
-    tokens: PromptTokens, queries: Sequence[Query], layout: Layout = BLOCKS
+    tokens: PromptTokens, queries: Sequence[Query], share_history: bool = True
 ) -> Sequences:
     """Return the token sequences of all queries, candidate after candidate in their order.
 
@@ -53,10 +53,10 @@ def query_sequences(
     Args:
         tokens: Turns items into tokens.
         queries: At least one of them has a candidate.
-        layout: ``single`` gives every candidate a prompt of its own.
+        share_history: False gives every candidate a prompt of its own.
     """
     queries = [query for query in queries if len(query.candidates)]
-    if tokens.differing or layout == SINGLE:
+    if tokens.differing or not share_history:
         prompts = [
             tokens.candidate_prompts(query.history, query.candidates, query.context)
             for query in queries
@@ -75,7 +75,7 @@ def score_queries(
     tokens: PromptTokens,
     queries: Sequence[Query],
     progress: Progress | None = None,
-    layout: Layout = BLOCKS,
+    share_history: bool = True,
 ) -> list[Predictions]:
     """Return the predictions for each query's candidates, equal to those of single prompts.
 
@@ -85,7 +85,7 @@ def score_queries(
     ends = offsets_of(np.array([len(query.candidates) for query in queries], dtype=np.int64))
     if not ends[-1]:
         return [Predictions.none() for _ in queries]
-    predictions = scorer.score(query_sequences(tokens, queries, layout), progress)
+    predictions = scorer.score(query_sequences(tokens, queries, share_history), progress)
     return [predictions[int(start) : int(end)] for start, end in itertools.pairwise(ends)]
 
 
@@ -109,7 +109,7 @@ class Predictor:
     def __init__(self, loaded: LoadedModel, history_len: int | None = None) -> None:
         self.loaded = loaded
         self.history_len = history_len or loaded.folder.history_len
-        self._layout: Layout = loaded.config.scoring.layout
+        self._share_history = loaded.config.scoring.share_history
         self._refuse_too_long()
         self._scorer = self._checked_scorer()
 
@@ -147,9 +147,9 @@ class Predictor:
         shown = [self._shown(query) for query in queries]
         tokens = self.loaded.tokens
         if not base:
-            return score_queries(self._scorer, tokens, shown, progress, self._layout)
+            return score_queries(self._scorer, tokens, shown, progress, self._share_history)
         with self.loaded.without_adapter():
-            return score_queries(self._base_scorer, tokens, shown, progress, self._layout)
+            return score_queries(self._base_scorer, tokens, shown, progress, self._share_history)
 
     def check_base(self) -> None:
         """Check the base model now, and not within the first query for it."""
@@ -173,7 +173,7 @@ class Predictor:
         shown = range(min(self.history_len, len(folder.ratings)))
         history = History.from_timelines(folder.ratings, shown)
         query = Query(history, np.arange(min(_CHECKED_CANDIDATES, len(folder.items))))
-        sequences = query_sequences(self.loaded.tokens, [self._shown(query)], self._layout)
+        sequences = query_sequences(self.loaded.tokens, [self._shown(query)], self._share_history)
         return Scorer.checked(self.loaded, sequences)
 
     def _refuse_too_long(self) -> None:

@@ -51,7 +51,7 @@ def make_app(predictor: Predictor, serving: ServingSection, token: str | None) -
     mimetypes.add_type("text/javascript", ".js")  # Python 3.11 knows it under its old name
     metrics = Metrics()
     scoring = predictor.loaded.config.scoring
-    counts = TokenCounts(predictor.loaded.tokens, predictor.history_len, scoring.layout)
+    counts = TokenCounts(predictor.loaded.tokens, predictor.history_len, scoring.share_history)
     size = BatchSize(serving.target_batch_seconds, scoring.tokens_per_batch)
     batcher = Batcher(predictor, counts, size, serving.max_batch_queries, metrics)
     app = _make_routes(Service(predictor, batcher, serving), batcher, metrics, bool(token))

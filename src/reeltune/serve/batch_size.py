@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from reeltune.data.history import History
 from reeltune.prompts.pieces import PromptTokens, star_steps
-from reeltune.prompts.rows import BLOCKS, Layout
 
 Ints = npt.NDArray[np.int64]
 
@@ -69,11 +68,11 @@ class TokenCounts:
     Args:
         tokens: Tokenized items and prompt pieces.
         history_len: How many of the newest events a prompt shows.
-        layout: Whether candidates share their history. Where they do not, or where pieces do not
-            add up, each candidate counts with the whole history.
+        share_history: False counts each candidate with the whole history, as is done anyway where
+            pieces do not add up.
     """
 
-    def __init__(self, tokens: PromptTokens, history_len: int, layout: Layout) -> None:
+    def __init__(self, tokens: PromptTokens, history_len: int, share_history: bool) -> None:
         pieces = tokens.pieces
         # Signals differ by a token or two from film to film: the mean is near enough.
         signals = round(sum(float(lines.lengths.mean()) for lines in pieces.context))
@@ -83,7 +82,7 @@ class TokenCounts:
         self._rating = self._rating + (signals if pieces.context_in_history else 0)
         self._around = len(pieces.head) + len(pieces.before_candidate)
         self._tail = signals + len(pieces.tail)
-        self._shared = layout == BLOCKS and not tokens.differing
+        self._shared = share_history and not tokens.differing
 
     def of(self, history: History, candidates: Ints) -> tuple[int, Ints]:
         """Return the tokens of a history, and of each candidate after it, shape ``(n,)``."""

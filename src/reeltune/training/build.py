@@ -16,7 +16,7 @@ from reeltune.models.causal_lm import compile_layers
 from reeltune.models.choices import Choice, process_state
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.models.tokenizer import pad_id_of
-from reeltune.prompts.rows import BLOCKS, SINGLE, TokenRows
+from reeltune.prompts.rows import TokenRows
 from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest
@@ -83,7 +83,7 @@ def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> Ye
         callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
     on_gpu = loaded.device.type == "cuda"
     # Plain prompts come in batches of ever new shapes, each of which would be compiled for itself.
-    if section.compile and section.layout == BLOCKS and on_gpu:
+    if section.compile and section.share_history and on_gpu:
         compile_layers(loaded.model)
     rows = Dataset.from_dict({ROW: np.arange(len(inputs.collator))})
     trainer = YesNoTrainer(
@@ -114,7 +114,7 @@ def build_collator(loaded: LoadedModel, rows: TokenRows) -> Collator:
     section = loaded.config.train
     labels = Labels(loaded.answers, end=section.loss == "answer")
     pad_id = pad_id_of(loaded.base.tokenizer)
-    if section.layout == SINGLE:
+    if not section.share_history:
         return PlainCollator(rows, labels, pad_id)
     compiled = loaded.device.type == "cuda"
     batch_size = section.batch_size if compiled else None

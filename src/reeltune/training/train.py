@@ -15,7 +15,7 @@ from reeltune.errors import RunError
 from reeltune.files import write_json
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import load_model
-from reeltune.prompts.rows import BLOCKS, TokenRows, prompt_settings, train_rows
+from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase
@@ -152,7 +152,7 @@ def _say_batch(
         processes,
         rows * examples / trainer.train_rows,
     )
-    if section.layout == BLOCKS:
+    if section.share_history:
         LOGGER.info("attention in packed rows: %s", backend(trainer.args.device))
     if checkpoint is not None:
         LOGGER.info("resuming from %s", checkpoint.name)
