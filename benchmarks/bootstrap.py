@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import command_line, timed, write_result
-from reeltune.evaluation.arrays import Floats, Ints, Labels
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, Interval, bootstrap
 from reeltune.evaluation.metrics import METRICS, choose_threshold
+from reeltune.evaluation.predictions import Floats, Ints, Labels
 
 
 def synthetic_predictions(

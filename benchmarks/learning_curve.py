@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from benchmarks.common import command_line, common_options, write_result
 from benchmarks.launching import Launch, settings
 from benchmarks.recommending import add_competitors, differences_of, read_runs, resample
-from reeltune.baselines.signals import EXPECTED_ALONE
+from reeltune.baselines.score import EXPECTED_ALONE
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
 from reeltune.evaluation.collect import BASE, TUNED, strongest

@@ -22,8 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.common import command_line, common_options, write_result
-from reeltune.baselines.score import BASELINES, score_baselines
-from reeltune.baselines.signals import signal_baselines
+from reeltune.baselines.score import BASELINES, score_baselines, signal_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SIGNALS, PromptSettings, SignalKind

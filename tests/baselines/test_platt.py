@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.baselines.platt import choose_rating, fit_platt, mean_log_loss
+from reeltune.baselines.simple import choose_rating, fit_platt, mean_log_loss
 from tests.baselines.problems import random_problem
 
 

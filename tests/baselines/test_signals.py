@@ -9,7 +9,7 @@ import pytest
 
 from reeltune.baselines.features import FEATURES, feature_table
 from reeltune.baselines.problem import Problem
-from reeltune.baselines.signals import (
+from reeltune.baselines.score import (
     EXPECTED_ALONE,
     SIGNALS_ALONE,
     WITH_SIGNALS,
@@ -82,7 +82,7 @@ def test_trees_see_the_features_and_the_evidence(monkeypatch: pytest.MonkeyPatch
     def seen(problem: Problem, features):
         shapes.append(features(problem, problem.test).shape)
 
-    monkeypatch.setattr("reeltune.baselines.signals.gradient_boosting", seen)
+    monkeypatch.setattr("reeltune.baselines.score.gradient_boosting", seen)
     problem = told(4)
     signal_baselines(KINDS)[WITH_SIGNALS](problem)
     assert shapes == [(len(problem.test), len(FEATURES) + 2)]

@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks import recommending
 from benchmarks.render import problems, render
-from reeltune.baselines.score import BASELINES
-from reeltune.baselines.signals import SIGNALS_ALONE, WITH_SIGNALS
+from reeltune.baselines.score import BASELINES, SIGNALS_ALONE, WITH_SIGNALS
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings

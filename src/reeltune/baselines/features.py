@@ -1,7 +1,7 @@
-"""Features of an event for the learned baselines, from its past alone.
+"""Features of an event for the learned baselines.
 
-Of its user: all earlier events. Of its item: training ratings of other users (see
-:mod:`reeltune.signals.item_statistics`).
+Computed from all earlier events of its user, and from training ratings of its item by other users
+(see :mod:`reeltune.signals.item_statistics`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reeltune.signals.running_statistics import RunningStatistics
 from reeltune.signals.user_features import USER_PRIOR, genre_affinity, genre_table
 
 RECENT: Final = 15
-"""Events that count as recent, as many as the default history of a prompt."""
+"""Events that count as recent: the default history length of a prompt."""
 
 FEATURES: Final = {
     "user_rating": "mean of the user's earlier ratings, shrunk to the overall mean",
@@ -39,6 +39,8 @@ FEATURES: Final = {
 }
 """Features with their definitions, in the order of the columns."""
 
+YEAR_SECONDS: Final = 365.2425 * 86_400
+
 
 def feature_table(problem: Problem, event: Ints) -> Floats:
     """Return the features of events, given by index: finite, shape ``(n, len(FEATURES))``."""
@@ -50,7 +52,7 @@ def feature_table(problem: Problem, event: Ints) -> Floats:
 
 
 def _columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
-    """Yield each feature of all events; all at once would not fit in memory for ml-32m."""
+    """Yield the features one by one, for all events: together they exceed memory for ml-32m."""
     running = RunningStatistics(problem.timelines.position)
     item = item_statistics(problem.timelines, problem.ratings, len(problem.items), problem.seed)
     lift = problem.rating - item.rating
@@ -98,10 +100,6 @@ def _time_columns(problem: Problem) -> Iterator[tuple[str, Floats]]:
     years = np.array([usual if item.year is None else item.year for item in problem.items], float)
     year = years[known.item_idx]
     yield "item_year", year
-    yield "item_age", 1970 + known.timestamp / _YEAR - year
+    yield "item_age", 1970 + known.timestamp / YEAR_SECONDS - year
     since = np.diff(known.timestamp, prepend=known.timestamp[:1])
     yield "gap", np.log1p(np.where(known.position > 0, since, 0))
-
-
-_YEAR: Final = 365.2425 * 86_400
-"""Seconds."""

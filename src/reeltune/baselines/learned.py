@@ -11,8 +11,14 @@ from typing import Any, Final
 import numpy as np
 
 from reeltune.baselines.features import feature_table
-from reeltune.baselines.platt import mean_log_loss
-from reeltune.baselines.problem import BaselineScores, Floats, Ints, Labels, Problem
+from reeltune.baselines.problem import (
+    BaselineScores,
+    Floats,
+    Ints,
+    Labels,
+    Problem,
+    mean_log_loss,
+)
 from reeltune.seeds import stream
 
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
@@ -23,13 +29,13 @@ LEAST_ROWS: Final = (20, 200)
 """Values tried: leaves of a tree, and the fewest rows of a leaf."""
 
 ROUNDS: Final = 300
-"""Trees at most; how many are used is chosen."""
+"""Trees at most; the number used is chosen."""
 
 LEARNING_RATE: Final = 0.1
 
 ONE_THREAD_ROWS: Final = 200_000
-"""Up to so many training rows one thread grows the trees: on a busy processor several threads wait
-for one another after every step, which is many times slower on a small table."""
+"""Up to this many training rows, one thread grows the trees: several threads that wait for one
+another after every step can be many times slower on a small table."""
 
 Model = Callable[[Floats], Floats]
 """Maps features, shape ``(n, features)``, to P(Yes), shape ``(n,)``."""
@@ -37,7 +43,7 @@ Model = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class Tables:
-    """Features and labels of the rows; the rows to score have no labels."""
+    """Features and labels of the rows."""
 
     train: Floats
     train_liked: Labels
@@ -109,10 +115,9 @@ def _choose(problem: Problem, features: Features, trials: Trials) -> BaselineSco
 
 
 def _tables(problem: Problem, features: Features) -> Tables:
-    parts = (problem.train, problem.validation, problem.test)
-    together = features(problem, np.concatenate(parts))
-    cuts = np.cumsum([len(part) for part in parts[:-1]])
-    train, validation, test = np.split(together, cuts)
+    folds = (problem.train, problem.validation, problem.test)
+    table = features(problem, np.concatenate(folds))
+    train, validation, test = np.split(table, np.cumsum([len(fold) for fold in folds[:-1]]))
     return Tables(
         train=train,
         train_liked=problem.liked(problem.train),

@@ -1,6 +1,6 @@
 """LensKit's models for explicit ratings: item kNN and biased matrix factorization.
 
-They learn from training ratings, and score an event with all earlier events of its user.
+They learn from training ratings and score an event with all earlier events of its user.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from reeltune.baselines.platt import Rating, choose_rating
 from reeltune.baselines.problem import BaselineScores, Floats, Ints, Problem
-from reeltune.baselines.simple import bias_parts
+from reeltune.baselines.simple import Rating, bias_parts, choose_rating
 from reeltune.seeds import stream
 
 if TYPE_CHECKING:
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
     from lenskit.knn import ItemKNNScorer
 
 FALLBACK_DAMPING: Final = 5.0
-"""Of the bias model, the fallback for items without training ratings or with too few neighbours."""
+"""Of the bias model that replaces a missing score."""
 
 SAVED_NEIGHBOURS: Final = 1000
-"""Neighbours stored per item: bounds the memory for large editions."""
+"""Neighbours stored per item, which bounds the memory."""
 
 NEIGHBOURS: Final = (20, 60)
 LEAST_NEIGHBOURS: Final = 3
-"""Most neighbours averaged (values tried), and the fewest: with fewer, the bias model answers."""
+"""Most neighbours averaged (values tried), and fewest: with fewer, there is no score."""
 
 FACTORS: Final = (8, 32, 64)
 PENALTIES: Final = (0.1, 0.2)
@@ -56,7 +55,7 @@ def item_knn(problem: Problem) -> BaselineScores:
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
         for most in NEIGHBOURS:
-            # The similarities serve any number of neighbours: they are learned once.
+            # Similarities do not depend on the number of neighbours, so they are learned once.
             scorer = copy(model)
             scorer.config = ItemKNNConfig(max_nbrs=most, min_nbrs=LEAST_NEIGHBOURS)
             yield {"neighbours": most}, partial(expected_by, scorer, problem)
@@ -111,10 +110,7 @@ def ratings_for_lenskit(problem: Problem) -> Dataset:
 
 
 def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: Ints) -> Floats:
-    """Return the expected ratings of events, each with its user's earlier events as history.
-
-    LensKit takes one history at a time, so this loops over rows.
-    """
+    """Return the expected ratings of events, each with its user's earlier events as history."""
     from lenskit.data import ItemList
 
     known = problem.timelines
@@ -123,19 +119,19 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
     learned = number >= 0
     before = np.concatenate([[0], np.cumsum(learned)])
     number, rating = number[learned], known.rating[learned]
-    answered = np.flatnonzero(learned[event])
-    target = event[answered]
+    rows = np.flatnonzero(learned[event])
+    target = event[rows]
     last = before[target]
     first = before[target - known.position[target]]
     scores = np.full(len(event), np.nan)
-    for row, begin, end in zip(answered, first, last, strict=True):
+    for row, begin, end in zip(rows, first, last, strict=True):
         history = ItemList(
             item_nums=number[begin:end], vocabulary=model.items, rating=rating[begin:end]
         )
         item = ItemList(item_nums=number[end : end + 1], vocabulary=model.items)
-        found = model(history, item).scores()
-        if found is not None:
-            scores[row] = found[0]
+        score = model(history, item).scores()
+        if score is not None:
+            scores[row] = score[0]
     fallback = bias_parts(problem, FALLBACK_DAMPING).expected(FALLBACK_DAMPING, event)
     return np.where(np.isfinite(scores), scores, fallback)
 
@@ -144,8 +140,7 @@ def expected_by(model: ItemKNNScorer | BiasedMFScorer, problem: Problem, event: 
 def prepare_lenskit() -> None:
     """Start LensKit's worker threads without changing torch's settings.
 
-    At its first training LensKit 2025.8 would set torch and the BLAS to fewer threads for the rest
-    of the process.
+    Otherwise LensKit 2025.8 sets torch and the BLAS to fewer threads at its first training.
     """
     import torch
     from lenskit.parallel import effective_cpu_count, initialize

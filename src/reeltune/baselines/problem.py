@@ -1,4 +1,4 @@
-"""The problem of a baseline: rows to learn from, rows to score, and its scores."""
+"""The input and output of a baseline: rows to learn from and to score, and P(Yes)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ Labels = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows to learn from and rows to score; events are indices among the timelines' events.
+    """Rows to learn from and rows to score, as indices among the timelines' events.
 
     Attributes:
-        timelines: Every event of every user.
-        items: What ``item_idx`` refers to.
-        train: The training rows, ascending: candidates whose labels are learned from.
+        train: Candidates whose labels are learned from, ascending.
         validation: The rows on which settings are chosen.
         test: The rows to score.
-        seed: Determines whatever is random.
     """
 
     timelines: Timelines
@@ -44,7 +41,7 @@ class Problem:
 
     @cached_property
     def ratings(self) -> Ints:
-        """The training ratings, ascending: events whose ratings may be learned from."""
+        """Events whose ratings may be learned from, ascending."""
         return training_ratings(self.timelines, self.train)
 
     @cached_property
@@ -59,13 +56,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class BaselineScores:
-    """The scores of one baseline.
+    """P(Yes) of one baseline for the validation rows and the rows to score.
 
     Attributes:
-        validation: P(Yes) of the validation rows.
-        test: P(Yes) of the rows to score.
-        learned_from: Events it learned from: training rows for methods that learn labels, training
-            ratings for those that learn ratings.
+        learned_from: Number of training rows, or of training ratings if it learns ratings.
         settings: Chosen on the validation rows.
         seconds: Time to fit, choose and score.
     """
@@ -88,14 +82,7 @@ def make_problem(
     seed: int,
     train_event: Ints | None = None,
 ) -> Problem:
-    """Return the problem of a prepared folder.
-
-    Args:
-        folder: The prepared data.
-        validation_event: The rows on which settings are chosen.
-        test_event: The rows to score, of ``test`` or ``validation``.
-        seed: Determines whatever is random.
-        train_event: The rows to learn from; None for all of ``train``.
+    """Return the problem of a prepared folder; arguments as :func:`score_baselines`.
 
     Raises:
         DataError: There is nothing to learn or choose from, or a row is of the wrong split.
@@ -121,10 +108,10 @@ def _refuse_wrong_rows(problem: Problem, where: Path) -> None:
         (VALIDATION, problem.validation, (VALIDATION,)),
         (TEST, problem.test, (VALIDATION, TEST)),
     ):
-        strange = np.setdiff1d(split[event], allowed)
-        if len(strange):
+        wrong = np.setdiff1d(split[event], allowed)
+        if len(wrong):
             raise DataError(
-                f"a row of {str(strange[0])!r} was given to the baselines as {name} row",
+                f"a row of {str(wrong[0])!r} was given to the baselines as {name} row",
                 code="wrong_split_for_baselines",
                 where=str(where),
             )
@@ -143,3 +130,10 @@ def _refuse_wrong_rows(problem: Problem, where: Path) -> None:
             where=str(where),
             hint="Prepare the data with another --rating-threshold",
         )
+
+
+def mean_log_loss(liked: Labels, p_yes: Floats) -> float:
+    """Return the mean log loss in nats; one label alone is allowed."""
+    from sklearn.metrics import log_loss
+
+    return float(log_loss(liked, p_yes, labels=[False, True]))

@@ -1,17 +1,30 @@
-"""All baselines on the same rows."""
+"""All baselines on the same rows, including those on the signals of the prompt."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
+from reeltune.baselines.features import feature_table
 from reeltune.baselines.learned import gradient_boosting, logistic_regression
 from reeltune.baselines.lenskit_models import item_knn, matrix_factorization
-from reeltune.baselines.problem import Baseline, BaselineScores, Ints, make_problem
+from reeltune.baselines.problem import (
+    Baseline,
+    BaselineScores,
+    Floats,
+    Ints,
+    Problem,
+    make_problem,
+)
 from reeltune.baselines.simple import bias_model, item_mean, majority, user_running_mean
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import SIGNALS, ContextKind
 
 BASELINES: Final[dict[str, Baseline]] = {
     "majority": majority,
@@ -23,7 +36,11 @@ BASELINES: Final[dict[str, Baseline]] = {
     "logistic regression": logistic_regression,
     "gradient boosting": gradient_boosting,
 }
-"""Every baseline by name, from the simplest to the strongest."""
+"""By name, from the simplest to the strongest."""
+
+EXPECTED_ALONE: Final = "expected alone"
+SIGNALS_ALONE: Final = "signals alone"
+WITH_SIGNALS: Final = "gradient boosting with signals"
 
 
 def score_baselines(
@@ -39,19 +56,13 @@ def score_baselines(
     """Fit baselines on training rows, choose their settings on validation rows, score both.
 
     Args:
-        folder: The prepared data.
         validation_event: The validation rows, as indices among the timelines' events.
-        test_event: The rows to score, likewise; they may be validation rows themselves.
-        seed: Determines whatever is random.
+        test_event: The rows to score, likewise; they may be validation rows.
         train_event: The rows to learn from; None for all of ``train``.
         progress: Called with the name of each baseline before it is fitted.
-        baselines: Which ones, by name.
-
-    Returns:
-        By name, in the order of ``baselines``.
 
     Raises:
-        DataError: There is nothing to learn or to choose from.
+        DataError: There is nothing to learn or choose from, or a row is of the wrong split.
     """
     problem = make_problem(folder, validation_event, test_event, seed=seed, train_event=train_event)
     scores = {}
@@ -61,3 +72,55 @@ def score_baselines(
         started = time.perf_counter()
         scores[name] = replace(baseline(problem), seconds=time.perf_counter() - started)
     return scores
+
+
+def signal_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
+    """Return the baselines on the context lines of a prompt: how good are the signals alone?
+
+    Args:
+        kinds: The kinds of lines; the timelines of the problem hold their codes.
+    """
+    if not kinds:
+        return {}
+    table = partial(signal_table, kinds=kinds)
+
+    def with_features(problem: Problem, event: Ints) -> Floats:
+        return np.column_stack([feature_table(problem, event), table(problem, event)])
+
+    baselines: dict[str, Baseline] = {
+        SIGNALS_ALONE: partial(logistic_regression, features=table),
+        WITH_SIGNALS: partial(gradient_boosting, features=with_features),
+    }
+    expected = SIGNALS["expected"]
+    if expected in kinds:
+        column = list(kinds).index(expected)
+        baselines = {EXPECTED_ALONE: partial(expected_alone, column=column), **baselines}
+    return baselines
+
+
+def expected_alone(problem: Problem, column: int) -> BaselineScores:
+    """Return P(Yes) as the prompt states it, in a column of the codes; nothing is fitted."""
+    share = np.array(SIGNALS["expected"].shares)[_codes(problem)[:, column]]
+    return BaselineScores(share[problem.validation], share[problem.test], len(problem.ratings))
+
+
+def signal_table(problem: Problem, event: Ints, kinds: Sequence[ContextKind]) -> Floats:
+    """Return the context lines of events as numbers, shape ``(n, columns)``.
+
+    The log-odds of each share, and of kinds that state a count its index among the counts.
+    """
+    codes = _codes(problem)[event]
+    columns: list[Floats] = []
+    for kind, code in zip(kinds, codes.T, strict=True):
+        share = np.array(kind.shares)[code]
+        columns.append(np.log(share / (1 - share)))
+        if kind.counts:
+            columns.append(np.array(kind.counts, dtype=np.float64)[code])
+    return np.column_stack(columns)
+
+
+def _codes(problem: Problem) -> npt.NDArray[np.integer]:
+    codes = problem.timelines.context
+    if codes is None:
+        raise ValueError("the problem has no codes of context lines")
+    return codes

@@ -1,20 +1,78 @@
-"""Baselines that are means: overall, per item, per user, and the bias model of both."""
+"""Baselines that expect a rating: means, the bias model, and P(Yes) from them by Platt scaling."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from reeltune.baselines.platt import Rating, choose_rating
-from reeltune.baselines.problem import BaselineScores, Floats, Ints, Problem
+from reeltune.baselines.problem import (
+    BaselineScores,
+    Floats,
+    Ints,
+    Labels,
+    Problem,
+    mean_log_loss,
+)
 from reeltune.signals.running_statistics import RunningStatistics
 
+Rating = Callable[[Ints], Floats]
+"""Returns the expected ratings of events, shape ``(n,)``."""
+
+Curve = Callable[[Floats], Floats]
+
 DAMPING: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-"""Values tried: ratings equal to the overall mean that are added to an item's or a user's own."""
+"""Values tried: ratings equal to the overall mean that are added to those of an item or user."""
+
+
+def fit_platt(score: Floats, liked: Labels) -> Curve:
+    """Fit a logistic curve to scores and labels, with the smoothed targets of Platt (1999).
+
+    scikit-learn's ``CalibratedClassifierCV`` needs rows of both labels; this does not.
+
+    Returns:
+        Maps scores to probabilities strictly between 0 and 1.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    yes = int(liked.sum())
+    high, low = (yes + 1) / (yes + 2), 1 / (len(liked) - yes + 2)
+    target = np.where(liked, high, low)
+    mean, spread = score.mean(), score.std() or 1.0
+
+    def column(values: Floats) -> Floats:
+        return ((values - mean) / spread)[:, None]
+
+    # A target between 0 and 1 is a weighted row of either label.
+    model = LogisticRegression(C=np.inf).fit(
+        np.tile(column(score), (2, 1)),
+        np.repeat([True, False], len(score)),
+        sample_weight=np.concatenate([target, 1 - target]),
+    )
+    return lambda values: model.predict_proba(column(values))[:, 1] if len(values) else values
+
+
+def choose_rating(
+    problem: Problem, models: Iterable[tuple[dict[str, Any], Rating]], learned_from: int
+) -> BaselineScores:
+    """Return the scores of the model with the lowest log loss on validation rows.
+
+    Args:
+        models: Settings and the expected ratings under them, at least one.
+        learned_from: Number of events they learned from.
+    """
+    liked = problem.liked(problem.validation)
+    tried = []
+    for settings, rating in models:
+        score = rating(problem.validation)
+        curve = fit_platt(score, liked)
+        p_yes = curve(score)
+        tried.append((mean_log_loss(liked, p_yes), settings, rating, curve, p_yes))
+    _, settings, rating, curve, p_yes = min(tried, key=lambda trial: trial[0])
+    return BaselineScores(p_yes, curve(rating(problem.test)), learned_from, settings)
 
 
 def majority(problem: Problem) -> BaselineScores:
@@ -52,8 +110,8 @@ def user_running_mean(problem: Problem) -> BaselineScores:
 def bias_model(problem: Problem) -> BaselineScores:
     """Expect overall mean + item offset + user offset (Koren, Bell and Volinsky 2009).
 
-    Own code instead of LensKit's ``BiasScorer``, which gives the same, because that one takes one
-    history at a time: 49 settings times all rows would be scored in a Python loop.
+    LensKit's ``BiasScorer`` gives the same, but scores one history at a time: too slow for 49
+    settings.
     """
 
     def models() -> Iterator[tuple[dict[str, Any], Rating]]:
@@ -72,8 +130,8 @@ class BiasParts:
 
     Attributes:
         without_user: Overall mean plus item offset.
-        above: Sum of the user's earlier ratings minus that.
-        before: Number of the user's earlier events.
+        above: Sum over the user's earlier events of rating minus ``without_user``.
+        before: Number of these events.
     """
 
     without_user: Floats

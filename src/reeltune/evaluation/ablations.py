@@ -1,7 +1,7 @@
 """Ablations: what the model uses, measured by removing or exchanging it in the prompts.
 
-The data are altered, never the words around them. Each row becomes a small timeline of its own, the
-history and then the candidate, so that altering one row does not change another.
+Each row becomes a small timeline, the history and then the candidate, so that altering one row does
+not change another. The words around the data stay.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from reeltune.data.folder import Examples, Timelines
 from reeltune.domain import Item
-from reeltune.evaluation.arrays import Ints, Labels
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
+from reeltune.evaluation.predictions import Ints, Labels
 from reeltune.evaluation.result import Ablation
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.pieces import PromptTokens
@@ -34,9 +34,8 @@ class PromptRows:
 
     Attributes:
         timelines: Row after row, the events of its history and then its candidate.
-        examples: Where each row starts in them, and its candidate, which is its last event.
+        examples: First event and candidate of each row.
         items: What the events' ``item_idx`` refers to.
-        tokens: Renders events as tokens.
     """
 
     timelines: Timelines
@@ -46,7 +45,7 @@ class PromptRows:
 
     @classmethod
     def of_events(cls, loaded: LoadedModel, events: Ints) -> PromptRows:
-        """Return the rows of candidates as prepared, with the prepared length of history."""
+        """Return the rows of candidates with the prepared length of history."""
         folder = loaded.folder
         whole = folder.with_own_history(events)
         lengths = whole.target + 1 - whole.start
@@ -66,7 +65,7 @@ class PromptRows:
 
     @property
     def is_candidate(self) -> Labels:
-        """Which events are candidates; the others are history."""
+        """Which events are candidates, shape ``(events,)``; the others are history."""
         candidate = np.zeros(len(self.timelines), dtype=bool)
         candidate[self.examples.target] = True
         return candidate
@@ -80,10 +79,7 @@ def shuffle_history(rows: PromptRows, random: np.random.Generator) -> PromptRows
 
 
 def hide_rating(rows: PromptRows, random: np.random.Generator) -> PromptRows:
-    """Return the rows with the rating in the middle of the scale for every item of the history.
-
-    If the middle is not a rating, the next higher one: 3.0 between 0.5 and 5.0.
-    """
+    """Return the rows with the middle of the rating scale, rounded up, for every past event."""
     scale = rows.tokens.renderer.settings.scale
     middle = scale.round_up((scale.min + scale.max) / 2)
     rating = np.where(rows.is_candidate, rows.timelines.rating, np.float32(middle))
@@ -105,7 +101,7 @@ def titles_as_ids(rows: PromptRows, random: np.random.Generator) -> PromptRows:
 
 
 def shuffle_context(rows: PromptRows, random: np.random.Generator) -> PromptRows | None:
-    """Return the rows with the signals of candidates and of past events permuted; None without."""
+    """Return the rows with signals permuted among candidates and among past events, if any."""
     timelines = rows.timelines
     if timelines.context is None:
         return None
@@ -118,8 +114,8 @@ def shuffle_context(rows: PromptRows, random: np.random.Generator) -> PromptRows
 def exchange_history(rows: PromptRows, random: np.random.Generator) -> PromptRows | None:
     """Return the rows, each with the history of another user's row; None if that is impossible.
 
-    No history is used twice. An event with the candidate itself is left out of the history, since a
-    prepared prompt never shows its candidate as already rated.
+    Each history is used once, without events that rate the row's candidate: a prepared prompt never
+    shows its candidate as already rated.
     """
     timelines, examples = rows.timelines, rows.examples
     other = partners(timelines.user_id[examples.target], random)
@@ -142,9 +138,9 @@ def exchange_history(rows: PromptRows, random: np.random.Generator) -> PromptRow
 
 
 def partners(user_id: Ints, random: np.random.Generator) -> Ints | None:
-    """Return for each row a row of another user, each used once; None if that is impossible.
+    """Return for each row a row of another user, each used once.
 
-    It is impossible if one user has more than half of the rows.
+    None if one user has more than half of the rows, which makes that impossible.
     """
     count = len(user_id)
     _, user, rows = np.unique(user_id, return_inverse=True, return_counts=True)
@@ -200,15 +196,11 @@ def measure_ablations(
     limit: int | None,
     samples: int = BOOTSTRAP_SAMPLES,
 ) -> list[Ablation]:
-    """Score altered rows, and the same rows unaltered, with the model as it is switched now.
-
-    Every row is a prompt of its own with the prepared length of history.
+    """Score altered and unaltered rows, one prompt per row, by the model as it is switched now.
 
     Args:
-        loaded: The model with its data.
         events: The candidates, as indices among the timelines' events.
         seed: Determines the sample of rows, the alterations and the bootstrap.
-        progress: Returns the progress callback for a name.
         limit: Rows to sample; None for all.
         samples: Bootstrap samples of the intervals.
 

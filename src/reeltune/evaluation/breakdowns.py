@@ -1,4 +1,4 @@
-"""Breakdowns: AUC within groups of the rows, formed by one property after another."""
+"""Breakdowns: AUC within groups of rows, by one property after another."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
-from reeltune.evaluation.arrays import Ints, Labels
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
-from reeltune.evaluation.predictions import PredictionTable
+from reeltune.evaluation.predictions import Ints, Labels, PredictionTable
 from reeltune.evaluation.result import Breakdown, Group
 
 QUANTILES: Final = 5
@@ -23,7 +22,7 @@ QUARTERS: Final = 4
 
 @dataclass(frozen=True)
 class Grouping:
-    """Rows in groups by one property: labels of the groups, and the group of each row, ``(n,)``."""
+    """Rows grouped by one property: labels of the groups, and the group of each row, ``(n,)``."""
 
     name: str
     about: str
@@ -37,7 +36,7 @@ def breakdowns(
     seed: int,
     samples: int = BOOTSTRAP_SAMPLES,
 ) -> list[Breakdown]:
-    """Return the AUC of every scorer within groups of the rows, of which there is at least one."""
+    """Return the AUC of every scorer within groups of at least one row."""
     return [
         Breakdown(
             grouping.name,
@@ -52,7 +51,7 @@ def breakdowns(
 
 
 def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[Grouping]:
-    """Yield the rows in groups, by one property after another."""
+    """Yield the rows grouped by one property after another."""
     in_training = training_events(folder)
     timelines = folder.timelines
     count = np.bincount(timelines.item_idx[in_training], minlength=len(folder.items))

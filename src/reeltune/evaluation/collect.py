@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any, Final, Literal, get_args
 
 from reeltune.data.columns import VALIDATION
-from reeltune.evaluation.arrays import Floats
 from reeltune.evaluation.metrics import measure
-from reeltune.evaluation.predictions import PredictionTable
+from reeltune.evaluation.predictions import Floats, PredictionTable
 from reeltune.evaluation.result import Ablation, Kind
 from reeltune.models.calibration import Calibration, fit_calibration
 from reeltune.models.loaded_model import LoadedModel, SelectedRows
@@ -58,8 +57,7 @@ class CollectedPredictions:
         scorers: By name, in the order of the predictions.
         calibration: Fitted on the tuned model's validation rows; None without an adapter, or
             unless both labels occur.
-        uncalibrated: P(Yes) of the tuned model on the reported rows before calibration; None
-            without an adapter.
+        uncalibrated: P(Yes) of the tuned model on the reported rows before calibration.
         earlier: Where the models' predictions come from; None if they were computed now.
     """
 
@@ -92,23 +90,20 @@ def strongest(rows: PredictionTable, scorers: Iterable[str], metric: RankingMetr
     return max(defined, key=lambda name: defined[name]) if defined else None
 
 
+def model_names(loaded: LoadedModel) -> tuple[str, ...]:
+    """Return the models to score: the base model, and the tuned one if there is an adapter."""
+    return (TUNED, BASE) if loaded.has_adapter else (BASE,)
+
+
 def predict_models(
-    loaded: LoadedModel, selected: Iterable[tuple[str, SelectedRows]], progress: ProgressFor
+    loaded: LoadedModel, selected: list[tuple[str, SelectedRows]], progress: ProgressFor
 ) -> Iterator[tuple[str, list[Floats], float]]:
-    """Score rows with the tuned model, if there is an adapter, and with the base model.
-
-    Both use the same weights in memory, with the adapter switched on and off.
-
-    Args:
-        loaded: The model with its data.
-        selected: Sets of rows, each with a label for the progress.
-        progress: Returns the progress callback for a name.
+    """Score rows of several splits with each model: the same weights, adapter on and off.
 
     Yields:
         Name of the model, its P(Yes) for each set of rows, and the seconds that took.
     """
-    selected = list(selected)
-    for name in (TUNED, BASE) if loaded.has_adapter else (BASE,):
+    for name in model_names(loaded):
         started = time.perf_counter()
         with nullcontext() if name == TUNED else loaded.without_adapter():
             p_yes = [
@@ -147,7 +142,11 @@ def collect_predictions(
         selected = [(VALIDATION, validation), (split, reported)]
         models = predict_models(loaded, selected, progress)
     else:
-        models = _earlier_models(loaded, collected, earlier)
+        tables = collected.validation, collected.reported
+        models = (
+            (name, [table.of_scorer(name, earlier.predictions) for table in tables], None)
+            for name in model_names(loaded)
+        )
     for name, (on_validation, on_reported), seconds in models:
         if name == TUNED:
             _add_tuned(collected, loaded, on_validation, on_reported, seconds)
@@ -159,14 +158,6 @@ def collect_predictions(
     if loaded.has_adapter and best is not None:
         _add_average(collected, best)
     return collected
-
-
-def _earlier_models(
-    loaded: LoadedModel, collected: CollectedPredictions, earlier: EarlierEvaluation
-) -> Iterator[tuple[str, list[Floats], None]]:
-    rows = collected.validation, collected.reported
-    for name in (TUNED, BASE) if loaded.has_adapter else (BASE,):
-        yield name, [some.of_scorer(name, earlier.predictions) for some in rows], None
 
 
 def _add_tuned(
@@ -194,9 +185,7 @@ def _add_tuned(
 
 
 def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None:
-    """Add the classical methods: those with the prompt's signals, and the baselines."""
-    from reeltune.baselines.score import BASELINES, score_baselines
-    from reeltune.baselines.signals import signal_baselines
+    from reeltune.baselines.score import BASELINES, score_baselines, signal_baselines
 
     with_signals = signal_baselines(loaded.settings.context)
     scores = score_baselines(

@@ -9,11 +9,10 @@ import torch
 from transformers import GenerationConfig
 
 from reeltune.domain import NO, YES, Item
-from reeltune.evaluation.arrays import THRESHOLD
 from reeltune.evaluation.collect import BASE, TUNED, ProgressFor, predict_models
 from reeltune.evaluation.evaluate import prompt_facts
 from reeltune.evaluation.intervals import Interval, bootstrap_auc
-from reeltune.evaluation.metrics import Metrics, measure
+from reeltune.evaluation.metrics import THRESHOLD, Metrics, measure
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.models.causal_lm import causal_of
 from reeltune.models.loaded_model import LoadedModel
@@ -25,7 +24,7 @@ _NEW_TOKENS: Final = 8
 
 @dataclass(frozen=True)
 class Sample:
-    """One row in full: candidate, right answer, P(Yes) and generated text of both models."""
+    """One row in full: candidate, label, P(Yes) and generated text of both models."""
 
     user_id: int
     candidate: Item
@@ -38,12 +37,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both models on the same rows.
-
-    Attributes:
-        metrics: Of the base model and of the tuned model, by their names.
-        auc_difference: Tuned minus base; None unless both labels occur.
-    """
+    """Both models on the same rows; the AUC difference is tuned minus base."""
 
     split: str
     metrics: dict[str, Metrics]
@@ -100,7 +94,7 @@ def compare(loaded: LoadedModel, split: str, progress: ProgressFor) -> Compariso
 
 
 def generate(loaded: LoadedModel, prompt: list[int]) -> str:
-    """Return what the model generates greedily after a prompt, as a demonstration only."""
+    """Return the text generated greedily after a prompt, as a demonstration only."""
     tokenizer, model = loaded.base.tokenizer, loaded.model
     ids = torch.tensor([prompt], device=loaded.device)
     config = GenerationConfig(
@@ -118,5 +112,5 @@ def generate(loaded: LoadedModel, prompt: list[int]) -> str:
 
 
 def answer(p_yes: float) -> str:
-    """Return the answer that a probability amounts to."""
+    """Return the predicted answer."""
     return YES if p_yes >= THRESHOLD else NO

@@ -35,7 +35,6 @@ from reeltune.prompts.rows import layout_name
 
 FEW_ROWS: Final = 1000
 FEW_USERS: Final = 50
-"""With fewer rows or users, the evaluation warns of wide and of too narrow intervals."""
 
 UNCALIBRATED: Final = "uncalibrated"
 
@@ -61,23 +60,13 @@ def evaluate(
         rows=len(rows),
         users=resampled.users,
         positive_rate=float(rows.liked.mean()),
-        scorers=[
-            ScorerResult(
-                name=name,
-                kind=info.kind,
-                metrics={metric: resampled.interval(name, metric) for metric in METRICS},
-                threshold=thresholds[name],
-                settings=info.settings,
-                seconds=info.seconds,
-            )
-            for name, info in collected.scorers.items()
-        ],
+        scorers=_scorers(collected, resampled, thresholds),
         differences=_differences(main, resampled),
         breakdowns=breakdowns(loaded.folder, replace(rows, p_yes=leads), seed, samples),
         ablations=_ablations(loaded, collected, progress),
         reliability=_reliability(collected),
         examples=notable_examples(loaded.folder, rows, main, BASE if main == TUNED else None, best),
-        warnings=warnings(loaded, collected),
+        warnings=[*_row_warnings(loaded, collected), *_method_warnings(loaded, collected)],
         strongest=strongest,
     )
 
@@ -90,6 +79,22 @@ def _strongest(collected: CollectedPredictions) -> dict[str, dict[Kind, str]]:
         }
         for metric in RANKING_METRICS
     }
+
+
+def _scorers(
+    collected: CollectedPredictions, resampled: Bootstrap, thresholds: dict[str, float]
+) -> list[ScorerResult]:
+    return [
+        ScorerResult(
+            name=name,
+            kind=info.kind,
+            metrics={metric: resampled.interval(name, metric) for metric in METRICS},
+            threshold=thresholds[name],
+            settings=info.settings,
+            seconds=info.seconds,
+        )
+        for name, info in collected.scorers.items()
+    ]
 
 
 def _differences(main: str, resampled: Bootstrap) -> list[Difference]:
@@ -124,21 +129,18 @@ def _reliability(collected: CollectedPredictions) -> list[Reliability]:
     """Return the tuned model's before and after calibration, or the base model's."""
     liked, p_yes = collected.reported.liked, collected.uncalibrated
     if p_yes is None:
-        return [reliability(UNCALIBRATED, liked, collected.reported.p_yes[BASE])]
-    found = [reliability(UNCALIBRATED, liked, p_yes)]
+        p_yes = collected.reported.p_yes[BASE]
+    by_method = {UNCALIBRATED: p_yes}
     if collected.calibration is not None:
-        found += [
-            reliability(method, liked, collected.calibration.apply(p_yes, method))
-            for method in CALIBRATED
-        ]
-    return found
+        by_method |= {method: collected.calibration.apply(p_yes, method) for method in CALIBRATED}
+    return [reliability(method, liked, values) for method, values in by_method.items()]
 
 
-def warnings(loaded: LoadedModel, collected: CollectedPredictions) -> list[str]:
-    """Return what a reader has to know before trusting the figures."""
-    rows, counts, section = collected.reported, loaded.folder.meta["counts"], loaded.config
+def _row_warnings(loaded: LoadedModel, collected: CollectedPredictions) -> list[str]:
+    """Return reasons to doubt the figures that come from the rows."""
+    rows, meta = collected.reported, loaded.folder.meta
+    available, users = int(meta["counts"][rows.split]), len(np.unique(rows.user_id))
     listed = []
-    available, users = int(counts[rows.split]), len(np.unique(rows.user_id))
     if len(rows) < available:
         listed.append(
             f"Only {len(rows)} of {available} {rows.split} rows were scored: a random sample of "
@@ -156,14 +158,21 @@ def warnings(loaded: LoadedModel, collected: CollectedPredictions) -> list[str]:
             "These are validation rows. Thresholds, settings, calibration and the training step "
             "were chosen on them, so every figure is optimistic. Use test rows instead."
         )
-    if loaded.folder.meta["settings"]["split"] == "user":
+    if meta["settings"]["split"] == "user":
         listed.append(
             "Split method: user. Each timeline is split separately, so models and baselines were "
             "trained on ratings that other users gave later than these rows. The split method "
             "time avoids this."
         )
-    learned_from, training_rows = loaded.learned_from, int(counts[TRAIN])
-    if section.evaluation.baselines and learned_from is not None and learned_from < training_rows:
+    return listed
+
+
+def _method_warnings(loaded: LoadedModel, collected: CollectedPredictions) -> list[str]:
+    """Return reasons to doubt the figures that come from training, baselines and calibration."""
+    section, calibration = loaded.config.evaluation, loaded.config.scoring.calibration
+    learned_from, training_rows = loaded.learned_from, int(loaded.folder.meta["counts"][TRAIN])
+    listed = []
+    if section.baselines and learned_from is not None and learned_from < training_rows:
         listed.append(
             f"The tuned model was trained on {learned_from} rows, the baselines on all "
             f"{training_rows}."
@@ -173,14 +182,14 @@ def warnings(loaded: LoadedModel, collected: CollectedPredictions) -> list[str]:
             "The models' predictions come from an earlier evaluation of this run; baselines and "
             "intervals are new."
         )
-    if rows.split == TEST and not section.evaluation.baselines:
+    if collected.reported.split == TEST and not section.baselines:
         listed.append("Without baselines, nothing shows how easy these rows are.")
-    if section.scoring.calibration == "isotonic" and collected.calibration is not None:
+    if calibration == "isotonic" and collected.calibration is not None:
         listed.append(
             "The tuned model's threshold was chosen on the rows of its isotonic calibration, so "
             "its accuracy and F1 at that threshold may be slightly off."
         )
-    if collected.calibration is None and TUNED in rows.p_yes:
+    if collected.calibration is None and TUNED in collected.reported.p_yes:
         listed.append("No calibration was fitted: all validation rows have the same label.")
     return listed
 

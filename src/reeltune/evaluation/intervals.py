@@ -1,9 +1,8 @@
 """Confidence intervals by resampling users (the cluster bootstrap).
 
 Rows of one user are alike, so whole users are resampled, not rows (Field and Welsh 2007,
-https://doi.org/10.1111/j.1467-9868.2007.00593.x). All scorers are measured on the same resampled
-users, so the interval of a difference is that of the difference within each sample. With a handful
-of users the intervals are too narrow, and with one user they have no width.
+https://doi.org/10.1111/j.1467-9868.2007.00593.x). All scorers are measured on the same samples of
+users, so a difference is taken within each sample.
 """
 
 from __future__ import annotations
@@ -14,9 +13,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from reeltune.evaluation.arrays import Floats, Ints, Labels, Probabilities, user_indices
-from reeltune.evaluation.metrics import PER_USER_METRICS, MetricSums
-from reeltune.evaluation.ranking import WeightedAuc
+from reeltune.evaluation.metrics import (
+    PER_USER_METRICS,
+    MetricSums,
+    WeightedAuc,
+    user_indices,
+)
+from reeltune.evaluation.predictions import Floats, Ints, Labels, Probabilities
 from reeltune.seeds import stream
 
 BOOTSTRAP_SAMPLES: Final = 1000
@@ -30,12 +33,9 @@ _CHUNK: Final = 1 << 19
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % percentile interval.
+    """A value on the rows themselves, and its 2.5th and 97.5th percentiles over the samples.
 
     Attributes:
-        value: On the rows themselves.
-        low: The 2.5th percentile.
-        high: The 97.5th percentile.
         bootstrap_samples: Samples in which the value is defined.
         users: Users the value is computed from.
     """
@@ -48,16 +48,12 @@ class Interval:
 
     @property
     def enough_users(self) -> bool:
-        """Whether the interval may be reported: it comes from :data:`MIN_USERS` or more."""
+        """Whether the interval may be reported: it comes from enough users."""
         return self.users >= MIN_USERS
 
 
 def interval_of(value: float, samples: Floats, users: int) -> Interval | None:
-    """Return a value with its percentile interval; NaN means undefined.
-
-    Samples in which the value is undefined are left out. None if it is undefined on the rows
-    themselves, or in every sample.
-    """
+    """Return a value with its interval; None if it is NaN on the rows or in every sample."""
     defined = samples[~np.isnan(samples)]
     if np.isnan(value) or not len(defined):
         return None
@@ -71,8 +67,7 @@ class Bootstrap:
 
     Attributes:
         values: By scorer and metric, on the rows themselves; NaN where undefined.
-        samples: By scorer and metric, in each sample, shape ``(samples,)``; NaN where undefined.
-        users: Number of users.
+        samples: Likewise, in each sample, shape ``(samples,)``.
         users_scored: Users whose rows have both labels.
     """
 
@@ -87,11 +82,7 @@ class Bootstrap:
         return interval_of(value, samples, self._users_of(metric))
 
     def difference(self, scorer: str, other: str, metric: str) -> Interval | None:
-        """Return a scorer's metric minus another's, subtracted within each sample.
-
-        Returns:
-            None if either is undefined on the rows, or one of them in every sample.
-        """
+        """Return a scorer's metric minus another's; None if either is undefined."""
         return interval_of(
             self.values[scorer][metric] - self.values[other][metric],
             self.samples[scorer][metric] - self.samples[other][metric],
@@ -113,15 +104,11 @@ def bootstrap(
     """Compute all metrics on the rows and on bootstrap samples of their users.
 
     A user sampled ``k`` times contributes every row ``k`` times, and counts as ``k`` users in means
-    over users.
+    over users. Every array has shape ``(n,)``.
 
     Args:
-        labels: True where the answer is Yes, shape ``(n,)``.
-        user_id: Shape ``(n,)``.
-        p_yes: By scorer, each of shape ``(n,)``.
         thresholds: By scorer, chosen on other rows; without one, no ``_chosen`` metrics.
         seed: Determines the samples.
-        samples: How many.
 
     Raises:
         DataError: The shapes differ, or a value is not a probability.
@@ -161,14 +148,14 @@ def _resample(
         name: {metric: float(value[0]) for metric, value in scorer.metrics(once).items()}
         for name, scorer in scorers.items()
     }
-    found = {
+    resampled = {
         name: {metric: np.full(samples, np.nan) for metric in values[name]} for name in scorers
     }
     for chunk, weights in user_weights(users, len(user), seed, samples):
         for name, scorer in scorers.items():
             for metric, value in scorer.metrics(weights).items():
-                found[name][metric][chunk] = value
-    return Bootstrap(values, found, users, users_scored)
+                resampled[name][metric][chunk] = value
+    return Bootstrap(values, resampled, users, users_scored)
 
 
 def user_weights(
@@ -176,12 +163,11 @@ def user_weights(
 ) -> Iterator[tuple[slice, Floats]]:
     """Sample users with replacement, as many as there are, in chunks of samples.
 
-    The number of rows only decides the size of the chunks. Equal seeds and numbers of users give
-    equal samples.
+    Equal seeds and numbers of users give equal samples; ``rows`` only decides the chunk size.
 
     Yields:
         The samples of the chunk, and how often each user counts in each of them, shape
-        ``(samples of the chunk, users)``. Nothing without users.
+        ``(samples of the chunk, users)``.
     """
     if not users:
         return

@@ -1,48 +1,25 @@
-"""Metrics of predictions: pure functions of labels, P(Yes) and users.
-
-An undefined value is None, never a stand-in: rows that all have one label have no AUC.
-"""
+"""Metrics of predictions: pure functions of labels, P(Yes) and users; None where undefined."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import numpy as np
+from scipy.stats import rankdata
 
-from reeltune.evaluation.arrays import (
-    THRESHOLD,
-    Floats,
-    Ints,
-    Labels,
-    Probabilities,
-    probabilities,
-    user_indices,
-)
-from reeltune.evaluation.ranking import WeightedAuc, auc_per_user, ndcg_per_user
-
-METRICS: Final = (
-    "positive_rate",
-    "majority_rate",
-    "auc",
-    "auc_per_user_mean",
-    "ndcg_at_10",
-    "accuracy",
-    "f1",
-    "accuracy_chosen",
-    "f1_chosen",
-    "log_loss",
-    "brier",
-    "ece",
-    "yes_rate",
-)
-"""Names of the metrics, explained by :class:`Metrics`."""
+from reeltune.evaluation.predictions import Floats, Ints, Labels, Probabilities, probabilities
 
 PER_USER_METRICS: Final = frozenset({"auc_per_user_mean", "ndcg_at_10"})
 """Means over the users whose rows have both labels."""
 
+THRESHOLD: Final = 0.5
+"""P(Yes) from which the answer is Yes, unless another threshold was chosen."""
+
 ECE_BINS: Final = 15
 ECE_EDGES: Final[Floats] = np.arange(ECE_BINS + 1) / ECE_BINS
+
+NDCG_RANKS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -51,20 +28,19 @@ class Metrics:
 
     Attributes:
         rows: Number of rows.
-        positive_rate: Share of rows whose true answer is Yes.
-        majority_rate: Accuracy of always giving the more frequent answer.
+        positive_rate: Share of rows whose label is Yes.
+        majority_rate: Accuracy of always predicting the more frequent label.
         auc: Area under the ROC curve over all rows; None unless both labels occur.
         auc_per_user_mean: Mean of the AUC of each user's rows, over users with both labels.
         ndcg_at_10: Mean of nDCG@10 of each user's rows, over the same users.
         users_scored: Number of those users.
         users_skipped: Users whose rows have one label.
-        accuracy: Share of rows where P(Yes) >= 0.5 agrees with the label.
-        f1: F1 of Yes at 0.5; 0 if there are true or predicted Yes rows but none is right, None if
-            there is neither.
-        accuracy_chosen: Accuracy at the threshold chosen on validation rows; None without one.
+        accuracy: At threshold 0.5.
+        f1: F1 of Yes at 0.5; None if there is neither a true nor a predicted Yes.
+        accuracy_chosen: At the threshold chosen on validation rows; None without one.
         f1_chosen: F1 of Yes at that threshold; None without one, or as ``f1``.
         log_loss: Mean negative log-likelihood in nats.
-        brier: Mean squared difference of P(Yes) and the label.
+        brier: Mean squared difference of P(Yes) and label.
         ece: Expected calibration error over 15 bins of equal width.
         yes_rate: Share of rows where P(Yes) >= 0.5.
     """
@@ -91,20 +67,23 @@ class Metrics:
         return asdict(self)
 
 
+METRICS: Final = tuple(
+    field.name
+    for field in fields(Metrics)
+    if field.name not in ("rows", "users_scored", "users_skipped")
+)
+
+
 def measure(
     labels: Labels, p_yes: Probabilities, user_id: Ints, threshold: float | None = None
 ) -> Metrics:
-    """Compute every metric.
+    """Compute every metric of ``n`` rows; each array has shape ``(n,)``.
 
     >>> measure(np.array([True, False]), np.array([0.8, 0.3]), np.array([7, 7])).auc
     1.0
 
     Args:
-        labels: True where the answer is Yes, shape ``(n,)``.
-        p_yes: Shape ``(n,)``.
-        user_id: Shape ``(n,)``.
-        threshold: P(Yes) from which the ``_chosen`` metrics count a Yes, chosen on other rows with
-            :func:`choose_threshold`.
+        threshold: Of the ``_chosen`` metrics, chosen on other rows with :func:`choose_threshold`.
 
     Raises:
         DataError: The shapes differ, or a value is not a probability.
@@ -122,15 +101,16 @@ def measure(
     )
 
 
+def user_indices(user_id: Ints) -> Ints:
+    """Return each row's user as an index, 0 to ``users - 1``, in the order of the ids."""
+    return np.unique(user_id, return_inverse=True)[1]
+
+
 class MetricSums:
-    """What each user contributes to the metrics, to compute them under any weights of users.
+    """Sums over each user's rows, from which all metrics follow under any weights of users.
 
-    All metrics but the AUC over all rows are made of sums over rows or users, so a set of weights
-    is a matrix product. The arguments are those of :func:`measure`, with indices of users.
-
-    Attributes:
-        users: Number of users.
-        users_scored: Users whose rows have both labels.
+    Only the AUC over all rows is not made of such sums; see :class:`WeightedAuc`. The arguments are
+    those of :func:`measure`, with indices of users.
     """
 
     def __init__(
@@ -166,8 +146,7 @@ class MetricSums:
         """Return every metric for each set of weights, shape ``(samples,)``; NaN where undefined.
 
         Args:
-            weights: How often each user counts, shape ``(samples, users)``. A user of weight ``k``
-                counts as ``k`` users with the same rows.
+            weights: How often each user counts, shape ``(samples, users)``.
         """
         rows, positives, yes, hits, yes_chosen, hits_chosen, nats, squares, scored, auc, ndcg = (
             weights @ self._sums
@@ -201,6 +180,76 @@ def _yes_and_hits(labels: Labels, p_yes: Floats, threshold: float | None) -> tup
     return yes, yes * labels
 
 
+class WeightedAuc:
+    """The AUC of one scorer's rows under any weights of the users.
+
+    The Mann-Whitney statistic: the share of pairs of a Yes row and a No row in which the Yes row
+    has the higher score, ties counting one half (Hanley and McNeil 1982,
+    https://doi.org/10.1148/radiology.143.1.7063747). Rows are sorted once, so each set of weights
+    costs time linear in the rows. Scores need not be probabilities; ``user`` holds indices.
+    """
+
+    def __init__(self, labels: Labels, scores: Floats, user: Ints) -> None:
+        order = np.argsort(scores)
+        yes, no = order[labels[order]], order[~labels[order]]
+        self._user_of_yes, self._user_of_no = user[yes], user[no]
+        # How many No rows have a lower score than each Yes row, and how many no higher one.
+        self._lower = np.searchsorted(scores[no], scores[yes], side="left")
+        self._not_higher = np.searchsorted(scores[no], scores[yes], side="right")
+
+    def metrics(self, weights: Floats) -> dict[str, Floats]:
+        """Return ``{"auc": ...}``, shape ``(samples,)``; NaN where one label has no weight."""
+        no = np.zeros((len(weights), len(self._user_of_no) + 1))
+        np.cumsum(np.take(weights, self._user_of_no, axis=1), axis=1, out=no[:, 1:])
+        yes = np.take(weights, self._user_of_yes, axis=1)
+        beaten = np.take(no, self._lower, axis=1)
+        beaten += np.take(no, self._not_higher, axis=1)
+        won = np.einsum("ij,ij->i", yes, beaten) / 2
+        with np.errstate(invalid="ignore"):
+            return {"auc": won / (yes.sum(axis=1) * no[:, -1])}
+
+
+def auc_per_user(labels: Labels, p_yes: Floats, user: Ints) -> Floats:
+    """Return the AUC of each user's rows, shape ``(users,)``; NaN for one label."""
+    # Ranks within users: shift every user's scores apart by more than their range, rank once.
+    # Ranking first keeps ties exact, which adding an offset to the scores themselves would not.
+    order = rankdata(p_yes, method="dense")
+    rank = rankdata(user * (order.max(initial=0) + 1.0) + order, method="average")
+    sizes = np.bincount(user)
+    rank -= (np.cumsum(sizes) - sizes)[user]
+    positives = np.bincount(user, weights=labels)
+    negatives = sizes - positives
+    rank_sum = np.bincount(user, weights=rank * labels)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def ndcg_per_user(labels: Labels, p_yes: Floats, user: Ints) -> Floats:
+    """Return nDCG@10 of each user's rows, ranked by P(Yes), shape ``(users,)``; NaN for one label.
+
+    A liked item at rank ``i``, from 1, gains ``1 / log2(i + 1)``; the sum is divided by that of the
+    best order (Järvelin and Kekäläinen 2002, https://doi.org/10.1145/582415.582418). Tied rows
+    share the mean gain of their ranks, the expectation over all their orders (McSherry and Najork
+    2008, https://doi.org/10.1007/978-3-540-78646-7_38).
+    """
+    order = np.lexsort((-p_yes, user))
+    liked, p_yes, user = labels[order].astype(np.float64), p_yes[order], user[order]
+    sizes = np.bincount(user)
+    rank = np.arange(len(user)) - (np.cumsum(sizes) - sizes)[user]
+    gain = np.where(rank < NDCG_RANKS, 1 / np.log2(rank + 2), 0.0)
+    # Runs of equal P(Yes) within a user.
+    begins = np.flatnonzero(
+        (np.diff(user, prepend=-1) != 0) | (np.diff(p_yes, prepend=np.nan) != 0)
+    )
+    lengths = np.diff(begins, append=len(user))
+    gained = np.add.reduceat(liked, begins) * np.add.reduceat(gain, begins) / lengths
+    positives = np.bincount(user, weights=liked).astype(np.int64)
+    best = np.cumsum(1 / np.log2(np.arange(NDCG_RANKS) + 2))
+    ideal = best[np.clip(positives, 1, NDCG_RANKS) - 1]
+    both = (positives > 0) & (positives < sizes)
+    return np.where(both, np.bincount(user[begins], weights=gained) / ideal, np.nan)
+
+
 def bin_of(p_yes: Probabilities) -> Ints:
     """Return the calibration bin of each P(Yes): an edge belongs to the bin above, 1 to the last.
 
@@ -220,42 +269,32 @@ def calibration_gaps(labels: Labels, p_yes: Floats, user: Ints) -> Floats:
 
 
 def calibration_error(gaps: Floats, rows: Floats) -> Floats:
-    """Return the expected calibration error (ECE).
+    """Return the expected calibration error (ECE), shape ``(samples,)``; NaN without rows.
 
     The mean over rows of the gap between mean P(Yes) and share of Yes in the row's bin (Naeini,
-    Cooper and Hauskrecht 2015, https://doi.org/10.1609/aaai.v29i1.9602). A bin's share of the rows
-    times the difference of its means is the difference of its sums divided by all rows.
+    Cooper and Hauskrecht 2015, https://doi.org/10.1609/aaai.v29i1.9602).
 
     Args:
         gaps: :func:`calibration_gaps` summed over users, shape ``(samples, bins)``.
         rows: Shape ``(samples,)``.
-
-    Returns:
-        Shape ``(samples,)``; NaN without rows.
     """
     with np.errstate(invalid="ignore"):
         return np.abs(gaps).sum(axis=1) / rows
 
 
 def choose_threshold(labels: Labels, p_yes: Probabilities) -> float:
-    """Return the threshold of highest accuracy on these rows, as near to 0.5 as possible.
+    """Return the threshold of highest accuracy on validation rows, as near to 0.5 as possible.
 
     All thresholds between two neighbouring values of P(Yes) predict the same. Of each such interval
     the candidate is 0.5 if it contains 0.5, else its midpoint; of several candidates with the
-    highest accuracy the one nearest to 0.5 is chosen, of two equally near the lower.
+    highest accuracy the one nearest to 0.5 is chosen, of two equally near the lower. It is 0.5
+    unless both labels occur.
 
     >>> choose_threshold(np.array([False, True]), np.array([0.625, 0.875]))
     0.75
 
-    Args:
-        labels: Of validation rows, never of the rows that are reported; shape ``(n,)``.
-        p_yes: Shape ``(n,)``.
-
-    Returns:
-        From 0 to 1; 0.5 unless both labels occur.
-
     Raises:
-        DataError: A value is not a probability.
+        DataError: The shapes differ, or a value is not a probability.
     """
     exact = probabilities(labels, p_yes)
     if labels.all() or not labels.any():

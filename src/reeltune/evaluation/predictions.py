@@ -1,20 +1,25 @@
-"""PredictionTable: every scorer's P(Yes) on the same held-out rows, and their parquet file."""
+"""PredictionTable: every scorer's P(Yes) on the same held-out rows, and its parquet file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError
-from reeltune.evaluation.arrays import Floats, Ints, Labels, Probabilities, probabilities
 from reeltune.files import atomic_file
+
+Labels = npt.NDArray[np.bool_]
+Probabilities = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 PREDICTIONS_FILE: Final = "predictions.parquet"
 
@@ -39,7 +44,6 @@ class PredictionTable:
     Attributes:
         split: ``validation`` or ``test``.
         event: Index of the candidate among the events of ``timelines.parquet``.
-        user_id: The user.
         item_id: The candidate.
         position: Events of the user before the candidate.
         timestamp: When the candidate was rated, in seconds since 1970, UTC.
@@ -85,18 +89,18 @@ class PredictionTable:
         return replace(self, p_yes={**self.p_yes, scorer: values})
 
     def of_scorer(self, scorer: str, earlier: dict[str, PredictionTable]) -> Floats:
-        """Return the predictions of a scorer in an earlier evaluation of these rows, in any order.
+        """Return a scorer's predictions from an earlier evaluation of these rows, in any order.
 
         Raises:
             DataError: It was not evaluated on exactly these rows.
         """
-        there = earlier.get(self.split)
+        table = earlier.get(self.split)
         order = np.argsort(self.event, kind="stable")
-        if there is not None and scorer in there.p_yes:
-            same = np.argsort(there.event, kind="stable")
-            if np.array_equal(there.event[same], self.event[order]):
+        if table is not None and scorer in table.p_yes:
+            same = np.argsort(table.event, kind="stable")
+            if np.array_equal(table.event[same], self.event[order]):
                 p_yes = np.empty(len(self))
-                p_yes[order] = there.p_yes[scorer][same]
+                p_yes[order] = table.p_yes[scorer][same]
                 return p_yes
         raise DataError(
             f"{scorer} has not been evaluated on exactly these {len(self)} {self.split} rows",
@@ -106,18 +110,45 @@ class PredictionTable:
         )
 
 
+def probabilities(labels: Labels, p_yes: Probabilities, where: str = "") -> Floats:
+    """Return P(Yes) in float64, the type in which thresholds are chosen and compared.
+
+    Args:
+        where: Put before the row in an error, such as the scorer.
+
+    Raises:
+        DataError: The shapes differ, or a value is not a probability.
+    """
+    values = np.asarray(p_yes, dtype=np.float64)
+    if values.shape != labels.shape:
+        raise DataError(
+            f"{len(values)} predictions for {len(labels)} rows",
+            code="wrong_number_of_predictions",
+            where=where or None,
+        )
+    bad = ~((values >= 0) & (values <= 1))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{p_yes[row]} is not a probability",
+            code="not_a_probability",
+            where=", ".join(filter(None, (where, f"row {row}"))),
+        )
+    return values
+
+
 def write_predictions(path: Path, splits: list[PredictionTable]) -> None:
     """Write the rows of one or more splits, with the same scorers, as one parquet file."""
+    tables = [
+        pa.table(
+            {Columns.SPLIT: np.full(len(rows), rows.split)}
+            | {column: getattr(rows, name) for name, column in _COLUMNS.items()}
+            | {P_YES + name: values for name, values in rows.p_yes.items()}
+        )
+        for rows in splits
+    ]
     with atomic_file(path) as temporary:
-        tables = [_table(rows) for rows in splits]
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
-
-
-def _table(rows: PredictionTable) -> pa.Table:
-    columns = {Columns.SPLIT: np.full(len(rows), rows.split)}
-    columns |= {column: getattr(rows, name) for name, column in _COLUMNS.items()}
-    columns |= {P_YES + name: values for name, values in rows.p_yes.items()}
-    return pa.table(columns)
 
 
 def read_predictions(path: Path) -> dict[str, PredictionTable]:

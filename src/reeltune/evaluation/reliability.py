@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from reeltune.errors import DataError
-from reeltune.evaluation.arrays import Floats, Labels, Probabilities, probabilities
 from reeltune.evaluation.metrics import (
     ECE_BINS,
     ECE_EDGES,
@@ -15,6 +14,7 @@ from reeltune.evaluation.metrics import (
     bin_of,
     calibration_error,
 )
+from reeltune.evaluation.predictions import Floats, Labels, Probabilities, probabilities
 from reeltune.evaluation.result import Reliability, ReliabilityBin
 from reeltune.seeds import stream
 
@@ -26,8 +26,6 @@ def reliability(name: str, liked: Labels, p_yes: Probabilities) -> Reliability:
 
     Args:
         name: The calibration that was applied.
-        liked: The labels, shape ``(n,)``.
-        p_yes: Shape ``(n,)``.
 
     Raises:
         DataError: There are no rows, or a value is not a probability.
@@ -50,10 +48,10 @@ def reliability(name: str, liked: Labels, p_yes: Probabilities) -> Reliability:
 
 
 def errors_by_chance(p_yes: Floats) -> Floats:
-    """Return the expected calibration errors of labels drawn from P(Yes) itself, ``(500,)``.
+    """Return calibration errors of labels sampled from P(Yes) itself, shape ``(500,)``.
 
-    Perfectly calibrated predictions have these errors: with few rows the share of Yes in a bin
-    differs from its mean P(Yes) by chance, and the error sums absolute differences.
+    Even perfectly calibrated predictions have these errors: with few rows, the share of Yes in a
+    bin differs from its mean P(Yes) by chance.
     """
     random, bins, rows = stream(0, "labels drawn from P(Yes)"), bin_of(p_yes), len(p_yes)
     gaps = [

@@ -1,4 +1,4 @@
-"""The result of an evaluation: input of the report and the model card, content of metrics.json."""
+"""The result of an evaluation: shown by the report and the model card, saved in metrics.json."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any, Literal
 from reeltune.evaluation.intervals import Interval
 
 Kind = Literal["tuned", "base", "signals", "baseline", "average"]
-"""What a scorer is: the tuned model, the base model, a classical method that gets the signals of
-the prompt, a classical baseline, or the mean of two scorers."""
+"""``signals``: baselines that get the prompt's signals; ``average``: the mean of two scorers."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class ScorerResult:
         metrics: By the names of ``docs/EVALUATION.md``; None where undefined on these rows.
         threshold: P(Yes) from which it predicts Yes, chosen on validation rows.
         settings: Chosen on validation rows, and how many rows it was trained on.
-        seconds: Time to fit and score; None if it was not measured.
+        seconds: Time to fit and score, if measured.
     """
 
     name: str
@@ -42,10 +41,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of a breakdown, with the AUC of each scorer within it.
-
-    ``positive_rate`` is None without rows, an AUC is None unless both labels occur.
-    """
+    """One group of a breakdown, with the AUC of each scorer within it; None where undefined."""
 
     label: str
     rows: int
@@ -56,7 +52,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The rows grouped by one property, in natural order; every row is in exactly one group."""
+    """The rows grouped by one property; every row is in exactly one group."""
 
     name: str
     about: str
@@ -69,7 +65,6 @@ class Ablation:
 
     Attributes:
         about: What was changed and what a loss means.
-        rows: Number of rows.
         auc: With the change; None unless both labels occur.
         difference: AUC with the change minus AUC without it, on the same rows.
     """
@@ -82,7 +77,7 @@ class Ablation:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Ablation:
-        """Return an ablation from what :meth:`Evaluation.to_dict` holds."""
+        """Return an ablation from its entry in ``metrics.json``."""
         auc, difference = (
             None if values[key] is None else Interval(**values[key])
             for key in ("auc", "difference")
@@ -107,8 +102,7 @@ class Reliability:
 
     Attributes:
         name: ``uncalibrated``, ``temperature``, ``platt`` or ``isotonic``.
-        bins: Of equal width from 0 to 1.
-        ece: Expected calibration error over these bins.
+        ece: Expected calibration error over the bins.
         ece_by_chance: Its mean if P(Yes) were perfectly calibrated.
         ece_by_chance_high: Its 95th percentile then.
     """
@@ -124,7 +118,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class PastEvent:
-    """An item of a history: its title with the year, and the user's stars."""
+    """An item of a history: its title with the year, and the user's rating."""
 
     title: str
     rating: float
@@ -136,8 +130,7 @@ class Example:
 
     Attributes:
         why: The reason it was chosen, such as ``confident and right: Yes``.
-        history: The newest events before it, as many as the data were prepared with, oldest first;
-            in blocks the prompt may show more.
+        history: As many events as the data were prepared with, oldest first; a block may show more.
         p_yes: P(Yes) of each scorer.
     """
 
@@ -155,12 +148,11 @@ class Evaluation:
     """Everything an evaluation reports.
 
     Attributes:
-        about: How it was run: data, split, model, versions and so on.
-        scorers: Tuned model, base model, methods with the prompt's signals, baselines, averages.
+        about: Data, split, model, prompt and so on, as text.
         differences: The tuned model (or the base model, without one) minus every other scorer.
         ablations: Empty without an adapter.
         reliability: Of the tuned model before and after calibration, or of the base model.
-        warnings: What a reader has to know before trusting the figures.
+        warnings: Reasons to doubt the figures.
         strongest: By metric, then by kind: the scorer with the highest value on validation rows.
             If absent, the strongest scorer is chosen on the reported rows.
     """

@@ -1,4 +1,4 @@
-"""Metrics, differences and samples as tables and lines for the terminal."""
+"""Metrics, differences and sample rows as tables and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reeltune.evaluation.compare import Sample, answer
+from reeltune.evaluation.examples import title_of
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
 from reeltune.evaluation.result import Evaluation
@@ -108,9 +109,9 @@ def difference_line(
 
 
 def difference_lines(evaluation: Evaluation) -> list[str]:
-    """Return the differences to the base model and to the strongest scorer of each kind.
+    """Return the differences in AUC and AUC per user to the base model and the strongest scorers.
 
-    By AUC and by AUC per user, each with the scorer that is strongest by it on validation rows.
+    The strongest of each kind by that metric on validation rows.
     """
     lines = []
     for metric, label in (("auc", "AUC"), ("auc_per_user_mean", "AUC per user")):
@@ -130,10 +131,9 @@ def samples_table(samples: Sequence[Sample]) -> Table:
     for name in headings:
         table.add_column(name, overflow="fold")
     for sample in samples:
-        item = sample.candidate
         table.add_row(
             str(sample.user_id),
-            Text(f"{item.title} ({item.year})" if item.year is not None else item.title),
+            Text(title_of(sample.candidate)),
             sample.truth,
             f"{sample.p_yes_base:.3f} {answer(sample.p_yes_base)}",
             f"{sample.p_yes_tuned:.3f} {answer(sample.p_yes_tuned)}",
