@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, resolve_config
+from reeltune.cli import options
 
 app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
 
 @app.command()
-def show(config: ConfigOption = DEFAULT_CONFIG, override: SetOption = None) -> None:
+def show(
+    config: options.ConfigOption = options.DEFAULT_CONFIG, override: options.SetOption = None
+) -> None:
     """Print the resolved configuration: the file, the overrides and every default."""
     import yaml
 
     from reeltune.config import config_hash, config_tree
 
-    resolved = resolve_config(config, override)
+    resolved = options.resolve_config(config, override)
     typer.echo(yaml.safe_dump(config_tree(resolved), sort_keys=False).rstrip())
     typer.echo(f"# sha256 {config_hash(resolved)}")
 

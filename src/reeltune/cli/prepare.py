@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -29,128 +30,100 @@ HELP: Final = "\n\n".join(  # one paragraph each: the help keeps line breaks ins
     )
 )
 
-_INPUT = "Input"
-_EXAMPLES = "Examples"
-_SPLIT = "Split"
-_OUTPUT = "Output"
+_input, _examples, _split, _output = (
+    partial(typer.Option, rich_help_panel=panel)
+    for panel in ("Input", "Examples", "Split", "Output")
+)
 
 
 def prepare(
     *,
     ratings_dir: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH",
-            show_default="data/raw/EDITION",
-            help="Folder or zip with the ratings.",
-            rich_help_panel=_INPUT,
+        _input(
+            metavar="PATH", show_default="data/raw/EDITION", help="Folder or zip with the ratings."
         ),
     ] = None,
     edition: Annotated[
         str | None,
-        typer.Option(
+        _input(
             show_default="ml-latest-small, or the name of the folder in --ratings-dir",
             help="ml-latest-small, ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m or ml-latest.",
-            rich_help_panel=_INPUT,
         ),
     ] = None,
     download: Annotated[
         bool | None,
-        typer.Option(
+        _input(
             "--download/--no-download",
             show_default="download unless --ratings-dir is given",
             help="Whether the edition may be downloaded when data/raw/EDITION is missing.",
-            rich_help_panel=_INPUT,
         ),
     ] = None,
     skip_bad_rows: Annotated[
         bool,
-        typer.Option(
+        _input(
             "--skip-bad-rows",
             help="Drop bad rows and list them in meta.json, instead of stopping at the first.",
-            rich_help_panel=_INPUT,
         ),
     ] = False,
-    history_len: Annotated[
-        int, typer.Option(help="Films shown before the one to predict.", rich_help_panel=_EXAMPLES)
-    ] = 15,
+    history_len: Annotated[int, _examples(help="Films shown before the one to predict.")] = 15,
     min_history: Annotated[
         int | None,
-        typer.Option(
+        _examples(
             show_default="--history-len",
             help="Fewest films shown; below --history-len, a user's first ratings become examples "
             "too, with shorter histories.",
-            rich_help_panel=_EXAMPLES,
         ),
     ] = None,
-    rating_threshold: Annotated[
-        float, typer.Option(help="Lowest rating that counts as liked.", rich_help_panel=_EXAMPLES)
-    ] = 4.0,
+    rating_threshold: Annotated[float, _examples(help="Lowest rating that counts as liked.")] = 4.0,
     genres: Annotated[
         bool,
-        typer.Option(
-            "--genres",
-            help="Show genres in the exported prompts; training follows prompt.genres.",
-            rich_help_panel=_EXAMPLES,
+        _examples(
+            "--genres", help="Show genres in the exported prompts; training follows prompt.genres."
         ),
     ] = False,
     split: Annotated[
         Literal["user", "time"],
-        typer.Option(
-            help="Hold out the end of each timeline, or of the whole period.",
-            rich_help_panel=_SPLIT,
-        ),
+        _split(help="Hold out the end of each timeline, or of the whole period."),
     ] = "user",
     val_fraction: Annotated[
         float | None,
-        typer.Option(
-            show_default="0.05", help="Share of examples in validation.", rich_help_panel=_SPLIT
-        ),
+        _split(show_default="0.05", help="Share of examples in validation."),
     ] = None,
     test_fraction: Annotated[
         float | None,
-        typer.Option(
-            show_default="0.10", help="Share of examples in test.", rich_help_panel=_SPLIT
-        ),
+        _split(show_default="0.10", help="Share of examples in test."),
     ] = None,
     val_from: Annotated[
         str | None,
-        typer.Option(
+        _split(
             metavar="DATE",
             help="Time split: validation begins here (UTC), as 2015-01-31 or 2015-01-31T12:00.",
-            rich_help_panel=_SPLIT,
         ),
     ] = None,
     test_from: Annotated[
         str | None,
-        typer.Option(
-            metavar="DATE", help="Time split: test begins here (UTC).", rich_help_panel=_SPLIT
-        ),
+        _split(metavar="DATE", help="Time split: test begins here (UTC)."),
     ] = None,
     output_dir: Annotated[
         Path,
-        typer.Option(
-            help="Folder to write; an earlier prepared folder there is replaced.",
-            rich_help_panel=_OUTPUT,
-        ),
+        _output(help="Folder to write; an earlier prepared folder there is replaced."),
     ] = DEFAULT_OUTPUT,
     no_json: Annotated[
         bool,
-        typer.Option(
+        _output(
             "--no-json",
             help="Skip the JSON files: training does not read them, and they take tens of "
             "gigabytes for a large edition.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = False,
     form: Annotated[
         Literal["chat", "alpaca"] | None,
-        typer.Option(
+        _output(
             "--format",
             show_default="chat",
             help="Format of train.json and eval.json: chat messages, or Alpaca's instruction, "
             "input and output.",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
 ) -> None:

@@ -8,23 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from reeltune.cli.options import (
-    DEFAULT_CONFIG,
-    AdapterOption,
-    BaseOnlyOption,
-    ConfigOption,
-    GenreOption,
-    HistoryOption,
-    MaxRatingsOption,
-    MinRatingsOption,
-    SetOption,
-    WithoutGenreOption,
-    YearFromOption,
-    YearToOption,
-    adapter_of,
-    make_filters,
-    resolve_config,
-)
+from reeltune.cli import options
 from reeltune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,10 +38,10 @@ class RecommendCommand(TyperCommand):
 
 
 def recommend(
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
-    adapter: AdapterOption = None,
-    base_only: BaseOnlyOption = False,
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
+    adapter: options.AdapterOption = None,
+    base_only: options.BaseOnlyOption = False,
     user: Annotated[int | None, typer.Option("--user", help="A user id of the data.")] = None,
     rated: Annotated[
         list[str] | None,
@@ -72,13 +56,13 @@ def recommend(
         typer.Option("--rated-file", help="Ratings in a CSV or JSON file: title, rating."),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of recommendations.")] = 10,
-    history: HistoryOption = None,
-    genre: GenreOption = None,
-    without_genre: WithoutGenreOption = None,
-    year_from: YearFromOption = None,
-    year_to: YearToOption = None,
-    min_ratings: MinRatingsOption = None,
-    max_ratings: MaxRatingsOption = None,
+    history: options.HistoryOption = None,
+    genre: options.GenreOption = None,
+    without_genre: options.WithoutGenreOption = None,
+    year_from: options.YearFromOption = None,
+    year_to: options.YearToOption = None,
+    min_ratings: options.MinRatingsOption = None,
+    max_ratings: options.MaxRatingsOption = None,
     candidates: Annotated[
         str | None,
         typer.Option(
@@ -126,12 +110,14 @@ def recommend(
 
     # Errors of the request are reported before a model is loaded.
     file_format, count = _format_of(output_format, output), _candidate_count(candidates)
-    resolved = resolve_config(config, override)
-    run = adapter_of(resolved, adapter, base_only, base=base)
+    resolved = options.resolve_config(config, override)
+    run = options.adapter_of(resolved, adapter, base_only, base=base)
     folder = PreparedFolder.open(resolved.data.prepared_dir)
     catalogue = Catalogue.of(folder)
     person = _history(folder, catalogue, user, rated, rated_file)
-    filters = make_filters(genre, without_genre, year_from, year_to, min_ratings, max_ratings)
+    filters = options.make_filters(
+        genre, without_genre, year_from, year_to, min_ratings, max_ratings
+    )
     request = RecommendationRequest(person, filters, top, count, base, why or 0)
     require_eligible(catalogue, request)
     # Log lines must not mix with JSON.

@@ -7,23 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reeltune.cli.options import (
-    DEFAULT_CONFIG,
-    AdapterOption,
-    BaseOnlyOption,
-    ConfigOption,
-    GenreOption,
-    HistoryOption,
-    MaxRatingsOption,
-    MinRatingsOption,
-    SetOption,
-    WithoutGenreOption,
-    YearFromOption,
-    YearToOption,
-    adapter_of,
-    make_filters,
-    resolve_config,
-)
+from reeltune.cli import options
 from reeltune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,23 +26,23 @@ def score(
             show_default=False,
         ),
     ],
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
-    adapter: AdapterOption = None,
-    base_only: BaseOnlyOption = False,
-    history: HistoryOption = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
+    adapter: options.AdapterOption = None,
+    base_only: options.BaseOnlyOption = False,
+    history: options.HistoryOption = None,
     top: Annotated[
         int | None,
         typer.Option(
             "--top", min=1, help="Recommend this many films to every user, or to those in IN."
         ),
     ] = None,
-    genre: GenreOption = None,
-    without_genre: WithoutGenreOption = None,
-    year_from: YearFromOption = None,
-    year_to: YearToOption = None,
-    min_ratings: MinRatingsOption = None,
-    max_ratings: MaxRatingsOption = None,
+    genre: options.GenreOption = None,
+    without_genre: options.WithoutGenreOption = None,
+    year_from: options.YearFromOption = None,
+    year_to: options.YearToOption = None,
+    min_ratings: options.MinRatingsOption = None,
+    max_ratings: options.MaxRatingsOption = None,
     candidates: Annotated[
         int | None,
         typer.Option(
@@ -106,18 +90,23 @@ def score(
         )
         make_task = _pairs(paths[0], rows_per_shard)
     else:
-        filters = make_filters(genre, without_genre, year_from, year_to, min_ratings, max_ratings)
+        filters = options.make_filters(
+            genre, without_genre, year_from, year_to, min_ratings, max_ratings
+        )
         make_task = _top(paths[:-1], top, filters, candidates, rows_per_shard)
-    resolved = resolve_config(config, override)
-    run = adapter_of(resolved, adapter, base_only)
-    options = Options(history, skip_unknown, overwrite)
+    resolved = options.resolve_config(config, override)
+    run = options.adapter_of(resolved, adapter, base_only)
     processes = Processes()
     with (
         logging_to(None) if processes.is_main else contextlib.nullcontext(),
         show_progress("users" if top else "rows", shown=processes.is_main) as progress,
     ):
         outcome = score_all(
-            lambda: Job.open(resolved, run, make_task, output, options), processes, progress
+            lambda: Job.open(
+                resolved, run, make_task, output, Options(history, skip_unknown, overwrite)
+            ),
+            processes,
+            progress,
         )
     if processes.is_main:
         _print_outcome(outcome, output.path)

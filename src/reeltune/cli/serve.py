@@ -6,20 +6,13 @@ from typing import Annotated
 
 import typer
 
-from reeltune.cli.options import (
-    DEFAULT_CONFIG,
-    AdapterOption,
-    ConfigOption,
-    SetOption,
-    adapter_of,
-    resolve_config,
-)
+from reeltune.cli import options
 
 
 def serve(
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
-    adapter: AdapterOption = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
+    adapter: options.AdapterOption = None,
     base_only: Annotated[
         bool, typer.Option("--base-only", help="Serve the base model, without any adapter.")
     ] = False,
@@ -44,8 +37,10 @@ def serve(
     from reeltune.serve.app import make_app
     from reeltune.serve.server import listen, read_token, run
 
-    resolved = resolve_config(config, override, {"serving.host": host, "serving.port": port})
-    folder = adapter_of(resolved, adapter, base_only)
+    resolved = options.resolve_config(
+        config, override, {"serving.host": host, "serving.port": port}
+    )
+    folder = options.adapter_of(resolved, adapter, base_only)
     with logging_to(None):
         token = read_token(resolved.serving)
         listener = listen(resolved.serving)

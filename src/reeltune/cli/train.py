@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from reeltune.cli.options import DEFAULT_CONFIG, ConfigOption, SetOption, resolve_config
+from reeltune.cli import options
 
 
 def train(
-    config: ConfigOption = DEFAULT_CONFIG,
-    override: SetOption = None,
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the newest complete checkpoint.")
     ] = False,
@@ -28,7 +28,7 @@ def train(
     ] = False,
 ) -> None:
     """Fine-tune the adapter: load, preprocess, train with periodic evaluation, save."""
-    resolved = resolve_config(config, override)
+    resolved = options.resolve_config(config, override)
     if dry_run:
         from reeltune.training.dry_run import dry_run as show
 
