@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.data.context import NoContext
 from reeltune.data.folder import FORMAT_VERSION, PreparedFolder
+from reeltune.data.history import NoContext
 from reeltune.data.invariants import EventTable
 from reeltune.data.prepare import check_invariants, prepare
 from reeltune.data.settings import PrepareSettings

@@ -8,8 +8,7 @@ from typing import TypeVar
 import numpy as np
 from hypothesis import strategies as st
 
-from reeltune.data.blocks import Blocks
-from reeltune.data.timelines import Examples, SplitColumn, Timelines
+from reeltune.data.timelines import Blocks, Examples, SplitColumn, Timelines
 from reeltune.prompts.piece_texts import STAR_STEPS
 
 _T = TypeVar("_T")

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
-from reeltune.data.folder import Examples, PreparedFolder, Timelines
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Blocks, Examples, Timelines, cut_blocks, sample_blocks
 from tests.timelines import examples_of, random_timelines, stretches, timelines_of
 
 targets_each = st.integers(1, 6)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from reeltune.data import prepare as pipeline
-from reeltune.data.output import output_folder
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings
 from reeltune.errors import DataError
+from reeltune.files import atomic_folder
 from tests.errors import raises_error
 
 from .editions import Rating, items, timeline, write_edition
@@ -19,8 +19,8 @@ from .editions import Rating, items, timeline, write_edition
 KILLED = """
 import sys, time
 from pathlib import Path
-from reeltune.data.output import output_folder
-with output_folder(Path(sys.argv[1])) as folder:
+from reeltune.files import atomic_folder
+with atomic_folder(Path(sys.argv[1])) as folder:
     (folder / "timelines.parquet").write_text("half")
     print("ready", flush=True)
     time.sleep(60)
@@ -124,7 +124,7 @@ def test_folders_of_a_run_that_is_alive_are_left_alone(place) -> None:
     assert alive.stdout is not None
     assert alive.stdout.readline() == b"ready\n"
     (working,) = names(place)
-    with output_folder(place / "out"):
+    with atomic_folder(place / "out"):
         pass
     assert names(place) == [working, "out"]
     alive.kill()
@@ -134,7 +134,7 @@ def test_folders_of_a_run_that_is_alive_are_left_alone(place) -> None:
 
 def test_an_old_version_moved_aside_is_kept_until_there_is_a_new_one(place) -> None:
     (place / ".out.x.old").mkdir()
-    with output_folder(place / "out"):
+    with atomic_folder(place / "out"):
         pass
     assert names(place) == [".out.x.old", "out"]
 

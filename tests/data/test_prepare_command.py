@@ -187,7 +187,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from reeltune.data.prepare import prepare
-from reeltune.data.report import print_report
+from reeltune.data.meta import print_report
 from reeltune.data.settings import PrepareSettings
 
 print_report(prepare(Path(sys.argv[1]), PrepareSettings(Path(sys.argv[2]))), Console())

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
-from reeltune.data.timelines import Bools, Ints, SplitColumn
+from reeltune.data.timelines import Bools, Ints, SplitColumn, Timelines
 from reeltune.domain import Item
 from reeltune.leakage.features import (
     BASELINE_FEATURES,

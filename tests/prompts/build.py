@@ -9,7 +9,8 @@ import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AddedToken, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from reeltune.data.folder import Codes, Examples, PreparedFolder, Timelines
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Codes, Examples, Timelines
 from reeltune.domain import INTERVIEW, WINDOW, Form, Item, PromptSettings, Renderer
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.ragged import Ragged

@@ -8,7 +8,7 @@ from itertools import count
 import numpy as np
 from hypothesis import strategies as st
 
-from reeltune.data.folder import Examples, Timelines
+from reeltune.data.timelines import Examples, Timelines
 from reeltune.domain import Item
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.sequences import NO_BRANCH, Sequences

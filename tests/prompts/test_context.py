@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.data.blocks import cut_blocks
-from reeltune.data.folder import Timelines
 from reeltune.data.history import History
+from reeltune.data.timelines import Timelines, cut_blocks
 from reeltune.domain import (
     INTERVIEW,
     SIGNALS,

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import AddedToken, PreTrainedTokenizerFast
 
-from reeltune.data.folder import Examples, PreparedFolder, Timelines
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
+from reeltune.data.timelines import Examples, Timelines
 from reeltune.domain import INTERVIEW, WINDOW, Form, Item, PromptSettings, Renderer
 from reeltune.prompts.encoding import break_tokens, control_tokens
 from reeltune.prompts.piece_texts import STAR_STEPS

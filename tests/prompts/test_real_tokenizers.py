@@ -11,7 +11,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from reeltune.cli import main
-from reeltune.data.folder import Examples, PreparedFolder
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Examples
 from reeltune.domain import SIGNALS, Form, Item, PromptSettings, Renderer, SignalKind
 from reeltune.models.tokenizer import load_tokenizer
 from reeltune.prompts.piece_texts import STAR_STEPS

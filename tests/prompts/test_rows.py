@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from reeltune.config import build_config
-from reeltune.data.blocks import Blocks, cut_blocks
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Blocks, cut_blocks
 from reeltune.domain import INTERVIEW, PROMPT_VERSION, Form, PromptSettings, Renderer
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.data.blocks import Blocks, cut_blocks
-from reeltune.data.folder import Timelines
 from reeltune.data.history import History
+from reeltune.data.timelines import Blocks, Timelines, cut_blocks
 from reeltune.domain import INTERVIEW, WINDOW, Form
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.prompts.sharing import block_sequences, candidate_sequences

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reeltune.data.cache_key import CacheKey
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import CacheKey, PreparedFolder
 from reeltune.domain import SignalKind
 from reeltune.signals.folder import SIGNALS_FILE, SignalCache, with_signals
 from reeltune.signals.source import SignalSource

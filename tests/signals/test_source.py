@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.data.columns import TEST, TRAIN
-from reeltune.data.folder import Timelines
 from reeltune.data.history import History
+from reeltune.data.timelines import Timelines
 from reeltune.domain import (
     PROMPT_VERSION,
     SIGNALS,

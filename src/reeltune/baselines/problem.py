@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
-from reeltune.data.folder import PreparedFolder, Timelines
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Timelines
 from reeltune.domain import Item
 from reeltune.errors import DataError
 from reeltune.signals.item_statistics import training_ratings

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from reeltune.bulk.tasks import Task
 from reeltune.config import Config
-from reeltune.data.cache_key import table_digests
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import PreparedFolder, table_digests
 from reeltune.errors import ModelError
 from reeltune.files import file_digest
 from reeltune.models.calibration import CALIBRATION_FILE

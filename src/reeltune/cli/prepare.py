@@ -150,9 +150,9 @@ def prepare(
 
     from rich.console import Console
 
-    from reeltune.data.output import check_replaceable
+    from reeltune.data.meta import print_report
+    from reeltune.data.prepare import check_replaceable
     from reeltune.data.prepare import prepare as run
-    from reeltune.data.report import print_report
     from reeltune.data.source import find_ratings
 
     check_replaceable(output_dir)  # before a download, not after

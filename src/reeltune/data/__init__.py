@@ -3,12 +3,18 @@
 These names need numpy and pyarrow only. Preparing (``reeltune.data.prepare``) loads polars.
 """
 
-from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
 from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.data.settings import PrepareSettings, SplitSettings
-from reeltune.data.timelines import Examples, SplitColumn, Timelines
+from reeltune.data.timelines import (
+    Blocks,
+    Examples,
+    SplitColumn,
+    Timelines,
+    cut_blocks,
+    sample_blocks,
+)
 
 __all__ = [
     "CONTEXT",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,9 +23,7 @@ class BadRow:
         file: The name of the file.
         line: The physical line on which the row begins, counted from 1, header included.
         reason: Stable key for counting.
-        message: What is wrong, without a full stop.
         value: The text in the file.
-        hint: What to do about it.
     """
 
     file: str
@@ -33,10 +32,6 @@ class BadRow:
     message: str
     value: str
     hint: str = "Correct the row"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return file, line and value for ``meta.json``."""
-        return {"file": self.file, "line": self.line, "value": self.value[:_VALUE_LENGTH]}
 
     def error(self, bad_rows: int) -> DataError:
         """Return the error that stops at this row, the first of ``bad_rows``."""
@@ -49,41 +44,37 @@ class BadRow:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class DroppedRows:
-    """Rows dropped from one file, by reason."""
+    """Rows dropped from one file.
 
-    counts: dict[str, int] = field(default_factory=dict)
-    first: dict[str, list[BadRow]] = field(default_factory=dict)
+    Attributes:
+        rows: At least the first :data:`ROWS_LISTED` of each reason, in file order.
+        counts: All rows, by reason.
+    """
 
-    def add(self, rows: Sequence[BadRow], counts: Mapping[str, int]) -> None:
-        """Add the first rows of each reason, in file order, and the counts of all of them."""
-        for reason, count in counts.items():
-            self.counts[reason] = self.counts.get(reason, 0) + count
-        for row in rows:
-            listed = self.first.setdefault(row.reason, [])
-            if len(listed) < ROWS_LISTED:
-                listed.append(row)
+    rows: Sequence[BadRow] = ()
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def refuse_or_add(
-        self, rows: Sequence[BadRow], counts: Mapping[str, int], *, skip: bool
-    ) -> None:
-        """Add the rows if bad rows are skipped, else raise a DataError for the first one."""
+    @classmethod
+    def of(cls, rows: Sequence[BadRow], counts: Counter[str], *, skip: bool) -> DroppedRows:
+        """Return bad rows if they are skipped, else raise a DataError for the first one."""
         if rows and not skip:
-            raise min(rows, key=lambda row: row.line).error(sum(counts.values()))
-        self.add(rows, counts)
+            raise min(rows, key=lambda row: row.line).error(counts.total())
+        return cls(rows, counts)
 
     @property
     def total(self) -> int:
         """All dropped rows."""
-        return sum(self.counts.values())
+        return self.counts.total()
 
     def to_dict(self) -> dict[str, Any]:
         """Return reasons in alphabetical order with their counts and first rows."""
+        first: dict[str, list[dict[str, Any]]] = {reason: [] for reason in sorted(self.counts)}
+        for row in self.rows:
+            place = {"file": row.file, "line": row.line, "value": row.value[:_VALUE_LENGTH]}
+            first[row.reason].append(place)
         return {
-            reason: {
-                "count": self.counts[reason],
-                "first": [row.to_dict() for row in self.first.get(reason, [])],
-            }
-            for reason in sorted(self.counts)
+            reason: {"count": self.counts[reason], "first": places[:ROWS_LISTED]}
+            for reason, places in first.items()
         }

@@ -1,21 +1,19 @@
-"""Sorting ratings into timelines: events per user, oldest first, each film once."""
+"""Building timelines: events per user, oldest first, each film once, each event in one split."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from reeltune.data.badrows import DroppedRows
-from reeltune.data.columns import Columns
+from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.layouts import Layout
 from reeltune.data.ratings import FAULT, FAULTS, FIRST_LINE, LINE, count_faults, describe_faults
-from reeltune.data.settings import PrepareSettings
+from reeltune.data.settings import Cuts, PrepareSettings, SplitSettings
 from reeltune.errors import DataError
-
-EVENTS: Final = "events"
-FIRST_ROW: Final = "first_row"
 
 _DUPLICATE: Final = FAULTS.index("duplicate_rating")
 
@@ -30,7 +28,7 @@ def build_timelines(
     Args:
         path: The ratings file, read again for the text of bad rows.
         layout: Its layout.
-        ratings: What ``read_ratings`` returns.
+        ratings: The result of ``read_ratings``.
         skip_bad_rows: Drop bad rows instead of stopping at the first.
 
     Returns:
@@ -45,28 +43,22 @@ def build_timelines(
     )
     events = (ratings.filter(pl.col(FAULT) == 0) if len(bad) else ratings).drop(FAULT)
     events = events.sort(Columns.USER, Columns.TIMESTAMP, Columns.ITEM)
-    duplicates = find_duplicates(events)
+    duplicates = _find_duplicates(events)
     bad = pl.concat([bad, duplicates])
-    dropped = DroppedRows()
-    if len(bad):
-        rows = describe_faults(path, layout, bad)
-        dropped.refuse_or_add(rows, count_faults(bad), skip=skip_bad_rows)
-        if len(duplicates):
-            events = events.join(duplicates, on=LINE, how="anti", maintain_order="left")
+    if bad.is_empty():
+        return events.drop(LINE), DroppedRows()
+    rows = describe_faults(path, layout, bad)
+    dropped = DroppedRows.of(rows, count_faults(bad), skip=skip_bad_rows)
+    if len(duplicates):
+        events = events.join(duplicates, on=LINE, how="anti", maintain_order="left")
     return events.drop(LINE), dropped
 
 
-def find_duplicates(events: pl.DataFrame) -> pl.DataFrame:
-    """Find ratings of a film that the same user has rated on an earlier line.
+def _find_duplicates(events: pl.DataFrame) -> pl.DataFrame:
+    """Return ``line``, ``fault`` and ``first_line`` of ratings to drop; events sorted by user.
 
     User and film are packed into one integer and sorted, which takes a fraction of the time and
     memory of grouping.
-
-    Args:
-        events: Events sorted by user, with their lines.
-
-    Returns:
-        One row per rating to drop: ``line``, ``fault``, ``first_line``.
     """
     user = pl.col(Columns.USER).rle_id().cast(pl.UInt64)
     pair = user * 2**32 + pl.col(Columns.ITEM_IDX).cast(pl.UInt64)
@@ -80,36 +72,125 @@ def find_duplicates(events: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def users_table(events: pl.DataFrame) -> pl.DataFrame:
+def split_events(
+    events: pl.DataFrame, settings: PrepareSettings
+) -> tuple[pl.LazyFrame, Cuts | None]:
+    """Add position, label and split to events sorted by user, timestamp and film id.
+
+    An event with fewer than ``least_history`` events before it is ``context``; every other one is
+    an example.
+
+    Returns:
+        The table of ``timelines.parquet``, and the cuts of a time split.
+
+    Raises:
+        DataError: No user has rated enough films for a single example.
+    """
+    split, least = settings.split, settings.least_history
+    users = _users_table(events)
+    _check_lengths(users, settings)
+    numbered = _with_user_columns(events, _add_user_cuts(users, split, least))
+    example = pl.col(Columns.POSITION) >= least
+    cuts: Cuts | None = None
+    if split.kind == "user":
+        is_train = pl.col(Columns.POSITION) < pl.col("first_validation")
+        is_validation = pl.col(Columns.POSITION) < pl.col("first_test")
+    else:
+        cuts = _time_cuts(numbered.filter(example), split)
+        is_train = pl.col(Columns.TIMESTAMP) < cuts.val_from
+        is_validation = pl.col(Columns.TIMESTAMP) < cuts.test_from
+    named = (
+        pl.when(~example)
+        .then(pl.lit(CONTEXT))
+        .when(is_train)
+        .then(pl.lit(TRAIN))
+        .when(is_validation)
+        .then(pl.lit(VALIDATION))
+        .otherwise(pl.lit(TEST))
+    )
+    return numbered.select(
+        Columns.USER,
+        Columns.ITEM,
+        Columns.POSITION,
+        Columns.ITEM_IDX,
+        Columns.RATING,
+        Columns.TIMESTAMP,
+        (pl.col(Columns.RATING) >= settings.rating_threshold).alias(Columns.LIKED),
+        named.alias(Columns.SPLIT),
+    ), cuts
+
+
+def _users_table(events: pl.DataFrame) -> pl.DataFrame:
     """Return ``user_id``, ``events`` and ``first_row`` (int64) of each user of sorted events."""
+    runs = events.select(pl.col(Columns.USER).rle()).unnest(Columns.USER)
     count = pl.col("len").cast(pl.Int64)
-    return (
-        events.select(pl.col(Columns.USER).rle().alias("run"))
-        .unnest("run")
-        .select(
-            pl.col("value").alias(Columns.USER),
-            count.alias(EVENTS),
-            (count.cum_sum() - count).alias(FIRST_ROW),
-        )
+    return runs.select(
+        pl.col("value").alias(Columns.USER),
+        count.alias("events"),
+        (count.cum_sum() - count).alias("first_row"),
     )
 
 
-def check_lengths(users: pl.DataFrame, settings: PrepareSettings) -> None:
-    """Raise a DataError if no user has rated enough films for a single example."""
+def _check_lengths(users: pl.DataFrame, settings: PrepareSettings) -> None:
     if users.is_empty():
         raise DataError(
             "no rating is left",
             code="no_ratings",
             hint="Run without --skip-bad-rows to see what is wrong with the first bad row",
         )
-    longest = users.sort(EVENTS, Columns.USER, descending=[True, False]).row(0, named=True)
-    if longest[EVENTS] <= settings.least_history:
+    user, longest, _ = users.sort("events", Columns.USER, descending=[True, False]).row(0)
+    if longest <= settings.least_history:
         flag = "--history-len" if settings.min_history is None else "--min-history"
         raise DataError(
             f"no user has more than {settings.least_history} ratings, so there is no example; the "
-            f"longest timeline is that of user {longest[Columns.USER]} with {longest[EVENTS]}",
+            f"longest timeline is that of user {user} with {longest}",
             code="timelines_too_short",
-            hint=f"Lower {flag} to at most {longest[EVENTS] - 1}"
-            if longest[EVENTS] > 1
+            hint=f"Lower {flag} to at most {longest - 1}"
+            if longest > 1
             else "An example needs a user with at least two ratings",
         )
+
+
+def _add_user_cuts(users: pl.DataFrame, split: SplitSettings, least_history: int) -> pl.DataFrame:
+    """Add the positions at which each user's validation and test begin.
+
+    Of a user's n examples the last floor(n * test share) are test and the floor(n * validation
+    share) before them validation. Integers only: 20 * 0.05 must be 1 on every machine.
+    """
+
+    def share_of(count: pl.Expr, share: Fraction) -> pl.Expr:
+        return count * share.numerator // share.denominator
+
+    examples = (pl.col("events") - least_history).clip(lower_bound=0)
+    first_test = pl.col("events") - share_of(examples, split.test_share)
+    return users.with_columns(
+        first_test.alias("first_test"),
+        (first_test - share_of(examples, split.val_share)).alias("first_validation"),
+    )
+
+
+def _with_user_columns(events: pl.DataFrame, users: pl.DataFrame) -> pl.LazyFrame:
+    """Number each user's events from 0 and add the columns of the user."""
+    position = pl.col("row").cast(pl.Int64) - pl.col("first_row")
+    return (
+        events.lazy()
+        .with_row_index("row")
+        .join(users.lazy(), on=Columns.USER, how="left", maintain_order="left")
+        .with_columns(position.cast(pl.Int32).alias(Columns.POSITION))
+    )
+
+
+def _time_cuts(examples: pl.LazyFrame, split: SplitSettings) -> Cuts:
+    """Return the cuts of a time split: the given dates, or those that give the wanted shares.
+
+    Events with equal timestamps stay together, so a share may come out larger.
+    """
+    if split.val_from is not None and split.test_from is not None:
+        return Cuts(split.val_from, split.test_from)
+    times = examples.select(pl.col(Columns.TIMESTAMP).sort()).collect().to_series()
+    total = len(times)
+    test = total * split.test_share.numerator // split.test_share.denominator
+    validation = total * split.val_share.numerator // split.val_share.denominator
+    test_from = int(times[total - test]) if test else int(times[-1]) + 1
+    val_from = min(int(times[total - test - validation]), test_from) if validation else test_from
+    return Cuts(val_from, test_from)

@@ -8,17 +8,11 @@ from typing import Final
 class Columns:
     """Column names of ``timelines.parquet`` and ``items.parquet``.
 
-    ``timelines.parquet`` holds one row per event, sorted by user and then by position:
-
-    * ``user_id`` (int64) and ``item_id`` (int64): as in the source;
-    * ``position`` (int32): 0 for the user's oldest event, then 1, 2, ... (ties in time are broken
-      by item id);
-    * ``item_idx`` (int32): the row of the item in ``items.parquet``;
-    * ``rating`` (float32): in stars, as given;
-    * ``timestamp`` (int64): seconds since 1970, UTC;
-    * ``liked`` (bool): whether the rating reaches the threshold;
-    * ``split`` (string): ``train``, ``validation``, ``test``, or ``context`` for an event with too
-      few events before it to be a candidate.
+    ``timelines.parquet`` holds one row per event, sorted by user and then by position: ``user_id``
+    and ``item_id`` (int64), ``position`` (int32: 0 for the user's oldest event; ties in time are
+    broken by item id), ``item_idx`` (int32: the row of the item in ``items.parquet``), ``rating``
+    (float32, in stars), ``timestamp`` (int64: seconds since 1970, UTC), ``liked`` (bool: whether
+    the rating reaches the threshold) and ``split`` (string).
 
     ``items.parquet`` holds one row per item, sorted by ``item_id`` (int64): ``title`` (string,
     without the year), ``year`` (int16, null when the title has none), ``genres`` (list of string).

@@ -1,7 +1,7 @@
 """Exporting examples as JSON, for people and for other tools. Training does not read it.
 
-Every item and every rating is rendered and escaped once. JSON escapes character by character, so
-escaped pieces can be concatenated.
+Each item and rating is rendered and escaped once: JSON escapes single characters, so escaped pieces
+can be concatenated.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ def export_json(folder: PreparedFolder, form: ExportFormat) -> dict[str, int]:
 
 
 class _Prompts:
-    """Concatenates escaped pieces to rows."""
-
     def __init__(self, folder: PreparedFolder, form: ExportFormat) -> None:
         renderer = Renderer(folder.prompt_settings)
         self._folder = folder

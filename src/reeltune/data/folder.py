@@ -1,6 +1,6 @@
-"""The prepared folder: what it holds, and how later stages read it.
+"""The prepared folder: what it holds, how later stages read it, and keys of what they cache.
 
-Reading needs pyarrow and numpy only, so training never loads the data-frame library.
+Reading needs pyarrow and numpy only, so training never loads polars.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
-from reeltune.data.context import ContextSource, NoContext
-from reeltune.data.timelines import Codes, Examples, SplitColumn, Timelines, to_array
+from reeltune.data.history import ContextSource, NoContext
+from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
 from reeltune.domain import Item, PromptSettings
 from reeltune.errors import DataError
+from reeltune.files import file_digest
 
 FORMAT_VERSION: Final = 2
 """Format 2 renamed columns to ``item_id``, ``item_idx`` and ``rating``, and ``films.parquet``."""
@@ -32,27 +33,12 @@ TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
 TEST_EXPORT: Final = "test_raw.jsonl"
 
-__all__ = [
-    "EVAL_EXPORT",
-    "FORMAT_VERSION",
-    "ITEMS_FILE",
-    "META_FILE",
-    "TEST_EXPORT",
-    "TIMELINES_FILE",
-    "TRAIN_EXPORT",
-    "Codes",
-    "Examples",
-    "PreparedFolder",
-    "Timelines",
-]
-
 
 @dataclass(frozen=True)
 class PreparedFolder:
     """A folder written by ``reeltune prepare``. Its tables are read once and then cached.
 
     Attributes:
-        path: The folder.
         meta: The content of ``meta.json``: edition, checksums, settings, counts, prompt version.
         make_context: Returns the source of the context lines; None for prompts without any.
     """
@@ -68,8 +54,7 @@ class PreparedFolder:
         Raises:
             DataError: It is missing, incomplete or written in another format version.
         """
-        hint = _hint(path)
-        meta_file = path / META_FILE
+        hint, meta_file = _hint(path), path / META_FILE
         if not meta_file.is_file():
             raise DataError(
                 "no prepared data here", code="not_a_prepared_folder", where=str(path), hint=hint
@@ -85,21 +70,7 @@ class PreparedFolder:
                 where=str(meta_file),
                 hint=hint,
             )
-        version = meta.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise DataError(
-                f"prepared in format {version}, this version reads format {FORMAT_VERSION}",
-                code="newer_prepared_format",
-                where=str(meta_file),
-                hint="Update reeltune, or prepare the data again with this version",
-            )
-        if version != FORMAT_VERSION:
-            raise DataError(
-                f"prepared in format {version}, this version reads format {FORMAT_VERSION}",
-                code="old_prepared_format",
-                where=str(meta_file),
-                hint=f"{hint}, with the same flags as before",
-            )
+        _check_version(meta.get("format_version"), path)
         for name in (TIMELINES_FILE, ITEMS_FILE):
             if not (path / name).is_file():
                 raise DataError(
@@ -143,7 +114,7 @@ class PreparedFolder:
 
     @property
     def prompt_settings(self) -> PromptSettings:
-        """What the renderer needs to know of this data."""
+        """The settings of the prompts in the JSON files."""
         return PromptSettings.from_dict(self.meta["prompt"])
 
     def with_context(
@@ -151,13 +122,13 @@ class PreparedFolder:
     ) -> PreparedFolder:
         """Return the same data with context lines. Tables that were read already are shared."""
         folder = replace(self, make_context=make_context)
-        read = {name: vars(self)[name] for name in _TABLES if name in vars(self)}
-        vars(folder).update(read)
+        tables = ("ratings", "rated_item_id", "items")
+        vars(folder).update({name: vars(self)[name] for name in tables if name in vars(self)})
         return folder
 
     @cached_property
     def context(self) -> ContextSource:
-        """Computes the context lines of prompts about this data."""
+        """The source of the context lines."""
         return NoContext() if self.make_context is None else self.make_context(self)
 
     @cached_property
@@ -171,23 +142,16 @@ class PreparedFolder:
         """All events, in time order within each user, without context lines."""
         names = (
             *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.RATING),
-            *(Columns.TIMESTAMP, Columns.LIKED, Columns.SPLIT),
+            *(Columns.TIMESTAMP, Columns.LIKED),
         )
-        column = self._read(TIMELINES_FILE, names)
-        return Timelines(
-            user_id=to_array(column[Columns.USER]),
-            position=to_array(column[Columns.POSITION]),
-            item_idx=to_array(column[Columns.ITEM_IDX]),
-            rating=to_array(column[Columns.RATING]),
-            timestamp=to_array(column[Columns.TIMESTAMP]),
-            liked=to_array(column[Columns.LIKED]),
-            split=SplitColumn.from_arrow(column[Columns.SPLIT]),
-        )
+        column = self._read(TIMELINES_FILE, (*names, Columns.SPLIT))
+        split = SplitColumn.from_arrow(column[Columns.SPLIT])
+        return Timelines(*(_to_array(column[name]) for name in names), split=split)
 
     @cached_property
-    def rated_item_id(self) -> npt.NDArray[np.int64]:
+    def rated_item_id(self) -> Ints:
         """The item id that ``timelines.parquet`` gives each event, which ``item_idx`` points at."""
-        return to_array(self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM])
+        return _to_array(self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM])
 
     @cached_property
     def items(self) -> list[Item]:
@@ -219,11 +183,55 @@ class PreparedFolder:
         return _read_columns(self.path / name, columns, _hint(self.path), nullable)
 
 
-_TABLES: Final = ("ratings", "rated_item_id", "items")
+@dataclass(frozen=True)
+class CacheKey:
+    """Everything a cache depends on, by name, so that a miss can report what changed."""
+
+    parts: dict[str, Any]
+
+    def changed_from(self, stored: dict[str, Any]) -> list[str]:
+        """Return the names of the entries that differ from a stored key."""
+        names = self.parts.keys() | stored.keys()
+        return sorted(name for name in names if self.parts.get(name) != stored.get(name))
+
+
+def table_digests(folder: PreparedFolder) -> dict[str, str]:
+    """Return the SHA-256 of each table of prepared data, by file name."""
+    return {name: file_digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
+
+
+def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
+    """Return the entry of a key for the content of prepared data."""
+    return {"prepared data": table_digests(folder)}
 
 
 def _hint(path: Path) -> str:
     return f"Run: reeltune prepare --output-dir {path}"
+
+
+def _check_version(version: object, path: Path) -> None:
+    if version == FORMAT_VERSION:
+        return
+    is_newer = isinstance(version, int) and version > FORMAT_VERSION
+    raise DataError(
+        f"prepared in format {version}, this version reads format {FORMAT_VERSION}",
+        code="newer_prepared_format" if is_newer else "old_prepared_format",
+        where=str(path / META_FILE),
+        hint="Update reeltune, or prepare the data again with this version"
+        if is_newer
+        else f"{_hint(path)}, with the same flags as before",
+    )
+
+
+def _to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column of numbers or booleans without nulls as an array.
+
+    ``to_numpy`` of pyarrow imports pandas, if installed, which takes a second.
+    """
+    if pa.types.is_boolean(column.type):
+        return _to_array(column.cast(pa.uint8())).view(np.bool_)
+    chunks: list[npt.NDArray[Any]] = [np.from_dlpack(chunk) for chunk in column.chunks]
+    return np.concatenate(chunks or [np.empty(0)])
 
 
 def _read_columns(

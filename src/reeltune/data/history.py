@@ -1,14 +1,14 @@
-"""The ratings of one user up to a moment."""
+"""The ratings of one user up to a moment, and the interface to what computes context lines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from reeltune.data.timelines import Codes, Timelines
+from reeltune.data.timelines import Codes, Floats, Ints, Timelines
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,13 @@ class History:
     """Items with their ratings, oldest first.
 
     Attributes:
-        item_idx: Item indices, shape ``(n,)``.
-        rating: Ratings, shape ``(n,)``.
         context: Codes of the context lines under each item, shape ``(n, kinds)``; None if not
             computed.
         user_id: User id, if known. Excludes this user's fold from item statistics.
     """
 
-    item_idx: npt.NDArray[np.int64]
-    rating: npt.NDArray[np.float32]
+    item_idx: Ints
+    rating: Floats
     context: Codes | None = None
     user_id: int | None = None
 
@@ -37,12 +35,7 @@ class History:
     def from_timelines(
         cls, timelines: Timelines, events: range, user_id: int | None = None
     ) -> History:
-        """Return consecutive events of one timeline.
-
-        Args:
-            timelines: All events.
-            events: Event indices, oldest first.
-            user_id: The user; by default the user of the events.
+        """Return consecutive events of one timeline, oldest first.
 
         Raises:
             ValueError: There are neither events nor a user id.
@@ -75,3 +68,42 @@ class History:
             rating=np.delete(self.rating, index),
             context=None,
         )
+
+
+class ContextSource(Protocol):
+    """Computes codes of context lines, each from what was known before the event."""
+
+    @property
+    def reads_whole_history(self) -> bool:
+        """Whether events that a prompt does not show change its context lines."""
+        ...
+
+    def of_all_events(self) -> Codes | None:
+        """Return the codes of every event of the prepared data, shape ``(events, kinds)``."""
+        ...
+
+    def of_query(
+        self, history: History, candidates: Ints, shown: int
+    ) -> tuple[History, Codes | None]:
+        """Return the newest ``shown`` events with their codes, and the codes of candidates.
+
+        Args:
+            history: All ratings of the user; codes it already has are kept.
+            candidates: Item indices, shape ``(n,)``.
+            shown: The most events to return.
+        """
+        ...
+
+
+class NoContext:
+    """The source of prompts without context lines."""
+
+    reads_whole_history = False
+
+    def of_all_events(self) -> None:
+        """Return nothing."""
+
+    def of_query(self, history: History, candidates: Ints, shown: int) -> tuple[History, None]:
+        """Return the newest events."""
+        del candidates
+        return history.last(shown), None

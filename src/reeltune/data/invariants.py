@@ -1,7 +1,6 @@
 """The invariants of prepared data, each stated once.
 
-``prepare`` requires that all hold on the files it wrote; ``reeltune check`` names the rows that
-break one. They look at every row of the files, so they hold for what later stages read.
+``prepare`` requires them of the files it wrote; ``reeltune check`` names the rows that break one.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from reeltune.errors import DataError
 _LARGEST: Final = np.iinfo(np.int64).max
 
 NOT_FOUND: Final = -1
-"""In place of the index of an event that does not exist."""
+"""The index of an event that does not exist."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,6 @@ class EventTable:
     """Every event of a prepared folder, with nothing about it taken for granted.
 
     Attributes:
-        folder: Where they come from.
-        timelines: What training and evaluation read.
         item_id: The film id in the file, which ``timelines.item_idx`` should point at.
     """
 
@@ -40,11 +37,7 @@ class EventTable:
 
     @classmethod
     def read(cls, folder: PreparedFolder) -> EventTable:
-        """Read the events.
-
-        Raises:
-            DataError: There is no event, or one without a value.
-        """
+        """Read the events; raise a DataError if there is none, or one without a value."""
         table = cls(folder, folder.ratings, folder.rated_item_id)
         if not len(table):
             raise DataError(
@@ -105,12 +98,7 @@ class EventTable:
 
 
 class Violations(NamedTuple):
-    """Events that break an invariant in one way.
-
-    Attributes:
-        events: Their indices, ascending.
-        explain: Returns what is wrong with one of them.
-    """
+    """Indices of events that break an invariant in one way, ascending, and what is wrong."""
 
     events: Ints
     explain: Callable[[int], str]
@@ -122,8 +110,7 @@ class Invariant:
 
     Attributes:
         name: Stable name, in ``meta.json`` and in the output of ``reeltune check``.
-        statement: What holds.
-        violations: Yields the events for which it does not, by kind of violation.
+        violations: Yields the events that break it, by kind of violation.
     """
 
     name: str
@@ -214,7 +201,6 @@ def _splits_in_order(table: EventTable) -> Iterator[Violations]:
 
 
 def _out_of_order_within_users(table: EventTable) -> Violations:
-    """Each example that follows one of a later split of the same user."""
     split = table.timelines.split
     examples = np.flatnonzero(table.is_in(*EXAMPLE_SPLITS))
     user, rank = table.timelines.user_id[examples], split.codes[examples]
@@ -231,7 +217,6 @@ def _out_of_order_within_users(table: EventTable) -> Violations:
 
 
 def _outside_cuts(table: EventTable, validation: int, test: int) -> Iterator[Violations]:
-    """Each example on the wrong side of a cut, in seconds since 1970."""
     time, split = table.timelines.timestamp, table.timelines.split
 
     def explain(event: int) -> str:

@@ -1,7 +1,6 @@
 """Reading the films of an edition, in any layout.
 
-A hundred thousand rows at most, read in plain Python, so that quoted line breaks are understood and
-every error names the physical line.
+Plain Python reads the hundred thousand rows at most, since every error names the physical line.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ from reeltune.errors import DataError
 
 CSV_COLUMNS: Final = ("movieId", "title", "genres")
 
-# The flags at the end of u.item, in the order of that edition's u.genre. There is one release of
-# it, so the order is fixed.
+# The flags at the end of u.item, in the order of u.genre.
 GENRE_FLAGS: Final = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
     *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
@@ -34,7 +32,7 @@ GENRE_FLAGS: Final = (
 _FIELDS_BEFORE_FLAGS: Final = 5  # id, title, release date, video date, address
 
 NO_GENRES: Final = frozenset({"(no genres listed)", "unknown", ""})
-"""What editions write when they know no genre."""
+"""Texts for unknown genres."""
 
 # The year is the last thing in brackets, except for the marks of video and television releases.
 # A series has a span, "(2006-2007)" or "(1995-)", written with a hyphen or a dash.
@@ -46,9 +44,9 @@ _ID_DIGITS: Final = 18  # what fits into 64 bits whatever the digits
 
 
 def split_year(text: str) -> tuple[str, int | None]:
-    """Split a title and its year; of a span, the first year counts.
+    """Split a title and its year, or the first year of a span.
 
-    Text without a year, and text that is nothing but a year, is returned whole, with None.
+    Text without a year, or with nothing else, is returned whole, with None.
 
     >>> split_year("Heat (1995)"), split_year("Friends (1994-2004)"), split_year("Babylon 5")
     (('Heat', 1995), ('Friends', 1994), ('Babylon 5', None))
@@ -84,21 +82,15 @@ def read_items(
     bad: list[BadRow] = []
     for row in _rows(path, layout):
         item = _to_item(path.name, row)
-        if isinstance(item, Item) and item.item_id in items:
-            item = _bad(
-                path.name,
-                row,
-                "duplicate_item",
-                f"film {item.item_id} is already on line {lines[item.item_id]}",
-                "Remove one of the two",
-            )
         if isinstance(item, BadRow):
             bad.append(item)
+        elif item.item_id in items:
+            message = f"film {item.item_id} is already on line {lines[item.item_id]}"
+            bad.append(_bad(path.name, row, "duplicate_item", message, "Remove one of the two"))
         else:
             items[item.item_id] = item
             lines[item.item_id] = row.line
-    dropped = DroppedRows()
-    dropped.refuse_or_add(bad, Counter(row.reason for row in bad), skip=skip_bad_rows)
+    dropped = DroppedRows.of(bad, Counter(row.reason for row in bad), skip=skip_bad_rows)
     if not items:
         raise DataError(
             "holds no film",
@@ -122,13 +114,7 @@ def items_frame(items: list[Item]) -> pl.DataFrame:
 
 
 class _Row(NamedTuple):
-    """One row of a films file.
-
-    Attributes:
-        line: The physical line on which it begins, counted from 1.
-        fields: Its fields; of a CSV row with the right number, those of :data:`CSV_COLUMNS`.
-        expected: How many fields a good row has.
-    """
+    """One row of a films file: its first physical line, its fields, and how many are expected."""
 
     line: int
     fields: list[str]
@@ -180,7 +166,7 @@ def _csv_rows(name: str, text: str) -> Iterator[_Row]:
 
 
 def _decode(path: Path, layout: Layout) -> str:
-    """Decode a whole file by the first of the layout's encodings that fits, without its BOM."""
+    """Decode a whole file by the first of the layout's encodings that fits."""
     data = path.read_bytes()
     failures: list[UnicodeDecodeError] = []
     for encoding in layout.encodings:

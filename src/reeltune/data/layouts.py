@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,12 +20,9 @@ class Layout:
         name: Short name, stored in ``meta.json``.
         ratings_file: One rating per line: user, film, stars, timestamp.
         items_file: One film per row.
-        separator: Between the fields of a rating.
         header: Whether both files begin with a line of column names; quoting is then allowed.
-        encodings: For the films file; the first that decodes the whole file is used. Old editions
-            are Latin-1, except that 10M is in fact UTF-8, and Latin-1 text with accents is
-            practically never valid UTF-8.
-        scale: The stars allowed.
+        encodings: Of the films file; the first that decodes it is used. Old editions are Latin-1,
+            except 10M; Latin-1 text with accents is practically never valid UTF-8.
     """
 
     name: str
@@ -67,7 +64,7 @@ _HEADER_BYTES: Final = 1 << 16
 
 
 def edition_name(name: str) -> str:
-    """Return the usual name of an edition; another name is returned as it is.
+    """Return the usual name of an edition; other names are returned unchanged.
 
     >>> edition_name("100K"), edition_name("ml-10M100K"), edition_name("my-films")
     ('ml-100k', 'ml-10m', 'my-films')
@@ -80,19 +77,16 @@ def edition_name(name: str) -> str:
     return name
 
 
-def recognise(names: frozenset[str], folder_name: str, edition: str | None) -> Layout | None:
-    """Return the layout of a folder's files, or None if they have none.
+def recognise(names: Set[str], folder_name: str, edition: str | None) -> Layout | None:
+    """Return the layout of the files in a folder, or None if they have none.
 
-    Args:
-        names: The names of the files in one folder.
-        folder_name: The name of that folder, a hint where file names alone are ambiguous.
-        edition: The edition named by the user, if any; takes precedence over the folder's name.
+    Where file names are ambiguous, ``edition`` decides, then the folder's name.
 
     Raises:
         ConfigError: ``edition`` has another layout than the files.
         DataError: The files may be those of 1M or of 10M.
     """
-    layout = next((known for known in _BY_FILES if names.issuperset(known.files)), None)
+    layout = next((known for known in _BY_FILES if set(known.files) <= names), None)
     if layout is DAT_1M:
         layout = _choose_dat_layout(names, folder_name, edition)
     if layout is not None and edition is not None:
@@ -108,8 +102,8 @@ def recognise(names: frozenset[str], folder_name: str, edition: str | None) -> L
     return layout
 
 
-def _choose_dat_layout(names: frozenset[str], folder_name: str, edition: str | None) -> Layout:
-    """Choose between 1M (whole stars) and 10M (half stars), which only other files tell apart."""
+def _choose_dat_layout(names: Set[str], folder_name: str, edition: str | None) -> Layout:
+    """Choose between 1M (whole stars) and 10M (half stars), which have the same file names."""
     for hint in (edition, folder_name):
         layout = EDITIONS.get(edition_name(hint)) if hint else None
         if layout in (DAT_1M, DAT_10M):
@@ -126,8 +120,8 @@ def _choose_dat_layout(names: frozenset[str], folder_name: str, edition: str | N
     return DAT_1M if with_users else DAT_10M
 
 
-def missing_files_error(where: str, folders: Mapping[str, frozenset[str]]) -> DataError:
-    """Return an error naming the files of an incomplete edition, or all that were looked for."""
+def missing_files_error(where: str, folders: Mapping[str, Set[str]]) -> DataError:
+    """Return an error naming the missing files of an edition, or of all layouts."""
     for names in folders.values():
         for layout in _BY_FILES:
             missing = [name for name in layout.files if name not in names]
@@ -149,12 +143,7 @@ def missing_files_error(where: str, folders: Mapping[str, frozenset[str]]) -> Da
 
 
 def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Return the index of each wanted column in a file's header.
-
-    Args:
-        name: The name of the file, for the error.
-        header: The fields of its first line.
-        wanted: The columns needed; others may be between them.
+    """Return the index of each wanted column in the header of the file ``name``.
 
     Raises:
         DataError: A column is missing, or the first line is no header at all.

@@ -1,4 +1,4 @@
-"""``meta.json``: sources, settings and counts of prepared data.
+"""``meta.json``: sources, settings and counts of prepared data, and the summary printed of it.
 
 It holds no time, no path of this machine and nothing random, so equal input gives equal bytes.
 """
@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
 
 from reeltune import __version__
 from reeltune.data.badrows import DroppedRows
@@ -32,6 +35,7 @@ class Counts:
         rows: Events per split, context included.
         likes: Liked events per split.
         first_time: Time of the oldest event, in seconds since 1970, UTC.
+        last_time: Time of the newest event.
     """
 
     events: int
@@ -123,7 +127,7 @@ def check_no_empty_split(counts: Counts, settings: PrepareSettings, cuts: Cuts |
 
 
 def prompt_settings(settings: PrepareSettings, layout: Layout) -> PromptSettings:
-    """Return what the renderer needs to know of an edition."""
+    """Return the prompt settings of an edition."""
     return PromptSettings(
         threshold=settings.rating_threshold,
         scale_min=layout.scale.min,
@@ -168,5 +172,67 @@ def describe_file(path: Path, rows: int) -> dict[str, Any]:
 
 
 def versions_meta() -> dict[str, Any]:
-    """Return what wrote the folder."""
+    """Return the versions of the format and of reeltune."""
     return {"format_version": FORMAT_VERSION, "reeltune_version": __version__}
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """The prepared folder and the content of its ``meta.json``."""
+
+    folder: Path
+    meta: dict[str, Any]
+
+
+def print_report(report: PrepareReport, console: Console) -> None:
+    """Print counts of ratings, rows and likes of each split, and the files."""
+    meta = report.meta
+    counts, settings = meta["counts"], meta["settings"]
+    console.print(
+        f"{counts['ratings_in_source']:,} ratings = {counts['dropped']:,} dropped + "
+        f"{counts['events']:,} events of {counts['users']:,} users "
+        f"({counts['users_without_examples']:,} without an example), "
+        f"{counts['items']:,} films ({counts['items_without_year']:,} without a year)",
+        soft_wrap=True,
+    )
+    for reason, dropped in meta["dropped"].items():
+        first = dropped["first"][0]
+        console.print(
+            f"dropped: {dropped['count']:,} {reason}, the first in {first['file']}, line "
+            f"{first['line']}: {first['value']}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(_splits_table(meta))
+    if settings["val_from"] is not None:
+        console.print(
+            f"validation from {settings['val_from']['iso']}, test from "
+            f"{settings['test_from']['iso']}",
+            soft_wrap=True,
+        )
+    files = Table(box=None, show_header=False, pad_edge=False)
+    for justify in ("left", "right", "right"):
+        files.add_column(justify=justify)
+    for name, file in meta["files"].items():
+        files.add_row(name, f"{file['rows']:,} rows", decimal(file["bytes"]))
+    console.print(files)
+    console.print(f"{len(meta['checks'])} invariants hold for every row", style="green")
+    console.print(f"Prepared data: {report.folder}", markup=False, soft_wrap=True)
+
+
+def _splits_table(meta: dict[str, Any]) -> Table:
+    counts, rates, settings = meta["counts"], meta["label_rates"], meta["settings"]
+    table = Table(
+        title=f"{meta['edition']}, {settings['split']} split, history {settings['history_len']}",
+        caption=f"liked: {settings['rating_threshold']:.1f} stars or more",
+        caption_justify="left",
+    )
+    table.add_column("split")
+    table.add_column("rows", justify="right")
+    table.add_column("liked", justify="right")
+    for split in EXAMPLE_SPLITS:
+        rate = rates[split]
+        table.add_row(split, f"{counts[split]:,}", "-" if rate is None else f"{rate:.1%}")
+    table.add_row(f"{CONTEXT} (never predicted)", f"{counts[CONTEXT]:,}", "")
+    return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,23 @@ from typing import Any, Final
 import polars as pl
 
 from reeltune.data.badrows import DroppedRows
-from reeltune.data.build import build_timelines, check_lengths, users_table
+from reeltune.data.build import build_timelines, split_events
 from reeltune.data.columns import Columns
 from reeltune.data.export import export_json
-from reeltune.data.folder import ITEMS_FILE, META_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.folder import (
+    EVAL_EXPORT,
+    ITEMS_FILE,
+    META_FILE,
+    TEST_EXPORT,
+    TIMELINES_FILE,
+    TRAIN_EXPORT,
+    PreparedFolder,
+)
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
 from reeltune.data.meta import (
     Counts,
+    PrepareReport,
     check_no_empty_split,
     counts_meta,
     describe_file,
@@ -25,31 +35,25 @@ from reeltune.data.meta import (
     settings_meta,
     versions_meta,
 )
-from reeltune.data.output import output_folder
 from reeltune.data.ratings import read_ratings
 from reeltune.data.settings import Cuts, PrepareSettings
 from reeltune.data.source import Source, open_source
-from reeltune.data.splits import split_events
 from reeltune.errors import DataError
-from reeltune.files import write_json
+from reeltune.files import atomic_folder, write_json
 
 Notify = Callable[[str], None]
 
 # Fixed, so that the bytes written do not depend on the number of cores.
 _ROW_GROUP: Final = 1 << 20
 
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """The prepared folder and the content of its ``meta.json``."""
-
-    folder: Path
-    meta: dict[str, Any]
+_OUR_FILES: Final = frozenset(
+    {TIMELINES_FILE, ITEMS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT}
+) | {"films.parquet"}  # of format 1
 
 
 @dataclass(frozen=True)
 class _Tables:
-    """What was written to the parquet files, and which rows were dropped."""
+    """The tables that were written, and the rows that were dropped."""
 
     cuts: Cuts | None
     items: int
@@ -61,13 +65,13 @@ class _Tables:
 def prepare(
     path: Path, settings: PrepareSettings, *, notify: Notify = lambda _: None
 ) -> PrepareReport:
-    """Prepare an edition for training.
+    """Prepare the edition in a folder or zip for training.
 
-    Nothing is left at ``settings.output`` unless everything succeeds.
+    If it fails or the process is killed, ``settings.output`` stays as it was.
 
     Args:
         path: Folder or zip of an edition.
-        settings: What to do.
+        settings: Every option.
         notify: Receives progress, one line at a time.
 
     Raises:
@@ -75,9 +79,11 @@ def prepare(
             holds something else.
         ConfigError: The settings do not fit the edition.
     """
+    output = settings.output.resolve()
     try:
+        check_replaceable(output)
         with (
-            output_folder(settings.output) as folder,
+            atomic_folder(output) as folder,
             open_source(path, settings.edition, scratch=folder) as source,
         ):
             settings.check_threshold(source.layout.scale)
@@ -114,7 +120,6 @@ def _write_tables(
     notify(f"Sorting {in_source:,} ratings of {len(items):,} films into timelines")
     events, dropped_ratings = build_timelines(source.ratings, layout, ratings, skip_bad_rows=skip)
     del ratings  # the unsorted copy of 32 million rows is a gigabyte
-    check_lengths(users_table(events), settings)
     table, cuts = split_events(events, settings)
     _write_parquet(table, folder / TIMELINES_FILE)
     _write_parquet(items.lazy(), folder / ITEMS_FILE)
@@ -125,8 +130,7 @@ def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
     try:
         table.sink_parquet(path, row_group_size=_ROW_GROUP)
     except pl.exceptions.ComputeError as error:
-        # What is computed has been checked before: only writing can fail here, and polars 2.1
-        # reports a full disk as this error rather than as an OSError.
+        # The rows are valid, so only writing can fail; polars 2.1 reports a full disk like this.
         raise DataError(
             f"cannot be written: {error}",
             code="read_write_failed",
@@ -176,11 +180,11 @@ def _describe(
 
 
 def check_invariants(table: EventTable, events: int) -> list[str]:
-    """Return the names of the invariants, after checking all of them on every row.
+    """Return the names of the invariants after checking all of them on every row.
 
     Args:
-        table: What was written.
-        events: How many events there must be: ratings in the source less those dropped.
+        table: The events written.
+        events: Their number: ratings in the source less those dropped.
 
     Raises:
         DataError: An invariant does not hold, which is a bug of this program.
@@ -196,3 +200,38 @@ def check_invariants(table: EventTable, events: int) -> list[str]:
             "command and the edition",
         )
     return ["no missing values", "event count", *(invariant.name for invariant in INVARIANTS)]
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise a DataError if the path holds anything that ``prepare`` did not write."""
+    if not path.exists():
+        return
+    hint = "Choose another --output-dir, or move it away"
+    if not path.is_dir():
+        raise DataError(
+            "is a file, not a folder", code="output_not_replaceable", where=str(path), hint=hint
+        )
+    names = {child.name for child in path.iterdir()}
+    if names and not _is_prepared(path / META_FILE):
+        raise DataError(
+            "exists and is not a prepared folder, so it is not replaced",
+            code="output_not_replaceable",
+            where=str(path),
+            hint=hint,
+        )
+    if foreign := sorted(names - _OUR_FILES):
+        raise DataError(
+            f"holds files that prepare did not write ({', '.join(foreign[:3])}), so it is not "
+            "replaced",
+            code="output_not_replaceable",
+            where=str(path),
+            hint="Move them away, or choose another --output-dir",
+        )
+
+
+def _is_prepared(meta_file: Path) -> bool:
+    try:
+        meta = json.loads(meta_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(meta, dict) and "format_version" in meta

@@ -1,12 +1,12 @@
 """Reading and validating ratings: one vectorized pass, then a description of the first bad rows.
 
-Every layout is read by the line: the fields of a rating never hold a separator or a line break, so
-one split serves commas, ``::`` and tabs, and the line number of a bad row is exact.
+Files are read by the line: the fields of a rating never hold a separator or a line break.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,13 +49,11 @@ _WHOLE_NUMBER: Final = (
 )
 _DECIMAL: Final = (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"), "a number")
 _EXPECTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, _DECIMAL, _WHOLE_NUMBER)
-"""The pattern and the description of user, film, stars and timestamp."""
+"""The pattern and the description of each of :data:`FIELDS`."""
 
 
 def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFrame:
-    """Read every rating in file order, each with its line and its fault.
-
-    Blank lines are skipped. Numbers may be quoted.
+    """Read every rating in file order, each with its line and its fault. Numbers may be quoted.
 
     Args:
         path: The ratings file.
@@ -114,11 +112,7 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
 
 
 def _field_indices(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
-    """Return the names of all fields of a line, and the indices of those in :data:`FIELDS`.
-
-    Raises:
-        DataError: The header does not name them.
-    """
+    """Return the names of all fields of a line, and the indices of those in :data:`FIELDS`."""
     if not layout.header:
         return list(FIELDS), list(range(len(FIELDS)))
     header = read_header(path)
@@ -155,7 +149,7 @@ def _field_fault(indices: list[int], width: int) -> pl.Expr:
 
 
 def _value_fault(scale: RatingScale) -> pl.Expr:
-    """Find rows with impossible values; faults found before take precedence."""
+    """Find rows with impossible values; earlier faults take precedence."""
     rating, timestamp = pl.col(Columns.RATING), pl.col(Columns.TIMESTAMP)
     no_number = pl.any_horizontal(pl.col(name).is_null() for name in FIELDS) | rating.is_nan()
     off_scale = ~rating.is_between(scale.min, scale.max) | (rating / scale.step % 1 != 0)
@@ -189,16 +183,13 @@ def _first_line_not_utf8(path: Path) -> int | None:
     return None
 
 
-def count_faults(bad: pl.DataFrame) -> dict[str, int]:
+def count_faults(bad: pl.DataFrame) -> Counter[str]:
     """Count bad ratings by reason."""
-    counts = bad.group_by(FAULT).len().sort(FAULT)
-    return {FAULTS[fault]: count for fault, count in counts.iter_rows()}
+    return Counter({FAULTS[fault]: n for fault, n in bad.group_by(FAULT).len().iter_rows()})
 
 
 def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRow]:
     """Describe the first ``ROWS_LISTED`` bad ratings of each reason, in file order.
-
-    Only these lines are read again.
 
     Args:
         path: The ratings file.
@@ -206,29 +197,20 @@ def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRo
         bad: One row per bad rating: ``line``, ``fault`` and ``first_line``, which is null except
             for duplicates.
     """
-    listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(ROWS_LISTED).sort(LINE)
-    texts = _read_lines(path, set(listed[LINE].to_list()))
+    lines = pl.scan_lines(path, name="text", row_index_name=LINE, row_index_offset=1, glob=False)
+    listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(ROWS_LISTED)
+    listed = lines.join(listed.lazy(), on=LINE, maintain_order="left").collect(engine="streaming")
     header, indices = _field_indices(path, layout)
     return [
-        _describe(path.name, layout, header, indices, texts[row[LINE]], row)
-        for row in listed.iter_rows(named=True)
+        _describe(path.name, layout, header, indices, row) for row in listed.iter_rows(named=True)
     ]
 
 
 def _describe(
-    file: str, layout: Layout, header: list[str], indices: list[int], line: str, row: dict[str, Any]
+    file: str, layout: Layout, header: list[str], indices: list[int], row: dict[str, Any]
 ) -> BadRow:
-    """Describe one bad row.
-
-    Args:
-        file: The name of the file.
-        layout: Its layout.
-        header: The names of all fields of a line.
-        indices: The indices of user, film, stars and timestamp among them.
-        line: The text of the line.
-        row: Its ``line``, ``fault`` and ``first_line``.
-    """
-    reason = FAULTS[row[FAULT]]
+    """Describe a bad row: its ``text``, ``line``, ``fault`` and ``first_line``."""
+    reason, line = FAULTS[row[FAULT]], row["text"].rstrip("\r")
     fields = [field.strip(_BLANKS + '"') for field in line.split(layout.separator)]
     if len(fields) != len(header):
         message = f"{len(fields)} fields, expected {len(header)}: {line[:_SHOWN_CHARACTERS]!r}"
@@ -266,10 +248,7 @@ def _describe(
 
 
 def _first_not_a_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
-    """Return the first field that is not a number, its text and a description of what it should be.
-
-    Only stars may have decimals.
-    """
+    """Return the name and text of the first field that is not a number, and what it should be."""
     return next(
         (
             (name, text, words)
@@ -278,15 +257,3 @@ def _first_not_a_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
         ),
         ("the row", ",".join(text for _, text in fields), "numbers"),
     )
-
-
-def _read_lines(path: Path, wanted: set[int]) -> dict[int, str]:
-    """Return the text of some lines, counted from 1."""
-    texts: dict[int, str] = {}
-    with path.open(encoding="utf-8", newline="\n") as stream:
-        for line, text in enumerate(stream, start=1):
-            if line in wanted:
-                texts[line] = text.rstrip("\r\n")
-                if len(texts) == len(wanted):
-                    break
-    return texts

@@ -27,12 +27,11 @@ class SplitSettings:
         kind: ``user``: the end of each user's timeline is held out; ``time``: cuts in time for all.
         val_fraction: Share of examples in validation.
         test_fraction: Share of examples in test.
-        val_from: First second of validation (since 1970, UTC); only for ``time``, instead of the
-            fractions.
-        test_from: First second of test, likewise.
+        val_from: First second of validation (since 1970, UTC); for ``time``, instead of shares.
+        test_from: First second of test.
 
     Raises:
-        ConfigError: The values contradict each other; the message names the flag to change.
+        ConfigError: The values contradict each other.
     """
 
     kind: SplitKind = "user"
@@ -46,7 +45,7 @@ class SplitSettings:
             ("--val-fraction", self.val_fraction),
             ("--test-fraction", self.test_fraction),
         ):
-            if not (math.isfinite(value) and 0 <= value < 1):
+            if not 0 <= value < 1:
                 raise ConfigError(
                     f"{flag} is {value}",
                     code="bad_fraction",
@@ -116,13 +115,10 @@ class PrepareSettings:
         history_len: The most events shown before a candidate.
         min_history: The fewest events before an example; by default ``history_len``.
         rating_threshold: The lowest rating that counts as liked.
-        split: How examples are split.
-        genres: Whether prompts show genres.
-        skip_bad_rows: Drop and count bad rows instead of stopping at the first.
         export: The format of ``train.json`` and ``eval.json``; None writes no JSON files.
 
     Raises:
-        ConfigError: The values contradict each other; the message names the flag to change.
+        ConfigError: The values contradict each other.
     """
 
     output: Path
@@ -136,18 +132,16 @@ class PrepareSettings:
     export: ExportFormat | None = "chat"
 
     def __post_init__(self) -> None:
-        if self.history_len < 1:
-            raise ConfigError(
-                f"--history-len is {self.history_len}",
-                code="bad_history_length",
-                hint="Give --history-len at least 1: an example needs a history",
-            )
-        if self.least_history < 1:
-            raise ConfigError(
-                f"--min-history is {self.min_history}",
-                code="bad_history_length",
-                hint="Give --min-history at least 1: an example needs a history",
-            )
+        for flag, value in (
+            ("--history-len", self.history_len),
+            ("--min-history", self.least_history),
+        ):
+            if value < 1:
+                raise ConfigError(
+                    f"{flag} is {value}",
+                    code="bad_history_length",
+                    hint=f"Give {flag} at least 1: an example needs a history",
+                )
         if self.least_history > self.history_len:
             raise ConfigError(
                 f"--min-history {self.min_history} is more than --history-len {self.history_len}",
@@ -186,11 +180,7 @@ def _exact(fraction: float) -> Fraction:
 
 
 def parse_time(flag: str, text: str | None) -> int | None:
-    """Return an ISO 8601 date or time as seconds since 1970; without a zone it is UTC.
-
-    Args:
-        flag: The flag it was given with, for the error.
-        text: As ``2015-01-31`` or ``2015-01-31T12:00:00+02:00``; None gives None.
+    """Return the ISO 8601 date or time of a flag as seconds since 1970, by default in UTC.
 
     Raises:
         ConfigError: It is not a date.

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -43,19 +43,19 @@ class Source:
 def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Source]:
     """Find the edition in a folder or zip; the files of a zip exist until the block ends.
 
-    The files may be in ``path`` itself or, as in the official zips, in one folder inside.
-
     Args:
-        path: Folder or zip.
+        path: Folder or zip, with the files at the top or in one folder below.
         edition: The edition's name; by default the name of the folder that holds the files.
-        scratch: Folder in which a temporary folder for the files of a zip is made.
+        scratch: Folder for the files of a zip.
 
     Raises:
         DataError: There is no edition, an incomplete one, more than one, or the zip is broken.
         ConfigError: ``edition`` has another layout than the files.
     """
     if path.is_dir():
-        inner, layout = _find(path, _files_in_folder(path), edition)
+        files = (file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
+        relative = (PurePosixPath(file.relative_to(path)) for file in files)
+        inner, layout = _find(path, relative, edition)
         folder = path / inner
         yield Source(edition_name(edition or folder.resolve().name), layout, folder)
         return
@@ -78,7 +78,8 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         folder = Path(temporary)
         try:
             with zipfile.ZipFile(path) as archive:
-                inner, layout = _find(path, _files_in_zip(archive), edition)
+                names = (info.filename for info in archive.infolist() if not info.is_dir())
+                inner, layout = _find(path, map(PurePosixPath, names), edition)
                 for name in layout.files:
                     _unpack(archive, inner, name, folder)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
@@ -99,11 +100,11 @@ def find_ratings(
     download: bool | None,
     notify: Callable[[str], None],
 ) -> Path:
-    """Return the folder or zip to read, after downloading the edition if it is missing.
+    """Return ``ratings_dir``, or the folder of an edition, downloaded if it is missing.
 
     Args:
-        ratings_dir: Folder or zip named by the user; returned as it is.
-        edition: The edition wanted otherwise.
+        ratings_dir: Folder or zip named by the user.
+        edition: The edition if there is no ``ratings_dir``.
         download: Whether a missing edition may be downloaded; None allows it.
         notify: Receives a line about every download.
 
@@ -150,38 +151,24 @@ def _fetch(wanted: str, folder: Path, notify: Callable[[str], None]) -> Path:
     return fetched.folder
 
 
-def _files_in_folder(path: Path) -> dict[str, frozenset[str]]:
-    """Return the file names in a folder (key ``.``) and in each folder right below it."""
-    below = sorted(child for child in path.iterdir() if child.is_dir())
-    return {
-        folder.relative_to(path).as_posix(): frozenset(
-            child.name for child in folder.iterdir() if child.is_file()
-        )
-        for folder in (path, *below)
-    }
+def _find(path: Path, files: Iterable[PurePosixPath], edition: str | None) -> tuple[str, Layout]:
+    """Return the one folder that holds an edition, and its layout. The top takes precedence.
 
-
-def _files_in_zip(archive: zipfile.ZipFile) -> dict[str, frozenset[str]]:
-    """Return the file names in each folder of a zip; ``.`` is the top."""
+    Args:
+        path: Folder or zip.
+        files: The files in it, relative to it.
+        edition: The edition named by the user, if any.
+    """
     folders: dict[str, set[str]] = {}
-    for info in archive.infolist():
-        member = PurePosixPath(info.filename)
-        if not info.is_dir():
-            folders.setdefault(member.parent.as_posix(), set()).add(member.name)
-    return {folder: frozenset(names) for folder, names in sorted(folders.items())}
-
-
-def _find(
-    path: Path, folders: Mapping[str, frozenset[str]], edition: str | None
-) -> tuple[str, Layout]:
-    """Return the one folder that holds an edition, and its layout. The top takes precedence."""
+    for file in files:
+        folders.setdefault(file.parent.as_posix(), set()).add(file.name)
     editions = {
         inner: layout
-        for inner, names in folders.items()
+        for inner, names in sorted(folders.items())
         if (layout := recognise(names, _folder_name(path, inner), edition)) is not None
     }
     if not editions:
-        raise missing_files_error(str(path), folders)
+        raise missing_files_error(str(path), dict(sorted(folders.items())))
     if "." in editions:
         return ".", editions["."]
     if len(editions) > 1:

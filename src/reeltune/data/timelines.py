@@ -1,4 +1,4 @@
-"""The events of a prepared folder as arrays: splits, timelines and examples."""
+"""The events of a prepared folder as arrays: splits, timelines, examples and blocks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reeltune.data.columns import SPLITS
+from reeltune.ragged import offsets_of
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 
 Codes = npt.NDArray[np.int16]
 """Codes of context lines, one column per kind; shape ``(n, kinds)``."""
 
 UNKNOWN_SPLIT: Final = "unknown"
-"""Stands for any split name that does not exist; its code is -1."""
+"""The name for any split that does not exist; its code is -1."""
 
+_NAMES: Final = (*SPLITS, UNKNOWN_SPLIT)  # code -1 is the last one
 _CODE_OF: Final = {name: code for code, name in enumerate(SPLITS)}
 
 
@@ -41,9 +44,7 @@ class SplitColumn:
     @classmethod
     def of(cls, names: Iterable[str]) -> SplitColumn:
         """Encode split names."""
-        values, index = np.unique(np.array(list(names), dtype=np.str_), return_inverse=True)
-        codes = [_CODE_OF.get(value, -1) for value in values.tolist()]
-        return cls(np.array(codes, dtype=np.int8)[index])
+        return cls(np.array([_CODE_OF.get(name, -1) for name in names], dtype=np.int8))
 
     @classmethod
     def from_arrow(cls, column: pa.ChunkedArray) -> SplitColumn:
@@ -90,20 +91,6 @@ class SplitColumn:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         del copy
         return np.array(_NAMES, dtype=dtype)[self.codes]
-
-
-_NAMES: Final = (*SPLITS, UNKNOWN_SPLIT)  # code -1 is the last one
-
-
-def to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column of numbers or booleans without nulls as an array.
-
-    ``to_numpy`` of pyarrow imports pandas, if installed, which takes a second.
-    """
-    if pa.types.is_boolean(column.type):
-        return to_array(column.cast(pa.uint8())).view(np.bool_)
-    chunks: list[npt.NDArray[Any]] = [np.from_dlpack(chunk) for chunk in column.chunks]
-    return np.concatenate(chunks or [np.empty(0)])
 
 
 @dataclass(frozen=True)
@@ -154,3 +141,55 @@ class Examples:
     def take(self, rows: Ints) -> Examples:
         """Return the examples at ``rows``, in that order."""
         return Examples(start=self.start[rows], target=self.target[rows])
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Examples in blocks: consecutive events of one user whose histories begin at one event.
+
+    Attributes:
+        examples: All examples, block after block; within a block every ``start`` is equal.
+        offsets: Block ``b`` has examples ``offsets[b]`` to ``offsets[b + 1] - 1``.
+    """
+
+    examples: Examples
+    offsets: Ints
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def cut_blocks(timelines: Timelines, examples: Examples, targets: int) -> Blocks:
+    """Group examples into blocks of up to ``targets`` consecutive events, each example in one.
+
+    The first example of a block has the history it was prepared with; the others begin with the
+    same event. Examples are in timeline order.
+    """
+    count = len(examples)
+    user = timelines.user_id[examples.target]
+    broken = (np.diff(examples.target) != 1) | (np.diff(user) != 0)
+    run_starts = np.flatnonzero(np.append(True, broken)[:count])
+    index_in_run = np.arange(count) - np.repeat(run_starts, np.diff(np.append(run_starts, count)))
+    first = np.flatnonzero(index_in_run % targets == 0)
+    offsets = np.append(first, count).astype(np.int64)
+    start = np.repeat(examples.start[first], np.diff(offsets))
+    return Blocks(Examples(start=start, target=examples.target), offsets)
+
+
+def sample_blocks(blocks: Blocks, order: Ints, limit: int) -> Blocks:
+    """Return as many blocks as hold ``limit`` examples, in timeline order.
+
+    Args:
+        blocks: All blocks.
+        order: Block indices by descending priority.
+        limit: Examples to keep; the last block kept is truncated to reach it exactly.
+    """
+    sizes = np.diff(blocks.offsets)
+    before = offsets_of(sizes[order])[:-1]
+    chosen = order[before < limit]
+    lengths = np.minimum(sizes[chosen], limit - before[before < limit])
+    by_time = np.argsort(chosen)
+    chosen, lengths = chosen[by_time], lengths[by_time]
+    offsets = offsets_of(lengths)
+    rows = np.arange(offsets[-1]) + np.repeat(blocks.offsets[chosen] - offsets[:-1], lengths)
+    return Blocks(blocks.examples.take(rows), offsets)

@@ -9,14 +9,16 @@ from reeltune.domain.items import (
     format_rating,
     plain_text,
 )
-from reeltune.domain.prompt_settings import (
+from reeltune.domain.renderer import (
     INTERVIEW,
+    NO,
     PROMPT_VERSION,
     WINDOW,
+    YES,
     Form,
     PromptSettings,
+    Renderer,
 )
-from reeltune.domain.renderer import NO, YES, Renderer
 
 __all__ = [
     "HALF_STARS",

@@ -1,7 +1,7 @@
-"""The lines a prompt can show under an item, beside the item's own text.
+"""The kinds of lines a prompt can show under an item.
 
-A kind of context line is a closed list of texts. What is computed for an item is a *code* for each
-kind: an index into that list. Everything between the computation and the tokens handles codes only.
+A kind is a closed list of texts; a *code* is an index into it. Everything between the computation
+of a signal and the tokens handles codes only.
 """
 
 from __future__ import annotations
@@ -19,14 +19,10 @@ SignalKind = Literal["film", "user", "recent", "expected"]
   other users' ratings.
 """
 
-SHARE_STEPS: Final = 21
-"""Shares are shown in steps of 5 %."""
-
+SHARE_STEPS: Final = 21  # of 5 %
+CHANCE_STEPS: Final = 101  # of 1 %
 COUNTS: Final = (0, *(base * 10**power for power in range(6) for base in (1, 2, 5)))
 """Counts are rounded down to one of these."""
-
-CHANCE_STEPS: Final = 101
-"""Probabilities of a like are shown in steps of 1 %."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,7 @@ class ContextKind:
     """One kind of context line.
 
     Attributes:
-        name: The kind's name in the configuration.
-        announcement: How the instruction announces it.
+        announcement: Its mention in the instruction.
         lines: Every text it can have, each with its line break.
         shares: The share or probability each line states, kept half a step from 0 and from 1.
         counts: The index in :data:`COUNTS` of the count each line states; empty if it states none.

@@ -1,7 +1,7 @@
 """The renderer: the only module that knows the words of the prompt.
 
-A prompt is a row of pieces that begin and end where tokenizers split text anyway, so that an item
-is tokenized once however many prompts show it (:mod:`reeltune.prompts.pieces`). The *window*::
+A prompt is a row of pieces that begin and end where tokenizers split text anyway, so each item is
+tokenized once (:mod:`reeltune.prompts.pieces`). The *window*::
 
     head              instruction, then the heading of the history
     4.5:              the rating of one event
@@ -21,13 +21,66 @@ The *interview* shows the same events as a conversation with one question per it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
 
-from reeltune.domain.items import Item, format_rating, plain_text
-from reeltune.domain.prompt_settings import INTERVIEW, WINDOW, PromptSettings
+from reeltune.domain.context_lines import SIGNALS, ContextKind, SignalKind
+from reeltune.domain.items import Item, RatingScale, format_rating, plain_text
+
+PROMPT_VERSION: Final = "5"
+"""Changes with every change of a rendered prompt or of how a signal is computed; stored with every
+cache and every adapter."""
+
+Form = Literal["window", "interview"]
+
+WINDOW: Final[Form] = "window"
+INTERVIEW: Final[Form] = "interview"
 
 YES: Final = "Yes"
 NO: Final = "No"
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """The settings a prompt depends on; stored with prepared data and with every adapter.
+
+    Attributes:
+        threshold: The lowest rating that counts as a like.
+        genres: Whether items are shown with their genres.
+        signals: The signals shown under items, in the order of :data:`SIGNALS`.
+    """
+
+    threshold: float = 4.0
+    scale_min: float = 0.5
+    scale_max: float = 5.0
+    genres: bool = False
+    form: Form = WINDOW
+    signals: tuple[SignalKind, ...] = ()
+    version: str = PROMPT_VERSION
+
+    @property
+    def scale(self) -> RatingScale:
+        """The edition's ratings. The lowest rating of every edition equals its step."""
+        return RatingScale(self.scale_min, self.scale_max, step=self.scale_min)
+
+    @property
+    def context(self) -> tuple[ContextKind, ...]:
+        """The kinds of context lines under an item, in their order."""
+        return tuple(SIGNALS[signal] for signal in self.signals)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values for JSON."""
+        return {**asdict(self), "signals": list(self.signals)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
+        """Return settings from :meth:`to_dict`, or from version 0.1.
+
+        That version called the signals ``evidence``, or had no such key.
+        """
+        known = dict(values)
+        signals = known.pop("signals", known.pop("evidence", ()))
+        return cls(**known, signals=tuple(signals))
 
 
 class Renderer:
@@ -57,11 +110,7 @@ class Renderer:
         )
 
     def rating(self, rating: float) -> str:
-        """Return the text of a rating.
-
-        In a window it begins the item's line; in an interview it begins the user message after the
-        answer, and leads to the next item.
-        """
+        """Return the text of a rating: before its item in a window, after it in an interview."""
         text = format_rating(rating)
         return f"{text} stars. Next:" if self.settings.form == INTERVIEW else f"{text}:"
 
@@ -97,8 +146,8 @@ class Renderer:
         Args:
             history: Rating and item of each event shown, oldest first.
             candidate: The item to predict.
-            context: The context lines under the item of each event, then under the candidate, as
-                one text each; a window shows the candidate's only. Empty without context lines.
+            context: One text per event and one for the candidate, with the context lines under
+                each item; a window shows the candidate's only. Empty without context lines.
         """
         context = context or [""] * (len(history) + 1)
         last = f"{self.before_candidate()}{self.item(candidate)}{context[-1]}{self.question()}"

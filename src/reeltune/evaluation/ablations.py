@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from reeltune.data.folder import Examples, Timelines
+from reeltune.data.timelines import Examples, Timelines
 from reeltune.domain import Item
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
 from reeltune.evaluation.predictions import Ints, Labels

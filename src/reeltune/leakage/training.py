@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from reeltune.config import Config
-from reeltune.data.cache_key import table_digests
 from reeltune.data.columns import TRAIN, Columns
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import PreparedFolder, table_digests
 from reeltune.data.invariants import NOT_FOUND, EventTable
 from reeltune.data.timelines import Bools, Ints
 from reeltune.leakage.features import HELD_OUT

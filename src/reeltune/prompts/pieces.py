@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.folder import Codes, Examples, Timelines
 from reeltune.data.history import History
+from reeltune.data.timelines import Codes, Examples, Timelines
 from reeltune.domain import Item, Renderer
 from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame

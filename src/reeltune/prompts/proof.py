@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.folder import Codes
+from reeltune.data.timelines import Codes
 from reeltune.prompts.piece_texts import STAR_STEPS, PieceTexts
 from reeltune.ragged import Ragged, join, offsets_of, repeat_row
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.config.schema import Config, PromptSection
-from reeltune.data.blocks import Blocks, cut_blocks, sample_blocks
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Blocks, cut_blocks, sample_blocks
 from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.blocks import Blocks
-from reeltune.data.folder import Codes, Timelines
 from reeltune.data.history import History
+from reeltune.data.timelines import Blocks, Codes, Timelines
 from reeltune.domain import INTERVIEW, Form
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.pieces import Pieces, star_steps

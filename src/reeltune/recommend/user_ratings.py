@@ -15,8 +15,8 @@ from typing import Final, Literal, TypeVar
 
 import numpy as np
 
-from reeltune.data.folder import Timelines
 from reeltune.data.history import History
+from reeltune.data.timelines import Timelines
 from reeltune.domain import RatingScale, plain_text
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from reeltune.data.cache_key import CacheKey, prepared_data
+from reeltune.data.folder import CacheKey, prepared_data
 from reeltune.errors import ConfigError, DataError, ModelError
 from reeltune.evaluation.collect import CollectedPredictions, EarlierEvaluation
 from reeltune.evaluation.evaluate import prompt_facts

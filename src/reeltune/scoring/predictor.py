@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.folder import Codes
 from reeltune.data.history import History
+from reeltune.data.timelines import Codes
 from reeltune.errors import LengthError
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.pieces import PromptTokens

@@ -14,8 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from reeltune.config import Config
-from reeltune.data.cache_key import CacheKey, prepared_data
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.data.timelines import Codes
 from reeltune.domain import PROMPT_VERSION, SignalKind
 from reeltune.files import atomic_file

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from reeltune.data.folder import Timelines
+from reeltune.data.timelines import Timelines
 from reeltune.domain import Item
 from reeltune.seeds import sample_rows
 from reeltune.signals.item_statistics import ITEM_PRIOR, ItemStatistics

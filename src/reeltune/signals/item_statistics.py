@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.columns import CONTEXT, TRAIN
-from reeltune.data.folder import Timelines
+from reeltune.data.timelines import Timelines
 from reeltune.seeds import stream
 
 Ints = npt.NDArray[np.int64]

@@ -47,7 +47,7 @@ _SHOWN_FROM: Final = 1_000_000
 
 
 class SignalSource:
-    """Computes signals: a :class:`reeltune.data.context.ContextSource`.
+    """Computes signals: a :class:`reeltune.data.history.ContextSource`.
 
     Args:
         known: All events of the prepared data.

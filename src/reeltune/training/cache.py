@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reeltune.data.cache_key import CacheKey, prepared_data
 from reeltune.data.columns import TRAIN
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.domain import PromptSettings
 from reeltune.files import atomic_folder, write_json
 from reeltune.prompts.rows import Selection, TokenRows, refuse_too_long
