@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+DATA = ROOT / "docs" / "DATA.md"
 ERRORS = ROOT / "docs" / "ERRORS.md"
+TRAINING = ROOT / "docs" / "TRAINING.md"
 TROUBLES = ROOT / "docs" / "TROUBLESHOOTING.md"
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 

@@ -18,7 +18,7 @@ from reeltune.domain import (
     PromptSettings,
     Renderer,
 )
-from tests.docs.pages import README, ROOT, blocks, spans, table, text_of
+from tests.docs.pages import ROOT, TRAINING, blocks, spans, table, text_of
 
 PAGE = ROOT / "docs" / "ARCHITECTURE.md"
 ERRORS = ROOT / "docs" / "ERRORS.md"
@@ -48,7 +48,9 @@ def test_every_package_has_its_layer():
 
 
 @pytest.mark.parametrize(
-    ("page", "form"), [(PAGE, WINDOW), (PAGE, INTERVIEW), (README, INTERVIEW)], ids=str
+    ("page", "form"),
+    [(PAGE, WINDOW), (PAGE, INTERVIEW), (TRAINING, INTERVIEW)],
+    ids=lambda value: getattr(value, "name", value),
 )
 def test_a_prompt_is_shown_as_it_is_rendered(page: Path, form: Form):
     words = []
