@@ -1,7 +1,7 @@
-"""The errors reeltune raises on purpose: a message, a stable code, where, and how to fix it.
+"""Errors raised on purpose: a message, a stable code, the location and a hint.
 
-Every class also inherits the standard exception nearest to it and has its own exit code, so that
-Python callers and shell scripts can tell errors apart. ``docs/ERRORS.md`` lists classes and codes.
+Each class inherits the nearest standard exception and has its own exit code. ``docs/ERRORS.md``
+lists classes and codes.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from dataclasses import dataclass
 
 
 class ReeltuneError(Exception):
-    """Base of every error that reeltune raises on purpose.
+    """Base of all errors raised on purpose.
 
     Args:
-        message: What is wrong, in one sentence without a full stop.
-        code: Stable snake_case identifier of the problem. It belongs to one class only and does
-            not change when the wording of the message does.
+        message: The problem, in one sentence without a full stop.
+        code: Stable snake_case identifier of the problem, used by one class only.
         where: The file, row, key or flag at fault.
-        hint: What the user can do about it.
+        hint: How to fix it.
     """
 
     exit_code = 1
 
     def __init__(
-        self, message: str, *, code: str = "", where: str | None = None, hint: str | None = None
+        self, message: str, *, code: str, where: str | None = None, hint: str | None = None
     ) -> None:
         self.message = message
         self.code = code
@@ -40,14 +39,7 @@ class ReeltuneError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem of a configuration.
-
-    Attributes:
-        where: The full key, such as ``train.batch_size``, or the override at fault.
-        code: Stable identifier, as that of an error.
-        message: What is wrong.
-        hint: What the user can do about it.
-    """
+    """A problem of a configuration; ``where`` is a full key such as ``train.batch_size``."""
 
     where: str
     code: str
@@ -60,20 +52,16 @@ class Problem:
 
 
 class ConfigError(ReeltuneError, ValueError):
-    """The configuration file, an override or a flag is wrong.
-
-    Attributes:
-        problems: Every problem of a configuration that was checked; empty for other errors.
-    """
+    """A configuration file, override or flag is invalid; ``problems`` lists those of a file."""
 
     exit_code = 3
     problems: tuple[Problem, ...] = ()
 
     @classmethod
     def of(cls, problems: Sequence[Problem], where: str) -> ConfigError:
-        """Return one error for all problems found in the configuration at ``where``.
+        """Return one error for all problems of the configuration at ``where``.
 
-        A single problem gives the error its own code; several have the code ``invalid_config``.
+        A single problem's code becomes that of the error; several have ``invalid_config``.
         """
         if len(problems) == 1:
             (only,) = problems

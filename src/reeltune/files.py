@@ -1,7 +1,7 @@
 """Files and folders that appear complete or not at all, locks, and checksums.
 
-A temporary file or folder is locked by the process that writes it. The lock ends with the process,
-however it ended, so a temporary that nobody holds is a leftover of a killed process.
+The process that writes a temporary file or folder locks it. The lock ends with the process, so an
+unlocked temporary is a leftover of a killed process.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from filelock import FileLock, Timeout, lock_descriptor
 from reeltune.errors import RunError
 
 LOCK_FILE: Final = ".lock"
-"""Locked by the run that writes to a folder; the empty file stays there."""
+"""Locked while a run writes to the folder; the empty file stays."""
 
 _PART: Final = ".part"
 _OLD: Final = ".old"
-_CHUNK_BYTES: Final = 1 << 20
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary file that becomes ``path`` when the block succeeds.
+    """Yield a temporary file that becomes ``path`` if the block succeeds.
 
-    Its content is on disk before it gets its name: even after a power cut ``path`` is complete or
-    as it was. When the block raises, the temporary file is removed.
+    It is synced before it is renamed: even after a power cut ``path`` is either old or complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, handle = _locked_temporary(path, folder=False)
@@ -48,11 +46,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder that becomes ``path`` when the block succeeds.
+    """Yield an empty temporary folder that becomes ``path`` if the block succeeds.
 
-    When the block raises, the temporary folder is removed and ``path`` stays as it was. An existing
-    folder is moved aside before the new one takes its name, so ``path`` never holds a mixture.
-    Leftovers of killed processes that wrote the same path are removed first.
+    An existing folder is moved aside before the new one is renamed, so ``path`` never holds a
+    mixture. Leftovers of killed processes that wrote the same path are removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
@@ -60,7 +57,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        _sync_tree(temporary)
+        for file in (*temporary.rglob("*"), temporary):
+            _sync(file)
         if path.exists():
             aside, aside_handle = _locked_temporary(path, folder=True, suffix=_OLD)
             path.replace(aside / path.name)
@@ -77,21 +75,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
-    """Rename a file, with its content on disk before the rename and the rename on disk after."""
+    """Rename a file; sync its content before and the rename after."""
     _sync(temporary)
     temporary.replace(path)
     _sync(path.parent)
 
 
 def remove_leftovers(folder: Path, name: str = "") -> list[str]:
-    """Remove what killed processes left in a folder, and return the names.
+    """Remove leftovers of killed processes from a folder; return their names.
 
-    Temporaries that another process is writing are kept, and so is an old version that was moved
-    aside as long as no new one has taken its place.
-
-    Args:
-        folder: Where to look.
-        name: Only leftovers of this file or folder; empty for all.
+    Temporaries locked by other processes are kept, and so is an old version that was moved aside
+    while no new one has its name. With ``name``, only leftovers of that file or folder.
     """
     removed: list[str] = []
     for path in sorted(folder.iterdir()):
@@ -105,13 +99,13 @@ def remove_leftovers(folder: Path, name: str = "") -> list[str]:
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is one of :func:`atomic_file` or :func:`atomic_folder`."""
+    """Return whether a name is that of an unfinished file or folder."""
     return name.startswith(".") and name.endswith(_PART)
 
 
 @contextlib.contextmanager
 def exclusive_folder(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder during the block.
+    """Lock a folder against other runs during the block.
 
     Raises:
         RunError: Another run is writing there.
@@ -133,7 +127,7 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` to ``path`` as indented UTF-8 JSON, completely or not at all."""
+    """Write ``value`` as indented UTF-8 JSON, completely or not at all."""
     with atomic_file(path) as temporary:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -141,10 +135,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """Return the hexadecimal digest of a file's bytes."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
+        digest = hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False))
     return digest.hexdigest()
 
 
@@ -157,7 +149,7 @@ def _locked_temporary(path: Path, *, folder: bool, suffix: str = _PART) -> tuple
             handle = os.open(name, os.O_RDONLY)
         else:
             handle, name = tempfile.mkstemp(suffix, prefix, path.parent)
-        # Before it is locked, another process may take it for a leftover.
+        # Another process may have removed it as a leftover before it was locked.
         if lock_descriptor(handle, blocking=False) and Path(name).exists():
             return Path(name), handle
         os.close(handle)
@@ -169,25 +161,18 @@ def _remove_unless_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        if not lock_descriptor(handle, blocking=False):
-            return False
-        if path.is_dir():
+        unlocked = lock_descriptor(handle, blocking=False)
+        if unlocked and path.is_dir():
             shutil.rmtree(path)
-        else:
+        elif unlocked:
             path.unlink(missing_ok=True)
-        return True
+        return unlocked
     finally:
         os.close(handle)
 
 
-def _sync_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
-
-
 def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on disk."""
+    """Wait until a file's content, or a folder's list of names, is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -17,13 +17,13 @@ BYTES: Final = "bytes"
 
 
 class Task:
-    """Work in progress.
+    """Work in progress; bytes are shown in megabytes.
 
     Args:
-        name: What is being done.
-        unit: What is counted; ``bytes`` are shown in megabytes.
-        total: How many there are; None if unknown.
-        done: How many are done already.
+        name: The task, such as ``scoring base``.
+        unit: The unit of the counts.
+        total: None if unknown.
+        done: The count at the start, which has no part in the rate.
         redraw: Called after every change.
     """
 
@@ -41,17 +41,17 @@ class Task:
 
     @property
     def finished(self) -> bool:
-        """Whether all is done."""
+        """Whether the total is reached."""
         return self.total is not None and self.done >= self.total
 
     def update(self, done: int, total: int | None = None) -> None:
-        """Set how many are done and, if given, of how many."""
+        """Set the count and, if given, the total."""
         self.done = done
         self.total = self.total if total is None else total
         self._redraw(self)
 
     def advance(self, count: int) -> None:
-        """Add to how many are done."""
+        """Add to the count."""
         self.update(self.done + count)
 
     def status(self) -> str:
@@ -74,7 +74,7 @@ class Task:
 
 
 class StartTask(Protocol):
-    """Starts a task and its bar."""
+    """Starts a task."""
 
     def __call__(self, name: str, total: int | None = None, done: int = 0) -> Task:
         """Return the task."""
@@ -88,12 +88,7 @@ def no_progress(name: str, total: int | None = None, done: int = 0) -> Task:
 
 @contextlib.contextmanager
 def show_progress(unit: str = "rows", *, shown: bool = True) -> Iterator[StartTask]:
-    """Show the tasks started with the function given.
-
-    Args:
-        unit: What the tasks count.
-        shown: False shows nothing.
-    """
+    """Yield a function that starts tasks counting ``unit``, which are shown if ``shown``."""
     from rich.console import Console
 
     if not shown:
@@ -106,7 +101,7 @@ def show_progress(unit: str = "rows", *, shown: bool = True) -> Iterator[StartTa
 
 @contextlib.contextmanager
 def scoring_progress() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
-    """Give a function that returns, for a name, a callback for the scorer."""
+    """Yield a function from a scorer's name to its progress callback."""
     with show_progress() as start:
         yield lambda name: start(f"scoring {name}").update
 
@@ -135,9 +130,9 @@ def _bars(unit: str, console: Console) -> Iterator[StartTask]:
 
 @contextlib.contextmanager
 def _lines(unit: str) -> Iterator[StartTask]:
-    """Print unfinished tasks from a thread, since a single step may take longer than the interval.
+    """Print unfinished tasks from a thread, since one step may take longer than the interval.
 
-    A task's last line is printed when it is finished or abandoned.
+    A task's last line is printed when it is finished or the block ends.
     """
     running: list[Task] = []
     stopped = threading.Event()

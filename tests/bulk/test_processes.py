@@ -70,7 +70,7 @@ def test_an_error_of_the_main_process_ends_the_others_in_silence(member, monkeyp
     monkeypatch.setattr(module, "broadcast_object_list", told.append)
 
     def wrong():
-        raise RunError("no")
+        raise RunError("no", code="no")
 
     for decide in ("on_main", "main_first"):
         with pytest.raises(RunError):

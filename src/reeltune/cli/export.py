@@ -50,8 +50,7 @@ def export(
     """Write base and adapter as one ordinary model and measure its drift from the adapter."""
     from rich.console import Console
 
-    from reeltune.export.drift import Bounds
-    from reeltune.export.drift_table import drift_tables
+    from reeltune.export.drift import Bounds, drift_tables
     from reeltune.export.export import ExportOptions, export_merged
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to

@@ -1,4 +1,4 @@
-"""The model card of merged weights, made from their record and that of the run."""
+"""The model card of merged weights."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from reeltune.domain import WINDOW, Renderer
-from reeltune.export.drift import Drift
-from reeltune.export.drift_table import (
+from reeltune.export.drift import (
     DIFFERENCE_COLUMNS,
     MEASUREMENT_COLUMNS,
+    Drift,
     difference_cells,
     measurement_cells,
     result_lines,
@@ -89,8 +89,6 @@ predicted the same {{ drift.rows }} {{ drift.split }} rows:
 {% include "data" %}
 """
 
-_ROLES: Final = ("user", "assistant")
-
 
 def write_merged_card(
     path: Path,
@@ -100,19 +98,12 @@ def write_merged_card(
     origin: AdapterOrigin,
     answers: AnswerTokens,
 ) -> None:
-    """Write the model card.
-
-    Args:
-        path: The file.
-        name: Name of the model.
-        record: The content of ``export.json``.
-        drift: What was measured.
-        origin: The adapter's run.
-        answers: Token ids of Yes and No.
-    """
+    """Write the model card of a merged model with the given ``export.json``."""
     settings = origin.prompt.settings
     turns = example_turns(Renderer(settings))
-    messages = [{"role": _ROLES[i % 2], "content": turn} for i, turn in enumerate(turns)]
+    messages = [
+        {"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)
+    ]
     text = render_card(
         _TEMPLATE,
         name=name,
@@ -124,7 +115,7 @@ def write_merged_card(
         differences=difference_cells(drift),
         result_lines=result_lines(drift),
         messages=json.dumps(messages, indent=4, ensure_ascii=False),
-        # As in training: a window switches thinking off, an interview leaves the switch alone.
+        # As in training: a window switches thinking off, an interview keeps the default.
         switches=", enable_thinking=False" if settings.form == WINDOW else "",
         answers=answers,
         run=origin.run,

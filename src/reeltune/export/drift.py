@@ -1,4 +1,4 @@
-"""Drift: how far the predictions of one variant of the tuned model are from another's."""
+"""Drift: how far the predictions of the merged model are from those of the trained adapter."""
 
 from __future__ import annotations
 
@@ -7,26 +7,34 @@ from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
+from rich.console import Group, RenderableType
+from rich.table import Table
 
-from reeltune.evaluation.metrics import THRESHOLD
+from reeltune.evaluation.arrays import THRESHOLD, Floats
 
 UNQUANTIZED: Final = "adapter"
 FOUR_BIT: Final = "adapter_4bit"
 MERGED: Final = "merged"
 
 ENOUGH_ROWS: Final = 1000
-"""Rows from which the largest difference tells something about other rows."""
+"""With fewer rows, a note warns that the largest difference may be larger on others."""
+
+MEASUREMENT_COLUMNS: Final = ("variant", "model", "AUC")
+DIFFERENCE_COLUMNS: Final = (
+    "difference",
+    "AUC",
+    "P(Yes), largest",
+    "P(Yes), mean",
+    "predictions changed",
+)
+
+_NOT_MEASURED: Final = "not measured"
+_LABELS: Final = {UNQUANTIZED: "adapter", FOUR_BIT: "adapter, 4 bits", MERGED: "merged"}
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Largest allowed differences between the merged model and the reference.
-
-    Attributes:
-        auc: Of the AUC.
-        p_yes: Of P(Yes) on any row.
-    """
+    """Largest allowed differences from the reference: of the AUC, and of any P(Yes)."""
 
     auc: float = 0.005
     p_yes: float = 0.05
@@ -38,30 +46,30 @@ class Measurement:
 
     Attributes:
         name: ``adapter``, ``adapter_4bit`` or ``merged``.
-        description: The same for people, with its dtype.
-        p_yes: P(Yes) of every row, shape ``(n,)``; None where it was not measured.
-        auc: None where it was not measured, or all rows have one label.
-        missing: Why it was not measured; None where it was.
+        description: The variant with its dtype.
+        p_yes: P(Yes) of every row; None if not measured.
+        auc: None if not measured, or if all rows have one label.
+        missing: Why it was not measured.
     """
 
     name: str
     description: str
-    p_yes: npt.NDArray[np.float64] | None
+    p_yes: Floats | None
     auc: float | None
     missing: str | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The second variant less the first, over the same rows; None where one was not measured.
+    """The second variant minus the first, over the same rows; None if one was not measured.
 
     Attributes:
-        first: Name of the variant compared with.
-        second: Name of the other.
+        first: Name of the first variant.
+        second: Name of the second variant.
         auc: Difference of the AUC.
         p_yes_max: Largest absolute difference of P(Yes).
         p_yes_mean: Mean absolute difference of P(Yes).
-        changed: Rows whose prediction (P(Yes) at least 0.5) changed.
+        changed: Rows whose P(Yes) is on another side of 0.5.
     """
 
     first: str
@@ -74,7 +82,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Drift:
-    """What was measured before a merged model was kept or refused.
+    """All measurements, and whether the merged model is within its bounds.
 
     Attributes:
         split: The split of the rows.
@@ -82,8 +90,8 @@ class Drift:
         rows_available: Number of rows of the split.
         measurements: The adapter on the unquantized base, on the 4-bit base, and the merged model.
         reference: Name of the variant that was trained.
-        reference_known: Whether the adapter's run names it; otherwise it is assumed.
-        bounds: How far the merged model may be from the reference.
+        reference_known: Whether the run's record names it; otherwise it is assumed.
+        bounds: The bounds of the merged model.
     """
 
     split: str
@@ -96,7 +104,7 @@ class Drift:
 
     def measurement(self, name: str) -> Measurement:
         """Return the measurement of one variant."""
-        return next(one for one in self.measurements if one.name == name)
+        return next(each for each in self.measurements if each.name == name)
 
     @property
     def differences(self) -> list[Difference]:
@@ -105,7 +113,7 @@ class Drift:
 
     @property
     def notes(self) -> list[str]:
-        """Limits of the measurement, for people."""
+        """Limits of the measurement."""
         notes = []
         if self.rows < ENOUGH_ROWS:
             all_rows = f"all of the {self.split} split"
@@ -121,27 +129,24 @@ class Drift:
         return notes
 
     def exceeded(self) -> list[str]:
-        """Return a sentence for each bound that the merged model exceeds.
-
-        A reference that could not be measured counts as exceeded, since the drift is unknown.
-        """
+        """Return a message for each exceeded bound, or that the reference was not measured."""
         reference = self.measurement(self.reference)
         if reference.missing is not None:
             return [
                 f"the reference ({reference.description}) was not measured: {reference.missing}"
             ]
-        found = difference(reference, self.measurement(MERGED))
+        gap = difference(reference, self.measurement(MERGED))
         return [
-            f"{what} differs by {abs(value):.6g}, more than {bound:g}"
-            for what, value, bound in (
-                ("the AUC", found.auc, self.bounds.auc),
-                ("P(Yes) of one row", found.p_yes_max, self.bounds.p_yes),
+            f"{metric} differs by {abs(value):.6g}, more than {bound:g}"
+            for metric, value, bound in (
+                ("the AUC", gap.auc, self.bounds.auc),
+                ("P(Yes) of one row", gap.p_yes_max, self.bounds.p_yes),
             )
             if value is not None and not abs(value) <= bound
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the predictions as plain values for JSON."""
+        """Return everything except the predictions, for JSON."""
         return {
             "split": self.split,
             "rows": self.rows,
@@ -151,14 +156,14 @@ class Drift:
             "bounds": asdict(self.bounds),
             "measurements": [
                 {
-                    "name": one.name,
-                    "description": one.description,
-                    "auc": one.auc,
-                    "not_measured": one.missing,
+                    "name": each.name,
+                    "description": each.description,
+                    "auc": each.auc,
+                    "not_measured": each.missing,
                 }
-                for one in self.measurements
+                for each in self.measurements
             ],
-            "differences": [asdict(found) for found in self.differences],
+            "differences": [asdict(gap) for gap in self.differences],
             "exceeded": self.exceeded(),
             "notes": self.notes,
         }
@@ -168,12 +173,71 @@ def difference(first: Measurement, second: Measurement) -> Difference:
     """Compare two variants on the same rows."""
     if first.p_yes is None or second.p_yes is None:
         return Difference(first.name, second.name)
-    apart = np.abs(second.p_yes - first.p_yes)
+    distance = np.abs(second.p_yes - first.p_yes)
     return Difference(
         first=first.name,
         second=second.name,
         auc=None if first.auc is None or second.auc is None else second.auc - first.auc,
-        p_yes_max=float(apart.max()),
-        p_yes_mean=float(apart.mean()),
+        p_yes_max=float(distance.max()),
+        p_yes_mean=float(distance.mean()),
         changed=int(((first.p_yes >= THRESHOLD) != (second.p_yes >= THRESHOLD)).sum()),
     )
+
+
+def measurement_cells(drift: Drift) -> list[tuple[str, ...]]:
+    """Return one table row per measurement, under :data:`MEASUREMENT_COLUMNS`."""
+    cells = []
+    for each in drift.measurements:
+        mark = ", as trained" if each.name == drift.reference else ""
+        missing = f"{_NOT_MEASURED}: {each.missing}"
+        value = _number(each.auc, ".4f") if each.missing is None else missing
+        cells.append((_LABELS[each.name], each.description + mark, value))
+    return cells
+
+
+def difference_cells(drift: Drift) -> list[tuple[str, ...]]:
+    """Return one table row per pair of variants, under :data:`DIFFERENCE_COLUMNS`."""
+    cells = []
+    for gap in drift.differences:
+        values = [_NOT_MEASURED] * 4
+        if gap.changed is not None:
+            values = [
+                _number(gap.auc, "+.4f"),
+                _number(gap.p_yes_max, ".4f"),
+                _number(gap.p_yes_mean, ".5f"),
+                f"{gap.changed} of {drift.rows}",
+            ]
+        cells.append((f"{_LABELS[gap.second]} minus {_LABELS[gap.first]}", *values))
+    return cells
+
+
+def result_lines(drift: Drift) -> list[str]:
+    """Return the notes, and whether the merged model is within its bounds."""
+    bounds = (
+        f"AUC within {drift.bounds.auc:g} and every P(Yes) within {drift.bounds.p_yes:g} of the "
+        f"{drift.measurement(drift.reference).description}"
+    )
+    exceeded = drift.exceeded()
+    result = f"Out of bounds ({bounds}): {'; '.join(exceeded)}." if exceeded else None
+    return [*drift.notes, result or f"Within bounds: {bounds}."]
+
+
+def drift_tables(drift: Drift) -> RenderableType:
+    """Return measurements, differences and result for the terminal."""
+    tables = []
+    for title, columns, rows in (
+        (f"{drift.rows} {drift.split} rows", MEASUREMENT_COLUMNS, measurement_cells(drift)),
+        ("Drift", DIFFERENCE_COLUMNS, difference_cells(drift)),
+    ):
+        table = Table(title=title, title_justify="left")
+        for i, heading in enumerate(columns):
+            numeric = i and columns is DIFFERENCE_COLUMNS
+            table.add_column(heading, justify="right" if numeric else "left", no_wrap=not i)
+        for cells in rows:
+            table.add_row(*cells)
+        tables.append(table)
+    return Group(*tables, *result_lines(drift))
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "undefined" if value is None else format(value, spec)

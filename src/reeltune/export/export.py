@@ -1,4 +1,4 @@
-"""``export``: merge, save, reload, measure, and keep the result only within its bounds."""
+"""``export``: merge, save, reload, measure, and keep the model only within its bounds."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from reeltune.runs.log import LOGGER
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export.
+    """Options of an export.
 
     Attributes:
-        rows: The most rows to measure on.
+        rows: Largest number of rows to measure on.
         split: ``validation`` or ``test``.
         dtype: Data type of the merged weights.
         onto: Base weights to merge into.
-        bounds: How far the merged model may be from the reference.
-        allow_drift: Keep it even beyond the bounds.
+        bounds: Largest allowed drift.
+        allow_drift: Keep the model even beyond the bounds.
         overwrite: Replace an earlier export.
     """
 
@@ -58,11 +58,11 @@ def export_merged(
     """Write base and adapter as one ordinary model, measured against the adapter.
 
     Args:
-        config: Names the data, and the model unless the adapter's run names it.
+        config: Names the data, and the model unless the adapter's run does.
         adapter: The trained adapter's folder.
         target: Folder of the merged model; it appears complete or not at all.
-        options: What to export.
-        show: Receives the drift before it is judged.
+        options: Dtype, base weights, rows and bounds.
+        show: Receives the drift before the bounds are checked.
         progress: Returns the progress callback of a variant.
 
     Raises:
@@ -116,7 +116,7 @@ def export_merged(
 
 
 def _refuse_target(target: Path, overwrite: bool) -> None:
-    """Refuse to write over anything but an earlier export."""
+    """Raise unless the target is new, or an earlier export with ``overwrite``."""
     if not target.exists():
         return
     if not overwrite:
@@ -136,7 +136,7 @@ def _refuse_target(target: Path, overwrite: bool) -> None:
 
 
 def _refuse_drift(drift: Drift, options: ExportOptions, target: Path) -> None:
-    """Refuse a merged model beyond its bounds, unless that is allowed."""
+    """Raise if a bound is exceeded, unless that is allowed."""
     exceeded = drift.exceeded()
     if not exceeded:
         return

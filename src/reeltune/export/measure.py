@@ -16,7 +16,7 @@ from reeltune.errors import ModelError
 from reeltune.evaluation.metrics import measure
 from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED, Measurement
 from reeltune.export.merge import NO_FOUR_BIT, load_merged, with_four_bit
-from reeltune.models.choices import make_choices
+from reeltune.models.choices import ModelChoices, make_choices
 from reeltune.models.load import load_adapter, load_base
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.pieces import PromptTokens
@@ -30,16 +30,16 @@ ProgressFor = Callable[[str], Progress | None]
 
 @dataclass(frozen=True)
 class Setup:
-    """What all variants are measured with. It holds no model, so that memory can be freed.
+    """Common inputs of all measurements. It holds no model, so that memory can be freed.
 
     Attributes:
-        config: The configuration the adapter was trained with.
+        config: The configuration of the adapter's training.
         folder: The prepared data.
         split: The split of the rows.
         rows: The rows.
-        tokens: What made their prompts.
-        device: Where models run.
-        four_bit: Whether the base of the first measurement was in 4 bits.
+        tokens: The tokenized prompts' parts.
+        device: The device of all models.
+        four_bit: Whether the first measurement used a 4-bit base.
         allow_cpu: Whether 4 bits may be used on a CPU.
         progress: Returns the progress callback of a variant.
     """
@@ -58,7 +58,7 @@ class Setup:
 def measure_adapter(
     config: Config, adapter: Path, split: str, progress: ProgressFor
 ) -> tuple[Setup, Measurement]:
-    """Measure the adapter as ``evaluate`` loads it, and return the setup for other variants.
+    """Measure the adapter as ``evaluate`` loads it; also return the setup for other variants.
 
     Raises:
         ReeltuneError: Data, model or adapter is missing, or the adapter was trained on another
@@ -73,7 +73,7 @@ def measure_adapter(
         tokens=loaded.tokens,
         device=loaded.device,
         four_bit=loaded.base.choices.four_bit.value,
-        # The quantization section of the run replaces the one given here.
+        # The run's quantization section replaces that of ``config``.
         allow_cpu=config.quantization.allow_cpu or loaded.config.quantization.allow_cpu,
         progress=progress,
     )
@@ -115,20 +115,19 @@ def measure_merged(setup: Setup, folder: Path) -> Measurement:
             code="saved_tokenizer_differs",
             where=str(folder),
         )
-    return _measure(loaded, setup, MERGED, f"merged model, {_name(base.choices.dtype.value)}")
+    return _measure(loaded, setup, MERGED, f"merged model, {_dtype_of(base.choices)}")
 
 
 def _measure_adapter(loaded: LoadedModel, setup: Setup) -> Measurement:
     choices = loaded.base.choices
     if choices.four_bit.value:
         return _measure(loaded, setup, FOUR_BIT, _four_bit_description(loaded.config))
-    description = f"adapter on the {_name(choices.dtype.value)} base"
-    return _measure(loaded, setup, UNQUANTIZED, description)
+    return _measure(loaded, setup, UNQUANTIZED, f"adapter on the {_dtype_of(choices)} base")
 
 
 def _measure(loaded: LoadedModel, setup: Setup, name: str, description: str) -> Measurement:
     rows = setup.rows
-    # Before anything else is computed: a model whose dtype is too small for its activations.
+    # First, a clear error if activations overflow the dtype.
     scorer = Scorer(loaded.model, loaded.tokens.answers, loaded.config.scoring.tokens_per_batch)
     if not np.isfinite(scorer.score(rows.sequences.take(np.arange(1))).log_odds).all():
         raise ModelError(
@@ -138,11 +137,8 @@ def _measure(loaded: LoadedModel, setup: Setup, name: str, description: str) -> 
             hint="Export with --dtype bfloat16, which has the range of float32",
         )
     LOGGER.info("predicting %d %s rows: %s", len(rows), setup.split, description)
-    p_yes = (
-        Scorer.checked(loaded, rows.sequences)
-        .score(rows.sequences, setup.progress(description))
-        .p_yes
-    )
+    scorer = Scorer.checked(loaded, rows.sequences)
+    p_yes = scorer.score(rows.sequences, setup.progress(description)).p_yes
     return Measurement(name, description, p_yes, measure(rows.liked, p_yes, rows.user_id).auc)
 
 
@@ -150,8 +146,8 @@ def _four_bit_description(config: Config) -> str:
     return f"adapter on the 4-bit base ({config.quantization.quant_type})"
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _dtype_of(choices: ModelChoices) -> str:
+    return str(choices.dtype.value).removeprefix("torch.")
 
 
 def free_memory() -> None:

@@ -18,7 +18,7 @@ from reeltune.models.tokenizer import first_line, load_tokenizer
 from reeltune.prompts.chat import AnswerTokens
 
 DType = Literal["bfloat16", "float16", "float32"]
-"""Data type that merged weights are rounded to; float32 rounds nothing."""
+"""Data type of merged weights."""
 
 Onto = Literal["published", "4bit"]
 """Base weights to merge into: as published, or their dequantized 4-bit values."""
@@ -58,12 +58,12 @@ def write_merged(
 
     Args:
         folder: The folder to write into.
-        config: Names the base; for ``4bit``, with 4 bits requested.
+        config: Names the base; for ``4bit``, with 4 bits enabled.
         adapter: The trained adapter's folder.
         dtype: Data type of the weights.
-        onto: Which weights of the base.
-        answers: Their end-of-turn token ends generation.
-        prompt: The prompt the adapter was trained on.
+        onto: Base weights to merge into.
+        answers: Its end-of-turn token ends generation.
+        prompt: The prompt of the adapter's training.
 
     Raises:
         ModelError: Base or adapter cannot be loaded, or a merged weight is not a finite number.
@@ -96,7 +96,7 @@ def write_merged(
 
 
 def _load_to_merge(config: Config, onto: Onto) -> BaseModel:
-    """Load a base in float32 on the CPU, for ``4bit`` with its dequantized weights."""
+    """Load the base in float32 on the CPU; for ``4bit``, its dequantized weights."""
     if onto == "published":
         return load_base(config, _MERGING)
     choices = make_choices(config)
@@ -104,15 +104,15 @@ def _load_to_merge(config: Config, onto: Onto) -> BaseModel:
         raise ModelError(NO_FOUR_BIT, code="four_bit_unavailable", where="--onto 4bit")
     base = load_base(config, choices)
     model = cast("Any", base.model).dequantize(dtype=torch.float32)
-    # What is not quantized (embeddings, norms) still has the dtype it was loaded in.
+    # Embeddings and norms are not quantized and still have the dtype they were loaded in.
     model.to(device=_MERGING.device.value, dtype=torch.float32)
     return BaseModel(cast("PreTrainedModel", model), base.tokenizer, _MERGING)
 
 
 def _generate_one_answer(model: PreTrainedModel, end: int) -> None:
-    """Make plain generation greedy, up to the end of the turn."""
+    """Set generation to be greedy and to stop at the end of the turn."""
     settings = model.config
-    settings.use_cache = True  # loading had switched it off, as training needs
+    settings.use_cache = True  # load_base disables it for training
     settings.eos_token_id = end
     model.generation_config = GenerationConfig(
         bos_token_id=settings.bos_token_id,
@@ -127,7 +127,7 @@ def load_merged(folder: Path, device: torch.device) -> BaseModel:
     """Load a merged model by plain transformers, in its own dtype."""
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     choices = ModelChoices(
-        device=Choice(device, "that of the adapter"),
+        device=Choice(device, "as for the adapter"),
         dtype=Choice(model.dtype, "as saved"),
         attention=Choice(model.config._attn_implementation, "the default of transformers"),
         four_bit=Choice(False, "as saved"),

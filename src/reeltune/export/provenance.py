@@ -1,4 +1,4 @@
-"""Where merged weights come from: the adapter's run, and the record ``export.json``."""
+"""The origin of merged weights: the adapter's run, and the record ``export.json``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,7 @@ EXPORT_FILE: Final = "export.json"
 
 @dataclass(frozen=True)
 class AdapterOrigin:
-    """An adapter and the records of its run.
-
-    Attributes:
-        adapter: Its folder.
-        prompt: The prompt it was trained on.
-        run: The content of ``run.json``; None where the folder has none.
-        metrics: The content of ``metrics.json``; None where the folder has none.
-    """
+    """An adapter's folder and prompt, with ``run.json`` and ``metrics.json`` if present."""
 
     adapter: Path
     prompt: PromptRecord
@@ -51,14 +44,7 @@ class AdapterOrigin:
         )
 
     def choice(self, name: str) -> str | None:
-        """Return a choice of the run without its reason, such as ``bfloat16`` for ``dtype``.
-
-        Args:
-            name: ``device``, ``dtype``, ``attention`` or ``four bit``.
-
-        Returns:
-            None where there is no record of it.
-        """
+        """Return a recorded choice without its reason, such as ``bfloat16`` for ``dtype``."""
         for line in (self.run or {}).get("choices", ()):
             key, _, value = line.partition(": ")
             if key == name:
@@ -72,7 +58,7 @@ class AdapterOrigin:
         return None if choice is None else choice == str(True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the part of ``export.json`` about the adapter and its run."""
+        """Return the part of ``export.json`` on the adapter and its run."""
         weights = self.adapter / ADAPTER_WEIGHTS
         run = self.run or {}
         return {
@@ -86,16 +72,7 @@ class AdapterOrigin:
 def export_record(
     folder: Path, setup: Setup, origin: AdapterOrigin, dtype: str, onto: str, drift: Drift
 ) -> dict[str, Any]:
-    """Return the content of ``export.json``.
-
-    Args:
-        folder: The merged model as written so far.
-        setup: What was measured with.
-        origin: The adapter's run.
-        dtype: Data type of the merged weights.
-        onto: Which base weights were merged into.
-        drift: What was measured.
-    """
+    """Return the content of ``export.json``; ``folder`` holds the merged model."""
     model, meta = setup.config.model, setup.folder.meta
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
