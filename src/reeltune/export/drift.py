@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from reeltune.evaluation.arrays import THRESHOLD, Floats
+from reeltune.evaluation.metrics import THRESHOLD
+from reeltune.evaluation.predictions import Floats
 
 UNQUANTIZED: Final = "adapter"
 FOUR_BIT: Final = "adapter_4bit"
