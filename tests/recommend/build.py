@@ -1,4 +1,4 @@
-"""Invented films to look for, and predictions that are known beforehand."""
+"""Catalogues of invented items, and a predictor with fixed predictions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _titles = st.lists(st.sampled_from(_WORDS), min_size=1, max_size=3).map(" ".join
 
 @st.composite
 def catalogues(draw: st.DrawFn) -> Catalogue:
-    """Draw a few films, many of them called alike; ids ascend with gaps."""
+    """Draw a few items, many with equal titles; ids ascend with gaps."""
     count = draw(st.integers(1, 12))
     ids = sorted(draw(st.sets(st.integers(1, 99), min_size=count, max_size=count)))
     items = [
@@ -39,7 +39,7 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
 
 
 def catalogue_of(*titles: str, ratings: Sequence[int] | None = None) -> Catalogue:
-    """Return a catalogue of films written as ``Title (1999)``, with the ids 10, 20, 30 ..."""
+    """Return a catalogue of items written as ``Title (1999)``, with the ids 10, 20, 30 ..."""
     items = []
     for row, text in enumerate(titles):
         title, _, year = text.rstrip(")").rpartition(" (")
@@ -49,23 +49,23 @@ def catalogue_of(*titles: str, ratings: Sequence[int] | None = None) -> Catalogu
 
 
 @dataclass
-class KnownJudge:
-    """Stands in for a judge whose predictions depend on the film alone.
+class FakePredictor:
+    """A predictor whose predictions depend on the item alone.
 
     Attributes:
-        log_odds: Of each film.
-        history_len: How many events it would show.
-        calibrate: As a calibrated subject has it.
-        asked: Every question it was asked, call after call.
+        log_odds: Of each item.
+        history_len: Number of events shown.
+        calibrate: Calibration of P(Yes).
+        calls: The queries of every call.
     """
 
     log_odds: Mapping[int, float]
     history_len: int = 3
     calibrate: Calibrate | None = None
-    asked: list[list[Query]] = field(default_factory=list)
+    calls: list[list[Query]] = field(default_factory=list)
 
     def predict(self, queries: Sequence[Query], **_: object) -> list[Predictions]:
-        self.asked.append(list(queries))
+        self.calls.append(list(queries))
         return [
             Predictions(
                 np.array([self.log_odds[item] for item in one.candidates], dtype=np.float32),

@@ -1,4 +1,4 @@
-"""What several tests of recommending share: judges, and a short run to call the command on."""
+"""Predictors, and a short run to call the command on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from reeltune.cli import main
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
-from tests.scoring.conftest import judge
+from tests.scoring.conftest import judge as predictor
 
-__all__ = ["judge"]
+__all__ = ["predictor"]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run; read it, never write to it.
+    """A finished run, shared by tests, which must not write to it.
 
     Attributes:
         adapter: The run folder.

@@ -32,20 +32,20 @@ USER = ("--user", 11)
 
 
 @pytest.fixture
-def asked(trained: Trained, capsys: pytest.CaptureFixture[str]):
+def recommend_json(trained: Trained, capsys: pytest.CaptureFixture[str]):
     """Call the command for JSON; standard output must be nothing else."""
 
-    def ask(*flags: object) -> tuple[dict[str, Any], str]:
+    def call(*flags: object) -> tuple[dict[str, Any], str]:
         code = trained.recommend("--format", "json", *flags)
         shown = capsys.readouterr()
         assert code == 0, shown.err
         return json.loads(shown.out), shown.err
 
-    return ask
+    return call
 
 
 @pytest.fixture(scope="module")
-def own_judge(trained: Trained) -> Predictor:
+def predictor(trained: Trained) -> Predictor:
     return Predictor(load_model(load_config(None, trained.overrides), trained.adapter))
 
 
@@ -62,21 +62,21 @@ def ratings(content: list[dict[str, Any]]) -> list[tuple[int, float]]:
     return [(each["item"]["item_id"], each["rating"]) for each in content]
 
 
-def test_a_users_recommendations_are_those_of_the_recommender(asked, own_judge: Predictor):
-    told, err = asked(*USER, "--top", 7, "--why", 2, "--base")
-    history = user_history(own_judge.loaded.folder.timelines, 11)
+def test_a_users_recommendations_are_those_of_the_recommender(recommend_json, predictor: Predictor):
+    result, err = recommend_json(*USER, "--top", 7, "--why", 2, "--base")
+    history = user_history(predictor.loaded.folder.timelines, 11)
     request = RecommendationRequest(history, top_k=7, base=True, reasons=2)
-    expected = Recommender.of(own_judge).recommend(own_judge, request)
+    expected = Recommender.of(predictor).recommend(predictor, request)
     assert (expected.scored, expected.rated) == (40 - len(history), len(history))
-    source = {name: told.pop(name) for name in ("user_id", "model", "adapter", "calibration")}
-    assert told == json.loads(json.dumps(expected.to_dict()))
+    source = {name: result.pop(name) for name in ("user_id", "model", "adapter", "calibration")}
+    assert result == json.loads(json.dumps(expected.to_dict()))
     assert source["user_id"] == 11
     lines = err.splitlines()
     assert any(re.findall(r"\d+", line) == [str(expected.eligible)] for line in lines)
     assert "candidates" in err
 
 
-def test_each_table_is_read_once(asked, monkeypatch: pytest.MonkeyPatch):
+def test_each_table_is_read_once(recommend_json, monkeypatch: pytest.MonkeyPatch):
     files: list[str] = []
     read = PreparedFolder._read
 
@@ -85,7 +85,7 @@ def test_each_table_is_read_once(asked, monkeypatch: pytest.MonkeyPatch):
         return read(folder, file, *args, **options)
 
     monkeypatch.setattr(PreparedFolder, "_read", counted)
-    asked(*USER)
+    recommend_json(*USER)
     assert sorted(files) == sorted([ITEMS_FILE, TIMELINES_FILE])
 
 
@@ -94,81 +94,83 @@ def test_the_terminal_gets_a_table_and_nothing_else(
 ):
     monkeypatch.setenv("COLUMNS", "400")
     assert trained.recommend(*USER, "--format", "json", "--why", "--base") == 0
-    told = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     assert trained.recommend(*USER, "--why", "--base") == 0
     out = capsys.readouterr().out
     assert " 11," in out.splitlines()[0]
     numbers = [line for line in out.splitlines() if line.startswith("│") and " % │" in line]
-    assert len(numbers) == len(told["recommendations"]) == 10
-    for line, each in zip(numbers, told["recommendations"], strict=True):
+    assert len(numbers) == len(result["recommendations"]) == 10
+    for line, each in zip(numbers, result["recommendations"], strict=True):
         assert f"{100 * each['p_like']:.1f} % │" in line
         assert f"{100 * each['p_like_base']:.1f} % │" in line
     assert len(re.findall(r"│ [+-]\d+\.\d ", out)) == 30
 
 
 def test_typed_ratings_and_a_file_are_one_history(
-    asked, catalogue: Catalogue, prepared: PreparedFolder, tmp_path: Path
+    recommend_json, catalogue: Catalogue, prepared: PreparedFolder, tmp_path: Path
 ):
     file = tmp_path / "mine.csv"
     file.write_text("movieId,rating,timestamp\n28,4.5,20\n31,0.5,10\n", encoding="utf-8")
     names = ("--rated", "Amélie=3", "--rated", "#4=5")
-    told, err = asked("--rated-file", file, *names, "--top", 40)
-    assert ratings(told["history"]) == [(31, 0.5), (28, 4.5), (1, 3.0), (4, 5.0)]
-    assert told["user_id"] is None
-    assert sorted(indices(catalogue, told["recommendations"])) == [
+    result, err = recommend_json("--rated-file", file, *names, "--top", 40)
+    assert ratings(result["history"]) == [(31, 0.5), (28, 4.5), (1, 3.0), (4, 5.0)]
+    assert result["user_id"] is None
+    assert sorted(indices(catalogue, result["recommendations"])) == [
         item for item in range(40) if item not in (0, 1, 9, 10)
     ]
-    (note,) = told["notes"]
+    (note,) = result["notes"]
     assert re.findall(r"\d+", note) == ["4", "5"]
     assert note in err
     assert f"{catalogue.name(0)}: 3.0" in err
 
 
-def test_filters_leave_films_out(asked, catalogue: Catalogue, prepared: PreparedFolder):
+def test_filters_leave_films_out(recommend_json, catalogue: Catalogue, prepared: PreparedFolder):
     flags = ("--genre", "drama", "--genre", "Comedy", "--without-genre", "action")
     flags += ("--year-from", 1910, "--year-to", 2015, "--min-ratings", 2, "--max-ratings", 6)
-    told, _ = asked(*USER, *flags, "--top", 40)
+    result, _ = recommend_json(*USER, *flags, "--top", 40)
     matching = Filters(("Drama", "Comedy"), ("Action",), 1910, 2015, 2, 6).matching(catalogue)
     history = user_history(prepared.timelines, 11)
     expected = sorted(set(matching.tolist()) - set(history.item_idx.tolist()))
     assert expected
-    assert sorted(indices(catalogue, told["recommendations"])) == expected
-    assert told["eligible"] == len(expected)
+    assert sorted(indices(catalogue, result["recommendations"])) == expected
+    assert result["eligible"] == len(expected)
 
 
 def test_the_most_rated_are_candidates_where_not_all_are(
-    asked, catalogue: Catalogue, prepared: PreparedFolder, monkeypatch: pytest.MonkeyPatch
+    recommend_json, catalogue: Catalogue, prepared: PreparedFolder, monkeypatch: pytest.MonkeyPatch
 ):
     history = user_history(prepared.timelines, 11)
     unrated = np.setdiff1d(np.arange(40), history.item_idx)
-    told, _ = asked(*USER, "--candidates", 6, "--top", 40)
+    result, _ = recommend_json(*USER, "--candidates", 6, "--top", 40)
     expected = sorted(unrated, key=lambda item: (-catalogue.ratings[item], item))[:6]
-    assert sorted(indices(catalogue, told["recommendations"])) == sorted(expected)
+    assert sorted(indices(catalogue, result["recommendations"])) == sorted(expected)
     monkeypatch.setattr(candidates_module, "DEFAULT_CANDIDATES", 4)
-    told, err = asked(*USER, "--top", 40)
-    assert (told["scored"], told["eligible"]) == (4, len(unrated))
+    result, err = recommend_json(*USER, "--top", 40)
+    assert (result["scored"], result["eligible"]) == (4, len(unrated))
     assert any(re.findall(r"\d+", line) == ["4", str(len(unrated))] for line in err.splitlines())
-    assert asked(*USER, "--candidates", "all")[0]["scored"] == len(unrated)
+    assert recommend_json(*USER, "--candidates", "all")[0]["scored"] == len(unrated)
 
 
 @pytest.mark.slow
-def test_base_and_reasons_are_given_on_request(asked):
-    told, _ = asked(*USER, "--why", "--top", 3, "--base")
-    assert [len(each["reasons"]) for each in told["recommendations"]] == [3, 3, 3]
-    assert all(each["p_like_base"] != each["p_like"] for each in told["recommendations"])
-    for each in told["recommendations"]:
-        assert set(ratings(each["reasons"])) <= set(ratings(told["history"]))
-    told, _ = asked(*USER, "--why", 4, "--top", 2)
-    assert [len(each["reasons"]) for each in told["recommendations"]] == [4, 4]
-    assert {each["p_like_base"] for each in told["recommendations"]} == {None}
-    assert asked(*USER, "--top", 2, "--why=4")[0] == told
-    told, _ = asked(*USER, "--top", 2)
-    assert [each["reasons"] for each in told["recommendations"]] == [[], []]
+def test_base_and_reasons_are_given_on_request(recommend_json):
+    result, _ = recommend_json(*USER, "--why", "--top", 3, "--base")
+    assert [len(each["reasons"]) for each in result["recommendations"]] == [3, 3, 3]
+    assert all(each["p_like_base"] != each["p_like"] for each in result["recommendations"])
+    for each in result["recommendations"]:
+        assert set(ratings(each["reasons"])) <= set(ratings(result["history"]))
+    result, _ = recommend_json(*USER, "--why", 4, "--top", 2)
+    assert [len(each["reasons"]) for each in result["recommendations"]] == [4, 4]
+    assert {each["p_like_base"] for each in result["recommendations"]} == {None}
+    assert recommend_json(*USER, "--top", 2, "--why=4")[0] == result
+    result, _ = recommend_json(*USER, "--top", 2)
+    assert [each["reasons"] for each in result["recommendations"]] == [[], []]
 
 
-def test_the_base_model_alone_needs_no_adapter(asked, tmp_path: Path):
-    beside, _ = asked(*USER, "--base", "--top", 40)
-    alone, _ = asked(*USER, "--base-only", "--set", f"train.output_dir={tmp_path}", "--top", 40)
+def test_the_base_model_alone_needs_no_adapter(recommend_json, tmp_path: Path):
+    beside, _ = recommend_json(*USER, "--base", "--top", 40)
+    alone, _ = recommend_json(
+        *USER, "--base-only", "--set", f"train.output_dir={tmp_path}", "--top", 40
+    )
     assert (alone["adapter"], alone["calibration"]) == (None, "none")
     by_base = {each["item"]["item_id"]: each["p_like_base"] for each in beside["recommendations"]}
     assert len(by_base) == len(alone["recommendations"]) > 15
@@ -178,26 +180,28 @@ def test_the_base_model_alone_needs_no_adapter(asked, tmp_path: Path):
     assert p_like == sorted(p_like, reverse=True)
 
 
-def test_history_sets_how_many_ratings_are_shown(asked):
-    longer, _ = asked(*USER, "--history", 8)
+def test_history_sets_how_many_ratings_are_shown(recommend_json):
+    longer, _ = recommend_json(*USER, "--history", 8)
     assert len(longer["history"]) == 8
     assert longer["notes"] == []
-    shorter, err = asked(*USER, "--history", 2)
+    shorter, err = recommend_json(*USER, "--history", 2)
     assert len(shorter["history"]) == 2
     (note,) = shorter["notes"]
     assert note in err
 
 
-def test_predictions_are_calibrated_as_configured(asked, trained: Trained, tmp_path: Path):
+def test_predictions_are_calibrated_as_configured(recommend_json, trained: Trained, tmp_path: Path):
     kept = shutil.ignore_patterns("checkpoint-*", "logs")
     adapter = Path(shutil.copytree(trained.adapter, tmp_path / "run", ignore=kept))
     write_calibration(
         adapter, Calibration(9, "interview", True, 2.5, (1.0, 0.0), (0.0, 1.0), (0.0, 1.0))
     )
-    given, _ = asked(*USER, "--adapter", adapter)
-    told, _ = asked(*USER, "--adapter", adapter, "--set", "scoring.calibration=temperature")
-    assert (given["calibration"], told["calibration"]) == ("none", "temperature")
-    raw, calibrated = given["recommendations"], told["recommendations"]
+    given, _ = recommend_json(*USER, "--adapter", adapter)
+    result, _ = recommend_json(
+        *USER, "--adapter", adapter, "--set", "scoring.calibration=temperature"
+    )
+    assert (given["calibration"], result["calibration"]) == ("none", "temperature")
+    raw, calibrated = given["recommendations"], result["recommendations"]
     assert [each["item"] for each in calibrated] == [each["item"] for each in raw]
     expected = expit(logit([each["p_like"] for each in raw]) / 2.5)
     np.testing.assert_allclose([each["p_like"] for each in calibrated], expected, atol=1e-9)

@@ -67,7 +67,7 @@ def test_bounds_are_inclusive(catalogue: Catalogue, bound: str):
 
 
 @given(catalogues())
-def test_nothing_asked_lets_everything_through(catalogue: Catalogue):
+def test_default_filters_match_everything(catalogue: Catalogue):
     assert Filters().matching(catalogue).tolist() == list(range(len(catalogue.items)))
 
 

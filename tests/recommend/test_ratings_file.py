@@ -137,7 +137,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path):
             read_ratings_file(tmp_path / name)
 
 
-def test_every_fault_of_a_file_is_told_at_once_with_its_line(write):
+def test_all_faults_of_a_file_are_reported_with_their_lines(write):
     shelf = catalogue_of("Harbour (1995)", "Ivory Tower (1980)", "Ivory Tower (1994)")
     path = write(
         "mine.csv",

@@ -20,7 +20,7 @@ from reeltune.recommend.recommender import Ranking, RecommendationRequest, Recom
 from reeltune.recommend.results import Recommendations
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Predictor, Query
-from tests.recommend.build import KnownJudge, catalogue_of
+from tests.recommend.build import FakePredictor, catalogue_of
 from tests.scoring.models import ROUNDING, random_history
 
 NO_RATINGS = History.of([], [])
@@ -33,22 +33,22 @@ def known_predictions(log_odds: Sequence[float], calibrate=None) -> Predictions:
 
 
 @pytest.fixture(scope="module")
-def recommender(judge: Predictor) -> Recommender:
-    return Recommender.of(judge, limit=CandidateLimit(ALL, "test"))
+def recommender(predictor: Predictor) -> Recommender:
+    return Recommender.of(predictor, limit=CandidateLimit(ALL, "test"))
 
 
 @pytest.fixture(scope="module")
-def run(judge: Predictor, recommender: Recommender):
+def run(predictor: Predictor, recommender: Recommender):
     def recommend(history: History = HISTORY, **options) -> Recommendations:
-        return recommender.recommend(judge, RecommendationRequest(history, **options))
+        return recommender.recommend(predictor, RecommendationRequest(history, **options))
 
     return recommend
 
 
-def p_like(judge: Predictor, history: History, item: int, base: bool = False) -> float:
+def p_like(predictor: Predictor, history: History, item: int, base: bool = False) -> float:
     """P(like) of one item, predicted by itself."""
     query = Query(history, np.array([item]))
-    return float(judge.predict([query], base=base)[0].p_yes[0])
+    return float(predictor.predict([query], base=base)[0].p_yes[0])
 
 
 def indices(recommender: Recommender, result: Recommendations) -> list[int]:
@@ -80,8 +80,8 @@ def test_ties_made_by_calibration_are_ordered_by_the_models_own_odds(items: list
     assert len(set(ranking.p_like)) < 6
 
 
-def test_recommendations_are_predictions_made_one_at_a_time(judge: Predictor, recommender, run):
-    alone = {item: p_like(judge, HISTORY, item) for item in range(40)}
+def test_recommendations_are_predictions_made_one_at_a_time(predictor: Predictor, recommender, run):
+    alone = {item: p_like(predictor, HISTORY, item) for item in range(40)}
     unrated = {item: p for item, p in alone.items() if item not in HISTORY.item_idx}
     assert np.diff(sorted(unrated.values())).min() > 2 * ROUNDING  # rounding keeps the order
     result = run(top_k=100)
@@ -100,8 +100,8 @@ def test_recommendations_are_predictions_made_one_at_a_time(judge: Predictor, re
     ]
 
 
-def test_items_carry_what_the_catalogue_knows(judge: Predictor, recommender, run):
-    items, ratings = judge.loaded.folder.items, judge.loaded.folder.ratings
+def test_items_carry_what_the_catalogue_knows(predictor: Predictor, recommender, run):
+    items, ratings = predictor.loaded.folder.items, predictor.loaded.folder.ratings
     result = run()
     for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
         item = items[index]
@@ -113,20 +113,20 @@ def test_items_carry_what_the_catalogue_knows(judge: Predictor, recommender, run
         assert each.item.ratings == (ratings.item_idx == index).sum()
 
 
-def test_base_predictions_belong_to_their_items(judge: Predictor, recommender, run):
+def test_base_predictions_belong_to_their_items(predictor: Predictor, recommender, run):
     result = run(top_k=3, base=True)
     for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
-        base = p_like(judge, HISTORY, index, base=True)
+        base = p_like(predictor, HISTORY, index, base=True)
         assert each.p_like_base == pytest.approx(base, abs=ROUNDING)
     assert len({each.p_like_base for each in result.recommendations}) == 3
 
 
 @pytest.mark.parametrize("rated", [0, 1, 4, 9])
 def test_an_effect_is_the_difference_of_two_predictions(
-    judge: Predictor, recommender, run, rated: int
+    predictor: Predictor, recommender, run, rated: int
 ):
     history = random_history(np.random.default_rng(rated), 40, rated)
-    shown = history.last(judge.history_len)
+    shown = history.last(predictor.history_len)
     result = run(history, top_k=3, reasons=100)
     for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
         by_item = {reason.item.item_id: reason for reason in each.reasons}
@@ -134,8 +134,8 @@ def test_an_effect_is_the_difference_of_two_predictions(
         for position, item in enumerate(shown.item_idx.tolist()):
             reason = by_item[recommender.catalogue.items[item].item_id]
             assert reason.rating == shown.rating[position]
-            without = p_like(judge, shown.without(position), index)
-            expected = p_like(judge, shown, index) - without
+            without = p_like(predictor, shown.without(position), index)
+            expected = p_like(predictor, shown, index) - without
             assert reason.effect == pytest.approx(expected, abs=2 * ROUNDING)
         strength = [abs(reason.effect) for reason in each.reasons]
         assert strength == sorted(strength, reverse=True)
@@ -159,11 +159,11 @@ def test_leaving_one_rating_out_leaves_the_others():
         trained_history=3,
         limit=CandidateLimit(ALL, "test"),
     )
-    known = KnownJudge(dict.fromkeys(range(10), 0.0), history_len=3)
+    known = FakePredictor(dict.fromkeys(range(10), 0.0), history_len=3)
     history = History.of([5, 6, 7, 8, 9], [1.0, 2.0, 3.0, 4.0, 5.0])
     request = RecommendationRequest(history, top_k=1, base=True, reasons=1)
     recommender.recommend(cast("Predictor", known), request)
-    (query,), (base,), ablated = known.asked
+    (query,), (base,), ablated = known.calls
     assert query.history.item_idx.tolist() == base.history.item_idx.tolist() == [5, 6, 7, 8, 9]
     assert [(q.history.item_idx.tolist(), q.history.rating.tolist()) for q in ablated] == [
         ([7, 8, 9], [3.0, 4.0, 5.0]),
@@ -182,29 +182,29 @@ def test_nothing_eligible_gives_no_recommendations(run):
 
 
 @pytest.mark.parametrize("shown", [1, 4, 5])
-def test_a_history_shorter_than_those_in_training_is_noted(judge: Predictor, run, shown: int):
-    assert judge.loaded.folder.min_history == judge.loaded.folder.history_len == 5
+def test_a_history_shorter_than_those_in_training_is_noted(predictor: Predictor, run, shown: int):
+    assert predictor.loaded.folder.min_history == predictor.loaded.folder.history_len == 5
     notes = run(HISTORY.last(shown), top_k=1).notes
     numbers = [re.findall(r"\d+", note) for note in notes]
     assert numbers == ([[str(shown), "5"]] if shown < 5 else [])
 
 
-def test_the_base_model_alone_has_no_note_and_no_base_beside_it(judge: Predictor):
-    plain = Predictor(replace(judge.loaded, model=judge.loaded.base.model))
+def test_the_base_model_alone_has_no_note_and_no_base_beside_it(predictor: Predictor):
+    plain = Predictor(replace(predictor.loaded, model=predictor.loaded.base.model))
     request = RecommendationRequest(HISTORY.last(1), top_k=2, base=True)
     result = Recommender.of(plain).recommend(plain, request)
     assert result.notes == ()
     assert [each.p_like_base for each in result.recommendations] == [None, None]
 
 
-def test_there_is_a_progress_bar_for_each_kind_of_query(judge: Predictor, recommender):
+def test_there_is_a_progress_bar_for_each_kind_of_query(predictor: Predictor, recommender):
     bars: dict[str, tuple[int, int]] = {}
 
     def start(name: str):
         return lambda done, total: bars.update({name: (done, total)})
 
     request = RecommendationRequest(HISTORY, top_k=2, candidates=12, base=True, reasons=1)
-    recommender.recommend(judge, request, start)
+    recommender.recommend(predictor, request, start)
     assert bars == {"candidates": (12, 12), "base": (2, 2), "reasons": (12, 12)}
 
 

@@ -127,7 +127,7 @@ def test_a_film_is_rated_once():
     assert "--rated 'harbour=4'" in error.message
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_reported_at_once():
     error = fault("Harbour=9", "Ivory Tower=nan", "Snow Line=3", "#99=1", "harbour=2", "odd")
     assert error.code == "invalid_ratings"
     heading, *lines = error.message.splitlines()
@@ -136,7 +136,7 @@ def test_all_faults_are_told_at_once():
     assert [line.split(": ")[0] for line in lines] == [f"  - --rated {place!r}" for place in places]
 
 
-def test_of_very_many_faults_some_are_told_and_the_others_counted():
+def test_many_faults_are_listed_in_part_and_counted():
     lines = fault(*(f"#{n}=1" for n in range(101, 151))).message.splitlines()
     assert "50" in lines[0].split()
     assert len(lines) == 22

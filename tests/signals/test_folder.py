@@ -95,7 +95,7 @@ def test_signals_that_cannot_be_cached_are_used_all_the_same(
     taken = tmp_path / "cache"
     taken.write_text("a file where the folder of the cache would be")
     caplog.set_level("WARNING")
-    told = context_of(prepared, taken, "recent")
-    assert np.array_equal(told, context_of(prepared, tmp_path / "free", "recent"))
+    codes = context_of(prepared, taken, "recent")
+    assert np.array_equal(codes, context_of(prepared, tmp_path / "free", "recent"))
     (record,) = caplog.records
     assert str(taken) in record.getMessage()

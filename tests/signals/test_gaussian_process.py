@@ -1,4 +1,4 @@
-"""What to expect: the process as its definition says, and nothing learned from oneself."""
+"""The process equals its definition, and no user learns from their own ratings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ITEM_KIND = tuple(SIGNALS).index("film")
 
 
 def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[GaussianProcess, np.ndarray]:
-    """What is expected in drawn timelines, and the films' mean outcomes that all see."""
+    """Return the process of drawn timelines, and the items' mean targets without excluded users."""
     known = drawn(seed)
     ratings = training_ratings(known, np.flatnonzero(known.split == "train"))
     part = assign_folds(known, 0)
@@ -42,29 +42,29 @@ def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[GaussianProces
 
 
 def covariance(seed: int, rows: list[int]) -> np.ndarray:
-    """The covariance of films asked about one after another, each pair by itself, as defined."""
+    """Return the covariance of consecutive events, computed pair by pair from the definition."""
     known = drawn(seed)
     ratings = np.flatnonzero(known.split == "train")
     part = assign_folds(known, 0)
     statistics = statistics_without_folds(known, ratings, len(ITEMS), part).take(FOLDS)
     mean = gp_target(statistics.rating, statistics.like_rate)
-    said: dict[int, dict[int, float]] = {}
+    residuals: dict[int, dict[int, float]] = {}
     for event in ratings:
-        own = said.setdefault(int(known.user_id[event]), {})
+        own = residuals.setdefault(int(known.user_id[event]), {})
         came = known.rating[event] / 2 + known.liked[event]
         own[int(known.item_idx[event])] = came - mean[known.item_idx[event]]
-    for own in said.values():
+    for own in residuals.values():
         level = sum(own.values()) / (len(own) + USER_PRIOR)
         for item in own:
             own[item] -= level
-    asked = [sum(item in own for own in said.values()) for item in range(len(ITEMS))]
+    raters = [sum(item in own for own in residuals.values()) for item in range(len(ITEMS))]
     any_mean = gp_target(statistics.any_rating, statistics.any_like)
     w = GP_HYPERPARAMETERS
     found = np.zeros((len(rows), len(rows)))
     for i, one in enumerate(rows):
         for j, other in enumerate(rows):
-            scale = np.sqrt((asked[one] + 20) * (asked[other] + 20))
-            both = [own for own in said.values() if one in own and other in own]
+            scale = np.sqrt((raters[one] + 20) * (raters[other] + 20))
+            both = [own for own in residuals.values() if one in own and other in own]
             shared = set(ITEMS[one].genres) & set(ITEMS[other].genres)
             lengths = np.sqrt(len(ITEMS[one].genres) * len(ITEMS[other].genres))
             years = abs((ITEMS[one].year or 0) - (ITEMS[other].year or 0))
@@ -80,7 +80,7 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
                 + w.popularity * fame[0] * fame[1]
                 + w.mean_rating * praise[0] * praise[1]
             )
-        found[i, i] += w.noise + w.item_mean_variance / (asked[one] + ITEM_PRIOR)
+        found[i, i] += w.noise + w.item_mean_variance / (raters[one] + ITEM_PRIOR)
     return found
 
 
@@ -115,11 +115,11 @@ def test_surprise_is_the_negative_log_density():
 def test_without_any_history_the_mean_is_expected():
     made, mean = expectation_of(2)
     nothing = np.array([], dtype=np.int64)
-    asked = np.arange(len(ITEMS))
-    visitor = made.posterior(FOLDS, nothing, np.array([]))
-    assert visitor.after_all_events(asked).tolist() == mean.tolist()
-    assert visitor.before_each_event().tolist() == []
-    assert visitor.negative_log_likelihood() == 0
+    candidates = np.arange(len(ITEMS))
+    unknown_user = made.posterior(FOLDS, nothing, np.array([]))
+    assert unknown_user.after_all_events(candidates).tolist() == mean.tolist()
+    assert unknown_user.before_each_event().tolist() == []
+    assert unknown_user.negative_log_likelihood() == 0
 
 
 def test_items_without_a_year_have_the_median_year():
@@ -127,9 +127,9 @@ def test_items_without_a_year_have_the_median_year():
     middle = [item._replace(year=1994) if item.item_id == 2 else item for item in ITEMS]
     others = [item.year for item in ITEMS if item.item_id != 2]
     assert np.median([year for year in others if year]) == 1994
-    rows, targets, asked = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(ITEMS))
+    rows, targets, candidates = np.array([2, 5]), np.array([3.5, 0.5]), np.arange(len(ITEMS))
     found = [
-        expectation_of(1, items)[0].posterior(FOLDS, rows, targets).after_all_events(asked)
+        expectation_of(1, items)[0].posterior(FOLDS, rows, targets).after_all_events(candidates)
         for items in (nameless, middle)
     ]
     assert found[0].tolist() == found[1].tolist()
@@ -145,24 +145,24 @@ def test_item_statistics_exclude_the_users_own_ratings(seed: int, place: int):
         SignalSource(one, ITEMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
     )
     assert np.array_equal(before[own], after[own])
-    # A visitor with the same history is nobody's neighbour: all are asked.
+    # An unknown user with the same history: no fold is excluded.
     history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
-    asked = np.arange(len(ITEMS))
+    candidates = np.arange(len(ITEMS))
     sources = [SignalSource(one, ITEMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
-    told = [one.of_query(history, asked, 0)[1] for one in sources]
-    assert np.array_equal(told[0], told[1])
+    result = [one.of_query(history, candidates, 0)[1] for one in sources]
+    assert np.array_equal(result[0], result[1])
 
 
 def test_an_unknown_user_sees_the_ratings_of_all_users():
     known = drawn(5)
     source = SignalSource(known, ITEMS, 4.0, 0.5, ("film",))
     own = History.from_timelines(known, range(0, 3))
-    visitor = History(own.item_idx, own.rating)
+    unknown_user = History(own.item_idx, own.rating)
     assert own.user_id == known.user_id[0]
-    assert visitor.user_id is None
-    asked = np.arange(len(ITEMS))
-    told = [source.of_query(one, asked, 0)[1].tolist() for one in (own, visitor)]
-    assert told[0] != told[1]
+    assert unknown_user.user_id is None
+    candidates = np.arange(len(ITEMS))
+    result = [source.of_query(one, candidates, 0)[1].tolist() for one in (own, unknown_user)]
+    assert result[0] != result[1]
 
 
 @given(st.integers(0, 30), st.integers(0, 8))
@@ -172,22 +172,22 @@ def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: in
     rating = random.integers(1, 11, events) / 2
     targets = gp_target(rating, rating >= 4.0)
     made, _ = expectation_of(seed)
-    asked = np.arange(len(ITEMS))
+    candidates = np.arange(len(ITEMS))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(gaussian_process, "STRIDE", 2)
         long = made.posterior(FOLDS, rows, targets)
         along, after, negative_log_likelihood = (
             long.before_each_event(),
-            long.after_all_events(asked),
+            long.after_all_events(candidates),
             long.negative_log_likelihood(),
         )
     # Two events and fewer than four: what is further back is forgotten.
     first = [0, 0, 0, 0, 2, 2, 4, 4, 6][: events + 1]
     for place, start in enumerate(first):
         seen = made.posterior(FOLDS, rows[start:place], targets[start:place])
-        told = seen.after_all_events(asked)
+        result = seen.after_all_events(candidates)
         assert (along[place] if place < events else after) == pytest.approx(
-            told[rows[place]] if place < events else told, abs=1e-9
+            result[rows[place]] if place < events else result, abs=1e-9
         )
     if events < 4:
         assert negative_log_likelihood == pytest.approx(
@@ -196,24 +196,28 @@ def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: in
 
 
 def test_similarities_use_a_sample_of_many_users():
-    rows, targets, asked = np.array([1, 4, 0]), np.array([3.0, 0.5, 2.5]), np.arange(len(ITEMS))
+    rows, targets, candidates = (
+        np.array([1, 4, 0]),
+        np.array([3.0, 0.5, 2.5]),
+        np.arange(len(ITEMS)),
+    )
 
-    def told(most: int) -> list[float]:
+    def result(most: int) -> list[float]:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(item_similarity, "MAX_USERS", most)
             made, _ = expectation_of(3)
-            return made.posterior(FOLDS, rows, targets).after_all_events(asked).tolist()
+            return made.posterior(FOLDS, rows, targets).after_all_events(candidates).tolist()
 
-    assert told(12) == told(10_000)
-    assert told(6) != told(12)
-    assert told(6) == told(6)
-    # Films are worth what all users say, however few are asked which are alike.
+    assert result(12) == result(10_000)
+    assert result(6) != result(12)
+    assert result(6) == result(6)
+    # Item means use all users, however few are sampled for similarities.
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(item_similarity, "MAX_USERS", 6)
         fewer, mean = expectation_of(3)
         nobody = np.array([], dtype=np.int64)
         assert (
-            fewer.posterior(FOLDS, nobody, np.array([])).after_all_events(asked).tolist()
+            fewer.posterior(FOLDS, nobody, np.array([])).after_all_events(candidates).tolist()
             == mean.tolist()
         )
 
@@ -226,10 +230,10 @@ def test_a_chance_is_even_between_the_last_dislike_and_the_first_like(
     step: float, threshold: float, disliked: float, liked: float
 ):
     rating = np.array([step, disliked, liked, 5.0])
-    told = like_probability(gp_target(rating, rating >= threshold), threshold, step)
-    assert told[1] + told[2] == pytest.approx(1)
-    assert 0 < told[0] < told[1] < 0.25
-    assert 0.75 < told[2] < told[3] < 1
+    result = like_probability(gp_target(rating, rating >= threshold), threshold, step)
+    assert result[1] + result[2] == pytest.approx(1)
+    assert 0 < result[0] < result[1] < 0.25
+    assert 0.75 < result[2] < result[3] < 1
 
 
 def test_every_scale_begins_with_its_step():

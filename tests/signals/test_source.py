@@ -82,7 +82,7 @@ GOLDEN = {
         [10, 96, 9, 34],
     ]
 }
-"""What is told of each event below, by prompt version, in the order of the kinds."""
+"""Codes of the events below, by prompt version; a column per kind."""
 
 
 def test_signals_are_those_of_the_prompt_version():
@@ -91,11 +91,11 @@ def test_signals_are_those_of_the_prompt_version():
     rating = [5, 4.5, 4, 1, 2, 4, 5, 3, 4, 3.5, 2, 0.5, 1, 5, 4.5, 4, *[4.5] * 9, *[2] * 7]
     user = [0] * 8 + [1] * 8 + [2] * 16
     split = [*([TRAIN] * 6 + [TEST] * 2) * 2, *[TRAIN] * 12, *[TEST] * 4]
-    told = source_of(timelines_of(rows, rating, user, split)).of_events()
-    assert told.tolist() == GOLDEN[PROMPT_VERSION]
+    codes = source_of(timelines_of(rows, rating, user, split)).of_events()
+    assert codes.tolist() == GOLDEN[PROMPT_VERSION]
 
 
-def told_of(source: SignalSource, history: History, candidates: np.ndarray) -> np.ndarray:
+def codes_of(source: SignalSource, history: History, candidates: np.ndarray) -> np.ndarray:
     """The signals on candidates after a history."""
     return source.of_query(history, candidates, 0)[1]
 
@@ -158,8 +158,8 @@ def test_a_candidate_has_the_signals_of_the_held_out_event(seed: int):
     for event in np.flatnonzero(known.split == TEST):
         first = int(event - known.position[event])
         history = History.from_timelines(known, range(first, int(event)))
-        told = told_of(source, history, known.item_idx[event : event + 1].astype(np.int64))
-        assert np.array_equal(told[0], whole[event])
+        codes = codes_of(source, history, known.item_idx[event : event + 1].astype(np.int64))
+        assert np.array_equal(codes[0], whole[event])
 
 
 @given(st.integers(0, 50), st.integers(1, 9))
@@ -169,14 +169,14 @@ def test_events_of_a_history_have_the_signals_they_had_as_candidates(seed: int, 
     history = History.of(
         random.permutation(8)[:6].tolist(), (random.integers(1, 11, 6) / 2).tolist()
     )
-    told, _ = source.of_query(history, np.array([0]), shown)
-    assert len(told) == min(shown, 6)
-    assert told.context is not None
-    for back in range(1, len(told) + 1):
+    last, _ = source.of_query(history, np.array([0]), shown)
+    assert len(last) == min(shown, 6)
+    assert last.context is not None
+    for back in range(1, len(last) + 1):
         place = 6 - back
         before = History(history.item_idx[:place], history.rating[:place])
-        asked = told_of(source, before, history.item_idx[place : place + 1])
-        assert np.array_equal(told.context[-back], asked[0])
+        codes = codes_of(source, before, history.item_idx[place : place + 1])
+        assert np.array_equal(last.context[-back], codes[0])
 
 
 def test_codes_that_a_history_already_has_are_kept():
@@ -189,8 +189,8 @@ def test_codes_that_a_history_already_has_are_kept():
 
 
 def test_lines_state_the_features_by_hand():
-    # Ten users of whom eight like film 0; the one asked has liked one film of four. Who is in the
-    # same part as that one is not asked.
+    # Eight of ten users like item 0; the last user has liked one item of four. Users in their fold
+    # do not count.
     rows = [0] * 10 + [1, 2, 3, 4, 0]
     rating = [5.0] * 8 + [1.0] * 2 + [5.0, 1.0, 1.0, 1.0, 5.0]
     users = [*range(10), 10, 10, 10, 10, 10]
@@ -217,11 +217,11 @@ def test_items_that_others_rate_alike_change_the_expected_target():
     known = timelines_of(rows, rating, users)
     source = source_of(known)
     column = KINDS.index("expected")
-    asked = np.array([1])
-    fond = told_of(source, History.of([2, 0], [3.0, 5.0]), asked)[0, column]
-    cold = told_of(source, History.of([2, 0], [3.0, 1.0]), asked)[0, column]
+    candidate = np.array([1])
+    fond = codes_of(source, History.of([2, 0], [3.0, 5.0]), candidate)[0, column]
+    cold = codes_of(source, History.of([2, 0], [3.0, 1.0]), candidate)[0, column]
     unknown = [
-        told_of(source, History.of([2, 0], [3.0, given]), np.array([5]))[0, column]
+        codes_of(source, History.of([2, 0], [3.0, given]), np.array([5]))[0, column]
         for given in (5.0, 1.0)
     ]
     assert fond - cold > unknown[0] - unknown[1] > 0
