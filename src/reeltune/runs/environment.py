@@ -1,9 +1,9 @@
-"""What a run was made with: package versions, machine, memory."""
+"""Package versions, hardware and memory, as recorded with a run."""
 
 from __future__ import annotations
 
 import platform
-import resource
+import sys
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ _PACKAGES: Final = (
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of all that a run's numbers depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     return {
         "python": platform.python_version(),
         "reeltune": __version__,
@@ -35,7 +35,7 @@ def package_versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Describe the machine: processor, memory, GPUs."""
+    """Return processor, memory and GPUs of the machine."""
     gpus = range(torch.cuda.device_count())
     return {
         "platform": f"{platform.system()} {platform.machine()}",
@@ -46,18 +46,27 @@ def hardware() -> dict[str, Any]:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return what is free on a device, in GiB: on a GPU, or of the machine's memory."""
+    """Return the free memory of a GPU, or else of the machine, in GiB."""
     if device.type != "cuda":
         return psutil.virtual_memory().available / 2**30
     free, _ = torch.cuda.mem_get_info(device)
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return (free + kept) / 2**30
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return (free + unused) / 2**30
 
 
 def peak_memory() -> dict[str, float]:
     """Return the largest memory this process has held, in GiB: resident, and on the GPU if any."""
-    # Linux reports the largest resident size in KiB.
-    peak = {"resident_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    peak = {"resident_gib": _peak_resident_bytes() / 2**30}
     if torch.cuda.is_available():
         peak["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
     return {name: round(value, 3) for name, value in peak.items()}
+
+
+def _peak_resident_bytes() -> int:
+    # psutil 7.2 has the peak on Windows only, where the standard library has none.
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
