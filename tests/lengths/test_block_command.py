@@ -43,9 +43,9 @@ def test_the_command_shows_what_blocks_hold(
     (line,) = (line for line in out.splitlines() if "per prediction" in line)
     shared, alone = held.per_prediction, held.per_prediction_alone
     assert re.findall(r"[\d.]+", line) == [f"{shared:.1f}", f"{alone:.1f}", f"{ratio:.1f}"]
-    packing = describe_packing(held.sequences, 8192)
+    rows, filled = describe_packing(held.sequences, 8192)
     (line,) = (line for line in out.splitlines() if line.startswith("packed:"))
-    assert re.findall(r"[\d.]+%?", line) == [f"{packing.rows}", "8192", f"{packing.filled:.1%}"]
+    assert re.findall(r"[\d.]+%?", line) == [f"{rows}", "8192", f"{filled:.1%}"]
     assert out.endswith("data.max_length 2048, every block in train.pack_length 8192\n")
 
 

@@ -89,8 +89,7 @@ def test_tokens_per_prediction_by_hand():
 
 
 def test_packing_counts_rows_and_what_fills_them():
-    packing = describe_packing(np.array([6, 4, 5, 5, 3]), 10)
-    assert (packing.rows, packing.filled) == (3, 23 / 30)
+    assert describe_packing(np.array([6, 4, 5, 5, 3]), 10) == (3, 23 / 30)
 
 
 def test_a_sequence_longer_than_a_row_is_refused():
@@ -111,7 +110,7 @@ def config_with(**train: Any) -> Config:
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_rows_measured_are_those_training_reads(shared: bool):
-    from reeltune.training.setup import validation_rows
+    from reeltune.training.inputs import validation_rows
 
     config = config_with(share_history=shared)
     assert rows_read(config, "train") == train_rows(config)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.errors import ConfigError
-from reeltune.lengths.report import describe_lengths, parse_percentiles
+from reeltune.lengths.measure import describe_lengths, parse_percentiles
 from tests.errors import raises_error
 
 length_lists = st.lists(st.integers(0, 2000), min_size=1, max_size=120)

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from reeltune.config import Config
     from reeltune.data.folder import PreparedFolder
     from reeltune.domain import PromptSettings
-    from reeltune.lengths.measure import BlockLengths
-    from reeltune.lengths.report import LengthReport
+    from reeltune.lengths.measure import BlockLengths, LengthReport
     from reeltune.prompts.pieces import PromptTokens
 
 _BAR_WIDTH = 40
@@ -34,8 +33,7 @@ def lengths(
 ) -> None:
     """Show how long prompts and blocks are, and fail when something would not fit."""
     from reeltune.data.columns import EXAMPLE_SPLITS
-    from reeltune.lengths.measure import char_lengths
-    from reeltune.lengths.report import parse_percentiles
+    from reeltune.lengths.measure import char_lengths, parse_percentiles
     from reeltune.prompts.rows import prompt_settings
     from reeltune.signals import open_prepared
 
@@ -101,8 +99,8 @@ def _show_tokens(
     fits = f"every prompt fits in {_MAX_LENGTH} {limit}"
     if TRAIN in blocks:
         length = config.train.pack_length
-        packing = describe_packing(blocks[TRAIN].sequences, length)
-        typer.echo(f"packed: {packing.rows} rows of {length} tokens, {packing.filled:.1%} filled")
+        rows, filled = describe_packing(blocks[TRAIN].sequences, length)
+        typer.echo(f"packed: {rows} rows of {length} tokens, {filled:.1%} filled")
         fits += f", every block in {_PACK_LENGTH} {length}"
     typer.echo(fits)
 
@@ -110,7 +108,7 @@ def _show_tokens(
 def _show_sequences(
     title: str, lengths: BlockLengths, percentiles: tuple[float, ...], pack_length: int
 ) -> None:
-    from reeltune.lengths.report import describe_lengths
+    from reeltune.lengths.measure import describe_lengths
 
     report = describe_lengths(lengths.sequences, percentiles, "tokens", pack_length)
     _show(title, "sequences", report, _PACK_LENGTH)

@@ -1,9 +1,11 @@
-"""Lengths of prompts, of the sequences that share their histories, and of packed rows."""
+"""Distributions of the lengths of prompts, of sequences with shared histories, of packed rows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from reeltune.config.schema import Config
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import INTERVIEW, PromptSettings, Renderer
-from reeltune.lengths.report import LengthReport, describe_lengths
+from reeltune.errors import ConfigError
 from reeltune.prompts.pieces import PromptTokens, char_pieces
 from reeltune.prompts.rows import (
     ANSWER_TOKENS,
@@ -24,6 +26,81 @@ from reeltune.prompts.rows import (
 )
 
 Ints = npt.NDArray[np.int64]
+
+_MAX_BINS = 12
+
+
+@dataclass(frozen=True)
+class LengthReport:
+    """The distribution of some lengths.
+
+    Attributes:
+        unit: ``tokens``, the answer included, or ``characters`` of the messages.
+        percentiles: Each with the smallest length that this share does not exceed.
+        histogram: Counts per bin, shape ``(bins,)``.
+        edges: The first length of each bin, then the first beyond the last, shape ``(bins + 1,)``.
+            Bins are equally wide; the last may reach beyond the maximum.
+        exceeding: How many are longer than the limit, if there is one.
+    """
+
+    unit: str
+    count: int
+    minimum: int
+    maximum: int
+    mean: float
+    percentiles: tuple[tuple[float, int], ...]
+    histogram: Ints
+    edges: Ints
+    limit: int | None
+    exceeding: int
+
+
+def describe_lengths(
+    lengths: Ints, percentiles: Sequence[float], unit: str, limit: int | None = None
+) -> LengthReport:
+    """Return the distribution of one or more lengths; percentiles are from 0 to 100."""
+    ordered = np.sort(lengths)
+    # Exact fractions: numpy's inverted_cdf computes 0.07 * 100 > 7 and takes the eighth.
+    ranks = [math.ceil(Fraction(str(p)) * len(lengths) / 100) for p in percentiles]
+    at = [int(ordered[max(rank, 1) - 1]) for rank in ranks]
+    minimum, maximum = int(ordered[0]), int(ordered[-1])
+    width = math.ceil((maximum - minimum + 1) / _MAX_BINS)
+    edges = np.arange(minimum, maximum + width + 1, width)
+    return LengthReport(
+        unit=unit,
+        count=len(lengths),
+        minimum=minimum,
+        maximum=maximum,
+        mean=float(lengths.mean()),
+        percentiles=tuple(zip(percentiles, at, strict=True)),
+        histogram=np.diff(np.searchsorted(ordered, edges)),
+        edges=edges,
+        limit=limit,
+        exceeding=int((lengths > limit).sum()) if limit is not None else 0,
+    )
+
+
+def parse_percentiles(text: str) -> tuple[float, ...]:
+    """Parse a list such as ``50,90,99.5``.
+
+    Raises:
+        ConfigError: An entry is not a number from 0 to 100.
+    """
+    values = []
+    for part in text.split(","):
+        try:
+            value = float(part)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 100:
+            raise ConfigError(
+                f"{part.strip()!r} is not a percentile",
+                code="bad_percentile",
+                where="--percentiles",
+                hint="Give numbers from 0 to 100, separated by commas",
+            )
+        values.append(value)
+    return tuple(values)
 
 
 def char_lengths(
@@ -56,8 +133,8 @@ class BlockLengths:
     """Tokens of the rows of one selection, in blocks.
 
     Attributes:
-        prompts: Of the single prompt each prediction equals, without its answer, shape ``(n,)``.
-        sequences: Of each sequence, with the answers in it, shape ``(b,)``.
+        prompts: Each prediction's prompt alone, without its answer, shape ``(n,)``.
+        sequences: Each sequence with its answers, shape ``(b,)``.
         answered: Whether each prompt is followed by its answer.
     """
 
@@ -72,21 +149,8 @@ class BlockLengths:
 
     @property
     def per_prediction_alone(self) -> float:
-        """Tokens read per prediction if each prompt were a sequence of its own."""
+        """Tokens read per prediction without shared histories."""
         return float(self.prompts.mean()) + self.answered
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How sequences fill rows of equal length.
-
-    Attributes:
-        rows: The number of rows.
-        filled: The share of their tokens that is not padding.
-    """
-
-    rows: int
-    filled: float
 
 
 def rows_read(config: Config, split: str) -> Selection:
@@ -108,12 +172,11 @@ def block_lengths(
     if tokens.differing:
         prompts = tokens.prompts(timelines, examples).lengths
         return BlockLengths(prompts, prompts + answer, selection.answered)
-    pieces = tokens.pieces
-    prompts = pieces.lengths(timelines, examples)
+    prompts = tokens.pieces.lengths(timelines, examples)
     last = blocks.offsets[1:] - 1
     sequences = prompts[last] + answer
     if tokens.renderer.settings.form != INTERVIEW:
-        branches = pieces.query_lengths(timelines, examples.target) + answer
+        branches = tokens.pieces.query_lengths(timelines, examples.target) + answer
         # A block's last prompt holds the trunk and the last branch; add the other branches.
         sequences += np.add.reduceat(branches, blocks.offsets[:-1]) - branches[last]
     return BlockLengths(prompts, sequences, selection.answered)
@@ -122,21 +185,21 @@ def block_lengths(
 def block_prompts(
     lengths: BlockLengths, percentiles: Sequence[float], max_length: int
 ) -> LengthReport:
-    """Describe the prompts that the predictions of blocks equal, answer included."""
+    """Describe the prompts of blocks, each alone, answer included."""
     return describe_lengths(lengths.prompts + ANSWER_TOKENS, percentiles, "tokens", max_length)
 
 
-def describe_packing(sequences: Ints, pack_length: int) -> Packing:
-    """Return how many rows sequences fill, and how well, packed longest first.
+def describe_packing(sequences: Ints, pack_length: int) -> tuple[int, float]:
+    """Return how many rows sequences fill, packed longest first, and the share without padding.
 
     Training packs in a random order, which fills rows slightly less.
 
     Args:
-        sequences: Tokens of each, shape ``(b,)``.
+        sequences: Lengths in tokens, shape ``(b,)``.
         pack_length: Tokens of a row.
 
     Raises:
         LengthError: A sequence is longer than a row.
     """
     rows = len(pack(sequences, pack_length))
-    return Packing(rows, float(sequences.sum() / (rows * pack_length)))
+    return rows, float(sequences.sum() / (rows * pack_length))
