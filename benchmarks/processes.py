@@ -32,7 +32,7 @@ from benchmarks.common import SHAPES, command_line, common_options, make_model, 
 from benchmarks.launching import Launch, finish, settings
 from benchmarks.score_output import largest_difference, slowest_rate, write_pairs
 from benchmarks.trained_runs import training_rates, validation_auc, weight_difference
-from reeltune.training.progress import StepClock
+from reeltune.training.callbacks import StepClock
 
 _EXACT: Final = (
     "model.dtype=float32",

@@ -36,10 +36,9 @@ from reeltune.prompts.rows import (
     train_rows,
 )
 from reeltune.runs.folder import RunFolder
-from reeltune.training.build import build_trainer, trainer_inputs
-from reeltune.training.callbacks import KeepBest
-from reeltune.training.progress import StepClock
-from reeltune.training.setup import validation_rows
+from reeltune.training.callbacks import KeepBest, StepClock
+from reeltune.training.inputs import trainer_inputs, validation_rows
+from reeltune.training.trainer import build_trainer
 
 _WINDOW = ["prompt.form=window", "train.block_size=30"]
 CASES: dict[str, list[str]] = {

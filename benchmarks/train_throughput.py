@@ -47,10 +47,9 @@ from reeltune.models.loaded_model import load_model
 from reeltune.prompts.rows import Selection, choose_blocks, prompt_settings, train_rows
 from reeltune.runs.folder import RunFolder
 from reeltune.signals.folder import open_prepared
-from reeltune.training.build import build_trainer, trainer_inputs
-from reeltune.training.callbacks import KeepBest
-from reeltune.training.progress import StepClock
-from reeltune.training.setup import validation_rows
+from reeltune.training.callbacks import KeepBest, StepClock
+from reeltune.training.inputs import trainer_inputs, validation_rows
+from reeltune.training.trainer import build_trainer
 
 WARM_UP = 6 if torch.cuda.is_available() else 1
 """Steps not timed: they compile and fill caches."""

@@ -19,7 +19,7 @@ from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.scorer import Scorer
-from reeltune.training.progress import StepClock
+from reeltune.training.callbacks import StepClock
 from reeltune.training.train import train
 from tests.helpers import Kind, tiny_model
 from tests.models.test_four_bit import dequantized, gradients

@@ -21,7 +21,7 @@ from reeltune.ragged import Ragged
 from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Scorer
-from reeltune.training.collate import ROW, Collator, Labels, PlainCollator, pack_collator
+from reeltune.training.collate import ROW, Collator, Labels, PackCollator, PlainCollator
 from reeltune.training.loss import answer_loss
 
 PAD_ID = 0
@@ -116,7 +116,7 @@ def shared_gradients(
     """Return loss and gradients of several packed rows, two at a time."""
     labels = Labels(asked.tokens.answers, end)
     batch_size = 2 if asked.model.device.type == "cuda" else None
-    collator = pack_collator(rows, labels, PAD_ID, PACK_LENGTH, batch_size)
+    collator = PackCollator(rows, labels, PAD_ID, PACK_LENGTH, batch_size)
     assert 2 < len(collator) < len(rows.sequences) < len(rows)
     return gradients(asked, collator, 2)
 

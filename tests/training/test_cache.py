@@ -48,14 +48,14 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("form", ["window", "interview"])
 @pytest.mark.parametrize("selection", [SELECTION, replace(SELECTION, answered=False, limit=9)])
-def test_what_is_stored_comes_back_equal(form, selection, prepared, tokenizer, tmp_path):
+def test_stored_rows_are_read_back_equal(form, selection, prepared, tokenizer, tmp_path):
     rows = rows_of(prepared, tokenizer, selection, form=form)
     key = key_of(prepared, tokenizer, selection, form=form)
-    assert look_up(tmp_path / "cache", key).rows is None
+    assert look_up(tmp_path / "cache", key)[0] is None
     assert_equal(store(tmp_path / "cache", key, rows), rows)
-    found = look_up(tmp_path / "cache", key)
-    assert found.rows is not None
-    assert_equal(found.rows, rows)
+    found, _ = look_up(tmp_path / "cache", key)
+    assert found is not None
+    assert_equal(found, rows)
 
 
 def test_the_folder_is_an_arrow_dataset_with_its_descriptions(prepared, tokenizer, tmp_path):
@@ -68,8 +68,7 @@ def test_the_folder_is_an_arrow_dataset_with_its_descriptions(prepared, tokenize
 
 def test_nothing_there_is_a_miss(prepared, tokenizer, tmp_path):
     found = look_up(tmp_path / "cache", key_of(prepared, tokenizer))
-    assert found.rows is None
-    assert found.reason == "nothing cached yet"
+    assert found == (None, "nothing cached yet")
 
 
 @pytest.mark.parametrize(
@@ -90,8 +89,7 @@ def test_nothing_there_is_a_miss(prepared, tokenizer, tmp_path):
 def test_a_changed_part_is_a_miss_that_names_it(part, change, prepared, tokenizer, tmp_path):
     store(tmp_path / "cache", key_of(prepared, tokenizer), rows_of(prepared, tokenizer))
     found = look_up(tmp_path / "cache", key_of(prepared, tokenizer, **change))
-    assert found.rows is None
-    assert found.reason == f"changed since: {part}"
+    assert found == (None, f"changed since: {part}")
 
 
 def test_other_data_are_a_miss_though_the_path_is_the_same(tokenizer, tmp_path):
@@ -100,16 +98,15 @@ def test_other_data_are_a_miss_though_the_path_is_the_same(tokenizer, tmp_path):
     store(tmp_path / "cache", key_of(first, tokenizer), rows_of(first, tokenizer))
     second = PreparedFolder.open(write_prepared(path, seed=1))
     found = look_up(tmp_path / "cache", key_of(second, tokenizer))
-    assert found.rows is None
-    assert found.reason == "changed since: prepared data"
+    assert found == (None, "changed since: prepared data")
 
 
 def test_another_tokenizer_or_template_is_a_miss(prepared, tokenizer, tiny_llama, tmp_path):
     store(tmp_path / "cache", key_of(prepared, tokenizer), rows_of(prepared, tokenizer))
     other = AutoTokenizer.from_pretrained(tiny_llama)
-    assert look_up(tmp_path / "cache", key_of(prepared, other)).reason.endswith("tokenizer")
+    assert look_up(tmp_path / "cache", key_of(prepared, other))[1].endswith("tokenizer")
     tokenizer.chat_template += " "
-    assert look_up(tmp_path / "cache", key_of(prepared, tokenizer)).reason.endswith("tokenizer")
+    assert look_up(tmp_path / "cache", key_of(prepared, tokenizer))[1].endswith("tokenizer")
 
 
 def test_a_failed_write_leaves_the_old_cache(prepared, tokenizer, tmp_path, monkeypatch):
@@ -126,5 +123,5 @@ def test_a_failed_write_leaves_the_old_cache(prepared, tokenizer, tmp_path, monk
             key_of(prepared, tokenizer, genres=True),
             rows_of(prepared, tokenizer),
         )
-    assert look_up(tmp_path / "cache", key).rows is not None
+    assert look_up(tmp_path / "cache", key)[0] is not None
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]

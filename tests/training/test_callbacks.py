@@ -1,4 +1,4 @@
-"""The speed of a run is that of its training steps, nothing else counted in or left out."""
+"""The speed of a run counts its training steps, without evaluations and saving."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from reeltune.training.progress import StepClock
+from reeltune.training.callbacks import StepClock
 from reeltune.training.train import train
 from tests.runs import tiny_config
 
@@ -19,13 +19,13 @@ class Run:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
         monkeypatch.setattr(
-            "reeltune.training.progress.time", SimpleNamespace(monotonic=lambda: self.now)
+            "reeltune.training.callbacks.time", SimpleNamespace(monotonic=lambda: self.now)
         )
         self.clock = StepClock()
         self.args, self.state = TrainingArguments(), TrainerState()
 
     def step(self, seconds: float = 1.0, batches: int = 1, then: str = "") -> None:
-        """One step, after which an evaluation, a save, both or the end is asked for."""
+        """Do one step, then an evaluation, a save, both, or the end."""
         for _ in range(batches):
             self.clock.count(examples=3, tokens=10)
         self.now += seconds
@@ -41,9 +41,9 @@ class Run:
                 react(self.args, self.state, control)
 
     def speed(self) -> dict[str, float]:
-        found = self.clock.speed()
-        assert found is not None
-        return found
+        speed = self.clock.speed()
+        assert speed is not None
+        return speed
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(monkeypatch)
 
 
-def test_steps_after_the_warm_up_are_counted_in_seconds_of_their_own(run: Run):
+def test_steps_after_the_warm_up_are_timed(run: Run):
     for _ in range(3):
         run.step(50.0)
     for seconds in (1.0, 2.0, 1.0):
@@ -80,7 +80,7 @@ def test_evaluations_and_saves_take_no_time(run: Run, then: str, every: int):
     }
 
 
-def test_steps_that_nothing_ended_are_not_counted_wrongly(run: Run):
+def test_steps_count_once_they_are_interrupted(run: Run):
     for _ in range(5):
         run.step(1.0)
     assert run.clock.speed() is None
@@ -94,7 +94,7 @@ def test_steps_that_nothing_ended_are_not_counted_wrongly(run: Run):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_run_that_is_all_warm_up_has_no_speed(run: Run, steps: int):
+def test_a_run_of_warm_up_steps_only_has_no_speed(run: Run, steps: int):
     for step in range(1, steps + 1):
         run.step(then="evaluate save stop" if step == steps else "")
     assert run.clock.speed() is None
@@ -103,7 +103,7 @@ def test_a_run_that_is_all_warm_up_has_no_speed(run: Run, steps: int):
 @pytest.mark.slow
 @pytest.mark.parametrize(("layout", "size", "accumulated"), [("blocks", 1, 2), ("single", 4, 1)])
 @pytest.mark.parametrize("every", [7, 2])
-def test_a_real_run_counts_every_step_behind_the_warm_up(
+def test_a_run_counts_every_step_after_the_warm_up(
     layout, size, accumulated, every, tiny_qwen3, prepared, tmp_path
 ):
     """Also those before the evaluation at the end, which may be the only one."""

@@ -1,4 +1,4 @@
-"""Batches: every example asked exactly once in an epoch, with the label that belongs to it."""
+"""Batches: every example exactly once in an epoch, with its label."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from reeltune.training.collate import (
     Batch,
     Collator,
     Labels,
+    PackCollator,
     PlainCollator,
-    pack_collator,
     tokens_held,
 )
 
@@ -49,7 +49,7 @@ def collator_of(rows: TokenRows, end: bool = True, **changes) -> Collator:
     if rows.sequences.plain:
         return PlainCollator(rows, labels, PAD_ID)
     settings = {"row_length": 896, "batch_size": None} | changes
-    return pack_collator(rows, labels, PAD_ID, **settings)
+    return PackCollator(rows, labels, PAD_ID, **settings)
 
 
 def epoch(collator: Collator, size: int) -> list[Batch]:
@@ -70,8 +70,8 @@ def arrays(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_every_example_is_asked_exactly_once_in_an_epoch(rows, size):
-    """Each token is given its place among all tokens for an id, which names the prediction."""
+def test_every_example_is_predicted_exactly_once_in_an_epoch(rows, size):
+    """Each token's id is its index among all tokens, which identifies the prediction."""
     count = len(rows.sequences.ids.values)
     named = Ragged(np.arange(1, count + 1, dtype=np.int32), rows.sequences.ids.offsets)
     sequences = replace(rows.sequences, ids=named)
@@ -85,7 +85,7 @@ def test_every_example_is_asked_exactly_once_in_an_epoch(rows, size):
     assert len({name for name, _ in found}) == 50
 
 
-def test_the_answer_stands_behind_every_asked_token(rows, tiny_qwen3):
+def test_the_answer_follows_every_answer_position(rows, tiny_qwen3):
     tokenizer = AutoTokenizer.from_pretrained(tiny_qwen3)
     yes = tokenizer.convert_tokens_to_ids("Yes")
     for batch in epoch(collator_of(rows), 2):

@@ -1,4 +1,4 @@
-"""Several processes train as one does: the same steps on the same rows, told once."""
+"""Several processes take the same steps on the same rows as one, and log them once."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def launch(processes: int, overrides: list[str]) -> str:
 
 
 @pytest.mark.slow
-def test_two_processes_learn_and_measure_what_one_does(tiny_qwen3, prepared, tmp_path):
+def test_two_processes_train_and_measure_as_one(tiny_qwen3, prepared, tmp_path):
     # Not to the end of an epoch, where rows are repeated until each process has one.
     run = {"lora__dropout": 0.0, "train__max_steps": 3}
     one = tiny_config(tiny_qwen3, prepared.path, tmp_path / "one", train__batch_size=2, **run)
     alone = train(one)
     work = tmp_path / "two"
-    said = launch(2, tiny_overrides(tiny_qwen3, prepared.path, work, train__batch_size=1, **run))
+    log = launch(2, tiny_overrides(tiny_qwen3, prepared.path, work, train__batch_size=1, **run))
     together = work / "run"
-    assert said.count("[4/4] save: done") == 1
-    assert "(1 per device x 1 accumulated x 2 processes)" in said
+    assert log.count("[4/4] save: done") == 1
+    assert "(1 per device x 1 accumulated x 2 processes)" in log
     assert len(list((together / "logs").iterdir())) == 1
     expected, found = (load_file(folder / ADAPTER_WEIGHTS) for folder in (alone, together))
     assert found.keys() == expected.keys()

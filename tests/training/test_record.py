@@ -1,17 +1,17 @@
-"""What a model card states about the prompt."""
+"""The model card's description of the prompt."""
 
 from __future__ import annotations
 
 import pytest
 
 from reeltune.domain import INTERVIEW, SIGNALS, PromptSettings, Renderer
-from reeltune.training.card import example_turns, render_card
+from reeltune.training.record import example_turns, render_card
 from tests.prompts.build import FORMS
 
 
 def prompt_part(prompt: dict[str, object]) -> str:
     record = {"prompt": prompt, "data": {"history_len": 15}}
-    return render_card('{% include "prompt" %}', record=record)
+    return render_card('{% include "prompt.md.j2" %}', record=record)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,4 +1,4 @@
-"""A run killed in the middle continues as if nothing had happened, to the last byte."""
+"""A killed run resumes and ends with the same bytes as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def kill_once_saved(process: subprocess.Popen[str], checkpoint: Path) -> None:
 
 
 def assert_same(killed: Path, whole: Path) -> None:
-    """Compare what two runs learned, measured and decided."""
+    """Compare adapters, metrics and losses of two runs."""
     assert (killed / ADAPTER_WEIGHTS).read_bytes() == (whole / ADAPTER_WEIGHTS).read_bytes()
     one, other = (json.loads((run / "metrics.json").read_text()) for run in (whole, killed))
     for key in ("steps", "stopped_early", "best_step", "tokens_seen", "evaluations", "losses"):
@@ -78,20 +78,20 @@ def test_sigkill_then_resume_equals_the_uninterrupted_run(tiny_qwen3, prepared, 
     killed = tmp_path / "killed"
     assert json.loads((killed / "run.json").read_text())["status"] == "running"
     assert not (killed / ADAPTER_WEIGHTS).exists()
-    # A save that was cut off must not be taken for the newest checkpoint.
+    # An incomplete checkpoint must not be resumed from.
     (killed / "checkpoint-19").mkdir()
 
     output = finish(start(overrides("killed"), "--resume"))
     assert "resuming from checkpoint-" in output
-    assert "removed checkpoint-19" in output
+    assert "removed incomplete checkpoint-19" in output
 
     assert_same(killed, tmp_path / "whole")
     assert json.loads((killed / "run.json").read_text())["resumed_from"]
 
 
 @pytest.mark.slow
-def test_single_prompts_too_continue_to_the_last_byte(tiny_qwen3, prepared, tmp_path):
-    """Here only the run that is killed has a process of its own."""
+def test_single_prompts_resume_to_the_same_bytes(tiny_qwen3, prepared, tmp_path):
+    """Only the killed run is a separate process."""
 
     def changes(name: str) -> dict[str, Any]:
         return {**SETTINGS, "train__share_history": False, "train__output_dir": tmp_path / name}

@@ -18,7 +18,7 @@ from reeltune.export.drift import (
 from reeltune.export.provenance import AdapterOrigin
 from reeltune.files import atomic_file
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.training.card import example_turns, render_card
+from reeltune.training.record import example_turns, render_card
 
 _TEMPLATE: Final = """\
 ---
@@ -37,7 +37,7 @@ with reeltune {{ record.versions.reeltune }} on MovieLens ({{ record.data.editio
 
 ## Prompt
 
-{% include "prompt" %}
+{% include "prompt.md.j2" %}
 
 ```python
 import torch
@@ -81,12 +81,12 @@ predicted the same {{ drift.rows }} {{ drift.split }} rows:
 **Kept despite this drift** (`--allow-drift`).
 {% endif %}
 {% if run -%}
-{% include "training" %}
+{% include "training.md.j2" %}
 
 {% endif -%}
 `export.json` holds all of it, with package versions and the checksums of weights, adapter and data.
 
-{% include "data" %}
+{% include "data.md.j2" %}
 """
 
 

@@ -28,7 +28,7 @@ from reeltune.report.charts.learning import TrainingCurves
 from reeltune.report.write import write_report
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CARD_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER
-from reeltune.training.card import write_card
+from reeltune.training.record import write_card
 
 REPORT_FILE: Final = "report.html"
 

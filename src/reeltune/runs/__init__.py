@@ -1,1 +1,1 @@
-"""The run folder: what training leaves and everything later reads."""
+"""The run folder: what training writes and later commands read."""

@@ -1,4 +1,4 @@
-"""The run folder: everything needed to use, judge and repeat a training run."""
+"""The run folder: everything needed to use, evaluate and repeat a training run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, Final
 from reeltune.config import (
     Config,
     build_config,
-    config_hash,
     config_tree,
     translate_record,
 )
@@ -36,17 +35,17 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One training output directory."""
+    """The output folder of one training run."""
 
     path: Path
 
     @property
     def record_file(self) -> Path:
-        """Where the run's record lies."""
+        """The path of ``run.json``."""
         return self.path / RUN_FILE
 
     def record(self) -> dict[str, Any]:
-        """Return the run's record, its configuration under the present keys.
+        """Return ``run.json``, its configuration with the current keys.
 
         Raises:
             RunError: There is none.
@@ -64,10 +63,10 @@ class RunFolder:
         return record
 
     def config(self) -> Config:
-        """Return the configuration the run was started with.
+        """Return the configuration of the run.
 
         Raises:
-            RunError: There is no record, or this version of the package no longer reads it.
+            RunError: There is no record, or this version cannot read it.
         """
         tree = self.record()["config"]
         try:
@@ -78,10 +77,10 @@ class RunFolder:
             ) from error
 
     def metrics(self) -> dict[str, Any]:
-        """Return how the run learned: its losses and evaluations.
+        """Return ``metrics.json``: losses and evaluations.
 
         Raises:
-            RunError: It has not ended.
+            RunError: Training has not finished.
         """
         file = self.path / METRICS_FILE
         if not file.is_file():
@@ -94,7 +93,7 @@ class RunFolder:
         return json.loads(file.read_text(encoding="utf-8"))
 
     def write_record(self, record: dict[str, Any]) -> None:
-        """Write the run's record, whole or not at all."""
+        """Write ``run.json`` atomically."""
         write_json(self.record_file, record)
 
     @property
@@ -109,14 +108,11 @@ class RunFolder:
     def start(self, overwrite: bool) -> None:
         """Make the folder for a new run.
 
-        Args:
-            overwrite: Whether an earlier run in the folder may be removed.
-
-        A run that ended before its first checkpoint has nothing to lose and is always replaced.
-        Any other is moved aside until :meth:`take_over`, so that a mistake does not cost it.
+        An earlier run without a checkpoint is removed. Any other is replaced only with
+        ``overwrite``, and kept aside until :meth:`remove_earlier`.
 
         Raises:
-            RunError: The folder holds an earlier run that may not be removed, or foreign files.
+            RunError: The folder holds an earlier run that may not be replaced, or other files.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(
@@ -126,11 +122,11 @@ class RunFolder:
                 hint="Set train.output_dir to another folder",
             )
         if self._earlier.exists() and not self.checkpoints():
-            self.give_back()  # a run that was to replace it was killed before it began
+            self.restore_earlier()  # its replacement was killed before it began
         if self.path.exists() and any(self.path.iterdir()):
-            held = {path.name for path in self.path.iterdir()}
-            # A run that could not even load its model has left a log and no record.
-            if RUN_FILE not in held and held - {LOG_FILE, TENSORBOARD_DIR}:
+            names = {path.name for path in self.path.iterdir()}
+            # A run that could not load its model leaves a log and no record.
+            if RUN_FILE not in names and names - {LOG_FILE, TENSORBOARD_DIR}:
                 raise RunError(
                     "the output folder is not empty and holds no training run",
                     code="output_not_empty",
@@ -156,22 +152,22 @@ class RunFolder:
     def _earlier(self) -> Path:
         return self.path.with_name(f".{self.path.name}.earlier")
 
-    def take_over(self) -> None:
-        """Remove the run that this one replaces, for good."""
+    def remove_earlier(self) -> None:
+        """Remove the run that this one replaces."""
         if self._earlier.exists():
             shutil.rmtree(self._earlier)
 
-    def give_back(self) -> None:
-        """Put the run that this one was to replace back in its place, if there is one."""
+    def restore_earlier(self) -> None:
+        """Move the run that this one was to replace back, if it is still there."""
         if self._earlier.exists():
             shutil.rmtree(self.path, ignore_errors=True)
             self._earlier.replace(self.path)
 
     def refuse_other_config(self, config: Config) -> None:
-        """Refuse to continue a run under settings that would make it another run.
+        """Refuse to resume with settings that change what is learned.
 
         Raises:
-            RunError: Naming the keys that differ.
+            RunError: Names the keys that differ.
         """
         before = _flat(self.record()["config"])
         now = _flat(config_tree(config))
@@ -183,18 +179,18 @@ class RunFolder:
                 f"the run was started with another configuration ({listed})",
                 code="run_config_changed",
                 where=str(self.path),
-                hint="Resume with the settings in its run.json, or start a run of its own",
+                hint="Resume with the settings in its run.json, or start a new run",
             )
 
     def refuse_other_data(self, files: dict[str, Any], prompt: dict[str, Any]) -> None:
-        """Refuse to continue a run on other events, films or words than it began with.
+        """Refuse to resume with other prepared data or another prompt.
 
         Args:
-            files: What the prepared folder says of its files, checksums included.
+            files: The files of the prepared folder's ``meta.json``, with checksums.
             prompt: The settings of the prompt.
 
         Raises:
-            RunError: Naming what differs.
+            RunError: Names the files and settings that differ.
         """
         record = self.record()
         before = record["data"]["files"]
@@ -211,21 +207,19 @@ class RunFolder:
                 f"the prepared data have changed since the run began ({', '.join(changed)})",
                 code="run_data_changed",
                 where=str(self.path),
-                hint="Prepare the data as they were, or start a run of its own",
+                hint="Prepare the data as they were, or start a new run",
             )
 
     def checkpoints(self) -> list[Path]:
         """Return complete checkpoints, oldest step first."""
         return [path for path in self._checkpoint_folders() if (path / TRAINER_STATE).is_file()]
 
-    def remove_cut_off_checkpoints(self) -> list[Path]:
-        """Remove checkpoints whose writing was cut off, and return where they were."""
-        cut_off = [
-            path for path in self._checkpoint_folders() if not (path / TRAINER_STATE).is_file()
-        ]
-        for path in cut_off:
+    def remove_incomplete_checkpoints(self) -> list[Path]:
+        """Remove checkpoints whose writing was interrupted, and return their paths."""
+        incomplete = [p for p in self._checkpoint_folders() if not (p / TRAINER_STATE).is_file()]
+        for path in incomplete:
             shutil.rmtree(path)
-        return cut_off
+        return incomplete
 
     def _checkpoint_folders(self) -> list[Path]:
         if not self.path.is_dir():
@@ -242,8 +236,3 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def config_part(config: Config) -> dict[str, Any]:
-    """Return what a record says of its configuration."""
-    return {"config": config_tree(config), "config_sha256": config_hash(config)}

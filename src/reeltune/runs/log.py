@@ -1,4 +1,4 @@
-"""What a run says: to the terminal, and with times to ``training.log``."""
+"""The log of a command: to the terminal and, with times, to ``training.log``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def logging_to(file: Path | None, *, quiet: bool = False) -> Iterator[logging.Lo
     """Send the package's log to standard output and, if given, to the end of a file.
 
     Args:
-        file: Made where there is none.
-        quiet: Leaves everything but warnings to another process of the same launch.
+        file: Created if missing.
+        quiet: Show warnings only, as another process of the launch shows the rest.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     handlers[0].setLevel(logging.WARNING if quiet else logging.INFO)
@@ -40,7 +40,7 @@ def logging_to(file: Path | None, *, quiet: bool = False) -> Iterator[logging.Lo
 
 @contextlib.contextmanager
 def phase(number: int, name: str) -> Iterator[None]:
-    """Announce a phase of training and say how long it took."""
+    """Log the beginning of a phase of training, and its duration."""
     LOGGER.info("[%d/4] %s", number, name)
     began = time.monotonic()
     yield

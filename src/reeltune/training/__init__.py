@@ -1,1 +1,1 @@
-"""Training: cached rows, TRL's trainer with our evaluation, and the run folder it leaves."""
+"""Training: tokenized rows, TRL's trainer with our evaluation, and the run folder it writes."""

@@ -1,10 +1,10 @@
-"""The tokenized cache: Arrow folders that are used only when everything they depend on is equal."""
+"""The tokenized cache: Arrow folders, used only while everything they depend on is unchanged."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,20 +34,12 @@ EVAL_CACHE: Final = "eval_preprocessed"
 """Folders within ``data.cache_dir``."""
 
 CACHE_KEY: Final = "cache_key.json"
-"""In each of them: what the rows were made from."""
+"""In each of them: everything the rows depend on."""
 
 INPUT_IDS: Final = "input_ids"
 _TRUNK: Final = "trunk"
 _PER_ANSWER: Final = ("answer_position", "branch", "leave")
 _LABELS: Final = ("liked", "user_id", "item_id")
-
-
-@dataclass(frozen=True)
-class CacheLookup:
-    """What was found, and why; ``rows`` is None on a miss."""
-
-    rows: TokenRows | None
-    reason: str
 
 
 def key_of_rows(
@@ -56,14 +48,7 @@ def key_of_rows(
     tokenizer: PreTrainedTokenizerBase,
     selection: Selection,
 ) -> CacheKey:
-    """Return everything tokenized rows depend on.
-
-    Args:
-        folder: The prepared data; its files count by content.
-        prompt: The words' settings, version included.
-        tokenizer: Counts by its vocabulary, rules and chat template.
-        selection: Which rows, and how they share their histories.
-    """
+    """Return everything tokenized rows depend on; files and tokenizer by content."""
     return CacheKey(
         {
             "cache format": CACHE_FORMAT,
@@ -77,7 +62,7 @@ def key_of_rows(
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the SHA-256 of all that decides what a tokenizer makes of a chat."""
+    """Return the SHA-256 of a tokenizer's vocabulary, rules, special tokens and chat template."""
     content = json.dumps(
         [
             tokenizer.backend_tokenizer.to_str(),  # pyright: ignore
@@ -90,25 +75,25 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def look_up(path: Path, key: CacheKey) -> CacheLookup:
-    """Return the cached rows at ``path`` if they were made with an equal key."""
+def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
+    """Return the cached rows at ``path`` if their key is equal, else None; and the reason."""
     key_file = path / CACHE_KEY
     if not key_file.is_file():
-        return CacheLookup(None, "nothing cached yet")
+        return None, "nothing cached yet"
     changed = key.changed_from(json.loads(key_file.read_text(encoding="utf-8")))
     if changed:
-        return CacheLookup(None, f"changed since: {', '.join(changed)}")
+        return None, f"changed since: {', '.join(changed)}"
     from datasets import Dataset, load_from_disk
 
     rows = load_from_disk(str(path))
     if not isinstance(rows, Dataset):
-        return CacheLookup(None, "the folder does not hold one table")
+        return None, "the folder does not hold one table"
     answered = bool(key.parts["selection"]["answered"])
-    return CacheLookup(_read(rows, answered), "data, prompt, tokenizer and settings are the same")
+    return _read(rows, answered), "data, prompt, tokenizer and settings are the same"
 
 
 def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
-    """Write token rows to the cache, whole or not at all, and return them memory-mapped."""
+    """Write token rows to the cache atomically, and return them memory-mapped."""
     from datasets import Dataset, disable_progress_bars
     from datasets.table import InMemoryTable
 
@@ -124,7 +109,7 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
         for name, (offsets, values) in lists.items()
     }
     table = pa.table(columns | {_TRUNK: pa.array(sequences.trunk)})
-    disable_progress_bars()  # a second's work
+    disable_progress_bars()
     with atomic_folder(path) as temporary:
         Dataset(InMemoryTable(table)).save_to_disk(str(temporary))
         write_json(temporary / CACHE_KEY, key.parts)
@@ -132,7 +117,7 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
 
 
 def cached_rows(loaded: LoadedModel, selection: Selection) -> TokenRows:
-    """Return rows from the cache, filling it first where it is missing or stale.
+    """Return rows from the cache, filling it first if it is missing or stale.
 
     Raises:
         LengthError: A prompt is longer than ``data.max_length``.
@@ -143,29 +128,17 @@ def cached_rows(loaded: LoadedModel, selection: Selection) -> TokenRows:
     from reeltune.models.choices import process_state  # loads torch
 
     with process_state().main_process_first():
-        found = look_up(path, key)
-        hit = "hit" if found.rows is not None else "miss"
-        LOGGER.info("cache %s for %s rows: %s", hit, selection.split, found.reason)
-        rows = found.rows
+        rows, reason = look_up(path, key)
+        hit = "miss" if rows is None else "hit"
+        LOGGER.info("cache %s for %s rows: %s", hit, selection.split, reason)
         if rows is None:
             rows = store(path, key, loaded.select(selection).rows)
         else:
             refuse_too_long(rows.sequences.prompt_lengths, data.max_length)
-    tokens = len(rows.sequences.ids.values)
-    LOGGER.info(
-        "%s rows: %d of %d, in %d sequences of %.0f tokens: %.1f tokens per row",
-        selection.split,
-        len(rows),
-        folder.meta["counts"][selection.split],
-        len(rows.sequences),
-        tokens / len(rows.sequences),
-        tokens / len(rows),
-    )
     return rows
 
 
 def _read(dataset: Dataset, answered: bool) -> TokenRows:
-    """Return cached rows as arrays, equal to what was stored."""
     table = dataset.data.table.combine_chunks()
     offsets, ids = _list_column(table, INPUT_IDS)
     predictions = np.diff(_list_column(table, _PER_ANSWER[0])[0])
@@ -184,6 +157,6 @@ def _read(dataset: Dataset, answered: bool) -> TokenRows:
 def _list_column(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
     column = table[name].chunk(0)
     offsets = column.offsets.to_numpy().astype(np.int64)
-    # A column of truth values is stored in bits, which cannot be read in place.
+    # Booleans are stored in bits, which cannot be read in place.
     values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
     return offsets - offsets[0], values.to_numpy(zero_copy_only=False)

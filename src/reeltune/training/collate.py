@@ -1,7 +1,7 @@
-"""From rows chosen by the trainer to a batch of arrays.
+"""Collators: from row numbers to batches.
 
-The tokenized sequences stay in memory-mapped arrays; what travels through the trainer's data loader
-are row numbers, so that no token ever passes through a Python list.
+The tokenized sequences stay in memory-mapped arrays; the trainer's data set holds row numbers only,
+so that no token passes through a Python list.
 """
 
 from __future__ import annotations
@@ -20,19 +20,14 @@ from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.rows import TokenRows
 
 ROW: Final = "row"
-"""The column of row numbers that the trainer's data set consists of."""
+"""The only column of the trainer's data set: row numbers."""
 
 Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Makes the target tokens after each answer position.
-
-    Attributes:
-        answers: The ids of the answers.
-        end: Whether the end of the turn is learned as well as the answer.
-    """
+    """Makes the target tokens: the answer, and with ``end`` the end of the turn too."""
 
     answers: AnswerTokens
     end: bool
@@ -40,24 +35,23 @@ class Labels:
     def __call__(self, liked: npt.NDArray[np.bool_]) -> Batch:
         """Return the labels, shape ``(n, 2)`` with the end of the turn, else ``(n, 1)``.
 
-        The trainer counts labels under the first name and, because they are already those of the
-        next token, under the second.
+        The trainer counts them under either name; they are already shifted to the next token.
         """
         words = np.where(liked, self.answers.yes, self.answers.no)
         columns = [words, np.full_like(words, self.answers.end)] if self.end else [words]
-        found = torch.from_numpy(np.stack(columns, axis=1))
-        return {"labels": found, "shift_labels": found}
+        labels = torch.from_numpy(np.stack(columns, axis=1))
+        return {"labels": labels, "shift_labels": labels}
 
 
 class Collator(Protocol):
     """Makes batches of the rows it holds.
 
-    Every batch has ``answer_position`` ``(n,)``, flat indices (``row * length + index``) whose
-    logits are read; what :class:`Labels` makes; and ``tokens``, the count without padding.
+    Every batch has ``answer_position`` ``(n,)``, flat indices (``row * length + index``); the
+    labels; and ``tokens``, the count without padding.
     """
 
     def __len__(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         ...
 
     @property
@@ -72,7 +66,7 @@ class Collator(Protocol):
 
 @dataclass(frozen=True)
 class PlainCollator:
-    """One prompt with its answer per row, padded on the right.
+    """A :class:`Collator` with one prompt and its answer per row, padded on the right.
 
     Adds ``input_ids`` and ``attention_mask``, both ``(rows, length)``.
     """
@@ -92,43 +86,46 @@ class PlainCollator:
     def __call__(self, rows: Sequence[dict[str, Any]]) -> Batch:
         """Return the batch of some examples."""
         chosen = np.array([row[ROW] for row in rows], dtype=np.int64)
-        found = self.rows.sequences.take(chosen)
-        lengths = found.ids.lengths
+        prompts = self.rows.sequences.take(chosen)
+        lengths = prompts.ids.lengths
         width = int(lengths.max())
-        places = np.arange(width)[None, :] < lengths[:, None]
-        ids = np.full(places.shape, self.pad_id, dtype=np.int64)
-        ids[places] = found.ids.values
+        mask = np.arange(width)[None, :] < lengths[:, None]
+        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        ids[mask] = prompts.ids.values
+        answer_position = np.arange(len(prompts)) * width + prompts.answer_position
         return {
             "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(places.astype(np.int64)),
-            "answer_position": torch.from_numpy(
-                np.arange(len(found)) * width + found.answer_position
-            ),
+            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
+            "answer_position": torch.from_numpy(answer_position),
             **self.labels(self.rows.liked[chosen]),
             "tokens": int(lengths.sum()),
         }
 
 
-@dataclass(frozen=True)
+@dataclass
 class PackCollator:
-    """Packed rows of several sequences each.
+    """A :class:`Collator` with several sequences per packed row.
 
     Adds ``packed``, a :class:`reeltune.attention.packed.Packed`, and ``sequence`` ``(n,)``, the
     sequence of each answer position.
 
     Attributes:
-        rows: The tokenized sequences.
-        labels: Makes the labels.
-        pad_id: What fills rows up.
-        packs: The sequences of each row.
-        shape: Rows and tokens of every batch; None for as many as it needs.
+        row_length: Tokens of a row, in whole tiles of attention.
+        batch_size: Rows that every batch is padded to, and each row to ``row_length``, for compiled
+            layers, which are compiled for every shape; None does not pad.
+
+    Raises:
+        LengthError: A sequence is longer than a row.
     """
 
     rows: TokenRows
     labels: Labels
     pad_id: int
-    packs: list[npt.NDArray[np.int64]]
-    shape: tuple[int, int] | None
+    row_length: int
+    batch_size: int | None
+
+    def __post_init__(self) -> None:
+        self.packs = pack(self.rows.sequences.ids.lengths, self.row_length)
 
     def __len__(self) -> int:
         return len(self.packs)
@@ -143,52 +140,25 @@ class PackCollator:
         """Return the batch of some packed rows."""
         chosen = [self.packs[row[ROW]] for row in rows]
         length = None
-        if self.shape is not None:
-            count, length = self.shape
-            chosen += [np.empty(0, dtype=np.int64)] * (count - len(chosen))
-        laid = pack_sequences(self.rows.sequences, chosen, self.pad_id, length=length)
+        if self.batch_size is not None:
+            length = self.row_length
+            chosen += [np.empty(0, dtype=np.int64)] * (self.batch_size - len(chosen))
+        batch = pack_sequences(self.rows.sequences, chosen, self.pad_id, length=length)
         return {
-            "packed": laid.packed,
-            "answer_position": laid.answer_position,
-            "sequence": torch.from_numpy(self.rows.sequences.row[laid.answer_index]),
-            **self.labels(self.rows.liked[laid.answer_index]),
-            "tokens": laid.tokens,
+            "packed": batch.packed,
+            "answer_position": batch.answer_position,
+            "sequence": torch.from_numpy(self.rows.sequences.row[batch.answer_index]),
+            **self.labels(self.rows.liked[batch.answer_index]),
+            "tokens": batch.tokens,
         }
 
 
-def pack_collator(
-    rows: TokenRows,
-    labels: Labels,
-    pad_id: int,
-    row_length: int,
-    batch_size: int | None,
-) -> PackCollator:
-    """Pack sequences into rows, tightly: the trainer shuffles the rows.
-
-    Args:
-        rows: The tokenized sequences.
-        labels: Makes the labels.
-        pad_id: What fills rows up.
-        row_length: Tokens a row may hold, in whole tiles of attention.
-        batch_size: Rows every batch is filled up to, and each of them to ``row_length``, because
-            compiled layers are compiled anew for every shape; None for no more than it needs.
-    """
-    packs = pack(rows.sequences.ids.lengths, row_length)
-    shape = None if batch_size is None else (batch_size, row_length)
-    return PackCollator(rows, labels, pad_id, packs, shape)
-
-
 def fullest_batch(collator: Collator, size: int) -> Batch:
-    """Return the batch with the most tokens: memory that suffices for it suffices.
-
-    Args:
-        collator: Holds the rows.
-        size: Rows of a batch.
-    """
+    """Return the batch of ``size`` rows with the most tokens."""
     fullest = np.argsort(-collator.sizes, kind="stable")[:size]
     return collator([{ROW: int(row)} for row in fullest])
 
 
 def tokens_held(batch: Batch) -> int:
-    """Return how many tokens a batch's arrays hold, padding included."""
+    """Return the number of tokens in a batch, padding included."""
     return int((batch["packed"].ids if "packed" in batch else batch["input_ids"]).numel())

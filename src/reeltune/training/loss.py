@@ -1,4 +1,4 @@
-"""The training loss: cross entropy at the answer positions, where alone the head is applied."""
+"""The training loss: cross entropy, with the head applied at the answer positions only."""
 
 from __future__ import annotations
 
@@ -27,21 +27,25 @@ def answer_loss(
 ) -> tuple[torch.Tensor, Any]:
     """Return the summed cross entropy of the answers, in nats, and the model's outputs.
 
-    Two labels per position are the answer and the end of the turn, over the whole vocabulary
-    (``train.loss=answer``); one is Yes against No alone (``yes_no``).
+    With two labels per position (``train.loss=answer``) it is that of answer and end of turn over
+    the whole vocabulary; with one (``yes_no``), of Yes against No alone.
 
     Args:
         model: The model, possibly wrapped for several devices.
         head: The head of the language model inside it.
-        batch: What a :class:`reeltune.training.collate.Collator` gives.
+        batch: A batch of a :class:`reeltune.training.collate.Collator`.
         answers: The ids of Yes and No.
-        pairwise_weight: How much :func:`pairwise_loss` counts beside it; above 0 the batch has to
-            be one of packed rows.
+        pairwise_weight: Weight of :func:`pairwise_loss`; above 0 the batch must have packed rows.
     """
     answer, labels = batch["answer_position"], batch["labels"]
     positions = torch.stack([answer + i for i in range(labels.shape[1])], dim=1).flatten()
     with applied_only_at(head_of(head.causal), positions):
-        outputs = _forward(model, head, batch)
+        if "packed" in batch:
+            with head.reading(batch["packed"]) as inputs:
+                outputs = model(**inputs)
+        else:
+            ids, mask = batch["input_ids"], batch["attention_mask"]
+            outputs = model(input_ids=ids, attention_mask=mask, use_cache=False)
     logits, yes = outputs.logits.float(), labels[:, 0] == answers.yes
     predictions = logits[:: labels.shape[1], [answers.yes, answers.no]]
     loss = (
@@ -58,57 +62,46 @@ def answer_loss(
 def pairwise_loss(
     log_odds: torch.Tensor, liked: torch.Tensor, sequence: torch.Tensor
 ) -> torch.Tensor:
-    """Return how badly liked films stand above disliked ones of the same user, summed, in nats.
+    """Return the RankNet loss of liked against disliked items of a block, summed, in nats.
 
-    For a pair of a liked and a disliked film in one block it is the negative logarithm of the
-    chance that the liked one comes first, taken as the sigmoid of the difference of their log-odds:
-    RankNet, Burges et al. (2005), https://doi.org/10.1145/1102351.1102363. The mean over a block's
-    pairs counts once for each of its predictions, so that blocks weigh as they do in the cross
-    entropy, and how blocks are batched changes nothing.
+    Burges et al. (2005), https://doi.org/10.1145/1102351.1102363: for each pair, the negative
+    logarithm of the sigmoid of the difference of their log-odds. The mean over a block's pairs is
+    weighted by its number of predictions, as blocks are in the cross entropy, so that batching
+    changes nothing.
 
     Args:
-        log_odds: Of each prediction, shape ``(n,)``.
-        liked: Whether each is a Yes, shape ``(n,)``.
-        sequence: The sequence each stands in, shape ``(n,)``.
+        log_odds: Shape ``(n,)``.
+        liked: Shape ``(n,)``.
+        sequence: The sequence of each prediction, shape ``(n,)``.
     """
     together = sequence[:, None] == sequence[None, :]
     size = together.sum(1)
     likes = (together & liked[None, :]).sum(1)
     pairs = together & liked[:, None] & ~liked[None, :]
     weight = size / (likes * (size - likes)).clamp(min=1)
-    wrong = torch.nn.functional.softplus(log_odds[None, :] - log_odds[:, None])
-    return (wrong * pairs * weight[:, None]).sum()
+    losses = torch.nn.functional.softplus(log_odds[None, :] - log_odds[:, None])
+    return (losses * pairs * weight[:, None]).sum()
 
 
 def attention_of(head: AnswerHead, batch: Batch) -> contextlib.AbstractContextManager[None]:
     """Return a context for a batch's forward and backward pass.
 
-    With recomputed activations, the backward pass runs the model again and has to attend as the
-    forward pass did.
+    The backward pass needs it too, since it may recompute activations.
     """
     return sharing(head.causal) if "packed" in batch else contextlib.nullcontext()
-
-
-def _forward(model: torch.nn.Module, head: AnswerHead, batch: Batch) -> Any:
-    if "packed" in batch:
-        with head.reading(batch["packed"]) as inputs:
-            return model(**inputs)
-    return model(
-        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
-    )
 
 
 @contextlib.contextmanager
 def applied_only_at(head: torch.nn.Module, positions: torch.Tensor) -> Iterator[None]:
     """Inside the block, apply a head only to the hidden states at some positions.
 
-    The model is called as always, so wrappers for several devices see an ordinary forward pass and
-    whatever the model does to its logits still happens.
+    A hook does so, which wrappers for several devices and the model's own changes of its logits
+    do not notice.
 
     Args:
         head: The output embedding.
-        positions: Flat indices of positions (``row * length + place``), shape ``(n,)``. The
-            logits come out as ``(n, vocabulary)``.
+        positions: Flat indices (``row * length + index``), shape ``(n,)``. Logits then have the
+            shape ``(n, vocabulary)``.
     """
 
     def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -1,36 +1,61 @@
-"""What a run writes down: ``run.json`` when it starts, ``metrics.json`` when it ends."""
+"""The record of a run: ``run.json``, ``metrics.json`` and the model card ``README.md``."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reeltune.config import config_hash, config_tree
+from reeltune.domain import Item, PromptSettings, Renderer
+from reeltune.evaluation.intervals import Interval
+from reeltune.evaluation.result import Evaluation
+from reeltune.files import atomic_file
 from reeltune.models.load import parameter_counts
 from reeltune.runs.environment import hardware, package_versions
-from reeltune.runs.folder import RunFolder, config_part
-from reeltune.training.build import TrainerInputs
-from reeltune.training.memory import describe_checkpointing
-from reeltune.training.trainer import YesNoTrainer
+from reeltune.runs.folder import RunFolder
+from reeltune.training.inputs import TrainerInputs, describe_checkpointing
+
+if TYPE_CHECKING:
+    from reeltune.training.trainer import YesNoTrainer
+
+_METRIC_LABELS: Final = (
+    ("eval_auc", "AUC"),
+    ("eval_auc_per_user_mean", "AUC within a user, mean"),
+    ("eval_accuracy", "accuracy at 0.5"),
+    ("eval_majority_rate", "accuracy of the more frequent answer"),
+    ("eval_f1", "F1 of Yes at 0.5"),
+    ("eval_log_loss", "log loss (nats)"),
+    ("eval_brier", "Brier score"),
+)
+
+_EXAMPLE_HISTORY: Final = (
+    (4.5, Item(1, "A Film", 1995, ("Drama",))),
+    (2.0, Item(2, "Another Film", 2003, ("Comedy",))),
+)
+_EXAMPLE_CANDIDATE: Final = Item(3, "The Candidate", 1999, ("Thriller",))
 
 
 def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None) -> dict[str, Any]:
     """Return the record of a run that is about to train."""
-    folder, config = inputs.loaded.folder, inputs.loaded.config
-    trainable, total = parameter_counts(inputs.loaded.peft_model)
-    resumed = list(run.record().get("resumed_from", [])) if checkpoint is not None else []
+    loaded, folder = inputs.loaded, inputs.loaded.folder
+    trainable, total = parameter_counts(loaded.peft_model)
+    resumed = [*run.record().get("resumed_from", []), checkpoint.name] if checkpoint else []
     return {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "resumed_from": [*resumed, checkpoint.name] if checkpoint is not None else resumed,
-        **config_part(config),
+        "resumed_from": resumed,
+        "config": config_tree(loaded.config),
+        "config_sha256": config_hash(loaded.config),
         "versions": package_versions(),
         "hardware": hardware(),
         "choices": [
-            *inputs.loaded.base.choices.describe(),
+            *loaded.base.choices.describe(),
             describe_checkpointing(inputs.checkpointing),
         ],
-        "prompt": inputs.loaded.settings.to_dict(),
+        "prompt": loaded.settings.to_dict(),
         "data": {
             "edition": folder.meta["edition"],
             "history_len": folder.history_len,
@@ -42,14 +67,9 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
 
 
 def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
-    """Return what ``metrics.json`` holds: the best evaluation, all evaluations, the losses."""
+    """Return the content of ``metrics.json``: the best evaluation, all evaluations, the losses."""
     state = trainer.state
     evaluations = [entry for entry in state.log_history if "eval_rows" in entry]
-    losses = [
-        {"step": entry["step"], "loss": entry["loss"]}
-        for entry in state.log_history
-        if "loss" in entry
-    ]
     best = next((e for e in evaluations if e["step"] == state.best_global_step), None)
     summary = next((e for e in reversed(state.log_history) if "train_runtime" in e), {})
     return {
@@ -60,7 +80,66 @@ def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
         "best_step": state.best_global_step,
         "best": best,
         "evaluations": evaluations,
-        "losses": losses,
+        "losses": [
+            {"step": entry["step"], "loss": entry["loss"]}
+            for entry in state.log_history
+            if "loss" in entry
+        ],
         "train_seconds": summary.get("train_runtime"),
         "train_loss": summary.get("train_loss"),
     }
+
+
+def render_card(template: str, **values: Any) -> str:
+    """Render the text of a card's template, which may include those in ``templates``."""
+    environment = Environment(
+        loader=PackageLoader("reeltune.training"), undefined=StrictUndefined, autoescape=False
+    )
+    environment.filters |= {"interval": _interval, "value": _value}
+    return environment.from_string(template).render(**values).rstrip("\n") + "\n"
+
+
+def write_card(
+    path: Path,
+    record: dict[str, Any],
+    metrics: dict[str, Any],
+    evaluation: Evaluation | None = None,
+) -> None:
+    """Write the model card of a run.
+
+    Args:
+        record: The content of ``run.json``.
+        metrics: The content of the run's ``metrics.json``.
+        evaluation: The evaluation on held-out rows, if there is one.
+    """
+    text = render_card(
+        '{% include "card.md.j2" %}',
+        name=path.parent.name,
+        record=record,
+        run=record,
+        metrics=metrics,
+        metric_labels=_METRIC_LABELS,
+        turns=example_turns(Renderer(PromptSettings.from_dict(record["prompt"]))),
+        evaluation=evaluation,
+    )
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def example_turns(renderer: Renderer) -> list[str]:
+    """Return the turns of an example prompt about invented films."""
+    lines = "".join(kind.lines[kind.example] for kind in renderer.settings.context)
+    items = len(_EXAMPLE_HISTORY) + 1
+    return renderer.turns(_EXAMPLE_HISTORY, _EXAMPLE_CANDIDATE, [lines] * items)
+
+
+def _value(interval: Interval | None) -> str:
+    return "undefined" if interval is None else f"{interval.value:.4f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return "undefined"
+    if not interval.enough_users:
+        return f"{interval.value:.4f} (of {interval.users} users, too few for an interval)"
+    return f"{interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"

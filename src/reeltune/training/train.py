@@ -11,6 +11,7 @@ import numpy as np
 
 from reeltune.attention.shared import backend
 from reeltune.config import Config
+from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.errors import RunError
 from reeltune.files import write_json
 from reeltune.models.choices import process_state
@@ -20,25 +21,25 @@ from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase
 from reeltune.signals.folder import open_prepared
-from reeltune.training.build import build_trainer, trainer_inputs
 from reeltune.training.cache import cached_rows
-from reeltune.training.card import write_card
-from reeltune.training.loss import PAIRS_PAY_FROM
-from reeltune.training.memory import describe_checkpointing
-from reeltune.training.progress import StepClock
-from reeltune.training.record import first_record, run_metrics
-from reeltune.training.setup import (
+from reeltune.training.callbacks import StepClock
+from reeltune.training.inputs import (
+    describe_checkpointing,
+    log_rows,
     refuse_undefined_metric,
+    trainer_inputs,
     validation_rows,
 )
-from reeltune.training.trainer import YesNoTrainer
+from reeltune.training.loss import PAIRS_PAY_FROM
+from reeltune.training.record import first_record, run_metrics, write_card
+from reeltune.training.trainer import YesNoTrainer, build_trainer
 
 
 def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path:
     """Run or continue a training run.
 
     Args:
-        config: Everything it depends on.
+        config: The configuration.
         resume: Continue from the newest complete checkpoint; with none, start at the beginning.
         overwrite: Replace an earlier run in the same folder.
 
@@ -46,7 +47,7 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         The run folder.
 
     Raises:
-        ReeltuneError: Of the kind that says which of configuration, data, model or run is wrong.
+        ReeltuneError: Configuration, data, model or run folder is wrong.
     """
     run = RunFolder(config.train.output_dir)
     checkpoint = _begin(run, config, resume, overwrite)
@@ -60,42 +61,8 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
             _train(run, config, checkpoint, main=main)
     finally:
         if main:
-            run.give_back()  # unless this run has taken over
+            run.restore_earlier()  # unless this run has replaced it
     return run.path
-
-
-def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: bool) -> None:
-    began = time.monotonic()
-    LOGGER.info("run folder: %s", run.path)
-    if main:
-        for path in run.remove_cut_off_checkpoints():
-            LOGGER.warning("removed %s: its writing was cut off", path.name)
-    with phase(1, "load"):
-        folder = open_prepared(config)
-        if checkpoint is not None:
-            settings = prompt_settings(folder, config.prompt)
-            run.refuse_other_data(folder.meta["files"], settings.to_dict())
-        loaded = load_model(config, trainable=True, folder=folder)
-    with phase(2, "preprocess"):
-        rows = cached_rows(loaded, train_rows(config))
-        eval_rows = cached_rows(loaded, validation_rows(config))
-        refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
-        _warn_of_few_pairs(config, rows)
-        inputs = trainer_inputs(loaded, rows, eval_rows)
-        LOGGER.info("%s", describe_checkpointing(inputs.checkpointing))
-    record = first_record(inputs, run, checkpoint)
-    clock = StepClock()
-    trainer = build_trainer(inputs, run, clock)
-    for some in (rows, eval_rows):
-        trainer.scorer.check(some.sequences)
-    if main:
-        run.take_over()
-        run.write_record(record)
-    with phase(3, "train, with periodic evaluation"):
-        _say_batch(config, trainer, len(rows), checkpoint)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    with phase(4, "save"):
-        _save(run, trainer, record, clock.speed(), time.monotonic() - began)
 
 
 def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Path | None:
@@ -118,34 +85,69 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
     return checkpoints[-1] if checkpoints else None
 
 
+def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: bool) -> None:
+    began = time.monotonic()
+    LOGGER.info("run folder: %s", run.path)
+    if main:
+        for path in run.remove_incomplete_checkpoints():
+            LOGGER.warning("removed incomplete %s", path.name)
+    with phase(1, "load"):
+        folder = open_prepared(config)
+        if checkpoint is not None:
+            settings = prompt_settings(folder, config.prompt)
+            run.refuse_other_data(folder.meta["files"], settings.to_dict())
+        loaded = load_model(config, trainable=True, folder=folder)
+    with phase(2, "preprocess"):
+        rows = cached_rows(loaded, train_rows(config))
+        eval_rows = cached_rows(loaded, validation_rows(config))
+        log_rows(loaded, TRAIN, rows)
+        log_rows(loaded, VALIDATION, eval_rows)
+        refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
+        _warn_of_few_pairs(config, rows)
+        inputs = trainer_inputs(loaded, rows, eval_rows)
+        LOGGER.info(describe_checkpointing(inputs.checkpointing))
+    record = first_record(inputs, run, checkpoint)
+    clock = StepClock()
+    trainer = build_trainer(inputs, run, clock)
+    for checked in (rows, eval_rows):
+        trainer.scorer.check(checked.sequences)
+    if main:
+        run.remove_earlier()
+        run.write_record(record)
+    with phase(3, "train, with periodic evaluation"):
+        _log_batch(config, trainer, len(rows))
+        if checkpoint is not None:
+            LOGGER.info("resuming from %s", checkpoint.name)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with phase(4, "save"):
+        _save(run, trainer, record, clock.speed(), time.monotonic() - began)
+
+
 def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
-    """Warn where the pairwise loss has no pairs, or fewer rows than it was seen to pay with."""
+    """Warn if the pairwise loss has no pairs, or fewer rows than it was seen to help with."""
     if not config.train.pairwise_weight:
         return
     if np.diff(rows.sequences.answer_offsets).max(initial=0) < 2:
         LOGGER.warning(
-            "train.pairwise_weight: no two rows share a sequence, so there are no pairs, and "
-            "answers alone are learned from"
+            "train.pairwise_weight: no two rows share a sequence, so there are no pairs and the "
+            "pairwise loss is 0"
         )
     elif len(rows) < PAIRS_PAY_FROM:
         LOGGER.warning(
-            "train.pairwise_weight with %s training rows: it paid from %s on, and up to 1,000 it "
-            "cost more AUC than training brought (docs/QUALITY.md). Set it to 0 for few rows",
+            "train.pairwise_weight with %s training rows: it raised the AUC from %s on, and up to "
+            "1,000 it lowered it (docs/QUALITY.md). Set it to 0 for few rows",
             f"{len(rows):,}",
             f"{PAIRS_PAY_FROM:,}",
         )
 
 
-def _say_batch(
-    config: Config, trainer: YesNoTrainer, examples: int, checkpoint: Path | None
-) -> None:
-    """Announce the effective batch."""
+def _log_batch(config: Config, trainer: YesNoTrainer, examples: int) -> None:
     section = config.train
     processes = trainer.accelerator.num_processes
     rows = section.batch_size * section.gradient_accumulation_steps * processes
     LOGGER.info(
-        "effective batch: %d rows (%d per device x %d accumulated x %d processes), %.1f examples "
-        "on average",
+        "effective batch size: %d rows (%d per device x %d accumulated x %d processes), %.1f "
+        "examples on average",
         rows,
         section.batch_size,
         section.gradient_accumulation_steps,
@@ -154,8 +156,6 @@ def _say_batch(
     )
     if section.share_history:
         LOGGER.info("attention in packed rows: %s", backend(trainer.args.device))
-    if checkpoint is not None:
-        LOGGER.info("resuming from %s", checkpoint.name)
 
 
 def _save(
@@ -178,4 +178,4 @@ def _save(
     }
     run.write_record(record)
     write_card(run.path / CARD_FILE, record, metrics)
-    LOGGER.info("adapter, tokenizer, metrics and card are in %s", run.path)
+    LOGGER.info("adapter, tokenizer, metrics and model card: %s", run.path)

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with two differences: where the head is applied, and what evaluation means."""
+"""TRL's SFTTrainer with its own head positions and evaluation, built from a configuration."""
 
 from __future__ import annotations
 
@@ -9,34 +9,42 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate.utils import gather_object
-from trl import SFTTrainer
+from datasets import Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers.integrations import TensorBoardCallback
+from trl import SFTConfig, SFTTrainer
 
+from reeltune.config.schema import LOWER_IS_BETTER
 from reeltune.errors import RunError
 from reeltune.evaluation.metrics import measure
+from reeltune.models.causal_lm import compile_layers
+from reeltune.models.choices import process_state
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
+from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
 from reeltune.scoring.scorer import Scorer
-from reeltune.training.collate import Batch
+from reeltune.training.callbacks import KeepBest, ProgressLog, StepClock
+from reeltune.training.collate import ROW, Batch
+from reeltune.training.inputs import TrainerInputs
 from reeltune.training.loss import answer_loss, attention_of
-from reeltune.training.progress import StepClock
 
 
 class YesNoTrainer(SFTTrainer):
-    """An SFTTrainer whose evaluation is the one scorer's predictions on held-out rows.
+    """An SFTTrainer whose evaluation is the scorer's predictions on validation rows.
 
-    * The loss is the cross entropy at labelled positions, with the head applied nowhere else, and,
-      if asked for, what :func:`reeltune.training.loss.pairwise_loss` says. Divided by the number of
-      labels in the whole accumulated batch, it does not depend on how that batch is cut up.
+    * The loss is the cross entropy at labelled positions, with the head applied nowhere else, plus
+      :func:`reeltune.training.loss.pairwise_loss` if weighted. Divided by the number of labels in
+      the whole accumulated batch, it does not depend on how that batch is divided.
     * :meth:`evaluate` reports ``eval_auc`` and the rest, so that early stopping and the best
-      checkpoint follow the number users care about.
+      checkpoint follow them.
 
     Args:
-        scorer: Computes the predictions, on the same model that is trained.
+        scorer: Computes the predictions, on the model that is trained.
         eval_rows: The validation rows.
         prompt_record: Saved with every adapter.
-        clock: Told what every step reads.
-        pairwise_weight: How much the order of each block's films counts beside the answers.
+        clock: Counts examples and tokens.
+        pairwise_weight: Weight of the pairwise loss.
     """
 
     def __init__(
@@ -60,7 +68,7 @@ class YesNoTrainer(SFTTrainer):
 
     @property
     def train_rows(self) -> int:
-        """How many rows, of one sequence or several, an epoch has."""
+        """The number of rows of an epoch, each of one or several sequences."""
         return len(self.data_collator)  # pyright: ignore[reportArgumentType]
 
     def training_step(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -81,7 +89,7 @@ class YesNoTrainer(SFTTrainer):
 
         Args:
             model: The model, possibly wrapped for several devices.
-            inputs: What a :class:`reeltune.training.collate.Collator` gives.
+            inputs: A batch of a :class:`reeltune.training.collate.Collator`.
             return_outputs: Whether to return the model's outputs as well.
             num_items_in_batch: Labels in the whole step, over all devices and accumulation.
         """
@@ -97,7 +105,7 @@ class YesNoTrainer(SFTTrainer):
             loss = loss / num_items_in_batch
             if self.args.average_tokens_across_devices:
                 # The labels were counted over every process, and gradients will be averaged.
-                loss = loss * self.accelerator.num_processes
+                loss = loss * processes
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -114,10 +122,10 @@ class YesNoTrainer(SFTTrainer):
                 hint="Lower train.learning_rate or train.max_grad_norm, and start from the newest "
                 "checkpoint or anew",
             )
-        found = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
+        measured = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
         metrics = {
             f"{metric_key_prefix}_{name}": float(value)
-            for name, value in found.items()
+            for name, value in measured.items()
             if value is not None
         }
         self.log(metrics)
@@ -134,8 +142,8 @@ class YesNoTrainer(SFTTrainer):
         rows = np.arange(self.accelerator.process_index, len(sequences), processes)
         mine = self.scorer.score(sequences.take(rows)).p_yes
         p_yes = np.empty(sequences.answer_count)
-        for predictions, found in gather_object([(sequences.answers_of(rows), mine)]):
-            p_yes[predictions] = found
+        for indices, values in gather_object([(sequences.answers_of(rows), mine)]):
+            p_yes[indices] = values
         return p_yes
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
@@ -151,10 +159,96 @@ class YesNoTrainer(SFTTrainer):
 def hold_in_float32(model: torch.nn.Module) -> None:
     """Hold what is trained in float32, whatever number type the rest has.
 
-    TRL casts the adapter of a model in 4 bits to bfloat16 when a trainer is made (seen in 1.16),
-    where a step of a small learning rate rounds to nothing. A checkpoint is read back in float32,
-    so a run would go on as another than it began. Called before there is an optimizer.
+    TRL casts the adapter of a 4-bit model to bfloat16 when a trainer is made (seen in 1.16), where
+    a step of a small learning rate rounds to nothing; and a checkpoint is read back in float32, so
+    a resumed run would differ. Must precede the optimizer.
     """
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> YesNoTrainer:
+    """Return the trainer with its callbacks."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    loaded, section = inputs.loaded, inputs.loaded.config.train
+    callbacks = [KeepBest(), ProgressLog(), clock]
+    if section.early_stopping_patience is not None:
+        callbacks.append(
+            EarlyStoppingCallback(section.early_stopping_patience, section.early_stopping_min_delta)
+        )
+    if process_state().is_main_process:
+        callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
+    # Plain prompts come in batches of ever new shapes, each of which would be compiled.
+    if section.compile and section.share_history and loaded.device.type == "cuda":
+        compile_layers(loaded.model)
+    rows = Dataset.from_dict({ROW: np.arange(len(inputs.collator))})
+    trainer = YesNoTrainer(
+        model=loaded.model,
+        args=trainer_arguments(inputs, run.path),
+        train_dataset=rows,
+        # evaluate() scores eval_rows; the trainer only insists on a data set here
+        eval_dataset=rows.select([]),
+        processing_class=loaded.base.tokenizer,
+        data_collator=inputs.collator,
+        callbacks=callbacks,
+        scorer=Scorer(loaded.model, loaded.answers, loaded.config.scoring.tokens_per_batch),
+        eval_rows=inputs.eval_rows,
+        prompt_record=PromptRecord(
+            loaded.settings, loaded.folder.history_len, loaded.config.model.name_or_path
+        ),
+        clock=clock,
+        pairwise_weight=section.pairwise_weight,
+    )
+    trainer.remove_callback(PrinterCallback)  # ProgressLog prints the same, readably
+    return trainer
+
+
+def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> SFTConfig:
+    """Return TRL's arguments for a configuration."""
+    section, choices = inputs.loaded.config.train, inputs.loaded.base.choices
+    device, dtype = choices.device.value, choices.dtype.value
+    return SFTConfig(
+        output_dir=str(output_dir),
+        num_train_epochs=section.epochs,
+        max_steps=section.max_steps or -1,
+        per_device_train_batch_size=section.batch_size,
+        gradient_accumulation_steps=section.gradient_accumulation_steps,
+        learning_rate=section.learning_rate,
+        lr_scheduler_type=section.lr_scheduler_type,
+        warmup_steps=section.warmup_ratio,  # below 1 it is a share of the steps
+        weight_decay=section.weight_decay,
+        max_grad_norm=section.max_grad_norm,
+        optim=section.optimizer,
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
+        use_cpu=device.type == "cpu",
+        gradient_checkpointing=inputs.checkpointing.value,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=section.logging_steps,
+        logging_first_step=True,
+        # The filter would wait for the GPU at every step, and hide a loss that is not a number.
+        logging_nan_inf_filter=False,
+        eval_strategy="steps",
+        eval_steps=section.eval_steps,
+        save_strategy="steps",
+        save_steps=section.save_steps,
+        save_total_limit=section.save_total_limit,
+        load_best_model_at_end=True,
+        metric_for_best_model=section.metric_for_best_model,
+        greater_is_better=section.metric_for_best_model not in LOWER_IS_BETTER,
+        restore_callback_states_from_checkpoint=True,
+        seed=section.seed,
+        data_seed=section.seed,
+        # A batch is copied to the GPU while the step before it still runs.
+        accelerator_config={"non_blocking": device.type == "cuda"},
+        # Every weight of an adapter takes part in every step.
+        ddp_find_unused_parameters=False,
+        dataloader_num_workers=section.dataloader_num_workers,
+        remove_unused_columns=False,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        disable_tqdm=True,
+        report_to="none",
+    )

@@ -1,0 +1,171 @@
+"""Callbacks of the trainer: when it evaluates and saves, what it logs, how fast it is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reeltune.progress import format_seconds
+from reeltune.runs.log import LOGGER
+
+
+class KeepBest(TrainerCallback):
+    """Evaluates after the last step too, and saves whenever the best metric improves.
+
+    The trainer by itself skips the evaluation of a last step that is no multiple of the interval,
+    and can only return to a best step that happened to be saved.
+    """
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Request an evaluation at the last step."""
+        del args, kwargs
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Request a checkpoint if this evaluation is the best so far."""
+        del kwargs
+        value, best = (metrics or {}).get(str(args.metric_for_best_model)), state.best_metric
+        if value is not None and (
+            best is None or (value > best if args.greater_is_better else value < best)
+        ):
+            control.should_save = True
+
+
+class ProgressLog(TrainerCallback):
+    """Writes each report of the trainer as one line."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Remember where this process began, for the time left."""
+        del args, control, kwargs
+        self.began = time.monotonic()
+        self.first_step = state.global_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write one line for a report."""
+        del args, control, kwargs
+        if not state.is_world_process_zero or not logs:
+            return
+        if "eval_rows" in logs:
+            LOGGER.info("step %d: %s", state.global_step, evaluation_line(logs))
+        elif "loss" in logs:
+            steps = state.global_step - self.first_step
+            left = (state.max_steps - state.global_step) * (time.monotonic() - self.began) / steps
+            LOGGER.info(
+                "step %d/%d: loss %.4f, gradient norm %.3f, learning rate %.2e, %s left",
+                state.global_step,
+                state.max_steps,
+                logs["loss"],
+                logs.get("grad_norm", float("nan")),
+                logs["learning_rate"],
+                format_seconds(left),
+            )
+
+
+def evaluation_line(metrics: dict[str, float]) -> str:
+    """Return the validation metrics as one line; a metric that is undefined says so."""
+    names = ("auc", "accuracy", "majority_rate", "f1", "log_loss")
+    values = (
+        f"{name} {metrics[f'eval_{name}']:.4f}"
+        if f"eval_{name}" in metrics
+        else f"{name} undefined"
+        for name in names
+    )
+    return f"validation {', '.join(values)} ({metrics['eval_rows']:.0f} rows)"
+
+
+class StepClock(TrainerCallback):
+    """Measures the speed of training steps, without warm-up, evaluations and saving.
+
+    The GPU is synchronized only where steps are interrupted anyway, so that measuring does not slow
+    what it measures.
+    """
+
+    WARM_UP_STEPS = 3
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._steps = self._examples = self._tokens = 0
+        self._ended = 0
+        self._since: float | None = None
+        self._pending = (0, 0, 0)  # steps, examples and tokens since then
+
+    def count(self, examples: int, tokens: int) -> None:
+        """Add the examples and tokens of one batch, over all processes, padding excluded."""
+        steps, examples_before, tokens_before = self._pending
+        self._pending = (steps, examples_before + examples, tokens_before + tokens)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count a step, including its data loading."""
+        del args, state, kwargs
+        self._ended += 1
+        if self._ended <= self.WARM_UP_STEPS:
+            self._start()
+            return
+        steps, examples, tokens = self._pending
+        self._pending = (steps + 1, examples, tokens)
+        if control.should_evaluate or control.should_save or control.should_training_stop:
+            self._stop()
+
+    def on_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """Continue after an evaluation."""
+        del args, kwargs
+        self._start()
+
+    on_save = on_evaluate
+
+    def speed(self) -> dict[str, float] | None:
+        """Return steps, examples and tokens per second, or None if no step was counted."""
+        if not self._steps:
+            return None
+        return {
+            "steps_counted": self._steps,
+            "steps_per_second": self._steps / self._seconds,
+            "examples_per_second": self._examples / self._seconds,
+            "tokens_per_second": self._tokens / self._seconds,
+        }
+
+    def _start(self) -> None:
+        if self._ended >= self.WARM_UP_STEPS:
+            _synchronize()
+            self._since, self._pending = time.monotonic(), (0, 0, 0)
+
+    def _stop(self) -> None:
+        if self._since is None:
+            return
+        _synchronize()
+        steps, examples, tokens = self._pending
+        if steps:
+            self._seconds += time.monotonic() - self._since
+        self._steps += steps
+        self._examples += examples
+        self._tokens += tokens
+        self._since, self._pending = None, (0, 0, 0)
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
