@@ -32,7 +32,7 @@ def leaking(folder: Path) -> Path:
     return folder
 
 
-def test_sound_data_are_a_line_for_each_check(capsys: pytest.CaptureFixture[str], folder: Path):
+def test_valid_data_print_one_line_per_check(capsys: pytest.CaptureFixture[str], folder: Path):
     code, out, err = check(capsys, folder)
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -41,9 +41,7 @@ def test_sound_data_are_a_line_for_each_check(capsys: pytest.CaptureFixture[str]
     assert ["ok", "labels"] in [line.split()[:2] for line in lines]
 
 
-def test_a_leak_has_an_exit_code_of_its_own_and_is_named(
-    capsys: pytest.CaptureFixture[str], leaking: Path
-):
+def test_leak_has_its_exit_code_and_row(capsys: pytest.CaptureFixture[str], leaking: Path):
     code, out, err = check(capsys, leaking)
     user, item, event = row_of(leaking, 30)
     assert code == LeakError.exit_code == 9
@@ -54,7 +52,7 @@ def test_a_leak_has_an_exit_code_of_its_own_and_is_named(
         assert fact in err
 
 
-def test_json_says_the_same(capsys: pytest.CaptureFixture[str], leaking: Path):
+def test_json_of_a_leak(capsys: pytest.CaptureFixture[str], leaking: Path):
     code, out, _ = check(capsys, leaking, "--json")
     found = json.loads(out)
     assert (code, found["ok"], len(found["checks"])) == (9, False, 20)
@@ -67,22 +65,24 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str], leaking: Path):
     assert labels["hint"]
 
 
-def test_json_of_sound_data(capsys: pytest.CaptureFixture[str], folder: Path):
+def test_json_of_valid_data(capsys: pytest.CaptureFixture[str], folder: Path):
     code, out, _ = check(capsys, folder, "--json")
     assert (code, json.loads(out)["ok"]) == (0, True)
 
 
-def test_what_cannot_be_checked_is_no_leak(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_folder_without_data_is_a_data_error(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     code, _, err = check(capsys, tmp_path)
     assert (code, DataError.exit_code) == (4, 4)
     assert error_code(err) == "nothing_to_check"
 
 
-def test_data_of_prepared_data_are_wrong_flags(capsys: pytest.CaptureFixture[str], folder: Path):
+def test_data_flag_with_prepared_data_is_a_config_error(
+    capsys: pytest.CaptureFixture[str], folder: Path
+):
     assert check(capsys, folder, "--data", folder)[0] == ConfigError.exit_code
 
 
-def test_offenders_that_are_not_named_are_counted():
+def test_further_offenders_are_counted():
     findings = [Finding("wrong", event=event) for event in range(1_234)]
     lines = list(Check("rows", "Fix it").result("all", Offenders.of(findings)).lines())
     assert lines[0].split() == ["failed", "rows", "all"]

@@ -42,7 +42,7 @@ WITHOUT_DATA = {
 
 
 @pytest.mark.parametrize("split", ["user", "time"])
-def test_sound_data_pass_every_check(folder: Path, split: str):
+def test_valid_data_pass_every_check(folder: Path, split: str):
     if split == "time":
         cut_in_time(folder)
     outcomes = list(run_checks(find_target(folder)))
@@ -149,7 +149,7 @@ def flip_a_label(rows: Rows) -> int:
         (flip_a_label, "labels"),
     ],
 )
-def test_a_planted_event_is_named_by_its_check_alone(
+def test_only_the_matching_check_names_the_planted_event(
     folder: Path, plant: Callable[[Rows], int], check: str
 ):
     rows = read_events(folder)
@@ -162,7 +162,7 @@ def test_a_planted_event_is_named_by_its_check_alone(
     assert failed[check].hint
 
 
-def test_a_test_row_among_training_rows_is_named_beside_the_row_that_follows(folder: Path):
+def test_test_event_before_a_training_event_is_reported_with_it(folder: Path):
     rows = read_events(folder)
     event = first(rows, lambda i: rows[i]["split"] == rows[i + 1]["split"] == "train")
     rows[event]["split"] = "test"
@@ -178,7 +178,7 @@ def test_a_test_row_among_training_rows_is_named_beside_the_row_that_follows(fol
 @pytest.mark.parametrize(
     ("held", "planted"), list(itertools.permutations(("train", "validation", "test"), 2))
 )
-def test_one_cut_in_time_holds_for_everybody(folder: Path, held: str, planted: str):
+def test_time_split_is_the_same_for_all_users(folder: Path, held: str, planted: str):
     cut_in_time(folder)
     rows = read_events(folder)
     event = first(rows, lambda i: rows[i]["split"] == held)
@@ -214,7 +214,7 @@ def test_no_events_are_refused(folder: Path):
         failing(folder)
 
 
-def test_an_event_is_found_by_user_and_film(many_events: EventTable):
+def test_find_event_by_user_and_item(many_events: EventTable):
     places = np.arange(len(many_events))
     user, item = many_events.timelines.user_id, many_events.item_id
     assert (many_events.find(user, item) == places).all()

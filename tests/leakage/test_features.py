@@ -152,7 +152,7 @@ def test_a_sample_of_users_is_checked(many_events: EventTable, monkeypatch: pyte
         assert (user, item) == (many_events.timelines.user_id[event], many_events.item_id[event])
 
 
-def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: EventTable):
+def test_nan_features_are_equal(many_events: EventTable):
     def undefined(known: Timelines, train: Bools) -> np.ndarray:
         del train
         return np.full(len(known), np.nan)
@@ -160,7 +160,7 @@ def test_a_feature_that_is_never_a_number_is_equal_to_itself(many_events: EventT
     assert check(many_events, {"undefined": undefined}).status == "ok"
 
 
-def test_without_held_out_events_there_is_nothing_to_judge(many_events: EventTable):
+def test_not_applicable_without_held_out_events(many_events: EventTable):
     split = SplitColumn.of(["train"] * len(many_events))
     events = replace(many_events, timelines=replace(many_events.timelines, split=split))
     assert check(events, VALID).status == "not applicable"
@@ -179,7 +179,7 @@ def rows(timelines: Timelines, where: Bools | Ints) -> list[tuple[object, ...]]:
 
 @settings(max_examples=20)
 @given(user=st.integers(0, 99), back=st.integers(0, 5), seed=st.integers(0, 9))
-def test_a_copy_agrees_in_what_targets_may_depend_on_and_in_nothing_else(
+def test_altered_copy_agrees_only_in_allowed_information(
     many_events: EventTable, user: int, back: int, seed: int
 ):
     known, train = many_events.timelines, many_events.is_in("train")

@@ -75,7 +75,7 @@ def with_score(rows: PredictionTable, row: int, p_yes: float) -> PredictionTable
     return replace(rows, p_yes={**rows.p_yes, "tuned": predictions})
 
 
-def test_sound_predictions_pass(many_events: EventTable, parts: dict[str, PredictionTable]):
+def test_valid_predictions_pass(many_events: EventTable, parts: dict[str, PredictionTable]):
     statuses = {name: outcome.status for name, outcome in run_all(many_events, parts).items()}
     assert set(statuses.values()) == {"ok"}
     assert len(statuses) == 5
@@ -99,7 +99,7 @@ def test_a_row_of_another_split_is_named(
 
 
 @pytest.mark.parametrize("name", ["user_id", "item_id", "position", "timestamp", "liked"])
-def test_another_fact_than_the_event_s_is_named(
+def test_value_different_from_the_event_is_named(
     many_events: EventTable, parts: dict[str, PredictionTable], name: str
 ):
     value = getattr(parts["test"], name)[4]
@@ -131,9 +131,7 @@ def test_training_rows_are_not_predicted(
     assert found["predicted rows"].offenders.count == 3
 
 
-def test_a_row_that_stands_twice_is_named(
-    many_events: EventTable, parts: dict[str, PredictionTable]
-):
+def test_duplicate_row_is_named(many_events: EventTable, parts: dict[str, PredictionTable]):
     rows = parts["test"]
     twice = np.append(np.arange(len(rows)), 6)
     parts["test"] = replace(
@@ -177,7 +175,7 @@ def test_a_row_without_a_value_is_refused(
 
 
 @pytest.mark.parametrize("p_yes", [-0.01, 1.01, np.nan, np.inf])
-def test_what_is_no_probability_is_named(
+def test_invalid_probability_is_named(
     many_events: EventTable, parts: dict[str, PredictionTable], p_yes: float
 ):
     parts["validation"] = with_score(parts["validation"], 8, p_yes)
@@ -208,7 +206,7 @@ def test_a_scorer_that_gives_the_label_is_named(
     assert "oracle" in found["predictions are not labels"].offenders.first[0].message
 
 
-def test_one_label_throughout_proves_nothing(
+def test_rows_of_one_label_are_not_flagged(
     many_events: EventTable, parts: dict[str, PredictionTable]
 ):
     rows = parts["test"]
@@ -226,7 +224,7 @@ def leaning(liked: np.ndarray, by: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("by", "is_flagged"), [(0.6, True), (0.3, False)], ids=["about 0.92", "about 0.75"]
 )
-def test_an_auc_too_good_to_be_true_is_flagged_with_what_to_look_at(
+def test_suspicious_auc_is_flagged(
     many_events: EventTable, parts: dict[str, PredictionTable], by: float, is_flagged: bool
 ):
     rows = parts["test"]
@@ -248,7 +246,7 @@ def test_an_auc_too_good_to_be_true_is_flagged_with_what_to_look_at(
     [lambda rows: np.arange(FEWEST_ROWS - 1), lambda rows: np.flatnonzero(rows.liked)],
     ids=["few rows", "one label"],
 )
-def test_an_auc_of_few_rows_or_of_one_label_is_not_run_all(
+def test_auc_of_few_rows_or_one_label_is_not_applicable(
     many_events: EventTable,
     parts: dict[str, PredictionTable],
     keep: Callable[[PredictionTable], np.ndarray],

@@ -27,12 +27,12 @@ def predictions_in(folder: Path) -> Path:
     return folder / "predictions.parquet"
 
 
-def test_a_prepared_folder_stands_for_itself(folder: Path):
+def test_prepared_folder(folder: Path):
     target = find_target(folder)
     assert (target.prepared.path, target.run, target.predictions) == (folder, None, None)
 
 
-def test_a_run_names_its_data(run: Path, folder: Path):
+def test_run_folder(run: Path, folder: Path):
     target = find_target(run)
     assert (target.prepared.path, target.run, target.predictions) == (folder, RunFolder(run), None)
 

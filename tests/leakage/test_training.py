@@ -57,14 +57,14 @@ def record(run: RunFolder, **changes: Any) -> None:
     run.write_record(run.record() | changes)
 
 
-def test_a_sound_run_passes(run: RunFolder):
+def test_valid_run_passes(run: RunFolder):
     found = statuses(find_target(run.path))
     assert found["the run's data"] == found["training rows"] == "ok"
     assert found["cached training rows"] == "not applicable"
     assert "failed" not in found.values()
 
 
-def test_a_run_on_other_data_is_found_and_its_rows_are_not_judged(run: RunFolder, folder: Path):
+def test_run_on_other_data_fails_and_its_rows_are_not_checked(run: RunFolder, folder: Path):
     rows = read_events(folder)
     rows[40]["timestamp"] += 1
     write_events(folder, rows)
@@ -73,7 +73,7 @@ def test_a_run_on_other_data_is_found_and_its_rows_are_not_judged(run: RunFolder
     assert found["training rows"] == found["cached training rows"] == "not applicable"
 
 
-def test_a_run_on_data_of_an_older_format_is_found(run: RunFolder):
+def test_run_on_data_of_an_older_format_fails(run: RunFolder):
     files = run.record()["data"]["files"]
     files["films.parquet"] = files.pop("items.parquet")
     record(run, data={"files": files})
@@ -82,7 +82,7 @@ def test_a_run_on_data_of_an_older_format_is_found(run: RunFolder):
     assert "items.parquet" in failed["the run's data"].offenders.first[0].message
 
 
-def test_a_run_that_read_more_rows_than_it_should_is_found(run: RunFolder):
+def test_more_training_rows_than_selected_fail(run: RunFolder):
     record(run, rows={"train": ROWS + 1})
     failed = failing(run.path)
     assert list(failed) == ["training rows"]
@@ -147,7 +147,7 @@ def test_a_cached_row_of_another_split_is_named(
     assert f" {split} " in failed["cached training rows"].offenders.first[0].message
 
 
-def test_cached_rows_with_another_label_or_of_nobody_are_named(
+def test_cached_rows_with_other_label_or_unknown_user_are_named(
     run: RunFolder, folder: Path, config: Config
 ):
     rows = token_rows(folder, config)
@@ -160,7 +160,7 @@ def test_cached_rows_with_another_label_or_of_nobody_are_named(
     assert "label" in other.message
 
 
-def test_a_cache_of_other_data_is_not_judged(run: RunFolder, folder: Path, config: Config):
+def test_cache_of_other_data_is_not_checked(run: RunFolder, folder: Path, config: Config):
     cache(folder, config, token_rows(folder, config))
     rows = read_events(folder)
     rows[40]["timestamp"] += 1
@@ -170,7 +170,7 @@ def test_a_cache_of_other_data_is_not_judged(run: RunFolder, folder: Path, confi
     assert statuses(find_target(run.path))["cached training rows"] == "not applicable"
 
 
-def test_a_cache_of_another_format_is_not_judged(run: RunFolder, folder: Path, config: Config):
+def test_cache_of_another_format_is_not_checked(run: RunFolder, folder: Path, config: Config):
     files = PreparedFolder.open(folder).meta["files"]
     path = config.data.cache_dir / "train_preprocessed"
     path.mkdir(parents=True)
@@ -183,7 +183,7 @@ def test_a_cache_of_another_format_is_not_judged(run: RunFolder, folder: Path, c
     assert found.status == "not applicable"
 
 
-def test_predictions_beside_a_run_are_judged(run: RunFolder, folder: Path):
+def test_predictions_beside_a_run_are_checked(run: RunFolder, folder: Path):
     prepared = PreparedFolder.open(folder)
     rows = PredictionTable.of_events(prepared, "test", prepared.examples("test").target)
     rows = rows.scored("tuned", rows.liked.astype(np.float64))

@@ -71,21 +71,21 @@ def open_report(browser: Browser, path: Path, width: int, scheme: Scheme = "ligh
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_loaded_and_nothing_goes_wrong(browser: Browser, report: Path, width: int):
+def test_no_requests_and_no_console_errors(browser: Browser, report: Path, width: int):
     opened = open_report(browser, report, width)
     assert opened.requests == [report.as_uri()]
     assert opened.complaints == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_does_not_move_sideways(browser: Browser, report: Path, width: int):
+def test_no_horizontal_overflow(browser: Browser, report: Path, width: int):
     page = open_report(browser, report, width).page
     assert page.evaluate(_OVERFLOW) == 0
     page.evaluate(_UNFOLD)
     assert page.evaluate(_OVERFLOW) == 0
 
 
-def test_a_wide_table_moves_within_its_own_frame(browser: Browser, report: Path):
+def test_wide_table_scrolls_inside_its_box(browser: Browser, report: Path):
     page = open_report(browser, report, 360).page
     frame = page.locator("#scorers ~ .scroll").first
     assert frame.evaluate("frame => frame.scrollWidth > frame.clientWidth")
@@ -98,7 +98,7 @@ def test_a_wide_table_moves_within_its_own_frame(browser: Browser, report: Path)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_light_and_dark_differ_and_neither_is_blank(browser: Browser, report: Path, width: int):
+def test_light_and_dark_screenshots(browser: Browser, report: Path, width: int):
     light = open_report(browser, report, width, "light").pictures()
     dark = open_report(browser, report, width, "dark").pictures()
     for day, night in zip(light, dark, strict=True):
@@ -121,9 +121,7 @@ def test_charts_follow_the_theme(browser: Browser, report: Path):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_words_of_a_chart_overlap_neither_words_nor_marks(
-    browser: Browser, report: Path, width: int
-):
+def test_chart_labels_do_not_overlap(browser: Browser, report: Path, width: int):
     page = open_report(browser, report, width).page
     assert page.locator(".chart svg use").count() > 50
     assert page.evaluate(_OVERLAPPING) == []
@@ -144,7 +142,7 @@ def test_hostile_texts_are_only_text(
     assert page.evaluate(_OVERFLOW) == 0
 
 
-def test_one_very_long_word_does_not_widen_the_page(
+def test_long_words_cause_no_overflow(
     browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: PredictionTable
 ):
     example = replace(evaluation.examples[0], candidate="W" * 300, why="y" * 300)
@@ -156,7 +154,7 @@ def test_one_very_long_word_does_not_widen_the_page(
     assert open_report(browser, path, 360).page.evaluate(_OVERFLOW) == 0
 
 
-def test_printing_is_light_whatever_the_screen(browser: Browser, report: Path):
+def test_print_uses_the_light_theme(browser: Browser, report: Path):
     page = open_report(browser, report, 1280, "dark").page
     page.emulate_media(media="print", color_scheme="dark")
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")

@@ -15,13 +15,11 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
-from reeltune.report.charts.interval_rows import Row, draw_rows
-from reeltune.report.charts.reliability import reliability_chart
-from reeltune.report.charts.roc import POINTS, roc_chart, thinned
-from reeltune.report.charts.style import styled
-from reeltune.report.charts.svg import new_figure, to_svg
+from reeltune.report.curves import POINTS, reliability_chart, roc_chart, thinned
+from reeltune.report.forest import Row, draw_rows
 from reeltune.report.metric_labels import ONE_LABEL
 from reeltune.report.roles import Roles
+from reeltune.report.svg import new_figure, styled, to_svg
 
 rates = st.integers(0, 2**32 - 1)
 
@@ -38,7 +36,7 @@ def words_of(svg: str) -> list[str]:
 
 
 @given(rates, st.integers(1, 500), st.integers(2, 60))
-def test_a_thinned_curve_is_the_same_curve(seed: int, size: int, points: int):
+def test_thinned_curve_stays_close_to_the_curve(seed: int, size: int, points: int):
     x, y = staircase(seed, size)
     thin_x, thin_y = thinned(x, y, points)
     assert len(thin_x) <= points
@@ -112,7 +110,7 @@ def test_the_users_own_style_changes_nothing(predictions: PredictionTable, evalu
         assert roc_chart(predictions, roles) == usual
 
 
-def test_rows_say_who_and_how_much():
+def test_rows_show_labels_and_notes():
     rows = [
         Row("a label", "+0.1000", [("tuned", Interval(0.1, 0.05, 0.2, 9, 60))], ""),
         Row("$x$ & <b>", "", [("tuned", None)], "no rows"),
@@ -126,7 +124,7 @@ def test_rows_say_who_and_how_much():
     assert ElementTree.fromstring(drawn).attrib["aria-label"] == "In words"
 
 
-def test_rows_without_a_figure_are_not_drawn():
+def test_rows_without_a_value_are_not_drawn():
     with styled():
         assert draw_rows([Row("a", "", [("tuned", None)], "r")], "n", "w", True) is None
         assert draw_rows([], "n", "w", False) is None
@@ -142,7 +140,9 @@ def test_one_mark_of_several_can_be_undefined():
 
 @settings(max_examples=20)
 @given(st.floats(-0.5, 0.5), st.floats(0, 0.3), st.floats(0, 0.3), st.booleans())
-def test_ticks_lie_within_the_drawing(value: float, below: float, above: float, difference: bool):
+def test_ticks_are_within_the_drawing_and_distinct(
+    value: float, below: float, above: float, difference: bool
+):
     found = Interval(value, value - below, value + above, 9, 60)
     with styled():
         drawn = draw_rows([Row("label", "", [("base", found)], "")], "n", "w", difference)
@@ -154,7 +154,7 @@ def test_ticks_lie_within_the_drawing(value: float, below: float, above: float, 
     assert len(set(ticks)) == len(ticks)
 
 
-def test_characters_xml_cannot_hold_do_no_harm():
+def test_characters_invalid_in_xml_become_spaces():
     label = "a\x00b\x0bc\ufffed\ud800e"
     with styled():
         drawn = draw_rows(
@@ -164,7 +164,7 @@ def test_characters_xml_cannot_hold_do_no_harm():
     assert "a b c d e" in words_of(drawn)
 
 
-def test_names_within_a_drawing_carry_the_charts_name():
+def test_svg_ids_are_prefixed_with_the_chart_name():
     with styled():
         figure = new_figure(100)
         figure.add_axes((0, 0, 1, 1)).plot([0, 1], [0, 1], marker="o")

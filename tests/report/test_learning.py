@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reeltune.errors import RunError
 from reeltune.report import TrainingCurves
-from reeltune.report.charts.learning import learning_charts, spread
+from reeltune.report.learning import learning_charts, spread
 from tests.errors import raises_error
 
 METRICS: dict[str, Any] = {
@@ -24,23 +24,27 @@ METRICS: dict[str, Any] = {
 }
 
 
-def test_curves_are_those_of_the_runs_metrics(tmp_path: Path):
-    path = tmp_path / "metrics.json"
-    path.write_text(json.dumps(METRICS), encoding="utf-8")
-    curves = TrainingCurves.read(path)
+def read(folder: Path, metrics: dict[str, Any]) -> TrainingCurves:
+    path = folder / "metrics.json"
+    path.write_text(json.dumps(metrics), encoding="utf-8")
+    return TrainingCurves.read(path)
+
+
+def test_curves_are_read_from_metrics(tmp_path: Path):
+    curves = read(tmp_path, METRICS)
     assert curves.loss == [(1, 0.9), (5, 0.8), (10, 0.7)]
     assert curves.validation["log_loss"] == [(5, 0.69), (10, 0.68)]
     assert curves.kept_step == 10
 
 
-def test_a_step_where_a_metric_was_undefined_is_left_out():
-    curves = TrainingCurves.of_metrics(METRICS)
+def test_undefined_metrics_are_left_out(tmp_path: Path):
+    curves = read(tmp_path, METRICS)
     assert curves.validation["auc"] == [(5, 0.6)]
     assert "f1" not in curves.validation
 
 
-def test_without_an_evaluation_no_step_was_kept_for_what_it_did():
-    curves = TrainingCurves.of_metrics({**METRICS, "evaluations": [], "best_step": 0})
+def test_no_evaluation_means_no_kept_step(tmp_path: Path):
+    curves = read(tmp_path, {**METRICS, "evaluations": [], "best_step": 0})
     assert curves.validation == {}
     assert curves.kept_step is None
     drawn = {chart.title: chart for chart in learning_charts(curves)}
@@ -49,14 +53,14 @@ def test_without_an_evaluation_no_step_was_kept_for_what_it_did():
     assert drawn["Validation AUC"].missing
 
 
-def test_a_missing_file_names_the_command(tmp_path: Path):
+def test_missing_metrics_are_refused(tmp_path: Path):
     path = tmp_path / "metrics.json"
     with raises_error(RunError, "no_training_metrics", where=str(path), figures=["reeltune train"]):
         TrainingCurves.read(path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"evaluations": [{"eval_auc": "x"}]}'])
-def test_another_file_is_refused(tmp_path: Path, content: str):
+def test_invalid_metrics_are_refused(tmp_path: Path, content: str):
     path = tmp_path / "metrics.json"
     path.write_text(content, encoding="utf-8")
     with raises_error(RunError, "invalid_training_metrics", where=str(path)):
@@ -64,7 +68,7 @@ def test_another_file_is_refused(tmp_path: Path, content: str):
 
 
 @given(st.integers(0, 2000), st.integers(2, 300))
-def test_a_spread_curve_keeps_its_ends_and_its_order(length: int, points: int):
+def test_spread_keeps_ends_and_order(length: int, points: int):
     curve = [(step, step / 7) for step in range(length)]
     kept = spread(curve, points)
     assert len(kept) == min(length, points)
@@ -74,7 +78,7 @@ def test_a_spread_curve_keeps_its_ends_and_its_order(length: int, points: int):
         assert (kept[0], kept[-1]) == (curve[0], curve[-1])
 
 
-def test_a_run_of_one_step_can_be_drawn():
+def test_curve_of_one_step_is_drawn():
     drawn = learning_charts(TrainingCurves([(1, 0.9)], {"auc": [(1, 0.5)]}, 1))
     assert [chart.drawing is not None for chart in drawn] == [True, True, False]
     assert drawn[0].table is not None

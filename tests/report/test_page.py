@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation, Kind
@@ -11,6 +13,7 @@ from reeltune.report.headline import headline
 from reeltune.report.metric_labels import METRIC_LABELS, NOT_MEASURED, ONE_LABEL
 from reeltune.report.roles import Roles
 from reeltune.report.scorer_tables import KIND_NAMES
+from reeltune.report.tables import Cell, mark_best, undefined
 from reeltune.report.write import render
 from tests.report.build import (
     METRICS,
@@ -30,7 +33,7 @@ def read(evaluation: Evaluation, predictions: PredictionTable) -> Page:
     return Page(render(evaluation, predictions, None))
 
 
-def test_every_figure_is_there_with_its_interval(page: Page, evaluation: Evaluation):
+def test_scorers_table_has_every_metric_with_its_interval(page: Page, evaluation: Evaluation):
     found = page.table(SCORERS)
     assert len(found) == len(evaluation.scorers)
     for scorer in evaluation.scorers:
@@ -52,7 +55,7 @@ def test_scorers_are_sorted_by_kind_and_then_by_auc(page: Page):
     assert baselines == sorted(baselines, reverse=True)
 
 
-def test_the_best_of_each_column_says_so_in_a_word(page: Page, evaluation: Evaluation):
+def test_best_of_each_column_is_marked(page: Page, evaluation: Evaluation):
     found = page.table(SCORERS)
     for place, key in enumerate(METRICS):
         best = [head for head, cells in found.items() if cells[place].startswith("best ")]
@@ -62,7 +65,7 @@ def test_the_best_of_each_column_says_so_in_a_word(page: Page, evaluation: Evalu
         assert best[0].startswith(choose(values, key=values.__getitem__))
 
 
-def test_every_difference_is_there_with_its_ruling(page: Page, evaluation: Evaluation):
+def test_differences_table_has_every_conclusion(page: Page, evaluation: Evaluation):
     found = page.table(DIFFERENCES)
     assert found.keys() == {difference.other for difference in evaluation.differences}
     for difference in evaluation.differences:
@@ -75,26 +78,28 @@ def test_every_difference_is_there_with_its_ruling(page: Page, evaluation: Evalu
                 continue
             gain = interval.value * (-1 if key in ("log_loss", "brier") else 1)
             clear = interval.low > 0 or interval.high < 0
-            ruling = ("better" if gain > 0 else "worse") if clear else "not clear"
+            conclusion = ("better" if gain > 0 else "worse") if clear else "not clear"
             assert plain.startswith(f"{interval.value:+.4f} {interval.low:+.4f} to ")
-            assert plain.endswith(f", {ruling}")
+            assert plain.endswith(f", {conclusion}")
 
 
-def test_the_headline_is_the_title_and_comes_first(page: Page, evaluation: Evaluation):
+def test_headline_is_title_and_only_h1(page: Page, evaluation: Evaluation):
     (heading,) = page.root.all("h1")
     claim = headline(evaluation, Roles.of(evaluation)).claim
     assert heading.text == claim
     assert page.root.all("title")[0].text.startswith(claim)
 
 
-def test_warnings_and_the_way_it_was_run_are_all_there(page: Page, evaluation: Evaluation):
+def test_warnings_and_settings_are_shown(page: Page, evaluation: Evaluation):
     assert [item.text for item in page.section("warnings").all("li")] == evaluation.warnings
     run = page.section("run")
     pairs = zip(run.all("dt"), run.all("dd"), strict=True)
     assert {name.text: value.text for name, value in pairs} == evaluation.about
 
 
-def test_groups_controls_and_curves_have_their_numbers(page: Page, evaluation: Evaluation):
+def test_breakdowns_ablations_and_calibration_have_their_numbers(
+    page: Page, evaluation: Evaluation
+):
     groups = page.section("groups")
     assert len(groups.all("svg")) == len(evaluation.breakdowns)
     decades = page.table("breakdown-2")
@@ -114,7 +119,7 @@ def test_groups_controls_and_curves_have_their_numbers(page: Page, evaluation: E
     ]
 
 
-def test_examples_show_what_was_said_and_what_was_true(page: Page, evaluation: Evaluation):
+def test_examples_show_predictions_and_labels(page: Page, evaluation: Evaluation):
     cards = page.section("examples").all("article")
     assert len(cards) == 10
     for card, example in zip(cards, evaluation.examples, strict=True):
@@ -137,9 +142,7 @@ def test_examples_show_what_was_said_and_what_was_true(page: Page, evaluation: E
             assert ("✓" in prediction, "✗" in prediction) == (says == answer, says != answer)
 
 
-def test_undefined_metrics_are_said_to_be_with_the_reason(
-    evaluation: Evaluation, predictions: PredictionTable
-):
+def test_undefined_metrics_have_a_reason(evaluation: Evaluation, predictions: PredictionTable):
     bare = evaluation
     for key in METRICS:
         bare = without(bare, key)
@@ -156,7 +159,7 @@ def test_undefined_metrics_are_said_to_be_with_the_reason(
     assert not page.section("differences").all("svg")
 
 
-def test_a_metric_nobody_measured_for_one_scorer_is_not_passed_over(
+def test_metric_not_measured_for_one_scorer_is_shown_as_such(
     evaluation: Evaluation, predictions: PredictionTable
 ):
     base = replace(evaluation.scorers[1], metrics={"auc": None})
@@ -183,17 +186,38 @@ def test_one_scorer_alone_makes_a_report(name: str):
         assert "undefined: " in page.section(section).text
 
 
-def test_a_value_that_does_not_exist_cannot_be_printed(
-    evaluation: Evaluation, predictions: PredictionTable
-):
+def test_none_cannot_be_printed(evaluation: Evaluation, predictions: PredictionTable):
     lost: dict[str, Any] = {"seed": None}
     with pytest.raises(TypeError):
         render(replace(evaluation, about=lost), predictions, None)
 
 
-def test_a_run_is_shown_where_there_is_one(evaluation: Evaluation, predictions: PredictionTable):
+def test_learning_curves_are_shown_for_a_run(evaluation: Evaluation, predictions: PredictionTable):
     page = Page(render(evaluation, predictions, make_training()))
     learning = page.section("learning")
     assert len(learning.all("svg")) == 3
     assert page.table("validation-auc").keys() >= {"40", "400"}
     assert "360" in learning.all("svg")[0].text
+
+
+figures = st.none() | st.sampled_from([0.0, 0.25, 0.5, 0.7500001, 0.75])
+
+
+@given(st.lists(figures, max_size=6), st.booleans())
+def test_only_the_best_cells_are_marked(values: list[float | None], highest: bool):
+    cells = [undefined("no rows") if v is None else Cell(f"{v:.4f}") for v in values]
+    marked = [cell.best for cell in mark_best(cells, values, highest)]
+    defined = [value for value in values if value is not None]
+    if len(defined) < 2:
+        assert not any(marked)
+        return
+    assert any(marked)
+    for value, best in zip(values, marked, strict=True):
+        beaten = [d for d in defined if value is None or (d > value if highest else d < value)]
+        assert best == (value is not None and not beaten)
+
+
+def test_mark_best_keeps_the_rest_of_a_cell():
+    cells = [Cell("0.2", "0.1 to 0.3"), Cell("0.4", "0.3 to 0.5")]
+    found = mark_best(cells, [0.2, 0.4], highest=False)
+    assert found == [Cell("0.2", "0.1 to 0.3", best=True), cells[1]]

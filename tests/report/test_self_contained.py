@@ -27,7 +27,7 @@ def read(evaluation: Evaluation, predictions: PredictionTable) -> Page:
     return Page(render(evaluation, predictions, None))
 
 
-def test_hostile_texts_become_text_and_nothing_else(
+def test_hostile_texts_are_escaped(
     evaluation: Evaluation, predictions: PredictionTable, page: Page
 ):
     hostile = hostile_evaluation(evaluation)
@@ -44,7 +44,7 @@ def test_hostile_texts_become_text_and_nothing_else(
         assert " ".join(text.split()) in shown
 
 
-def test_dollar_signs_are_no_formulas(evaluation: Evaluation, predictions: PredictionTable):
+def test_dollar_signs_are_not_parsed_as_math(evaluation: Evaluation, predictions: PredictionTable):
     formula = "$\\frac{1}{2}$ for $5"
     (first, *rest) = evaluation.ablations
     changed = replace(evaluation, ablations=[replace(first, name=formula), *rest])
@@ -60,7 +60,7 @@ def test_control_characters_do_not_reach_the_page(
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", text)
 
 
-def test_nothing_comes_from_elsewhere(report: Path, page: Page):
+def test_no_external_resources(report: Path, page: Page):
     text = report.read_text(encoding="utf-8")
     assert "url(http" not in text
     assert "@import" not in text
@@ -74,7 +74,7 @@ def test_nothing_comes_from_elsewhere(report: Path, page: Page):
     assert policy.attributes["content"].startswith("default-src 'none'")
 
 
-def test_every_anchor_leads_somewhere_and_every_name_is_used_once(page: Page):
+def test_ids_are_unique_and_anchors_resolve(page: Page):
     names = [e.attributes["id"] for e in page.elements if "id" in e.attributes]
     assert len(set(names)) == len(names)
     wanted = {e.attributes["href"][1:] for e in page.root.all("a", "use")}
@@ -83,7 +83,7 @@ def test_every_anchor_leads_somewhere_and_every_name_is_used_once(page: Page):
     assert wanted <= set(names)
 
 
-def test_the_page_can_be_read_aloud(page: Page):
+def test_accessibility_attributes(page: Page):
     assert page.root.all("html")[0].attributes["lang"] == "en"
     levels = [int(e.tag[1]) for e in page.root.all("h1", "h2", "h3", "h4")]
     assert levels[0] == 1
@@ -115,7 +115,7 @@ def test_the_same_input_gives_the_same_bytes(report: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_nine_thousand_rows_stay_below_a_megabyte_and_a_half(tmp_path: Path):
+def test_size_with_9000_rows(tmp_path: Path):
     rows = make_predictions(9000)
     path = tmp_path / "report.html"
     write_report(path, make_evaluation(rows), rows, make_training(5000))
@@ -123,7 +123,7 @@ def test_nine_thousand_rows_stay_below_a_megabyte_and_a_half(tmp_path: Path):
     assert path.stat().st_size < 1.5e6
 
 
-def test_words_are_easy_to_see_in_both_themes():
+def test_contrast_in_every_theme():
     """Contrast of WCAG 2.2, success criterion 1.4.3: 4.5 to 1."""
     style = (ROOT / "src/reeltune/report/templates/report.css").read_text(encoding="utf-8")
     themes = [dict(re.findall(r"--([\w-]+): (#\w{6});", part)) for part in style.split(":root")[1:]]
@@ -148,7 +148,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_contrast_is_measured_as_the_guideline_says():
+def test_contrast_of_known_colors():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
 

@@ -20,7 +20,7 @@ from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Bools, Ints, Timelines
 from reeltune.domain import HALF_STARS, SIGNALS, Item
-from reeltune.leakage.outcomes import SHOWN, Check, Offenders, Outcome, event_finding
+from reeltune.leakage.outcomes import Check, Finding, Offenders, Outcome, event_finding
 from reeltune.seeds import sample_rows, stream
 from reeltune.signals.source import SignalSource
 
@@ -38,7 +38,7 @@ SIGNALS_FROM_THE_PAST: Final = Check(
 BASELINE_FEATURES: Final = tuple(FEATURES)
 
 _SAMPLED_USERS: Final = 1000
-"""Users whose events are used: the check is of how features are computed, not of each of them."""
+"""Users whose events are used: how features are computed is checked, not every feature."""
 _USERS: Final = 200
 _EVENTS: Final = 8
 _MIRROR: Final = HALF_STARS.min + HALF_STARS.max
@@ -50,33 +50,20 @@ _NO_ROWS: Final = np.empty(0, dtype=np.int64)
 
 
 class FeatureFunction(Protocol):
-    """Computes features of events."""
+    """Computes ``k`` features of ``n`` events; ``train_mask`` is true where learning is allowed."""
 
     def __call__(
         self, timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
     ) -> npt.NDArray[np.floating]:
-        """Return the features of some events.
-
-        Args:
-            timelines: All events.
-            items: All films.
-            train_mask: Whether each event may be learned from, one entry per event.
-            events: Indices of the events, shape ``(n,)``.
-
-        Returns:
-            Shape ``(n, k)``.
-        """
+        """Return the features of the events at some indices, shape ``(n, k)``."""
         ...
 
 
 @dataclass(frozen=True)
 class AlteredTimelines:
-    """Timelines in which everything that some target events must not depend on is altered.
+    """Timelines in which everything that the events at ``targets`` must not depend on is altered.
 
-    Attributes:
-        timelines: The altered events, without those after a target of the same user.
-        train_mask: Whether each of them may be learned from.
-        targets: The indices of the target events in them.
+    Events after a target of the same user are removed.
     """
 
     timelines: Timelines
@@ -101,7 +88,7 @@ def baseline_features(
 
 
 def _problem(timelines: Timelines, items: list[Item], train: Ints) -> Problem:
-    """Return the baselines' problem; features depend on training rows only."""
+    # Features depend on training rows only.
     return Problem(timelines, items, train, validation=_NO_ROWS, test=_NO_ROWS, seed=0)
 
 
@@ -141,15 +128,8 @@ def features_are_from_the_past(
 ) -> Outcome:
     """Check that features of held-out events do not change with later or held-out events.
 
-    Of larger editions, a sample of users stands for all events.
-
-    Args:
-        table: The prepared events.
-        train_mask: Whether each event may be learned from.
-        features: Computes the features.
-        names: The names of the ``k`` features.
-        seed: Seed of the sampled events and of the alterations.
-        check: The name under which the outcome is reported.
+    Only a sample of users is used. ``names`` are those of the ``k`` features; ``seed`` determines
+    the sampled events and the alterations.
     """
     sample = _events_of_some_users(table, seed)
     timelines, train_mask = table.timelines.take(sample), train_mask[sample]
@@ -174,16 +154,16 @@ def without_the_future(
 ) -> AlteredTimelines:
     """Return a copy that agrees with the events only in what the targets may depend on.
 
-    They may depend on training events, on earlier events of their user, and on their own film and
-    time. Their own stars are altered; later events of their users are removed; every other event
-    gets a random film and other stars.
+    They may depend on training events, on earlier events of their user, and on their item and
+    time. Their ratings are altered; later events of their users are removed; every other event
+    gets a random item and another rating.
 
     Args:
         timelines: All events.
         train_mask: Whether each event may be learned from.
         targets: Indices of events of different users.
-        items: The number of films.
-        random: Draws the films.
+        items: The number of items.
+        random: Draws the items.
     """
     by_user = targets[np.argsort(timelines.user_id[targets])]
     users = timelines.user_id[by_user]
@@ -236,14 +216,13 @@ def _differing(
 ) -> Offenders:
     """Name events with a feature that changed."""
     equal = np.isclose(original, altered, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
-    bad = np.flatnonzero(~equal.all(axis=1))
 
-    def explain(row: int) -> str:
-        return "; ".join(
+    def explain(row: int) -> Finding:
+        message = "; ".join(
             f"{names[column]} is {original[row, column]:.6g}, but {altered[row, column]:.6g} with "
             "other ratings in events it must not depend on"
             for column in np.flatnonzero(~equal[row]).tolist()
         )
+        return event_finding(table, int(targets[row]), message)
 
-    first = (event_finding(table, int(targets[row]), explain(row)) for row in bad[:SHOWN].tolist())
-    return Offenders(len(bad), tuple(first))
+    return Offenders.of_rows(np.flatnonzero(~equal.all(axis=1)), explain)

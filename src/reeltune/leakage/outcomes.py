@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from reeltune.data.invariants import EventTable, Violations
+from reeltune.data.invariants import EventTable
+from reeltune.data.timelines import Ints
 
 SHOWN: Final = 5
 """Offenders that are listed; the others are counted."""
@@ -19,18 +20,13 @@ SUSPICIOUS: Final[Status] = "suspicious"
 NOT_APPLICABLE: Final[Status] = "not applicable"
 
 PREPARE_AGAIN: Final = "Prepare the data again, and train and evaluate on the result"
-"""The hint for every fault of a prepared folder."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault.
+    """One fault; ``user_id``, ``item_id`` and ``event`` are None if it is not about a row.
 
-    Attributes:
-        message: What is wrong, without a full stop.
-        user_id: The user of the row; None if it is not about a row.
-        item_id: The film of the row.
-        event: The row's index in ``timelines.parquet``, counted from 0.
+    ``event`` is the row's index in ``timelines.parquet``, counted from 0.
     """
 
     message: str
@@ -57,11 +53,9 @@ class Offenders:
         return cls(len(findings), tuple(findings[:SHOWN]))
 
     @classmethod
-    def of_events(cls, table: EventTable, violations: Violations) -> Offenders:
-        """Count events and explain the first few."""
-        events, explain = violations
-        first = (event_finding(table, event, explain(event)) for event in events[:SHOWN].tolist())
-        return cls(len(events), tuple(first))
+    def of_rows(cls, rows: Sequence[int] | Ints, explain: Callable[[int], Finding]) -> Offenders:
+        """Count rows and explain the first few."""
+        return cls(len(rows), tuple(explain(int(row)) for row in rows[:SHOWN]))
 
     def __add__(self, other: Offenders) -> Offenders:
         return Offenders(self.count + other.count, (self.first + other.first)[:SHOWN])
@@ -73,7 +67,7 @@ NONE: Final = Offenders(0, ())
 def event_finding(table: EventTable, event: int, message: str) -> Finding:
     """Return a finding about one event."""
     user, item = table.timelines.user_id[event], table.item_id[event]
-    return Finding(message, int(user), int(item), int(event))
+    return Finding(message, int(user), int(item), event)
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,8 @@ class Outcome:
     Attributes:
         check: Its name.
         status: Whether it passed.
-        about: What was looked at, or why the check does not apply.
-        offenders: What is wrong; nothing unless it failed or is suspicious.
+        about: What was checked, or why the check does not apply.
+        offenders: What is wrong; empty unless it failed or is suspicious.
         hint: What the user can do; None unless it failed or is suspicious.
     """
 
@@ -112,12 +106,9 @@ _NAME_WIDTH: Final = 28
 
 @dataclass(frozen=True)
 class Check:
-    """A check's name, and what to do if it fails.
+    """The name of a check in the output of ``reeltune check``, and what to do if it fails.
 
-    Attributes:
-        name: Stable name, in the output of ``reeltune check``.
-        hint: What the user can do.
-        certain: Whether an offender is wrong for certain, rather than suspicious.
+    An offender is wrong for certain, unless ``certain`` is false: then it is suspicious.
     """
 
     name: str
@@ -132,7 +123,7 @@ class Check:
         return Outcome(self.name, OK, about)
 
     def not_applicable(self, reason: str) -> Outcome:
-        """Return that there is nothing to look at, and why."""
+        """Return that there is nothing to check, and why."""
         return Outcome(self.name, NOT_APPLICABLE, reason)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,9 +45,12 @@ CHECKS: Final = (ROWS, ONCE, PROBABILITIES, NOT_LABELS, PLAUSIBLE_AUC)
 Parts = Mapping[str, PredictionTable]
 """The rows of each split."""
 
+Wrong = dict[str, tuple[Bools, npt.NDArray[Any]]]
+"""By column: where rows differ from their event, and the event's values."""
+
 
 def read_parts(path: Path) -> tuple[Parts, int]:
-    """Read a file of predictions: the rows of each split, and the number of rows of none.
+    """Read a file of predictions: the rows of each split, and the number of rows of no split.
 
     Raises:
         DataError: The file lacks a column, or a row a value.
@@ -62,38 +66,30 @@ def read_parts(path: Path) -> tuple[Parts, int]:
 
 
 def predicted_rows_are_held_out(table: EventTable, parts: Parts, strays: int = 0) -> Outcome:
-    """Each row is a held-out event of its split: same user, film, position, time and label.
+    """Each row is a held-out event of its split: same user, item, position, time and label.
 
-    An event is in one split, so a row in two of them is wrong in one.
-
-    Args:
-        table: The prepared events.
-        parts: The rows of each split.
-        strays: Rows of no split that holds examples.
+    ``strays`` is the number of rows of no split that holds examples.
     """
     stray = [Finding(f"{strays} rows are of no split that holds examples")] if strays else []
     offenders = Offenders.of(stray)
     for split, rows in parts.items():
         wrong = _wrong(table, split, rows)
+
+        def explain(row: int, rows: PredictionTable = rows, wrong: Wrong = wrong) -> Finding:
+            values = [f"{name} {v[row]}" for name, (differs, v) in wrong.items() if differs[row]]
+            message = f"predicted as a {rows.split} row, but the event has {', '.join(values)}"
+            return _row_finding(rows, row, message)
+
         bad = np.flatnonzero(np.any([differs for differs, _ in wrong.values()], axis=0))
-        first = (
-            _finding(
-                rows, row, [f"{name} {held[row]}" for name, (d, held) in wrong.items() if d[row]]
-            )
-            for row in bad[:SHOWN]
-        )
-        offenders += Offenders(len(bad), tuple(first))
+        offenders += Offenders.of_rows(bad, explain)
     return ROWS.result(_about(parts), offenders)
 
 
-def _wrong(
-    table: EventTable, split: str, rows: PredictionTable
-) -> dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]]:
-    """Return where rows differ from their event, and the event's values, by column."""
+def _wrong(table: EventTable, split: str, rows: PredictionTable) -> Wrong:
     timelines = table.timelines
     exists = (rows.event >= 0) & (rows.event < len(table))
     event = np.where(exists, rows.event, 0)
-    held = {
+    columns = {
         Columns.SPLIT: (np.full(len(rows), split), np.asarray(timelines.split[event])),
         Columns.USER: (rows.user_id, timelines.user_id[event]),
         Columns.ITEM: (rows.item_id, table.item_id[event]),
@@ -101,8 +97,9 @@ def _wrong(
         Columns.TIMESTAMP: (rows.timestamp, timelines.timestamp[event]),
         Columns.LIKED: (rows.liked, timelines.liked[event]),
     }
-    wrong: dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]] = {
-        name: (exists & (predicted != actual), actual) for name, (predicted, actual) in held.items()
+    wrong: Wrong = {
+        name: (exists & (predicted != actual), actual)
+        for name, (predicted, actual) in columns.items()
     }
     wrong["no event, only"] = (~exists, np.full(len(rows), len(table)))
     if split not in HELD_OUT:
@@ -110,27 +107,18 @@ def _wrong(
     return wrong
 
 
-def _finding(rows: PredictionTable, row: int, held: list[str]) -> Finding:
-    return name_row(
-        rows, row, f"predicted as a {rows.split} row, but the event has {', '.join(held)}"
-    )
-
-
-def name_row(rows: PredictionTable, row: int, what: str) -> Finding:
-    """Return a finding about one predicted row."""
-    return Finding(what, int(rows.user_id[row]), int(rows.item_id[row]), int(rows.event[row]))
+def _row_finding(rows: PredictionTable, row: int, message: str) -> Finding:
+    return Finding(message, int(rows.user_id[row]), int(rows.item_id[row]), int(rows.event[row]))
 
 
 def predicted_once(parts: Parts) -> Outcome:
     """No row of a split occurs twice: it would count twice in every metric."""
-    offenders = Offenders.of([])
+    offenders = NONE
     for split, rows in parts.items():
         order = np.argsort(rows.event, kind="stable")
         again = np.sort(order[1:][np.diff(rows.event[order]) == 0])
-        first = (
-            name_row(rows, row, f"is in the {split} rows more than once") for row in again[:SHOWN]
-        )
-        offenders += Offenders(len(again), tuple(first))
+        message = f"is in the {split} rows more than once"
+        offenders += Offenders.of_rows(again, partial(_row_finding, rows, message=message))
     return ONCE.result(_about(parts), offenders)
 
 
@@ -144,7 +132,7 @@ def probabilities_are_valid(parts: Parts) -> Outcome:
     for rows, scorer, p_yes in _scores(parts):
         scorers.add(scorer)
         bad = np.flatnonzero(~((p_yes >= 0) & (p_yes <= 1)))
-        first = (name_row(rows, row, f"{scorer} gives {p_yes[row]}") for row in bad[:SHOWN])
+        first = [_row_finding(rows, row, f"{scorer} gives {p_yes[row]}") for row in bad[:SHOWN]]
         offenders += Offenders(len(bad), tuple(first))
     if not scorers:
         offenders = Offenders.of([Finding("there is no scorer")])
@@ -158,7 +146,9 @@ def predictions_are_not_labels(parts: Parts) -> Outcome:
         for rows, scorer, p_yes in _scores(parts)
         if _equals_label(rows, p_yes)
     ]
-    return NOT_LABELS.result(_scorers(parts), Offenders.of(findings))
+    scorers = len({scorer for _, scorer, _ in _scores(parts)})
+    about = f"{scorers} scorer{'' if scorers == 1 else 's'}"
+    return NOT_LABELS.result(about, Offenders.of(findings))
 
 
 def no_auc_is_too_good(parts: Parts) -> Outcome:
@@ -166,7 +156,11 @@ def no_auc_is_too_good(parts: Parts) -> Outcome:
 
     Predictions that equal the labels are left out: another check reports them.
     """
-    enough = {split: rows for split, rows in parts.items() if _has_auc(rows)}
+    enough = {
+        split: rows
+        for split, rows in parts.items()
+        if len(rows) >= FEWEST_ROWS and _both_labels(rows.liked)
+    }
     if not enough:
         return PLAUSIBLE_AUC.not_applicable(
             f"an AUC says little on fewer than {FEWEST_ROWS} rows, and nothing where they have one "
@@ -179,9 +173,8 @@ def no_auc_is_too_good(parts: Parts) -> Outcome:
         auc = float(roc_auc_score(rows.liked, p_yes))
         highest = max(highest, auc)
         if auc > HIGHEST_AUC:
-            findings.append(
-                Finding(f"{scorer} has an AUC of {auc:.4f} on {len(rows):,} {rows.split} rows")
-            )
+            message = f"{scorer} has an AUC of {auc:.4f} on {len(rows):,} {rows.split} rows"
+            findings.append(Finding(message))
     return PLAUSIBLE_AUC.result(f"the highest is {highest:.4f}", Offenders.of(findings))
 
 
@@ -192,17 +185,8 @@ def _scores(parts: Parts) -> Iterator[tuple[PredictionTable, str, Floats]]:
             yield rows, scorer, p_yes
 
 
-def _scorers(parts: Parts) -> str:
-    count = len({scorer for _, scorer, _ in _scores(parts)})
-    return f"{count} scorer{'' if count == 1 else 's'}"
-
-
 def _both_labels(liked: Bools) -> bool:
     return bool(liked.any() and not liked.all())
-
-
-def _has_auc(rows: PredictionTable) -> bool:
-    return len(rows) >= FEWEST_ROWS and _both_labels(rows.liked)
 
 
 def _equals_label(rows: PredictionTable, p_yes: Floats) -> bool:

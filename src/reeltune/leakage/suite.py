@@ -21,7 +21,7 @@ EVALUATION_DIR: Final = "evaluation"
 
 @dataclass(frozen=True)
 class Target:
-    """What there is to check: prepared data, and a run and a file of predictions, if any."""
+    """Prepared data to check, with a run and a file of predictions, if any."""
 
     prepared: PreparedFolder
     run: RunFolder | None
@@ -29,11 +29,9 @@ class Target:
 
 
 def find_target(path: Path, data: Path | None = None) -> Target:
-    """Return what a folder is and what belongs to it.
+    """Return what belongs to a prepared folder, a run folder or the folder of an evaluation.
 
-    Args:
-        path: A prepared folder, a run folder, or the folder of an evaluation.
-        data: The prepared data; by default those the run was configured with.
+    ``data`` is the prepared data, by default those the run was configured with.
 
     Raises:
         DataError: The folder is none of these, or its prepared data are not found.
@@ -76,8 +74,8 @@ def find_target(path: Path, data: Path | None = None) -> Target:
 def run_checks(target: Target) -> Iterator[Outcome]:
     """Yield the outcome of each check, as soon as it is known.
 
-    Checks that build on the events (features, training rows) do not apply while an invariant of
-    the events is broken: they would only repeat it in other words.
+    Checks of features and training rows do not apply while an invariant of the events is broken:
+    they would only repeat it.
 
     Raises:
         DataError: A table cannot be read, or lacks values.
@@ -106,21 +104,20 @@ def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
 
 
 def _training(table: EventTable, run: RunFolder | None, sound: bool) -> Iterator[Outcome]:
-    rows = (training.TRAINED, training.CACHED)
-    if run is None:
-        for check in (training.SAME_DATA, *rows):
-            yield check.not_applicable("no run was named")
-        return
-    record, config = run.record(), run.config()
-    same = training.run_learned_from_these_data(table.folder, record)
-    yield same
-    if same.status == FAILED or not sound:
+    checks = [training.SAME_DATA, training.TRAINED, training.CACHED]
+    reason = "no run was named"
+    if run is not None:
+        record, config = run.record(), run.config()
+        same = training.run_learned_from_these_data(table.folder, record)
+        yield same
+        if same.status != FAILED and sound:
+            yield training.training_rows_are_not_held_out(table, config, record)
+            yield training.cached_rows_are_not_held_out(table, config.data.cache_dir)
+            return
+        checks = checks[1:]
         reason = "the run was trained on other data" if same.status == FAILED else _UNSOUND
-        for check in rows:
-            yield check.not_applicable(reason)
-        return
-    yield training.training_rows_are_not_held_out(table, config, record)
-    yield training.cached_rows_are_not_held_out(table, config.data.cache_dir)
+    for check in checks:
+        yield check.not_applicable(reason)
 
 
 def _predictions(table: EventTable, path: Path | None) -> Iterator[Outcome]:

@@ -18,7 +18,15 @@ from reeltune.data.folder import (
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.meta import Counts
 from reeltune.files import file_digest
-from reeltune.leakage.outcomes import NONE, PREPARE_AGAIN, Check, Finding, Offenders, Outcome
+from reeltune.leakage.outcomes import (
+    NONE,
+    PREPARE_AGAIN,
+    Check,
+    Finding,
+    Offenders,
+    Outcome,
+    event_finding,
+)
 
 COUNTS: Final = Check("counts", PREPARE_AGAIN)
 CHECKSUMS: Final = Check("checksums", PREPARE_AGAIN)
@@ -30,8 +38,10 @@ def check_invariants(table: EventTable) -> Iterator[Outcome]:
     """Yield the outcome of every invariant of prepared data, with the rows that break it."""
     for invariant in INVARIANTS:
         offenders = NONE
-        for violations in invariant.violations(table):
-            offenders += Offenders.of_events(table, violations)
+        for events, explain in invariant.violations(table):
+            offenders += Offenders.of_rows(
+                events, lambda event, explain=explain: event_finding(table, event, explain(event))
+            )
         yield Check(invariant.name, PREPARE_AGAIN).result(invariant.statement, offenders)
 
 

@@ -15,7 +15,7 @@ from reeltune.data.folder import PreparedFolder, table_digests
 from reeltune.data.invariants import NOT_FOUND, EventTable
 from reeltune.data.timelines import Bools, Ints
 from reeltune.leakage.features import HELD_OUT
-from reeltune.leakage.outcomes import SHOWN, Check, Finding, Offenders, Outcome, event_finding
+from reeltune.leakage.outcomes import Check, Finding, Offenders, Outcome, event_finding
 from reeltune.prompts.rows import choose_blocks, train_rows
 from reeltune.training.cache import CACHE_KEY, TRAIN_CACHE
 
@@ -48,21 +48,15 @@ def training_rows_are_not_held_out(
     """
     examples = choose_blocks(table.folder, train_rows(config)).examples
     target = examples.target
-    held_out = table.is_in(*HELD_OUT)
-    before = np.concatenate([[0], np.cumsum(held_out)])
-    shown = before[target] - before[examples.start]
+    before = np.concatenate([[0], np.cumsum(table.is_in(*HELD_OUT))])
+    held_out_in_history = before[target] > before[examples.start]
     offenders = _at(table, target, ~table.is_in(TRAIN)[target], "is trained on") + _at(
-        table, target, shown > 0, "is trained on with a held-out event in its history"
+        table, target, held_out_in_history, "is trained on with a held-out event in its history"
     )
     trained = record["rows"][TRAIN]
     if trained != len(target):
-        offenders += Offenders.of(
-            [
-                Finding(
-                    f"the run was trained on {trained} rows, and its settings choose {len(target)}"
-                )
-            ]
-        )
+        message = f"the run was trained on {trained} rows, and its settings choose {len(target)}"
+        offenders += Offenders.of([Finding(message)])
     return TRAINED.result(f"{len(target):,} rows", offenders)
 
 
@@ -82,31 +76,28 @@ def cached_rows_are_not_held_out(table: EventTable, cache: Path) -> Outcome:
     event = table.find(user_id, item_id)
     unknown = event == NOT_FOUND
     index = np.where(unknown, 0, event)
-    first = (
-        Finding("is no event of these data", int(user_id[row]), int(item_id[row]))
-        for row in np.flatnonzero(unknown)[:SHOWN]
+    not_trained = ~unknown & ~table.is_in(TRAIN)[index]
+    mislabelled = ~unknown & ~not_trained & (table.timelines.liked[index] != liked)
+    offenders = Offenders.of_rows(
+        np.flatnonzero(unknown),
+        lambda row: Finding("is no event of these data", int(user_id[row]), int(item_id[row])),
     )
-    offenders = Offenders(int(unknown.sum()), tuple(first))
-    wrong = ~unknown & ~table.is_in(TRAIN)[index]
-    offenders += _at(table, index, wrong, "is among the training rows")
-    other = ~unknown & ~wrong & (table.timelines.liked[index] != liked)
-    offenders += _at(table, index, other, "has another label")
+    offenders += _at(table, index, not_trained, "is among the training rows")
+    offenders += _at(table, index, mislabelled, "has another label")
     return CACHED.result(f"{len(event):,} rows", offenders)
 
 
-def _at(table: EventTable, index: Ints, bad: Bools, message: str) -> Offenders:
+def _at(table: EventTable, event: Ints, bad: Bools, message: str) -> Offenders:
     """Count the rows that are wrong, and name the first few by their events."""
-    rows = np.flatnonzero(bad)
-    split = table.timelines.split
-    first = (
-        event_finding(table, int(index[row]), f"this {split[int(index[row])]} row {message}")
-        for row in rows[:SHOWN]
-    )
-    return Offenders(len(rows), tuple(first))
+
+    def explain(event: int) -> Finding:
+        return event_finding(table, event, f"this {table.timelines.split[event]} row {message}")
+
+    return Offenders.of_rows(event[bad], explain)
 
 
 def _read_cache(folder: Path) -> tuple[Ints, Ints, Bools] | None:
-    """Return user, film and label of every prediction target in an Arrow folder.
+    """Return user, item and label of every example in an Arrow folder.
 
     None if its rows are not lists, as an earlier version wrote them.
     """

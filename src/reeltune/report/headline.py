@@ -1,4 +1,4 @@
-"""The findings in words, claiming no more than the confidence intervals allow."""
+"""The main results in words, claiming no more than the confidence intervals allow."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import Final, Literal
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation, ScorerResult
 from reeltune.report.metric_labels import AUC, AUC_PER_USER, NOT_MEASURED, ONE_LABEL, MetricLabel
-from reeltune.report.roles import Roles, auc_of, difference_from, strongest
-from reeltune.report.tables import (
-    between,
-    counted,
-    number,
-    signed,
-    signed_between,
-    too_few,
-)
+from reeltune.report.roles import Roles, strongest
+from reeltune.report.tables import between, counted, number, signed, signed_between
 
-Ruling = Literal["better", "worse", "unclear", "too few", "undefined"]
+Conclusion = Literal["better", "worse", "unclear", "too few", "undefined"]
 
-_SHORT: Final[dict[Ruling, str]] = {
+_PHRASES: Final[dict[Conclusion, str]] = {
     "better": "clearly better than",
     "worse": "clearly worse than",
     "unclear": "not clearly different from",
@@ -38,7 +31,7 @@ class Comparison:
 
     other: str
     label: str
-    ruling: Ruling
+    conclusion: Conclusion
     difference: Interval | None
     sentence: str
 
@@ -48,8 +41,8 @@ class Headline:
     """The top of the report.
 
     Attributes:
-        claim: The finding in one line.
-        sentences: The finding with its numbers.
+        claim: The main result in one line.
+        sentences: The results with their numbers.
         comparisons: By AUC: with the base model, the best baseline and the best method that gets
             the same signals as the prompt.
         per_user: The same by AUC per user.
@@ -63,7 +56,7 @@ class Headline:
     unbeaten: list[str] = field(default_factory=list)
 
 
-def rule(difference: Interval | None, higher_is_better: bool = True) -> Ruling:
+def conclude(difference: Interval | None, higher_is_better: bool = True) -> Conclusion:
     """Return what a difference's interval allows to claim about the first of two scorers."""
     if difference is None:
         return "undefined"
@@ -75,52 +68,55 @@ def rule(difference: Interval | None, higher_is_better: bool = True) -> Ruling:
 
 
 def headline(evaluation: Evaluation, roles: Roles) -> Headline:
-    """Return the findings of an evaluation."""
-    subject = roles.model
+    """Return the main results of an evaluation."""
+    model = roles.model
     untrained = [] if roles.tuned is not None else ["The gain from training was not measured."]
-    if subject is None:
-        found = [auc_sentence(roles.baseline)] if roles.baseline is not None else []
-        return Headline("No model was evaluated", [*found, *untrained])
-    comparisons = _comparisons(evaluation, roles, subject, AUC)
+    if model is None:
+        sentences = [_auc_sentence(roles.baseline)] if roles.baseline is not None else []
+        return Headline("No model was evaluated", [*sentences, *untrained])
+    comparisons = _comparisons(evaluation, roles, model, AUC)
     if not comparisons:
         alone = "No other scorer was evaluated on these rows."
         claim = f"{roles.model_label.capitalize()} alone"
-        return Headline(claim, [auc_sentence(subject), alone, *untrained])
-    claim = ", ".join(f"{_SHORT[found.ruling]} {found.label}" for found in comparisons)
-    rest = [scorer for scorer in roles.of_kind("baseline") if scorer is not roles.baseline]
-    unbeaten = _unbeaten(evaluation, subject, rest)
+        return Headline(claim, [_auc_sentence(model), alone, *untrained])
+    claim = ", ".join(f"{_PHRASES[c.conclusion]} {c.label}" for c in comparisons)
+    others = [scorer for scorer in roles.of_kind("baseline") if scorer is not roles.baseline]
+    unbeaten = [
+        other.name
+        for other in others
+        if conclude(_difference(evaluation, model, other).get(AUC.key)) != "better"
+    ]
     per_user = [
-        found
-        for found in _comparisons(evaluation, roles, subject, AUC_PER_USER)
-        if found.ruling != "undefined"
+        comparison
+        for comparison in _comparisons(evaluation, roles, model, AUC_PER_USER)
+        if comparison.conclusion != "undefined"
     ]
     sentences = [
-        *(found.sentence for found in comparisons),
-        *([_rest(roles, len(rest), unbeaten)] if rest else []),
-        *(found.sentence for found in per_user),
+        *(comparison.sentence for comparison in comparisons),
+        *([_others_sentence(roles, len(others), unbeaten)] if others else []),
+        *(comparison.sentence for comparison in per_user),
         *untrained,
     ]
     short = "Tuned" if roles.tuned is not None else "Base"
     return Headline(f"{short}: {claim}", sentences, comparisons, per_user, unbeaten)
 
 
-def auc_sentence(scorer: ScorerResult) -> str:
-    """Return the AUC of one scorer in words."""
-    auc = auc_of(scorer)
+def _auc_sentence(scorer: ScorerResult) -> str:
+    auc = scorer.metrics.get(AUC.key)
     if auc is None:
         reason = ONE_LABEL if AUC.key in scorer.metrics else f"it was {NOT_MEASURED}"
         return f"The AUC of {scorer.name} is undefined: {reason}."
     if not auc.enough_users:
-        return f"The AUC of {scorer.name} is {number(auc.value)} ({too_few(auc)})."
-    ends = between(auc)
-    return f"The AUC of {scorer.name} is {number(auc.value)}, with a 95 % interval of {ends}."
+        return f"The AUC of {scorer.name} is {number(auc.value)} ({between(auc)})."
+    interval = f"with a 95 % interval of {between(auc)}"
+    return f"The AUC of {scorer.name} is {number(auc.value)}, {interval}."
 
 
 def _comparisons(
-    evaluation: Evaluation, roles: Roles, subject: ScorerResult, metric: MetricLabel
+    evaluation: Evaluation, roles: Roles, model: ScorerResult, metric: MetricLabel
 ) -> list[Comparison]:
     others: list[tuple[ScorerResult, str, str]] = []
-    if roles.base is not None and roles.base is not subject:
+    if roles.base is not None and roles.base is not model:
         others.append((roles.base, "the base model", "the base model"))
     baseline = strongest(evaluation, roles.ordered, metric, "baseline")
     if baseline is not None:
@@ -130,64 +126,58 @@ def _comparisons(
     if roles.tuned is not None and same_signals is not None:
         full = f"the best classical method with the signals of the prompt, {same_signals.name}"
         others.append((same_signals, "its signals alone", full))
-    return [_compare(evaluation, roles, subject, metric, *other) for other in others]
-
-
-def _compare(
-    evaluation: Evaluation,
-    roles: Roles,
-    subject: ScorerResult,
-    metric: MetricLabel,
-    other: ScorerResult,
-    label: str,
-    full: str,
-) -> Comparison:
-    found = difference_from(evaluation, subject.name, other.name)
-    difference = found.metrics.get(metric.key) if found is not None else None
-    mine, theirs = subject.metrics.get(metric.key), other.metrics.get(metric.key)
-    named = roles.model_label.capitalize()
-    if difference is None or mine is None or theirs is None:
-        measured = found is not None and metric.key in found.metrics
-        reason = f"undefined, since {metric.undefined}" if measured else NOT_MEASURED
-        sentence = (
-            f"{named} cannot be compared with {full}: the difference in {metric.label} is {reason}."
+    comparisons = []
+    for other, label, full in others:
+        metrics = _difference(evaluation, model, other)
+        difference, mine, theirs = (
+            m.get(metric.key) for m in (metrics, model.metrics, other.metrics)
         )
-        return Comparison(other.name, label, "undefined", None, sentence)
-    ruling = rule(difference, metric.higher_is_better)
-    rows = "these rows" if metric is AUC else "each user's rows"
-    verb = f"ranks {rows}" if ruling in ("better", "worse") else "is"
-    within = "" if metric is AUC or ruling in ("better", "worse") else "Per user, "
-    model = roles.model_label if within else named
-    sentence = (
-        f"{within}{model} {verb} {_SHORT[ruling]} {full}: {metric.label} "
-        f"{number(mine.value)} against {number(theirs.value)}, a difference of "
-        f"{signed(difference.value)}. {_ends(difference, ruling)}"
-    )
-    return Comparison(other.name, label, ruling, difference, sentence)
+        if difference is None or mine is None or theirs is None:
+            sentence = (
+                f"{roles.model_label.capitalize()} cannot be compared with {full}: the difference "
+                f"in {metric.label} is {_missing(metric, metrics)}."
+            )
+            comparisons.append(Comparison(other.name, label, "undefined", None, sentence))
+            continue
+        conclusion = conclude(difference, metric.higher_is_better)
+        sentence = (
+            f"{_subject(roles, metric, conclusion)} {_PHRASES[conclusion]} {full}: {metric.label} "
+            f"{number(mine.value)} against {number(theirs.value)}, a difference of "
+            f"{signed(difference.value)}. {_interval_sentence(difference, conclusion)}"
+        )
+        comparisons.append(Comparison(other.name, label, conclusion, difference, sentence))
+    return comparisons
 
 
-def _ends(difference: Interval, ruling: Ruling) -> str:
-    if ruling == "too few":
-        return f"{too_few(difference).capitalize()}."
-    zero = "contains" if ruling == "unclear" else "excludes"
+def _difference(
+    evaluation: Evaluation, model: ScorerResult, other: ScorerResult
+) -> dict[str, Interval | None]:
+    """Return the model's metrics minus those of another scorer; empty if not measured."""
+    wanted = (model.name, other.name)
+    measured = (d.metrics for d in evaluation.differences if (d.scorer, d.other) == wanted)
+    return next(measured, {})
+
+
+def _missing(metric: MetricLabel, metrics: dict[str, Interval | None]) -> str:
+    return f"undefined, since {metric.undefined}" if metric.key in metrics else NOT_MEASURED
+
+
+def _subject(roles: Roles, metric: MetricLabel, conclusion: Conclusion) -> str:
+    """Return the beginning of a sentence: the model and the verb."""
+    name = roles.model_label.capitalize()
+    if conclusion in ("better", "worse"):
+        return f"{name} ranks these rows" if metric is AUC else f"{name} ranks each user's rows"
+    return f"{name} is" if metric is AUC else f"Per user, {roles.model_label} is"
+
+
+def _interval_sentence(difference: Interval, conclusion: Conclusion) -> str:
+    if conclusion == "too few":
+        return f"{between(difference).capitalize()}."
+    zero = "contains" if conclusion == "unclear" else "excludes"
     return f"The 95 % interval, {signed_between(difference)}, {zero} zero."
 
 
-def _unbeaten(
-    evaluation: Evaluation, subject: ScorerResult, others: list[ScorerResult]
-) -> list[str]:
-    """Return those of some scorers that the model does not clearly beat by AUC."""
-    differences = {
-        other.name: difference_from(evaluation, subject.name, other.name) for other in others
-    }
-    return [
-        name
-        for name, found in differences.items()
-        if found is None or rule(found.metrics.get(AUC.key)) != "better"
-    ]
-
-
-def _rest(roles: Roles, others: int, unbeaten: list[str]) -> str:
+def _others_sentence(roles: Roles, others: int, unbeaten: list[str]) -> str:
     count = counted(others, "other baseline")
     if not unbeaten:
         return f"{roles.model_label.capitalize()} is clearly better than each of the {count}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,13 @@ NOT_MEASURED: Final = "not measured"
 
 _NO_USER: Final = "no user has rows with both labels"
 _NO_ROWS: Final = "no rows"
+_NO_YES: Final = "neither a true nor a predicted Yes"
+
+_ECE: Final = (
+    "Expected calibration error: mean gap between P(Yes) and share of Yes over bins of P(Yes)."
+)
+_CHOSEN: Final = "at the threshold chosen on validation rows."
+_NDCG: Final = "How high the liked items rank among each user's rows, first ten; 1 is perfect."
 
 
 @dataclass(frozen=True)
@@ -40,65 +48,26 @@ class MetricLabel:
         """The direction in words."""
         return "higher is better" if self.higher_is_better else "lower is better"
 
+    def reason(self, metrics: Mapping[str, object]) -> str:
+        """Return why these metrics lack this one."""
+        return self.undefined if self.key in metrics else NOT_MEASURED
+
 
 AUC: Final = MetricLabel(
-    "auc",
-    "AUC",
-    True,
-    ONE_LABEL,
-    "The chance that a random Yes row has a higher P(Yes) than a random No row; 0.5 is guessing.",
+    "auc", "AUC", True, ONE_LABEL, "Chance that a random Yes row has a higher P(Yes) than a No row."
 )
-
 AUC_PER_USER: Final = MetricLabel(
-    "auc_per_user_mean",
-    "AUC per user",
-    True,
-    _NO_USER,
-    "The AUC of each user's rows, then the mean over users: how well it ranks for one person.",
+    "auc_per_user_mean", "AUC per user", True, _NO_USER, "Mean over users of the AUC of their rows."
 )
-
 METRIC_LABELS: Final = (
     AUC,
     AUC_PER_USER,
-    MetricLabel(
-        "log_loss",
-        "Log loss",
-        False,
-        _NO_ROWS,
-        "Mean negative log of the probability of the true answer, in nats.",
-    ),
-    MetricLabel(
-        "brier", "Brier", False, _NO_ROWS, "Mean squared difference of P(Yes) and the answer."
-    ),
-    MetricLabel(
-        "ece",
-        "ECE",
-        False,
-        _NO_ROWS,
-        "Expected calibration error: mean gap between P(Yes) and share of Yes over bins of P(Yes).",
-        has_interval=False,
-    ),
-    MetricLabel(
-        "accuracy_chosen",
-        "Accuracy",
-        True,
-        _NO_ROWS,
-        "Share of right answers at the threshold chosen on validation rows.",
-    ),
-    MetricLabel(
-        "f1_chosen",
-        "F1",
-        True,
-        "neither a true nor a predicted Yes",
-        "F1 of the answer Yes at the threshold chosen on validation rows.",
-    ),
-    MetricLabel(
-        "ndcg_at_10",
-        "NDCG@10",
-        True,
-        _NO_USER,
-        "How high the liked items rank among each user's rows, first ten ranks; 1 is perfect.",
-    ),
+    MetricLabel("log_loss", "Log loss", False, _NO_ROWS, "Mean cross-entropy in nats."),
+    MetricLabel("brier", "Brier", False, _NO_ROWS, "Mean squared error of P(Yes)."),
+    MetricLabel("ece", "ECE", False, _NO_ROWS, _ECE, has_interval=False),
+    MetricLabel("accuracy_chosen", "Accuracy", True, _NO_ROWS, f"Share of right answers {_CHOSEN}"),
+    MetricLabel("f1_chosen", "F1", True, _NO_YES, f"F1 of the answer Yes {_CHOSEN}"),
+    MetricLabel("ndcg_at_10", "NDCG@10", True, _NO_USER, _NDCG),
 )
 
 

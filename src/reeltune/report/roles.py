@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Difference, Evaluation, Kind, ScorerResult
 from reeltune.report.metric_labels import AUC, MetricLabel
 
@@ -38,9 +37,8 @@ class Roles:
         ordered = sorted(
             evaluation.scorers, key=lambda scorer: (_KINDS.index(scorer.kind), -_value(scorer, AUC))
         )
-        first = {kind: next((s for s in ordered if s.kind == kind), None) for kind in _KINDS}
-        baseline = strongest(evaluation, ordered, AUC, "baseline")
-        return cls(first["tuned"], first["base"], baseline, ordered)
+        tuned, base = (next((s for s in ordered if s.kind == k), None) for k in ("tuned", "base"))
+        return cls(tuned, base, strongest(evaluation, ordered, AUC, "baseline"), ordered)
 
     @property
     def model(self) -> ScorerResult | None:
@@ -77,23 +75,12 @@ class Roles:
         return sorted(differences, key=lambda difference: index[difference.other])
 
 
-def difference_from(evaluation: Evaluation, scorer: str, other: str) -> Difference | None:
-    """Return the difference of two scorers; None if it was not measured."""
-    return next((d for d in evaluation.differences if (d.scorer, d.other) == (scorer, other)), None)
-
-
-def auc_of(scorer: ScorerResult) -> Interval | None:
-    """Return a scorer's AUC; None if it is undefined or was not measured."""
-    return scorer.metrics.get(AUC.key)
-
-
 def strongest(
     evaluation: Evaluation, scorers: list[ScorerResult], metric: MetricLabel, kind: Kind
 ) -> ScorerResult | None:
     """Return the scorer of a kind to compare the model with by a metric.
 
-    Returns:
-        The one chosen on validation rows, else the best on these rows; None if there is none.
+    The one chosen on validation rows, else the best on these rows; None if there is none.
     """
     of_kind = [scorer for scorer in scorers if scorer.kind == kind]
     chosen = evaluation.strongest.get(metric.key, {}).get(kind)

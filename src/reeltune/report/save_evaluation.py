@@ -10,11 +10,7 @@ from reeltune.data.folder import CacheKey, prepared_data
 from reeltune.errors import ConfigError, DataError, ModelError
 from reeltune.evaluation.collect import CollectedPredictions, EarlierEvaluation
 from reeltune.evaluation.evaluate import prompt_facts
-from reeltune.evaluation.predictions import (
-    PREDICTIONS_FILE,
-    read_predictions,
-    write_predictions,
-)
+from reeltune.evaluation.predictions import PREDICTIONS_FILE, read_predictions, write_predictions
 from reeltune.evaluation.result import Ablation, Evaluation
 from reeltune.files import file_digest, write_json
 from reeltune.models.calibration import (
@@ -24,7 +20,7 @@ from reeltune.models.calibration import (
     write_calibration,
 )
 from reeltune.models.loaded_model import LoadedModel
-from reeltune.report.charts.learning import TrainingCurves
+from reeltune.report.learning import TrainingCurves
 from reeltune.report.write import write_report
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CARD_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER
@@ -51,8 +47,9 @@ def save_evaluation(
     write_predictions(target / PREDICTIONS_FILE, splits)
     key = {_PREDICTIONS_KEY: predictions_key(loaded, run).parts}
     write_json(target / METRICS_FILE, prompt_facts(loaded) | key | evaluation.to_dict())
-    metrics = run.path / METRICS_FILE if run is not None else None
-    curves = TrainingCurves.read(metrics) if metrics is not None and metrics.is_file() else None
+    curves = None
+    if run is not None and (run.path / METRICS_FILE).is_file():
+        curves = TrainingCurves.read(run.path / METRICS_FILE)
     write_report(target / REPORT_FILE, evaluation, collected.reported, curves)
 
 
@@ -100,10 +97,9 @@ def read_earlier(target: Path, loaded: LoadedModel, run: RunFolder | None) -> Ea
 def save_with_adapter(
     run: RunFolder, collected: CollectedPredictions, evaluation: Evaluation
 ) -> None:
-    """Write the adapter's calibration, and add the figures to its model card.
+    """Write the adapter's calibration, and add the metrics to its model card.
 
-    The predictions are of test rows, with prompts of the adapter's own form. A calibration of the
-    same form and layout that was fitted on more rows is not replaced.
+    The predictions are of test rows, with prompts of the adapter's own form.
     """
     if collected.calibration is not None and not _has_better(run.path, collected.calibration):
         write_calibration(run.path, collected.calibration)
@@ -112,7 +108,7 @@ def save_with_adapter(
 
 
 def _has_better(adapter: Path, new: Calibration) -> bool:
-    """Return whether an adapter has a calibration for the same prompts, from more rows."""
+    """Return whether an adapter has a calibration of this form and layout, from more rows."""
     if not (adapter / CALIBRATION_FILE).is_file():
         return False
     try:

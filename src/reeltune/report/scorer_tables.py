@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
+from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Difference, Kind, ScorerResult
-from reeltune.report.headline import Ruling, rule
+from reeltune.report.headline import Conclusion, conclude
 from reeltune.report.metric_labels import AUC_PER_USER, NOT_MEASURED, MetricLabel, measured
 from reeltune.report.roles import Roles
 from reeltune.report.tables import (
     Cell,
     Head,
     Table,
-    changed,
     counted,
     mark_best,
     number,
     plain,
+    signed,
     valued,
     words,
 )
@@ -29,7 +30,7 @@ KIND_NAMES: Final[dict[Kind, str]] = {
     "baseline": "classical baseline",
     "average": "mean of two",
 }
-_RULINGS: Final[dict[Ruling, str]] = {
+_CONCLUSIONS: Final[dict[Conclusion, str]] = {
     "better": "better",
     "worse": "worse",
     "unclear": "not clear",
@@ -59,7 +60,7 @@ def scorers_table(roles: Roles) -> Table:
 def _column(metric: MetricLabel, scorers: list[ScorerResult]) -> list[Cell]:
     intervals = [scorer.metrics.get(metric.key) for scorer in scorers]
     cells = [
-        _without_interval(metric, valued(interval, _reason(metric, scorer.metrics)))
+        _without_interval(metric, valued(interval, metric.reason(scorer.metrics)))
         for interval, scorer in zip(intervals, scorers, strict=True)
     ]
     values = [interval.value if interval is not None else None for interval in intervals]
@@ -74,7 +75,7 @@ def differences_table(differences: list[Difference], roles: Roles) -> Table:
         if any(metric.key in difference.metrics for difference in differences)
     ]
     rows = [
-        [words(difference.other), *(_difference(difference, metric) for metric in metrics)]
+        [words(difference.other), *(_difference(difference.metrics, metric) for metric in metrics)]
         for difference in roles.sorted(differences)
     ]
     heads = [Head(roles.minus_label, numeric=False), *(Head(m.label, m.better) for m in metrics)]
@@ -85,13 +86,13 @@ def differences_table(differences: list[Difference], roles: Roles) -> Table:
     return Table("differences", caption, heads, rows)
 
 
-def _difference(difference: Difference, metric: MetricLabel) -> Cell:
-    interval = difference.metrics.get(metric.key)
-    cell = changed(interval, _reason(metric, difference.metrics))
+def _difference(metrics: dict[str, Interval | None], metric: MetricLabel) -> Cell:
+    interval = metrics.get(metric.key)
+    cell = _without_interval(metric, valued(interval, metric.reason(metrics), signed))
     if interval is None or not interval.enough_users or not metric.has_interval:
-        return _without_interval(metric, cell)
-    ruling = _RULINGS[rule(interval, metric.higher_is_better)]
-    return Cell(cell.text, f"{cell.note}, {ruling}")
+        return cell
+    conclusion = _CONCLUSIONS[conclude(interval, metric.higher_is_better)]
+    return replace(cell, note=f"{cell.note}, {conclusion}")
 
 
 def _without_interval(metric: MetricLabel, cell: Cell) -> Cell:
@@ -118,7 +119,3 @@ def settings_table(roles: Roles) -> Table:
     ]
     caption = "Thresholds and settings were chosen on validation rows, never on the reported rows."
     return Table("settings", caption, heads, rows)
-
-
-def _reason(metric: MetricLabel, metrics: dict[str, Any]) -> str:
-    return metric.undefined if metric.key in metrics else NOT_MEASURED

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from reeltune.evaluation.intervals import Interval
-
-_MINUS: Final = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,7 @@ class Head:
 class Table:
     """A table; the first cell of each row is the heading of that row.
 
-    Attributes:
-        name: Unique on the page; ``data-table`` in the HTML.
-        caption: What the table holds.
-        heads: One for each column.
-        rows: As many cells each as there are headings.
+    ``name`` is unique on the page and ``data-table`` in the HTML.
     """
 
     name: str
@@ -53,12 +46,12 @@ class Table:
 
 def number(value: float) -> str:
     """Return four decimals, with a minus sign as wide as a plus sign."""
-    return f"{value:.4f}".replace("-", _MINUS)
+    return f"{value:.4f}".replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float) -> str:
     """Return four decimals with a sign, for differences."""
-    return f"{value:+.4f}".replace("-", _MINUS)
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float) -> str:
@@ -84,23 +77,16 @@ def counted(value: int, noun: str) -> str:
     return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
 
 
-def between(interval: Interval) -> str:
+def between(interval: Interval, formatted: Callable[[float], str] = number) -> str:
     """Return the ends of an interval, or why they are not reported."""
     if not interval.enough_users:
-        return too_few(interval)
-    return f"{number(interval.low)} to {number(interval.high)}"
+        return f"{counted(interval.users, 'user')}: too few for an interval"
+    return f"{formatted(interval.low)} to {formatted(interval.high)}"
 
 
 def signed_between(interval: Interval) -> str:
     """Return the ends of the interval of a difference, or why they are not reported."""
-    if not interval.enough_users:
-        return too_few(interval)
-    return f"{signed(interval.low)} to {signed(interval.high)}"
-
-
-def too_few(interval: Interval) -> str:
-    """Return why an interval is not reported."""
-    return f"{counted(interval.users, 'user')}: too few for an interval"
+    return between(interval, signed)
 
 
 def words(text: str, note: str = "") -> Cell:
@@ -113,18 +99,13 @@ def undefined(reason: str) -> Cell:
     return Cell("undefined", reason, defined=False)
 
 
-def valued(interval: Interval | None, reason: str) -> Cell:
+def valued(
+    interval: Interval | None, reason: str, formatted: Callable[[float], str] = number
+) -> Cell:
     """Return the cell of a value with its interval, or of the reason why it is undefined."""
     if interval is None:
         return undefined(reason)
-    return Cell(number(interval.value), between(interval))
-
-
-def changed(interval: Interval | None, reason: str) -> Cell:
-    """Return the cell of a difference with its interval, or of the reason why it is undefined."""
-    if interval is None:
-        return undefined(reason)
-    return Cell(signed(interval.value), signed_between(interval))
+    return Cell(formatted(interval.value), between(interval, formatted))
 
 
 def plain(value: float | None, reason: str, formatted: Callable[[float], str] = number) -> Cell:

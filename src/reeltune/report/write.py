@@ -14,12 +14,10 @@ from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
 from reeltune.report import tables
-from reeltune.report.cards import cards, rating_width
-from reeltune.report.charts.comparisons import ablations_chart, breakdown_chart, forests
-from reeltune.report.charts.learning import TrainingCurves, learning_charts
-from reeltune.report.charts.reliability import calibration_table, reliability_chart
-from reeltune.report.charts.roc import roc_chart
+from reeltune.report.curves import calibration_table, reliability_chart, roc_chart
+from reeltune.report.forest import ablations_chart, breakdown_chart, forests
 from reeltune.report.headline import headline
+from reeltune.report.learning import TrainingCurves, learning_charts
 from reeltune.report.metric_labels import measured
 from reeltune.report.roles import Roles
 from reeltune.report.scorer_tables import differences_table, scorers_table, settings_table
@@ -34,10 +32,10 @@ def write_report(
     predictions: PredictionTable,
     training: TrainingCurves | None,
 ) -> None:
-    """Write the report. The same input gives the same bytes.
+    """Write the report, whole or not at all. The same input gives the same bytes.
 
     Args:
-        path: The HTML file, written whole or not at all.
+        path: The HTML file.
         evaluation: The result.
         predictions: Its rows, for the ROC curves.
         training: The learning curves; None without an adapter or its run.
@@ -70,7 +68,6 @@ def render(
             for index, breakdown in enumerate(evaluation.breakdowns)
         ],
         ablations=ablations_chart(evaluation.ablations) if evaluation.ablations else None,
-        examples=cards(evaluation.examples, roles),
     )
 
 
@@ -87,7 +84,6 @@ def _fill(**content: Any) -> str:
     )
     names = ("between", "count", "number", "percent", "signed", "signed_between")
     environment.filters |= {name: getattr(tables, name) for name in names}
-    environment.filters["rating_width"] = rating_width
     style = files(_PACKAGE).joinpath(_FOLDER, "report.css").read_text(encoding="utf-8")
     # The style sheet is the package's own; escaping would break its selectors.
     return environment.get_template("report.html.j2").render(style=Markup(style), **content)

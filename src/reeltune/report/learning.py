@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.ticker import MaxNLocator
 
 from reeltune.errors import RunError
-from reeltune.report.charts.style import ACCENT, INK, MUTED, PAPER, SMALL_SIZE, styled
-from reeltune.report.charts.svg import Chart, frame, new_figure, to_svg
+from reeltune.report.svg import (
+    ACCENT,
+    INK,
+    MUTED,
+    PAPER,
+    SMALL_SIZE,
+    Chart,
+    frame,
+    new_figure,
+    styled,
+    to_svg,
+)
 from reeltune.report.tables import Cell, Head, Table, count, number, words
 
 if TYPE_CHECKING:
@@ -46,22 +56,6 @@ class TrainingCurves:
     kept_step: int | None
 
     @classmethod
-    def of_metrics(cls, metrics: dict[str, Any]) -> TrainingCurves:
-        """Return the curves from the content of a run's ``metrics.json``."""
-        evaluations = metrics["evaluations"]
-        validation: dict[str, Curve] = {}
-        for entry in evaluations:
-            for key, value in entry.items():
-                if key.startswith("eval_") and value is not None:
-                    curve = validation.setdefault(key.removeprefix("eval_"), [])
-                    curve.append((int(entry["step"]), float(value)))
-        return cls(
-            loss=[(int(entry["step"]), float(entry["loss"])) for entry in metrics["losses"]],
-            validation=validation,
-            kept_step=int(metrics["best_step"]) if evaluations and metrics["best_step"] else None,
-        )
-
-    @classmethod
     def read(cls, path: Path) -> TrainingCurves:
         """Return the curves from a run's ``metrics.json``.
 
@@ -76,8 +70,17 @@ class TrainingCurves:
                 hint="Run: reeltune train",
             )
         try:
-            return cls.of_metrics(json.loads(path.read_text(encoding="utf-8")))
-        except (KeyError, TypeError, ValueError) as error:
+            metrics = json.loads(path.read_text(encoding="utf-8"))
+            validation: dict[str, Curve] = {}
+            for entry in metrics["evaluations"]:
+                for key, value in entry.items():
+                    if key.startswith("eval_") and value is not None:
+                        curve = validation.setdefault(key.removeprefix("eval_"), [])
+                        curve.append((int(entry["step"]), float(value)))
+            loss = [(int(entry["step"]), float(entry["loss"])) for entry in metrics["losses"]]
+            kept = metrics["best_step"] if metrics["evaluations"] else None
+            return cls(loss, validation, int(kept) if kept else None)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(
                 f"not the metrics of a training run ({error!r})",
                 code="invalid_training_metrics",
@@ -87,16 +90,11 @@ class TrainingCurves:
 
 def learning_charts(curves: TrainingCurves) -> list[Chart]:
     """Return the charts of the training loss and of the validation metrics."""
-    loss = _curve("Training loss", "In nats, as logged.", "loss", curves.loss, curves.kept_step)
-    return [
-        loss,
-        *(
-            _curve(
-                title, about, f"validation-{key}", curves.validation.get(key, []), curves.kept_step
-            )
-            for key, title, about in _VALIDATION
-        ),
-    ]
+    charts = [_chart("Training loss", "In nats, as logged.", "loss", curves.loss, curves.kept_step)]
+    for key, title, about in _VALIDATION:
+        curve = curves.validation.get(key, [])
+        charts.append(_chart(title, about, f"validation-{key}", curve, curves.kept_step))
+    return charts
 
 
 def spread(curve: Curve, points: int) -> Curve:
@@ -104,14 +102,13 @@ def spread(curve: Curve, points: int) -> Curve:
     if len(curve) <= points:
         return curve
     step = (len(curve) - 1) / (points - 1)
-    return [curve[round(place * step)] for place in range(points)]
+    return [curve[round(i * step)] for i in range(points)]
 
 
 @styled()
-def _curve(title: str, about: str, name: str, curve: Curve, kept_step: int | None) -> Chart:
+def _chart(title: str, about: str, name: str, curve: Curve, kept_step: int | None) -> Chart:
     if not curve:
-        return Chart.absent(title, about, "the run did not record it")
-    listed = spread(curve, _LISTED)
+        return Chart(title, about, None, "the run did not record it")
     figure = new_figure(_HEIGHT, _WIDTH)
     axes = frame(figure, left=40, top=26, right=10, bottom=46)
     _draw(axes, spread(curve, _POINTS))
@@ -119,13 +116,11 @@ def _curve(title: str, about: str, name: str, curve: Curve, kept_step: int | Non
         _mark_kept(axes, kept_step)
     (first, began), (last, ended) = curve[0], curve[-1]
     alternative = f"{title}: {number(began)} at step {first}, {number(ended)} at step {last}."
+    listed = spread(curve, _LISTED)
     caption = title if len(listed) == len(curve) else f"{title}, {_LISTED} of {len(curve)} points"
-    table = Table(
-        name,
-        caption,
-        [Head("Step", numeric=False), Head(title)],
-        [[words(count(step)), Cell(number(value))] for step, value in listed],
-    )
+    heads = [Head("Step", numeric=False), Head(title)]
+    rows = [[words(count(step)), Cell(number(value))] for step, value in listed]
+    table = Table(name, caption, heads, rows)
     return Chart(title, about, to_svg(figure, name, alternative), table=table)
 
 
@@ -142,12 +137,9 @@ def _draw(axes: Axes, curve: Curve) -> None:
 
 def _mark_kept(axes: Axes, step: int) -> None:
     axes.axvline(step, color=INK, linewidth=1, linestyle=(0, (2, 2)))
-    above, side = axes.get_xaxis_transform(), _side(step, *axes.get_xlim())
-    text = f"kept: step {step}"
-    axes.text(step, 1.03, text, transform=above, ha=side, color=MUTED, fontsize=SMALL_SIZE)
-
-
-def _side(step: float, low: float, high: float) -> Literal["left", "center", "right"]:
-    """Return the alignment of a label at a step that keeps it within the chart."""
-    place = (step - low) / (high - low)
-    return "right" if place > 0.7 else "left" if place < 0.3 else "center"
+    low, high = axes.get_xlim()
+    share = (step - low) / (high - low)
+    # Keeps the label within the chart.
+    side = "right" if share > 0.7 else "left" if share < 0.3 else "center"
+    style = {"ha": side, "color": MUTED, "fontsize": SMALL_SIZE}
+    axes.text(step, 1.03, f"kept: step {step}", transform=axes.get_xaxis_transform(), **style)
