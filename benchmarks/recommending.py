@@ -30,7 +30,6 @@ from reeltune.evaluation.collect import (
     BASE,
     RANKING_METRICS,
     TUNED,
-    RankingMetric,
     strongest,
 )
 from reeltune.evaluation.intervals import Bootstrap, bootstrap
@@ -127,9 +126,9 @@ class Competitors:
 
     kinds: tuple[SignalKind, ...]
     same_signals: list[str]
-    best: dict[RankingMetric, str]
+    best: dict[str, str]
 
-    def of(self, metric: RankingMetric) -> list[str]:
+    def of(self, metric: str) -> list[str]:
         """Return the scorers to compare a metric with."""
         return list(
             dict.fromkeys([self.best[metric], "logistic regression", *self.same_signals, BASE])

@@ -37,8 +37,11 @@ ONE_THREAD_ROWS: Final = 200_000
 """Up to this many training rows, one thread grows the trees: several threads that wait for one
 another after every step can be many times slower on a small table."""
 
-Model = Callable[[Floats], Floats]
-"""Maps features, shape ``(n, features)``, to P(Yes), shape ``(n,)``."""
+Features = Callable[[Problem, Ints], Floats]
+"""Maps indices of events, shape ``(n,)``, to their features, shape ``(n, features)``."""
+
+Trial = tuple[dict[str, Any], Callable[[Floats], Floats]]
+"""Settings, and the model fitted with them: maps features to P(Yes), shape ``(n,)``."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,14 @@ class Tables:
     validation_liked: Labels
     test: Floats
 
-
-Features = Callable[[Problem, Ints], Floats]
-"""Maps indices of events, shape ``(n,)``, to their features, shape ``(n, features)``."""
-
-Trials = Callable[[Tables], Iterator[tuple[dict[str, Any], Model]]]
-"""Yields settings and the model fitted with them."""
+    @classmethod
+    def of(cls, problem: Problem, features: Features) -> Tables:
+        """Compute the features of all rows at once."""
+        folds = (problem.train, problem.validation, problem.test)
+        table = features(problem, np.concatenate(folds))
+        train, validation, test = np.split(table, np.cumsum([len(fold) for fold in folds[:-1]]))
+        liked = (problem.liked(fold) for fold in folds[:-1])
+        return cls(train, next(liked), validation, next(liked), test)
 
 
 def logistic_regression(problem: Problem, features: Features = feature_table) -> BaselineScores:
@@ -65,11 +70,11 @@ def logistic_regression(problem: Problem, features: Features = feature_table) ->
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    def trials(tables: Tables) -> Iterator[tuple[dict[str, Any], Model]]:
+    def trials(tables: Tables) -> Iterator[Trial]:
         for strength in STRENGTHS:
             model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
             model.fit(tables.train, tables.train_liked)
-            yield {"C": strength}, partial(_p_yes, model)
+            yield {"C": strength}, lambda table, model=model: model.predict_proba(table)[:, 1]
 
     return _choose(problem, features, trials)
 
@@ -81,7 +86,7 @@ def gradient_boosting(problem: Problem, features: Features = feature_table) -> B
 
     state = int(stream(problem.seed, "gradient boosting").integers(2**31))
 
-    def trials(tables: Tables) -> Iterator[tuple[dict[str, Any], Model]]:
+    def trials(tables: Tables) -> Iterator[Trial]:
         for leaves, least in product(LEAVES, LEAST_ROWS):
             model = HistGradientBoostingClassifier(
                 learning_rate=LEARNING_RATE,
@@ -102,9 +107,11 @@ def gradient_boosting(problem: Problem, features: Features = feature_table) -> B
     return _choose(problem, features, trials)
 
 
-def _choose(problem: Problem, features: Features, trials: Trials) -> BaselineScores:
+def _choose(
+    problem: Problem, features: Features, trials: Callable[[Tables], Iterator[Trial]]
+) -> BaselineScores:
     """Return the scores of the model with the lowest log loss on validation rows."""
-    tables = _tables(problem, features)
+    tables = Tables.of(problem, features)
     tried = []
     for settings, model in trials(tables):
         p_yes = model(tables.validation)
@@ -112,23 +119,6 @@ def _choose(problem: Problem, features: Features, trials: Trials) -> BaselineSco
     _, settings, model, p_yes = min(tried, key=lambda trial: trial[0])
     test = model(tables.test) if len(tables.test) else np.empty(0)
     return BaselineScores(p_yes, test, len(problem.train), settings)
-
-
-def _tables(problem: Problem, features: Features) -> Tables:
-    folds = (problem.train, problem.validation, problem.test)
-    table = features(problem, np.concatenate(folds))
-    train, validation, test = np.split(table, np.cumsum([len(fold) for fold in folds[:-1]]))
-    return Tables(
-        train=train,
-        train_liked=problem.liked(problem.train),
-        validation=validation,
-        validation_liked=problem.liked(problem.validation),
-        test=test,
-    )
-
-
-def _p_yes(model: Any, table: Floats) -> Floats:
-    return model.predict_proba(table)[:, 1]
 
 
 def _p_yes_after(model: Any, rounds: int, table: Floats) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -65,13 +66,16 @@ def choose_rating(
         learned_from: Number of events they learned from.
     """
     liked = problem.liked(problem.validation)
-    tried = []
-    for settings, rating in models:
-        score = rating(problem.validation)
-        curve = fit_platt(score, liked)
-        p_yes = curve(score)
-        tried.append((mean_log_loss(liked, p_yes), settings, rating, curve, p_yes))
-    _, settings, rating, curve, p_yes = min(tried, key=lambda trial: trial[0])
+
+    def trials() -> Iterator[tuple[float, dict[str, Any], Rating, Curve, Floats]]:
+        for settings, rating in models:
+            score = rating(problem.validation)
+            curve = fit_platt(score, liked)
+            p_yes = curve(score)
+            yield mean_log_loss(liked, p_yes), settings, rating, curve, p_yes
+
+    # Iterated, since each model may hold arrays of all events.
+    _, settings, rating, curve, p_yes = min(trials(), key=itemgetter(0))
     return BaselineScores(p_yes, curve(rating(problem.test)), learned_from, settings)
 
 

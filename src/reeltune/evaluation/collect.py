@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.metrics import measure
@@ -21,10 +21,8 @@ from reeltune.scoring.scorer import Progress, predict_sequences
 TUNED: Final = "tuned"
 BASE: Final = "base"
 
-RankingMetric = Literal["auc", "auc_per_user_mean"]
+RANKING_METRICS: Final = ("auc", "auc_per_user_mean")
 """Metrics by which the strongest scorer is chosen."""
-
-RANKING_METRICS: Final[tuple[RankingMetric, ...]] = get_args(RankingMetric)
 
 ProgressFor = Callable[[str], Progress | None]
 """Returns the progress callback for a name."""
@@ -53,8 +51,6 @@ class CollectedPredictions:
 
     Attributes:
         validation: The rows that thresholds, settings and calibration are chosen on.
-        reported: The rows that are reported.
-        scorers: By name, in the order of the predictions.
         calibration: Fitted on the tuned model's validation rows; None without an adapter, or
             unless both labels occur.
         uncalibrated: P(Yes) of the tuned model on the reported rows before calibration.
@@ -74,13 +70,13 @@ class CollectedPredictions:
         self.reported = self.reported.scored(name, reported)
         self.scorers[name] = info
 
-    def strongest(self, metric: RankingMetric, kind: Kind) -> str | None:
+    def strongest(self, metric: str, kind: Kind) -> str | None:
         """Return the scorer of a kind with the highest metric on validation rows, if any."""
         names = [name for name, info in self.scorers.items() if info.kind == kind]
         return strongest(self.validation, names, metric)
 
 
-def strongest(rows: PredictionTable, scorers: Iterable[str], metric: RankingMetric) -> str | None:
+def strongest(rows: PredictionTable, scorers: Iterable[str], metric: str) -> str | None:
     """Return which of some scorers has the highest metric; None if it is undefined for all."""
     values = {
         name: getattr(measure(rows.liked, rows.p_yes[name], rows.user_id), metric)
@@ -98,10 +94,10 @@ def model_names(loaded: LoadedModel) -> tuple[str, ...]:
 def predict_models(
     loaded: LoadedModel, selected: list[tuple[str, SelectedRows]], progress: ProgressFor
 ) -> Iterator[tuple[str, list[Floats], float]]:
-    """Score rows of several splits with each model: the same weights, adapter on and off.
+    """Score rows with each model: the same weights, adapter on and off.
 
     Yields:
-        Name of the model, its P(Yes) for each set of rows, and the seconds that took.
+        Name of the model, its P(Yes) for each set of rows, and seconds.
     """
     for name in model_names(loaded):
         started = time.perf_counter()
@@ -122,9 +118,7 @@ def collect_predictions(
     """Score the rows of a split, and the validation rows, with every scorer.
 
     Args:
-        loaded: The model, loaded without calibration, with its data.
-        split: The rows to report.
-        progress: Returns the progress callback for a name.
+        loaded: The model, loaded without calibration.
         earlier: Replaces the predictions of the models.
 
     Raises:

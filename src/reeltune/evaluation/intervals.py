@@ -28,17 +28,12 @@ MIN_USERS: Final = 10
 """With fewer users no interval is reported, and no scorer is called better."""
 
 _CHUNK: Final = 1 << 19
-"""Samples times rows that are computed at once: bounds the memory to arrays of 4 MiB."""
+"""Samples times rows computed at once: bounds the arrays to 4 MiB."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value on the rows themselves, and its 2.5th and 97.5th percentiles over the samples.
-
-    Attributes:
-        bootstrap_samples: Samples in which the value is defined.
-        users: Users the value is computed from.
-    """
+    """A value and its 2.5th and 97.5th percentiles over the samples in which it is defined."""
 
     value: float
     low: float
@@ -77,7 +72,7 @@ class Bootstrap:
     users_scored: int
 
     def interval(self, scorer: str, metric: str) -> Interval | None:
-        """Return a scorer's metric; None if it is undefined on the rows or in every sample."""
+        """Return a scorer's metric; None if it is undefined."""
         value, samples = self.values[scorer][metric], self.samples[scorer][metric]
         return interval_of(value, samples, self._users_of(metric))
 

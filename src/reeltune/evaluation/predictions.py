@@ -26,15 +26,8 @@ PREDICTIONS_FILE: Final = "predictions.parquet"
 P_YES: Final = "p_yes: "
 """Prefix of a scorer's column; its name follows."""
 
-_COLUMNS: Final = {
-    "event": "event",
-    "user_id": Columns.USER,
-    "item_id": Columns.ITEM,
-    "position": Columns.POSITION,
-    "timestamp": Columns.TIMESTAMP,
-    "liked": Columns.LIKED,
-}
-"""Column of each attribute of :class:`PredictionTable`."""
+_ROW_COLUMNS: Final = ("event", "user_id", "item_id", "position", "timestamp", "liked")
+"""Columns of the file that are attributes of :class:`PredictionTable`."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +135,7 @@ def write_predictions(path: Path, splits: list[PredictionTable]) -> None:
     tables = [
         pa.table(
             {Columns.SPLIT: np.full(len(rows), rows.split)}
-            | {column: getattr(rows, name) for name, column in _COLUMNS.items()}
+            | {name: getattr(rows, name) for name in _ROW_COLUMNS}
             | {P_YES + name: values for name, values in rows.p_yes.items()}
         )
         for rows in splits
@@ -163,8 +156,7 @@ def read_predictions(path: Path) -> dict[str, PredictionTable]:
             "there are no predictions here", code="no_predictions", where=str(path), hint=hint
         )
     table = pq.read_table(path)
-    needed = [Columns.SPLIT, *_COLUMNS.values()]
-    missing = [name for name in needed if name not in table.column_names]
+    missing = [name for name in (Columns.SPLIT, *_ROW_COLUMNS) if name not in table.column_names]
     if missing:
         raise DataError(
             f"no column {', '.join(missing)}",
@@ -177,7 +169,7 @@ def read_predictions(path: Path) -> dict[str, PredictionTable]:
     return {
         name: PredictionTable(
             split=name,
-            **{key: columns[column][split == name] for key, column in _COLUMNS.items()},
+            **{key: columns[key][split == name] for key in _ROW_COLUMNS},
             p_yes={
                 key.removeprefix(P_YES): values[split == name]
                 for key, values in columns.items()

@@ -16,10 +16,10 @@ class ScorerResult:
     """One scorer, measured on the rows all scorers share.
 
     Attributes:
-        metrics: By the names of ``docs/EVALUATION.md``; None where undefined on these rows.
+        metrics: By the names of ``docs/EVALUATION.md``; None where undefined.
         threshold: P(Yes) from which it predicts Yes, chosen on validation rows.
         settings: Chosen on validation rows, and how many rows it was trained on.
-        seconds: Time to fit and score, if measured.
+        seconds: To fit and score, if measured.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The rows whose P(Yes) is between two edges; the means are None without rows."""
+    """The rows whose P(Yes) is between two edges."""
 
     low: float
     high: float
