@@ -1,7 +1,4 @@
-"""Ragged arrays: rows of different lengths in one flat array, with vectorized operations.
-
-No Python loop runs per row or per token.
-"""
+"""Ragged arrays: rows of different lengths in one flat array, with vectorized operations."""
 
 from __future__ import annotations
 
@@ -30,12 +27,12 @@ class Ragged:
     def from_rows(cls, rows: Sequence[Sequence[int] | npt.NDArray[Any]]) -> Ragged:
         """Build from a sequence of rows."""
         lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
-        values = np.concatenate([np.asarray(row, dtype=np.int32) for row in rows] or [_EMPTY])
-        return cls(values, offsets_of(lengths))
+        arrays = [np.asarray(row, dtype=np.int32) for row in rows]
+        return cls(np.concatenate(arrays) if arrays else np.empty(0, np.int32), offsets_of(lengths))
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """The length of every row, shape ``(n,)``."""
+        """Lengths of the rows, shape ``(n,)``."""
         return np.diff(self.offsets)
 
     def __len__(self) -> int:
@@ -54,12 +51,7 @@ class Ragged:
         return self.spans(rows, np.asarray(rows) + 1)
 
     def spans(self, first: npt.NDArray[np.integer], last: npt.NDArray[np.integer]) -> Ragged:
-        """Return, for each pair, rows ``first`` to ``last - 1`` concatenated to one row.
-
-        Args:
-            first: Shape ``(m,)``.
-            last: Shape ``(m,)``, each at least ``first``.
-        """
+        """Return, for each pair, rows ``first`` to ``last - 1`` concatenated to one row."""
         begin, end = self.offsets[first], self.offsets[last]
         offsets = offsets_of(end - begin)
         values = np.empty(offsets[-1], dtype=np.int32)
@@ -69,8 +61,6 @@ class Ragged:
             ]
         return Ragged(values, offsets)
 
-
-_EMPTY = np.empty(0, dtype=np.int32)
 
 _CHUNK_VALUES: Final = 1 << 18
 """Values moved at once: each needs 16 bytes of indices, which should fit in the CPU cache."""

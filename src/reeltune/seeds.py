@@ -16,11 +16,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
 def sample_rows(count: int, limit: int | None, seed: int, name: str) -> npt.NDArray[np.int64]:
     """Return the indices of a random sample without replacement, ascending.
 
-    Args:
-        count: The number of rows.
-        limit: The number to keep; None, or at least ``count``, keeps all.
-        seed: The run's seed.
-        name: The stream's name.
+    ``limit`` None, or at least ``count``, keeps all rows.
     """
     if limit is None or limit >= count:
         return np.arange(count, dtype=np.int64)

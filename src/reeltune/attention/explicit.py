@@ -21,12 +21,9 @@ _QUERIES: Final = 128
 
 @dataclass(frozen=True)
 class QueryChunk:
-    """Consecutive queries of one row and the keys they may see.
+    """The queries ``first`` to ``last - 1`` of one batch row and the keys they may see.
 
     Attributes:
-        row: The batch row.
-        first: Index of the first query.
-        last: Index after the last query.
         keys: Index ranges of the keys, each ``(first, after last)``.
         mask: 0 where a query sees a key, else minus infinity; shape ``(queries, keys)``.
     """
@@ -39,12 +36,7 @@ class QueryChunk:
 
 
 def plan(packed: Packed, dtype: torch.dtype) -> list[QueryChunk]:
-    """Divide packed rows into chunks of queries, without padding.
-
-    Args:
-        packed: The batch, on the CPU.
-        dtype: The dtype of the queries.
-    """
+    """Divide packed rows on the CPU into chunks of queries of some dtype, without padding."""
     chunks = []
     for row in range(len(packed.ids)):
         segment, parent = packed.segment[row].numpy(), packed.parent[row].numpy()
@@ -57,12 +49,10 @@ def plan(packed: Packed, dtype: torch.dtype) -> list[QueryChunk]:
                 keys.insert(0, (begins[int(parent[first])], int(stop[first:last].max())))
             index = np.concatenate([np.arange(*span) for span in keys])
             query = np.arange(first, last)[:, None]
-            own = (segment[first:last, None] == segment[index]) & (index <= query)
-            above = (parent[first:last, None] == segment[index]) & (index < stop[first:last, None])
-            mask = np.where(own | above, 0.0, -np.inf)
-            chunks.append(
-                QueryChunk(row, first, last, tuple(keys), torch.from_numpy(mask).to(dtype))
-            )
+            within = (segment[first:last, None] == segment[index]) & (index <= query)
+            trunk = (parent[first:last, None] == segment[index]) & (index < stop[first:last, None])
+            mask = torch.from_numpy(np.where(within | trunk, 0.0, -np.inf)).to(dtype)
+            chunks.append(QueryChunk(row, first, last, tuple(keys), mask))
     return chunks
 
 
@@ -92,7 +82,7 @@ def explicit_attention(
     chunks: list[QueryChunk],
     scale: float,
 ) -> torch.Tensor:
-    """Return the attention of packed rows.
+    """Return the attention of packed rows, shape ``(rows, length, heads, size)``; 0 at padding.
 
     Args:
         query: Shape ``(rows, heads, length, size)``.
@@ -100,9 +90,6 @@ def explicit_attention(
         value: The same shape.
         chunks: From :func:`plan`.
         scale: Factor of the products of queries and keys.
-
-    Returns:
-        Shape ``(rows, length, heads, size)``; 0 at padding.
     """
     rows, heads, length, size = query.shape
     groups = key.shape[1]

@@ -54,9 +54,7 @@ class PackedBatch:
     """Packed rows with their answer positions.
 
     Attributes:
-        packed: The rows.
-        answer_position: Flat indices (``row * length + index``) of the answer positions, shape
-            ``(n,)``.
+        answer_position: Flat indices, ``row * length + index``, shape ``(n,)``.
         answer_index: Index of each one's prediction among those of the sequences, shape ``(n,)``.
         tokens: Tokens without padding.
     """
@@ -80,7 +78,7 @@ def pack_sequences(
         sequences: The sequences.
         rows: The sequences of each row, from :func:`reeltune.attention.packing.pack`.
         pad_id: The padding token.
-        length: Tokens of a row; by default those of the longest row.
+        length: Tokens of a row; by default those of the fullest.
     """
     order = np.concatenate([np.asarray(row, dtype=np.int64) for row in rows])
     chosen = sequences.take(order)

@@ -12,7 +12,6 @@ from reeltune.errors import LengthError
 
 Ints = npt.NDArray[np.int64]
 
-
 TILE: Final = 128
 """Tokens of an attention tile on a GPU; rows are whole tiles."""
 
@@ -23,14 +22,7 @@ def whole_tiles(tokens: int) -> int:
 
 
 def pack(lengths: Ints, row_length: int) -> list[Ints]:
-    """Assign every whole sequence to one row by best-fit decreasing bin packing.
-
-    Args:
-        lengths: Tokens of each sequence, shape ``(b,)``.
-        row_length: Tokens of a row.
-
-    Returns:
-        The sequences of each row.
+    """Return the sequences of each row by best-fit decreasing bin packing.
 
     Raises:
         LengthError: A sequence is longer than a row.

@@ -40,17 +40,10 @@ def shared_attention(
     scaling: float,
     **other: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Return the attention of packed rows, shape ``(rows, length, heads, size)``.
+    """Return the attention of packed rows, by transformers' attention interface.
 
-    Args:
-        module: The attention layer.
-        query: Shape ``(rows, heads, length, size)``.
-        key: Shape ``(rows, key heads, length, size)``.
-        value: The same shape.
-        attention_mask: Unused.
-        visible: From :func:`visibility`.
-        scaling: Factor of the products of queries and keys.
-        other: Further arguments of the interface.
+    Shapes are those of :func:`reeltune.attention.explicit.explicit_attention`; ``visible`` is from
+    :func:`visibility`.
 
     Raises:
         ModelError: The model requests a variant of attention that is not implemented.
@@ -64,8 +57,8 @@ def shared_attention(
             hint="Set train.share_history and scoring.share_history to false",
         )
     if isinstance(visible, BlockMask):
-        found, _ = flex_attention_forward(module, query, key, value, visible, scaling=scaling)
-        return found, None
+        attended, _ = flex_attention_forward(module, query, key, value, visible, scaling=scaling)
+        return attended, None
     return explicit_attention(query, key, value, visible, scaling), None
 
 
@@ -74,18 +67,14 @@ AttentionInterface.register(NAME, shared_attention)
 
 def visibility(packed: Packed, dtype: torch.dtype) -> Visible:
     """Return the visibility of a batch, on its device, for attention in ``dtype``."""
-    return block_mask(packed) if _has_flex(packed.ids.device) else plan(packed, dtype)
+    return block_mask(packed) if packed.ids.device.type == "cuda" else plan(packed, dtype)
 
 
 def backend(device: torch.device) -> str:
     """Return the attention backend of a device, with the reason."""
-    if _has_flex(device):
+    if device.type == "cuda":
         return "FlexAttention (its kernels skip what no token sees)"
     return "products and softmax written out (faster than PyTorch's masked attention off CUDA)"
-
-
-def _has_flex(device: torch.device) -> bool:
-    return device.type == "cuda"
 
 
 @contextlib.contextmanager

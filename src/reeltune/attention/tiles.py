@@ -39,10 +39,10 @@ def tiles(packed: Packed) -> Tiles:
     # Segments ascend along a row: two tiles share one if the earlier ends in the segment that the
     # later begins in.
     first, last = segment[..., 0], segment[..., -1]
-    own = (before & (last[:, None, :] >= first[:, :, None])) | (number[None] == number[:, None])
-    one = first == last
-    full_own = before & one[:, None, :] & one[:, :, None]
-    full_own = full_own & (first[:, None, :] == first[:, :, None])
+    within = (before & (last[:, None, :] >= first[:, :, None])) | (number[None] == number[:, None])
+    single = first == last
+    full_within = before & single[:, None, :] & single[:, :, None]
+    full_within = full_within & (first[:, None, :] == first[:, :, None])
 
     # A tile's branches see their trunks between the start of the first trunk and the last stop.
     branched = parent >= 0
@@ -50,23 +50,23 @@ def tiles(packed: Packed) -> Tiles:
     low = torch.where(branched, begins, packed.ids.shape[1]).amin(-1)
     high = stop.amax(-1)
     start = number * TILE
-    above = (start[None, None, :] + TILE > low[:, :, None]) & (start[None, None] < high[:, :, None])
+    trunk = (start[None, None, :] + TILE > low[:, :, None]) & (start[None, None] < high[:, :, None])
     same = branched.all(-1) & (parent[..., 0] == parent[..., -1])
-    full_above = (same[:, :, None] & one[:, None, :]) & (
+    full_trunk = (same[:, :, None] & single[:, None, :]) & (
         first[:, None, :] == parent[..., 0][:, :, None]
     )
-    full_above = full_above & (start[None, None, :] + TILE <= stop.amin(-1)[:, :, None])
+    full_trunk = full_trunk & (start[None, None, :] + TILE <= stop.amin(-1)[:, :, None])
 
-    full = full_own | full_above
-    return Tiles(partial=(own | above) & ~full, full=full)
+    full = full_within | full_trunk
+    return Tiles(partial=(within | trunk) & ~full, full=full)
 
 
 def block_mask(packed: Packed) -> BlockMask:
     """Return FlexAttention's mask of a batch, on its device."""
     buffers = _buffers(packed)
-    found = tiles(packed)
-    partial_count, partial = _ordered(found.partial)
-    full_count, full = _ordered(found.full)
+    visible = tiles(packed)
+    partial_count, partial = _ordered(visible.partial)
+    full_count, full = _ordered(visible.full)
     length = packed.ids.shape[1]
     return BlockMask.from_kv_blocks(
         partial_count,
@@ -94,9 +94,9 @@ class Buffers:
             row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
         ) -> torch.Tensor:
             del head
-            theirs = segment[row, key]
-            own = (segment[row, query] == theirs) & (key <= query)
-            return own | ((parent[row, query] == theirs) & (key < stop[row, query]))
+            of_key = segment[row, key]
+            within = (segment[row, query] == of_key) & (key <= query)
+            return within | ((parent[row, query] == of_key) & (key < stop[row, query]))
 
         self.sees = sees
 
@@ -125,8 +125,7 @@ def _tiled(values: torch.Tensor) -> torch.Tensor:
 def _begin_of(packed: Packed, parent: torch.Tensor) -> torch.Tensor:
     """Return the index in its row where the parent of each token begins; shaped as ``parent``."""
     # Segments ascend: a parent begins at the first index whose segment is not below it.
-    found = torch.searchsorted(packed.segment, packed.parent)
-    return found.view(parent.shape).to(parent.dtype)
+    return torch.searchsorted(packed.segment, packed.parent).view(parent.shape).to(parent.dtype)
 
 
 def _ordered(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,11 +33,7 @@ class ChatFrame:
     next_turn: str = ""
 
     def wrap(self, *turns: str) -> str:
-        """Return the prompt of a conversation, up to where the next answer begins.
-
-        Args:
-            turns: The messages, user and assistant alternating, user last.
-        """
+        """Return the prompt of alternating messages, user first and last, up to the answer."""
         parts = [self.before]
         for i, turn in enumerate(turns):
             parts += [turn, self.next_turn if i % 2 else self.after]
@@ -53,16 +49,16 @@ class AnswerTokens:
     end: int
 
     def of(self, liked: bool) -> int:
-        """Return the id of the answer for a label."""
+        """Return the id of a label's answer."""
         return self.yes if liked else self.no
 
 
 def chat_frame(tokenizer: PreTrainedTokenizerBase, form: Form = WINDOW) -> ChatFrame:
     """Read the frame from the tokenizer's chat template.
 
-    A window switches thinking off, which for Qwen3 writes an empty think block before the answer.
-    An interview leaves the template's thinking switch alone: Qwen3 then writes past and current
-    answers alike, without a think block, so that a conversation grows at its end only.
+    A window switches thinking off: Qwen3 writes an empty think block before the answer. An
+    interview leaves the switch alone: Qwen3 then writes all answers without a think block, so a
+    conversation grows at its end only.
 
     Raises:
         ModelError: There is no template, or the frame depends on the messages or, in an interview,

@@ -35,12 +35,12 @@ def _encode_part(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged
     # An ordinary call switches off truncation and padding in the backend.
     encode(tokenizer, "")
     backend = cast("PreTrainedTokenizerFast", tokenizer).backend_tokenizer
-    found = backend.encode_batch_fast(texts, add_special_tokens=False)
-    return Ragged.from_rows([encoding.ids for encoding in found])
+    encodings = backend.encode_batch_fast(texts, add_special_tokens=False)
+    return Ragged.from_rows([encoding.ids for encoding in encodings])
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return the added tokens with punctuation: those a title must not produce."""
+    """Return the added tokens with punctuation, which a title must not produce."""
     return [
         token
         for token in tokenizer.get_added_vocab()  # pyright: ignore

@@ -1,8 +1,7 @@
 """Prompts as token ids, assembled from pieces that are tokenized once per item.
 
-The pieces are those of :mod:`reeltune.domain.renderer`. :mod:`reeltune.prompts.proof` checks for
-every item that assembling gives the ids of the whole text; if it does not for some item, all
-prompts are tokenized whole.
+:mod:`reeltune.prompts.proof` checks for every item that assembling gives the ids of the whole text.
+If an item differs, all prompts are tokenized whole.
 """
 
 from __future__ import annotations
@@ -44,6 +43,8 @@ class Pieces:
         tail: From the candidate to where the answer begins.
         context: The texts of each kind of context line, one row per code.
         context_in_history: Whether history lines show context lines, too.
+
+    Codes of context lines have shape ``(n, kinds)``; None is an error if prompts show any.
     """
 
     head: npt.NDArray[np.int32]
@@ -65,13 +66,7 @@ class Pieces:
         item_idx: npt.NDArray[np.integer],
         context: Codes | None = None,
     ) -> Ragged:
-        """Return history lines.
-
-        Args:
-            steps: Indices of the ratings in :data:`STAR_STEPS`, shape ``(n,)``.
-            item_idx: Shape ``(n,)``.
-            context: Codes, shape ``(n, kinds)``; needed if lines show context lines.
-        """
+        """Return history lines of ``n`` ratings, given by their indices in :data:`STAR_STEPS`."""
         lines = self.context_lines(context) if self.context_in_history else []
         items = self.items.take(item_idx)
         return join(self.before_item.take(steps), items, *lines, self.after_item.take(steps))
@@ -82,21 +77,12 @@ class Pieces:
         return join(lead, self.candidates(item_idx, context))
 
     def candidates(self, item_idx: npt.NDArray[np.integer], context: Codes | None = None) -> Ragged:
-        """Return candidates with their context lines, up to where the answer begins.
-
-        Args:
-            item_idx: Shape ``(n,)``.
-            context: Codes, shape ``(n, kinds)``; needed if prompts show context lines.
-        """
+        """Return candidates with their context lines, up to where the answer begins."""
         tail = repeat_row(self.tail, len(item_idx))
         return join(self.items.take(item_idx), *self.context_lines(context), tail)
 
     def context_lines(self, context: Codes | None) -> list[Ragged]:
-        """Return the context lines of each kind, one row per item.
-
-        Raises:
-            DataError: The codes are missing.
-        """
+        """Return the context lines of each kind, one row per item."""
         columns = self.code_columns(context)
         return [lines.take(codes) for lines, codes in zip(self.context, columns, strict=True)]
 
@@ -132,24 +118,16 @@ class Pieces:
         return around + history_len * line + item + context
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
-        """Return the prompt of every example, up to where the answer begins.
-
-        A history is a slice of the events, so its lines are a slice of the event lines.
-        """
+        """Return the prompt of every example, up to where the answer begins."""
         lines = self.event_lines(timelines)
-        batches = range(0, len(examples), _ASSEMBLE_ROWS)
-        if not batches:
-            return Ragged.from_rows([])
-        return concatenate([self._batch(lines, timelines, examples, first) for first in batches])
-
-    def _batch(self, lines: Ragged, timelines: Timelines, examples: Examples, first: int) -> Ragged:
-        start = examples.start[first : first + _ASSEMBLE_ROWS]
-        target = examples.target[first : first + _ASSEMBLE_ROWS]
-        return join(
-            repeat_row(self.head, len(start)),
-            lines.spans(start, target),
-            self.queries(timelines.item_idx[target], timelines.context_of(target)),
-        )
+        batches = [Ragged.from_rows([])]
+        for first in range(0, len(examples), _ASSEMBLE_ROWS):
+            start = examples.start[first : first + _ASSEMBLE_ROWS]
+            target = examples.target[first : first + _ASSEMBLE_ROWS]
+            head = repeat_row(self.head, len(start))
+            queries = self.queries(timelines.item_idx[target], timelines.context_of(target))
+            batches.append(join(head, lines.spans(start, target), queries))
+        return concatenate(batches)
 
     def query_lengths(
         self, timelines: Timelines, events: npt.NDArray[np.integer]
@@ -182,14 +160,7 @@ def star_steps(rating: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 class PromptTokens:
     """Turns examples into token ids, for one tokenizer and one list of items.
 
-    Args:
-        tokenizer: Any tokenizer with a chat template.
-        renderer: Renders the text of the pieces.
-        items: The items of the edition, by ``item_idx``.
-
     Attributes:
-        frame: What the chat template writes around messages.
-        answers: The ids of Yes, No and the end of a message.
         differing: Items for which pieces and whole texts differ; empty means pieces are used.
     """
 
@@ -206,9 +177,8 @@ class PromptTokens:
         self._encode = partial(encode, tokenizer)
         self._encode_all = partial(encode_rows, tokenizer)
         self.pieces = self._tokenize_pieces()
-        proof = PiecesProof(
-            self._texts, self.item_texts, self.pieces, self._encode, self._encode_all
-        )
+        encoders = (self._encode, self._encode_all)
+        proof = PiecesProof(self._texts, self.item_texts, self.pieces, *encoders)
         self.differing: list[Item] = [items[row] for row in proof.differing()]
 
     def prompts(self, timelines: Timelines, examples: Examples) -> Ragged:
@@ -218,26 +188,13 @@ class PromptTokens:
         return self._encode_all(list(self.texts(timelines, examples)))
 
     def candidate_prompts(
-        self,
-        history: History,
-        candidates: npt.NDArray[np.int64],
-        context: Codes | None = None,
+        self, history: History, candidates: npt.NDArray[np.int64], context: Codes | None = None
     ) -> Ragged:
-        """Return the prompt of every candidate after one history, each tokenized whole.
-
-        Args:
-            history: The ratings.
-            candidates: Item indices, shape ``(n,)``.
-            context: Codes of the candidates, shape ``(n, kinds)``; needed if prompts show context
-                lines.
-        """
+        """Return the prompt of every candidate after one history, each tokenized whole."""
         lines = self._lines(history)
         context_texts = self._context_texts(context, len(candidates))
-        items = [self.item_texts[row] for row in candidates]
-        whole = self._texts.whole
-        return self._encode_all(
-            [whole(lines, *one) for one in zip(items, context_texts, strict=True)]
-        )
+        shown = zip((self.item_texts[row] for row in candidates), context_texts, strict=True)
+        return self._encode_all([self._texts.whole(lines, *candidate) for candidate in shown])
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
         """Yield the whole rendered prompt of every example."""
@@ -252,10 +209,9 @@ class PromptTokens:
     def _lines(self, history: History) -> str:
         steps = star_steps(history.rating).tolist()
         items = [self.item_texts[row] for row in history.item_idx]
-        in_lines = self._texts.context_in_history
-        context_texts = (
-            self._context_texts(history.context, len(history)) if in_lines else [""] * len(history)
-        )
+        if not self._texts.context_in_history:
+            return "".join(map(self._texts.line, steps, items))
+        context_texts = self._context_texts(history.context, len(history))
         return "".join(map(self._texts.line, steps, items, context_texts))
 
     def _context_texts(self, context: Codes | None, count: int) -> list[str]:

@@ -10,13 +10,13 @@ neighbours. These texts are compared:
 * The whole instruction before every rating, and before the candidate without a history, and the
   question with the end of the frame: each in a prompt with one item, tokenized by an ordinary call.
 
-Ratings and codes vary from item to item: not every item is shown with all of them. Of the
+Ratings and codes vary from item to item, so that together the items cover all of them. Of the
 instruction and the frame, items are shown with the adjacent line only, if the tokenizer splits at
 its end.
 
-Several items share a text to save time; one item's question is then followed by the next item's
-lines, which no prompt contains. If such a text differs, its items are compared again, each in a
-prompt of its own, and only that counts.
+Several items share a text to save time, so one item's question is followed by the next item's
+lines. If such a text differs, its items are compared again, each in a separate prompt, and only
+that counts.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class PiecesProof:
     """Compares pieces with whole texts.
 
     Attributes:
-        texts: The pieces as text.
         items: The text of every item.
-        pieces: The same pieces as token ids.
         encode: Returns the token ids of one text, by an ordinary call of the tokenizer.
         encode_all: Returns the token ids of many texts fast, one row each.
     """
@@ -83,12 +81,8 @@ class PiecesProof:
         if not groups:
             return []
         whole = self.encode_all([self._text(group.tolist()) for group in groups])
-        pieced = self._pieced(groups)
-        return [
-            group
-            for group, ours, theirs in zip(groups, pieced, whole, strict=True)
-            if not np.array_equal(ours, theirs)
-        ]
+        compared = zip(groups, self._pieced(groups), whole, strict=True)
+        return [group for group, ours, theirs in compared if not np.array_equal(ours, theirs)]
 
     @cached_property
     def _head(self) -> tuple[_Part, _Part]:
@@ -109,12 +103,11 @@ class PiecesProof:
 
     def _cut(self, text: str, ids: npt.NDArray[np.int32], at: int) -> tuple[_Part, _Part] | None:
         """Split a piece in two; None if the tokenizer does not split there."""
-        first, second = (
-            _Part(part, np.array(self.encode(part), dtype=np.int32))
-            for part in (text[:at], text[at:])
-        )
-        whole = np.concatenate([first.ids, second.ids])
-        return (first, second) if np.array_equal(whole, ids) else None
+        first, second = text[:at], text[at:]
+        first_ids, second_ids = (np.array(self.encode(t), np.int32) for t in (first, second))
+        if not np.array_equal(np.concatenate([first_ids, second_ids]), ids):
+            return None
+        return _Part(first, first_ids), _Part(second, second_ids)
 
     def _steps(self, rows: Ints) -> list[Ints]:
         """Return the ratings of each line that items are shown in."""
@@ -170,14 +163,11 @@ class PiecesProof:
         steps, rows = np.arange(count) % len(STAR_STEPS), np.full(count, row)
         codes = self._many_codes(np.arange(count))
         contexts = [texts.context_text(row) for row in codes.tolist()]
-        lines = [
-            texts.line(int(step), item, context)
-            for step, context in zip(steps, contexts, strict=True)
-        ]
         queries = pieces.queries(rows, codes)
         pieced = join(repeat_row(pieces.head, count), pieces.lines(steps, rows, codes), queries)
         without = np.concatenate([pieces.head, queries[0]])
         whole = [texts.whole("", item, contexts[0])]
-        whole += [texts.whole(line, item, one) for line, one in zip(lines, contexts, strict=True)]
+        for step, context in zip(steps.tolist(), contexts, strict=True):
+            whole.append(texts.whole(texts.line(step, item, context), item, context))
         assembled = [ids.tolist() for ids in (without, *pieced)]
         return [self.encode(text) for text in whole] == assembled

@@ -30,14 +30,7 @@ def layout_name(share_history: bool) -> str:
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Token sequences with their labels; all arrays have one entry per example.
-
-    Attributes:
-        sequences: The tokens, and the answer position of each example.
-        liked: The label.
-        user_id: The user.
-        item_id: The candidate.
-    """
+    """Token sequences with their labels; arrays have one entry per example, in order."""
 
     sequences: Sequences
     liked: npt.NDArray[np.bool_]
@@ -53,12 +46,10 @@ class Selection:
     """The examples to read from a prepared folder, and whether they share their histories.
 
     Attributes:
-        split: ``train``, ``validation`` or ``test``.
         limit: The most examples; None for all.
-        seed: Decides the sample.
+        seed: Seed of the sample.
         share_history: Whether examples form blocks that share a history.
-        block_size: The most examples of a block. A sample is made of blocks either way, so
-            it holds the same examples.
+        block_size: The most examples of a block. Samples are made of blocks in any case.
         answered: Whether sequences contain the answers, as training needs.
     """
 
@@ -125,7 +116,7 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
 def tokenize(
     folder: PreparedFolder, tokens: PromptTokens, blocks: Blocks, selection: Selection
 ) -> TokenRows:
-    """Return the examples as token rows, each a sequence of its own if pieces cannot be used."""
+    """Return the examples as token rows; none share a history if pieces cannot be used."""
     timelines, target = folder.timelines, blocks.examples.target
     answers = tokens.answers if selection.answered else None
     if selection.share_history and not tokens.differing:
@@ -146,14 +137,10 @@ def tokenize(
 
 
 def refuse_too_long(lengths: npt.NDArray[np.int64], max_length: int) -> None:
-    """Refuse examples that do not fit, rather than truncate them.
-
-    Args:
-        lengths: Tokens of each example's prompt, shape ``(n,)``.
-        max_length: The most tokens of a prompt with its answer.
+    """Refuse prompts that exceed ``max_length`` tokens with their answer.
 
     Raises:
-        LengthError: Some are too long; names their number and the setting that admits them.
+        LengthError: Names their number and the setting that admits them.
     """
     needed = lengths + ANSWER_TOKENS
     too_long = int((needed > max_length).sum())

@@ -46,12 +46,7 @@ class Sequences:
 
     @classmethod
     def single(cls, prompts: Ragged, answered: bool = False) -> Sequences:
-        """Return sequences that are one prompt each.
-
-        Args:
-            prompts: Token ids up to where the answer begins, or with the answer behind.
-            answered: Whether the last token of each is its answer.
-        """
+        """Return sequences of one prompt each; if answered, their last token is the answer."""
         lengths = prompts.lengths
         answer_position = lengths - (2 if answered else 1)
         return cls(
@@ -145,13 +140,10 @@ class Sequences:
         starts = self.branch[first:last][np.flatnonzero(np.diff(part, prepend=-1))]
         stops = np.append(starts[1:], len(ids))
         shift = (starts - trunk)[part]
+        spans = zip(starts, stops, strict=True)
+        rows = [np.concatenate([ids[:trunk], ids[begin:end]]) for begin, end in spans]
         return Sequences(
-            ids=Ragged.from_rows(
-                [
-                    np.concatenate([ids[:trunk], ids[a:b]])
-                    for a, b in zip(starts, stops, strict=True)
-                ]
-            ),
+            ids=Ragged.from_rows(rows),
             trunk=np.full(len(starts), trunk),
             row=part,
             answer_position=one.answer_position - shift,
@@ -162,18 +154,12 @@ class Sequences:
 
     def alone(self) -> Ragged:
         """Return the single prompt each prediction must equal, ``n`` rows."""
-        ids = self.ids
         rows = []
-        for row, answer_position, branch, leave in zip(
-            self.row, self.answer_position, self.branch, self.leave, strict=True
-        ):
-            own = ids[int(row)]
-            trunk = own[:leave]
-            rows.append(
-                trunk
-                if branch == NO_BRANCH
-                else np.concatenate([trunk, own[branch : answer_position + 1]])
-            )
+        for i, row in enumerate(self.row.tolist()):
+            ids, branch = self.ids[row], self.branch[i]
+            rows.append(ids[: self.leave[i]])
+            if branch != NO_BRANCH:
+                rows[i] = np.concatenate([rows[i], ids[branch : self.answer_position[i] + 1]])
         return Ragged.from_rows(rows)
 
 

@@ -27,13 +27,8 @@ def block_sequences(
 ) -> Sequences:
     """Return one sequence per block, with one answer position per example.
 
-    Args:
-        pieces: Token pieces of the form.
-        timelines: The events.
-        blocks: Examples that share a history.
-        form: In a window, every candidate is a branch of the history. In an interview, the history
-            itself queries one item after another, so there are no branches.
-        answers: If given, the answers follow their positions, as training needs.
+    In a window, every candidate is a branch of the history. In an interview, the history itself
+    queries one item after another. If ``answers`` is given, answers follow their positions.
     """
     if not len(blocks):
         return Sequences.single(Ragged.from_rows([]), answered=answers is not None)
@@ -47,14 +42,7 @@ def candidate_sequences(
     candidates: Sequence[Ints],
     context: Sequence[Codes | None] = (),
 ) -> Sequences:
-    """Return one sequence per history, with one branch per candidate.
-
-    Args:
-        pieces: Token pieces of either form.
-        histories: The ratings; may be empty.
-        candidates: Item indices for each history.
-        context: Codes of each history's candidates; needed if prompts show context lines.
-    """
+    """Return one sequence per history, with one branch per candidate (an item index)."""
     count = len(histories)
     rating = np.concatenate([history.rating for history in histories])
     lines = pieces.lines(
