@@ -18,11 +18,7 @@ def causal_of(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
 
 
 def head_of(causal: PreTrainedModel) -> torch.nn.Linear:
-    """Return the output embedding, shape ``(vocabulary, hidden)``.
-
-    Raises:
-        ModelError: The model has none.
-    """
+    """Return the output embedding, shape ``(vocabulary, hidden)``."""
     head = causal.get_output_embeddings()
     if head is None:
         raise ModelError(
@@ -34,13 +30,9 @@ def head_of(causal: PreTrainedModel) -> torch.nn.Linear:
 
 
 def compile_layers(model: PreTrainedModel | PeftModel) -> None:
-    """Compile every decoder layer in place; the first steps take tens of seconds longer.
+    """Compile every decoder layer in place for fixed shapes, as packed rows have.
 
-    The layers are alike, so compiling them one by one compiles once. Shapes are fixed, as those of
-    packed rows are.
-
-    Raises:
-        ModelError: The decoder layers are not where causal models keep them.
+    The layers are alike, so there is one compilation, at the first step.
     """
     layers = getattr(causal_of(model).base_model, "layers", None)
     if not isinstance(layers, torch.nn.ModuleList):

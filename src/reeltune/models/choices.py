@@ -1,4 +1,4 @@
-"""Device, dtype, attention and quantization: what is used, with the reason for each choice."""
+"""Device, dtype, attention and quantization, with the reason for each choice."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from reeltune.errors import ConfigError
 T = TypeVar("T")
 
 PROCESS_TIMEOUT: Final = timedelta(days=30)
-"""How long one process waits for another.
+"""How long one process waits for another; ten minutes, the default, is too short for unequal work.
 
-The default of ten minutes would end a launch whose processes have unequal work. The launcher
-notices a process that dies, and ends the others.
+The launcher ends the others when a process dies.
 """
 
 
@@ -40,7 +39,7 @@ class Choice(Generic[T]):
 
 @dataclass(frozen=True)
 class ModelChoices:
-    """Everything decided about how the base model is loaded."""
+    """How the base model is loaded."""
 
     device: Choice[torch.device]
     dtype: Choice[torch.dtype]
@@ -54,10 +53,7 @@ class ModelChoices:
 
 
 def process_state() -> PartialState:
-    """Return the state of the launch by ``accelerate launch`` or ``torchrun``.
-
-    Without one, it is that of this process alone.
-    """
+    """Return the state of the launch by ``accelerate launch`` or ``torchrun``, if any."""
     several = "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     # Without an accelerator, accelerate only joins the processes when asked for the CPU.
     on_cpu = several and not torch.accelerator.is_available()

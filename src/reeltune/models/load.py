@@ -31,11 +31,7 @@ class BaseModel:
 
 
 def load_base(config: Config, choices: ModelChoices) -> BaseModel:
-    """Load the configured base model, as the choices say.
-
-    Raises:
-        ModelError: It cannot be found or read.
-    """
+    """Load the configured base model."""
     section = config.model
     tokenizer = load_tokenizer(section.name_or_path, section.revision)
     quantization = quantization_config(config, choices)
@@ -67,8 +63,7 @@ def disable_cpu_repacking(model: torch.nn.Module) -> None:
     """Switch off a repacking of 4-bit weights that makes later gradients wrong.
 
     On CPUs with AVX512-BF16, bitsandbytes 0.50.2 repacks each weight at the first forward pass in
-    evaluation mode, and its backward pass misreads the repacked weight. The test of gradients after
-    an evaluation tells when this can go.
+    evaluation mode, and its backward pass misreads it. A test of gradients fails without this.
     """
     from bitsandbytes.nn import Linear4bit
 
@@ -78,11 +73,7 @@ def disable_cpu_repacking(model: torch.nn.Module) -> None:
 
 
 def add_adapter(base: BaseModel, config: Config) -> PeftModel:
-    """Put a new LoRA adapter on a base model, initialized from the run's seed.
-
-    Raises:
-        ConfigError: The model has no such layers.
-    """
+    """Put a new LoRA adapter on a base model, initialized from the run's seed."""
     section = config.lora
     targets = section.target_modules
     set_seed(config.train.seed)
@@ -108,11 +99,7 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
 
 
 def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
-    """Put a trained adapter on a base model, frozen, in evaluation mode.
-
-    Raises:
-        ModelError: There is no adapter in that folder, or it does not fit the model.
-    """
+    """Put a trained adapter on a base model, frozen, in evaluation mode."""
     if not (adapter / ADAPTER_CONFIG).is_file():
         raise ModelError(
             "no adapter here",
@@ -132,9 +119,6 @@ def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
 
 
 def parameter_counts(model: PeftModel) -> tuple[int, int]:
-    """Return the number of trainable parameters and of all parameters.
-
-    Weights packed in 4 bits are counted unpacked.
-    """
+    """Return the number of trainable and of all parameters, counting 4-bit weights unpacked."""
     trainable, total = model.get_nb_trainable_parameters()
     return int(trainable), int(total)

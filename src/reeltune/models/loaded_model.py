@@ -1,4 +1,4 @@
-"""A loaded model with its data: what training, evaluation and predictions start from."""
+"""A loaded model with its data, for training, evaluation and predictions."""
 
 from __future__ import annotations
 
@@ -45,12 +45,7 @@ from reeltune.signals.folder import with_signals
 
 @dataclass(frozen=True)
 class SelectedRows:
-    """Tokenized rows with their events.
-
-    Attributes:
-        event: Each row's candidate, as an index among the timelines' events, shape ``(n,)``.
-        rows: The tokenized rows.
-    """
+    """Tokenized rows, with each candidate's event index in the timelines, shape ``(n,)``."""
 
     event: npt.NDArray[np.int64]
     rows: TokenRows
@@ -62,11 +57,8 @@ class LoadedModel:
 
     Attributes:
         config: As used: with an adapter, its model, quantization and prompt are those of its run.
-        folder: The prepared data.
-        base: The base model, its tokenizer and how it was loaded.
-        model: The base model itself, or with the adapter on it.
-        settings: The settings of the prompt.
-        calibrate: Calibrates the adapter's P(Yes); None leaves it as the model gives it.
+        model: The base model, with the adapter if there is one.
+        calibrate: Calibrates the adapter's P(Yes).
         learned_from: Training rows of the adapter's run; None if unknown.
     """
 
@@ -80,12 +72,12 @@ class LoadedModel:
 
     @cached_property
     def answers(self) -> AnswerTokens:
-        """The token ids of Yes, No and the end of the turn."""
+        """The token ids of Yes, No and the end of a message."""
         return answer_tokens(self.base.tokenizer, chat_frame(self.base.tokenizer, self.form))
 
     @cached_property
     def tokens(self) -> PromptTokens:
-        """Turns examples into prompts. The first use tokenizes all items, which takes seconds."""
+        """Turns examples into prompts; the first use tokenizes all items."""
         tokens = PromptTokens(self.base.tokenizer, Renderer(self.settings), self.folder.items)
         if tokens.differing:
             LOGGER.warning(
@@ -114,7 +106,7 @@ class LoadedModel:
 
     @property
     def peft_model(self) -> PeftModel:
-        """The model with its adapter, for what only a model with one has."""
+        """The model with its adapter."""
         assert isinstance(self.model, PeftModel)
         return self.model
 
@@ -125,7 +117,7 @@ class LoadedModel:
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """Switch the adapter off inside the block: the same weights in memory, untuned."""
+        """Switch the adapter off inside the block."""
         if isinstance(self.model, PeftModel):
             with self.model.disable_adapter():
                 yield
@@ -137,15 +129,7 @@ class LoadedModel:
         return self.held_out(split, self.config.evaluation.max_examples).rows
 
     def held_out(self, split: str, limit: int | None) -> SelectedRows:
-        """Return rows of a held-out split.
-
-        Args:
-            split: ``validation`` or ``test``.
-            limit: How many rows to sample; None for all.
-
-        Raises:
-            LengthError: A row is longer than ``data.max_length``.
-        """
+        """Return a sample of the rows of ``validation`` or ``test``; all if ``limit`` is None."""
         return self.select(held_out_rows(self.config, split, limit))
 
     def select(self, selection: Selection) -> SelectedRows:

@@ -16,13 +16,7 @@ PROMPT_FILE: Final = "prompt.json"
 
 @dataclass(frozen=True)
 class PromptRecord:
-    """What one has to know to ask an adapter the question it was trained on.
-
-    Attributes:
-        settings: The words' settings, version included.
-        history_len: Events shown before a candidate.
-        base_model: Name or path of the base model.
-    """
+    """The prompt an adapter was trained on, and the name or path of its base model."""
 
     settings: PromptSettings
     history_len: int
@@ -66,18 +60,14 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
 
 
 def refuse_other_prompt(adapter: Path, wanted: PromptSettings, history_len: int) -> None:
-    """Refuse an adapter whose prompt is not the one about to be rendered.
-
-    Raises:
-        ModelError: Naming every setting that differs.
-    """
+    """Refuse an adapter that was trained on another prompt, naming every setting that differs."""
     record = read_prompt_record(adapter)
     trained = {**record.settings.to_dict(), "history_len": record.history_len}
-    asked = {**wanted.to_dict(), "history_len": history_len}
+    now = {**wanted.to_dict(), "history_len": history_len}
     differing = [
-        f"{name}: trained with {trained[name]!r}, now {asked[name]!r}"
-        for name in asked
-        if trained[name] != asked[name]
+        f"{name}: trained with {trained[name]!r}, now {value!r}"
+        for name, value in now.items()
+        if trained[name] != value
     ]
     if differing:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Load a tokenizer, and explain why something cannot be loaded."""
+"""Tokenizers, and the error for models and tokenizers that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from reeltune.errors import ModelError
 
 
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Load a tokenizer from a folder or the hub, with padding on the right.
-
-    Raises:
-        ModelError: It cannot be found or read.
-    """
+    """Load a tokenizer from a folder or the hub, with padding on the right."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision)
     except (OSError, ValueError) as error:
@@ -26,11 +22,7 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrained
 
 
 def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id of the padding token.
-
-    Raises:
-        ModelError: The tokenizer has neither a padding nor an end token.
-    """
+    """Return the id of the padding token, which is the end token by default."""
     pad_id = tokenizer.pad_token_id
     if not isinstance(pad_id, int):
         raise ModelError(
@@ -43,7 +35,7 @@ def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def not_loadable(what: str, name: str, error: Exception) -> ModelError:
-    """Return the error for something that is neither a usable folder nor on the hub."""
+    """Return the error for a model or tokenizer that cannot be loaded."""
     message = f"the {what} cannot be loaded: {first_line(error)}"
     if Path(name).exists():
         return ModelError(

@@ -1,4 +1,4 @@
-"""Predictions: the logits of Yes and No, and the P(Yes) they amount to."""
+"""Predictions: the logits of Yes and No, and P(Yes)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from reeltune.models.calibration import Calibrate
 class Predictions:
     """The logits of both answers, one entry per prompt.
 
-    Attributes:
-        yes_logit: Shape ``(n,)``, float32.
-        no_logit: Shape ``(n,)``, float32.
-        calibrate: Calibrates P(Yes); None leaves it as the model gives it.
+    ``calibrate`` maps P(Yes) of the model to calibrated P(Yes); None leaves it unchanged.
     """
 
     yes_logit: npt.NDArray[np.float32]

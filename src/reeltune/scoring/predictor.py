@@ -1,4 +1,4 @@
-"""Queries and their predictions: what recommending, bulk scoring and serving share."""
+"""Queries and their predictions, for recommending, bulk scoring and serving."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ class Query:
     """Candidates to predict for one history.
 
     Attributes:
-        history: What the user has rated.
         candidates: Item indices, shape ``(n,)``.
-        context: Context of each candidate, shape ``(n, kinds)``; needed where prompts show any.
+        context: Context codes of the candidates, shape ``(n, kinds)``, if prompts show any.
     """
 
     history: History
@@ -45,15 +44,10 @@ class Query:
 def query_sequences(
     tokens: PromptTokens, queries: Sequence[Query], share_history: bool = True
 ) -> Sequences:
-    """Return the token sequences of all queries, candidate after candidate in their order.
+    """Return the token sequences of all queries, at least one of which has a candidate.
 
-    Each history is one trunk with its candidates as branches. Where token pieces do not add up to
-    whole prompts, every candidate has a prompt of its own.
-
-    Args:
-        tokens: Turns items into tokens.
-        queries: At least one of them has a candidate.
-        share_history: False gives every candidate a prompt of its own.
+    Each history is one trunk with its candidates as branches. Without ``share_history``, or if
+    pieces cannot be used, every candidate has a separate prompt.
     """
     queries = [query for query in queries if len(query.candidates)]
     if tokens.differing or not share_history:
@@ -79,8 +73,7 @@ def score_queries(
 ) -> list[Predictions]:
     """Return the predictions for each query's candidates, equal to those of single prompts.
 
-    Different queries share forward passes. A history is computed once for every
-    ``scoring.tokens_per_batch`` tokens of its candidates.
+    A history is computed once for every ``scoring.tokens_per_batch`` tokens of its candidates.
     """
     ends = offsets_of(np.array([len(query.candidates) for query in queries], dtype=np.int64))
     if not ends[-1]:
@@ -90,16 +83,14 @@ def score_queries(
 
 
 class Predictor:
-    """Answers queries with one model, which is checked once to share histories exactly.
+    """Predicts queries with one model, which is checked once to share histories exactly.
 
-    With ``scoring.share_history`` false no history is shared, for models that cannot.
-
-    Not thread-safe: ``base=True`` switches the adapter off meanwhile.
+    Not thread-safe: ``base=True`` switches the adapter off during the call.
 
     Args:
         loaded: The model and the data its items come from.
         history_len: How many of the newest events a prompt shows; by default as many as the data
-            were prepared with, which is the fewest the model has learned from.
+            were prepared with.
 
     Raises:
         ModelError: The model cannot share histories.
@@ -120,29 +111,22 @@ class Predictor:
 
     @property
     def max_history(self) -> int:
-        """How many of the newest events of a history change a prediction, shown or not."""
+        """How many of the newest events of a history can change a prediction."""
         context = self.loaded.folder.context
         return sys.maxsize if context.reads_whole_history else self.history_len
 
     @property
     def has_adapter(self) -> bool:
-        """Whether there is an adapter, so that the base model predicts otherwise."""
+        """Whether there is an adapter."""
         return self.loaded.has_adapter
 
     def predict(
-        self,
-        queries: Sequence[Query],
-        *,
-        base: bool = False,
-        progress: Progress | None = None,
+        self, queries: Sequence[Query], *, base: bool = False, progress: Progress | None = None
     ) -> list[Predictions]:
-        """Return the predictions for each query's candidates, all in shared forward passes.
+        """Return the predictions for each query's candidates, in shared forward passes.
 
-        Args:
-            queries: The newest :attr:`history_len` events of each history are shown; signals are
-                computed from all of it.
-            base: Use the base model, without the adapter.
-            progress: Called after every batch.
+        Prompts show the newest :attr:`history_len` events; signals use the whole history.
+        ``base`` switches the adapter off.
         """
         shown = [self._shown(query) for query in queries]
         tokens = self.loaded.tokens
@@ -152,7 +136,7 @@ class Predictor:
             return score_queries(self._base_scorer, tokens, shown, progress, self._share_history)
 
     def check_base(self) -> None:
-        """Check the base model now, and not within the first query for it."""
+        """Check the base model now rather than at its first query."""
         with self.loaded.without_adapter():
             _ = self._base_scorer
 

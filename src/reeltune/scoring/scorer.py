@@ -1,4 +1,4 @@
-"""The scorer: one way from token sequences to P(Yes), for plain and for shared prompts."""
+"""The scorer: token sequences to P(Yes), for plain and for shared prompts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,7 @@ _CHECKED = 3
 """How many predictions of one sequence are compared with those of single prompts."""
 
 _SHARED_TOLERANCE = {True: 1e-3, False: 0.5}
-"""Largest difference in log-odds that rounding explains, in float32 and in 16 bits.
-
-16-bit numbers keep 8 to 11 bits, and dozens of layers add up their rounding; attention to the wrong
-tokens makes a larger difference.
-"""
+"""Largest difference in log-odds due to rounding, in float32 (True) and in 16 bits."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of prompts scored so far and in all."""
@@ -47,7 +43,7 @@ class Scorer:
         model: A causal language model, with or without adapter.
         answers: The ids of Yes and No.
         tokens_per_batch: The most tokens of a forward pass, padding included.
-        calibrate: Calibrates P(Yes); None leaves it as the model gives it.
+        calibrate: Calibrates P(Yes).
     """
 
     def __init__(
@@ -65,13 +61,9 @@ class Scorer:
 
     @classmethod
     def checked(cls, loaded: LoadedModel, sequences: Sequences) -> Scorer:
-        """Return a scorer of a loaded model, checked on some of what it is to score.
+        """Return a scorer of a loaded model after :meth:`check`.
 
-        The calibration was fitted on predictions of the adapter, so it applies only while the
-        adapter is active.
-
-        Raises:
-            ModelError: As :meth:`check`.
+        The calibration belongs to the adapter, so it applies only while the adapter is active.
         """
         limit = loaded.config.scoring.tokens_per_batch
         calibrate = loaded.calibrate if loaded.adapter_active else None
@@ -96,10 +88,7 @@ class Scorer:
         return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
 
     def check(self, sequences: Sequences) -> None:
-        """Verify on a few of the prompts to be scored that their predictions will be right.
-
-        The head's two rows must give the model's own logits, and predictions that share a history
-        must equal those of the same prompts alone.
+        """Compare a few predictions with the model's own logits, and with those of single prompts.
 
         Raises:
             ModelError: The model transforms its logits in an unknown way, or attends in a way
@@ -175,21 +164,16 @@ class Scorer:
 def predict_sequences(
     loaded: LoadedModel, sequences: Sequences, progress: Progress | None = None
 ) -> Predictions:
-    """Return the predictions of a loaded model, its adapter as it is switched now.
-
-    Raises:
-        ModelError: As :meth:`Scorer.check`.
-    """
+    """Return the predictions of a loaded model, after :meth:`Scorer.check`."""
     return Scorer.checked(loaded, sequences).score(sequences, progress)
 
 
 def batches_by_length(
     lengths: npt.NDArray[np.int64], tokens_per_batch: int
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield row indices in batches of similar length, longest first.
+    """Yield row indices in batches of at most ``tokens_per_batch`` tokens with padding.
 
-    A batch holds at most ``tokens_per_batch`` tokens with its padding, and at least one row. The
-    longest come first, so that too little memory shows at once.
+    The longest rows come first, so that a lack of memory shows at once.
     """
     order = np.argsort(-lengths, kind="stable")
     first = 0
@@ -201,7 +185,7 @@ def batches_by_length(
 
 @contextlib.contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode inside the block, and back to the previous mode after it."""
+    """Switch to evaluation mode inside the block."""
     was_training = model.training
     model.eval()
     try:
