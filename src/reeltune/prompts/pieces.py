@@ -6,7 +6,7 @@ If an item differs, all prompts are tokenized whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -20,7 +20,7 @@ from reeltune.domain import Item, Renderer
 from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame
 from reeltune.prompts.encoding import break_tokens, control_tokens, encode, encode_rows
-from reeltune.prompts.piece_texts import STAR_STEPS, piece_texts
+from reeltune.prompts.piece_texts import STAR_STEPS, PieceTexts, piece_texts
 from reeltune.prompts.proof import PiecesProof
 from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
 
@@ -176,7 +176,7 @@ class PromptTokens:
         self._texts = piece_texts(renderer, self.frame)
         self._encode = partial(encode, tokenizer)
         self._encode_all = partial(encode_rows, tokenizer)
-        self.pieces = self._tokenize_pieces()
+        self.pieces = _pieces(self._texts, self.item_texts, self._encode_all)
         encoders = (self._encode, self._encode_all)
         proof = PiecesProof(self._texts, self.item_texts, self.pieces, *encoders)
         self.differing: list[Item] = [items[row] for row in proof.differing()]
@@ -220,36 +220,28 @@ class PromptTokens:
             return [""] * count
         return [self._texts.context_text(one) for one in np.column_stack(columns).tolist()]
 
-    def _tokenize_pieces(self) -> Pieces:
-        texts = self._texts
-        parts = (texts.head, texts.before_candidate, texts.tail)
-        head, before_candidate, tail = (np.array(self._encode(part), np.int32) for part in parts)
-        return Pieces(
-            head=head,
-            before_item=self._encode_all(texts.before_item),
-            items=self._encode_all(self.item_texts),
-            after_item=self._encode_all(texts.after_item),
-            before_candidate=before_candidate,
-            tail=tail,
-            context=tuple(self._encode_all(list(lines)) for lines in texts.context),
-            context_in_history=texts.context_in_history,
-        )
-
 
 def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
     """Return pieces in characters, all zeros, to measure lengths without a tokenizer."""
-
-    def row(text: str) -> npt.NDArray[np.int32]:
-        return np.zeros(len(text), dtype=np.int32)
-
     texts = piece_texts(renderer, ChatFrame(before="", after="", end=""))
+    return _pieces(
+        texts,
+        [renderer.item(item) for item in items],
+        lambda parts: Ragged.from_rows([np.zeros(len(part), np.int32) for part in parts]),
+    )
+
+
+def _pieces(
+    texts: PieceTexts, items: list[str], encode_all: Callable[[list[str]], Ragged]
+) -> Pieces:
+    head, before_candidate, tail = encode_all([texts.head, texts.before_candidate, texts.tail])
     return Pieces(
-        head=row(texts.head),
-        before_item=Ragged.from_rows([row(text) for text in texts.before_item]),
-        items=Ragged.from_rows([row(renderer.item(item)) for item in items]),
-        after_item=Ragged.from_rows([row(text) for text in texts.after_item]),
-        before_candidate=row(texts.before_candidate),
-        tail=row(texts.tail),
-        context=tuple(Ragged.from_rows([row(text) for text in one]) for one in texts.context),
+        head=head,
+        before_item=encode_all(texts.before_item),
+        items=encode_all(items),
+        after_item=encode_all(texts.after_item),
+        before_candidate=before_candidate,
+        tail=tail,
+        context=tuple(encode_all(list(lines)) for lines in texts.context),
         context_in_history=texts.context_in_history,
     )

@@ -44,11 +44,10 @@ def candidate_sequences(
 ) -> Sequences:
     """Return one sequence per history, with one branch per candidate (an item index)."""
     count = len(histories)
-    rating = np.concatenate([history.rating for history in histories])
     lines = pieces.lines(
-        star_steps(rating),
-        np.concatenate([one.item_idx for one in histories]),
-        _concatenate_codes([one.context for one in histories]),
+        star_steps(np.concatenate([history.rating for history in histories])),
+        np.concatenate([history.item_idx for history in histories]),
+        _concatenate_codes([history.context for history in histories]),
     )
     shown = offsets_of(np.array([len(history) for history in histories]))
     # The text before a candidate is the same for all of them, so it belongs to the trunk.
@@ -59,82 +58,73 @@ def candidate_sequences(
     )
     branches = pieces.candidates(np.concatenate(candidates), _concatenate_codes(context))
     counts = np.array([len(items) for items in candidates])
-    together = Ragged(branches.values, branches.offsets[offsets_of(counts)])
-    row = np.repeat(np.arange(count), counts)
-    branch = trunk.lengths[row] + branches.offsets[:-1] - together.offsets[:-1][row]
-    return Sequences(
-        ids=join(trunk, together),
-        trunk=trunk.lengths,
-        row=row,
-        answer_position=branch + branches.lengths - 1,
-        branch=branch,
-        leave=trunk.lengths[row],
-    )
+    return _branched(trunk, branches, counts, np.repeat(trunk.lengths, counts))
 
 
 def _windows(
     pieces: Pieces, timelines: Timelines, blocks: Blocks, answers: AnswerTokens | None
 ) -> Sequences:
-    examples, offsets = blocks.examples, blocks.offsets
-    lines = pieces.event_lines(timelines)
-    first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
-    trunk = join(repeat_row(pieces.head, len(blocks)), lines.spans(first, last))
+    examples, history, leave = blocks.examples, *_histories(pieces, timelines, blocks)
     branches = pieces.queries(
         timelines.item_idx[examples.target], timelines.context_of(examples.target)
     )
     if answers is not None:
         branches = join(branches, answer_rows(timelines, examples.target, answers))
-    # The branches of a block are already consecutive.
-    together = Ragged(branches.values, branches.offsets[offsets])
-    row = _rows_of(blocks)
+    return _branched(history, branches, np.diff(blocks.offsets), leave, answers is not None)
+
+
+def _branched(
+    trunk: Ragged, branches: Ragged, counts: Ints, leave: Ints, answered: bool = False
+) -> Sequences:
+    """Return sequences of a trunk and ``counts`` consecutive branches each."""
+    together = Ragged(branches.values, branches.offsets[offsets_of(counts)])
+    row = np.repeat(np.arange(len(counts)), counts)
     branch = trunk.lengths[row] + branches.offsets[:-1] - together.offsets[:-1][row]
     return Sequences(
         ids=join(trunk, together),
         trunk=trunk.lengths,
         row=row,
-        answer_position=branch + branches.lengths - (2 if answers is not None else 1),
+        answer_position=branch + branches.lengths - (2 if answered else 1),
         branch=branch,
-        leave=len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start],
-        answered=answers is not None,
+        leave=leave,
+        answered=answered,
     )
 
 
 def _interviews(
     pieces: Pieces, timelines: Timelines, blocks: Blocks, answers: AnswerTokens | None
 ) -> Sequences:
-    examples, offsets = blocks.examples, blocks.offsets
-    lines = pieces.event_lines(timelines)
-    first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
-    parts = [
-        repeat_row(pieces.head, len(blocks)),
-        lines.spans(first, last),
-        pieces.queries(timelines.item_idx[last], timelines.context_of(last)),
-    ]
+    target, (history, before) = blocks.examples.target, _histories(pieces, timelines, blocks)
+    last = target[blocks.offsets[1:] - 1]
+    parts = [history, pieces.queries(timelines.item_idx[last], timelines.context_of(last))]
     if answers is not None:
         parts.append(answer_rows(timelines, last, answers))
     ids = join(*parts)
-    history = len(pieces.head) + lines.offsets[examples.target] - lines.offsets[examples.start]
-    item = pieces.items.lengths[timelines.item_idx[examples.target]]
-    item = item + pieces.context_lengths(timelines.context_of(examples.target))
-    answer_position = history + len(pieces.before_candidate) + item + len(pieces.tail) - 1
+    answer_position = before + pieces.query_lengths(timelines, target) - 1
     return Sequences(
         ids=ids,
         trunk=ids.lengths,
-        row=_rows_of(blocks),
+        row=np.repeat(np.arange(len(blocks)), np.diff(blocks.offsets)),
         answer_position=answer_position,
-        branch=np.full(len(examples), NO_BRANCH),
+        branch=np.full(len(target), NO_BRANCH),
         leave=answer_position + 1,
         answered=answers is not None,
     )
 
 
+def _histories(pieces: Pieces, timelines: Timelines, blocks: Blocks) -> tuple[Ragged, Ints]:
+    """Return each block's head and history, and the length of the part each example shows."""
+    examples, offsets = blocks.examples, blocks.offsets
+    lines = pieces.event_lines(timelines)
+    first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
+    history = join(repeat_row(pieces.head, len(blocks)), lines.spans(first, last))
+    shown = lines.offsets[examples.target] - lines.offsets[examples.start]
+    return history, len(pieces.head) + shown
+
+
 def _concatenate_codes(context: Sequence[Codes | None]) -> Codes | None:
     known = [codes for codes in context if codes is not None]
     return np.concatenate(known) if known else None
-
-
-def _rows_of(blocks: Blocks) -> Ints:
-    return np.repeat(np.arange(len(blocks)), np.diff(blocks.offsets))
 
 
 def answer_rows(timelines: Timelines, events: Ints, answers: AnswerTokens) -> Ragged:
