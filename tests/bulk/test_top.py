@@ -14,7 +14,7 @@ from reeltune.bulk.top import Top
 from reeltune.errors import RequestError
 from reeltune.recommend.candidates import ALL, Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.recommender import RecommendationRequest, Recommender
+from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
 from reeltune.recommend.user_ratings import user_history
 from tests.errors import raises_error
 
@@ -44,7 +44,7 @@ def expected(predictor, user_id: int, filters: Filters, count: int, candidates: 
     catalogue = Catalogue.of(folder)
     history = user_history(folder.timelines, user_id)
     request = RecommendationRequest(history, filters, count, candidates or ALL)
-    result = Recommender.of(predictor, catalogue).recommend(predictor, request)
+    result = RecommendationPipeline.of(predictor, catalogue).recommend(predictor, request)
     return [
         (user_id, rank, one.item.item_id, pytest.approx(one.p_like, abs=1e-6))
         for rank, one in enumerate(result.recommendations, start=1)

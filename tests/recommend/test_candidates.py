@@ -19,9 +19,9 @@ from reeltune.recommend.candidates import (
     default_limit,
 )
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.recommender import (
+from reeltune.recommend.pipeline import (
+    RecommendationPipeline,
     RecommendationRequest,
-    Recommender,
     Selection,
     require_eligible,
 )
@@ -31,8 +31,8 @@ from tests.recommend.build import catalogue_of, catalogues
 NO_RATINGS = History.of([], [])
 
 
-def recommender(catalogue: Catalogue, limit: CandidateLimit | None = None) -> Recommender:
-    return Recommender(
+def pipeline(catalogue: Catalogue, limit: CandidateLimit | None = None) -> RecommendationPipeline:
+    return RecommendationPipeline(
         catalogue,
         history_len=3,
         used_history=3,
@@ -43,7 +43,7 @@ def recommender(catalogue: Catalogue, limit: CandidateLimit | None = None) -> Re
 
 
 def select(catalogue: Catalogue, request: RecommendationRequest) -> Selection:
-    return recommender(catalogue).select(request)
+    return pipeline(catalogue).select(request)
 
 
 @given(catalogues(), st.sets(st.integers(0, 11)), st.integers(0, 3))
@@ -75,9 +75,7 @@ def test_the_most_rated_are_chosen_and_stay_in_catalogue_order(
     expected = sorted(by_ratings if count == ALL else by_ratings[:count])
     for chosen in (
         select(catalogue, RecommendationRequest(history, candidates=count)),
-        recommender(catalogue, CandidateLimit(count, "test")).select(
-            RecommendationRequest(history)
-        ),
+        pipeline(catalogue, CandidateLimit(count, "test")).select(RecommendationRequest(history)),
     ):
         assert chosen.query.candidates.tolist() == expected
         assert chosen.eligible == len(unrated)
@@ -112,7 +110,7 @@ def test_the_default_depends_on_the_device(device: str, count: CandidateCount):
 @pytest.mark.parametrize("requested", [None, 3])
 def test_the_log_names_the_number_of_candidates_and_its_reason(requested: int | None):
     shelf = catalogue_of(*(f"Film {n} (2000)" for n in range(9)))
-    limited = recommender(shelf, CandidateLimit(4, "of the test"))
+    limited = pipeline(shelf, CandidateLimit(4, "of the test"))
     selection = limited.select(RecommendationRequest(NO_RATINGS, candidates=requested))
     sentence = selection.sentence()
     assert re.findall(r"\d+", sentence) == [str(requested or 4), "9"]

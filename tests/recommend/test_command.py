@@ -22,7 +22,7 @@ from reeltune.models.loaded_model import load_model
 from reeltune.recommend import candidates as candidates_module
 from reeltune.recommend.candidates import DEFAULT_CANDIDATES, Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.recommender import RecommendationRequest, Recommender
+from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
 from reeltune.recommend.user_ratings import user_history
 from reeltune.scoring.predictor import Predictor
 from tests.docs.pages import ROOT, text_of
@@ -66,7 +66,7 @@ def test_a_users_recommendations_are_those_of_the_recommender(recommend_json, pr
     result, err = recommend_json(*USER, "--top", 7, "--why", 2, "--base")
     history = user_history(predictor.loaded.folder.timelines, 11)
     request = RecommendationRequest(history, top_k=7, base=True, reasons=2)
-    expected = Recommender.of(predictor).recommend(predictor, request)
+    expected = RecommendationPipeline.of(predictor).recommend(predictor, request)
     assert (expected.scored, expected.rated) == (40 - len(history), len(history))
     source = {name: result.pop(name) for name in ("user_id", "model", "adapter", "calibration")}
     assert result == json.loads(json.dumps(expected.to_dict()))

@@ -18,7 +18,7 @@ from reeltune.domain import SIGNALS, Item
 from reeltune.files import file_digest
 from reeltune.recommend.candidates import DEFAULT_CANDIDATES, Filters
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.recommender import RecommendationRequest, Recommender
+from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
 from reeltune.scoring.predictor import Predictor
 from tests.helpers import write_prepared
 from tests.scoring.models import ROUNDING, alone, drawn_subject, random_history
@@ -159,7 +159,7 @@ def test_the_json_of_recommendations_is_that_of_the_package(
         base=True,
         reasons=2,
     )
-    expected = Recommender.of(served_predictor).recommend(served_predictor, request)
+    expected = RecommendationPipeline.of(served_predictor).recommend(served_predictor, request)
     assert 4 < expected.scored == expected.eligible
     content = json.loads(json.dumps(expected.to_dict()))
     assert without_numbers(response) == without_numbers(content)

@@ -17,7 +17,7 @@ from reeltune.data.columns import Columns
 from reeltune.errors import RequestError
 from reeltune.recommend.candidates import ALL, Filters, ItemPool, most_rated
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.recommender import Ranking
+from reeltune.recommend.pipeline import Ranking
 from reeltune.scoring.predictor import Predictor, Query
 
 RANK: Final = "rank"

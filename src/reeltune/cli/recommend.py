@@ -99,9 +99,9 @@ def recommend(
     from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.recommend.catalogue import Catalogue
-    from reeltune.recommend.recommender import (
+    from reeltune.recommend.pipeline import (
+        RecommendationPipeline,
         RecommendationRequest,
-        Recommender,
         require_eligible,
     )
     from reeltune.recommend.render import Source, history_text
@@ -124,11 +124,11 @@ def recommend(
     with contextlib.redirect_stdout(sys.stderr), logging_to(None):
         loaded = load_model(resolved, run, folder=folder)
         predictor = Predictor(loaded, history)
-        recommender = Recommender.of(predictor, catalogue)
+        pipeline = RecommendationPipeline.of(predictor, catalogue)
         shown = history_text(catalogue, person.last(predictor.history_len))
         LOGGER.info("ratings shown to the model, oldest first: %s", shown)
         with scoring_progress() as progress:
-            result = recommender.recommend(predictor, request, progress)
+            result = pipeline.recommend(predictor, request, progress)
     model, calibration = loaded.config.model.name_or_path, loaded.config.scoring.calibration
     source = Source(user, model, str(run) if run else None, calibration if run else "none")
     _write(result, source, file_format, output)

@@ -13,7 +13,7 @@ from reeltune.recommend.results import (
 )
 
 if TYPE_CHECKING:
-    from reeltune.recommend.recommender import RecommendationRequest, Recommender
+    from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
 
 __all__ = [
     "Catalogue",
@@ -22,15 +22,15 @@ __all__ = [
     "RatedItem",
     "Reason",
     "Recommendation",
+    "RecommendationPipeline",
     "RecommendationRequest",
     "Recommendations",
-    "Recommender",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("RecommendationRequest", "Recommender"):  # they load torch
-        from reeltune.recommend import recommender
+    if name in ("RecommendationRequest", "RecommendationPipeline"):  # they load torch
+        from reeltune.recommend import pipeline
 
-        return getattr(recommender, name)
+        return getattr(pipeline, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

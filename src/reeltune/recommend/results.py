@@ -1,4 +1,4 @@
-"""What the recommender returns; the command line, the HTTP service and files share these types."""
+"""Results of a request; the command line, the Python API, the HTTP service and files share them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from reeltune.data.folder import ITEMS_FILE
 from reeltune.files import file_digest
 from reeltune.recommend.candidates import ALL, CandidateLimit, Filters, ItemPool, default_limit
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.recommender import RecommendationRequest, Recommender
+from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
 from reeltune.recommend.results import Recommendations
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictions import Predictions
@@ -41,7 +41,7 @@ class Service:
         self._has_adapter = predictor.has_adapter
         self._max_history = predictor.max_history
         self._catalogue = Catalogue.of(loaded.folder)
-        self._recommender = Recommender.of(predictor, self._catalogue, limit)
+        self._pipeline = RecommendationPipeline.of(predictor, self._catalogue, limit)
         self._validator = RequestValidator(self._catalogue, scale, serving)
         self._pool = ItemPool.most_rated_first(
             self._catalogue, np.arange(len(self._catalogue.items))
@@ -131,9 +131,9 @@ class Service:
             RequestError: The request is not valid.
         """
         self._validator.check_counts(request.top_k, request.candidates)
-        recommender = self._recommender
+        pipeline = self._pipeline
         selection = await run_in_threadpool(
-            recommender.select,
+            pipeline.select,
             RecommendationRequest(
                 self._validator.history(request.history),
                 _filters(request.filters),
@@ -144,11 +144,11 @@ class Service:
             ),
         )
         (predictions,), _ = await self._predict([selection.query])
-        ranking = recommender.rank(selection, predictions)
-        follow_up = recommender.follow_up(selection, ranking)
+        ranking = pipeline.rank(selection, predictions)
+        follow_up = pipeline.follow_up(selection, ranking)
         base_queries = [] if follow_up.base is None else [follow_up.base]
         ablated, base = await self._predict(follow_up.ablated, base_queries)
-        return recommender.result(selection, ranking, base[0] if base else None, ablated)
+        return pipeline.result(selection, ranking, base[0] if base else None, ablated)
 
     async def _predict(
         self, queries: Sequence[Query], base_queries: Sequence[Query] = ()

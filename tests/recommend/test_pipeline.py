@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reeltune.data.history import History
 from reeltune.recommend.candidates import ALL, CandidateLimit
-from reeltune.recommend.recommender import Ranking, RecommendationRequest, Recommender
+from reeltune.recommend.pipeline import Ranking, RecommendationPipeline, RecommendationRequest
 from reeltune.recommend.results import Recommendations
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Predictor, Query
@@ -33,14 +33,14 @@ def known_predictions(log_odds: Sequence[float], calibrate=None) -> Predictions:
 
 
 @pytest.fixture(scope="module")
-def recommender(predictor: Predictor) -> Recommender:
-    return Recommender.of(predictor, limit=CandidateLimit(ALL, "test"))
+def pipeline(predictor: Predictor) -> RecommendationPipeline:
+    return RecommendationPipeline.of(predictor, limit=CandidateLimit(ALL, "test"))
 
 
 @pytest.fixture(scope="module")
-def run(predictor: Predictor, recommender: Recommender):
+def run(predictor: Predictor, pipeline: RecommendationPipeline):
     def recommend(history: History = HISTORY, **options) -> Recommendations:
-        return recommender.recommend(predictor, RecommendationRequest(history, **options))
+        return pipeline.recommend(predictor, RecommendationRequest(history, **options))
 
     return recommend
 
@@ -51,8 +51,8 @@ def p_like(predictor: Predictor, history: History, item: int, base: bool = False
     return float(predictor.predict([query], base=base)[0].p_yes[0])
 
 
-def indices(recommender: Recommender, result: Recommendations) -> list[int]:
-    return [recommender.catalogue.index_of(each.item.item_id) for each in result.recommendations]
+def indices(pipeline: RecommendationPipeline, result: Recommendations) -> list[int]:
+    return [pipeline.catalogue.index_of(each.item.item_id) for each in result.recommendations]
 
 
 @given(
@@ -80,12 +80,12 @@ def test_ties_made_by_calibration_are_ordered_by_the_models_own_odds(items: list
     assert len(set(ranking.p_like)) < 6
 
 
-def test_recommendations_are_predictions_made_one_at_a_time(predictor: Predictor, recommender, run):
+def test_recommendations_are_predictions_made_one_at_a_time(predictor: Predictor, pipeline, run):
     alone = {item: p_like(predictor, HISTORY, item) for item in range(40)}
     unrated = {item: p for item, p in alone.items() if item not in HISTORY.item_idx}
     assert np.diff(sorted(unrated.values())).min() > 2 * ROUNDING  # rounding keeps the order
     result = run(top_k=100)
-    found = indices(recommender, result)
+    found = indices(pipeline, result)
     assert found == sorted(unrated, key=lambda item: -unrated[item])
     for each, item in zip(result.recommendations, found, strict=True):
         assert each.p_like == pytest.approx(unrated[item], abs=ROUNDING)
@@ -95,15 +95,15 @@ def test_recommendations_are_predictions_made_one_at_a_time(predictor: Predictor
     assert (result.rated, result.notes) == (9, ())
     shown = HISTORY.last(5)
     assert [(each.item, each.rating) for each in result.history] == [
-        (recommender.catalogue.summary(item), rating)
+        (pipeline.catalogue.summary(item), rating)
         for item, rating in zip(shown.item_idx.tolist(), shown.rating.tolist(), strict=True)
     ]
 
 
-def test_items_carry_what_the_catalogue_knows(predictor: Predictor, recommender, run):
+def test_items_carry_what_the_catalogue_knows(predictor: Predictor, pipeline, run):
     items, ratings = predictor.loaded.folder.items, predictor.loaded.folder.ratings
     result = run()
-    for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
+    for index, each in zip(indices(pipeline, result), result.recommendations, strict=True):
         item = items[index]
         assert (each.item.title, each.item.year, each.item.genres) == (
             item.title,
@@ -113,9 +113,9 @@ def test_items_carry_what_the_catalogue_knows(predictor: Predictor, recommender,
         assert each.item.ratings == (ratings.item_idx == index).sum()
 
 
-def test_base_predictions_belong_to_their_items(predictor: Predictor, recommender, run):
+def test_base_predictions_belong_to_their_items(predictor: Predictor, pipeline, run):
     result = run(top_k=3, base=True)
-    for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
+    for index, each in zip(indices(pipeline, result), result.recommendations, strict=True):
         base = p_like(predictor, HISTORY, index, base=True)
         assert each.p_like_base == pytest.approx(base, abs=ROUNDING)
     assert len({each.p_like_base for each in result.recommendations}) == 3
@@ -123,16 +123,16 @@ def test_base_predictions_belong_to_their_items(predictor: Predictor, recommende
 
 @pytest.mark.parametrize("rated", [0, 1, 4, 9])
 def test_an_effect_is_the_difference_of_two_predictions(
-    predictor: Predictor, recommender, run, rated: int
+    predictor: Predictor, pipeline, run, rated: int
 ):
     history = random_history(np.random.default_rng(rated), 40, rated)
     shown = history.last(predictor.history_len)
     result = run(history, top_k=3, reasons=100)
-    for index, each in zip(indices(recommender, result), result.recommendations, strict=True):
+    for index, each in zip(indices(pipeline, result), result.recommendations, strict=True):
         by_item = {reason.item.item_id: reason for reason in each.reasons}
         assert len(by_item) == len(each.reasons) == len(shown)
         for position, item in enumerate(shown.item_idx.tolist()):
-            reason = by_item[recommender.catalogue.items[item].item_id]
+            reason = by_item[pipeline.catalogue.items[item].item_id]
             assert reason.rating == shown.rating[position]
             without = p_like(predictor, shown.without(position), index)
             expected = p_like(predictor, shown, index) - without
@@ -151,7 +151,7 @@ def test_an_effect_is_the_difference_of_two_predictions(
 def test_leaving_one_rating_out_leaves_the_others():
     """No older rating moves in, and the order stays."""
     shelf = catalogue_of(*(f"Film {n} (2000)" for n in range(10)))
-    recommender = Recommender(
+    pipeline = RecommendationPipeline(
         shelf,
         history_len=3,
         used_history=9,
@@ -162,7 +162,7 @@ def test_leaving_one_rating_out_leaves_the_others():
     known = FakePredictor(dict.fromkeys(range(10), 0.0), history_len=3)
     history = History.of([5, 6, 7, 8, 9], [1.0, 2.0, 3.0, 4.0, 5.0])
     request = RecommendationRequest(history, top_k=1, base=True, reasons=1)
-    recommender.recommend(cast("Predictor", known), request)
+    pipeline.recommend(cast("Predictor", known), request)
     (query,), (base,), ablated = known.calls
     assert query.history.item_idx.tolist() == base.history.item_idx.tolist() == [5, 6, 7, 8, 9]
     assert [(q.history.item_idx.tolist(), q.history.rating.tolist()) for q in ablated] == [
@@ -192,23 +192,26 @@ def test_a_history_shorter_than_those_in_training_is_noted(predictor: Predictor,
 def test_the_base_model_alone_has_no_note_and_no_base_beside_it(predictor: Predictor):
     plain = Predictor(replace(predictor.loaded, model=predictor.loaded.base.model))
     request = RecommendationRequest(HISTORY.last(1), top_k=2, base=True)
-    result = Recommender.of(plain).recommend(plain, request)
+    result = RecommendationPipeline.of(plain).recommend(plain, request)
     assert result.notes == ()
     assert [each.p_like_base for each in result.recommendations] == [None, None]
 
 
-def test_there_is_a_progress_bar_for_each_kind_of_query(predictor: Predictor, recommender):
+def test_there_is_a_progress_bar_for_each_kind_of_query(predictor: Predictor, pipeline):
     bars: dict[str, tuple[int, int]] = {}
 
     def start(name: str):
         return lambda done, total: bars.update({name: (done, total)})
 
     request = RecommendationRequest(HISTORY, top_k=2, candidates=12, base=True, reasons=1)
-    recommender.recommend(predictor, request, start)
+    pipeline.recommend(predictor, request, start)
     assert bars == {"candidates": (12, 12), "base": (2, 2), "reasons": (12, 12)}
 
 
 @pytest.mark.slow
 def test_the_package_is_imported_without_torch():
-    code = "import sys, reeltune.recommend as r; assert 'torch' not in sys.modules; r.Recommender"
+    code = (
+        "import sys, reeltune.recommend as r; assert 'torch' not in sys.modules; "
+        "r.RecommendationPipeline"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,9 +1,9 @@
-"""The recommender: filters, candidates, ranking, base comparison and explanation.
+"""The pipeline of a request: filters, candidates, ranking, base comparison and explanation.
 
-:meth:`Recommender.recommend` runs four steps, separate so that a server can batch the queries of
-many requests: ``select`` chooses candidates, ``rank`` orders them by P(like), ``follow_up`` returns
-the queries about the top items (for the base model, and one per rating for the reasons), ``result``
-assembles the response.
+:meth:`RecommendationPipeline.recommend` runs four steps, separate so that a server can batch the
+queries of many requests: ``select`` chooses candidates, ``rank`` orders them by P(like),
+``follow_up`` returns the queries about the top items (for the base model, and one per rating for
+the reasons), ``result`` assembles the response.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class FollowUp:
     ablated: tuple[Query, ...]
 
 
-class Recommender:
+class RecommendationPipeline:
     """Recommends items of a catalogue.
 
     Args:
@@ -143,8 +143,8 @@ class Recommender:
         predictor: Predictor,
         catalogue: Catalogue | None = None,
         limit: CandidateLimit | None = None,
-    ) -> Recommender:
-        """Return a recommender for a predictor's model and data."""
+    ) -> RecommendationPipeline:
+        """Return the pipeline of a predictor's model and data."""
         folder = predictor.loaded.folder
         return cls(
             Catalogue.of(folder) if catalogue is None else catalogue,
