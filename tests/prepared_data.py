@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reeltune import __version__
 from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
-from reeltune.data.badrows import DroppedRows
+from reeltune.data.folder import FORMAT_VERSION
 from reeltune.data.invariants import EventTable
-from reeltune.data.meta import Counts, counts_meta, describe_file, settings_meta, versions_meta
+from reeltune.data.meta import count_tables, describe_file, settings_meta
 from reeltune.domain import Item, PromptSettings
 
 ODD_TITLES = (
@@ -148,25 +149,31 @@ def _write_meta(folder: Path, history_len: int, min_history: int) -> None:
         export=None,
     )
     meta: dict[str, Any] = {
-        **versions_meta(),
+        "format_version": FORMAT_VERSION,
+        "reeltune_version": __version__,
         "edition": "unknown",
         "layout": "csv",
         "source": [],
         "settings": settings_meta(settings, None),
         "prompt": PromptSettings().to_dict(),
     }
-    counts = Counts.of(EventTable.read(PreparedFolder(folder, meta)))
-    written = {"timelines.parquet": counts.events, "items.parquet": counts.items}
-    sources = {"ratings.csv": counts.events, "movies.csv": counts.items}
-    meta |= {
+    sections = count_tables(EventTable.read(PreparedFolder(folder, meta)))
+    events, items = sections["counts"]["events"], sections["counts"]["items"]
+    written = {"timelines.parquet": events, "items.parquet": items}
+    sources = {"ratings.csv": events, "movies.csv": items}
+    meta |= sections | {
         "source": [
             {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "bytes": 1000}
             | {"rows": rows}
             for name, rows in sources.items()
         ],
-        "counts": counts_meta(counts, counts.events, DroppedRows(), DroppedRows()),
-        "label_rates": counts.label_rates(),
-        "span": counts.span(),
+        "counts": {
+            "ratings_in_source": events,
+            "dropped": 0,
+            **sections["counts"],
+            "items_in_source": items,
+            "items_dropped": 0,
+        },
         "dropped": {},
         "checks": [],
         "files": {name: describe_file(folder / name, rows) for name, rows in written.items()},

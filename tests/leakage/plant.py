@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from reeltune.data.export import export_json
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
-from reeltune.data.meta import Counts
+from reeltune.data.meta import count_tables
 from reeltune.data.settings import ExportFormat
 from reeltune.files import file_digest
 from reeltune.leakage.outcomes import FAILED, Outcome
@@ -50,11 +50,11 @@ def write_events(folder: Path, rows: Rows) -> None:
     """Write the events, with counts and checksums to match."""
     schema = pq.read_schema(folder / TIMELINES)
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / TIMELINES)
-    counts = Counts.of(EventTable.read(PreparedFolder.open(folder)))
+    sections = count_tables(EventTable.read(PreparedFolder.open(folder)))
 
     def describe(meta: dict[str, Any]) -> None:
-        meta["counts"] |= counts.to_dict() | {"ratings_in_source": len(rows)}
-        meta["label_rates"], meta["span"] = counts.label_rates(), counts.span()
+        counts = meta["counts"] | sections["counts"] | {"ratings_in_source": len(rows)}
+        meta |= sections | {"counts": counts}
         meta["files"][TIMELINES]["rows"] = len(rows)
 
     change_meta(folder, describe)

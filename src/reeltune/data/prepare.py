@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import polars as pl
 
+from reeltune import __version__
 from reeltune.data.badrows import DroppedRows
 from reeltune.data.build import build_timelines, split_events
 from reeltune.data.columns import Columns
 from reeltune.data.export import export_json
 from reeltune.data.folder import (
     EVAL_EXPORT,
+    FORMAT_VERSION,
     ITEMS_FILE,
     META_FILE,
     TEST_EXPORT,
@@ -26,18 +28,16 @@ from reeltune.data.folder import (
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
 from reeltune.data.meta import (
-    Counts,
     PrepareReport,
     check_no_empty_split,
-    counts_meta,
+    count_tables,
     describe_file,
-    prompt_settings,
     settings_meta,
-    versions_meta,
 )
 from reeltune.data.ratings import read_ratings
 from reeltune.data.settings import Cuts, PrepareSettings
 from reeltune.data.source import Source, open_source
+from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
 from reeltune.files import atomic_folder, write_json
 
@@ -148,32 +148,40 @@ def _describe(
         source.items: tables.items + tables.dropped_items.total,
     }
     meta: dict[str, Any] = {
-        **versions_meta(),
+        "format_version": FORMAT_VERSION,
+        "reeltune_version": __version__,
         "edition": source.edition,
         "layout": source.layout.name,
         "source": [
             {"name": file.name, **describe_file(file, rows)} for file, rows in in_source.items()
         ],
         "settings": settings_meta(settings, tables.cuts),
-        "prompt": prompt_settings(settings, source.layout).to_dict(),
+        "prompt": PromptSettings(
+            threshold=settings.rating_threshold,
+            scale_min=source.layout.scale.min,
+            scale_max=source.layout.scale.max,
+            genres=settings.genres,
+        ).to_dict(),
     }
     folder = PreparedFolder(path, meta)
     table = EventTable.read(folder)
     checks = check_invariants(table, tables.ratings_in_source - tables.dropped_ratings.total)
-    counts = Counts.of(table)
-    check_no_empty_split(counts, settings, tables.cuts)
-    meta |= {
-        "counts": counts_meta(
-            counts, tables.ratings_in_source, tables.dropped_ratings, tables.dropped_items
-        ),
-        "label_rates": counts.label_rates(),
-        "span": counts.span(),
-        "dropped": {**tables.dropped_items.to_dict(), **tables.dropped_ratings.to_dict()},
-        "checks": checks,
+    sections = count_tables(table)
+    check_no_empty_split(sections, settings, tables.cuts)
+    counts = sections["counts"]
+    meta |= sections
+    meta["counts"] = {
+        "ratings_in_source": tables.ratings_in_source,
+        "dropped": tables.dropped_ratings.total,
+        **counts,
+        "items_in_source": in_source[source.items],
+        "items_dropped": tables.dropped_items.total,
     }
-    rows = {TIMELINES_FILE: len(table), ITEMS_FILE: counts.items}
+    meta["dropped"] = {**tables.dropped_items.to_dict(), **tables.dropped_ratings.to_dict()}
+    meta["checks"] = checks
+    rows = {TIMELINES_FILE: len(table), ITEMS_FILE: tables.items}
     if settings.export is not None:
-        notify(f"Writing {counts.examples:,} examples as JSON ({settings.export})")
+        notify(f"Writing {counts['examples']:,} examples as JSON ({settings.export})")
         rows |= export_json(folder, settings.export)
     meta["files"] = {name: describe_file(path / name, count) for name, count in rows.items()}
     return meta

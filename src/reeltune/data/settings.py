@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from reeltune.domain import RatingScale
 from reeltune.errors import ConfigError
@@ -155,10 +155,7 @@ class PrepareSettings:
         return self.history_len if self.min_history is None else self.min_history
 
     def check_threshold(self, scale: RatingScale) -> None:
-        """Raise a ConfigError if all or no ratings of the scale reach the threshold.
-
-        A threshold with more decimals than a prompt shows is refused, too.
-        """
+        """Raise a ConfigError unless the threshold divides the scale and prompts can show it."""
         threshold = self.rating_threshold
         if not scale.min < threshold <= scale.max:
             raise ConfigError(
@@ -199,22 +196,11 @@ def parse_time(flag: str, text: str | None) -> int | None:
     return math.ceil(zoned.timestamp())
 
 
-@dataclass(frozen=True)
-class Cuts:
-    """The cuts of a time split, in seconds since 1970, UTC.
-
-    Examples before ``val_from`` are train, those before ``test_from`` validation, the others test.
-    """
+class Cuts(NamedTuple):
+    """When validation and test begin in a time split, in seconds since 1970, UTC."""
 
     val_from: int
     test_from: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return both cuts as seconds and as ISO 8601."""
-        return {
-            name: {"seconds": value, "iso": iso_time(value)}
-            for name, value in (("val_from", self.val_from), ("test_from", self.test_from))
-        }
 
 
 def iso_time(seconds: int) -> str:

@@ -152,23 +152,17 @@ def _fetch(wanted: str, folder: Path, notify: Callable[[str], None]) -> Path:
 
 
 def _find(path: Path, files: Iterable[PurePosixPath], edition: str | None) -> tuple[str, Layout]:
-    """Return the one folder that holds an edition, and its layout. The top takes precedence.
-
-    Args:
-        path: Folder or zip.
-        files: The files in it, relative to it.
-        edition: The edition named by the user, if any.
-    """
+    """Return the one folder that holds an edition, and its layout. The top takes precedence."""
     folders: dict[str, set[str]] = {}
-    for file in files:
+    for file in sorted(files, key=lambda file: file.parent.as_posix()):
         folders.setdefault(file.parent.as_posix(), set()).add(file.name)
     editions = {
         inner: layout
-        for inner, names in sorted(folders.items())
+        for inner, names in folders.items()
         if (layout := recognise(names, _folder_name(path, inner), edition)) is not None
     }
     if not editions:
-        raise missing_files_error(str(path), dict(sorted(folders.items())))
+        raise missing_files_error(str(path), folders)
     if "." in editions:
         return ".", editions["."]
     if len(editions) > 1:

@@ -16,7 +16,7 @@ from reeltune.data.folder import (
     PreparedFolder,
 )
 from reeltune.data.invariants import INVARIANTS, EventTable
-from reeltune.data.meta import Counts
+from reeltune.data.meta import count_tables
 from reeltune.files import file_digest
 from reeltune.leakage.outcomes import (
     NONE,
@@ -47,12 +47,8 @@ def check_invariants(table: EventTable) -> Iterator[Outcome]:
 
 def counts_agree(table: EventTable) -> Outcome:
     """Counts, label rates, span and rows per file in ``meta.json`` are those of the tables."""
-    meta, counts = table.folder.meta, Counts.of(table)
-    sections = {
-        "counts": counts.to_dict(),
-        "label_rates": counts.label_rates(),
-        "span": counts.span(),
-    }
+    meta, sections = table.folder.meta, count_tables(table)
+    counts = sections["counts"]
     findings = [
         Finding(f"{section}.{name} is {meta[section].get(name)} in {META_FILE}, but {value}")
         for section, values in sections.items()
@@ -67,8 +63,8 @@ def counts_agree(table: EventTable) -> Outcome:
                 f"{written['dropped']} dropped and {written['events']} events"
             )
         )
-    rows = {TIMELINES_FILE: len(table), ITEMS_FILE: counts.items}
-    rows |= {name: counts.rows[split] for name, split in _EXPORTS.items() if name in meta["files"]}
+    rows = {TIMELINES_FILE: len(table), ITEMS_FILE: counts["items"]}
+    rows |= {name: counts[split] for name, split in _EXPORTS.items() if name in meta["files"]}
     findings += [
         Finding(f"{name} has {meta['files'][name]['rows']} rows in {META_FILE}, but {expected}")
         for name, expected in rows.items()
