@@ -1,4 +1,4 @@
-"""Less boosting, so that tests of tiny data are quick."""
+"""Fewer boosting rounds, so that tests are quick."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every feature of one event by its definition, with loops: what the vectorized ones must equal."""
+"""Every feature of one event by its definition, with loops; the vectorized ones must be equal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Naive:
         self.part = excluded_folds(problem.timelines, problem.seed).tolist()
 
     def asked(self, event: int) -> list[int]:
-        """Training ratings of the users in other parts."""
+        """Training ratings of the users in other folds."""
         ratings = self.problem.ratings.tolist()
         return [other for other in ratings if self.part[other] != self.part[event]]
 

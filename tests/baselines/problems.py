@@ -54,7 +54,7 @@ def problem_of(timelines: Timelines, items: list[Item], seed: int = 7) -> Proble
 
 
 def with_ratings(problem: Problem, event: npt.NDArray[np.int64], rating: float) -> Problem:
-    """The same problem, had these events got other stars."""
+    """The same problem with another rating for some events."""
     changed = problem.timelines.rating.copy()
     changed[event] = rating
     timelines = replace(problem.timelines, rating=changed, liked=changed >= 4.0)

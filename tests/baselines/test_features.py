@@ -1,4 +1,4 @@
-"""Features equal their definitions, and know nothing they must not know."""
+"""Features equal their definitions and depend on allowed data only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_features_equal_their_definitions(seed: int, users: int):
 
 @settings(max_examples=15)
 @given(seed=seeds, data=st.data())
-def test_no_event_knows_itself_what_comes_later_or_what_other_users_hold_out(
+def test_features_do_not_depend_on_the_event_or_on_later_or_held_out_ratings(
     seed: int, data: st.DataObject
 ):
     problem = random_problem(seed)
@@ -53,7 +53,7 @@ def test_no_event_knows_itself_what_comes_later_or_what_other_users_hold_out(
 
 
 @given(seed=seeds)
-def test_later_events_of_the_same_user_do_know(seed: int):
+def test_features_of_later_events_depend_on_a_rating(seed: int):
     problem = random_problem(seed)
     first = int(problem.train[0])
     other = 0.5 if problem.rating[first] > 2.5 else 5.0
@@ -63,7 +63,7 @@ def test_later_events_of_the_same_user_do_know(seed: int):
     assert {"user_rating", "recent_rating", "user_lift"} <= moved
 
 
-def test_a_film_nobody_trained_on_is_like_any_film():
+def test_an_item_without_training_ratings_has_the_overall_mean():
     problem = random_problem(3)
     view = item_statistics(problem.timelines, problem.ratings, len(problem.items), problem.seed)
     cold = np.flatnonzero(problem.timelines.item_idx >= 12)

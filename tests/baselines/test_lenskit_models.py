@@ -1,4 +1,4 @@
-"""LensKit's models: given the right histories, with an answer for every row, and well-behaved."""
+"""LensKit's models: the right histories, a score for every row, no changed settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_each_event_is_judged_with_all_earlier_events_of_its_user(name: str):
+def test_each_event_is_scored_with_all_earlier_events_of_its_user(name: str):
     problem = random_problem(11, users=30)
     known = problem.timelines
     model = MODELS[name]()
@@ -55,7 +55,7 @@ def test_each_event_is_judged_with_all_earlier_events_of_its_user(name: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("baseline", [item_knn, matrix_factorization])
-def test_the_same_seed_gives_the_same_answers(baseline):
+def test_the_same_seed_gives_the_same_scores(baseline):
     problem = random_problem(12, users=15)
     once, again = baseline(problem), baseline(problem)
     assert once.settings == again.settings

@@ -1,4 +1,4 @@
-"""All baselines together: the same rows, nothing learned from what is judged."""
+"""All baselines together, and those on the signals of the prompt."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reeltune.baselines.problem import make_problem
-from reeltune.baselines.score import BASELINES, score_baselines
+from reeltune.baselines.features import FEATURES, feature_table
+from reeltune.baselines.problem import Problem, make_problem
+from reeltune.baselines.score import (
+    BASELINES,
+    EXPECTED_ALONE,
+    SIGNALS_ALONE,
+    WITH_SIGNALS,
+    expected_alone,
+    score_baselines,
+    signal_baselines,
+    signal_table,
+)
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn
+from reeltune.domain import SIGNALS
+from reeltune.domain.context_lines import SHARE_STEPS
 from reeltune.errors import DataError
 from tests.baselines.problems import problem_of, random_problem
 from tests.docs.pages import ROOT, table
@@ -24,20 +36,20 @@ def events(folder: PreparedFolder, split: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def scored(prepared: PreparedFolder):
-    told: list[str] = []
+    reported: list[str] = []
     scores = score_baselines(
         prepared,
         events(prepared, VALIDATION),
         events(prepared, TEST),
         seed=1,
-        progress=told.append,
+        progress=reported.append,
     )
-    return scores, told
+    return scores, reported
 
 
-def test_every_baseline_answers_every_row(prepared: PreparedFolder, scored):
-    scores, told = scored
-    assert list(scores) == told == list(BASELINES)
+def test_every_baseline_scores_every_row(prepared: PreparedFolder, scored):
+    scores, reported = scored
+    assert list(scores) == reported == list(BASELINES)
     for one in scores.values():
         for p_yes, split in ((one.validation, VALIDATION), (one.test, TEST)):
             assert p_yes.dtype == np.float64
@@ -46,7 +58,7 @@ def test_every_baseline_answers_every_row(prepared: PreparedFolder, scored):
         assert one.seconds > 0
 
 
-def test_what_each_learned_from_is_said(prepared: PreparedFolder, scored):
+def test_learned_from_counts_rows_or_ratings(prepared: PreparedFolder, scored):
     rows = len(events(prepared, TRAIN))
     ratings = rows + len(events(prepared, CONTEXT))
     learned = {name: one.learned_from for name, one in scored[0].items()}
@@ -54,7 +66,7 @@ def test_what_each_learned_from_is_said(prepared: PreparedFolder, scored):
     assert learned == {name: rows if name in of_labels else ratings for name in BASELINES}
 
 
-def test_some_are_as_all_and_the_seed_decides(prepared: PreparedFolder, scored):
+def test_a_subset_of_baselines_gives_equal_scores(prepared: PreparedFolder, scored):
     some = score_baselines(
         prepared,
         events(prepared, VALIDATION),
@@ -84,7 +96,7 @@ def test_fewer_training_rows_are_respected(prepared: PreparedFolder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BASELINES)
-def test_no_answer_depends_on_stars_that_come_after_it(name: str):
+def test_no_score_depends_on_later_ratings(name: str):
     problem = random_problem(21, users=25)
     known = problem.timelines
     last = np.flatnonzero(np.diff(known.user_id, append=-1))
@@ -98,7 +110,7 @@ def test_no_answer_depends_on_stars_that_come_after_it(name: str):
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_users_and_films_nobody_learned_from_get_an_answer(name: str):
+def test_unknown_users_and_items_get_a_score(name: str):
     problem = random_problem(22, users=25)
     known = problem.timelines
     # As in a split by time: the last users come after training, and so do some films.
@@ -106,13 +118,13 @@ def test_users_and_films_nobody_learned_from_get_an_answer(name: str):
     split = SplitColumn.of(np.where(new & (known.split == TRAIN), TEST, known.split))
     problem = problem_of(replace(known, split=split), list(problem.items))
     assert not np.isin(known.user_id[problem.test][-1], known.user_id[problem.train])
-    answers = BASELINES[name](problem)
-    for p_yes in (answers.validation, answers.test):
+    scores = BASELINES[name](problem)
+    for p_yes in (scores.validation, scores.test):
         assert ((p_yes > 0) & (p_yes < 1)).all()
 
 
 @pytest.mark.slow
-def test_no_rows_to_judge_give_no_answers(prepared: PreparedFolder):
+def test_no_rows_give_no_scores(prepared: PreparedFolder):
     none = np.empty(0, dtype=np.int64)
     for one in score_baselines(prepared, events(prepared, VALIDATION), none, seed=1).values():
         assert one.test.shape == (0,)
@@ -129,7 +141,7 @@ def test_no_rows_to_judge_give_no_answers(prepared: PreparedFolder):
         (None, VALIDATION, TEST, "no_rows_for_baselines", [TRAIN]),
     ],
 )
-def test_rows_that_would_leak_or_teach_nothing_are_refused(
+def test_rows_of_the_wrong_split_and_missing_rows_are_refused(
     prepared: PreparedFolder, train, validation, test, code: str, named: list[str]
 ):
     none = np.empty(0, dtype=np.int64)
@@ -148,3 +160,97 @@ def test_training_rows_of_one_label_are_refused(prepared: PreparedFolder):
 def test_the_page_explains_every_baseline():
     rows = table(ROOT / "docs" / "EVALUATION.md", "Baseline")
     assert [name for name, *_ in rows] == list(BASELINES)
+
+
+KINDS = (SIGNALS["recent"], SIGNALS["expected"])
+
+
+def signal_problem(seed: int, strength: float = 30.0) -> Problem:
+    """A problem whose signals correlate with the labels; its items do not."""
+    problem = random_problem(seed, users=12)
+    random, known = np.random.default_rng(seed), problem.timelines
+    expected = np.clip(
+        50 + strength * (2 * known.liked - 1) + random.normal(0, 15, len(known)), 0, 100
+    )
+    codes = np.column_stack([random.integers(0, SHARE_STEPS, len(known)), expected])
+    return replace(problem, timelines=replace(known, context=codes.astype(np.int16)))
+
+
+def auc(problem: Problem, p_yes: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(problem.liked(problem.test), p_yes))
+
+
+@pytest.mark.parametrize("name", [EXPECTED_ALONE, SIGNALS_ALONE, WITH_SIGNALS])
+def test_scores_follow_the_signals_and_not_the_test_labels(name: str):
+    problem = signal_problem(1)
+    baseline = signal_baselines(KINDS)[name]
+    scores = baseline(problem)
+    assert scores.test.shape == problem.test.shape
+    assert ((scores.test > 0) & (scores.test < 1)).all()
+    assert auc(problem, scores.test) > 0.8
+    known = problem.timelines
+    swapped = np.where(known.split == TEST, ~known.liked, known.liked)
+    again = baseline(replace(problem, timelines=replace(known, liked=swapped)))
+    assert again.test.tolist() == scores.test.tolist()
+
+
+def test_expected_alone_is_the_probability_in_the_prompt():
+    problem = signal_problem(2)
+    problem.timelines.context[:, 1] = 62  # type: ignore[index]
+    problem.timelines.context[problem.test[0], 1] = 100  # type: ignore[index]
+    scores = expected_alone(problem, column=1)
+    assert scores.validation == pytest.approx(0.62)
+    assert scores.test[0] == pytest.approx(0.995)
+    assert scores.test[1:] == pytest.approx(0.62)
+    assert scores.learned_from == len(problem.ratings)
+
+
+def test_settings_are_chosen_on_validation_rows():
+    problem = signal_problem(3)
+    scores = signal_baselines(KINDS)[SIGNALS_ALONE](problem)
+    assert scores.learned_from == (problem.timelines.split == TRAIN).sum()
+    assert set(scores.settings) == {"C"}
+    assert len(scores.validation) == (problem.timelines.split == VALIDATION).sum()
+
+
+def test_trees_get_features_and_signals(monkeypatch: pytest.MonkeyPatch):
+    shapes = []
+
+    def record_shape(problem: Problem, features):
+        shapes.append(features(problem, problem.test).shape)
+
+    monkeypatch.setattr("reeltune.baselines.score.gradient_boosting", record_shape)
+    problem = signal_problem(4)
+    signal_baselines(KINDS)[WITH_SIGNALS](problem)
+    assert shapes == [(len(problem.test), len(FEATURES) + 2)]
+    assert np.isfinite(feature_table(problem, problem.test)).all()
+
+
+def test_only_prompts_with_signals_have_these_baselines():
+    assert signal_baselines(()) == {}
+    assert list(signal_baselines((SIGNALS["film"], SIGNALS["recent"]))) == [
+        SIGNALS_ALONE,
+        WITH_SIGNALS,
+    ]
+    with pytest.raises(ValueError):
+        signal_table(random_problem(1), np.array([0]), KINDS)
+
+
+def test_codes_become_log_odds_and_counts():
+    problem = random_problem(1)
+    codes = np.zeros((len(problem.timelines), 2), dtype=np.int16)
+    codes[:3, 0] = [3 * SHARE_STEPS + 7, 3 * SHARE_STEPS, SHARE_STEPS - 1]
+    codes[:3, 1] = [50, 75, 0]
+    problem = replace(problem, timelines=replace(problem.timelines, context=codes))
+    kinds = (SIGNALS["film"], SIGNALS["expected"])
+    film_odds, count, expected_odds = signal_table(problem, np.arange(3), kinds).T
+    assert count.tolist() == [3, 3, 0]
+    assert film_odds == pytest.approx([np.log(7 / 13), np.log(0.5 / 19.5), np.log(19.5 / 0.5)])
+    assert expected_odds == pytest.approx([0, np.log(3), np.log(0.5 / 99.5)])
+
+
+def test_the_page_explains_each_signal_baseline():
+    rows = table(ROOT / "docs" / "EVALUATION.md", "With the prompt's signals")
+    assert [name for name, *_ in rows] == list(signal_baselines(KINDS))

@@ -1,4 +1,4 @@
-"""Ablations ask the same model about the same rows, once as they are and once altered."""
+"""Ablations score the same rows with the same model, unaltered and altered."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def events(loaded: LoadedModel) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def found(loaded: LoadedModel, events) -> list[Ablation]:
+def ablations(loaded: LoadedModel, events) -> list[Ablation]:
     return measured(loaded, events, seed=7)
 
 
@@ -63,11 +63,11 @@ def test_unaltered_rows_get_the_predictions_of_the_single_layout(loaded, events)
     assert np.ptp(again.p_yes) > 1e-4
 
 
-def test_every_ablation_is_measured_on_its_own_predictions(loaded, events, found):
+def test_every_ablation_is_measured_on_its_own_predictions(loaded, events, ablations):
     rows, liked = PromptRows.of_events(loaded, events), loaded.folder.timelines.liked[events]
     plain = roc_auc_score(liked, score_prompt_rows(loaded, rows).log_odds)
-    assert [ablation.name for ablation in found] == WITHOUT_SIGNALS
-    for ablation in found:
+    assert [ablation.name for ablation in ablations] == WITHOUT_SIGNALS
+    for ablation in ablations:
         alter, about = ALTERATIONS[ablation.name]
         altered = alter(rows, stream(7, ablation.name))
         assert altered is not None
@@ -79,10 +79,10 @@ def test_every_ablation_is_measured_on_its_own_predictions(loaded, events, found
         assert ablation.difference.low <= ablation.difference.value <= ablation.difference.high
         assert (ablation.rows, ablation.about) == (len(events), about)
     # A model of random weights still reads what it is shown.
-    assert any(ablation.difference and ablation.difference.value for ablation in found)
+    assert any(ablation.difference and ablation.difference.value for ablation in ablations)
 
 
-def test_evidence_is_shuffled_where_it_is_told(tiny_qwen3, prepared, tmp_path):
+def test_signals_are_shuffled_where_prompts_have_them(tiny_qwen3, prepared, tmp_path):
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, prompt__signals=["recent"])
     telling = load_model(config, None)
     events = telling.folder.examples(TEST).target
@@ -90,18 +90,18 @@ def test_evidence_is_shuffled_where_it_is_told(tiny_qwen3, prepared, tmp_path):
     assert names == list(ALTERATIONS)
 
 
-def test_a_seed_decides_everything(loaded, events, found):
-    assert measured(loaded, events, seed=7) == found
-    assert measured(loaded, events, seed=8) != found
+def test_the_seed_determines_everything(loaded, events, ablations):
+    assert measured(loaded, events, seed=7) == ablations
+    assert measured(loaded, events, seed=8) != ablations
 
 
-def test_a_sample_is_of_the_size_asked_for(loaded, events):
-    found = measured(loaded, events, seed=0, limit=9, samples=30)
-    assert {ablation.rows for ablation in found} == {9}
-    assert all(ablation.auc and ablation.auc.bootstrap_samples <= 30 for ablation in found)
+def test_the_sample_has_the_requested_size(loaded, events):
+    ablations = measured(loaded, events, seed=0, limit=9, samples=30)
+    assert {ablation.rows for ablation in ablations} == {9}
+    assert all(ablation.auc and ablation.auc.bootstrap_samples <= 30 for ablation in ablations)
 
 
-def test_rows_of_one_user_cannot_be_given_anothers_history(loaded, events):
+def test_rows_of_one_user_have_no_history_to_exchange(loaded, events):
     own = events[loaded.folder.timelines.user_id[events] == 1]
     names = [ablation.name for ablation in measured(loaded, own, seed=0)]
     assert names == [name for name in WITHOUT_SIGNALS if name != "another user's history"]
@@ -114,7 +114,7 @@ def test_rows_of_one_label_have_no_auc(loaded, events):
         assert (ablation.auc, ablation.difference) == (None, None)
 
 
-def test_progress_is_told_by_name(loaded, events):
+def test_progress_is_reported_by_name(loaded, events):
     told: dict[str, list[tuple[int, int]]] = {}
 
     def start(name: str):
@@ -126,9 +126,9 @@ def test_progress_is_told_by_name(loaded, events):
     assert all(batches[-1] == (10, 10) for batches in told.values())
 
 
-def test_calibration_changes_no_ablation(loaded, events, found, monkeypatch):
-    """A curve with steps makes ties; the ablations are about what the model itself says."""
+def test_calibration_changes_no_ablation(loaded, events, ablations, monkeypatch):
+    """A curve with steps makes ties; ablations use the model's own logits."""
     monkeypatch.setattr(LoadedModel, "adapter_active", True)
     flat = replace(loaded, calibrate=np.round)
     assert len(set(score_prompt_rows(flat, PromptRows.of_events(flat, events)).p_yes.tolist())) <= 2
-    assert measured(flat, events, seed=7) == found
+    assert measured(flat, events, seed=7) == ablations

@@ -1,4 +1,4 @@
-"""Each alteration changes what it says and nothing else, as one can read in the prompts."""
+"""Each alteration changes what it names and nothing else, as the prompts show."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Shown = tuple[list[tuple[float, Item]], Item]
 
 @pytest.fixture(scope="module", params=FORMS)
 def loaded(request: pytest.FixtureRequest, tiny_qwen3, tmp_path_factory) -> LoadedModel:
-    """A base model asked in either form, about users with histories of different length."""
+    """A base model in either form, with users with histories of different length."""
     work = tmp_path_factory.mktemp("altered")
     path = write_prepared(work / "prepared", items=30, history_len=6, min_history=2)
     config = tiny_config(tiny_qwen3, path, work, prompt__form=request.param, prompt__genres=True)
@@ -69,15 +69,15 @@ def prepared_rows(loaded: LoadedModel, rows: PromptRows) -> list[Shown]:
             zip(timelines.user_id, timelines.item_idx, strict=True)
         )
     }
-    found = []
+    context = []
     for last in rows.examples.target:
         event = place[int(rows.timelines.user_id[last]), int(rows.timelines.item_idx[last])]
         shown = range(event - min(int(timelines.position[event]), 6), event)
         history = [
             (float(timelines.rating[past]), items[timelines.item_idx[past]]) for past in shown
         ]
-        found.append((history, items[timelines.item_idx[event]]))
-    return found
+        context.append((history, items[timelines.item_idx[event]]))
+    return context
 
 
 def texts(rows: PromptRows) -> list[str]:
@@ -90,7 +90,7 @@ def rendered(rows: PromptRows, shown: list[Shown]) -> list[str]:
     return [tokens.frame.wrap(*tokens.renderer.turns(*row)) for row in shown]
 
 
-def test_unaltered_rows_are_asked_as_prepared(loaded, rows):
+def test_unaltered_rows_are_prompts_as_prepared(loaded, rows):
     shown = prepared_rows(loaded, rows)
     assert read(loaded.folder, rows) == shown
     assert texts(rows) == rendered(rows, shown)
@@ -103,8 +103,8 @@ def test_shuffling_changes_the_order_of_the_history_alone(loaded, rows):
     after = read(loaded.folder, shuffled)
     assert texts(shuffled) == rendered(rows, after)
     moved = 0
-    for (history, candidate), (other, asked) in zip(before, after, strict=True):
-        assert candidate == asked
+    for (history, candidate), (other, unchanged) in zip(before, after, strict=True):
+        assert candidate == unchanged
         assert sorted(history) == sorted(other)
         moved += history != other
     assert moved > 0.7 * len(before)  # two films keep their order half of the time
@@ -134,28 +134,28 @@ def test_the_middle_of_a_scale_is_a_rating(rows, monkeypatch, low, high, middle)
     assert kept == rows.timelines.rating[rows.is_candidate].tolist()
 
 
-def test_shuffled_evidence_comes_from_other_rows_and_changes_nothing_else(rows):
+def test_shuffled_signals_come_from_other_rows_and_change_nothing_else(rows):
     random = np.random.default_rng(0)
     codes = random.integers(0, 20, (len(rows.timelines), 1)).astype(np.int16)
-    telling = replace(rows, timelines=replace(rows.timelines, context=codes))
-    shuffled = shuffle_context(telling, stream(0, "x"))
+    with_codes = replace(rows, timelines=replace(rows.timelines, context=codes))
+    shuffled = shuffle_context(with_codes, stream(0, "x"))
     assert shuffled is not None
-    found = shuffled.timelines.context
-    assert found is not None
+    context = shuffled.timelines.context
+    assert context is not None
     for some in (rows.is_candidate, ~rows.is_candidate):
-        assert sorted(found[some].ravel()) == sorted(codes[some].ravel())
-    assert (found != codes).mean() > 0.8
+        assert sorted(context[some].ravel()) == sorted(codes[some].ravel())
+    assert (context != codes).mean() > 0.8
     assert vars(replace(shuffled, timelines=rows.timelines)) == vars(rows)
     kept = replace(shuffled.timelines, context=None)
     for name, values in vars(rows.timelines).items():
         assert np.array_equal(getattr(kept, name), values)
 
 
-def test_without_evidence_none_is_shuffled(rows):
+def test_without_signals_none_are_shuffled(rows):
     assert shuffle_context(rows, stream(0, "x")) is None
 
 
-def test_ids_replace_all_that_is_said_of_a_film(loaded, rows):
+def test_ids_replace_title_year_and_genres(loaded, rows):
     def numbered(item: Item) -> Item:
         return Item(item.item_id, f"Film {item.item_id}", None, ())
 
@@ -166,7 +166,7 @@ def test_ids_replace_all_that_is_said_of_a_film(loaded, rows):
     assert texts(titles_as_ids(rows, stream(0, "x"))) == rendered(rows, shown)
 
 
-def test_anothers_history_is_all_that_is_exchanged(loaded, rows):
+def test_only_the_history_is_exchanged(loaded, rows):
     exchanged = exchange_history(rows, stream(0, "x"))
     assert exchanged is not None
     before, after = prepared_rows(loaded, rows), read(loaded.folder, exchanged)
@@ -193,7 +193,7 @@ def test_anothers_history_is_all_that_is_exchanged(loaded, rows):
 
 
 @pytest.mark.parametrize("alter", [shuffle_history, hide_rating, titles_as_ids, exchange_history])
-def test_labels_stay_and_equal_streams_alter_equally(
+def test_labels_stay_and_alterations_are_reproducible(
     rows, alter: Callable[[PromptRows, np.random.Generator], PromptRows]
 ):
     altered = alter(rows, stream(3, "x"))
@@ -205,16 +205,16 @@ def test_labels_stay_and_equal_streams_alter_equally(
 
 
 @pytest.mark.parametrize("alter", [shuffle_history, exchange_history])
-def test_other_streams_alter_otherwise(rows, alter):
+def test_other_streams_give_other_alterations(rows, alter):
     assert texts(alter(rows, stream(3, "x"))) != texts(alter(rows, stream(4, "x")))
 
 
 @given(st.lists(st.integers(0, 5), max_size=30), st.integers(0, 50))
 def test_partners_are_of_another_user_and_used_once(users: list[int], seed: int):
     user_id = np.array(users, dtype=np.int64)
-    found = partners(user_id, stream(seed, "x"))
+    context = partners(user_id, stream(seed, "x"))
     most = max((users.count(user) for user in users), default=0)
-    assert (found is None) == (2 * most > len(users))
-    if found is not None:
-        assert sorted(found.tolist()) == list(range(len(users)))
-        assert (user_id[found] != user_id).all()
+    assert (context is None) == (2 * most > len(users))
+    if context is not None:
+        assert sorted(context.tolist()) == list(range(len(users)))
+        assert (user_id[context] != user_id).all()

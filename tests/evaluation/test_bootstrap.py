@@ -1,4 +1,4 @@
-"""A draw of users is what its rows, literally repeated, would be measured as."""
+"""Metrics of a bootstrap sample equal those of its rows, repeated."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Columns = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
 """Labels, users, P(Yes) by scorer."""
 
 
-def columns(drawn: list[tuple[bool, float, float, int]]) -> Columns:
-    labels, one, two, users = zip(*drawn, strict=True) if drawn else ((), (), (), ())
+def columns(sampled: list[tuple[bool, float, float, int]]) -> Columns:
+    labels, one, two, users = zip(*sampled, strict=True) if sampled else ((), (), (), ())
     p_yes = {"one": np.array(one, dtype=float), "two": np.array(two, dtype=float)}
     return np.array(labels, dtype=bool), 7 - 3 * np.array(users, dtype=np.int64), p_yes
 
 
-def judged(users: int, rows: int) -> Columns:
+def random_rows(users: int, rows: int) -> Columns:
     random = np.random.default_rng(3)
     labels = random.random(users * rows) < 0.6
     p_yes = {
@@ -47,14 +47,14 @@ def judged(users: int, rows: int) -> Columns:
     return labels, np.repeat(np.arange(users), rows), p_yes
 
 
-def times_of(users: int, rows: int, seed: int) -> np.ndarray:
-    return np.concatenate([times for _, times in user_weights(users, rows, seed, SAMPLES)])
+def weights_of(users: int, rows: int, seed: int) -> np.ndarray:
+    return np.concatenate([weights for _, weights in user_weights(users, rows, seed, SAMPLES)])
 
 
-def repeated(times: np.ndarray, user_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of a draw, and their users, each copy of whom is a user of its own."""
+def repeated(weights: np.ndarray, user_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of a sample; each copy of a user counts as a separate user."""
     rows, users, copies = [], [], 0
-    for count, user in zip(times, np.unique(user_id), strict=True):
+    for count, user in zip(weights, np.unique(user_id), strict=True):
         own = np.flatnonzero(user_id == user)
         for _ in range(int(count)):
             rows.append(own)
@@ -65,55 +65,55 @@ def repeated(times: np.ndarray, user_id: np.ndarray) -> tuple[np.ndarray, np.nda
 
 @settings(max_examples=40)
 @given(ROWS, THRESHOLDS, SEEDS)
-def test_every_draw_is_measured_as_its_rows_repeated(drawn, thresholds, seed):
-    labels, user_id, p_yes = columns([*drawn, (True, 0.5, 0.25, 1)])
-    found = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
-    draws = times_of(len(np.unique(user_id)), len(labels), seed)
-    for i, times in enumerate(draws):
-        rows, users = repeated(times, user_id)
+def test_every_sample_equals_its_rows_repeated(sampled, thresholds, seed):
+    labels, user_id, p_yes = columns([*sampled, (True, 0.5, 0.25, 1)])
+    result = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
+    samples_of_users = weights_of(len(np.unique(user_id)), len(labels), seed)
+    for i, weights in enumerate(samples_of_users):
+        rows, users = repeated(weights, user_id)
         for name in p_yes:
             whole = measure(labels[rows], p_yes[name][rows], users, thresholds.get(name)).to_dict()
             for metric in METRICS:
                 expected = np.nan if whole[metric] is None else whole[metric]
-                value = found.samples[name][metric][i]
+                value = result.samples[name][metric][i]
                 assert value == pytest.approx(expected, abs=1e-9, nan_ok=True), metric
 
 
 @settings(max_examples=40)
 @given(ROWS, THRESHOLDS, SEEDS)
-def test_the_value_is_that_of_the_rows_themselves(drawn, thresholds, seed):
-    labels, user_id, p_yes = columns(drawn)
-    found = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
+def test_the_value_is_the_metric_of_the_rows(sampled, thresholds, seed):
+    labels, user_id, p_yes = columns(sampled)
+    result = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
     for name in p_yes:
         whole = measure(labels, p_yes[name], user_id, thresholds.get(name)).to_dict()
         for metric in METRICS:
-            interval = found.interval(name, metric)
+            interval = result.interval(name, metric)
             if whole[metric] is None:
                 assert interval is None
             elif interval is not None:
                 assert interval.value == pytest.approx(whole[metric], abs=1e-12)
             else:
-                assert np.isnan(found.samples[name][metric]).all()
+                assert np.isnan(result.samples[name][metric]).all()
 
 
 @settings(max_examples=25)
 @given(ROWS, THRESHOLDS, SEEDS)
-def test_differences_are_taken_within_each_draw(drawn, thresholds, seed):
-    labels, user_id, p_yes = columns(drawn)
-    found = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
+def test_differences_are_taken_within_each_sample(sampled, thresholds, seed):
+    labels, user_id, p_yes = columns(sampled)
+    result = bootstrap(labels, user_id, p_yes, thresholds, seed, SAMPLES)
     for metric in METRICS:
-        own = [found.samples[name][metric] for name in ("one", "two")]
+        own = [result.samples[name][metric] for name in ("one", "two")]
         both = own[0] - own[1]
         both = both[~np.isnan(both)]
-        interval = found.difference("one", "two", metric)
-        back = found.difference("two", "one", metric)
-        defined = not np.isnan([found.values[name][metric] for name in ("one", "two")]).any()
+        interval = result.difference("one", "two", metric)
+        back = result.difference("two", "one", metric)
+        defined = not np.isnan([result.values[name][metric] for name in ("one", "two")]).any()
         assert (interval is None) == (not defined or not len(both))
         if interval is None:
             assert back is None
         else:
             low, high = np.percentile(both, [2.5, 97.5])
-            value = found.values["one"][metric] - found.values["two"][metric]
+            value = result.values["one"][metric] - result.values["two"][metric]
             users = interval.users
             assert astuple(interval)[:4] == pytest.approx((value, low, high, len(both)), abs=1e-12)
             assert back is not None
@@ -123,16 +123,16 @@ def test_differences_are_taken_within_each_draw(drawn, thresholds, seed):
 
 @settings(max_examples=25)
 @given(ROWS, SEEDS)
-def test_the_auc_alone_has_the_same_interval(drawn, seed):
-    labels, user_id, p_yes = columns(drawn)
+def test_the_auc_alone_has_the_same_interval(sampled, seed):
+    labels, user_id, p_yes = columns(sampled)
     whole = bootstrap(labels, user_id, p_yes, {}, seed, SAMPLES)
     alone = bootstrap_auc(labels, user_id, p_yes, seed, SAMPLES)
     assert whole.interval("two", "auc") == alone.interval("two", "auc")
     assert whole.difference("one", "two", "auc") == alone.difference("one", "two", "auc")
 
 
-def test_a_scorer_has_the_same_draws_whoever_stands_beside_it():
-    labels, user_id, p_yes = judged(20, 6)
+def test_samples_do_not_depend_on_the_other_scorers():
+    labels, user_id, p_yes = random_rows(20, 6)
     beside = bootstrap(labels, user_id, p_yes, {}, 4, SAMPLES)
     alone = bootstrap(labels, user_id, {"two": p_yes["two"]}, {}, 4, SAMPLES)
     for metric in METRICS:
@@ -140,8 +140,8 @@ def test_a_scorer_has_the_same_draws_whoever_stands_beside_it():
         assert alone.samples["two"][metric] == expected
 
 
-def test_how_many_draws_are_made_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch):
-    rows = judged(20, 6)
+def test_metrics_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch):
+    rows = random_rows(20, 6)
     thresholds = {"one": 0.4}
     together = bootstrap(*rows, thresholds, 4, SAMPLES)
     monkeypatch.setattr(intervals, "_CHUNK", 5 * len(rows[0]))
@@ -151,33 +151,33 @@ def test_how_many_draws_are_made_at_a_time_changes_nothing(monkeypatch: pytest.M
         assert apart.samples[name][metric] == expected
 
 
-def test_the_seed_decides_the_draws():
-    rows = judged(20, 6)
-    found = [bootstrap(*rows, {}, seed, SAMPLES).interval("one", "brier") for seed in (1, 1, 2)]
-    assert found[0] == found[1]
-    assert found[0] != found[2]
+def test_the_seed_determines_the_samples():
+    rows = random_rows(20, 6)
+    result = [bootstrap(*rows, {}, seed, SAMPLES).interval("one", "brier") for seed in (1, 1, 2)]
+    assert result[0] == result[1]
+    assert result[0] != result[2]
 
 
 @pytest.mark.parametrize("metric", ["auc", "auc_per_user_mean", "log_loss", "ece", "f1_chosen"])
-def test_intervals_are_those_of_every_way_to_draw_users(metric: str):
-    """Three users can be drawn in 27 ways, all equally likely."""
-    labels, user_id, p_yes = judged(3, 12)
-    ways = []
+def test_intervals_equal_those_of_all_possible_samples(metric: str):
+    """Three users have 27 equally likely samples."""
+    labels, user_id, p_yes = random_rows(3, 12)
+    possible = []
     for chosen in product(range(3), repeat=3):
         rows, users = repeated(np.bincount(chosen, minlength=3), user_id)
-        ways.append(getattr(measure(labels[rows], p_yes["one"][rows], users, 0.6), metric))
-    low, high = np.percentile(ways, [2.5, 97.5], method="inverted_cdf")
+        possible.append(getattr(measure(labels[rows], p_yes["one"][rows], users, 0.6), metric))
+    low, high = np.percentile(possible, [2.5, 97.5], method="inverted_cdf")
     assert low < high
-    found = bootstrap(labels, user_id, p_yes, {"one": 0.6}, 0, 4000).interval("one", metric)
-    assert found is not None
-    assert (found.low, found.high) == pytest.approx((low, high), rel=0, abs=1e-12)
+    result = bootstrap(labels, user_id, p_yes, {"one": 0.6}, 0, 4000).interval("one", metric)
+    assert result is not None
+    assert (result.low, result.high) == pytest.approx((low, high), rel=0, abs=1e-12)
 
 
-def test_users_are_drawn_and_not_their_rows():
-    """Copies of a user's rows say nothing new; copies that other users made would."""
-    labels, user_id, p_yes = judged(40, 5)
+def test_users_are_resampled_not_rows():
+    """Copies of a user's rows add no information; rows of further users would."""
+    labels, user_id, p_yes = random_rows(40, 5)
     few = bootstrap(labels, user_id, p_yes, {}, 0)
-    copied = (labels.repeat(10), {name: found.repeat(10) for name, found in p_yes.items()})
+    copied = (labels.repeat(10), {name: result.repeat(10) for name, result in p_yes.items()})
     many = bootstrap(copied[0], user_id.repeat(10), copied[1], {}, 0)
     apart = bootstrap(copied[0], np.arange(len(copied[0])), copied[1], {}, 0)
     for metric in ("auc", "accuracy", "brier"):
@@ -185,25 +185,25 @@ def test_users_are_drawn_and_not_their_rows():
         assert width(apart, metric) < 0.5 * width(few, metric)
 
 
-def interval(found: Bootstrap, metric: str) -> Interval:
-    one = found.interval("one", metric)
+def interval(result: Bootstrap, metric: str) -> Interval:
+    one = result.interval("one", metric)
     assert one is not None
     return one
 
 
-def width(found: Bootstrap, metric: str) -> float:
-    return interval(found, metric).high - interval(found, metric).low
+def width(result: Bootstrap, metric: str) -> float:
+    return interval(result, metric).high - interval(result, metric).low
 
 
-def test_about_95_of_100_intervals_hold_the_truth():
-    """Users from a known population, each with a share of hits of their own."""
+def test_about_95_of_100_intervals_contain_the_true_value():
+    """Users of a known population, each with their accuracy."""
     random = np.random.default_rng(0)
-    held = 0
+    contained = 0
     for _ in range(150):
         share = random.beta(4, 2, size=60).repeat(8)
         labels = random.random(len(share)) < 0.5
         right = random.random(len(share)) < share
         p_yes = {"one": np.where(right == labels, 0.9, 0.1)}
-        found = interval(bootstrap(labels, np.arange(60).repeat(8), p_yes, {}, 0, 300), "accuracy")
-        held += found.low <= 4 / 6 <= found.high
-    assert 0.87 * 150 < held < 0.995 * 150
+        result = interval(bootstrap(labels, np.arange(60).repeat(8), p_yes, {}, 0, 300), "accuracy")
+        contained += result.low <= 4 / 6 <= result.high
+    assert 0.87 * 150 < contained < 0.995 * 150

@@ -1,4 +1,4 @@
-"""Every row is in exactly one group of every breakdown, and a group is measured on its own rows."""
+"""Every row is in exactly one group of every breakdown, and a group is measured on its rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> PreparedFolder:
-    """Users with histories of very different length; films that training does not hold."""
+    """Users with histories of very different length; items without training ratings."""
     path = tmp_path_factory.mktemp("broken down") / "prepared"
     written = write_prepared(path, users=9, items=90, events=22, min_history=2, history_len=4)
     return PreparedFolder.open(written)
@@ -49,18 +49,21 @@ def groups_of(
     folder: PreparedFolder, rows: PredictionTable, name: str
 ) -> list[tuple[str, list[int]]]:
     """Labels of one breakdown's groups, each with its rows."""
-    (cut,) = (cut for cut in groupings(folder, rows) if cut.name == name)
-    return [(label, np.flatnonzero(cut.group == i).tolist()) for i, label in enumerate(cut.labels)]
+    (grouping,) = (grouping for grouping in groupings(folder, rows) if grouping.name == name)
+    return [
+        (label, np.flatnonzero(grouping.group == i).tolist())
+        for i, label in enumerate(grouping.labels)
+    ]
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(2, 6))
-def test_groups_of_neighbouring_values_hold_every_row_once(values: list[int], most: int):
+def test_quantile_groups_contain_every_row_once(values: list[int], most: int):
     labels, group = by_quantile(np.array(values, dtype=np.int64), most)
     assert 1 <= len(labels) <= most
     assert set(group.tolist()) == set(range(len(labels)))
-    held = [np.unique(np.array(values)[group == i]).tolist() for i in range(len(labels))]
-    assert [*chain(*held)] == sorted(set(values))  # in order, and no value in two groups
-    for label, own in zip(labels, held, strict=True):
+    contained = [np.unique(np.array(values)[group == i]).tolist() for i in range(len(labels))]
+    assert [*chain(*contained)] == sorted(set(values))  # in order, and no value in two groups
+    for label, own in zip(labels, contained, strict=True):
         assert label == (f"{own[0]} to {own[-1]}" if len(own) > 1 else str(own[0]))
 
 
@@ -71,23 +74,23 @@ def test_groups_are_about_equally_large():
 
 
 def test_every_row_is_in_one_group_of_every_breakdown(folder, predictions):
-    for cut in groupings(folder, predictions):
-        assert cut.group.shape == predictions.event.shape
-        assert 0 <= cut.group.min() <= cut.group.max() < len(cut.labels)
-        assert len(set(cut.labels)) == len(cut.labels)
-    found = breakdowns(folder, predictions, seed=0)
-    assert [one.name for one in found] == NAMES
-    for one in found:
+    for grouping in groupings(folder, predictions):
+        assert grouping.group.shape == predictions.event.shape
+        assert 0 <= grouping.group.min() <= grouping.group.max() < len(grouping.labels)
+        assert len(set(grouping.labels)) == len(grouping.labels)
+    result = breakdowns(folder, predictions, seed=0)
+    assert [one.name for one in result] == NAMES
+    for one in result:
         assert sum(group.rows for group in one.groups) == len(predictions)
         assert one.about.endswith(".")
 
 
 def test_a_group_is_measured_on_its_own_rows(folder, predictions):
-    found = {one.name: one.groups for one in breakdowns(folder, predictions, seed=0)}
+    result = {one.name: one.groups for one in breakdowns(folder, predictions, seed=0)}
     measured = 0
     for name in NAMES:
         for group, (label, rows) in zip(
-            found[name], groups_of(folder, predictions, name), strict=True
+            result[name], groups_of(folder, predictions, name), strict=True
         ):
             liked = predictions.liked[rows]
             assert (group.label, group.rows) == (label, len(rows))
@@ -113,20 +116,20 @@ def test_a_group_of_one_label_has_no_auc(folder, predictions):
     assert (history.groups[0].positive_rate, history.groups[-1].positive_rate) == (0, 1)
 
 
-def test_a_seed_decides_the_intervals(folder, predictions):
-    found = [breakdowns(folder, predictions, seed, samples=40) for seed in (1, 1, 2)]
-    assert found[0] == found[1] != found[2]
-    seen = found[0][2].groups[0].auc["tuned"]
+def test_the_seed_determines_the_intervals(folder, predictions):
+    result = [breakdowns(folder, predictions, seed, samples=40) for seed in (1, 1, 2)]
+    assert result[0] == result[1] != result[2]
+    seen = result[0][2].groups[0].auc["tuned"]
     assert seen is not None
     assert seen.bootstrap_samples == 40
 
 
-def test_training_holds_what_it_asks_about_and_what_it_shows(folder):
-    examples, held = folder.examples(TRAIN), set()
+def test_training_events_are_candidates_and_histories(folder):
+    examples, contained = folder.examples(TRAIN), set()
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
-        held |= set(range(start, target + 1))
-    assert np.flatnonzero(training_events(folder)).tolist() == sorted(held)
-    assert len(examples) < len(held) < len(folder.timelines)
+        contained |= set(range(start, target + 1))
+    assert np.flatnonzero(training_events(folder)).tolist() == sorted(contained)
+    assert len(examples) < len(contained) < len(folder.timelines)
 
 
 def test_popularity_counts_ratings_in_training_only(folder, predictions):

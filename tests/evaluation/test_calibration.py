@@ -12,6 +12,7 @@ from reeltune.errors import ModelError
 from reeltune.models.calibration import CALIBRATED, Calibration, fit_calibration, write_calibration
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.training.train import train
+from tests.errors import raises_error
 from tests.runs import tiny_config
 from tests.scored import score_split
 
@@ -24,7 +25,7 @@ def run(tiny_qwen3, prepared, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def load(run, tiny_qwen3, prepared, tmp_path):
-    """Load the run, or the base model, under some way of calibrating."""
+    """Load the run, or the base model, with a calibration method."""
 
     def loaded(method: str, adapter: Path | None = run, **options) -> LoadedModel:
         changes = {"scoring__calibration": method}
@@ -34,31 +35,31 @@ def load(run, tiny_qwen3, prepared, tmp_path):
     return loaded
 
 
-def p_yes(subject: LoadedModel) -> np.ndarray:
-    return score_split(subject, VALIDATION).predictions.p_yes
+def p_yes(loaded_model: LoadedModel) -> np.ndarray:
+    return score_split(loaded_model, VALIDATION).predictions.p_yes
 
 
 @pytest.fixture
 def calibration(run, load) -> Calibration:
-    """What was learned from predictions as the model gives them, written beside the adapter."""
+    """Fitted on uncalibrated predictions, written beside the adapter."""
     scored = score_split(load("none"), VALIDATION)
-    found = fit_calibration(
+    result = fit_calibration(
         scored.rows.liked, scored.predictions.p_yes, form="window", share_history=True
     )
-    write_calibration(run, found)
-    return found
+    write_calibration(run, result)
+    return result
 
 
 @pytest.mark.parametrize("method", CALIBRATED)
 def test_the_predictions_of_the_adapter_are_calibrated(load, calibration, method):
-    given = p_yes(load("none"))
-    told = p_yes(load(method))
-    assert told.tolist() == calibration.apply(given, method).tolist()
-    assert np.abs(told - given).max() > 1e-3
+    uncalibrated = p_yes(load("none"))
+    calibrated = p_yes(load(method))
+    assert calibrated.tolist() == calibration.apply(uncalibrated, method).tolist()
+    assert np.abs(calibrated - uncalibrated).max() > 1e-3
 
 
 @pytest.mark.parametrize("method", CALIBRATED)
-def test_the_base_model_is_asked_as_it_is(load, calibration, method):
+def test_the_base_model_is_not_calibrated(load, calibration, method):
     base = p_yes(load("none", adapter=None))
     assert p_yes(load(method, adapter=None)).tolist() == base.tolist()
     tuned = load(method)
@@ -68,22 +69,20 @@ def test_the_base_model_is_asked_as_it_is(load, calibration, method):
     assert p_yes(tuned).tolist() == before.tolist()
 
 
-def test_what_is_to_be_calibrated_anew_is_told_as_the_model_gives_it(load, calibration):
-    found = p_yes(load("isotonic", calibrated=False))
-    assert found.tolist() == p_yes(load("none")).tolist()
+def test_a_model_loaded_without_calibration_is_not_calibrated(load, calibration):
+    result = p_yes(load("isotonic", calibrated=False))
+    assert result.tolist() == p_yes(load("none")).tolist()
 
 
-def test_without_a_calibration_nothing_is_asked(run, load):
+def test_a_missing_calibration_is_refused(run, load):
     (run / "calibration.json").unlink(missing_ok=True)
-    with pytest.raises(ModelError) as caught:
+    file, hint = str(run / "calibration.json"), f"reeltune evaluate --adapter {run}"
+    with raises_error(ModelError, "calibration_missing", where=file, figures=[hint]):
         load("temperature")
-    assert str(run / "calibration.json") in str(caught.value)
-    assert f"reeltune evaluate --adapter {run}" in str(caught.value)
-    load("temperature", calibrated=False)  # evaluate itself has to begin somewhere
+    load("temperature", calibrated=False)  # as evaluate does
 
 
-def test_another_form_is_not_calibrated(run, load, calibration):
-    with pytest.raises(ModelError) as caught:
+def test_a_calibration_of_another_form_is_refused(run, load, calibration):
+    file, forms = str(run / "calibration.json"), ["interview", "window"]
+    with raises_error(ModelError, "other_calibration_prompt", where=file, figures=forms):
         load("temperature", form="interview")
-    assert str(run / "calibration.json") in str(caught.value.where)
-    assert "interview" in caught.value.message and "window" in caught.value.message

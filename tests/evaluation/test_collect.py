@@ -1,4 +1,4 @@
-"""The scorer to beat is chosen on validation rows, by AUC and not by log loss."""
+"""The strongest scorer is chosen on validation rows, by AUC and not by log loss."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def rows(split: str) -> PredictionTable:
 
 
 def test_the_strongest_has_the_highest_value_of_the_metric():
-    found = {name: measure(LIKED, p_yes, USER) for name, p_yes in P_YES.items()}
-    losses = {name: own.log_loss or 0.0 for name, own in found.items()}
+    metrics = {name: measure(LIKED, p_yes, USER) for name, p_yes in P_YES.items()}
+    losses = {name: own.log_loss or 0.0 for name, own in metrics.items()}
     assert min(losses, key=lambda name: losses[name]) == "calibrated"
     assert strongest(rows("validation"), P_YES, "auc") == "ordered"
     within = ["calibrated", "personal"]
@@ -39,16 +39,16 @@ def test_the_strongest_has_the_highest_value_of_the_metric():
     assert strongest(rows("validation"), within, "auc_per_user_mean") == "personal"
 
 
-def test_the_strongest_is_of_one_kind_and_chosen_on_validation_rows():
-    gathered = CollectedPredictions(
+def test_the_strongest_of_a_kind_is_chosen_on_validation_rows():
+    collected = CollectedPredictions(
         replace(rows("validation"), p_yes={}), replace(rows("test"), p_yes={})
     )
     kinds = {"ordered": "tuned", "calibrated": "baseline", "personal": "baseline"}
     for name, kind in kinds.items():
         # On the reported rows the order of the two baselines is the other way round.
-        gathered.add(name, ScorerInfo(kind), P_YES[name], 1 - P_YES[name])  # pyright: ignore[reportArgumentType]
-    assert gathered.strongest("auc", "baseline") == "calibrated"
-    assert gathered.strongest("auc", "signals") is None
+        collected.add(name, ScorerInfo(kind), P_YES[name], 1 - P_YES[name])  # pyright: ignore[reportArgumentType]
+    assert collected.strongest("auc", "baseline") == "calibrated"
+    assert collected.strongest("auc", "signals") is None
 
 
 @pytest.mark.parametrize("label", [True, False])

@@ -1,4 +1,4 @@
-"""``compare`` says how much better the tuned model is, and how sure that is."""
+"""``compare`` reports the difference of tuned and base model with its interval."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def overrides(tiny_qwen3, prepared, tmp_path_factory) -> list[str]:
 def compared(
     overrides: list[str], output: Path, capsys: pytest.CaptureFixture[str], *flags: str
 ) -> tuple[str, dict[str, Any]]:
-    """What the command says, however its lines are broken, and what it writes."""
+    """The command's output on one line, and the file it writes."""
     capsys.readouterr()
     sets = [part for override in overrides for part in ("--set", override)]
     args = ["--config", os.devnull, "--samples", "0", "--output", str(output)]
@@ -38,18 +38,20 @@ def compared(
 
 
 def test_the_difference_is_shown_and_written_with_its_interval(overrides, tmp_path, capsys):
-    said, written = compared(overrides, tmp_path / "found.json", capsys)
+    output_text, written = compared(overrides, tmp_path / "comparison.json", capsys)
     interval = Interval(**written["auc_difference"])
     base, tuned = (written["metrics"][name]["auc"] for name in ("base", "tuned"))
     assert interval.value == pytest.approx(tuned - base, abs=1e-12)
     assert tuned != base
     assert interval.low < interval.high
     assert 0 < interval.bootstrap_samples <= BOOTSTRAP_SAMPLES
-    assert difference_line(interval) in said
+    assert difference_line(interval) in output_text
 
 
 def test_one_label_has_no_difference(overrides, tmp_path, capsys):
-    said, written = compared(overrides, tmp_path / "found.json", capsys, "--max-examples", "1")
+    output_text, written = compared(
+        overrides, tmp_path / "comparison.json", capsys, "--max-examples", "1"
+    )
     assert written["metrics"]["tuned"]["rows"] == 1
     assert written["auc_difference"] is None
-    assert difference_line(None) in said
+    assert difference_line(None) in output_text

@@ -1,4 +1,4 @@
-"""``reeltune evaluate`` from the command to the files it leaves."""
+"""``reeltune evaluate`` from the command to its files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def evaluated(run) -> Path:
     return folder
 
 
-def test_every_scorer_judges_the_same_rows_and_the_averages_are_averages(evaluated, prepared):
+def test_every_scorer_scores_the_same_rows_and_averages_are_means(evaluated, prepared):
     rows = read_predictions(evaluated / "evaluation" / "predictions.parquet")
     assert rows["test"].event.tolist() == prepared.examples("test").target.tolist()
     assert rows["validation"].event.tolist() == prepared.examples("validation").target.tolist()
@@ -82,7 +82,7 @@ def test_figures_are_those_of_the_predictions(evaluated):
                 assert found["low"] <= found["high"]
 
 
-def test_differences_are_the_tuned_model_less_every_other(evaluated):
+def test_differences_are_tuned_minus_other(evaluated):
     written = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
     auc = {s["name"]: s["metrics"]["auc"]["value"] for s in written["scorers"]}
     assert {d["other"] for d in written["differences"]} == auc.keys() - {"tuned"}
@@ -91,7 +91,7 @@ def test_differences_are_the_tuned_model_less_every_other(evaluated):
         assert found["metrics"]["auc"]["value"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
+def test_calibration_and_figures_are_written_beside_the_adapter(evaluated):
     written = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
     assert load_calibration(evaluated).rows > 0
     assert [found["name"] for found in written["reliability"]][1:] == [*CALIBRATED]
@@ -107,7 +107,7 @@ def test_the_adapter_gets_its_calibration_and_its_card_the_figures(evaluated):
 
 
 @pytest.mark.slow
-def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, run, tmp_path):
+def test_calibration_changes_the_tuned_model_alone(evaluated, run, tmp_path):
     _, overrides = run
     flags = ("--set", "scoring.calibration=temperature", "--output", str(tmp_path / "calibrated"))
     evaluate(overrides, *flags, "--ablations", "0")
@@ -121,16 +121,16 @@ def test_calibration_that_is_asked_for_changes_the_tuned_model_alone(evaluated, 
 
 
 @pytest.mark.slow
-def test_predictions_are_kept_and_only_the_rest_is_made_anew(
+def test_kept_predictions_are_used_and_the_rest_is_computed(
     evaluated, run, tmp_path, monkeypatch: pytest.MonkeyPatch
 ):
     _, overrides = run
     there = tmp_path / "kept"
     shutil.copytree(evaluated / "evaluation", there)
     before = read_predictions(there / "predictions.parquet")
-    monkeypatch.setattr(Scorer, "score", None)  # no model is asked
-    asked = json.loads((there / "metrics.json").read_text())["ablations"]
-    assert asked
+    monkeypatch.setattr(Scorer, "score", None)  # no model is run
+    ablations = json.loads((there / "metrics.json").read_text())["ablations"]
+    assert ablations
     flags = ("--output", str(there), "--ablations", "20", "--keep-predictions")
     evaluate(overrides, "--set", "train.seed=7", *flags)
     after = read_predictions(there / "predictions.parquet")
@@ -139,18 +139,17 @@ def test_predictions_are_kept_and_only_the_rest_is_made_anew(
         for name in ("tuned", "base", "item mean"):
             np.testing.assert_array_equal(rows.p_yes[name], before[split].p_yes[name])
     written = json.loads((there / "metrics.json").read_text())
-    before_warnings = json.loads((evaluated / "evaluation" / "metrics.json").read_text())[
-        "warnings"
-    ]
-    assert len(written["warnings"]) == len(before_warnings) + 1  # that the models were not asked
+    first = json.loads((evaluated / "evaluation" / "metrics.json").read_text())
+    # One warning more: the models' predictions are reused.
+    assert len(written["warnings"]) == len(first["warnings"]) + 1
     assert written["scorers"][0]["seconds"] is None
-    assert written["ablations"] == asked
+    assert written["ablations"] == ablations
     evaluate(overrides, "--output", str(there), "--ablations", "0", "--keep-predictions")
     assert json.loads((there / "metrics.json").read_text())["ablations"] == []
 
 
 @pytest.mark.parametrize("written", ['{"format_version": 1}', "no JSON"])
-def test_a_calibration_that_cannot_be_read_is_made_anew(evaluated, run, tmp_path, written: str):
+def test_an_unreadable_calibration_is_replaced(evaluated, run, tmp_path, written: str):
     _, overrides = run
     there = tmp_path / "again"
     shutil.copytree(evaluated / "evaluation", there)
@@ -203,7 +202,7 @@ def test_a_renamed_flag_is_an_error_naming_the_new_one(old, new, capsys):
     assert new in stderr
 
 
-def test_a_base_model_is_measured_alone(run, tiny_qwen3, prepared, tmp_path):
+def test_a_base_model_is_evaluated_alone(run, tiny_qwen3, prepared, tmp_path):
     overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **SHORT)
     evaluate(overrides, "--base-only", "--no-baselines", "--max-examples", "20")
     written = json.loads((tmp_path / "run-base-evaluation" / "metrics.json").read_text())

@@ -1,4 +1,4 @@
-"""Rows worth reading are what their reasons say, and no row is shown twice."""
+"""Notable rows match their reasons, and no row is shown twice."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def row_of(predictions: PredictionTable, example: Example) -> int:
 
 
 def first_of(predictions: PredictionTable, worth: np.ndarray, true_of: np.ndarray, taken: set[int]):
-    """The row a reason gives: the first of the most telling ones that is not taken."""
+    """The row a reason gives: the most extreme, then first, that is not taken."""
     rows = [row for row in range(len(predictions)) if true_of[row] and row not in taken]
     return max(rows, key=lambda row: (worth[row], -row)) if rows else None
 
 
 def reasons(predictions: PredictionTable) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """How telling each row is for every reason, and the rows it is true of."""
+    """How extreme each row is for every reason, and the rows it applies to."""
     tuned, base, means = (predictions.p_yes[name] for name in NAMES)
     liked, anything = predictions.liked, np.ones(len(predictions), dtype=bool)
     to_truth = np.where(liked, tuned - means, means - tuned)
@@ -53,7 +53,7 @@ def reasons(predictions: PredictionTable) -> dict[str, tuple[np.ndarray, np.ndar
     }
 
 
-def test_every_reason_gives_its_most_telling_row(prepared, predictions):
+def test_every_reason_gives_its_most_extreme_row(prepared, predictions):
     found = notable_examples(prepared, predictions, "tuned", "base", "means", count=8)
     assert [example.why for example in found] == list(reasons(predictions))
     taken: set[int] = set()
@@ -79,7 +79,7 @@ def test_no_row_is_shown_twice(prepared, predictions, count: int):
     assert found == notable_examples(prepared, predictions, "tuned", "base", "means", count)
 
 
-def test_of_equally_telling_rows_the_first_is_taken(prepared, predictions):
+def test_of_equally_extreme_rows_the_first_is_taken(prepared, predictions):
     rows = PredictionTable.of_events(prepared, TEST, np.tile(predictions.event, 40))
     random = np.random.default_rng(2)
     rows = rows.scored("tuned", random.choice([0.6, 0.7, 0.8], len(rows)))
@@ -100,7 +100,7 @@ def test_reasons_come_in_turn_and_are_shown_together(prepared, predictions):
     assert [why.count(reason) for reason in dict.fromkeys(why)] == [2, 2, 1, 1, 1, 1, 1, 1]
 
 
-def test_without_other_scorers_nothing_is_said_of_them(prepared, predictions):
+def test_without_other_scorers_their_reasons_are_left_out(prepared, predictions):
     found = notable_examples(prepared, predictions, "tuned", None, None, count=20)
     why = {example.why.partition(":")[0] for example in found}
     assert why == {"confident and right", "confident and wrong", "undecided"}

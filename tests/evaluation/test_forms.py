@@ -1,4 +1,4 @@
-"""``evaluate`` asks in the form it is told to, and says in its record how it asked."""
+"""``evaluate`` uses the requested prompt form and records it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def log_loss(written: dict[str, Any]) -> float:
 
 
 @pytest.mark.slow
-def test_an_adapter_is_asked_in_its_own_form_unless_told_otherwise(trained, prepared):
+def test_an_adapter_is_evaluated_in_its_form_or_in_the_one_given(trained, prepared):
     form, run, overrides = trained
     other = OTHER[form]
     assert evaluate(overrides) == 0
@@ -62,7 +62,7 @@ def test_an_adapter_is_asked_in_its_own_form_unless_told_otherwise(trained, prep
 
 
 @pytest.mark.slow
-def test_a_base_model_is_asked_in_either_form(trained):
+def test_a_base_model_is_evaluated_in_either_form(trained):
     _, run, overrides = trained
     for asked in OTHER:
         assert evaluate(overrides, "--base-only", "--form", asked) == 0
@@ -86,10 +86,8 @@ def test_layout_and_length_of_blocks_are_recorded(trained):
     assert f"train.block_size={written['block_size']}" in overrides  # the run's own
 
 
-def test_form_and_layout_change_how_is_asked_and_never_what(
-    trained, tiny_qwen3, prepared, tmp_path
-):
-    """A sample of the rows holds the same candidates, labels and users in every way of asking."""
+def test_form_and_layout_do_not_change_the_sampled_rows(trained, tiny_qwen3, prepared, tmp_path):
+    """A sample has the same candidates, labels and users in every form and layout."""
     _, run, _ = trained
     asked = []
     for layout in ("blocks", "single"):
@@ -104,7 +102,7 @@ def test_form_and_layout_change_how_is_asked_and_never_what(
 
 
 def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, tmp_path):
-    """What a run learned from is what it is asked, whatever the configuration says now."""
+    """The block size is that of the run, whatever the configuration says now."""
     _, run, _ = trained
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_size=2)
     own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_size
@@ -115,8 +113,8 @@ def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, t
 
 
 @pytest.mark.parametrize("form", OTHER)
-def test_blocks_of_one_example_are_judged_as_single_prompts(form, tiny_qwen3, prepared, tmp_path):
-    """Longer blocks show longer histories, which is the one thing the layout changes."""
+def test_blocks_of_one_example_equal_single_prompts(form, tiny_qwen3, prepared, tmp_path):
+    """Longer blocks show longer histories; the layout changes nothing else."""
     p_yes = []
     for layout in ("blocks", "single"):
         changes = {

@@ -21,8 +21,8 @@ rows = st.lists(st.tuples(st.booleans(), scores, st.integers(0, 3)), min_size=1,
 Rows = list[tuple[bool, float, int]]
 
 
-def columns(drawn: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    labels, p_yes, users = zip(*drawn, strict=True)
+def columns(sampled: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    labels, p_yes, users = zip(*sampled, strict=True)
     return np.array(labels), np.array(p_yes), np.array(users, dtype=np.int64)
 
 
@@ -64,16 +64,16 @@ def test_hand_computed_values():
 
 
 @given(rows)
-def test_auc_is_the_share_of_rightly_ordered_pairs(drawn: Rows):
-    labels, p_yes, users = columns(drawn)
+def test_auc_is_the_share_of_correctly_ordered_pairs(sampled: Rows):
+    labels, p_yes, users = columns(sampled)
     expected = pair_count(labels, p_yes)
     auc = measure(labels, p_yes, users).auc
     assert auc == (None if expected is None else pytest.approx(expected))
 
 
 @given(rows)
-def test_the_mean_is_over_users_with_both_labels(drawn: Rows):
-    labels, p_yes, users = columns(drawn)
+def test_the_mean_is_over_users_with_both_labels(sampled: Rows):
+    labels, p_yes, users = columns(sampled)
     metrics = measure(labels, p_yes, users)
     each = [pair_count(labels[users == user], p_yes[users == user]) for user in np.unique(users)]
     defined = [auc for auc in each if auc is not None]
@@ -91,55 +91,55 @@ def test_the_mean_is_over_users_with_both_labels(drawn: Rows):
 
 
 @given(rows)
-def test_shares_count_rows(drawn: Rows):
-    labels, p_yes, users = columns(drawn)
+def test_shares_count_rows(sampled: Rows):
+    labels, p_yes, users = columns(sampled)
     metrics = measure(labels, p_yes, users)
-    says = [p >= 0.5 for p in p_yes]
-    right = [said == label for said, label in zip(says, labels, strict=True)]
-    assert metrics.accuracy == pytest.approx(sum(right) / len(drawn))
-    assert metrics.yes_rate == pytest.approx(sum(says) / len(drawn))
+    predicts = [p >= 0.5 for p in p_yes]
+    right = [predicted == label for predicted, label in zip(predicts, labels, strict=True)]
+    assert metrics.accuracy == pytest.approx(sum(right) / len(sampled))
+    assert metrics.yes_rate == pytest.approx(sum(predicts) / len(sampled))
     assert metrics.majority_rate == pytest.approx(max(labels.mean(), 1 - labels.mean()))
-    hits = sum(said and label for said, label in zip(says, labels, strict=True))
-    total = sum(says) + int(labels.sum())
+    hits = sum(predicted and label for predicted, label in zip(predicts, labels, strict=True))
+    total = sum(predicts) + int(labels.sum())
     assert metrics.f1 == (pytest.approx(2 * hits / total) if total else None)
 
 
 @given(rows, scores)
-def test_the_chosen_threshold_is_the_one_of_the_chosen_metrics_alone(drawn: Rows, threshold: float):
-    labels, p_yes, users = columns(drawn)
+def test_the_chosen_threshold_affects_the_chosen_metrics_only(sampled: Rows, threshold: float):
+    labels, p_yes, users = columns(sampled)
     plain = measure(labels, p_yes, users)
     chosen = measure(labels, p_yes, users, threshold)
-    said = p_yes >= threshold
-    assert chosen.accuracy_chosen == pytest.approx((said == labels).mean())
-    wanted = said.sum() + labels.sum()
+    predicted = p_yes >= threshold
+    assert chosen.accuracy_chosen == pytest.approx((predicted == labels).mean())
+    wanted = predicted.sum() + labels.sum()
     assert chosen.f1_chosen == (
-        pytest.approx(2 * (said & labels).sum() / wanted) if wanted else None
+        pytest.approx(2 * (predicted & labels).sum() / wanted) if wanted else None
     )
     assert replace(chosen, accuracy_chosen=None, f1_chosen=None) == plain
 
 
 @given(rows)
-def test_losses_are_those_of_scikit_learn(drawn: Rows):
-    labels, p_yes, users = columns(drawn)
+def test_losses_are_those_of_scikit_learn(sampled: Rows):
+    labels, p_yes, users = columns(sampled)
     metrics = measure(labels, p_yes, users)
     assert metrics.log_loss == pytest.approx(log_loss(labels, p_yes, labels=[False, True]))
     assert metrics.brier == pytest.approx(brier_score_loss(labels, p_yes))
 
 
 @given(rows)
-def test_the_calibration_error_is_the_mean_gap_of_the_rows_bins(drawn: Rows):
-    labels, p_yes, users = columns(drawn)
-    place = np.array([min(int(p * 15 + 1e-9), 14) for p in p_yes])
-    gap = [abs(p_yes[place == at].mean() - labels[place == at].mean()) for at in place]
+def test_the_calibration_error_is_the_mean_gap_of_the_rows_bins(sampled: Rows):
+    labels, p_yes, users = columns(sampled)
+    index = np.array([min(int(p * 15 + 1e-9), 14) for p in p_yes])
+    gap = [abs(p_yes[index == at].mean() - labels[index == at].mean()) for at in index]
     assert measure(labels, p_yes, users).ece == pytest.approx(np.mean(gap), abs=1e-12)
 
 
 @given(rows, st.randoms(use_true_random=False))
-def test_the_order_of_rows_and_the_names_of_users_do_not_matter(drawn: Rows, random):
-    shuffled = random.sample(drawn, len(drawn))
+def test_the_order_of_rows_and_the_names_of_users_do_not_matter(sampled: Rows, random):
+    shuffled = random.sample(sampled, len(sampled))
     labels, p_yes, users = columns(shuffled)
     other = measure(labels, p_yes, 1000 - 7 * users).to_dict()
-    assert other == pytest.approx(measure(*columns(drawn)).to_dict())
+    assert other == pytest.approx(measure(*columns(sampled)).to_dict())
 
 
 def test_no_row_has_no_metric():
@@ -162,7 +162,7 @@ def test_a_single_row(label: bool):
     assert metrics.majority_rate == 1.0
 
 
-def test_one_label_with_no_yes_said_leaves_f1_undefined():
+def test_f1_is_undefined_without_true_or_predicted_yes():
     metrics = measure(np.array([False, False]), np.array([0.1, 0.4]), np.array([1, 2]))
     assert metrics.f1 is None
     assert metrics.auc is None
@@ -182,7 +182,7 @@ def test_a_threshold_is_compared_as_it_was_chosen():
 
 
 def test_users_without_both_labels_have_no_ndcg():
-    """Rows all liked would be in perfect order whatever the scorer says."""
+    """Rows that are all liked are in perfect order for any scorer."""
     labels = np.array([True, True, False, False, False, True])
     p_yes = np.array([0.1, 0.2, 0.9, 0.8, 0.7, 0.3])
     metrics = measure(labels, p_yes, np.array([1, 1, 2, 2, 3, 3]))
@@ -190,7 +190,7 @@ def test_users_without_both_labels_have_no_ndcg():
     assert (metrics.users_scored, metrics.users_skipped) == (1, 2)
 
 
-def test_a_certain_and_wrong_prediction_costs_much_and_stays_finite():
+def test_the_loss_of_a_certain_wrong_prediction_is_finite():
     metrics = measure(np.array([True, False]), np.array([0.0, 1.0]), np.array([1, 1]))
     assert metrics.log_loss is not None
     assert 10 < metrics.log_loss < 100
@@ -198,7 +198,7 @@ def test_a_certain_and_wrong_prediction_costs_much_and_stays_finite():
     assert metrics.auc == 0.0
 
 
-def test_scores_of_the_scorers_own_type_are_accepted():
+def test_float32_probabilities_are_accepted():
     p_yes = np.array([1 / (1 + exp(-x)) for x in (-2, 0.5, 3)], dtype=np.float32)
     metrics = measure(np.array([False, True, True]), p_yes, np.array([1, 1, 1]))
     assert metrics.auc == 1.0
@@ -210,12 +210,12 @@ def test_the_dictionary_names_every_metric():
     assert list(metrics.to_dict()) == [field.name for field in fields(Metrics)]
 
 
-def test_predictions_and_labels_must_be_as_many():
+def test_as_many_predictions_as_labels_are_needed():
     with raises_error(DataError, "wrong_number_of_predictions", figures=[2, 3]):
         measure(np.array([True, False, True]), np.array([0.5, 0.5]), np.array([1, 1, 2]))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -0.01, 1.01])
-def test_what_is_no_probability_is_refused_with_its_row(bad: float):
+def test_values_that_are_not_probabilities_are_refused_with_their_row(bad: float):
     with raises_error(DataError, "not_a_probability", where="row 2", figures=[bad]):
         measure(np.array([True, False, True]), np.array([0.5, 0.5, bad]), np.array([1, 1, 2]))

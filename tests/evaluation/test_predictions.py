@@ -10,7 +10,7 @@ def some(prepared, split: str) -> PredictionTable:
     return PredictionTable.of_events(prepared, split, prepared.examples(split).target)
 
 
-def test_rows_say_what_the_timelines_say_of_their_events(prepared):
+def test_rows_equal_their_events_in_the_timelines(prepared):
     rows = some(prepared, "test")
     timelines = prepared.timelines
     assert len(rows) == len(prepared.examples("test"))
@@ -21,7 +21,7 @@ def test_rows_say_what_the_timelines_say_of_their_events(prepared):
     assert rows.p_yes == {}
 
 
-def test_what_is_read_is_what_was_written(prepared, tmp_path):
+def test_a_written_table_is_read_back(prepared, tmp_path):
     written = {}
     for split in ("validation", "test"):
         rows = some(prepared, split)
@@ -39,7 +39,7 @@ def test_what_is_read_is_what_was_written(prepared, tmp_path):
 
 
 @pytest.mark.parametrize("bad", [np.nan, -0.01, 1.01])
-def test_what_is_no_probability_is_refused_naming_scorer_and_row(prepared, bad):
+def test_values_that_are_not_probabilities_are_refused_with_scorer_and_row(prepared, bad):
     rows = some(prepared, "test")
     p_yes = np.full(len(rows), 0.5)
     p_yes[3] = bad

@@ -1,4 +1,4 @@
-"""Calibration bins hold every row; the calibration error is what the bins say."""
+"""Every row is in a calibration bin, and the calibration error follows from the bins."""
 
 from __future__ import annotations
 
@@ -30,63 +30,63 @@ def columns(rows: list[tuple[bool, float]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(ROWS)
-def test_every_row_lies_in_the_bin_its_p_yes_belongs_to(rows):
+def test_every_row_is_in_the_bin_of_its_p_yes(rows):
     liked, p_yes = columns(rows)
     bins = reliability("x", liked, p_yes).bins
-    assert [found.low for found in bins] == ECE_EDGES[:-1].tolist()
-    assert [found.high for found in bins] == ECE_EDGES[1:].tolist()
-    for found in bins:
-        own = (p_yes >= found.low) & ((p_yes < found.high) | (found.high == 1))
-        assert found.rows == own.sum()
+    assert [result.low for result in bins] == ECE_EDGES[:-1].tolist()
+    assert [result.high for result in bins] == ECE_EDGES[1:].tolist()
+    for result in bins:
+        own = (p_yes >= result.low) & ((p_yes < result.high) | (result.high == 1))
+        assert result.rows == own.sum()
         if own.any():
-            assert found.mean_p_yes == pytest.approx(p_yes[own].mean())
-            assert found.positive_rate == pytest.approx(liked[own].mean())
+            assert result.mean_p_yes == pytest.approx(p_yes[own].mean())
+            assert result.positive_rate == pytest.approx(liked[own].mean())
         else:
-            assert (found.mean_p_yes, found.positive_rate) == (None, None)
+            assert (result.mean_p_yes, result.positive_rate) == (None, None)
 
 
 @given(ROWS)
-def test_the_error_is_what_the_bins_say(rows):
-    found = reliability("x", *columns(rows))
+def test_the_error_is_computed_from_the_bins(rows):
+    result = reliability("x", *columns(rows))
     gaps = [
         one.rows * abs(one.mean_p_yes - one.positive_rate)
-        for one in found.bins
+        for one in result.bins
         if one.mean_p_yes is not None and one.positive_rate is not None
     ]
-    assert found.ece == pytest.approx(sum(gaps) / len(rows))
+    assert result.ece == pytest.approx(sum(gaps) / len(rows))
 
 
 def test_worked_out_by_hand():
-    """0.7 is said of four, of whom one is liked; 0.02 of one, who is not."""
+    """Four rows of 0.7, one of them liked, and one of 0.02 that is not."""
     liked = np.array([True, False, False, False, False])
     p_yes = np.array([0.7, 0.7, 0.7, 0.7, 0.02])
-    found = reliability("uncalibrated", liked, p_yes)
-    assert found.name == "uncalibrated"
-    assert [one.rows for one in found.bins] == [1] + [0] * 9 + [4] + [0] * 4
-    assert found.ece == pytest.approx((4 * 0.45 + 1 * 0.02) / 5)
-    assert found.log_loss == pytest.approx(-(np.log(0.7) + 3 * np.log(0.3) + np.log(0.98)) / 5)
-    assert found.brier == pytest.approx((0.3**2 + 3 * 0.7**2 + 0.02**2) / 5)
+    result = reliability("uncalibrated", liked, p_yes)
+    assert result.name == "uncalibrated"
+    assert [one.rows for one in result.bins] == [1] + [0] * 9 + [4] + [0] * 4
+    assert result.ece == pytest.approx((4 * 0.45 + 1 * 0.02) / 5)
+    assert result.log_loss == pytest.approx(-(np.log(0.7) + 3 * np.log(0.3) + np.log(0.98)) / 5)
+    assert result.brier == pytest.approx((0.3**2 + 3 * 0.7**2 + 0.02**2) / 5)
 
 
-def test_what_is_right_on_average_has_no_error():
+def test_predictions_right_on_average_have_no_error():
     liked = np.array([True, False, False, False, True, True])
     assert reliability("x", liked, np.repeat([0.25, 1.0], [4, 2])).ece == pytest.approx(0)
 
 
-def test_by_chance_one_row_is_off_by_its_own_doubt():
-    """One row of P(Yes) = p is off by 1 - p with chance p, else by p: 2p(1 - p) on average."""
+def test_error_by_chance_of_one_row():
+    """One row of P(Yes) = p has error 1 - p with probability p, else p: 2p(1 - p) on average."""
     for p in (0.1, 0.5, 0.8):
-        found = reliability("x", np.array([True]), np.array([p]))
-        assert found.ece_by_chance == pytest.approx(2 * p * (1 - p), abs=0.05)
-        assert found.ece_by_chance_high == pytest.approx(max(p, 1 - p))
+        result = reliability("x", np.array([True]), np.array([p]))
+        assert result.ece_by_chance == pytest.approx(2 * p * (1 - p), abs=0.05)
+        assert result.ece_by_chance_high == pytest.approx(max(p, 1 - p))
 
 
-def test_predictions_that_are_certain_have_nothing_by_chance():
-    found = reliability("x", np.array([True, False]), np.array([0.0, 1.0]))
-    assert (found.ece, found.ece_by_chance, found.ece_by_chance_high) == (1, 0, 0)
+def test_certain_predictions_have_no_error_by_chance():
+    result = reliability("x", np.array([True, False]), np.array([0.0, 1.0]))
+    assert (result.ece, result.ece_by_chance, result.ece_by_chance_high) == (1, 0, 0)
 
 
-def test_predictions_that_are_exact_lie_within_chance_and_others_do_not():
+def test_only_calibrated_predictions_are_within_chance():
     random = np.random.default_rng(1)
     p_yes = random.uniform(0.05, 0.95, 5000)
     liked = random.random(5000) < p_yes
@@ -95,19 +95,19 @@ def test_predictions_that_are_exact_lie_within_chance_and_others_do_not():
     assert low.ece > 2 * low.ece_by_chance_high
 
 
-def test_more_rows_leave_less_to_chance():
+def test_the_error_by_chance_falls_with_rows():
     few, many = (
         reliability("x", np.ones(n, dtype=bool), np.linspace(0.1, 0.9, n)) for n in (300, 30_000)
     )
     assert many.ece_by_chance == pytest.approx(few.ece_by_chance / 10, rel=0.1)
 
 
-def test_without_rows_nothing_is_said():
+def test_no_rows_are_refused():
     with raises_error(DataError, "no_rows_to_measure", where="x"):
         reliability("x", np.zeros(0, dtype=bool), np.zeros(0))
 
 
-def test_what_is_no_probability_is_refused():
+def test_values_that_are_not_probabilities_are_refused():
     with raises_error(DataError, "not_a_probability", figures=[1.5]):
         reliability("x", np.array([True]), np.array([1.5]))
 
@@ -117,31 +117,31 @@ USER_ROWS = st.lists(st.tuples(st.booleans(), PROBABILITIES, st.integers(0, 2)),
 
 
 @given(PROBABILITIES)
-def test_every_probability_lies_in_its_bin(p_yes: float):
-    place = int(bin_of(np.array([p_yes]))[0])
-    assert ECE_EDGES[place] <= p_yes
-    assert p_yes < ECE_EDGES[place + 1] or (p_yes == 1 and place == ECE_BINS - 1)
+def test_every_probability_is_in_its_bin(p_yes: float):
+    index = int(bin_of(np.array([p_yes]))[0])
+    assert ECE_EDGES[index] <= p_yes
+    assert p_yes < ECE_EDGES[index + 1] or (p_yes == 1 and index == ECE_BINS - 1)
 
 
 @pytest.mark.parametrize(
-    ("p_yes", "place"), [(0.0, 0), (0.2, 3), (np.nextafter(0.2, 0), 2), (0.5, 7), (1.0, 14)]
+    ("p_yes", "index"), [(0.0, 0), (0.2, 3), (np.nextafter(0.2, 0), 2), (0.5, 7), (1.0, 14)]
 )
-def test_an_edge_belongs_to_the_bin_above(p_yes: float, place: int):
-    assert bin_of(np.array([p_yes])) == [place]
+def test_an_edge_belongs_to_the_bin_above(p_yes: float, index: int):
+    assert bin_of(np.array([p_yes])) == [index]
 
 
 @given(USER_ROWS)
-def test_what_users_add_is_what_their_rows_add(drawn):
-    """User 2 is always there, so that there are three."""
-    drawn = [*drawn, (True, 0.5, 2)]
-    labels, p_yes, user = map(np.array, zip(*drawn, strict=True))
+def test_gaps_of_users_are_sums_over_their_rows(sampled):
+    """User 2 is always present, so that there are three."""
+    sampled = [*sampled, (True, 0.5, 2)]
+    labels, p_yes, user = map(np.array, zip(*sampled, strict=True))
     expected = np.zeros((3, ECE_BINS))
-    for label, p, number in drawn:
+    for label, p, number in sampled:
         expected[number, min(int(np.searchsorted(ECE_EDGES, p, side="right")) - 1, 14)] += p - label
     assert calibration_gaps(labels, p_yes, user) == pytest.approx(expected, abs=1e-12)
 
 
-def test_gaps_of_different_bins_do_not_cancel_and_those_of_one_do():
+def test_gaps_cancel_within_a_bin_only():
     labels, p_yes = np.array([True, False, True, False]), np.array([0.9, 0.1, 0.51, 0.53])
     gaps = calibration_gaps(labels, p_yes, np.array([0, 0, 1, 1]))
     both = gaps.sum(axis=0, keepdims=True)

@@ -59,7 +59,7 @@ def test_three_scorers_have_no_difference():
     assert cells(lines, "AUC") == ["0.7500"] * 3
 
 
-def test_undefined_values_are_said_to_be():
+def test_undefined_values_are_shown_as_undefined():
     one_label = measure(np.array([False]), np.array([0.1]), np.array([1]))
     lines = rendered(metrics_table("t", {"base": one_label, "tuned": one_label}))
     for name in ("AUC", "AUC per user, mean", "F1 of Yes at 0.5"):
@@ -80,7 +80,7 @@ def test_the_metrics_of_no_rows_can_be_shown():
     assert "0 rows" in " ".join(lines)
 
 
-def test_the_caption_says_what_the_numbers_are_of():
+def test_the_caption_counts_rows_and_users():
     table = metrics_table("t", {"base": metrics_of([0.9, 0.2, 0.4, 0.7])})
     numbers = re.findall(r"\d+\.?\d*", str(table.caption))
     # Rows, share of Yes, accuracy of the more frequent answer, users with both labels and without.
@@ -97,7 +97,7 @@ def test_the_caption_says_what_the_numbers_are_of():
         (-0.05, 0.0, True),
     ],
 )
-def test_a_difference_says_whether_its_interval_contains_zero(
+def test_a_difference_shows_whether_its_interval_contains_zero(
     low: float, high: float, contains_zero: bool
 ):
     line = difference_line(Interval(0.03125, low, high, 997, 60))
@@ -107,13 +107,13 @@ def test_a_difference_says_whether_its_interval_contains_zero(
     assert ("excludes zero" in line) != contains_zero
 
 
-def test_a_difference_that_does_not_exist_is_said_to_be_missing():
+def test_a_missing_difference_is_undefined():
     line = difference_line(None, "tuned", "kNN", "log loss")
     assert all(word in line for word in ("tuned", "kNN", "log loss", "undefined"))
     assert not re.search(r"\d", line)
 
 
-def test_of_a_handful_of_users_there_is_no_interval():
+def test_few_users_have_no_interval():
     line = difference_line(Interval(0.16, 0.11, 0.21, 1000, 1), other="kNN", metric="AUC in a user")
     assert all(word in line for word in ("AUC in a user", "tuned", "kNN", "+0.1600", "1 user,"))
     assert "0.11" not in line and "0.21" not in line
@@ -142,12 +142,12 @@ def test_a_sample_without_a_year():
 @pytest.mark.parametrize(
     "title", ["What [uncut]", "[REC]", "[/b]", "[red]Heat", "A :heart: of Gold", "a\\[b"]
 )
-def test_titles_are_shown_as_they_are(title: str):
+def test_titles_are_shown_verbatim(title: str):
     assert cells(rendered(samples_table([sample(title)])), "3")[0] == f"{title} (1995)"
 
 
 @pytest.mark.parametrize("writes", ["[/INST] Yes", "[bold]", "a\nb"])
-def test_what_a_model_writes_is_shown_as_it_is(writes: str):
+def test_generated_text_is_shown_verbatim(writes: str):
     assert cells(rendered(samples_table([sample(writes=writes)])), "3")[-1] == repr(writes)
 
 

@@ -19,41 +19,41 @@ SCORES = st.sampled_from(
 ROWS = st.lists(st.tuples(st.booleans(), SCORES | st.floats(0, 1)), min_size=1, max_size=20)
 
 
-def columns(drawn: list[tuple[bool, float]]) -> tuple[np.ndarray, np.ndarray]:
-    labels, p_yes = map(np.array, zip(*drawn, strict=True))
+def columns(sampled: list[tuple[bool, float]]) -> tuple[np.ndarray, np.ndarray]:
+    labels, p_yes = map(np.array, zip(*sampled, strict=True))
     return labels, p_yes
 
 
-def accuracy(drawn: list[tuple[bool, float]], threshold: float) -> float:
-    return float(np.mean([(p_yes >= threshold) == label for label, p_yes in drawn]))
+def accuracy(sampled: list[tuple[bool, float]], threshold: float) -> float:
+    return float(np.mean([(p_yes >= threshold) == label for label, p_yes in sampled]))
 
 
 @given(ROWS)
-def test_no_threshold_is_more_accurate(drawn):
-    chosen = choose_threshold(*columns(drawn))
+def test_no_threshold_is_more_accurate(sampled):
+    chosen = choose_threshold(*columns(sampled))
     assert 0 <= chosen <= 1
-    if len({label for label, _ in drawn}) == 2:
-        values = [p_yes for _, p_yes in drawn]
+    if len({label for label, _ in sampled}) == 2:
+        values = [p_yes for _, p_yes in sampled]
         above = [float(np.nextafter(value, 1)) for value in values]
         others = [0.0, 0.5, 1.0, *values, *above]
-        assert accuracy(drawn, chosen) == max(accuracy(drawn, other) for other in others)
+        assert accuracy(sampled, chosen) == max(accuracy(sampled, other) for other in others)
 
 
 @given(ROWS)
-def test_a_half_stays_unless_another_is_more_accurate(drawn):
-    chosen = choose_threshold(*columns(drawn))
-    assert chosen == 0.5 or accuracy(drawn, chosen) > accuracy(drawn, 0.5)
+def test_a_half_stays_unless_another_is_more_accurate(sampled):
+    chosen = choose_threshold(*columns(sampled))
+    assert chosen == 0.5 or accuracy(sampled, chosen) > accuracy(sampled, 0.5)
 
 
 @given(ROWS, st.randoms(use_true_random=False))
-def test_the_order_of_rows_does_not_matter(drawn, random):
-    shuffled = random.sample(drawn, len(drawn))
-    assert choose_threshold(*columns(shuffled)) == choose_threshold(*columns(drawn))
+def test_the_order_of_rows_does_not_matter(sampled, random):
+    shuffled = random.sample(sampled, len(sampled))
+    assert choose_threshold(*columns(shuffled)) == choose_threshold(*columns(sampled))
 
 
 @given(ROWS, st.integers(2, 5))
-def test_copies_of_the_rows_change_nothing(drawn, copies):
-    assert choose_threshold(*columns(drawn * copies)) == choose_threshold(*columns(drawn))
+def test_copies_of_the_rows_change_nothing(sampled, copies):
+    assert choose_threshold(*columns(sampled * copies)) == choose_threshold(*columns(sampled))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_of_two_equally_near_a_half_the_lower_is_taken():
     assert choose_threshold(labels, p_yes) == 0.25
 
 
-def test_neighbours_in_float64_are_told_apart():
+def test_neighbours_in_float64_are_separated():
     low, high = 0.1, float(np.nextafter(0.1, 1))
     assert choose_threshold(np.array([False, True]), np.array([low, high])) == high
 
@@ -97,11 +97,11 @@ def test_float32_is_compared_as_it_is():
 
 
 @pytest.mark.parametrize("labels", [[], [True], [False], [True, True], [False, False]])
-def test_one_label_chooses_nothing(labels: list[bool]):
+def test_one_label_keeps_a_half(labels: list[bool]):
     p_yes = np.linspace(0.1, 0.3, len(labels))
     assert choose_threshold(np.array(labels, dtype=bool), p_yes) == 0.5
 
 
-def test_what_is_no_probability_is_refused():
+def test_values_that_are_not_probabilities_are_refused():
     with raises_error(DataError, "not_a_probability", where="row 1", figures=["nan"]):
         choose_threshold(np.array([True, False]), np.array([0.5, np.nan]))
