@@ -1,21 +1,54 @@
+"""``reeltune lengths``."""
+
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from reeltune.attention.packing import TILE, whole_tiles
+from reeltune.cli import main
+from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, PromptSettings, Renderer
 from reeltune.errors import ConfigError, DataError, LengthError
-from reeltune.lengths.measure import char_lengths, token_lengths
+from reeltune.lengths.measure import (
+    block_lengths,
+    char_lengths,
+    describe_packing,
+    rows_read,
+    token_lengths,
+)
 from tests.errors import error_code
-from tests.helpers import chat_tokenizer
-from tests.lengths.command import SPLITS, run
+from tests.helpers import chat_tokenizer, tiny_tokenizer
 from tests.prompts.build import FORMS, prefixing_tokenizer, prompt_tokens, turns_of
 
+SPLITS = ("train", "validation", "test")
 SINGLE = ("--set", "train.share_history=false", "--set", "scoring.share_history=false")
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    """Run ``reeltune lengths``: exit code, output and error output."""
+    with pytest.raises(SystemExit) as exited:
+        main(["lengths", *args])
+    shown = capsys.readouterr()
+    return int(exited.value.code or 0), shown.out, shown.err
+
+
+@pytest.fixture
+def config(tmp_path: Path, prepared: PreparedFolder) -> Path:
+    tree = {
+        "model": {"name_or_path": str(tiny_tokenizer(tmp_path / "tokenizer"))},
+        "prompt": {"form": "window", "signals": []},
+        "data": {"prepared_dir": str(prepared.path), "max_length": 2048},
+        "train": {"pairwise_weight": 0},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return tmp_path / "config.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +184,88 @@ def test_data_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], con
     assert code == DataError.exit_code
     assert error_code(err) == "not_a_prepared_folder"
     assert "absent" in err
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_command_shows_what_blocks_hold(
+    capsys: pytest.CaptureFixture[str], config: Path, prepared: PreparedFolder, form: Form
+):
+    override = (f"prompt.form={form}", "train.block_size=4", "data.max_train_examples=30")
+    args = [part for value in override for part in ("--set", value)]
+    code, out, _ = run(capsys, "--config", str(config), "--percentiles", "100,0", *args)
+    assert code == 0
+    tokens = prompt_tokens(prepared, PromptSettings(form=form), chat_tokenizer("qwen3"))
+    resolved = load_config(config, override)
+    for split in SPLITS:
+        held = block_lengths(prepared, tokens, rows_read(resolved, split))
+        longest, shortest = held.prompts.max() + 2, held.prompts.min() + 2
+        assert f"{split} in blocks of up to 4: {len(held.prompts)} " in out
+        assert f"p100 {longest}  p0 {shortest}\n  longer than data.max_length 2048: 0" in out
+    held = block_lengths(prepared, tokens, rows_read(resolved, "train"))
+    assert len(held.prompts) == 30
+    assert f"blocks of up to 4: {len(held.sequences)} " in out
+    longest, shortest = held.sequences.max(), held.sequences.min()
+    assert f"p100 {longest}  p0 {shortest}\n  longer than train.pack_length 8192: 0" in out
+    ratio = held.per_prediction_alone / held.per_prediction
+    (line,) = (line for line in out.splitlines() if "per prediction" in line)
+    shared, alone = held.per_prediction, held.per_prediction_alone
+    assert re.findall(r"[\d.]+", line) == [f"{shared:.1f}", f"{alone:.1f}", f"{ratio:.1f}"]
+    rows, filled = describe_packing(held.sequences, 8192)
+    (line,) = (line for line in out.splitlines() if line.startswith("packed:"))
+    assert re.findall(r"[\d.]+%?", line) == [f"{rows}", "8192", f"{filled:.1%}"]
+    assert out.endswith("data.max_length 2048, every block in train.pack_length 8192\n")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_limit_that_just_admits_the_longest_prompt_of_a_block(
+    capsys: pytest.CaptureFixture[str], config: Path, prepared: PreparedFolder, form: Form
+):
+    tokens = prompt_tokens(prepared, PromptSettings(form=form), chat_tokenizer("qwen3"))
+    resolved = load_config(config)
+    held = [block_lengths(prepared, tokens, rows_read(resolved, s)) for s in SPLITS]
+    longest = max(int(one.prompts.max()) for one in held) + 2
+    args = ("--config", str(config), "--set", f"prompt.form={form}", "--set")
+    assert run(capsys, *args, f"data.max_length={longest}")[0] == 0
+    code, out, err = run(capsys, *args, f"data.max_length={longest - 1}")
+    assert code == LengthError.exit_code
+    assert f"in blocks of up to {resolved.train.block_size}" in out
+    assert error_code(err) == "prompt_too_long"
+    exceeding = sum(int((one.prompts + 2 == longest).sum()) for one in held)
+    for figure in (f"data.max_length: {exceeding} ", longest - 1, longest, "train.block_size"):
+        assert str(figure) in err
+
+
+def test_held_out_rows_in_blocks_are_checked_even_where_training_has_none(
+    capsys: pytest.CaptureFixture[str], config: Path, prepared: PreparedFolder
+):
+    tokens = prompt_tokens(prepared, PromptSettings(), chat_tokenizer("qwen3"))
+    resolved = load_config(config)
+    longest = max(
+        int(block_lengths(prepared, tokens, rows_read(resolved, split)).prompts.max()) + 2
+        for split in ("validation", "test")
+    )
+    args = ("--config", str(config), "--set", "train.share_history=false", "--set")
+    assert run(capsys, *args, f"data.max_length={longest}")[0] == 0
+    code, out, _ = run(capsys, *args, f"data.max_length={longest - 1}")
+    assert code == LengthError.exit_code
+    assert "packed" not in out
+    assert "train in blocks" not in out
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_row_that_just_admits_the_longest_block(
+    capsys: pytest.CaptureFixture[str], config: Path, prepared: PreparedFolder, form: Form
+):
+    tokens = prompt_tokens(prepared, PromptSettings(form=form), chat_tokenizer("qwen3"))
+    held = block_lengths(prepared, tokens, rows_read(load_config(config), "train"))
+    admitting = whole_tiles(int(held.sequences.max()))
+    shorter = admitting - TILE
+    args = ("--config", str(config), "--set", f"prompt.form={form}", "--set")
+    assert run(capsys, *args, f"train.pack_length={admitting}")[0] == 0
+    code, out, err = run(capsys, *args, f"train.pack_length={shorter}")
+    assert code == LengthError.exit_code
+    exceeding = int((held.sequences > shorter).sum())
+    assert f"longer than train.pack_length {shorter}: {exceeding}" in out
+    assert error_code(err) == "sequence_too_long"
+    for figure in ("train.pack_length: ", admitting, "train.block_size"):
+        assert str(figure) in err

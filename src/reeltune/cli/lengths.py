@@ -73,11 +73,12 @@ def _show_tokens(
     from reeltune.data.columns import TRAIN
     from reeltune.lengths.measure import (
         block_lengths,
-        block_prompts,
+        describe_lengths,
         describe_packing,
         rows_read,
         token_lengths,
     )
+    from reeltune.prompts.rows import ANSWER_TOKENS
 
     limit = config.data.max_length
     reports = {s: [token_lengths(folder, tokens, s, percentiles, limit)] for s in splits}
@@ -90,7 +91,8 @@ def _show_tokens(
         if selection.share_history
     }
     for split, lengths in blocks.items():
-        reports[split].append(block_prompts(lengths, percentiles, limit))
+        alone = lengths.prompts + ANSWER_TOKENS
+        reports[split].append(describe_lengths(alone, percentiles, "tokens", limit))
         title = f"{split} in blocks of up to {config.train.block_size}: "
         _show(title, "prompts", reports[split][-1], _MAX_LENGTH, bars=split == TRAIN)
         if split == TRAIN:

@@ -182,13 +182,6 @@ def block_lengths(
     return BlockLengths(prompts, sequences, selection.answered)
 
 
-def block_prompts(
-    lengths: BlockLengths, percentiles: Sequence[float], max_length: int
-) -> LengthReport:
-    """Describe the prompts of blocks, each alone, answer included."""
-    return describe_lengths(lengths.prompts + ANSWER_TOKENS, percentiles, "tokens", max_length)
-
-
 def describe_packing(sequences: Ints, pack_length: int) -> tuple[int, float]:
     """Return how many rows sequences fill, packed longest first, and the share without padding.
 

@@ -228,11 +228,6 @@ class RunFolder:
         return [path for _, path in sorted((int(m[1]), path) for m, path in steps if m)]
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    sections = tree.items()
+    return {f"{name}.{key}": value for name, keys in sections for key, value in keys.items()}

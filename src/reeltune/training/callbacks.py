@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -106,15 +107,14 @@ class StepClock(TrainerCallback):
 
     def __init__(self) -> None:
         self._seconds = 0.0
-        self._steps = self._examples = self._tokens = 0
+        self._counted = np.zeros(3, dtype=np.int64)  # steps, examples, tokens
         self._ended = 0
         self._since: float | None = None
-        self._pending = (0, 0, 0)  # steps, examples and tokens since then
+        self._pending = np.zeros(3, dtype=np.int64)  # since then
 
     def count(self, examples: int, tokens: int) -> None:
         """Add the examples and tokens of one batch, over all processes, padding excluded."""
-        steps, examples_before, tokens_before = self._pending
-        self._pending = (steps, examples_before + examples, tokens_before + tokens)
+        self._pending += (0, examples, tokens)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -125,8 +125,7 @@ class StepClock(TrainerCallback):
         if self._ended <= self.WARM_UP_STEPS:
             self._start()
             return
-        steps, examples, tokens = self._pending
-        self._pending = (steps + 1, examples, tokens)
+        self._pending[0] += 1
         if control.should_evaluate or control.should_save or control.should_training_stop:
             self._stop()
 
@@ -139,31 +138,31 @@ class StepClock(TrainerCallback):
 
     def speed(self) -> dict[str, float] | None:
         """Return steps, examples and tokens per second, or None if no step was counted."""
-        if not self._steps:
+        if not self._counted[0]:
             return None
+        steps, examples, tokens = (self._counted / self._seconds).tolist()
         return {
-            "steps_counted": self._steps,
-            "steps_per_second": self._steps / self._seconds,
-            "examples_per_second": self._examples / self._seconds,
-            "tokens_per_second": self._tokens / self._seconds,
+            "steps_counted": int(self._counted[0]),
+            "steps_per_second": steps,
+            "examples_per_second": examples,
+            "tokens_per_second": tokens,
         }
 
     def _start(self) -> None:
         if self._ended >= self.WARM_UP_STEPS:
             _synchronize()
-            self._since, self._pending = time.monotonic(), (0, 0, 0)
+            self._since = time.monotonic()
+            self._pending[:] = 0
 
     def _stop(self) -> None:
         if self._since is None:
             return
         _synchronize()
-        steps, examples, tokens = self._pending
-        if steps:
+        if self._pending[0]:
             self._seconds += time.monotonic() - self._since
-        self._steps += steps
-        self._examples += examples
-        self._tokens += tokens
-        self._since, self._pending = None, (0, 0, 0)
+        self._counted += self._pending
+        self._since = None
+        self._pending[:] = 0
 
 
 def _synchronize() -> None:

@@ -21,16 +21,6 @@ from reeltune.training.inputs import TrainerInputs, describe_checkpointing
 if TYPE_CHECKING:
     from reeltune.training.trainer import YesNoTrainer
 
-_METRIC_LABELS: Final = (
-    ("eval_auc", "AUC"),
-    ("eval_auc_per_user_mean", "AUC within a user, mean"),
-    ("eval_accuracy", "accuracy at 0.5"),
-    ("eval_majority_rate", "accuracy of the more frequent answer"),
-    ("eval_f1", "F1 of Yes at 0.5"),
-    ("eval_log_loss", "log loss (nats)"),
-    ("eval_brier", "Brier score"),
-)
-
 _EXAMPLE_HISTORY: Final = (
     (4.5, Item(1, "A Film", 1995, ("Drama",))),
     (2.0, Item(2, "Another Film", 2003, ("Comedy",))),
@@ -118,7 +108,6 @@ def write_card(
         record=record,
         run=record,
         metrics=metrics,
-        metric_labels=_METRIC_LABELS,
         turns=example_turns(Renderer(PromptSettings.from_dict(record["prompt"]))),
         evaluation=evaluation,
     )
