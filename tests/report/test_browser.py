@@ -77,7 +77,18 @@ def test_no_requests_and_no_console_errors(browser: Browser, report: Path, width
     assert opened.complaints == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "highest"), [(390, 3600), (1280, 2600)])
+def test_page_is_short_while_sections_are_folded(
+    browser: Browser, report: Path, width: int, highest: int
+):
+    page = open_report(browser, report, width).page
+    assert page.evaluate("document.documentElement.scrollHeight") <= highest
+    first = page.locator(".answer .chart svg").bounding_box()
+    assert first is not None
+    assert first["y"] + first["height"] < 800  # visible without scrolling
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, 390])
 def test_no_horizontal_overflow(browser: Browser, report: Path, width: int):
     page = open_report(browser, report, width).page
     assert page.evaluate(_OVERFLOW) == 0
@@ -85,13 +96,18 @@ def test_no_horizontal_overflow(browser: Browser, report: Path, width: int):
     assert page.evaluate(_OVERFLOW) == 0
 
 
+def test_all_columns_fit_a_desktop(browser: Browser, report: Path):
+    box = open_report(browser, report, 1280).page.locator("#scorers ~ .scroll").first
+    assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
+
+
 def test_wide_table_scrolls_inside_its_box(browser: Browser, report: Path):
     page = open_report(browser, report, 360).page
-    frame = page.locator("#scorers ~ .scroll").first
-    assert frame.evaluate("frame => frame.scrollWidth > frame.clientWidth")
-    frame.evaluate("frame => { frame.scrollLeft = 200 }")
-    first = frame.locator("tbody th").first.bounding_box()
-    outer = frame.bounding_box()
+    box = page.locator("#scorers ~ .scroll").first
+    assert box.evaluate("box => box.scrollWidth > box.clientWidth")
+    box.evaluate("box => { box.scrollLeft = 200 }")
+    first = box.locator("tbody th").first.bounding_box()
+    outer = box.bounding_box()
     assert first is not None
     assert outer is not None
     assert first["x"] == pytest.approx(outer["x"], abs=1)
@@ -123,6 +139,7 @@ def test_charts_follow_the_theme(browser: Browser, report: Path):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_chart_labels_do_not_overlap(browser: Browser, report: Path, width: int):
     page = open_report(browser, report, width).page
+    page.evaluate(_UNFOLD)
     assert page.locator(".chart svg use").count() > 50
     assert page.evaluate(_OVERLAPPING) == []
 
@@ -159,4 +176,6 @@ def test_print_uses_the_light_theme(browser: Browser, report: Path):
     page.emulate_media(media="print", color_scheme="dark")
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert ground == "rgb(255, 255, 255)"
-    assert not page.locator("nav").is_visible()
+    folded = page.locator(".fold figure, .fold .card")
+    assert folded.count() > 20
+    assert all(folded.evaluate_all("all => all.map(element => element.checkVisibility())"))

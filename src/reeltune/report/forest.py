@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Ablation, Breakdown, Evaluation, Group
-from reeltune.report.metric_labels import METRIC_LABELS, NOT_MEASURED, ONE_LABEL, MetricLabel
+from reeltune.report.metric_labels import AUC, METRIC_LABELS, NOT_MEASURED, ONE_LABEL, MetricLabel
 from reeltune.report.roles import Role, Roles
 from reeltune.report.svg import (
     FAINT,
@@ -35,6 +35,7 @@ from reeltune.report.tables import (
     between,
     count,
     counted,
+    number,
     percent,
     plain,
     signed,
@@ -89,6 +90,25 @@ class Row:
     def height(self) -> float:
         """Height in CSS pixels."""
         return _LABEL + _MARK * (len(self.marks) if self.defined else 1) + _GAP
+
+
+@styled()
+def answer_chart(roles: Roles) -> Chart:
+    """Return the AUC of the leads."""
+    title, about = "AUC", "With 95 % intervals over users. Higher is better, 0.5 is guessing."
+    rows, cells, texts = [], [], []
+    for role, scorer in roles.leads.items():
+        auc, reason = scorer.metrics.get(AUC.key), AUC.reason(scorer.metrics)
+        rows.append(
+            Row(scorer.name, "" if auc is None else number(auc.value), [(role, auc)], reason)
+        )
+        cells.append([words(scorer.name), valued(auc, reason)])
+        texts.append(f"{scorer.name} {reason if auc is None else between(auc)}")
+    drawing = draw_rows(rows, "answer", f"{title}: {'; '.join(texts)}.", difference=False)
+    if drawing is None:
+        return Chart(title, about, None, rows[0].undefined if rows else "no model was evaluated")
+    heads = [Head("Scorer", numeric=False), Head("AUC", "95 % interval")]
+    return Chart(title, about, drawing, table=Table("answer", title, heads, cells))
 
 
 def forests(evaluation: Evaluation, roles: Roles) -> list[Chart]:

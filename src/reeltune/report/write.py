@@ -15,7 +15,7 @@ from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
 from reeltune.report import tables
 from reeltune.report.curves import calibration_table, reliability_chart, roc_chart
-from reeltune.report.forest import ablations_chart, breakdown_chart, forests
+from reeltune.report.forest import ablations_chart, answer_chart, breakdown_chart, forests
 from reeltune.report.headline import headline
 from reeltune.report.learning import TrainingCurves, learning_charts
 from reeltune.report.metric_labels import measured
@@ -54,6 +54,7 @@ def render(
         evaluation=evaluation,
         roles=roles,
         headline=headline(evaluation, roles),
+        answer=answer_chart(roles),
         metrics=measured(roles.ordered),
         scorers=scorers_table(roles),
         settings=settings_table(roles),
