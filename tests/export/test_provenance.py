@@ -27,13 +27,7 @@ def test_choices_are_read_as_a_run_writes_them(four_bit):
         attention=Choice("sdpa", "PyTorch's own: fused (fast)"),
         four_bit=Choice(four_bit, "QLoRA, nf4, as asked for"),
     )
-    found = origin({"choices": list(choices.describe())})
-    assert found.four_bit is four_bit
-    assert [found.choice(name) for name in ("device", "dtype", "attention")] == [
-        "cuda:0",
-        "bfloat16",
-        "sdpa",
-    ]
+    assert origin({"choices": list(choices.describe())}).four_bit is four_bit
 
 
 @pytest.mark.parametrize("run", [None, {}, {"choices": []}])

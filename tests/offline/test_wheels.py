@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import pytest
 
 from reeltune.errors import FetchError
 from reeltune.files import file_digest
-from reeltune.offline.wheels import PinnedWheel, PipRunner, extract_member, get_wheel
+from reeltune.offline import wheels
+from reeltune.offline.wheels import PinnedWheel, extract_member, get_wheel
 from tests.errors import raises_error
 
 
@@ -42,11 +43,15 @@ def pin(index: Path) -> PinnedWheel:
     return PinnedWheel("tiny-films", "1.0", file_digest(wheel), 1)
 
 
-def pip_that(code: int, out: str = "", err: str = "") -> PipRunner:
-    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, code, out, err)
+@pytest.fixture
+def pip_ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replace pip by a function that returns the given exit code and output."""
 
-    return run
+    def replace_pip(code: int, out: str = "", err: str = "") -> None:
+        done = subprocess.CompletedProcess([], code, out, err)
+        monkeypatch.setattr(wheels, "run_pip", lambda _: done)
+
+    return replace_pip
 
 
 def test_real_pip_brings_the_pinned_wheel(pin: PinnedWheel, tmp_path: Path) -> None:
@@ -64,28 +69,30 @@ def test_real_pip_refuses_another_hash(pin: PinnedWheel, tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_failure_shows_the_last_lines_and_what_to_try(pin: PinnedWheel, tmp_path: Path) -> None:
-    runner = pip_that(1, "Looking\n", "WARNING: retrying\n\nERROR: no network\nERROR: giving up\n")
+def test_failure_shows_the_last_lines_and_what_to_try(pin, tmp_path: Path, pip_ends) -> None:
+    pip_ends(1, "Looking\n", "WARNING: retrying\n\nERROR: no network\nERROR: giving up\n")
     figures = ["ERROR: no network | ERROR: giving up", "pip config list", "--from"]
     with raises_error(FetchError, "pip_failed", figures=figures):
-        get_wheel(pin, tmp_path, runner=runner)
+        get_wheel(pin, tmp_path)
 
 
-def test_environment_without_pip(pin: PinnedWheel, tmp_path: Path) -> None:
-    runner = pip_that(1, err="/usr/bin/python3: No module named pip\n")
+def test_environment_without_pip(pin, tmp_path: Path, pip_ends) -> None:
+    pip_ends(1, err="/usr/bin/python3: No module named pip\n")
     with raises_error(FetchError, "pip_missing", where=sys.executable, figures=["-m ensurepip"]):
-        get_wheel(pin, tmp_path, runner=runner)
+        get_wheel(pin, tmp_path)
 
 
-def test_success_without_a_file_is_not_believed(pin: PinnedWheel, tmp_path: Path) -> None:
+def test_success_without_a_file_is_an_error(pin, tmp_path: Path, pip_ends) -> None:
+    pip_ends(0)
     with raises_error(FetchError, "pip_left_no_wheel", where="tiny-films==1.0", figures=[0]):
-        get_wheel(pin, tmp_path / "out", runner=pip_that(0))
+        get_wheel(pin, tmp_path / "out")
 
 
-def test_wheel_is_hashed_again_after_pip(pin: PinnedWheel, tmp_path: Path) -> None:
+def test_wheel_is_hashed_again_after_pip(pin, tmp_path: Path, pip_ends) -> None:
+    pip_ends(0)
     (tmp_path / "tiny.whl").write_bytes(b"swapped")
     with raises_error(FetchError, "checksum_mismatch", where="tiny.whl", figures=[pin.sha256]):
-        get_wheel(pin, tmp_path, runner=pip_that(0))
+        get_wheel(pin, tmp_path)
 
 
 def test_missing_wheel(pin: PinnedWheel, tmp_path: Path) -> None:

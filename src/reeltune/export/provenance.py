@@ -43,19 +43,14 @@ class AdapterOrigin:
             metrics=run.metrics() if (adapter / METRICS_FILE).is_file() else None,
         )
 
-    def choice(self, name: str) -> str | None:
-        """Return a recorded choice without its reason, such as ``bfloat16`` for ``dtype``."""
-        for line in (self.run or {}).get("choices", ()):
-            key, _, value = line.partition(": ")
-            if key == name:
-                return value.partition(" (")[0]
-        return None
-
     @property
     def four_bit(self) -> bool | None:
-        """Whether the adapter was trained on a 4-bit base; None if unknown."""
-        choice = self.choice("four bit")
-        return None if choice is None else choice == str(True)
+        """Whether the adapter was trained on a 4-bit base; None if not recorded."""
+        for line in (self.run or {}).get("choices", ()):
+            name, _, value = line.partition(": ")
+            if name == "four bit":
+                return value.partition(" (")[0] == str(True)
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the part of ``export.json`` on the adapter and its run."""

@@ -13,23 +13,17 @@ from typing import Final
 from reeltune.errors import FetchError
 from reeltune.fetch.editions import Edition
 
-# The largest edition unpacks to 1.3 GB, and text files shrink about fivefold: a file far beyond
-# both is a zip bomb.
+# The largest edition unpacks to 1.3 GB, about five times its zip file; far more is a zip bomb.
 _MAX_BYTES: Final = 8 << 30
 _MAX_EXPANSION: Final = 100
 _ENCRYPTED: Final = 1
 
 
 def unpack(archive: Path, folder: Path, edition: Edition) -> list[str]:
-    """Unpack the edition's files directly into ``folder``.
-
-    Args:
-        archive: The zip file, with the files at its top or in a folder of any name.
-        folder: An existing, empty folder.
-        edition: The edition expected in the zip file.
+    """Unpack the edition's files, at the top of the zip file or in any folder, into ``folder``.
 
     Returns:
-        Names of the files outside the edition's folder, which are not unpacked.
+        The other files' names, which are not unpacked.
 
     Raises:
         FetchError: The zip file is damaged, unsafe, or lacks the edition's files.
@@ -42,7 +36,10 @@ def unpack(archive: Path, folder: Path, edition: Edition) -> list[str]:
             root = _edition_root(archive, [member.filename for member in files], edition)
             for member in files:
                 if member.filename.startswith(root):
-                    _write(opened, member, folder / member.filename.removeprefix(root))
+                    target = folder / member.filename.removeprefix(root)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with opened.open(member) as source, target.open("xb") as sink:
+                        shutil.copyfileobj(source, sink)
     except FetchError:
         raise
     except OSError as error:
@@ -102,9 +99,3 @@ def _edition_root(archive: Path, names: list[str], edition: Edition) -> str:
         where=str(archive),
         hint="Name the edition that the file holds, or give the file of this edition",
     )
-
-
-def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with opened.open(member) as source, target.open("xb") as sink:
-        shutil.copyfileobj(source, sink)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,7 @@ from reeltune.fetch.network_errors import (
     connection_error,
     disk_errors,
 )
-from reeltune.fetch.partial_file import FileVersion, PartialFile
-from reeltune.files import file_digest
+from reeltune.files import file_digest, replace_durably, write_json
 
 _CHUNK_BYTES: Final = 1 << 16
 _PARTIAL_CONTENT: Final = 206
@@ -34,9 +34,9 @@ class RetryPolicy:
     """Time limits of a download, and how often a cut connection is resumed.
 
     Attributes:
-        connect_seconds: Limit for making a connection.
-        read_seconds: Limit for the next bytes to arrive.
-        tries: Connections made for one file before giving up.
+        connect_seconds: Timeout of connecting.
+        read_seconds: Timeout of the next bytes.
+        tries: Connections per file before giving up.
         pause_seconds: Wait before resuming.
     """
 
@@ -47,8 +47,91 @@ class RetryPolicy:
 
     @property
     def timeout(self) -> tuple[float, float]:
-        """The two limits in the form of ``requests``."""
+        """The timeouts as ``requests`` takes them."""
         return (self.connect_seconds, self.read_seconds)
+
+
+@dataclass(frozen=True)
+class FileVersion:
+    """The version of a file on a server: size in bytes, ``ETag`` and ``Last-Modified``, if sent."""
+
+    url: str
+    size: int | None
+    etag: str | None
+    modified: str | None
+
+    @classmethod
+    def from_headers(cls, url: str, headers: Mapping[str, str]) -> FileVersion:
+        """Read the version from a complete response (status 200)."""
+        length = headers.get("Content-Length")
+        # The length of an encoded body is not the length of the file.
+        size = int(length) if length and "Content-Encoding" not in headers else None
+        return cls(url, size, headers.get("ETag"), headers.get("Last-Modified"))
+
+    @property
+    def validator(self) -> str | None:
+        """The value for ``If-Range``: a strong ETag, else the date (RFC 9110, 13.1.5)."""
+        strong = self.etag is not None and not self.etag.startswith("W/")
+        return self.etag if strong else self.modified
+
+    def resume_headers(self, offset: int) -> dict[str, str]:
+        """Return the request headers for the rest of this version."""
+        condition = {"If-Range": self.validator} if self.validator else {}
+        return {"Range": f"bytes={offset}-", **condition}
+
+    def continued_by(self, headers: Mapping[str, str], offset: int) -> bool:
+        """Return whether a partial response (status 206) continues this version at ``offset``."""
+        content_range = headers.get("Content-Range", "").strip()
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
+        if match is None or int(match[1]) != offset:
+            return False
+        size = None if match[2] == "*" else int(match[2])
+        pairs = (
+            (self.size, size),
+            (self.etag, headers.get("ETag")),
+            (self.modified, headers.get("Last-Modified")),
+        )
+        return all(old == new for old, new in pairs if old and new)
+
+
+class PartialFile:
+    """``<target>.part`` and, in ``<target>.part.json``, the version of its bytes."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(f"{target.name}.part")
+        self._version_path = target.with_name(f"{target.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        """Bytes downloaded so far."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def read_version(self, url: str) -> FileVersion | None:
+        """Return the version of the bytes; None if they cannot be continued."""
+        if not self._version_path.is_file():
+            return None
+        try:
+            version = FileVersion(**json.loads(self._version_path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):  # damaged, or written by another release: start again
+            return None
+        resumable = version.validator is not None or version.size is not None
+        return version if version.url == url and resumable else None
+
+    def restart(self, version: FileVersion) -> None:
+        """Discard the bytes and record the version of the next ones."""
+        self.remove()
+        write_json(self._version_path, asdict(version))
+
+    def remove(self) -> None:
+        """Discard the bytes and their version."""
+        self.path.unlink(missing_ok=True)
+        self._version_path.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Rename the complete file to its target."""
+        replace_durably(self.path, self.target)
+        self._version_path.unlink(missing_ok=True)
 
 
 class _CutError(Exception):
@@ -63,19 +146,11 @@ def download(
     retry: RetryPolicy | None = None,
     show_progress: bool = False,
 ) -> None:
-    """Download ``url`` to ``target``, resuming what an earlier call left in ``<target>.part``.
-
-    Args:
-        url: The address.
-        target: The file to write; its folder is created.
-        md5: The expected MD5; None when it is not known.
-        retry: Time limits and number of tries.
-        show_progress: Show progress on standard error.
+    """Download ``url`` to ``target``, resuming from ``<target>.part`` of an earlier call.
 
     Raises:
         UnreachableError: No connection, or it was cut too often; the bytes so far are kept.
-        FetchError: The file is not there, cannot be written, or has another checksum (it is
-            removed).
+        FetchError: The file does not exist, cannot be written, or its MD5 differs (it is removed).
     """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +168,7 @@ def download(
 
 
 def published_md5(url: str, retry: RetryPolicy | None = None) -> str | None:
-    """Return the MD5 published beside a file as ``<url>.md5``, None when there is none.
+    """Return the MD5 published as ``<url>.md5``; None if there is none.
 
     Raises:
         UnreachableError: No connection, or the server failed.
@@ -106,8 +181,8 @@ def published_md5(url: str, retry: RetryPolicy | None = None) -> str | None:
     if 400 <= response.status_code < 500:
         return None
     check_status(address, response)
-    found = _MD5_FORMS.search(response.text)
-    return (found[1] or found[2]).lower() if found else None
+    match = _MD5_FORMS.search(response.text)
+    return (match[1] or match[2]).lower() if match else None
 
 
 def _transfer_all(url: str, part: PartialFile, retry: RetryPolicy, show_progress: bool) -> None:
@@ -139,10 +214,10 @@ def _kept(part: PartialFile) -> str:
 def _transfer(
     session: requests.Session, url: str, part: PartialFile, retry: RetryPolicy, show_progress: bool
 ) -> None:
-    """Make one connection and write its body.
+    """Download over one connection.
 
     Raises:
-        _CutError: The file is not complete yet; the bytes are in the partial file.
+        _CutError: The file is not complete yet.
     """
     version = part.read_version(url)
     if version is None:
@@ -168,10 +243,10 @@ def _transfer(
 def _accept(
     response: requests.Response, url: str, part: PartialFile, version: FileVersion | None
 ) -> FileVersion:
-    """Return the version that a response continues, or begins anew.
+    """Return the version that a response continues or starts.
 
     Raises:
-        _CutError: It does neither: the bytes so far are of another version and were removed.
+        _CutError: The bytes so far were of another version and are removed.
     """
     status = response.status_code
     if status in (_PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE):

@@ -36,12 +36,12 @@ class Edition:
 
     Attributes:
         name: GroupLens' name, such as ``ml-1m``.
-        md5: MD5 of the zip file; None where GroupLens replaces the file from time to time.
+        md5: MD5 of the zip file; None if GroupLens updates the file.
         needed: The ratings file and the items file.
-        users: Number of users; None where it changes.
-        ratings: Number of ratings; None where it changes.
+        users: Number of users; None if it changes.
+        ratings: Number of ratings; None if it changes.
         terms: The terms of use in two lines.
-        zip_folder: The folder inside the zip file, where it is not ``name``.
+        zip_folder: The folder inside the zip file, unless it is ``name``.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Edition:
         return f"{base_url.rstrip('/')}/{self.name}.zip"
 
     def is_in(self, folder: Path) -> bool:
-        """Tell whether ``folder`` holds the needed files."""
+        """Return whether ``folder`` holds the needed files."""
         return all((folder / name).is_file() for name in self.needed)
 
 

