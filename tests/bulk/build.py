@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
-from reeltune.bulk.pairs import Pairs
 from reeltune.bulk.score import Job, Options, Outcome, Plan, Processes, score
-from reeltune.bulk.tasks import Task
+from reeltune.bulk.tasks import Pairs, Task
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History

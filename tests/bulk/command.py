@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from reeltune.cli import main
 
-PRELOADED = ["reeltune.bulk.score", "reeltune.bulk.pairs", "reeltune.bulk.top", "transformers"]
+PRELOADED = ["reeltune.bulk.score", "reeltune.bulk.tasks", "transformers"]
 """What takes seconds to import; a process made by the fork server has it already."""
 
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
-from reeltune.bulk.pairs import Pairs
 from reeltune.bulk.score import Job, Options, Outcome, Processes, score
+from reeltune.bulk.tasks import Pairs
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ModelError, RunError

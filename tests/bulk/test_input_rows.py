@@ -72,7 +72,7 @@ def test_they_are_kept_without_a_prediction_where_that_is_asked(bench, predictor
 def test_rows_are_numbered_through_the_whole_file(lookup, tmp_path):
     """However it is cut to be looked at."""
     from reeltune.bulk.input_table import InputRows
-    from reeltune.bulk.pairs import Pairs
+    from reeltune.bulk.tasks import Pairs
 
     rows = [GOOD] * 7 + [Row(2, 1)]
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 5)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from reeltune.bulk import input_table as table_module
 from reeltune.bulk.input_table import InputTable, cut_slices
-from reeltune.bulk.pairs import Pairs
-from reeltune.bulk.tasks import P_YES
+from reeltune.bulk.tasks import P_YES, Pairs
 from reeltune.errors import DataError
 from tests.bulk.build import Row, write_rows
 from tests.errors import raises_error

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reeltune.bulk.pairs import Pairs
+from reeltune.bulk.tasks import Pairs
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictor import Predictor, Query

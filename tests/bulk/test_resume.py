@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.bulk.pairs import Pairs
+from reeltune.bulk.tasks import Pairs
 from reeltune.errors import RequestError, RunError
 from tests.bulk.build import Row, answers, parts, write_rows
 from tests.errors import raises_error

@@ -13,7 +13,7 @@ import pytest
 
 from reeltune.bulk.input_table import InputRows
 from reeltune.bulk.lookup import Lookup
-from reeltune.bulk.pairs import Pairs
+from reeltune.bulk.tasks import Pairs
 from reeltune.data.columns import TEST, Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SIGNALS

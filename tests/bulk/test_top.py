@@ -9,8 +9,7 @@ import pytest
 
 from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import Lookup
-from reeltune.bulk.tasks import shard_rows
-from reeltune.bulk.top import Top
+from reeltune.bulk.tasks import Top
 from reeltune.errors import RequestError
 from reeltune.recommend.candidates import ALL, Filters
 from reeltune.recommend.catalogue import Catalogue
@@ -30,9 +29,9 @@ def ask(predictor, lookup: Lookup):
         candidates: int | None = None,
         users: InputTable | None = None,
     ) -> list[dict]:
-        task = Top(users, lookup, catalogue, filters or Filters(), count, candidates, 3)
+        task = Top(users, lookup, 3, catalogue, filters or Filters(), count, candidates)
         told: list[int] = []
-        tables = [task.score(one, predictor, told.append) for one in task.slices(shard_rows(task))]
+        tables = [task.score(one, predictor, told.append) for one in task.slices(task.shards)]
         assert sum(told) == task.rows
         return pa.concat_tables(tables).to_pylist()
 

@@ -10,7 +10,7 @@ import pytest
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form
 from reeltune.scoring.predictor import Query, query_sequences
-from reeltune.serve.batch_size import BatchSize, TokenCounts
+from reeltune.serve.batch_plan import BatchSize, TokenCounts
 from tests.scoring.models import drawn_subject, random_candidates, random_history
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reeltune.scoring.predictor import Predictor
-from reeltune.serve.batch_size import BatchSize, TokenCounts
+from reeltune.serve.batch_plan import BatchSize, TokenCounts
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import UnavailableError
 from reeltune.serve.metrics import Metrics

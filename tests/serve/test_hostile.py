@@ -170,7 +170,7 @@ def test_what_does_not_exist(strict: Running):
     for path in (
         "/nothing",
         "/films",
-        "/predictions",
+        "/prediction",
         "/page/../../etc/passwd",
         "/page.js/../api.js/x",
         "/predictions/",

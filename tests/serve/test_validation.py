@@ -10,7 +10,7 @@ from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.scoring.predictor import Predictor
 from reeltune.serve.schemas import RatedItem
-from reeltune.serve.validation import RequestValidator
+from reeltune.serve.service import RequestValidator
 from tests.errors import raises_error
 
 

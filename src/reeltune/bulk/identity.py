@@ -32,17 +32,10 @@ def make_identity(
 ) -> dict[str, Any]:
     """Return everything that determines the predictions.
 
-    Number types are included; devices are not, since they differ by rounding only.
-
-    Args:
-        config: With model and prompt of the adapter's run.
-        folder: The prepared data.
-        adapter: The adapter's folder; None for the base model alone.
-        task: What is scored.
-        settings: Further settings.
+    Number types are included; devices are not, since they differ by rounding only. ``config`` has
+    model and prompt of the adapter's run.
 
     Raises:
-        ConfigError: The configuration needs hardware that is missing.
         ModelError: There is no adapter in its folder.
     """
     identity = {

@@ -40,10 +40,10 @@ class Lookup:
         return _indices(self.item_ids[self._item_order], self._item_order, ids)
 
     def history_ends(self, user: Ints, item_idx: Ints, before: Ints | None = None) -> Ints:
-        """Return where the history of each row ends; all arrays have the shape ``(n,)``.
+        """Return where the history of each row ends; arrays have the shape ``(n,)``.
 
-        It ends before the user's own rating of the item, or else at the end of the timeline; and
-        before the first event that is not earlier than ``before``, in seconds since 1970.
+        It ends before the user's rating of the item, or else at the end of the timeline; and before
+        the first event that is not earlier than ``before``, in seconds since 1970.
         """
         order, keys = self._by_item
         wanted = user * len(self.item_ids) + item_idx
@@ -66,7 +66,6 @@ class Lookup:
         return self._timelines.item_idx[self._first[user] : self._first[user + 1]]
 
     def _first_event_from(self, user: Ints, seconds: Ints) -> Ints:
-        """Return the index of each user's first event that is not before a time."""
         keys, earliest, span = self._by_time
         since = np.clip(seconds, earliest, earliest + span - 1) - earliest
         return np.searchsorted(keys, user * span + since)

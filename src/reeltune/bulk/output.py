@@ -217,7 +217,6 @@ def _read_manifest(file: Path) -> dict[str, Any]:
 
 
 def _read_shard(path: Path) -> Shard | None:
-    """Return a shard's metadata; None if the file is not a complete shard."""
     try:
         metadata = pq.read_metadata(path)
         about = json.loads((metadata.metadata or {})[_METADATA_KEY])

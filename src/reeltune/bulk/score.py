@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from reeltune.bulk.identity import digest, make_identity
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
-from reeltune.bulk.tasks import Task, shard_rows
+from reeltune.bulk.tasks import Task
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ReeltuneError, RunError
@@ -32,25 +32,20 @@ MakeTask = Callable[[PreparedFolder, Lookup], Task]
 
 @dataclass(frozen=True)
 class Options:
-    """How a task is carried out."""
+    """Number of events shown (None: as prepared); whether to keep invalid rows, or start again."""
 
     history: int | None = None
-    """Number of events shown; None for as many as in the prepared data."""
     skip_unknown: bool = False
-    """Keep invalid rows, without a P(Yes)."""
     overwrite: bool = False
-    """Remove earlier predictions in the folder."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do."""
+    """The numbers of the missing shards, or the record of a finished run."""
 
     identity_sha256: str
     missing: list[int]
-    """Numbers of the missing shards, ascending."""
     done: dict[str, Any] | None
-    """The record of a finished run; None if there is work."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """A task with everything but the model.
-
-    ``config`` has model, quantization and prompt of the adapter's run; without an ``adapter`` the
-    base model predicts alone.
-    """
+    """A task with everything but the model; without an ``adapter`` it is the base model."""
 
     config: Config
     adapter: Path | None
@@ -86,11 +77,7 @@ class Job:
         output: Output,
         options: Options,
     ) -> Job:
-        """Open data and input, without reading any row.
-
-        Raises:
-            ReeltuneError: One of them cannot be read or is invalid.
-        """
+        """Open data and input, without reading any row."""
         config = config if adapter is None else as_trained(config, adapter)
         folder = open_prepared(config)
         lookup = Lookup(folder)
@@ -98,9 +85,7 @@ class Job:
         return cls(config, adapter, folder, lookup, task, output, options)
 
     def plan(self, resources: ExitStack) -> Plan:
-        """Check input and output folder, and write the manifest of a new run.
-
-        ``resources`` receives the lock on the output folder.
+        """Check the input, lock and check the output folder, write the manifest of a new run.
 
         Raises:
             RequestError: The input has invalid rows.
@@ -127,13 +112,9 @@ class Job:
         return new or self.options.overwrite
 
     def _facts(self) -> dict[str, Any]:
-        """Return further entries of the manifest.
-
-        Raises:
-            RequestError: The input has invalid rows.
-        """
+        """Check the input and return further entries of the manifest."""
         table = self.task.table
-        facts: dict[str, Any] = {"shards": len(shard_rows(self.task))}
+        facts: dict[str, Any] = {"shards": len(self.task.shards)}
         if table is None:
             return facts
         LOGGER.info("checking %s rows of %s", f"{table.rows:,}", table.path)
@@ -144,7 +125,7 @@ class Job:
         return {**facts, "file": table.path.name, "ignored": table.ignored, "unknown": counts}
 
     def _remaining(self, sha256: str) -> Plan:
-        complete = self.output.complete_shards(shard_rows(self.task), sha256)
+        complete = self.output.complete_shards(self.task.shards, sha256)
         missing = self._missing(complete)
         if complete and missing:
             total = len(complete) + len(missing)
@@ -155,19 +136,15 @@ class Job:
         return Plan(sha256, missing, done)
 
     def _missing(self, complete: Collection[int]) -> list[int]:
-        return [number for number in range(len(shard_rows(self.task))) if number not in complete]
+        return [number for number in range(len(self.task.shards)) if number not in complete]
 
     def score_shards(
         self, plan: Plan, numbers: Sequence[int], progress: StartTask, name: str = "scoring"
     ) -> None:
-        """Score some of the missing shards and write each.
-
-        Raises:
-            ReeltuneError: The model cannot be loaded, or does not fit the task.
-        """
+        """Score some of the missing shards and write each."""
         loaded = load_model(self.config, self.adapter, folder=self.folder)
         predictor = Predictor(loaded, self.options.history)
-        spans = shard_rows(self.task)
+        spans = self.task.shards
         slices = self.task.slices([spans[number] for number in numbers])
         bar = progress(name, sum(len(spans[number]) for number in numbers))
         for number in numbers:
@@ -185,7 +162,7 @@ class Job:
         Raises:
             RunError: A shard is missing.
         """
-        complete = self.output.complete_shards(shard_rows(self.task), plan.identity_sha256)
+        complete = self.output.complete_shards(self.task.shards, plan.identity_sha256)
         if missing := self._missing(complete):
             raise RunError(
                 f"shard {missing[0]} is missing (the first of {len(missing)} missing ones)",
@@ -201,16 +178,8 @@ class Processes:
 
     def __init__(self) -> None:
         self._state = process_state()
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process decides and prints."""
-        return self._state.is_main_process
-
-    @property
-    def count(self) -> int:
-        """Number of processes."""
-        return self._state.num_processes
+        self.is_main = self._state.is_main_process
+        self.count = self._state.num_processes
 
     def share(self, items: Sequence[T]) -> list[T]:
         """Return this process's share: every ``count``-th item, starting at its rank."""
@@ -235,11 +204,7 @@ class Processes:
         return message[0]
 
     def main_first(self, work: Callable[[], T]) -> T:
-        """Run a function in every process, in the main process before the others.
-
-        Raises:
-            ReeltuneError: In the main process; the others exit silently with its exit code.
-        """
+        """Run a function in every process, in the main process first; raises as above."""
         result: list[T] = []
         self.on_main(lambda: result.append(work()))
         return result[0] if self.is_main else work()
@@ -254,11 +219,7 @@ class Processes:
 
 
 def score(open_job: Callable[[], Job], processes: Processes, progress: StartTask) -> Outcome:
-    """Score all input rows with the processes of this launch, and return the outcome in each.
-
-    Raises:
-        ReeltuneError: Input, data, model or output folder are invalid.
-    """
+    """Score all input rows with the processes of this launch, and return the outcome in each."""
     with ExitStack() as resources:
         job = processes.main_first(open_job)
         plan = processes.on_main(lambda: job.plan(resources))

@@ -138,7 +138,7 @@ def _refuse_filters(flags: dict[str, object]) -> None:
 
 
 def _pairs(table: Path, rows_per_shard: int) -> MakeTask:
-    from reeltune.bulk.pairs import Pairs
+    from reeltune.bulk.tasks import Pairs
 
     return lambda _, lookup: Pairs.open(table, lookup, rows_per_shard)
 
@@ -147,7 +147,7 @@ def _top(
     tables: list[Path], top_k: int, filters: Filters, candidates: int | None, rows_per_shard: int
 ) -> MakeTask:
     from reeltune.bulk.input_table import InputTable
-    from reeltune.bulk.top import Top
+    from reeltune.bulk.tasks import Top
     from reeltune.data.columns import Columns
     from reeltune.recommend.catalogue import Catalogue
     from reeltune.runs.log import LOGGER
@@ -155,7 +155,7 @@ def _top(
     def make(folder: PreparedFolder, lookup: Lookup) -> Top:
         table = InputTable.open(tables[0], (Columns.USER,)) if tables else None
         users = max(1, rows_per_shard // top_k)
-        task = Top(table, lookup, Catalogue.of(folder), filters, top_k, candidates, users)
+        task = Top(table, lookup, users, Catalogue.of(folder), filters, top_k, candidates)
         LOGGER.info("scoring up to %s films per user", f"{task.max_candidates:,}")
         return task
 

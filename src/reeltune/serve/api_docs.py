@@ -1,7 +1,7 @@
 """The page at ``/docs``: the OpenAPI schema as plain HTML.
 
-Our own, because FastAPI's pages load scripts from elsewhere and use inline styles, both of which
-the content security policy of this service forbids.
+FastAPI's pages load scripts from elsewhere and use inline styles, which our content security
+policy forbids.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def render(openapi: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"type_text": type_text, "fields": fields}
-    return environment.get_template("docs.html.j2").render(
-        info=openapi["info"],
-        operations=_operations(openapi),
-        schemas=openapi["components"]["schemas"],
-    )
+    environment.globals |= {
+        "fields": fields,
+        "body_type": _body_type,
+        "properties": lambda parameters: {each["name"]: each["schema"] for each in parameters},
+    }
+    return environment.get_template("docs.html.j2").render(openapi)
 
 
 def type_text(schema: dict[str, Any]) -> str:
@@ -61,9 +61,7 @@ def type_text(schema: dict[str, Any]) -> str:
     text = str(schema.get("type", "anything"))
     if text == "array":
         text = f"list of {type_text(schema['items'])}"
-    constraints = [
-        words.format(schema[key]) for key, words in _CONSTRAINTS.items() if key in schema
-    ]
+    constraints = (form.format(schema[key]) for key, form in _CONSTRAINTS.items() if key in schema)
     return ", ".join([text, *constraints])
 
 
@@ -78,29 +76,6 @@ def fields(schema: dict[str, Any]) -> list[dict[str, str]]:
             "description": field.get("description", ""),
         }
         for name, field in schema.get("properties", {}).items()
-    ]
-
-
-def _operations(openapi: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "method": method.upper(),
-            "path": path,
-            "description": operation.get("description", ""),
-            "parameters": {
-                "properties": {
-                    parameter["name"]: parameter["schema"]
-                    for parameter in operation.get("parameters", [])
-                }
-            },
-            "body": _body_type(operation.get("requestBody", {})),
-            "responses": {
-                status: {"description": response["description"], "body": _body_type(response)}
-                for status, response in operation["responses"].items()
-            },
-        }
-        for path, methods in openapi["paths"].items()
-        for method, operation in methods.items()
     ]
 
 

@@ -21,7 +21,7 @@ from reeltune.scoring.predictor import Predictor
 from reeltune.serve import schemas
 from reeltune.serve.api_docs import add_docs
 from reeltune.serve.auth import BEARER, AuthMiddleware, SecurityHeadersMiddleware
-from reeltune.serve.batch_size import BatchSize, TokenCounts
+from reeltune.serve.batch_plan import BatchSize, TokenCounts
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import add_error_handlers, error_responses
 from reeltune.serve.metrics import CONTENT_TYPE, Metrics, MetricsMiddleware
@@ -41,13 +41,7 @@ _ERRORS: Final = error_responses(400, 401, 408, 413, 415, 421, 422, 503)
 
 
 def make_app(predictor: Predictor, serving: ServingSection, token: str | None) -> ASGIApp:
-    """Return the ASGI application.
-
-    Args:
-        predictor: The model and its data.
-        serving: The limits, and the host that requests are addressed to.
-        token: The token that requests must carry; None admits all.
-    """
+    """Return the ASGI application; requests must carry the ``token``, if there is one."""
     mimetypes.add_type("text/javascript", ".js")  # Python 3.11 knows it under its old name
     metrics = Metrics()
     scoring = predictor.loaded.config.scoring
@@ -87,7 +81,7 @@ def _make_routes(
     @app.get("/health", responses=error_responses(421))
     async def health() -> schemas.HealthResponse:
         """Tell what is served."""
-        return service.health()
+        return service.health
 
     @app.get("/items", dependencies=with_token, responses=error_responses(401, 421, 422))
     def items(

@@ -33,14 +33,14 @@ _SECURITY_HEADERS: Final = {
 class AuthMiddleware:
     """Reject requests with a wrong host, token or content type before their body is read.
 
-    Why our own: FastAPI checks ``HTTPBearer`` dependencies after reading the body, and starlette's
+    FastAPI checks ``HTTPBearer`` dependencies after reading the body, and starlette's
     ``TrustedHostMiddleware`` answers in plain text and knows host names, but not 127.0.0.0/8.
 
     Args:
         app: The application.
         host: The address the service listens on. On loopback, requests must be addressed to
             loopback: a foreign page whose name resolves to it (DNS rebinding) is rejected.
-        token: The token that requests must carry; None admits all.
+        token: None admits all.
         open_paths: Paths that need no token.
     """
 

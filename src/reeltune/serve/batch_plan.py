@@ -1,4 +1,4 @@
-"""Which candidates of the waiting queries are predicted in the next batch."""
+"""How large the next batch is, in tokens, and which candidates of the waiting queries it holds."""
 
 from __future__ import annotations
 
@@ -7,29 +7,94 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.data.history import History
+from reeltune.prompts.pieces import PromptTokens, star_steps
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Query
 
 Ints = npt.NDArray[np.int64]
 HistoryKey = tuple[bytes, bytes, bool]
 
+_DECAY: Final = 0.8
+"""Weight of the measurements so far beside a new batch: about five batches count."""
+
+_DELAY: Final = 0.05
+"""Longest delay before a batch starts: a share of a batch's duration, and also in seconds."""
+
+
+class BatchSize:
+    """Chooses the tokens of a batch from the measured speed, so that it takes ``target_seconds``.
+
+    Requests that arrive during a batch wait for it to finish: small batches keep that short. Large
+    batches cost less per token where a batch has a fixed cost.
+    """
+
+    def __init__(self, target_seconds: float, max_tokens: int) -> None:
+        self._target_seconds = target_seconds
+        self._max_tokens = max_tokens
+        self._tokens = self._seconds = self._batches = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the next batch; 1, that is, a single query, before anything was measured."""
+        if not self._seconds:
+            return 1
+        tokens = int(self._target_seconds * self._tokens / self._seconds)
+        return max(1, min(self._max_tokens, tokens))
+
+    @property
+    def delay(self) -> float:
+        """Seconds to wait after the first query before starting a batch.
+
+        Clients that were answered together send their next requests at almost the same time.
+        """
+        return min(_DELAY, _DELAY * self._seconds / self._batches) if self._batches else 0.0
+
+    def update(self, tokens: int, seconds: float) -> None:
+        """Add the measurement of one batch."""
+        self._tokens = _DECAY * self._tokens + tokens
+        self._seconds = _DECAY * self._seconds + seconds
+        self._batches = _DECAY * self._batches + 1
+
+
+class TokenCounts:
+    """Counts the tokens of queries without building their prompts.
+
+    Where candidates cannot share their history, each counts with the whole of it.
+    """
+
+    def __init__(self, tokens: PromptTokens, history_len: int, share_history: bool) -> None:
+        pieces = tokens.pieces
+        # Signals differ by a token or two from film to film: the mean is near enough.
+        signals = round(sum(float(lines.lengths.mean()) for lines in pieces.context))
+        self._history_len = history_len
+        self._items = pieces.items.lengths
+        self._rating = pieces.before_item.lengths + pieces.after_item.lengths
+        self._rating = self._rating + (signals if pieces.context_in_history else 0)
+        self._around = len(pieces.head) + len(pieces.before_candidate)
+        self._tail = signals + len(pieces.tail)
+        self._shared = share_history and not tokens.differing
+
+    def of(self, history: History, candidates: Ints) -> tuple[int, Ints]:
+        """Return the tokens of a history, and of each candidate after it, shape ``(n,)``."""
+        history = history.last(self._history_len)
+        lines = self._items[history.item_idx] + self._rating[star_steps(history.rating)]
+        trunk = self._around + int(lines.sum())
+        branches = self._items[candidates] + self._tail
+        return (trunk, branches) if self._shared else (0, branches + trunk)
+
 
 @dataclass(eq=False)
 class PendingQuery:
-    """A query that waits for its predictions.
+    """A query that waits for its predictions, which exist for its first ``done`` candidates.
 
-    Attributes:
-        query: Its history holds only events that predictions depend on.
-        base: Whether the base model is to predict, without the adapter.
-        trunk: Tokens of the history.
-        branches: Tokens of each candidate, shape ``(n,)``.
-        result: All predictions; cancelled if nobody waits for them any more.
-        predictions: Those computed so far, in the order of the candidates.
-        done: Their number.
+    ``trunk`` and ``branches`` are the tokens of the history and of each candidate. ``result`` is
+    cancelled if nobody waits for it any more.
     """
 
     query: Query
@@ -75,13 +140,8 @@ def next_batch(queue: deque[PendingQuery], tokens: int, max_queries: int) -> lis
     Queries are taken longest waiting first, each with at least one candidate, so that no query
     waits behind thousands of another's candidates. Once no further history fits, only queries
     whose history is in the batch already are taken. The remaining room is shared equally; what one
-    query does not need goes to the others.
-
-    Args:
-        queue: Longest waiting first. The caller puts a query back if candidates remain.
-        tokens: Target size. A batch may exceed it by one history, and holds at least as many
-            tokens of candidates as of histories: a history is not read for a few candidates.
-        max_queries: Most queries in the batch.
+    query does not need goes to the others. A batch may exceed ``tokens`` by one history, and holds
+    at least as many tokens of candidates as of histories.
     """
     chosen: list[PendingQuery] = []
     skipped: list[PendingQuery] = []

@@ -14,8 +14,15 @@ import numpy as np
 
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Query
-from reeltune.serve.batch_plan import HistoryKey, PendingQuery, QuerySlice, next_batch, token_count
-from reeltune.serve.batch_size import BatchSize, TokenCounts
+from reeltune.serve.batch_plan import (
+    BatchSize,
+    HistoryKey,
+    PendingQuery,
+    QuerySlice,
+    TokenCounts,
+    next_batch,
+    token_count,
+)
 from reeltune.serve.errors import shutting_down
 from reeltune.serve.metrics import Metrics
 
@@ -31,8 +38,7 @@ class SupportsPredict(Protocol):
 class Batcher:
     """Collects queries while a batch runs and predicts them together in the next one.
 
-    All methods run in the event loop. Only the predictor runs elsewhere, one batch at a time, in a
-    thread of its own.
+    All methods run in the event loop; only the predictor has a thread, for one batch at a time.
     """
 
     def __init__(
@@ -73,9 +79,6 @@ class Batcher:
         """Return a future of the predictions; cancel it if nobody waits for them any more.
 
         The history must hold only events that predictions depend on: equal ones are merged.
-
-        Raises:
-            UnavailableError: The service is shutting down.
         """
         if not self._open:
             raise shutting_down()
@@ -137,30 +140,20 @@ def predict_batch(predictor: SupportsPredict, batch: Sequence[QuerySlice]) -> li
     """
     predictions: dict[QuerySlice, Predictions] = {}
     for base in (False, True):
-        slices = [part for part in batch if part.pending.base is base]
-        predictions |= _predict_merged(predictor, slices, base)
+        by_history: dict[HistoryKey, list[QuerySlice]] = {}
+        for part in batch:
+            if part.pending.base is base:
+                by_history.setdefault(part.pending.history_key, []).append(part)
+        queries = [
+            Query(
+                group[0].pending.query.history,
+                np.unique(np.concatenate([part.candidates for part in group])),
+            )
+            for group in by_history.values()
+        ]
+        results = predictor.predict(queries, base=base) if queries else []
+        for group, query, result in zip(by_history.values(), queries, results, strict=True):
+            for part in group:
+                indices = np.searchsorted(query.candidates, part.candidates)
+                predictions[part] = result[indices]
     return [predictions[part] for part in batch]
-
-
-def _predict_merged(
-    predictor: SupportsPredict, slices: Sequence[QuerySlice], base: bool
-) -> dict[QuerySlice, Predictions]:
-    by_history: dict[HistoryKey, list[QuerySlice]] = {}
-    for part in slices:
-        by_history.setdefault(part.pending.history_key, []).append(part)
-    if not by_history:
-        return {}
-    groups = list(by_history.values())
-    queries = [
-        Query(
-            group[0].pending.query.history,
-            np.unique(np.concatenate([part.candidates for part in group])),
-        )
-        for group in groups
-    ]
-    results = predictor.predict(queries, base=base)
-    return {
-        part: result[np.searchsorted(query.candidates, part.candidates)]
-        for group, query, result in zip(groups, queries, results, strict=True)
-        for part in group
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,7 +22,7 @@ _MAX_FIELDS: Final = 5
 """How many invalid fields one response names."""
 
 _MAX_NAME_LENGTH: Final = 100
-"""How many characters of a field name sent by a client are repeated."""
+"""How many characters of a field name are repeated."""
 
 
 class UnavailableError(ReeltuneError):
@@ -38,7 +38,7 @@ def error_response(
     hint: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return an error as JSON; the fields are those of :class:`reeltune.errors.ReeltuneError`."""
+    """Return an error as JSON, with the fields of :class:`reeltune.errors.ReeltuneError`."""
     # Written as ASCII: a field name may hold half a surrogate pair, which UTF-8 cannot encode.
     body = json.dumps({"code": code, "message": message, "where": where, "hint": hint})
     return Response(body, status, headers, media_type="application/json")
@@ -55,7 +55,7 @@ def response_of(error: RequestError | UnavailableError) -> Response:
 
 
 def shutting_down() -> UnavailableError:
-    """Return the error of requests that were not answered before the service ended."""
+    """Return the error of requests that get no other response before the service ends."""
     return UnavailableError(
         "the service is shutting down", code="shutting_down", hint="Try again in a moment"
     )
@@ -64,8 +64,7 @@ def shutting_down() -> UnavailableError:
 def error_responses(*statuses: int, model: bool = True) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of a route's error responses.
 
-    FastAPI assumes that errors have the media type of the route's answers: ``model=False`` is for
-    a route that does not answer with JSON.
+    FastAPI would give a ``model`` the media type of the route's responses: it is for JSON only.
     """
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}}
     schema = {"model": ErrorResponse} if model else {"content": content}
@@ -75,8 +74,8 @@ def error_responses(*statuses: int, model: bool = True) -> dict[int | str, dict[
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every exception of an application with :func:`error_response`."""
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(RequestError, _reeltune_error)
-    app.add_exception_handler(UnavailableError, _reeltune_error)
+    for kind in (RequestError, UnavailableError):
+        app.add_exception_handler(kind, lambda _, error: response_of(cast("RequestError", error)))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _internal_error)
 
@@ -101,16 +100,10 @@ def _validation_error(_: Request, error: Exception) -> Response:
 
 
 def _field(item: Any) -> str:
-    """Return a field's place in the request, such as ``rated.0.rating``."""
+    """Return a field's place in body or query string, such as ``history.0.rating``."""
     location = item["loc"]
-    # The first part says whether it is in the body or in the query string.
     inside = location[1:] if len(location) > 1 else location
     return ".".join(str(part)[:_MAX_NAME_LENGTH] for part in inside)
-
-
-def _reeltune_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError | UnavailableError)
-    return response_of(error)
 
 
 def _http_error(_: Request, error: Exception) -> Response:

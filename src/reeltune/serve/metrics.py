@@ -28,31 +28,31 @@ class Metrics:
     """All metrics of one service."""
 
     def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "reeltune_requests", "Requests answered", ["route", "status"], registry=registry
-        )
-        self._request_seconds = Histogram(
+        self._registry = CollectorRegistry()
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self._registry)
+
+        self._requests = counter("reeltune_requests", "Requests answered", "route", "status")
+        self._request_seconds = histogram(
             "reeltune_request_seconds",
             "Seconds from the headers of a request to the end of its response",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
+            "route",
         )
-        self._predictions = Counter(
-            "reeltune_predictions", "Predictions computed", ["model"], registry=registry
-        )
+        self._predictions = counter("reeltune_predictions", "Predictions computed", "model")
         self.queries_waiting = Gauge(
-            "reeltune_queries_waiting", "Queries that are not in a batch yet", registry=registry
+            "reeltune_queries_waiting",
+            "Queries that are not in a batch yet",
+            registry=self._registry,
         )
-        self._batch_seconds = Histogram(
-            "reeltune_batch_seconds", "Seconds per batch", buckets=_SECONDS, registry=registry
-        )
-        self._batch_queries = Histogram(
-            "reeltune_batch_queries", "Queries per batch", buckets=_SIZES, registry=registry
-        )
-        self._batch_predictions = Histogram(
-            "reeltune_batch_predictions", "Predictions per batch", buckets=_SIZES, registry=registry
+        self._batch_seconds = histogram("reeltune_batch_seconds", "Seconds per batch", _SECONDS)
+        self._batch_queries = histogram("reeltune_batch_queries", "Queries per batch", _SIZES)
+        self._batch_predictions = histogram(
+            "reeltune_batch_predictions", "Predictions per batch", _SIZES
         )
 
     def count_request(self, route: str, status: int, seconds: float) -> None:

@@ -7,6 +7,7 @@ import contextlib
 from http import HTTPStatus
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reeltune.serve.errors import error_response, response_of, shutting_down
@@ -14,23 +15,10 @@ from reeltune.serve.errors import error_response, response_of, shutting_down
 _DISCONNECT: Final = "http.disconnect"
 
 
-class _BodyTooLargeError(Exception):
-    pass
-
-
-class _DisconnectedError(Exception):
-    pass
-
-
 class RequestBodyMiddleware:
-    """Read each request's body within a size and a time, then run the application.
+    """Read each request's body within ``max_bytes`` and ``timeout`` seconds, then run the app.
 
     The application is cancelled when the client disconnects before it has its response.
-
-    Args:
-        app: The application.
-        max_bytes: Longest body accepted.
-        timeout: How long a body may take to arrive, in seconds.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, timeout: float) -> None:
@@ -46,42 +34,39 @@ class RequestBodyMiddleware:
         try:
             async with asyncio.timeout(self._timeout):
                 body = await self._read(scope, receive)
-        except _BodyTooLargeError:
-            response = error_response(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "body_too_large",
-                f"the body is longer than {self._max_bytes} bytes",
-                hint="Split the request, or raise serving.max_body_bytes",
-            )
         except TimeoutError:
-            response = error_response(
+            body = error_response(
                 HTTPStatus.REQUEST_TIMEOUT,
                 "body_timed_out",
                 f"the body did not arrive within {self._timeout:g} s (serving.receive_timeout_s)",
                 headers={"Connection": "close"},
             )
-        except _DisconnectedError:
-            return
-        else:
+        if isinstance(body, Response):
+            await body(scope, receive, send)
+        elif body is not None:
             await self._run(scope, body, receive, send)
-            return
-        await response(scope, receive, send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        lengths = [int(value) for name, value in scope["headers"] if name == b"content-length"]
-        if max(lengths, default=0) > self._max_bytes:
-            raise _BodyTooLargeError
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | Response | None:
+        """Return the body, an error if it is too large, or None if the client disconnects."""
         body = bytearray()
+        lengths = [int(value) for name, value in scope["headers"] if name == b"content-length"]
+        length = max(lengths, default=0)
         more = True
-        while more:
+        while more and length <= self._max_bytes:
             message = await receive()
             if message["type"] == _DISCONNECT:
-                raise _DisconnectedError
+                return None
             body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise _BodyTooLargeError
+            length = max(length, len(body))
             more = message.get("more_body", False)
-        return bytes(body)
+        if length <= self._max_bytes:
+            return bytes(body)
+        return error_response(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body_too_large",
+            f"the body is longer than {self._max_bytes} bytes",
+            hint="Split the request, or raise serving.max_body_bytes",
+        )
 
     async def _run(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Run the application until it ends, the client disconnects, or the server stops."""
@@ -108,8 +93,7 @@ class RequestBodyMiddleware:
             stopping = True
         finally:
             disconnect.cancel()
-            if not running.done():
-                running.cancel()
+            running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
         if stopping and not response_started:

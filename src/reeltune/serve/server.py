@@ -20,7 +20,6 @@ from reeltune.runs.log import LOGGER
 from reeltune.serve.auth import is_loopback
 
 MIN_TOKEN_LENGTH: Final = 16
-"""Fewest characters of a token."""
 
 
 def read_token(serving: ServingSection) -> str | None:

@@ -6,12 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from starlette.concurrency import run_in_threadpool
 
 from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE
+from reeltune.data.history import History
+from reeltune.domain import RatingScale
+from reeltune.errors import RequestError
 from reeltune.files import file_digest
 from reeltune.recommend.candidates import ALL, CandidateLimit, Filters, ItemPool, default_limit
 from reeltune.recommend.catalogue import Catalogue
@@ -23,9 +28,13 @@ from reeltune.scoring.predictor import Predictor, Query
 from reeltune.serve import schemas
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import UnavailableError
-from reeltune.serve.validation import RequestValidator
 
-_DIGEST_LENGTH = 16
+Ints = npt.NDArray[np.int64]
+
+_DIGEST_LENGTH: Final = 16
+
+_MAX_LISTED: Final = 10
+"""How many unknown ids one error lists."""
 
 
 class Service:
@@ -47,7 +56,7 @@ class Service:
             self._catalogue, np.arange(len(self._catalogue.items))
         )
         self._active_requests = 0
-        self._health = schemas.HealthResponse(
+        self.health = schemas.HealthResponse(
             status="ok",
             model=_model_name(predictor),
             tuned=predictor.has_adapter,
@@ -92,10 +101,6 @@ class Service:
         finally:
             self._active_requests -= 1
 
-    def health(self) -> schemas.HealthResponse:
-        """Return what is served."""
-        return self._health
-
     def items(self, query: str, limit: int) -> schemas.ItemsResponse:
         """Return the items whose titles match best; without a query, the most rated."""
         if query.strip():
@@ -130,13 +135,16 @@ class Service:
         Raises:
             RequestError: The request is not valid.
         """
-        self._validator.check_counts(request.top_k, request.candidates)
+        self._validator.check_count(request.top_k, "top_k", "top")
+        self._validator.check_count(request.candidates or 0, "candidates", "candidates")
         pipeline = self._pipeline
+        filters = request.filters.model_dump()
+        genres = {name: tuple(filters.pop(name)) for name in ("genres", "without_genres")}
         selection = await run_in_threadpool(
             pipeline.select,
             RecommendationRequest(
                 self._validator.history(request.history),
-                _filters(request.filters),
+                Filters(**genres, **filters),
                 request.top_k,
                 request.candidates,
                 request.base,
@@ -153,15 +161,73 @@ class Service:
     async def _predict(
         self, queries: Sequence[Query], base_queries: Sequence[Query] = ()
     ) -> tuple[list[Predictions], list[Predictions]]:
-        """Return the predictions for queries to the tuned and to the base model.
-
-        Cancelling this cancels the queries, so that those not started are never computed.
-        """
+        """Return the predictions of the tuned and the base model; cancelling cancels the rest."""
         predictions = await asyncio.gather(
             *(self._batcher.submit(query) for query in queries),
             *(self._batcher.submit(query, base=True) for query in base_queries),
         )
         return predictions[: len(queries)], predictions[len(queries) :]
+
+
+class RequestValidator:
+    """Turns item ids into item indices; raises :class:`RequestError` for what is not allowed."""
+
+    def __init__(self, catalogue: Catalogue, scale: RatingScale, serving: ServingSection) -> None:
+        self._scale = scale
+        self._serving = serving
+        self._index_of_id = catalogue.index_of_id
+
+    def history(self, ratings: Sequence[schemas.RatedItem]) -> History:
+        """Return the ratings of a request as a history."""
+        self.check_count(len(ratings), "history", "history")
+        indices = self._indices([rated.item_id for rated in ratings], "history")
+        seen: set[int] = set()
+        for position, rated in enumerate(ratings):
+            if rated.item_id in seen:
+                raise RequestError(
+                    f"film {rated.item_id} is rated twice",
+                    code="item_rated_twice",
+                    where=f"history.{position}.item_id",
+                    hint="Send the latest rating only",
+                )
+            seen.add(rated.item_id)
+            if not self._scale.contains(rated.rating):
+                raise RequestError(
+                    f"the rating {rated.rating} is not on the scale",
+                    code="rating_not_on_scale",
+                    where=f"history.{position}.rating",
+                    hint=f"Give a rating from {self._scale}",
+                )
+        return History.of(indices.tolist(), [rated.rating for rated in ratings])
+
+    def candidates(self, item_ids: Sequence[int]) -> Ints:
+        """Return the indices of the items to predict, in the order given."""
+        self.check_count(len(item_ids), "item_ids", "candidates")
+        return self._indices(item_ids, "item_ids")
+
+    def check_count(self, count: int, where: str, limit: str) -> None:
+        """Reject a field of a request that exceeds the limit ``serving.max_<limit>``."""
+        most = int(getattr(self._serving, f"max_{limit}"))
+        if count > most:
+            raise RequestError(
+                f"{count} is more than the {most} one request may have",
+                code="over_request_limit",
+                where=where,
+                hint=f"Ask for less, or raise serving.max_{limit}",
+            )
+
+    def _indices(self, item_ids: Sequence[int], where: str) -> Ints:
+        unknown = list(dict.fromkeys(each for each in item_ids if each not in self._index_of_id))
+        if unknown:
+            listed = ", ".join(str(item_id) for item_id in unknown[:_MAX_LISTED])
+            more = len(unknown) - _MAX_LISTED
+            raise RequestError(
+                f"no film has the id {listed}" + (f" (and {more} more)" if more > 0 else ""),
+                code="unknown_item",
+                where=where,
+                hint="GET /items finds films and their ids",
+            )
+        return np.array([self._index_of_id[item_id] for item_id in item_ids], dtype=np.int64)
 
 
 def candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit:
@@ -173,17 +239,6 @@ def candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit
     if limit.count == ALL or limit.count > serving.max_candidates:
         return CandidateLimit(serving.max_candidates, "serving.max_candidates")
     return limit
-
-
-def _filters(filters: schemas.FiltersRequest) -> Filters:
-    return Filters(
-        tuple(filters.genres),
-        tuple(filters.without_genres),
-        filters.year_from,
-        filters.year_to,
-        filters.min_ratings,
-        filters.max_ratings,
-    )
 
 
 def _model_name(predictor: Predictor) -> str:
