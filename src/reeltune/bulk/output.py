@@ -86,11 +86,6 @@ class Output:
             )
         return None
 
-    @property
-    def has_shards(self) -> bool:
-        """Whether there is any shard."""
-        return self.path.is_dir() and bool(self._shard_files())
-
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Create the folder, keep other runs out of it, and remove leftovers of killed ones.
@@ -121,7 +116,7 @@ class Output:
     def start(self, identity: dict[str, Any], facts: dict[str, Any]) -> None:
         """Remove earlier predictions and write the manifest; ``facts`` are further entries."""
         self.remove_record()
-        for path in self._shard_files():
+        for path in self.shard_files():
             path.unlink()
         content = {
             "reeltune_version": __version__,
@@ -156,7 +151,7 @@ class Output:
         """
         expected = {self.shard_path(number): number for number in range(len(spans))}
         complete: dict[int, Shard] = {}
-        for path in self._shard_files():
+        for path in self.shard_files():
             number = expected.get(path)
             if number is None:
                 raise RunError(
@@ -186,8 +181,10 @@ class Output:
         expected = {IDENTITY_DIGEST: sha256, **_totals(shards)}
         return record if expected.items() <= record.items() else None
 
-    def _shard_files(self) -> list[Path]:
-        return sorted(path for path in self.path.iterdir() if _SHARD_NAME.fullmatch(path.name))
+    def shard_files(self) -> list[Path]:
+        """Return the files of all shards, in order."""
+        names = self.path.glob("part-*.parquet")
+        return sorted(path for path in names if _SHARD_NAME.fullmatch(path.name))
 
 
 def _totals(shards: Collection[Shard]) -> dict[str, int]:

@@ -108,8 +108,8 @@ class Job:
 
     def _is_new(self) -> bool:
         # A manifest without shards is of a call that failed early: nothing is lost.
-        new = self.output.manifest() is None or not self.output.has_shards
-        return new or self.options.overwrite
+        manifest, shards = self.output.manifest(), self.output.shard_files()
+        return self.options.overwrite or manifest is None or not shards
 
     def _facts(self) -> dict[str, Any]:
         """Check the input and return further entries of the manifest."""
