@@ -44,7 +44,7 @@ def tiny_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny Llama model and a tokenizer in SmolLM2's way; read it, never write."""
+    """A folder with a tiny Llama model and a tokenizer like SmolLM2's; read it, never write."""
     return tiny_model(tmp_path_factory.mktemp("models") / "llama", "llama")
 
 

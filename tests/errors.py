@@ -1,4 +1,4 @@
-"""How tests expect errors: by class, code, place and figures, never by their sentences."""
+"""Expected errors: class, code, where and figures, never sentences."""
 
 from __future__ import annotations
 

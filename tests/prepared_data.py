@@ -41,7 +41,7 @@ _GENRES = ("Action", "Comedy", "Drama", "Film-Noir", "Sci-Fi")
 
 
 def make_items(count: int, seed: int = 0) -> list[Item]:
-    """Return films whose first ones have every odd title there is; some have no year or genre."""
+    """Return films; the first have odd titles, and some have no year or genre."""
     random = np.random.default_rng(seed)
     items = []
     for row in range(count):

@@ -13,7 +13,7 @@ from reeltune.scoring.scorer import predict_sequences
 
 @dataclass(frozen=True)
 class Scored:
-    """Rows, their predictions, and the metrics of these."""
+    """Rows with predictions and metrics."""
 
     rows: TokenRows
     predictions: Predictions
@@ -21,7 +21,7 @@ class Scored:
 
 
 def score_split(loaded: LoadedModel, split: str) -> Scored:
-    """Score the rows of a split, with the adapter as it is switched now."""
+    """Score the rows of a split, with the adapter in its present state."""
     rows = loaded.rows(split)
     predictions = predict_sequences(loaded, rows.sequences)
     return Scored(rows, predictions, measure(rows.liked, predictions.p_yes, rows.user_id))

@@ -158,7 +158,7 @@ def test_debug_keeps_the_exit_code():
     assert failing_with_debug(4).returncode == ConfigError.exit_code
 
 
-def test_config_show_prints_what_was_resolved(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_config_show_prints_the_resolved_values(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     file = tmp_path / "config.yaml"
     file.write_text("train: {batch_size: 3}\n", encoding="utf-8")
     args = ("--config", str(file), "--set", "train.seed=7", "--set", "lora.r=4")

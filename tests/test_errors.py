@@ -17,7 +17,7 @@ from reeltune.errors import (
     RunError,
 )
 
-KINDS = {
+CLASSES = {
     ConfigError: ValueError,
     DataError: ValueError,
     FetchError: OSError,
@@ -36,17 +36,17 @@ def test_an_error_has_a_message_a_code_where_and_a_hint():
     assert str(DataError("no title", code="no_title")) == "no title"
 
 
-@pytest.mark.parametrize(("kind", "standard"), KINDS.items())
-def test_every_kind_is_ours_and_the_standard_kind(
-    kind: type[ReeltuneError], standard: type[Exception]
+@pytest.mark.parametrize(("cls", "standard"), CLASSES.items())
+def test_every_class_is_ours_and_a_standard_exception(
+    cls: type[ReeltuneError], standard: type[Exception]
 ):
-    assert issubclass(kind, ReeltuneError)
-    assert issubclass(kind, standard)
-    assert str(kind("message", code="code", where="where")) == "where: message"
+    assert issubclass(cls, ReeltuneError)
+    assert issubclass(cls, standard)
+    assert str(cls("message", code="code", where="where")) == "where: message"
 
 
 def test_exit_codes_are_distinct_and_none_is_one_the_shell_uses():
-    codes = [kind.exit_code for kind in (ReeltuneError, *KINDS)]
+    codes = [cls.exit_code for cls in (ReeltuneError, *CLASSES)]
     assert len(set(codes)) == len(codes)
     assert not set(codes) & {0, 2}  # success, wrong usage
 
@@ -55,22 +55,22 @@ ROOT = Path(__file__).parents[1]
 
 
 def literal_codes() -> set[tuple[str, str]]:
-    """Class and code of every error in the source whose code is written where it is raised."""
-    found = set()
+    """Class and code of every error in the source with a literal code."""
+    codes = set()
     for file in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("Error"):
                 for keyword in node.keywords:
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
-                        found.add((node.func.id, keyword.value.value))
-    return found
+                        codes.add((node.func.id, keyword.value.value))
+    return codes
 
 
 def listed_codes() -> list[tuple[str, str]]:
     """Class and code of every row of the page's table of codes."""
     page = (ROOT / "docs" / "ERRORS.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `?([\w ]+)`? \|", page, flags=re.MULTILINE)
-    return [(kind, code) for code, kind in rows]
+    return [(name, code) for code, name in rows]
 
 
 def test_a_code_belongs_to_one_class():

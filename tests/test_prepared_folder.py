@@ -1,4 +1,4 @@
-"""Reading a prepared folder, and that the stand-in of these tests is what prepare writes."""
+"""Reading a prepared folder, and that the tests' own folder equals the output of prepare."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "meta.json").read_text(encoding="utf-8"))
 
 
-def test_the_stand_in_has_the_invariants_of_prepared_data(folder: Path):
+def test_the_test_folder_has_the_invariants_of_prepared_data(folder: Path):
     meta = read_meta(folder)
     table = EventTable.read(PreparedFolder.open(folder))
     assert check_invariants(table, meta["counts"]["events"])
@@ -43,7 +43,7 @@ def test_the_stand_in_has_the_invariants_of_prepared_data(folder: Path):
     assert counts["context"] + counts["examples"] == counts["events"]
 
 
-def test_the_stand_in_describes_itself_as_prepare_does(folder: Path, tmp_path: Path):
+def test_the_test_folder_has_the_meta_data_of_prepare(folder: Path, tmp_path: Path):
     events = [
         f"{user},{item},{1 + (user + item) % 5}.0,{1000 + item}"
         for user in range(1, 5)
@@ -76,7 +76,7 @@ def test_equal_seeds_write_equal_folders(tmp_path: Path):
     assert first == second != other
 
 
-def test_what_was_written_is_read(folder: Path):
+def test_round_trip(folder: Path):
     read = PreparedFolder.open(folder)
     assert (read.history_len, read.min_history) == (6, 4)
     assert read.prompt_settings == PromptSettings(version=PROMPT_VERSION)
@@ -128,7 +128,7 @@ def test_examples_show_the_events_just_before_the_candidate(folder: Path):
     assert sorted(seen + context) == list(range(len(timelines)))
 
 
-def test_examples_are_taken_in_the_order_asked(folder: Path):
+def test_examples_are_taken_in_the_given_order(folder: Path):
     examples = PreparedFolder.open(folder).examples("train")
     taken = examples.take(np.array([5, 0, 5]))
     assert taken.target.tolist() == [examples.target[i] for i in (5, 0, 5)]
@@ -140,7 +140,7 @@ def test_an_unknown_split_is_refused(folder: Path):
         PreparedFolder.open(folder).examples("context")
 
 
-def test_a_folder_that_is_not_there_says_how_to_make_it(tmp_path: Path):
+def test_a_missing_folder_is_an_error_with_a_hint(tmp_path: Path):
     absent = str(tmp_path / "absent")
     with raises_error(
         DataError,
@@ -198,7 +198,7 @@ def test_a_broken_description_is_refused(folder: Path, text: str):
         ({"counts": None}, "counts"),
     ],
 )
-def test_a_description_that_lacks_something_is_refused(folder: Path, change: dict, lacking: str):
+def test_an_incomplete_description_is_refused(folder: Path, change: dict, lacking: str):
     (folder / "meta.json").write_text(json.dumps({**read_meta(folder), **change}))
     with raises_error(
         DataError, "bad_prepared_meta", where="meta.json", figures=[lacking, "reeltune prepare"]

@@ -13,7 +13,7 @@ from reeltune.progress import Task, format_seconds, no_progress, scoring_progres
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time as tasks see it; a test sets its only entry."""
+    """The monotonic time; a test changes its only entry."""
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
@@ -35,7 +35,7 @@ def test_a_status_has_count_rate_and_time(clock, done: int, elapsed: float, stat
     assert task.status() == status
 
 
-def test_bytes_are_shown_in_megabytes_and_what_was_there_before_has_no_rate(clock):
+def test_bytes_are_shown_in_megabytes_and_those_before_the_start_have_no_rate(clock):
     task = Task("a", progress.BYTES, 30_000_000, done=10_000_000)
     clock[0] += 5
     task.advance(10_000_000)
@@ -103,7 +103,7 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     assert re.search(r"second .* 2 rows", text)
 
 
-def test_nothing_is_shown_where_another_process_shows_it(capsys):
+def test_nothing_is_shown_if_not_wanted(capsys):
     with show_progress("rows", shown=False) as start:
         start("a", 2).update(2)
     no_progress("a", 2).advance(2)

@@ -25,7 +25,7 @@ def moved(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def plain(ragged: Ragged) -> Rows:
-    """The same rows as Python lists, after checking that the arrays are well formed."""
+    """The rows as Python lists, after checking that the arrays are well formed."""
     assert ragged.values.dtype == np.int32
     assert ragged.offsets.dtype == np.int64
     assert ragged.offsets[0] == 0
@@ -34,7 +34,7 @@ def plain(ragged: Ragged) -> Rows:
 
 
 @given(row_lists)
-def test_rows_come_back_as_they_went_in(rows: Rows):
+def test_round_trip(rows: Rows):
     ragged = Ragged.from_rows(rows)
     assert plain(ragged) == rows
     assert len(ragged) == len(rows)
@@ -85,6 +85,6 @@ def test_offsets_are_running_totals(lengths: list[int]):
 
 
 @pytest.mark.parametrize("row", [-1, 2])
-def test_a_row_that_is_not_there_is_an_error(row: int):
+def test_a_missing_row_is_an_error(row: int):
     with pytest.raises(IndexError):
         Ragged.from_rows([[1], [2, 3]])[row]

@@ -20,7 +20,7 @@ def timelines_of(
     user_id: Sequence[int] | None = None,
     split: Sequence[str] | None = None,
 ) -> Timelines:
-    """Events in order; by default all are one user's and to be trained on."""
+    """Events in order; by default training events of one user."""
     count = len(item_idx)
     users = np.array(user_id if user_id is not None else [1] * count, dtype=np.int64)
     begun = np.searchsorted(users, users)
@@ -37,7 +37,7 @@ def timelines_of(
 
 @st.composite
 def random_timelines(draw: st.DrawFn, items: int = 1) -> Timelines:
-    """Up to three users; events to be trained on have others between them anywhere."""
+    """Up to three users, with training events among others."""
     sizes = draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
     count = sum(sizes)
 
@@ -55,7 +55,7 @@ def _many(values: st.SearchStrategy[_T], count: int) -> st.SearchStrategy[list[_
 
 
 def examples_of(timelines: Timelines, history_len: int) -> Examples:
-    """The events to be trained on, each with as much history as there is, up to a length."""
+    """The training events, each with all of its history up to a length."""
     target = np.flatnonzero(timelines.split == "train").astype(np.int64)
     shown = np.minimum(timelines.position[target].astype(np.int64), history_len)
     return Examples(start=target - shown, target=target)

@@ -39,7 +39,7 @@ _ROWS = 4
 
 @dataclass(frozen=True)
 class Case:
-    """A run, and what is asked of it.
+    """A run and the rows to predict.
 
     Attributes:
         run: The run folder.
@@ -58,7 +58,7 @@ class Case:
     untuned: npt.NDArray[np.float64]
 
     def export(self, target: Path, dtype: str) -> Path:
-        """Export merged weights, however far they drift."""
+        """Export merged weights with any drift."""
         sets = [part for override in self.overrides for part in ("--set", override)]
         args = ["--config", os.devnull, *sets, "--adapter", str(self.run), "--merged", str(target)]
         with pytest.raises(SystemExit) as left:
@@ -68,7 +68,7 @@ class Case:
 
 
 def outspoken(tiny: Path, folder: Path, kind: Kind) -> Path:
-    """Copy a tiny model with larger weights: its predictions depend on films and their order."""
+    """Copy a tiny model with larger weights, so that predictions depend on films and order."""
     shutil.copytree(tiny, folder)
     weights = load_file(folder / "model.safetensors")
     larger = {

@@ -1,4 +1,4 @@
-"""Calling the scripts of ``examples`` as a person does, and what to tell them."""
+"""Arguments and output of the scripts in ``examples``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _TOLD = re.compile(r"P\(Yes\) = (\d\.\d{6})\n")
 
 
 def words(item: Item) -> str:
-    """A film as a person writes it."""
+    """A film as typed by a user."""
     title = item.title or "Untitled"
     return title if item.year is None else f"{title} ({item.year})"
 
 
 def command_lines(subject: LoadedModel, split: str = "test") -> Iterator[list[str]]:
-    """What a script is told of every row of a split: films with stars, then one without."""
+    """A script's arguments for every row of a split: films with stars, then the candidate."""
     timelines, items = subject.folder.timelines, subject.folder.items
     rows = choose_blocks(subject.folder, held_out_rows(subject.config, split, None)).examples
     for start, target in zip(rows.start.tolist(), rows.target.tolist(), strict=True):

@@ -29,7 +29,7 @@ def test_the_script_gives_the_adapters_predictions(case: Case, exact: Path, tmp_
     assert np.ptp(case.p_yes) > 1e-3
 
 
-def test_what_was_converted_once_is_used_again(case: Case, exact: Path, tmp_path, capsys):
+def test_a_conversion_is_reused(case: Case, exact: Path, tmp_path, capsys):
     folders = [str(exact), str(tmp_path / "converted")]
     first = tell(SCRIPT, [*folders, *case.told[0]], capsys)
     weights = tmp_path / "converted" / "model.bin"

@@ -30,7 +30,7 @@ def test_the_code_on_the_page_is_the_files():
     assert files.keys() <= whole | linked
 
 
-def test_the_calls_on_the_page_tell_a_script_what_it_takes():
+def test_the_calls_on_the_page_are_valid_arguments():
     calls = [shlex.split(call) for call in _CALL.findall(text_of(PAGE))]
     assert len(calls) == 2
     for script, *args in calls:

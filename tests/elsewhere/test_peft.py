@@ -1,4 +1,4 @@
-"""An adapter gives reeltune's predictions in plain PEFT, asked by a script without reeltune."""
+"""An adapter gives reeltune's predictions in plain PEFT, in a script without reeltune."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ITEMS = ["4.5: Heat (1995)", "Casino (1995)"]
 
 @pytest.fixture(scope="module")
 def writer() -> ModuleType:
-    """The module the scripts share."""
+    """The module shared by the scripts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLES))
         return importlib.import_module("elsewhere_prompt")

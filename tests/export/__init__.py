@@ -1,1 +1,1 @@
-"""Exports are the adapter they were made from, or they are not kept."""
+"""Tests of merged exports."""

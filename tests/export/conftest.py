@@ -1,4 +1,4 @@
-"""A run that has learned to answer with one word, and how to export it."""
+"""Trained runs to export."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Trained:
 
     Attributes:
         adapter: The run folder.
-        overrides: What it was trained with.
+        overrides: The overrides of its training.
     """
 
     adapter: Path
@@ -37,23 +37,23 @@ class Trained:
         """Call the command, and return its exit code."""
         sets = [part for override in self.overrides for part in ("--set", override)]
         args = ["--config", os.devnull, *sets, "--adapter", str(adapter or self.adapter)]
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as ended:
             main(["export", *args, "--merged", str(target), *flags])
-        return int(left.value.code or 0)
+        return int(ended.value.code or 0)
 
     def copy(self, folder: Path) -> Path:
         """Copy the run folder, to be changed."""
-        kept = shutil.ignore_patterns("checkpoint-*", "logs")
-        return Path(shutil.copytree(self.adapter, folder, ignore=kept))
+        ignored = shutil.ignore_patterns("checkpoint-*", "logs")
+        return Path(shutil.copytree(self.adapter, folder, ignore=ignored))
 
 
 def record(target: Path) -> dict[str, Any]:
-    """What an export says of itself."""
+    """The content of ``export.json``."""
     return json.loads((target / "export.json").read_text(encoding="utf-8"))
 
 
 def change_record(adapter: Path, **values: Any) -> None:
-    """Let the record of a copied run say something else."""
+    """Change values in the record of a copied run."""
     file = adapter / RUN_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
@@ -65,7 +65,7 @@ def _trained(model: Path, prepared: Any, work: Path, **changes: Any) -> Trained:
 
 @pytest.fixture(scope="session")
 def speaker(tiny_qwen3, tmp_path_factory) -> Path:
-    """The tiny model with larger weights: its predictions depend on films, and lie apart."""
+    """The tiny model with larger weights, so that its predictions differ between films."""
     folder = Path(shutil.copytree(tiny_qwen3, tmp_path_factory.mktemp("models") / "speaker"))
     weights = load_file(folder / WEIGHTS)
     larger = {

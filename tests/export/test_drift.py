@@ -1,4 +1,4 @@
-"""How far two variants are apart, and when that is too far."""
+"""Differences between variants, and the bounds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def drift(
     return Drift("test", 3, 3, list(variants), reference, True, bounds or Bounds())
 
 
-def test_by_hand():
+def test_differences_computed_by_hand():
     one = measured(UNQUANTIZED, [0.1, 0.49, 0.8], 0.75)
     other = measured(MERGED, [0.1, 0.52, 0.77], 0.5)
     found = difference(one, other)
@@ -53,7 +53,7 @@ def test_by_hand():
 
 
 @given(two_of_a_length)
-def test_the_other_way_round_is_as_far(values):
+def test_differences_are_symmetric(values):
     one, other = measured("a", values[0], 0.25), measured("b", values[1], 0.75)
     there, back = difference(one, other), difference(other, one)
     assert there.auc == -back.auc == 0.5
@@ -65,7 +65,7 @@ def test_the_other_way_round_is_as_far(values):
 
 
 @given(two_of_a_length, *[st.tuples(probability, probability)] * 2)
-def test_a_bound_is_passed_exactly_when_a_difference_is_larger(values, aucs, bounds):
+def test_a_bound_is_exceeded_exactly_if_a_difference_is_larger(values, aucs, bounds):
     auc, other = aucs
     variants = measured(UNQUANTIZED, values[0], auc), measured(MERGED, values[1], other)
     found = drift(*variants, bounds=Bounds(*bounds)).exceeded()
@@ -81,20 +81,20 @@ def test_only_the_adapter_as_trained_counts():
     assert re.findall(r"\d\.\d+", line) == ["0.39", "0.05"]
 
 
-def test_nothing_known_is_not_within_bounds():
+def test_an_unmeasured_reference_is_not_within_bounds():
     variants = measured(UNQUANTIZED, [0.5]), missing(FOUR_BIT), measured(MERGED, [0.5])
     (line,) = drift(*variants, reference=FOUR_BIT).exceeded()
     assert "no GPU" in line
     assert drift(*variants, reference=UNQUANTIZED).exceeded() == []
 
 
-def test_an_auc_that_does_not_exist_passes_no_bound_but_p_yes_does():
+def test_an_undefined_auc_exceeds_no_bound():
     one, other = measured(UNQUANTIZED, [0.2], None), measured(MERGED, [0.3], None)
     assert difference(one, other).auc is None
     assert len(drift(one, other).exceeded()) == 1
 
 
-def test_the_record_holds_every_pair_and_no_stand_in():
+def test_the_record_holds_every_pair_with_none_for_missing_values():
     found = drift(measured(UNQUANTIZED, [0.5]), missing(FOUR_BIT), measured(MERGED, [0.25]))
     written = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert [(pair["first"], pair["second"]) for pair in written["differences"]] == [

@@ -80,7 +80,7 @@ def test_plain_transformers_gives_the_adapters_predictions(
     assert np.ptp(adapter) > 3 * tolerance
 
 
-def test_what_was_measured_is_written_down(exact, trained, prepared):
+def test_measurements_are_in_the_record(exact, trained, prepared):
     written = record(exact)
     drift = written["drift"]
     assert drift["rows"] == len(prepared.examples("test"))
@@ -107,14 +107,14 @@ def test_what_was_measured_is_written_down(exact, trained, prepared):
 
 
 @pytest.mark.slow
-def test_a_sample_of_rows_is_what_was_asked_for(trained, tmp_path):
+def test_the_number_of_rows_is_limited(trained, tmp_path):
     assert trained.export(tmp_path / OUT, *FLOAT32, "--rows", "7", "--split", "validation") == 0
     drift = record(tmp_path / OUT)["drift"]
     assert (drift["rows"], drift["split"]) == (7, "validation")
     assert drift["rows_available"] > 7
 
 
-def test_it_answers_one_word_and_stops_where_the_adapter_does(exact, subject):
+def test_it_generates_one_word_and_stops(exact, subject):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(exact), subject.base.tokenizer
     end = subject.tokens.answers.end
     prompts = subject.rows("test").sequences.alone()
@@ -145,7 +145,7 @@ def test_the_code_in_the_card_gives_the_prediction(exact, subject, monkeypatch):
 
 
 @pytest.mark.slow
-def test_rounding_past_the_bound_leaves_nothing(trained, tmp_path, capsys):
+def test_rounding_beyond_the_bound_leaves_no_folder(trained, tmp_path, capsys):
     code = trained.export(tmp_path / OUT, "--max-p-drift", "0")
     printed = capsys.readouterr()
     assert code == ModelError.exit_code
@@ -158,7 +158,7 @@ def test_rounding_past_the_bound_leaves_nothing(trained, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_allowed_drift_is_kept_and_said_everywhere(trained, tmp_path, capsys):
+def test_allowed_drift_is_kept_and_reported(trained, tmp_path, capsys):
     target = tmp_path / OUT
     assert trained.export(target, "--max-p-drift", "0", "--allow-drift", *ANY_AUC) == 0
     written = record(target)
@@ -169,7 +169,7 @@ def test_allowed_drift_is_kept_and_said_everywhere(trained, tmp_path, capsys):
     assert "--allow-drift" in capsys.readouterr().out
 
 
-def test_what_exists_is_not_replaced_unless_it_is_an_export(trained, exact, tmp_path, capsys):
+def test_only_an_export_is_replaced(trained, exact, tmp_path, capsys):
     target = tmp_path / OUT
     target.mkdir()
     assert trained.export(target) == RunError.exit_code
@@ -183,7 +183,7 @@ def test_what_exists_is_not_replaced_unless_it_is_an_export(trained, exact, tmp_
 
 
 @pytest.mark.slow
-def test_an_earlier_export_is_replaced_only_by_one_that_holds(trained, tmp_path):
+def test_an_earlier_export_is_replaced_only_within_the_bounds(trained, tmp_path):
     target = tmp_path / OUT
     assert trained.export(target, *FLOAT32) == 0
     assert trained.export(target, "--overwrite", "--max-p-drift", "0") == ModelError.exit_code
@@ -219,7 +219,7 @@ on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="about a machine w
 
 
 @on_cpu
-def test_4_bits_that_cannot_be_had_are_called_not_measured(exact):
+def test_unavailable_4_bits_are_reported_as_not_measured(exact):
     drift = record(exact)["drift"]
     (measured,) = (m for m in drift["measurements"] if m["name"] == FOUR_BIT)
     assert measured["auc"] is None
@@ -229,7 +229,7 @@ def test_4_bits_that_cannot_be_had_are_called_not_measured(exact):
 
 @pytest.mark.slow
 @on_cpu
-def test_an_adapter_trained_in_4_bits_is_held_to_its_own_base(trained_in_4_bits, tmp_path, capsys):
+def test_an_adapter_trained_in_4_bits_is_compared_in_4_bits(trained_in_4_bits, tmp_path, capsys):
     assert trained_in_4_bits.export(tmp_path / OUT, "--max-p-drift", "1", *ANY_AUC) == 0
     drift = record(tmp_path / OUT)["drift"]
     assert drift["reference"] == FOUR_BIT
@@ -250,7 +250,7 @@ def test_an_adapter_trained_in_4_bits_is_held_to_its_own_base(trained_in_4_bits,
 
 @pytest.mark.slow
 @on_cpu
-def test_merged_into_the_values_of_its_4_bits_it_is_the_adapter(trained_in_4_bits, tmp_path):
+def test_merging_into_dequantized_weights_equals_the_adapter(trained_in_4_bits, tmp_path):
     target = tmp_path / OUT
     assert trained_in_4_bits.export(target, *FLOAT32, "--onto", "4bit") == 0
     written = record(target)
@@ -262,7 +262,7 @@ def test_merged_into_the_values_of_its_4_bits_it_is_the_adapter(trained_in_4_bit
 
 
 @on_cpu
-def test_4_bits_cannot_be_merged_into_where_there_are_none(trained, tmp_path, capsys):
+def test_onto_4bit_without_4_bits_is_an_error(trained, tmp_path, capsys):
     assert trained.export(tmp_path / OUT, "--onto", "4bit") == ModelError.exit_code
     assert error_code(capsys.readouterr().err) == "four_bit_unavailable"
     assert not list(tmp_path.iterdir())
@@ -270,7 +270,7 @@ def test_4_bits_cannot_be_merged_into_where_there_are_none(trained, tmp_path, ca
 
 @pytest.mark.slow
 @on_cpu
-def test_a_reference_that_cannot_be_had_here_is_no_proof(trained, tmp_path, capsys):
+def test_an_unavailable_reference_is_an_error(trained, tmp_path, capsys):
     adapter = trained.copy(tmp_path / "run")
     choices = json.loads((adapter / "run.json").read_text())["choices"]
     in_4_bits = [c.replace("four bit: False", "four bit: True") for c in choices]

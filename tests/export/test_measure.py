@@ -1,4 +1,4 @@
-"""What is measured of a merged model is what lies in its folder."""
+"""A merged model is measured from its folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def merged(trained: Trained, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_weights_changed_after_saving_show(adapter, merged):
+def test_changed_weights_change_the_measurement(adapter, merged):
     setup, expected = adapter
     assert difference(expected, measure_merged(setup, merged)).p_yes_max < 1e-5
     weights = load_file(merged / WEIGHTS)
@@ -55,7 +55,7 @@ def test_a_tokenizer_that_writes_other_prompts_is_refused(adapter, merged):
 
 
 @pytest.mark.slow
-def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_path):
+def test_one_model_is_in_memory_at_a_time(trained, monkeypatch, tmp_path):
     loaded: list[weakref.ref[PreTrainedModel]] = []
     alive: list[int] = []
     load = PreTrainedModel.from_pretrained.__func__
@@ -68,7 +68,7 @@ def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_pat
 
     monkeypatch.setattr(PreTrainedModel, "from_pretrained", classmethod(counting))
     flags = ("--dtype", "float32", "--rows", "3", "--set", "quantization.allow_cpu=true")
-    gc.disable()  # nothing but the code itself lets go
+    gc.disable()  # only the code under test frees memory
     try:
         assert trained.export(tmp_path / "merged", *flags) == 0
     finally:
@@ -77,14 +77,14 @@ def test_no_model_is_held_while_the_next_is_loaded(trained, monkeypatch, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_calibration_plays_no_part(trained, tmp_path):
-    # The run has none: asking for it would be an error.
+def test_calibration_is_not_applied(trained, tmp_path):
+    # The run has none, so applying it would be an error.
     flags = ("--dtype", "float32", "--rows", "3", "--set", "scoring.calibration=temperature")
     assert trained.export(tmp_path / "merged", *flags) == 0
 
 
 @pytest.mark.slow
-def test_activations_too_large_for_the_number_type_are_called_that(trained, tmp_path, capsys):
+def test_activations_that_overflow_the_dtype_are_an_error(trained, tmp_path, capsys):
     adapter = trained.copy(tmp_path / "run")
     weights = load_file(adapter / ADAPTER_WEIGHTS)
     larger = {

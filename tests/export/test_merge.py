@@ -1,4 +1,4 @@
-"""Merged weights are base and product, added in float32 and rounded once."""
+"""Merged weights are base plus product, added in float32 and rounded once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def base(request: pytest.FixtureRequest) -> Path:
 
 
 def write_adapter(base: Path, prepared, work: Path, size: float = 0.1) -> Path:
-    """A random adapter whose products are as large as asked."""
+    """A random adapter whose products have the given scale."""
     config = tiny_config(base, prepared.path, work)
     model = add_adapter(load_base(config, make_choices(config)), config)
     for name, weight in model.named_parameters():
@@ -75,7 +75,7 @@ def test_every_weight_is_the_sum_in_float32_rounded_once(base, prepared, tmp_pat
     assert changed == {name for name in found if name.endswith("_proj.weight")}
 
 
-def test_generation_ends_with_the_turn_and_draws_nothing(base, prepared, tmp_path):
+def test_generation_is_greedy_and_ends_with_the_turn(base, prepared, tmp_path):
     folder = merge(base, prepared, tmp_path, "bfloat16")
     settings = GenerationConfig.from_pretrained(folder)
     assert settings.eos_token_id == END
@@ -87,7 +87,7 @@ def test_generation_ends_with_the_turn_and_draws_nothing(base, prepared, tmp_pat
     assert "quantization_config" not in written
 
 
-def test_tokenizer_template_and_prompt_travel_along(base, prepared, tmp_path):
+def test_tokenizer_template_and_prompt_are_saved(base, prepared, tmp_path):
     folder = merge(base, prepared, tmp_path, "bfloat16")
     own, saved = (AutoTokenizer.from_pretrained(path) for path in (base, folder))
     assert saved.get_vocab() == own.get_vocab()
@@ -98,16 +98,16 @@ def test_tokenizer_template_and_prompt_travel_along(base, prepared, tmp_path):
     assert read_prompt_record(folder) == PROMPT
 
 
-def test_everybody_may_read_what_was_written(base, prepared, tmp_path):
+def test_files_are_readable_by_everyone(base, prepared, tmp_path):
     folder = merge(base, prepared, tmp_path, "bfloat16")
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}
 
 
-def test_weights_too_large_for_the_number_type_are_refused(tiny_qwen3, prepared, tmp_path):
+def test_weights_that_overflow_the_dtype_are_refused(tiny_qwen3, prepared, tmp_path):
     with raises_error(ModelError, "weight_overflow", figures=["float16", "--dtype bfloat16"]):
         merge(tiny_qwen3, prepared, tmp_path, "float16", size=1e6)
 
 
-def test_an_adapter_that_holds_no_numbers_is_refused(tiny_qwen3, prepared, tmp_path):
+def test_an_adapter_with_nan_weights_is_refused(tiny_qwen3, prepared, tmp_path):
     with raises_error(ModelError, "cannot_merge", where="adapter"):
         merge(tiny_qwen3, prepared, tmp_path, "bfloat16", size=float("nan"))

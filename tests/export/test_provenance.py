@@ -31,5 +31,5 @@ def test_choices_are_read_as_a_run_writes_them(four_bit):
 
 
 @pytest.mark.parametrize("run", [None, {}, {"choices": []}])
-def test_what_no_record_says_is_not_known(run):
+def test_without_a_record_it_is_unknown(run):
     assert origin(run).four_bit is None

@@ -1,4 +1,4 @@
-"""A scripted web server on this machine, and small stand-ins for what is fetched."""
+"""A scripted local web server, and small editions."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MOVIES = "movieId,title,genres\n10,Heat (1995),Crime\n20,Fargo (1996),Drama\n"
 
 @dataclass
 class Page:
-    """One file of the server and how badly it is served.
+    """One file of the server, and the faults of its responses.
 
-    ``cuts``: bytes after which each of the next answers breaks off; ``after_cut`` runs then.
-    ``shift``, ``piece``: a range is answered from another offset, or with fewer bytes than asked.
+    ``cuts``: bytes after which each of the next responses is cut; ``after_cut`` runs then.
+    ``shift``, ``piece``: a range is sent from another offset, or with fewer bytes than requested.
     """
 
     body: bytes
@@ -42,13 +42,13 @@ class Page:
 
 @dataclass
 class Site:
-    """The server: its pages, and the headers of every request it got."""
+    """The server: its pages, and the path and headers of every request."""
 
     url: str
     pages: dict[str, Page] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
-    def ranges_asked(self) -> list[str | None]:
+    def requested_ranges(self) -> list[str | None]:
         return [headers.get("Range") for _, headers in self.requests]
 
 
@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
     site: Site
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Stay silent."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self.site.requests.append((self.path, dict(self.headers)))
@@ -115,7 +115,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def hasty() -> RetryPolicy:
-    """No waiting between tries."""
+    """No pauses."""
     return RetryPolicy(connect_seconds=5.0, read_seconds=5.0, tries=4, pause_seconds=0.0)
 
 
@@ -143,7 +143,7 @@ def tiny_edition(tiny_zip: bytes) -> Edition:
 
 @pytest.fixture
 def tiny_folder(tmp_path: Path) -> Path:
-    """The same edition as a folder the user has."""
+    """The same edition as a local folder."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "ratings.csv").write_text(RATINGS)

@@ -104,7 +104,7 @@ def test_name_with_a_nul_is_refused(tmp_path: Path, folder: Path) -> None:
         max_size=3,
     )
 )
-def test_no_name_ever_leads_outside(names: list[tuple[str, str]]) -> None:
+def test_no_name_writes_outside_the_folder(names: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         outside = Path(scratch)
         target = outside / "deep" / "target"
@@ -123,7 +123,7 @@ def test_no_name_ever_leads_outside(names: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("root", ["ml-10M100K/", "renamed/", ""])
-def test_files_lie_directly_in_the_folder(tmp_path: Path, folder: Path, root: str) -> None:
+def test_files_are_directly_in_the_folder(tmp_path: Path, folder: Path, root: str) -> None:
     files = {"ratings.dat": "1::2::3::4\n", "movies.dat": "2::A (1999)::Drama\n", "README": "r"}
     archive = tmp_path / "a.zip"
     archive.write_bytes(zip_bytes({root + name: text for name, text in files.items()}))
@@ -131,7 +131,7 @@ def test_files_lie_directly_in_the_folder(tmp_path: Path, folder: Path, root: st
     assert tree(folder) == {name: text.encode() for name, text in files.items()}
 
 
-def test_what_lies_beside_the_edition_is_left_out_and_named(tmp_path: Path, folder: Path) -> None:
+def test_other_members_are_left_out_and_named(tmp_path: Path, folder: Path) -> None:
     archive = write_zip(
         tmp_path / "a.zip", ("__MACOSX/._ratings.csv", b"x"), ("other/ratings.csv", b"y")
     )
@@ -182,7 +182,7 @@ def test_bomb_is_refused_by_size(
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>log in</html>", zip_bytes(GOOD)[:-40]])
-def test_what_is_no_zip_file(tmp_path: Path, folder: Path, content: bytes) -> None:
+def test_not_a_zip_file(tmp_path: Path, folder: Path, content: bytes) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(content)
     with raises_error(FetchError, "not_a_zip_file", where="a.zip"):

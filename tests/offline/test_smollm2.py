@@ -1,4 +1,4 @@
-"""From a GGUF file to a Hugging Face folder, on a model small enough to be made here."""
+"""From a GGUF file to a Hugging Face folder, with a tiny model."""
 
 from __future__ import annotations
 

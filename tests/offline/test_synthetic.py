@@ -1,4 +1,4 @@
-"""Synthetic ratings: the laws of MovieLens' form, and a taste that can be learned."""
+"""Synthetic ratings: the invariants of MovieLens' form, and learnable preferences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def movies(made: Path) -> pl.DataFrame:
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_laws_hold_for_any_size(data: st.DataObject) -> None:
+def test_invariants_hold_for_any_size(data: st.DataObject) -> None:
     users = data.draw(st.integers(1, 40), label="users")
     items = data.draw(st.integers(20, 80), label="items")
     mean = data.draw(st.integers(20, items), label="ratings per user")
@@ -77,7 +77,7 @@ def test_about_half_of_the_ratings_are_likes(ratings: pl.DataFrame) -> None:
     assert ratings["rating"].n_unique() == 10
 
 
-def test_counts_have_the_mean_asked_for_and_are_skewed(ratings: pl.DataFrame) -> None:
+def test_counts_have_the_given_mean_and_are_skewed(ratings: pl.DataFrame) -> None:
     counts = ratings.group_by("userId").len()["len"].to_numpy()
     assert counts.mean() == pytest.approx(50, rel=0.1)
     assert np.median(counts) < counts.mean()
@@ -96,7 +96,7 @@ def test_time_has_ties_and_is_not_the_order_of_rows(ratings: pl.DataFrame) -> No
     assert same["timestamp"].to_numpy().mean() > 0.9
 
 
-def test_quality_and_taste_can_be_learned(ratings: pl.DataFrame, movies: pl.DataFrame) -> None:
+def test_preferences_can_be_learned(ratings: pl.DataFrame, movies: pl.DataFrame) -> None:
     """Other ratings of an item, and the user's ratings of its genre, both predict held-out ones."""
     genre = movies.select("movieId", pl.col("genres").str.split("|").list.first().alias("genre"))
     rows = ratings.join(genre, on="movieId").with_row_index()
@@ -125,7 +125,7 @@ def test_quality_and_taste_can_be_learned(ratings: pl.DataFrame, movies: pl.Data
         pl.col("genres").str.contains(r"\|"),
     ],
 )
-def test_every_oddity_occurs_and_none_is_the_rule(movies: pl.DataFrame, condition: pl.Expr) -> None:
+def test_oddities_occur_in_a_minority_of_titles(movies: pl.DataFrame, condition: pl.Expr) -> None:
     count = movies.filter(condition).height
     assert 0 < count < movies.height * (0.8 if "genres" in str(condition) else 0.2)
 
