@@ -49,13 +49,13 @@ def parts(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
-def answers(folder: Path) -> list[dict[str, Any]]:
+def output_rows(folder: Path) -> list[dict[str, Any]]:
     """All rows of an output, in order."""
     return [row for part in parts(folder) for row in pq.read_table(part).to_pylist()]
 
 
 def history_of(folder: PreparedFolder, row: Row) -> History:
-    """What is shown for a row: found event by event, as the documents describe it."""
+    """The history of a row, computed event by event."""
     timelines = folder.timelines
     items: list[int] = []
     rating: list[float] = []
@@ -106,6 +106,6 @@ class Bench:
         return score(lambda: self.job(given, output, settings, per_shard), Processes(), no_progress)
 
     def plan(self, given: Path, output: Path, **options: Any) -> Plan:
-        """What would be done, without doing it."""
+        """Plan without scoring."""
         with ExitStack() as held:
             return self.job(given, output, Options(**options)).plan(held)

@@ -15,11 +15,11 @@ from tqdm import tqdm
 from reeltune.cli import main
 
 PRELOADED = ["reeltune.bulk.score", "reeltune.bulk.tasks", "transformers"]
-"""What takes seconds to import; a process made by the fork server has it already."""
+"""Slow imports, made once in the fork server."""
 
 
 def arguments(model: Path, prepared: Path, *rest: str | Path) -> list[str]:
-    """What follows ``reeltune`` to judge with a base model in float32."""
+    """Arguments of ``reeltune`` that score with a base model in float32."""
     values = {
         "model.name_or_path": model,
         "model.dtype": "float32",

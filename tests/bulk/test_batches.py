@@ -18,7 +18,7 @@ def query(candidates: int) -> Query:
 
 
 @given(sizes=st.lists(st.integers(0, 6), max_size=20), predictions=st.integers(1, 10))
-def test_batches_hold_all_queries_and_little_more_than_they_need(sizes, predictions):
+def test_batches_hold_all_queries_and_end_at_the_minimum_size(sizes, predictions):
     queries = [query(size) for size in sizes]
     batches = list(query_batches(queries, predictions))
     assert [each for batch in batches for each in batch] == queries
@@ -27,8 +27,8 @@ def test_batches_hold_all_queries_and_little_more_than_they_need(sizes, predicti
     assert all(sum(batch) >= predictions for batch in candidates[:-1])
 
 
-def test_queries_are_made_when_their_batch_comes(predictor):
-    """So that those of a whole shard are never in memory together."""
+def test_queries_are_consumed_batch_by_batch(predictor):
+    """So queries of a whole shard are never in memory together."""
     made: list[int] = []
 
     def queries() -> Iterator[Query]:

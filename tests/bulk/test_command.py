@@ -1,4 +1,4 @@
-"""The flags of the command, and what it says."""
+"""Flags and output of the command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reeltune.scoring.predictor import Predictor
-from tests.bulk.build import Row, answers, p_yes_alone, write_rows
+from tests.bulk.build import Row, output_rows, p_yes_alone, write_rows
 from tests.bulk.command import arguments, call
 from tests.errors import error_code
 
@@ -20,72 +20,74 @@ ROWS = [Row(1, 1), Row(11, 4), Row(1, 7)]
 
 
 @pytest.fixture
-def ask(tiny_qwen3, prepared, capsys):
-    """Call the command; returns its exit code, what it says, and what it complains of."""
+def score(tiny_qwen3, prepared, capsys):
+    """Call the command; returns exit code, standard output and standard error."""
 
-    def ask(*rest: str | Path) -> tuple[int, str, str]:
+    def score(*rest: str | Path) -> tuple[int, str, str]:
         code = call(arguments(tiny_qwen3, prepared.path, *rest))
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
-    return ask
+    return score
 
 
-def test_pairs(ask, predictor, tmp_path):
+def test_pairs(score, predictor, tmp_path):
     table = write_rows(tmp_path / "in.parquet", ROWS)
-    code, said, progress = ask(table, tmp_path / "out", "--history", "2", "--rows-per-shard", "2")
+    code, stdout, progress = score(
+        table, tmp_path / "out", "--history", "2", "--rows-per-shard", "2"
+    )
     assert code == 0
-    *_, last = said.splitlines()
+    *_, last = stdout.splitlines()
     assert re.findall(r"\b\d+\b", last.replace(str(tmp_path), "")) == ["3", "2"]
     assert str(tmp_path / "out") in last
     assert "3/3" in progress
-    found = [row["p_yes"] for row in answers(tmp_path / "out")]
+    found = [row["p_yes"] for row in output_rows(tmp_path / "out")]
     short = Predictor(predictor.loaded, 2)
     np.testing.assert_allclose(found, [p_yes_alone(short, row) for row in ROWS], atol=1e-6)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["identity"]["history"] == 2
 
-    code, said, _ = ask(table, tmp_path / "out", "--history", "2", "--rows-per-shard", "2")
+    code, stdout, _ = score(table, tmp_path / "out", "--history", "2", "--rows-per-shard", "2")
     finished = json.loads((tmp_path / "out" / "done.json").read_text())["finished"]
-    assert (code, finished in said) == (0, True)
-    code, _, complaint = ask(table, tmp_path / "out")
-    assert (code, error_code(complaint)) == (8, "output_of_other_inputs")
-    assert "history: 2 -> 5" in complaint
-    assert ask(table, tmp_path / "out", "--overwrite")[0] == 0
+    assert (code, finished in stdout) == (0, True)
+    code, _, stderr = score(table, tmp_path / "out")
+    assert (code, error_code(stderr)) == (8, "output_of_other_inputs")
+    assert "history: 2 -> 5" in stderr
+    assert score(table, tmp_path / "out", "--overwrite")[0] == 0
 
 
-def test_what_is_not_read_is_said(ask, tmp_path):
+def test_ignored_columns_and_invalid_rows_are_reported(score, tmp_path):
     table = pa.table({"userId": [1, 2], "movieId": [1, 1], "rating": [4.0, 3.0]})
     pq.write_table(table, tmp_path / "in.parquet")
-    code, _, complaint = ask(tmp_path / "in.parquet", tmp_path / "out")
-    assert (code, error_code(complaint)) == (10, "invalid_input_rows")
-    assert "row 1: " in complaint
-    code, said, _ = ask(tmp_path / "in.parquet", tmp_path / "out", "--skip-unknown")
+    code, _, stderr = score(tmp_path / "in.parquet", tmp_path / "out")
+    assert (code, error_code(stderr)) == (10, "invalid_input_rows")
+    assert "row 1: " in stderr
+    code, stdout, _ = score(tmp_path / "in.parquet", tmp_path / "out", "--skip-unknown")
     assert code == 0
-    assert any(line.endswith(": rating") for line in said.splitlines())
-    missing, total = next(line for line in said.splitlines() if "p_yes" in line).split()[0:3:2]
+    assert any(line.endswith(": rating") for line in stdout.splitlines())
+    missing, total = next(line for line in stdout.splitlines() if "p_yes" in line).split()[0:3:2]
     assert (missing, total) == ("1", "2")
 
 
-def test_top(ask, lookup, tmp_path):
+def test_top(score, lookup, tmp_path):
     flags = ("--genre", "drama", "--genre", "comedy", "--year-from", "1910", "--candidates", "5")
-    code, said, progress = ask("--top", "2", tmp_path / "out", *flags, "--rows-per-shard", "6")
+    code, stdout, progress = score("--top", "2", tmp_path / "out", *flags, "--rows-per-shard", "6")
     assert (code, "8/8" in progress) == (0, True)
-    found = answers(tmp_path / "out")
+    found = output_rows(tmp_path / "out")
     assert [row["user_id"] for row in found[::2]] == lookup.user_ids.tolist()
     assert [row["rank"] for row in found] == [1, 2] * 8
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    asked = manifest["identity"]
-    assert (asked["genres"], asked["year_from"], asked["candidates"]) == (
+    identity = manifest["identity"]
+    assert (identity["genres"], identity["year_from"], identity["candidates"]) == (
         ["drama", "comedy"],
         1910,
         5,
     )
-    assert (asked["rows_per_shard"], manifest["shards"]) == (3, 3)
+    assert (identity["rows_per_shard"], manifest["shards"]) == (3, 3)
 
     pq.write_table(pa.table({"user_id": [21, 11]}), tmp_path / "users.parquet")
-    code, said, _ = ask(tmp_path / "users.parquet", tmp_path / "some", "--top", "1")
-    assert [row["user_id"] for row in answers(tmp_path / "some")] == [21, 11]
-    assert " 40 " in said
+    code, stdout, _ = score(tmp_path / "users.parquet", tmp_path / "some", "--top", "1")
+    assert [row["user_id"] for row in output_rows(tmp_path / "some")] == [21, 11]
+    assert " 40 " in stdout
 
 
 @pytest.mark.parametrize(
@@ -98,18 +100,18 @@ def test_top(ask, lookup, tmp_path):
         (["a", "b", "--candidates", "9"], "filter_without_top", "--candidates"),
     ],
 )
-def test_arguments_that_do_not_go_together(ask, rest, code, figure):
-    exit_code, _, complaint = ask(*rest)
-    assert (exit_code, error_code(complaint)) == (3, code)
-    assert figure in complaint
+def test_conflicting_arguments_are_errors(score, rest, code, figure):
+    exit_code, _, stderr = score(*rest)
+    assert (exit_code, error_code(stderr)) == (3, code)
+    assert figure in stderr
 
 
-def test_an_adapter_that_is_not_there(tiny_qwen3, prepared, tmp_path, capsys):
+def test_missing_adapter_is_an_error(tiny_qwen3, prepared, tmp_path, capsys):
     table = write_rows(tmp_path / "in.parquet", ROWS)
     args = arguments(tiny_qwen3, prepared.path, table, tmp_path / "out")
     args.remove("--base-only")
     assert call([*args, "--adapter", str(tmp_path)]) == 6
-    complaint = capsys.readouterr().err
-    assert error_code(complaint) == "adapter_not_found"
-    assert "reeltune train" in complaint
+    stderr = capsys.readouterr().err
+    assert error_code(stderr) == "adapter_not_found"
+    assert "reeltune train" in stderr
     assert not (tmp_path / "out").exists()

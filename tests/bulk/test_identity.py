@@ -1,4 +1,4 @@
-"""Whatever would change an answer counts, by content; and the adapter is asked as configured."""
+"""The identity covers everything that changes a prediction, by content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from reeltune.progress import no_progress
 from reeltune.prompts.rows import prompt_settings
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.predictor import Predictor
-from tests.bulk.build import Row, answers, p_yes_alone, write_rows
+from tests.bulk.build import Row, output_rows, p_yes_alone, write_rows
 from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.runs import tiny_config
@@ -39,7 +39,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 @dataclass
 class Setting:
-    """Everything answers depend on, each in a place of its own."""
+    """Everything output_rows depend on, each in a place of its own."""
 
     work: Path
 
@@ -82,7 +82,7 @@ def make_adapter(folder: Path, config: Config) -> None:
 
 @pytest.fixture
 def setting(tiny_qwen3, prepared, tmp_path) -> Setting:
-    """A table that has been judged with an adapter."""
+    """A table that was scored with an adapter."""
     shutil.copytree(tiny_qwen3, tmp_path / "model")
     shutil.copytree(prepared.path, tmp_path / "prepared")
     write_rows(tmp_path / "in.parquet", ROWS)
@@ -108,8 +108,8 @@ def test_each_change_is_named(setting):
         return str(error.value)
 
     assert setting.score().already_done
-    assert "adapter: None" not in (said := refused(adapter=False))
-    assert "adapter.adapter_model.safetensors" in said
+    assert "adapter: None" not in (message := refused(adapter=False))
+    assert "adapter.adapter_model.safetensors" in message
     assert "adapter.calibration: none -> temperature" in refused(scoring__calibration="temperature")
     assert "model.dtype: float32 -> bfloat16" in refused(model__dtype="bfloat16")
     # What changes rounding, or the learning of another run, changes no answer.
@@ -139,13 +139,13 @@ def test_other_data_are_named(setting):
         setting.score()
 
 
-def test_where_things_lie_does_not_count(setting, tmp_path_factory):
+def test_paths_are_not_part_of_the_identity(setting, tmp_path_factory):
     moved = tmp_path_factory.mktemp("moved") / "all"
     shutil.copytree(setting.work, moved)
     assert Setting(moved).score().already_done
 
 
-def test_the_prompt_of_the_adapters_run_counts_and_not_that_of_the_configuration(setting):
+def test_the_prompt_of_the_adapters_run_overrides_the_configuration(setting):
     record = {"rows": {"train": 9}, "config": config_tree(setting.config())}
     RunFolder(setting.work / "adapter").write_record(record)
     assert setting.score(prompt__form="interview").already_done
@@ -155,21 +155,21 @@ def test_the_prompt_of_the_adapters_run_counts_and_not_that_of_the_configuration
 
 
 @pytest.mark.parametrize("method", ["none", "temperature", "platt", "isotonic"])
-def test_the_adapter_is_asked_and_calibrated_as_configured(setting, method):
+def test_the_adapter_predicts_and_is_calibrated_as_configured(setting, method):
     shutil.rmtree(setting.out)
     setting.score(scoring__calibration=method)
-    found = [row["p_yes"] for row in answers(setting.out)]
+    found = [row["p_yes"] for row in output_rows(setting.out)]
     config = setting.config(scoring__calibration=method)
     tuned = Predictor(load_model(config, setting.work / "adapter"))
     np.testing.assert_allclose(found, [p_yes_alone(tuned, row) for row in ROWS], atol=1e-6)
     base = Predictor(load_model(config, None))
     assert np.abs(np.array(found) - [p_yes_alone(base, row) for row in ROWS]).min() > 1e-4
-    asked = json.loads((setting.out / "manifest.json").read_text())["identity"]["adapter"]
-    assert asked["calibration"] == method
-    assert ("calibration.json" in asked) == (method != "none")
+    identity = json.loads((setting.out / "manifest.json").read_text())["identity"]["adapter"]
+    assert identity["calibration"] == method
+    assert ("calibration.json" in identity) == (method != "none")
 
 
-def test_another_calibration_is_another_answer(setting):
+def test_another_calibration_is_another_identity(setting):
     shutil.rmtree(setting.out)
     setting.score(scoring__calibration="temperature")
     file = setting.work / "adapter" / "calibration.json"

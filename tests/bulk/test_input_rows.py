@@ -1,4 +1,4 @@
-"""Rows that cannot be judged stop the run before it begins, or are kept and counted."""
+"""Rows that cannot be scored_since stop the run before it begins, or are kept and counted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from reeltune.bulk.input_table import InvalidRows
 from reeltune.errors import RequestError
-from tests.bulk.build import Row, answers, p_yes_alone, write_rows
+from tests.bulk.build import Row, output_rows, p_yes_alone, write_rows
 from tests.errors import raises_error
 
 GOOD, BETTER = Row(1, 1, 10), Row(11, 4, 2_000_000_000)
@@ -25,17 +25,17 @@ FAULTY = [
 ROWS = [GOOD, *(row for row, _ in FAULTY), BETTER]
 
 
-@pytest.mark.parametrize(("row", "said"), FAULTY)
-def test_a_faulty_row_is_named_before_anything_is_written(bench, tmp_path, row, said):
+@pytest.mark.parametrize(("row", "fault"), FAULTY)
+def test_an_invalid_row_is_reported_before_anything_is_written(bench, tmp_path, row, fault):
     path = write_rows(tmp_path / "in.parquet", [GOOD, GOOD, row], timed=True)
-    figures = [f"row 2: {said}", "1 ", " 3 ", "--skip-unknown"]
+    figures = [f"row 2: {fault}", "1 ", " 3 ", "--skip-unknown"]
     with raises_error(RequestError, "invalid_input_rows", figures=figures) as error:
         bench.score(path, tmp_path / "out")
     assert error.value.where == str(path)
     assert not (tmp_path / "out").exists()
 
 
-def test_the_first_few_are_named_and_all_counted(bench, tmp_path):
+def test_the_first_five_invalid_rows_are_named_and_all_counted(bench, tmp_path):
     rows = [GOOD, *[Row(user, 1) for user in range(2, 10)]]
     path = write_rows(tmp_path / "in.parquet", rows)
     with raises_error(RequestError, "invalid_input_rows", figures=["8 ", " 9 "]) as error:
@@ -46,10 +46,10 @@ def test_the_first_few_are_named_and_all_counted(bench, tmp_path):
     assert "; 3 " in str(error.value)
 
 
-def test_they_are_kept_without_a_prediction_where_that_is_asked(bench, predictor, tmp_path):
+def test_skip_unknown_keeps_invalid_rows_with_null(bench, predictor, tmp_path):
     path = write_rows(tmp_path / "in.parquet", ROWS, timed=True)
     record = bench.score(path, tmp_path / "out", skip_unknown=True, rows_per_shard=3).record
-    found = answers(tmp_path / "out")
+    found = output_rows(tmp_path / "out")
     assert [Row(one["user_id"], one["item_id"], one["timestamp"]) for one in found] == ROWS
     assert [one["p_yes"] is None for one in found] == [False, *[True] * 7, False]
     assert found[0]["p_yes"] == pytest.approx(p_yes_alone(predictor, GOOD), abs=1e-6)
@@ -70,21 +70,21 @@ def test_they_are_kept_without_a_prediction_where_that_is_asked(bench, predictor
 
 
 def test_rows_are_numbered_through_the_whole_file(lookup, tmp_path):
-    """However it is cut to be looked at."""
+    """Whatever the slices."""
     from reeltune.bulk.input_table import InputRows
     from reeltune.bulk.tasks import Pairs
 
     rows = [GOOD] * 7 + [Row(2, 1)]
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 5)
     found = InvalidRows()
-    for stretch in pairs.slices([range(5), range(5, 8)]):
-        found.add(stretch, InputRows.resolve(stretch, lookup))
+    for rows_slice in pairs.slices([range(5), range(5, 8)]):
+        found.add(rows_slice, InputRows.resolve(rows_slice, lookup))
     assert "row 7: unknown user_id 2" in str(found.error("in.parquet"))
     assert "1 row of 8" in str(found.error("in.parquet"))
 
 
-def test_a_table_of_nothing_but_faults(bench, tmp_path):
+def test_a_table_with_only_invalid_rows(bench, tmp_path):
     path = write_rows(tmp_path / "in.parquet", [Row(2, 2), Row(None, None)])
     record = bench.score(path, tmp_path / "out", skip_unknown=True).record
     assert (record["rows"], record["scored"]) == (2, 0)
-    assert [one["p_yes"] for one in answers(tmp_path / "out")] == [None, None]
+    assert [one["p_yes"] for one in output_rows(tmp_path / "out")] == [None, None]

@@ -1,4 +1,4 @@
-"""Reading a table: what is refused, which rows come, and how many are held."""
+"""Reading the input table: errors, slices and memory."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def numbered(first: int, count: int) -> pa.RecordBatch:
     cuts=st.lists(st.integers(0, 40), max_size=8, unique=True),
     kept=st.lists(st.booleans(), min_size=7, max_size=7),
 )
-def test_stretches_are_the_rows_asked_for(sizes, cuts, kept):
+def test_slices_hold_the_wanted_rows(sizes, cuts, kept):
     total = sum(sizes)
     edges = sorted(cut for cut in cuts if cut <= total)
     wanted = [range(a, b) for (a, b), keep in zip(pairwise(edges), kept, strict=False) if keep]
     first = np.cumsum([0, *sizes]).tolist()
     batches = [(at, numbered(at, size)) for at, size in zip(first, sizes, strict=False)]
     found = cut_slices(batches, wanted, SCHEMA)
-    assert [stretch["user_id"].to_pylist() for stretch in found] == [list(w) for w in wanted]
+    assert [rows_slice["user_id"].to_pylist() for rows_slice in found] == [list(w) for w in wanted]
 
 
-def test_no_more_than_a_shard_and_two_batches_are_held():
+def test_memory_holds_one_shard_and_two_batches():
     """What Arrow holds is counted whenever a batch comes in."""
     batch_rows, shard_rows, row_bytes = 1000, 5000, 8
     before = pa.total_allocated_bytes()
@@ -54,15 +54,15 @@ def test_no_more_than_a_shard_and_two_batches_are_held():
             held.append(pa.total_allocated_bytes() - before)
 
     shards = [range(start, start + shard_rows) for start in range(0, 100_000, shard_rows)]
-    stretches = cut_slices(batches(), shards, SCHEMA)
+    slices = cut_slices(batches(), shards, SCHEMA)
     for shard in shards:
-        assert next(stretches).num_rows == len(shard)
+        assert next(slices).num_rows == len(shard)
     slack = 1.1  # buffers are rounded up
     assert max(held) <= slack * row_bytes * (shard_rows + 2 * batch_rows)
     assert max(held) >= row_bytes * (shard_rows - batch_rows)
 
 
-def test_a_shard_is_let_go_before_the_next_one_is_read(bench, tmp_path, monkeypatch):
+def test_a_shard_is_freed_before_the_next_is_read(bench, tmp_path, monkeypatch):
     """From beginning to end, with predictions that cost nothing."""
     shard_rows, row_bytes = 200_000, 16
     random = np.random.default_rng(0)
@@ -88,7 +88,7 @@ def test_a_shard_is_let_go_before_the_next_one_is_read(bench, tmp_path, monkeypa
     assert shard_bytes < max(held) < 2.2 * shard_bytes
 
 
-def test_row_groups_that_nobody_asks_for_are_not_read(tmp_path, monkeypatch):
+def test_unneeded_row_groups_are_not_read(tmp_path, monkeypatch):
     path = write_rows(tmp_path / "in", [Row(n, n) for n in range(60)], row_group_size=10)
     read: list[int] = []
     whole = pq.ParquetFile.iter_batches
@@ -125,8 +125,8 @@ def test_a_large_row_group_is_not_read_ahead(tmp_path):
     table = InputTable.open(tmp_path / "in", NEEDED)
     assert pq.read_metadata(tmp_path / "in").num_row_groups == 1
     before = pa.total_allocated_bytes()
-    stretches = table.slices([range(1000), range(1000, 2000)])
-    assert next(stretches).num_rows == 1000
+    slices = table.slices([range(1000), range(1000, 2000)])
+    assert next(slices).num_rows == 1000
     assert pa.total_allocated_bytes() - before < 8 << 20
 
 
@@ -148,7 +148,7 @@ def test_a_large_row_group_is_not_read_ahead(tmp_path):
         ({}, "missing_column", ["user_id;"]),
     ],
 )
-def test_columns_that_cannot_be_what_they_are_called(tmp_path, columns, code, figures):
+def test_invalid_columns_are_errors(tmp_path, columns, code, figures):
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table(columns), path)
     with raises_error(DataError, code, figures=figures) as error:
@@ -156,14 +156,14 @@ def test_columns_that_cannot_be_what_they_are_called(tmp_path, columns, code, fi
     assert error.value.where == str(path)
 
 
-def test_what_is_no_parquet_file(tmp_path):
+def test_a_file_that_is_not_parquet_is_an_error(tmp_path):
     (tmp_path / "in.csv").write_text("user_id,item_id\n1,1\n")
     for path in (tmp_path / "in.csv", tmp_path / "missing", tmp_path):
         with raises_error(DataError, "not_parquet", where=str(path)):
             InputTable.open(path, NEEDED)
 
 
-def test_a_file_that_shrinks_while_it_is_read(tmp_path):
+def test_a_file_that_shrinks_during_reading_is_an_error(tmp_path):
     path = write_rows(tmp_path / "in", [Row(n, n) for n in range(9)])
     table = InputTable.open(path, NEEDED)
     write_rows(path, [Row(n, n) for n in range(5)])

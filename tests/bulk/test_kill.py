@@ -1,4 +1,4 @@
-"""Killed at any moment and called again, as often as it takes: no row is lost, none comes twice."""
+"""A run that is killed and resumed many times writes every row exactly once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reeltune.files import is_temporary
-from tests.bulk.build import Row, answers, parts, write_rows
+from tests.bulk.build import Row, output_rows, parts, write_rows
 from tests.bulk.command import arguments, fork_server, run_silently
 
 KILLS = 20
@@ -23,7 +23,7 @@ _DEADLINE_S = 120
 
 
 class Runs:
-    """Processes that predictor the same table into the same folder, one after another."""
+    """Processes that score one table into one folder, one after another."""
 
     def __init__(self, args: list[str], out: Path) -> None:
         self.out = out
@@ -58,15 +58,15 @@ def runs(model: Path, prepared: Path, table: Path, out: Path) -> Runs:
 def assert_all_there(killed: Runs, shards: dict[str, bytes]) -> None:
     """Every row once, in order; nothing beside what an unkilled run leaves."""
     assert killed.shards() == shards
-    rows = [Row(row["user_id"], row["item_id"]) for row in answers(killed.out)]
+    rows = [Row(row["user_id"], row["item_id"]) for row in output_rows(killed.out)]
     assert rows == ROWS
     assert not [path for path in killed.out.iterdir() if is_temporary(path.name)]
     assert json.loads((killed.out / "done.json").read_text())["rows"] == len(ROWS)
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_and_repeat_nothing(tiny_qwen3, prepared, tmp_path):
-    """Every other kill comes while it is loading or planning, the others while it is judging."""
+def test_twenty_kills_lose_and_repeat_no_row(tiny_qwen3, prepared, tmp_path):
+    """Kills alternate between loading and scoring."""
     table = write_rows(tmp_path / "in.parquet", ROWS)
     whole = runs(tiny_qwen3, prepared.path, table, tmp_path / "whole")
     whole.finish(whole.start())  # the fork server has to start once
@@ -76,7 +76,7 @@ def test_twenty_kills_lose_and_repeat_nothing(tiny_qwen3, prepared, tmp_path):
     whole.wait_for_more(process)
     loading = time.monotonic() - began
     whole.finish(process)
-    judging = time.monotonic() - began - loading
+    scoring = time.monotonic() - began - loading
     expected = whole.shards()
     assert len(expected) == SHARDS
 
@@ -88,7 +88,7 @@ def test_twenty_kills_lose_and_repeat_nothing(tiny_qwen3, prepared, tmp_path):
         process = killed.start()
         if kills % 2:
             killed.wait_for_more(process)
-            time.sleep(draw.uniform(0, 2 * judging / KILLS))
+            time.sleep(draw.uniform(0, 2 * scoring / KILLS))
         else:
             time.sleep(draw.uniform(0, loading))
         process.kill()

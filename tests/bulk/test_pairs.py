@@ -16,7 +16,7 @@ from reeltune.bulk.tasks import Pairs
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictor import Predictor, Query
-from tests.bulk.build import Row, answers, p_yes_alone, parts, write_rows
+from tests.bulk.build import Row, output_rows, p_yes_alone, parts, write_rows
 
 # The fixture that lends the model changes nothing from one table to the next.
 few = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -39,14 +39,14 @@ def drawn_rows(draw: st.DataObject, folder: PreparedFolder) -> tuple[list[Row], 
 @pytest.mark.slow
 @few
 @given(data=st.data())
-def test_every_row_has_its_own_prediction_in_its_place(bench, predictor: Predictor, data):
+def test_every_row_has_the_prediction_of_that_row_alone(bench, predictor: Predictor, data):
     rows, timed = drawn_rows(data, predictor.loaded.folder)
     per_shard = data.draw(st.integers(1, 7))
     with tempfile.TemporaryDirectory() as work:
         table, out = Path(work) / "in.parquet", Path(work) / "out"
         write_rows(table, rows, timed, row_group_size=data.draw(st.integers(1, 5)))
         record = bench.score(table, out, rows_per_shard=per_shard).record
-        found = answers(out)
+        found = output_rows(out)
         sizes = [pq.read_metadata(part).num_rows for part in parts(out)]
     whole, rest = divmod(len(rows), per_shard)
     assert sizes == [per_shard] * whole + [rest] * (rest > 0 or not rows)
@@ -57,40 +57,40 @@ def test_every_row_has_its_own_prediction_in_its_place(bench, predictor: Predict
     assert record["rows"] == record["scored"] == len(rows)
 
 
-def test_rows_of_one_history_are_asked_together(lookup, predictor, tmp_path, monkeypatch):
+def test_rows_of_one_history_share_a_query(lookup, predictor, tmp_path, monkeypatch):
     """Two films nobody has rated share a history; one that was rated has its own."""
     folder = predictor.loaded.folder
     user = int(folder.timelines.user_id[0])
     rated = [folder.items[row].item_id for row in lookup.rated(0)]
     others = [item.item_id for item in folder.items if item.item_id not in rated][:2]
     rows = [Row(user, others[0]), Row(user, rated[3]), Row(user, others[1]), Row(user, others[0])]
-    asked: list[Query] = []
+    queries: list[Query] = []
     predictions = predictor.predict
 
-    def listening(questions, **options):
-        asked.extend(questions)
-        return predictions(questions, **options)
+    def listening(batch, **options):
+        queries.extend(batch)
+        return predictions(batch, **options)
 
     monkeypatch.setattr(predictor, "predict", listening)
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 10)
     pairs.score(next(pairs.slices([range(4)])), predictor, lambda _: None)
-    assert sorted(len(question.candidates) for question in asked) == [1, 3]
-    assert all(len(question.history) <= predictor.history_len for question in asked)
+    assert sorted(len(query.candidates) for query in queries) == [1, 3]
+    assert all(len(query.history) <= predictor.history_len for query in queries)
 
 
-def test_one_users_end_is_not_the_next_ones_beginning(bench, predictor, lookup, tmp_path):
-    """Both are the same place among all events."""
+def test_the_end_of_a_timeline_is_not_the_start_of_the_next(bench, predictor, lookup, tmp_path):
+    """Both are the same event index."""
     folder = predictor.loaded.folder
     rated = {folder.items[row].item_id for user in (0, 1) for row in lookup.rated(user)}
     item = next(item.item_id for item in folder.items if item.item_id not in rated)
     first, second = lookup.user_ids[:2].tolist()
     rows = [Row(first, item, YEAR_2100 - 1), Row(second, item, 0)]
     bench.score(write_rows(tmp_path / "in.parquet", rows, timed=True), tmp_path / "out")
-    found = [row["p_yes"] for row in answers(tmp_path / "out")]
+    found = [row["p_yes"] for row in output_rows(tmp_path / "out")]
     np.testing.assert_allclose(found, [p_yes_alone(predictor, row) for row in rows], atol=1e-6)
 
 
-def test_ids_and_times_stay_as_they_were_given(bench, predictor, tmp_path):
+def test_ids_and_times_are_kept_as_given(bench, predictor, tmp_path):
     """MovieLens' own names, small integers and parquet times are read; other columns are not."""
     timelines = predictor.loaded.folder.timelines
     event = 7
@@ -117,8 +117,8 @@ def test_ids_and_times_stay_as_they_were_given(bench, predictor, tmp_path):
     np.testing.assert_allclose(found["p_yes"].to_numpy(), expected, atol=1e-6)
 
 
-def test_the_rows_rating_is_never_shown(predictor, lookup):
-    """Not even where a time after it is given: the history ends before it."""
+def test_the_rows_own_rating_is_not_in_its_history(predictor, lookup):
+    """Even if a later time is given."""
     timelines = predictor.loaded.folder.timelines
     users = np.zeros(len(lookup.rated(0)), dtype=np.int64)
     items = lookup.rated(0).astype(np.int64)

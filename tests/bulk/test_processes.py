@@ -1,4 +1,4 @@
-"""Several processes: who does what, who decides, and that together they do what one does."""
+"""Several processes share the shards and write what one process writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reeltune.bulk.output import Output
 from reeltune.bulk.score import Job, Plan, Processes, score
 from reeltune.errors import RunError
 from reeltune.progress import no_progress
-from tests.bulk.build import Row, answers, parts, write_rows
+from tests.bulk.build import Row, output_rows, parts, write_rows
 from tests.bulk.command import arguments, call
 
 ROWS = [Row(10 * (n % 8) + 1, 3 * (7 * n % 40) + 1) for n in range(50)]
@@ -42,7 +42,7 @@ def member(monkeypatch):
 
 
 @given(missing=st.lists(st.integers(0, 99), unique=True).map(sorted), count=st.integers(1, 5))
-def test_every_shard_is_somebodys_and_nobody_elses(missing, count):
+def test_every_shard_belongs_to_exactly_one_process(missing, count):
     with pytest.MonkeyPatch.context() as patch:
         shares, of_all = [], []
         for number in range(count):
@@ -55,19 +55,19 @@ def test_every_shard_is_somebodys_and_nobody_elses(missing, count):
     assert of_all == [[k for k in range(100) if k % count == n] for n in range(count)]
 
 
-def test_the_others_hear_what_the_main_process_decides(member, monkeypatch):
-    told: list[list] = []
-    monkeypatch.setattr(module, "broadcast_object_list", told.append)
+def test_on_main_broadcasts_its_result(member, monkeypatch):
+    sent: list[list] = []
+    monkeypatch.setattr(module, "broadcast_object_list", sent.append)
     assert member(0, 2).on_main(lambda: 7) == 7
-    assert told == [[7, None]]
+    assert sent == [[7, None]]
 
     monkeypatch.setattr(module, "broadcast_object_list", lambda box: box.__setitem__(0, 7))
     assert member(1, 2).on_main(pytest.fail) == 7
 
 
-def test_an_error_of_the_main_process_ends_the_others_in_silence(member, monkeypatch):
-    told: list[list] = []
-    monkeypatch.setattr(module, "broadcast_object_list", told.append)
+def test_an_error_of_the_main_process_ends_the_others_silently(member, monkeypatch):
+    sent: list[list] = []
+    monkeypatch.setattr(module, "broadcast_object_list", sent.append)
 
     def wrong():
         raise RunError("no", code="no")
@@ -75,7 +75,7 @@ def test_an_error_of_the_main_process_ends_the_others_in_silence(member, monkeyp
     for decide in ("on_main", "main_first"):
         with pytest.raises(RunError):
             getattr(member(0, 2), decide)(wrong)
-    assert told == [[None, 8], [None, 8]]
+    assert sent == [[None, 8], [None, 8]]
 
     monkeypatch.setattr(module, "broadcast_object_list", lambda box: box.__setitem__(1, 8))
     for decide in ("on_main", "main_first"):
@@ -105,7 +105,7 @@ class WithAnother(Processes):
         self.job.score_shards(self.plan, self.plan.missing[1::2], no_progress)
 
 
-def test_the_main_process_does_its_share_and_waits_for_the_rest(bench, tmp_path, monkeypatch):
+def test_the_main_process_scores_its_share_and_waits(bench, tmp_path, monkeypatch):
     table = write_rows(tmp_path / "in.parquet", ROWS[:10])
     written: list[int] = []
     write = Output.write
@@ -118,7 +118,7 @@ def test_the_main_process_does_its_share_and_waits_for_the_rest(bench, tmp_path,
     job = bench.job(table, tmp_path / "out", rows_per_shard=2)
     record = score(lambda: job, WithAnother(job), no_progress).record
     assert written == [0, 2, 4, 1, 3]
-    assert (record["rows"], len(answers(tmp_path / "out"))) == (10, 10)
+    assert (record["rows"], len(output_rows(tmp_path / "out"))) == (10, 10)
 
 
 def launched(args: list[str]) -> subprocess.CompletedProcess[str]:
@@ -135,7 +135,7 @@ def launched(args: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(tiny_qwen3, prepared, tmp_path):
+def test_two_processes_write_the_shards_of_one(tiny_qwen3, prepared, tmp_path):
     table = write_rows(tmp_path / "in.parquet", ROWS)
     folders = {name: tmp_path / name for name in ("one", "two")}
     args = {
@@ -151,7 +151,7 @@ def test_two_processes_give_what_one_gives(tiny_qwen3, prepared, tmp_path):
     assert "process 2 of 2" not in process.stderr
     one, two = ({path.name: path.read_bytes() for path in parts(out)} for out in folders.values())
     assert two == one
-    assert len(answers(folders["two"])) == 50
+    assert len(output_rows(folders["two"])) == 50
     records = [json.loads((out / "done.json").read_text()) for out in folders.values()]
     assert records[0].keys() == records[1].keys()
     assert records[1]["rows"] == 50

@@ -1,4 +1,4 @@
-"""What is there is kept, what is missing is made, and what is different is refused."""
+"""Resuming: complete shards are kept, missing ones are scored, other inputs are errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from reeltune.bulk.tasks import Pairs
 from reeltune.errors import RequestError, RunError
-from tests.bulk.build import Row, answers, parts, write_rows
+from tests.bulk.build import Row, output_rows, parts, write_rows
 from tests.errors import raises_error
 
 ROWS = [Row(user, item) for user in (1, 11, 21) for item in (1, 4, 7, 10, 13)]
@@ -25,14 +25,14 @@ def table(tmp_path) -> Path:
 
 @pytest.fixture
 def out(bench, table, tmp_path) -> Path:
-    """Answers that are all there: four shards of 4, 4, 4 and 3 rows."""
+    """A complete output: four shards of 4, 4, 4 and 3 rows."""
     bench.score(table, tmp_path / "out")
     return tmp_path / "out"
 
 
 @pytest.fixture
-def judged(monkeypatch) -> list[int]:
-    """How many rows each shard had that was judged since."""
+def scored_since(monkeypatch) -> list[int]:
+    """Row counts of the shards scored from here on."""
     found: list[int] = []
     scored = Pairs.score
 
@@ -48,38 +48,38 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in parts(folder)}
 
 
-def test_a_finished_run_does_nothing(bench, table, out, judged, monkeypatch):
+def test_a_finished_run_does_nothing(bench, table, out, scored_since, monkeypatch):
     monkeypatch.setattr("reeltune.bulk.score.load_model", None)
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     outcome = bench.score(table, out)
     assert outcome.already_done
     assert outcome.record == json.loads((out / "done.json").read_text())
-    assert judged == []
+    assert scored_since == []
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
 
 
-def test_missing_and_broken_shards_are_made_again(bench, table, out, judged):
+def test_missing_and_broken_shards_are_scored_again(bench, table, out, scored_since):
     before = contents(out)
     (out / "part-00001.parquet").unlink()
     (out / "part-00003.parquet").write_bytes(before["part-00003.parquet"][:-9])
     assert bench.plan(table, out).missing == [1, 3]
     outcome = bench.score(table, out)
     assert not outcome.already_done
-    assert judged == [4, 3]
+    assert scored_since == [4, 3]
     assert contents(out) == before
 
 
 @pytest.mark.parametrize("taken", ["part-00000.parquet", "part-00003.parquet"])
-def test_a_shard_under_another_name_is_no_shard(bench, table, out, taken):
-    """Not even where the number of rows is right."""
+def test_a_renamed_shard_is_scored_again(bench, table, out, taken):
+    """Even if the number of rows is right."""
     before = contents(out)
     (out / taken).replace(out / "part-00002.parquet")
     bench.score(table, out)
     assert contents(out) == before
 
 
-def test_a_shard_of_other_answers_is_made_again(bench, table, out, tmp_path):
-    """One that a run which was thought dead has written late."""
+def test_a_shard_of_another_identity_is_scored_again(bench, table, out, tmp_path):
+    """As a late write of another run would leave it."""
     other = tmp_path / "other"
     bench.score(write_rows(tmp_path / "other.parquet", ROWS[::-1]), other)
     before = contents(out)
@@ -88,29 +88,29 @@ def test_a_shard_of_other_answers_is_made_again(bench, table, out, tmp_path):
     assert contents(out) == before
 
 
-def test_a_shard_too_many_is_refused(bench, table, out):
+def test_an_unexpected_shard_is_an_error(bench, table, out):
     shutil.copy(out / "part-00001.parquet", out / "part-00004.parquet")
     with raises_error(RunError, "unexpected_shard", figures=["part-00004.parquet"]):
         bench.score(table, out)
 
 
-def test_killed_before_the_record_only_the_record_is_made(bench, table, out, judged):
+def test_a_run_killed_before_done_json_only_writes_done_json(bench, table, out, scored_since):
     record = json.loads((out / "done.json").read_text())
     (out / "done.json").unlink()
     found = bench.score(table, out)
-    assert judged == []
+    assert scored_since == []
     assert not found.already_done
     assert json.loads((out / "done.json").read_text()).keys() == record.keys()
 
 
-def test_a_record_of_other_numbers_is_not_believed(bench, table, out):
+def test_a_record_with_other_totals_is_rewritten(bench, table, out):
     record = json.loads((out / "done.json").read_text())
     (out / "done.json").write_text(json.dumps(record | {"rows": 14}))
     assert not bench.score(table, out).already_done
     assert json.loads((out / "done.json").read_text())["rows"] == 15
 
 
-def test_there_is_no_record_while_there_is_work(bench, table, out, monkeypatch):
+def test_done_json_is_absent_while_shards_are_missing(bench, table, out, monkeypatch):
     (out / "part-00002.parquet").unlink()
     bench.plan(table, out)
     assert not (out / "done.json").exists()
@@ -136,7 +136,7 @@ def killed_at(name: str, call):
     return instead
 
 
-def test_a_shard_that_is_being_written_has_no_name_yet(bench, table, tmp_path, monkeypatch):
+def test_a_shard_gets_its_name_when_complete(bench, table, tmp_path, monkeypatch):
     new = tmp_path / "new"
     seen: list[list[Path]] = []
     write = pq.write_table
@@ -150,7 +150,7 @@ def test_a_shard_that_is_being_written_has_no_name_yet(bench, table, tmp_path, m
     assert [len(names) for names in seen] == [0, 1, 2, 3]
 
 
-def test_what_a_killed_run_left_is_cleared_up(bench, table, out):
+def test_leftovers_of_a_killed_run_are_removed(bench, table, out):
     (out / ".part-00002.parquet.abc.part").write_bytes(b"half")
     (out / ".manifest.json.abc.part").write_bytes(b"{")
     assert bench.score(table, out).already_done
@@ -159,7 +159,7 @@ def test_what_a_killed_run_left_is_cleared_up(bench, table, out):
     )
 
 
-def test_an_end_with_a_shard_missing_is_no_end(bench, table, out):
+def test_finish_with_a_missing_shard_is_an_error(bench, table, out):
     plan = bench.plan(table, out)
     (out / "part-00002.parquet").unlink()
     with raises_error(RunError, "missing_shard", figures=["shard 2 "]):
@@ -174,18 +174,18 @@ def test_an_end_with_a_shard_missing_is_no_end(bench, table, out):
         ({"skip_unknown": True}, "skip_unknown: False -> True"),
     ],
 )
-def test_other_settings_are_refused_and_named(bench, table, out, change, named):
+def test_other_settings_are_an_error_that_names_them(bench, table, out, change, named):
     before = contents(out)
     figures = [f"({named})", "--overwrite"]
     with raises_error(RunError, "output_of_other_inputs", figures=figures):
         bench.score(table, out, **change)
     assert contents(out) == before
     bench.score(table, out, **change, overwrite=True)
-    assert len(answers(out)) == 15
+    assert len(output_rows(out)) == 15
     assert not (set(contents(out)) - {f"part-{n:05}.parquet" for n in range(4)})
 
 
-def test_a_call_that_failed_before_its_first_answer_claims_nothing(bench, table, out):
+def test_a_manifest_without_shards_is_replaced(bench, table, out):
     (want,) = {path.name: path.read_bytes() for path in parts(out)[:1]}.values()
     for path in parts(out):
         path.unlink()
@@ -197,7 +197,7 @@ def test_a_call_that_failed_before_its_first_answer_claims_nothing(bench, table,
     assert json.loads((out / "manifest.json").read_text())["identity"]["history"] != 2000
 
 
-def test_other_rows_are_refused(bench, out, tmp_path):
+def test_other_input_rows_are_an_error(bench, out, tmp_path):
     other = write_rows(tmp_path / "in2.parquet", ROWS[1:])
     with raises_error(RunError, "output_of_other_inputs", figures=["rows: 15 -> 14"]) as error:
         bench.score(other, out)
@@ -205,11 +205,11 @@ def test_other_rows_are_refused(bench, out, tmp_path):
     assert before != after
 
 
-def test_a_table_that_was_moved_is_the_same(bench, table, out, tmp_path):
+def test_a_moved_input_table_is_the_same_input(bench, table, out, tmp_path):
     assert bench.score(table.rename(tmp_path / "elsewhere.parquet"), out).already_done
 
 
-def test_starting_anew_keeps_what_was_there_until_the_rows_are_looked_at(bench, out, tmp_path):
+def test_overwrite_keeps_old_shards_until_the_input_is_checked(bench, out, tmp_path):
     before = contents(out)
     faulty = write_rows(tmp_path / "faulty.parquet", [Row(1, 2)])
     with raises_error(RequestError, "invalid_input_rows"):
@@ -218,15 +218,15 @@ def test_starting_anew_keeps_what_was_there_until_the_rows_are_looked_at(bench, 
     assert (out / "done.json").exists()
 
 
-def test_fewer_shards_than_before_leave_none_behind(bench, out, tmp_path):
+def test_overwrite_removes_surplus_shards(bench, out, tmp_path):
     short = write_rows(tmp_path / "short.parquet", ROWS[:2])
     bench.score(short, out, overwrite=True)
     assert len(parts(out)) == 1
-    assert len(answers(out)) == 2
+    assert len(output_rows(out)) == 2
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "part-00000.parquet"])
-def test_a_folder_of_something_else_is_left_alone(bench, table, tmp_path, name):
+def test_a_folder_with_other_files_is_an_error(bench, table, tmp_path, name):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / name).write_text("mine")
     for overwrite in (False, True):
@@ -239,7 +239,7 @@ def test_a_folder_of_something_else_is_left_alone(bench, table, tmp_path, name):
         bench.score(table, tmp_path / "mine")
 
 
-def test_the_manifest_is_there_before_the_first_shard(bench, table, tmp_path, monkeypatch):
+def test_the_manifest_is_written_before_the_first_shard(bench, table, tmp_path, monkeypatch):
     seen: list[bool] = []
     scored = Pairs.score
 
@@ -252,6 +252,6 @@ def test_the_manifest_is_there_before_the_first_shard(bench, table, tmp_path, mo
     assert seen == [True] * 4
 
 
-def test_shards_can_be_read_by_themselves(out):
-    """The names are those other tools expect, and hold nothing they stumble over."""
+def test_other_tools_read_all_shards_as_a_dataset(out):
+    """pyarrow finds the files by name."""
     assert pq.ParquetDataset(parts(out)).read().num_rows == 15

@@ -1,4 +1,4 @@
-"""Bulk predictions of a model that is told signals: those of evaluation, made of the past alone."""
+"""Bulk predictions with signals equal those of the evaluation and use the past alone."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ from tests.scoring.models import ROUNDING, drawn_subject
 SHOWN = 3
 
 
-def telling(folder: PreparedFolder, model: Path) -> Predictor:
-    """A judge that shows fewer events than it makes its signals of."""
+def signals_predictor(folder: PreparedFolder, model: Path) -> Predictor:
+    """A predictor that shows fewer events than its signals use."""
     return Predictor(drawn_subject(folder, model, signals=tuple(SIGNALS)), SHOWN)
 
 
 @pytest.fixture(scope="module")
-def judge(prepared: PreparedFolder, tiny_qwen3: Path) -> Predictor:
-    return telling(prepared, tiny_qwen3)
+def predictor(prepared: PreparedFolder, tiny_qwen3: Path) -> Predictor:
+    return signals_predictor(prepared, tiny_qwen3)
 
 
-def scored(judge: Predictor, events: np.ndarray, tmp_path: Path) -> np.ndarray:
+def scored(predictor: Predictor, events: np.ndarray, tmp_path: Path) -> np.ndarray:
     """P(Yes) of ratings, as ``score`` gives it to a table of them."""
-    folder = judge.loaded.folder
+    folder = predictor.loaded.folder
     users = folder.ratings.user_id[events].tolist()
     items = [folder.items[row].item_id for row in folder.ratings.item_idx[events]]
     rows = [Row(user, item) for user, item in zip(users, items, strict=True)]
     pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), Lookup(folder), len(rows))
     (table,) = list(pairs.slices([range(len(rows))]))
     assert len(InputRows.resolve(table, pairs.lookup).valid) == len(rows)
-    return pairs.score(table, judge, lambda _: None)["p_yes"].to_numpy()
+    return pairs.score(table, predictor, lambda _: None)["p_yes"].to_numpy()
 
 
-def test_a_held_out_rating_has_the_prediction_that_evaluation_gives_it(
-    judge: Predictor, tmp_path: Path
+def test_a_held_out_rating_has_the_prediction_of_the_evaluation(
+    predictor: Predictor, tmp_path: Path
 ):
-    subject = judge.loaded
+    subject = predictor.loaded
     config = subject.config.model_copy(
         update={"scoring": subject.config.scoring.model_copy(update={"share_history": False})}
     )
     single = replace(subject, config=config)
-    asked = single.held_out(TEST, None)
-    shown = asked.rows.sequences
+    held_out = single.held_out(TEST, None)
+    shown = held_out.rows.sequences
     expected = Scorer.checked(single, shown).score(shown).p_yes
     # Evaluation shows as many events as the data were prepared with.
     long = Predictor(subject, subject.folder.history_len)
-    found = scored(long, asked.event, tmp_path)
+    found = scored(long, held_out.event, tmp_path)
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
 
 def with_other_rating(folder: PreparedFolder, events: np.ndarray, to: Path) -> PreparedFolder:
-    """The same data, had these events been given other stars."""
+    """The same data with other ratings of these events."""
     shutil.copytree(folder.path, to)
     file = to / "timelines.parquet"
     table = pq.read_table(file)
@@ -79,27 +79,31 @@ def with_other_rating(folder: PreparedFolder, events: np.ndarray, to: Path) -> P
 
 
 @pytest.mark.parametrize("before", [0, 1, 6])
-def test_no_prediction_depends_on_the_stars_it_is_about(
-    judge: Predictor, tiny_qwen3: Path, tmp_path: Path, before: int
+def test_no_prediction_depends_on_the_rating_it_predicts(
+    predictor: Predictor, tiny_qwen3: Path, tmp_path: Path, before: int
 ):
-    """Neither where there is a history nor where there is none."""
-    known = judge.loaded.folder.ratings
+    """With and without a history."""
+    known = predictor.loaded.folder.ratings
     (event, *_) = np.flatnonzero(known.position == before)
     events = np.array([event])
-    other = telling(with_other_rating(judge.loaded.folder, events, tmp_path / "other"), tiny_qwen3)
+    other = signals_predictor(
+        with_other_rating(predictor.loaded.folder, events, tmp_path / "other"), tiny_qwen3
+    )
     assert other.loaded.folder.ratings.rating[event] != known.rating[event]
     found = scored(other, events, tmp_path)
-    np.testing.assert_allclose(found, scored(judge, events, tmp_path), atol=ROUNDING)
+    np.testing.assert_allclose(found, scored(predictor, events, tmp_path), atol=ROUNDING)
 
 
-def test_ratings_that_are_not_shown_count_in_the_evidence(
-    judge: Predictor, tiny_qwen3, tmp_path: Path
+def test_signals_use_ratings_that_prompts_do_not_show(
+    predictor: Predictor, tiny_qwen3, tmp_path: Path
 ):
-    known = judge.loaded.folder.ratings
+    known = predictor.loaded.folder.ratings
     (event, *_) = np.flatnonzero(known.position == 12)
     early = np.arange(event - 12, event - SHOWN)
-    other = telling(with_other_rating(judge.loaded.folder, early, tmp_path / "other"), tiny_qwen3)
+    other = signals_predictor(
+        with_other_rating(predictor.loaded.folder, early, tmp_path / "other"), tiny_qwen3
+    )
     events = np.array([event])
     assert not np.allclose(
-        scored(other, events, tmp_path), scored(judge, events, tmp_path), atol=1e-6
+        scored(other, events, tmp_path), scored(predictor, events, tmp_path), atol=1e-6
     )

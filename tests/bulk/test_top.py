@@ -1,4 +1,4 @@
-"""Every user's best films are those that recommending finds for that user alone."""
+"""Each user's top items are the recommendations for that user alone."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.errors import raises_error
 
 
 @pytest.fixture
-def ask(predictor, lookup: Lookup):
-    """Call with what is asked, get the rows."""
+def score_top(predictor, lookup: Lookup):
+    """Score a ``Top`` task and return its rows."""
     catalogue = Catalogue.of(predictor.loaded.folder)
 
     def call(
@@ -30,9 +30,9 @@ def ask(predictor, lookup: Lookup):
         users: InputTable | None = None,
     ) -> list[dict]:
         task = Top(users, lookup, 3, catalogue, filters or Filters(), count, candidates)
-        told: list[int] = []
-        tables = [task.score(one, predictor, told.append) for one in task.slices(task.shards)]
-        assert sum(told) == task.rows
+        advanced: list[int] = []
+        tables = [task.score(one, predictor, advanced.append) for one in task.slices(task.shards)]
+        assert sum(advanced) == task.rows
         return pa.concat_tables(tables).to_pylist()
 
     return call
@@ -64,32 +64,32 @@ def as_tuples(rows: list[dict]) -> list[tuple]:
         (Filters(without_genres=("Drama",), max_ratings=6), 3, 5),
     ],
 )
-def test_all_users_in_order_each_with_their_films(
-    ask, predictor, lookup, filters, count, candidates
+def test_all_users_have_the_recommendations_of_that_user_alone(
+    score_top, predictor, lookup, filters, count, candidates
 ):
     wanted = [
         row
         for user_id in lookup.user_ids.tolist()
         for row in expected(predictor, user_id, filters, count, candidates)
     ]
-    assert as_tuples(ask(filters, count, candidates)) == wanted
+    assert as_tuples(score_top(filters, count, candidates)) == wanted
 
 
-def test_listed_users_in_the_order_listed(ask, predictor, tmp_path):
-    """One who is listed twice is answered twice; one nobody knows has a row without films."""
+def test_listed_users_keep_their_order(score_top, predictor, tmp_path):
+    """A repeated user has two results; an unknown user has a row of nulls."""
     users = [31, 1, 31, 999, None]
     pq.write_table(pa.table({"user_id": users, "item_id": [5] * 5}), tmp_path / "users.parquet")
     table = InputTable.open(tmp_path / "users.parquet", ("user_id",))
     assert table.ignored == ("item_id",)
-    found = as_tuples(ask(users=table, count=2))
+    found = as_tuples(score_top(users=table, count=2))
     known = [row for user in (31, 1, 31) for row in expected(predictor, user, Filters(), 2, None)]
     assert found == [*known, (999, None, None, None), (None, None, None, None)]
 
 
-def test_who_has_rated_all_that_fit_gets_nothing(ask, predictor, lookup):
+def test_a_user_who_rated_every_matching_item_has_no_row(score_top, predictor, lookup):
     folder = predictor.loaded.folder
     popular = int(np.bincount(folder.timelines.item_idx).max())
-    found = ask(Filters(min_ratings=popular), count=50)
+    found = score_top(Filters(min_ratings=popular), count=50)
     fitting = set(np.flatnonzero(np.bincount(folder.timelines.item_idx) >= popular).tolist())
     everything = {
         user_id
@@ -100,11 +100,11 @@ def test_who_has_rated_all_that_fit_gets_nothing(ask, predictor, lookup):
     assert {row["user_id"] for row in found} == set(lookup.user_ids.tolist()) - everything
 
 
-def test_no_users_at_all(ask, tmp_path):
+def test_an_empty_table_of_users(score_top, tmp_path):
     pq.write_table(pa.table({"user_id": pa.array([], pa.int64())}), tmp_path / "none.parquet")
-    assert ask(users=InputTable.open(tmp_path / "none.parquet", ("user_id",))) == []
+    assert score_top(users=InputTable.open(tmp_path / "none.parquet", ("user_id",))) == []
 
 
-def test_filters_that_no_film_fits(ask):
+def test_filters_that_match_no_item_are_an_error(score_top):
     with raises_error(RequestError, "no_matching_items"):
-        ask(Filters(year_from=2030))
+        score_top(Filters(year_from=2030))

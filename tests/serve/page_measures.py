@@ -75,12 +75,12 @@ def overflow(page: Page) -> int:
 
 
 def controls(page: Page) -> list[tuple[str, str]]:
-    """Return the role and the name of every control, as assistive software is told them."""
+    """Return the role and the name of every control, as assistive software gets them."""
     session = page.context.new_cdp_session(page)
     nodes = session.send("Accessibility.getFullAXTree")["nodes"]
     session.detach()
-    told = [(_value(node, "role"), _value(node, "name")) for node in nodes if not node["ignored"]]
-    return [(role, name) for role, name in told if role in CONTROLS]
+    pairs = [(_value(node, "role"), _value(node, "name")) for node in nodes if not node["ignored"]]
+    return [(role, name) for role, name in pairs if role in CONTROLS]
 
 
 def _value(node: dict[str, Any], what: str) -> str:

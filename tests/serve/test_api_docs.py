@@ -64,7 +64,7 @@ def test_docs_load_nothing_but_their_own_style(service: Running):
     assert not re.search(r"@import|url\(|://", style.text)
 
 
-def test_what_stands_in_a_description_is_text(openapi):
+def test_descriptions_are_escaped(openapi):
     hostile = "<script>alert(1)</script>"
     changed = {**openapi, "info": {"title": hostile, "version": "1", "description": hostile}}
     page = render(changed)
@@ -82,11 +82,11 @@ def test_what_stands_in_a_description_is_text(openapi):
         ({}, "anything"),
     ],
 )
-def test_values_are_said_in_words(schema, words):
+def test_types_and_constraints_as_text(schema, words):
     assert type_text(schema) == words
 
 
-def test_fields_say_whether_they_may_be_left_out():
+def test_only_optional_fields_have_a_default():
     schema = {
         "required": ["a"],
         "properties": {"a": {"type": "string"}, "b": {"type": "string", "default": "x"}},

@@ -1,4 +1,4 @@
-"""Who is let in: on loopback by address, elsewhere by token, and never through a foreign page."""
+"""Access control: by address on loopback, elsewhere by token, never through a foreign page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_page_needs_no_token(guarded: Running, path: str):
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_all_else_needs_the_token(guarded: Running, path: str):
+def test_other_paths_need_the_token(guarded: Running, path: str):
     assert guarded.client.get(path).status_code == 200
     answer = guarded.client.get(path, headers={"Authorization": ""})
     assert answer.status_code == 401
@@ -80,7 +80,7 @@ def test_requests_addressed_to_loopback_are_answered(service: Running, host: str
     ],
 )
 @pytest.mark.parametrize("path", ["/", "/health", "/items"])
-def test_requests_addressed_to_others_are_not(service: Running, host: str, path: str):
+def test_requests_addressed_to_other_hosts_are_rejected(service: Running, host: str, path: str):
     answer = service.client.get(path, headers={"Host": host})
     error_of(answer, 421, "wrong_host", where="Host")
 
@@ -102,7 +102,7 @@ def test_a_foreign_page_cannot_post(service: Running, kind: str, path: str):
     error_of(answer, 415, "unsupported_media_type", where="Content-Type")
 
 
-def test_a_foreign_page_is_not_told_that_it_may(service: Running):
+def test_cors_preflight_is_not_allowed(service: Running):
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = service.client.options("/predictions", headers=headers)
     assert answer.status_code == 405
@@ -110,7 +110,7 @@ def test_a_foreign_page_is_not_told_that_it_may(service: Running):
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
-def test_json_is_json(service: Running, kind: str):
+def test_json_content_types_are_accepted(service: Running, kind: str):
     content = b'{"history": [], "item_ids": []}'
     answer = service.client.post("/predictions", content=content, headers={"Content-Type": kind})
     assert answer.json() == {"predictions": []}
@@ -173,5 +173,5 @@ def test_the_token_is_declared_where_it_is_needed(guarded: Running, service: Run
         ("", False),
     ],
 )
-def test_what_is_loopback(host: str, expected: bool):
+def test_is_loopback(host: str, expected: bool):
     assert is_loopback(host) is expected

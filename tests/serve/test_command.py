@@ -60,7 +60,7 @@ def command(config: Path) -> Iterator[Command]:
 
 
 @pytest.mark.slow
-def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
+def test_accepted_requests_are_finished_after_a_signal(command: Command):
     with (
         httpx.Client(base_url=command.address, timeout=60) as client,
         ThreadPoolExecutor(1) as pool,
@@ -82,7 +82,7 @@ def test_a_signal_lets_it_finish_what_it_accepted(command: Command):
         httpx.get(f"{command.address}/health")
 
 
-def test_without_a_token_it_does_not_leave_loopback(
+def test_other_hosts_need_a_token(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.delenv("REELTUNE_TOKEN", raising=False)

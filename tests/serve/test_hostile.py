@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is JSON that says what is wrong, and the service goes on."""
+"""Any invalid request gets a JSON error, and the service continues."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from typing import Any
 
 import pytest
 
+from reeltune.config.schema import ServingSection
+from reeltune.domain import WHOLE_STARS
+from reeltune.errors import RequestError
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.scoring.predictor import Predictor
+from reeltune.serve.schemas import RatedItem
+from reeltune.serve.service import RequestValidator
+from tests.errors import raises_error
 from tests.serve.running import Running, error_of
 
 pytestmark = pytest.mark.usefixtures("alive_afterwards")
@@ -69,7 +77,7 @@ def test_all_bad_fields_are_named_up_to_five(strict: Running):
 
 
 @pytest.mark.parametrize("body", [b"\xff\xff", b"[" * 9000, b'{"a":' * 4000, b"9" * 9000])
-def test_a_body_that_is_hardly_json_is_refused(strict: Running, body: bytes):
+def test_an_invalid_body_is_rejected(strict: Running, body: bytes):
     headers = {"Content-Type": "application/json"}
     answer = strict.client.post("/recommendations", content=body, headers=headers)
     # Which one depends on how deep the parser of this Python version goes.
@@ -166,7 +174,7 @@ def test_any_text_can_be_searched_for(strict: Running, query: str):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_what_does_not_exist(strict: Running):
+def test_unknown_paths_and_methods(strict: Running):
     for path in (
         "/nothing",
         "/films",
@@ -179,3 +187,17 @@ def test_what_does_not_exist(strict: Running):
     answer = strict.client.get("/predictions")
     error_of(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("rating", [0.5, 3.5, 5.5])
+def test_half_stars_are_rejected_where_the_edition_has_none(
+    served_predictor: Predictor, rating: float
+):
+    catalogue = Catalogue.of(served_predictor.loaded.folder)
+    validator = RequestValidator(catalogue, WHOLE_STARS, ServingSection())
+    ratings = [RatedItem(item_id=1, rating=4.0), RatedItem(item_id=4, rating=rating)]
+    with raises_error(
+        RequestError, "rating_not_on_scale", where="history.1.rating", figures=[rating, 1.0, 5.0]
+    ):
+        validator.history(ratings)
+    assert len(validator.history(ratings[:1])) == 1

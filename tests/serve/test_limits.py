@@ -1,4 +1,4 @@
-"""When there is too much to do: who is sent away, how, and what is not computed for nothing."""
+"""Limits under load: 503 responses, and no computation that nobody waits for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.serve.running import Running, error_of, running
 
 
 class Held:
-    """A predictor's answers, held back until a test lets them go."""
+    """A predictor that blocks until a test releases it."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predict = predictor.predict
@@ -29,7 +29,7 @@ class Held:
         self.error: Exception | None = None
 
     def predict(self, queries: Sequence[Query], *, base: bool = False) -> list[Predictions]:
-        """Answer when it may."""
+        """Predict once released."""
         self.items += [int(item) for query in queries for item in query.candidates]
         self.begun.release()
         assert self.may_return.wait(60)
@@ -40,7 +40,7 @@ class Held:
 
 @pytest.fixture
 def held(served_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    """The predictor's answers, held back."""
+    """The predictor, blocked."""
     held = Held(served_predictor)
     monkeypatch.setattr(served_predictor, "predict", held.predict)
     yield held
@@ -48,7 +48,7 @@ def held(served_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds."""
+    """Wait until a condition is true."""
     end = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < end
@@ -67,7 +67,7 @@ def ask(service: Running, item_id: int) -> httpx.Response:
     return service.post("/predictions", history=rated, item_ids=[item_id])
 
 
-def test_more_requests_than_may_wait_are_sent_away(served_predictor: Predictor, held: Held):
+def test_more_than_max_requests_get_a_503(served_predictor: Predictor, held: Held):
     with running(served_predictor, max_requests=2) as service, ThreadPoolExecutor(2) as pool:
         accepted = [pool.submit(ask, service, 1)]
         # If the second came before the first batch, both would be in it, and none would wait.
@@ -83,7 +83,7 @@ def test_more_requests_than_may_wait_are_sent_away(served_predictor: Predictor, 
     assert sorted(held.items) == [0, 1, 2]
 
 
-def test_a_request_whose_time_is_up_is_sent_away_and_not_computed(
+def test_a_timed_out_request_gets_a_503_and_is_not_computed(
     served_predictor: Predictor, held: Held
 ):
     with running(served_predictor, timeout_s=0.3) as service, ThreadPoolExecutor(2) as pool:
@@ -97,7 +97,7 @@ def test_a_request_whose_time_is_up_is_sent_away_and_not_computed(
     assert held.items[1] == 2
 
 
-def test_a_client_that_has_gone_is_not_computed_for(served_predictor: Predictor, held: Held):
+def test_requests_of_disconnected_clients_are_not_computed(served_predictor: Predictor, held: Held):
     body = b'{"history": [{"item_id": 4, "rating": 4.0}], "item_ids": [4]}'
     lines = ["POST /predictions HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
     request = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body

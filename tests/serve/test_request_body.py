@@ -15,7 +15,7 @@ SCOPE: Scope = {"type": "http", "headers": [], "method": "POST", "path": "/predi
 
 
 async def ended(begins: list[Message]) -> list[Any]:
-    """What a client is sent by an application that never gets further than its first messages."""
+    """Return the messages of an app that hangs after its first ones, once the server stops."""
     sent: list[Any] = []
     begun = asyncio.Event()
 
@@ -53,6 +53,6 @@ def test_waiting_requests_get_a_503_when_the_server_ends():
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_an_answer_that_has_begun_gets_no_second_one(status: int):
+def test_a_started_response_is_not_followed_by_a_503(status: int):
     begun: Message = {"type": "http.response.start", "status": status, "headers": []}
     assert asyncio.run(ended([begun])) == [begun]

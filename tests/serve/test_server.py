@@ -23,7 +23,7 @@ def section(**settings: Any) -> ServingSection:
     return ServingSection(**{"port": 0, **settings})
 
 
-def test_loopback_needs_no_token_and_uses_one_that_is_there(monkeypatch: pytest.MonkeyPatch):
+def test_loopback_needs_no_token_but_uses_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("REELTUNE_TOKEN", raising=False)
     assert read_token(section()) is None
     monkeypatch.setenv("REELTUNE_TOKEN", TOKEN)
@@ -42,9 +42,7 @@ def test_any_other_host_needs_a_token(monkeypatch: pytest.MonkeyPatch, host: str
 @pytest.mark.parametrize(
     "token", ["", "x" * (MIN_TOKEN_LENGTH - 1), "x" * 20 + "\n", "x" * 20 + "é", " " + "x" * 20]
 )
-def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(
-    monkeypatch: pytest.MonkeyPatch, token: str
-):
+def test_short_or_unsendable_tokens_are_errors(monkeypatch: pytest.MonkeyPatch, token: str):
     monkeypatch.setenv("REELTUNE_TOKEN", token)
     with raises_error(ConfigError, "weak_token", where="REELTUNE_TOKEN", figures=[16]):
         read_token(section())
@@ -58,7 +56,7 @@ def test_a_socket_on_loopback(host: str):
         assert url_of(listener) == f"http://127.0.0.1:{port}"
 
 
-def test_an_answer_is_sent_at_once():
+def test_nagles_algorithm_is_off():
     # asyncio switches Nagle's algorithm off where it can tell that a socket is TCP's.
     async def accepted() -> int:
         found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -77,7 +75,7 @@ def test_an_answer_is_sent_at_once():
     assert asyncio.run(accepted())
 
 
-def test_a_port_that_is_taken():
+def test_a_port_in_use_is_an_error():
     with listen(section()) as listener:
         port = listener.getsockname()[1]
         with raises_error(
@@ -86,13 +84,13 @@ def test_a_port_that_is_taken():
             listen(section(port=port))
 
 
-def test_an_address_that_is_not_this_machines():
+def test_an_address_of_another_machine_is_an_error():
     with raises_error(ConfigError, "host_unavailable", where="serving.host", figures=["--host"]):
         listen(section(host="203.0.113.7"))
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_handlers_are_as_before(sign: signal.Signals):
+def test_a_signal_ends_the_server_and_handlers_are_restored(sign: signal.Signals):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     started = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Clients that send too much, too slowly or nothing are given up, and others are answered."""
+"""Clients that send too much, too slowly or nothing are disconnected; others are answered."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def head(length: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_a_body_that_is_announced_too_large_is_not_read(strict: Running):
+def test_a_body_with_a_too_large_content_length_is_not_read(strict: Running):
     status, error = raw(strict, head("Content-Length: 1000000000"))
     assert (status, error["code"]) == (413, "body_too_large")
     assert str(MOST_BYTES) in error["message"]
 
 
-def test_a_large_body_is_refused_however_it_comes(strict: Running):
+def test_a_too_large_body_is_rejected(strict: Running):
     content = b'{"history": [' + b" " * 300_000
     headers = {"Content-Type": "application/json"}
     answer = strict.client.post("/predictions", content=content, headers=headers)
@@ -58,7 +58,7 @@ def test_a_body_of_the_largest_size_is_read(strict: Running):
 
 
 @pytest.mark.slow
-def test_a_body_that_trickles_is_given_up(strict: Running):
+def test_a_slow_body_times_out(strict: Running):
     status, error = raw(strict, head("Content-Length: 100"), b"{")
     assert (status, error["code"]) == (408, "body_timed_out")
 
@@ -67,14 +67,14 @@ def test_a_body_that_trickles_is_given_up(strict: Running):
 @pytest.mark.parametrize(
     "begun", [b"", b"GET /health HT", b"POST /predictions HTTP/1.1\r\nHost: x\r\n"]
 )
-def test_a_connection_that_says_too_little_is_closed(strict: Running, begun: bytes):
+def test_a_connection_with_incomplete_headers_is_closed(strict: Running, begun: bytes):
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
         connection.sendall(begun)
         assert connection.recv(1) == b""
 
 
 @pytest.mark.slow
-def test_headers_that_trickle_are_given_up(strict: Running):
+def test_slow_headers_time_out(strict: Running):
     # Each byte comes in time, all of them together do not.
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
         connection.settimeout(0.2)
@@ -91,7 +91,7 @@ def test_headers_that_trickle_are_given_up(strict: Running):
 
 
 @pytest.mark.slow
-def test_a_refused_body_without_end_is_given_up(strict: Running):
+def test_an_endless_rejected_body_times_out(strict: Running):
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
         connection.sendall(head("Content-Length: 1000000000"))
         began = time.monotonic()
@@ -104,7 +104,7 @@ def test_a_refused_body_without_end_is_given_up(strict: Running):
     pytest.fail("the connection is still open")
 
 
-def test_garbage_is_no_request(strict: Running):
+def test_garbage_gets_a_400(strict: Running):
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
