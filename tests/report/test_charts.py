@@ -121,7 +121,9 @@ def test_rows_show_labels_and_notes():
     words = words_of(drawn)
     for expected in ("a label", "+0.1000", "$x$ & <b>", "undefined: no rows", "0"):
         assert expected in words
-    assert ElementTree.fromstring(drawn).attrib["aria-label"] == "In words"
+    assert ElementTree.fromstring(drawn).attrib["aria-label"] == (
+        "In words: a label, tuned +0.1000, +0.0500 to +0.2000; $x$ & <b>, tuned undefined."
+    )
 
 
 def test_rows_without_a_value_are_not_drawn():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.evaluation.result import Ablation, Breakdown, Evaluation, Group
+from reeltune.evaluation.result import Ablation, Breakdown, Evaluation
 from reeltune.report.metric_labels import AUC, METRIC_LABELS, NOT_MEASURED, ONE_LABEL, MetricLabel
 from reeltune.report.roles import Role, Roles
 from reeltune.report.svg import (
@@ -39,7 +40,6 @@ from reeltune.report.tables import (
     percent,
     plain,
     signed,
-    signed_between,
     valued,
     words,
 )
@@ -81,6 +81,29 @@ class Row:
     marks: list[Mark]
     undefined: str
 
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        interval: Interval | None,
+        undefined: str,
+        formatted: Callable[[float], str],
+        role: Role = "tuned",
+    ) -> Row:
+        """Return a row of one value, which is also its note."""
+        note = "" if interval is None else formatted(interval.value)
+        return cls(label, note, [(role, interval)], undefined)
+
+    def in_words(self, formatted: Callable[[float], str]) -> str:
+        """Return the row for the text alternative."""
+        values = (
+            f"{role} undefined"
+            if interval is None
+            else f"{role} {formatted(interval.value)}, {between(interval, formatted)}"
+            for role, interval in self.marks
+        )
+        return f"{self.label}, {', '.join(values)}"
+
     @property
     def defined(self) -> list[Interval]:
         """The values that are defined."""
@@ -95,20 +118,18 @@ class Row:
 @styled()
 def answer_chart(roles: Roles) -> Chart:
     """Return the AUC of the leads."""
-    title, about = "AUC", "With 95 % intervals over users. Higher is better, 0.5 is guessing."
-    rows, cells, texts = [], [], []
+    about = "With 95 % intervals over users. Higher is better, 0.5 is guessing."
+    rows, cells = [], []
     for role, scorer in roles.leads.items():
         auc, reason = scorer.metrics.get(AUC.key), AUC.reason(scorer.metrics)
-        rows.append(
-            Row(scorer.name, "" if auc is None else number(auc.value), [(role, auc)], reason)
-        )
+        rows.append(Row.of(scorer.name, auc, reason, number, role))
         cells.append([words(scorer.name), valued(auc, reason)])
-        texts.append(f"{scorer.name} {reason if auc is None else between(auc)}")
-    drawing = draw_rows(rows, "answer", f"{title}: {'; '.join(texts)}.", difference=False)
+    drawing = draw_rows(rows, "answer", AUC.label)
     if drawing is None:
-        return Chart(title, about, None, rows[0].undefined if rows else "no model was evaluated")
-    heads = [Head("Scorer", numeric=False), Head("AUC", "95 % interval")]
-    return Chart(title, about, drawing, table=Table("answer", title, heads, cells))
+        missing = rows[0].undefined if rows else "no model was evaluated"
+        return Chart(AUC.label, about, None, missing)
+    heads = [Head("Scorer", numeric=False), Head(AUC.label, "95 % interval")]
+    return Chart(AUC.label, about, drawing, table=Table("answer", AUC.label, heads, cells))
 
 
 def forests(evaluation: Evaluation, roles: Roles) -> list[Chart]:
@@ -122,64 +143,20 @@ def forests(evaluation: Evaluation, roles: Roles) -> list[Chart]:
 
 @styled()
 def _forest(metric: MetricLabel, evaluation: Evaluation, roles: Roles) -> Chart:
-    rows, cells, texts = [], [], []
+    rows, cells = [], []
     for difference in roles.sorted(evaluation.differences):
-        interval = difference.metrics.get(metric.key)
-        reason = metric.reason(difference.metrics)
-        note = "" if interval is None else signed(interval.value)
-        rows.append(Row(difference.other, note, [("tuned", interval)], reason))
+        interval, reason = difference.metrics.get(metric.key), metric.reason(difference.metrics)
+        rows.append(Row.of(difference.other, interval, reason, signed))
         cells.append([words(difference.other), valued(interval, reason, signed)])
-        if interval is not None:
-            texts.append(f"{difference.other} {note}, {signed_between(interval)}")
-    side = "Right" if metric.higher_is_better else "Left"
-    title = f"{metric.label}: {roles.minus_label.lower()} each other scorer"
-    about = f"{side} of zero {roles.model_label} is better."
-    alternative = f"Forest plot. {title}: {'; '.join(texts)}."
-    drawing = draw_rows(rows, f"forest-{metric.key}", alternative, difference=True)
+    name, title = f"forest-{metric.key}", f"{metric.label}: {roles.minus_label} each other scorer"
+    about = (
+        f"{'Right' if metric.higher_is_better else 'Left'} of zero {roles.model_label} is better."
+    )
+    drawing = draw_rows(rows, name, title, difference=True)
     if drawing is None:
         return Chart(title, about, None, metric.undefined)
     heads = [Head(roles.minus_label, numeric=False), Head("Difference", "95 % interval")]
-    return Chart(title, about, drawing, table=Table(f"forest-{metric.key}", title, heads, cells))
-
-
-@styled()
-def breakdown_chart(breakdown: Breakdown, roles: Roles, index: int) -> Chart:
-    """Return the AUC of the leads within each group; the index makes the chart's name unique."""
-    leads = roles.leads
-    rows, cells, texts = [], [], []
-    for group in breakdown.groups:
-        marks: list[Mark] = [(role, group.auc.get(scorer.name)) for role, scorer in leads.items()]
-        reason = "one label only" if group.rows else "no rows"
-        rows.append(Row(group.label, counted(group.rows, "row"), marks, reason))
-        cells.append([*_group_cells(group), *_auc_cells(group, roles, reason)])
-        values = ", ".join(
-            f"{leads[role].name} {'undefined' if interval is None else between(interval)}"
-            for role, interval in marks
-        )
-        texts.append(f"{group.label}, {values}")
-    title, name = f"By {breakdown.name}", f"breakdown-{index}"
-    alternative = f"AUC within groups. {title}: {'; '.join(texts)}."
-    drawing = draw_rows(rows, name, alternative, difference=False)
-    if drawing is None:
-        return Chart(title, breakdown.about, None, "no group has rows with both labels")
-    heads = [
-        Head("Group", numeric=False),
-        *(Head(text) for text in ("Rows", "Users", "Share of Yes")),
-        *(Head(scorer.name, "AUC") for scorer in leads.values()),
-    ]
-    return Chart(title, breakdown.about, drawing, table=Table(name, title, heads, cells))
-
-
-def _group_cells(group: Group) -> list[Cell]:
-    share = plain(group.positive_rate, "no rows", percent)
-    return [words(group.label), Cell(count(group.rows)), Cell(count(group.users)), share]
-
-
-def _auc_cells(group: Group, roles: Roles, reason: str) -> list[Cell]:
-    names = [scorer.name for scorer in roles.leads.values()]
-    return [
-        valued(group.auc.get(name), reason if name in group.auc else NOT_MEASURED) for name in names
-    ]
+    return Chart(title, about, drawing, table=Table(name, title, heads, cells))
 
 
 @styled()
@@ -190,32 +167,55 @@ def ablations_chart(ablations: list[Ablation]) -> Chart:
         "AUC with the change minus AUC without it, on the same rows. Left of zero: the model uses "
         "what was removed."
     )
-    rows, cells = [], []
-    for ablation in ablations:
-        interval = ablation.difference
-        note = "" if interval is None else signed(interval.value)
-        rows.append(Row(ablation.name, note, [("tuned", interval)], ONE_LABEL))
-        cells.append(
-            [
-                words(ablation.name, ablation.about),
-                Cell(count(ablation.rows)),
-                valued(ablation.auc, ONE_LABEL),
-                valued(interval, ONE_LABEL, signed),
-            ]
-        )
-    texts = "; ".join(f"{row.label} {row.note or 'undefined'}" for row in rows)
-    drawing = draw_rows(rows, "ablations", f"Forest plot. {title}: {texts}.", difference=True)
+    rows = [Row.of(a.name, a.difference, ONE_LABEL, signed) for a in ablations]
+    drawing = draw_rows(rows, "ablations", title, difference=True)
     heads = [
         Head("Ablation", numeric=False),
         Head("Rows"),
         Head("AUC", "with the change"),
         Head("Difference", "95 % interval"),
     ]
+    cells = [
+        [
+            words(a.name, a.about),
+            Cell(count(a.rows)),
+            valued(a.auc, ONE_LABEL),
+            valued(a.difference, ONE_LABEL, signed),
+        ]
+        for a in ablations
+    ]
     missing = "" if drawing is not None else ONE_LABEL
     return Chart(title, about, drawing, missing, Table("ablations", title, heads, cells))
 
 
-def draw_rows(rows: list[Row], name: str, alternative: str, difference: bool) -> Markup | None:
+@styled()
+def breakdown_chart(breakdown: Breakdown, roles: Roles, index: int) -> Chart:
+    """Return the AUC of the leads within each group; the index makes the chart's name unique."""
+    rows, cells = [], []
+    for group in breakdown.groups:
+        marks: list[Mark] = [(role, group.auc.get(s.name)) for role, s in roles.leads.items()]
+        reason = "one label only" if group.rows else "no rows"
+        rows.append(Row(group.label, counted(group.rows, "row"), marks, reason))
+        auc = [
+            valued(group.auc.get(s.name), reason if s.name in group.auc else NOT_MEASURED)
+            for s in roles.leads.values()
+        ]
+        share = plain(group.positive_rate, "no rows", percent)
+        size = [Cell(count(group.rows)), Cell(count(group.users))]
+        cells.append([words(group.label), *size, share, *auc])
+    title, name = f"By {breakdown.name}", f"breakdown-{index}"
+    drawing = draw_rows(rows, name, f"AUC within groups. {title}")
+    if drawing is None:
+        return Chart(title, breakdown.about, None, "no group has rows with both labels")
+    heads = [
+        Head("Group", numeric=False),
+        *(Head(text) for text in ("Rows", "Users", "Share of Yes")),
+        *(Head(scorer.name, "AUC") for scorer in roles.leads.values()),
+    ]
+    return Chart(title, breakdown.about, drawing, table=Table(name, title, heads, cells))
+
+
+def draw_rows(rows: list[Row], name: str, title: str, difference: bool = False) -> Markup | None:
     """Draw rows of values with intervals; None if no value is defined.
 
     Each label is above its marks, not beside them, so that long names fit a phone.
@@ -223,7 +223,7 @@ def draw_rows(rows: list[Row], name: str, alternative: str, difference: bool) ->
     Args:
         rows: From top to bottom.
         name: Unique on the page.
-        alternative: The text alternative.
+        title: Begins the text alternative, which lists all values.
         difference: Whether the values are differences: zero is drawn, numbers have signs.
     """
     defined = [interval for row in rows for interval in row.defined]
@@ -245,7 +245,8 @@ def draw_rows(rows: list[Row], name: str, alternative: str, difference: bool) ->
         else:
             _write(axes, f"undefined: {row.undefined}", y + 4, color=MUTED)
         top += row.height
-    return to_svg(figure, name, alternative)
+    texts = (row.in_words(signed if difference else number) for row in rows)
+    return to_svg(figure, name, f"{title}: {'; '.join(texts)}.")
 
 
 def _set_scale(axes: Axes, defined: list[Interval], difference: bool) -> None:

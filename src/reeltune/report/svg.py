@@ -174,7 +174,7 @@ def to_svg(figure: Figure, name: str, alternative: str) -> Markup:
         _adapt(element, name)
     view = root.attrib["viewBox"]
     root.attrib.clear()
-    root.attrib.update({"viewBox": view, "role": "img", "aria-label": alternative})
+    root.attrib.update({"viewBox": view, "role": "img", "aria-label": clean(alternative)})
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
