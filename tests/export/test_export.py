@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM
 
 from reeltune.config import load_config
@@ -112,6 +113,16 @@ def test_the_number_of_rows_is_limited(trained, tmp_path):
     drift = record(tmp_path / OUT)["drift"]
     assert (drift["rows"], drift["split"]) == (7, "validation")
     assert drift["rows_available"] > 7
+
+
+def test_the_card_is_valid_for_the_hub(exact):
+    data = ModelCard.load(exact / "README.md").data
+    assert (data.library_name, data["base_model_relation"]) == ("transformers", "finetune")
+    (result,) = data.eval_results or []
+    drift = record(exact)["drift"]
+    assert (result.metric_type, result.dataset_split) == ("roc_auc", drift["split"])
+    assert result.metric_value == drift["measurements"][-1]["auc"]
+    assert result.dataset_args == {"rows": drift["rows"]}
 
 
 def test_it_generates_one_word_and_stops(exact, subject):

@@ -12,6 +12,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
@@ -104,6 +105,12 @@ def test_logits_are_those_of_the_original(converted: Path, tiny_gguf: Path) -> N
     with torch.inference_mode():
         expected, found = original(prompt).logits, again(prompt).logits
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
+
+
+def test_the_card_names_the_original(converted: Path) -> None:
+    data = ModelCard.load(converted / "README.md").data
+    assert (data.base_model, data.license) == (smollm2.ORIGINAL_ID, "apache-2.0")
+    assert data["base_model_relation"] == "quantized"
 
 
 def test_generation_stops_at_the_end_of_the_turn(converted: Path) -> None:

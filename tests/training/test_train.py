@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from peft import PeftModel
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM
@@ -129,6 +130,8 @@ def test_the_card_shows_the_numbers_of_metrics_json(run):
     card = (run / "README.md").read_text()
     best = read(run / "metrics.json")["best"]
     assert f"| AUC | {best['eval_auc']:.4f} |" in card
+    data = ModelCard.load(run / "README.md").data
+    assert (data.library_name, data["base_model_relation"]) == ("peft", "adapter")
     assert "Film to judge: The Candidate (1999)\nYes or No?" in card
 
 

