@@ -24,6 +24,7 @@ OTHER: dict[str, Any] = {
     "lora.alpha": 8,
     "lora.dropout": 0.0,
     "lora.target_modules": ["q_proj"],
+    "lora.extra": {"use_dora": True},
     "prompt.form": "window",
     "prompt.genres": True,
     "prompt.signals": ["film", "expected"],

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 
 from reeltune.domain import PromptSettings
-from reeltune.errors import ModelError
+from reeltune.errors import ConfigError, ModelError
 from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_adapter, load_base, parameter_counts
@@ -74,6 +75,41 @@ def test_equal_seeds_give_equal_adapters(tiny_qwen3, prepared, tmp_path):
         not torch.equal(one, other)
         for one, other in zip(first_weights(3), first_weights(4), strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "figure"),
+    [
+        ({"use_dorra": True}, "unknown_lora_option", "use_dora"),
+        ({"r": 8}, "lora_option_not_allowed", "lora.r"),
+        ({"bias": "all"}, "lora_option_not_allowed", "bias"),
+        ({"init_lora_weights": "pissa_niter_4"}, "lora_option_not_allowed", "pissa_niter_4"),
+        ({"init_lora_weights": "foo"}, "lora_option_refused", "foo"),
+        ({"rank_pattern": 3}, "lora_option_refused", "int"),
+        ({"layers_to_transform": [0]}, "lora_option_refused", "layers_to_transform"),
+    ],
+)
+def test_wrong_lora_options_are_refused(extra, code, figure, tiny_qwen3, prepared, tmp_path):
+    config, base = load(tiny_qwen3, prepared, tmp_path, lora__extra=json.dumps(extra))
+    with raises_error(ConfigError, code, where="lora.extra", figures=[figure]):
+        add_adapter(base, config)
+
+
+def test_missing_layers_are_named_beside_lora_options(tiny_qwen3, prepared, tmp_path):
+    changes = {"lora__extra": "{use_dora: true}", "lora__target_modules": "[absent]"}
+    config, base = load(tiny_qwen3, prepared, tmp_path, **changes)
+    with raises_error(ConfigError, "no_target_modules", figures=["absent"]):
+        add_adapter(base, config)
+
+
+def test_lora_options_reach_peft(tiny_qwen3, prepared, tmp_path):
+    extra = {"use_rslora": True, "rank_pattern": {"q_proj": 2}}
+    config, base = load(tiny_qwen3, prepared, tmp_path, lora__extra=json.dumps(extra))
+    adapter = add_adapter(base, config)
+    layers = [m for m in adapter.modules() if isinstance(m, LoraLayer)]
+    assert {layer.r["default"] for layer in layers} == {2, 4}
+    # rsLoRA divides by the root of the rank.
+    assert all(layer.scaling["default"] == 8 / layer.r["default"] ** 0.5 for layer in layers)
 
 
 def test_a_missing_model_names_what_to_do(prepared, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 from pydantic_core import PydanticCustomError
@@ -109,6 +109,14 @@ class LoraSection(Section):
         "small models share their weights.",
         "you want a smaller adapter.",
         "fewer layers, fewer trainable weights and less work per step.",
+    )
+    extra: dict[str, Any] = key(
+        {},
+        "Further options of PEFT's `LoraConfig` by their names there, such as `{use_dora: true}`, "
+        "`{use_rslora: true}` or `{init_lora_weights: gaussian}`; PEFT checks them. Options that "
+        "change the base model's own weights are refused.",
+        "you know the method: DoRA (`use_dora`), rank-stabilized scaling (`use_rslora`).",
+        "depends on the option. DoRA takes more time and memory in every adapted layer.",
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -19,6 +21,15 @@ from reeltune.errors import ConfigError, ModelError
 from reeltune.models.choices import ModelChoices, quantization_config
 from reeltune.models.tokenizer import first_line, load_tokenizer, not_loadable
 from reeltune.runs.folder import ADAPTER_CONFIG
+
+# What PEFT raises for values it cannot use; it hardly checks their types.
+_PEFT_ERRORS: Final = (ValueError, TypeError, AttributeError, ImportError, NotImplementedError)
+
+# With these the base model, which predictions are compared with, would change.
+_CHANGING_OPTIONS: Final = frozenset(
+    {"bias", "layer_replication", "modules_to_save", "trainable_token_indices"}
+)
+_CHANGING_INIT: Final = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 @dataclass(frozen=True)
@@ -74,20 +85,13 @@ def disable_cpu_repacking(model: torch.nn.Module) -> None:
 
 def add_adapter(base: BaseModel, config: Config) -> PeftModel:
     """Put a new LoRA adapter on a base model, initialized from the run's seed."""
-    section = config.lora
-    targets = section.target_modules
+    settings = lora_config(config)
     set_seed(config.train.seed)
-    settings = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=section.r,
-        lora_alpha=section.alpha,
-        lora_dropout=section.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        revision=config.model.revision,
-    )
     try:
         model = get_peft_model(base.model, settings)
-    except ValueError as error:
+    except _PEFT_ERRORS as error:
+        if config.lora.extra and "target modules" not in str(error).lower():
+            raise _refused_option(error) from error
         raise ConfigError(
             f"no adapter can be put on this model: {first_line(error)}",
             code="no_target_modules",
@@ -96,6 +100,55 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
         ) from error
     assert isinstance(model, PeftModel)
     return model
+
+
+def lora_config(config: Config) -> LoraConfig:
+    """Return PEFT's configuration of a new adapter.
+
+    Raises:
+        ConfigError: ``lora.extra`` has an option that PEFT does not know or accept, that another
+            key sets, or that changes the base model.
+    """
+    section, targets = config.lora, config.lora.target_modules
+    options: dict[str, Any] = {
+        "task_type": "CAUSAL_LM",
+        "r": section.r,
+        "lora_alpha": section.alpha,
+        "lora_dropout": section.dropout,
+        "target_modules": targets if isinstance(targets, str) else list(targets),
+        "revision": config.model.revision,
+    }
+    known = {field.name for field in fields(LoraConfig) if field.init}
+    for name, value in section.extra.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(
+                f"PEFT's LoraConfig has no option {name}",
+                code="unknown_lora_option",
+                where=f"lora.extra.{name}",
+                hint=f"Did you mean {close[0]}?" if close else None,
+            )
+        initialization = name == "init_lora_weights" and str(value).startswith(_CHANGING_INIT)
+        if name in options or name in _CHANGING_OPTIONS or initialization:
+            raise ConfigError(
+                f"{name}: {value} is set by another key, or changes the base model's own weights",
+                code="lora_option_not_allowed",
+                where=f"lora.extra.{name}",
+                hint="Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out",
+            )
+    try:
+        return LoraConfig(**options, **section.extra)
+    except _PEFT_ERRORS as error:
+        raise _refused_option(error) from error
+
+
+def _refused_option(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"PEFT refuses an option: {first_line(error)}",
+        code="lora_option_refused",
+        where="lora.extra",
+        hint="See the documentation of PEFT's LoraConfig",
+    )
 
 
 def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:

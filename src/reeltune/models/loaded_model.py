@@ -24,6 +24,7 @@ from reeltune.models.load import (
     add_adapter,
     load_adapter,
     load_base,
+    lora_config,
     parameter_counts,
 )
 from reeltune.models.prompt_record import refuse_other_prompt
@@ -187,6 +188,8 @@ def load_model(
             calibrate = calibrate_with(
                 adapter, section.calibration, settings.form, section.share_history
             )
+    if trainable:
+        lora_config(config)  # checked before the base model is loaded
     choices = make_choices(config)
     for line in choices.describe():
         LOGGER.info(line)

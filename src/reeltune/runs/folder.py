@@ -169,7 +169,8 @@ class RunFolder:
         Raises:
             RunError: Names the keys that differ.
         """
-        before = _flat(self.record()["config"])
+        # Keys that are newer than the record had their defaults.
+        before = _flat(config_tree(Config())) | _flat(self.record()["config"])
         now = _flat(config_tree(config))
         keys = (before.keys() | now.keys()) - resumable_keys()
         changed = sorted(key for key in keys if before.get(key) != now.get(key))

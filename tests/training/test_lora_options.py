@@ -1,0 +1,37 @@
+"""Options of PEFT's LoraConfig: trained, saved and loaded with the same predictions."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reeltune.data.columns import VALIDATION
+from reeltune.models.loaded_model import load_model
+from reeltune.training.train import train
+from tests.runs import tiny_config
+from tests.scored import score_split
+
+
+def read(run: Path, name: str) -> dict[str, Any]:
+    return json.loads((run / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("extra", [{"use_dora": True}, {"use_rslora": True}], ids="".join)
+def test_a_saved_adapter_predicts_as_at_the_end_of_training(extra, tiny_qwen3, prepared, tmp_path):
+    option = json.dumps(extra)
+    run = train(tiny_config(tiny_qwen3, prepared.path, tmp_path, lora__extra=option))
+    assert read(run, "run")["config"]["lora"]["extra"] == extra
+    assert extra.items() <= read(run, "adapter_config").items()
+    # The configuration of later commands need not repeat the options.
+    loaded = load_model(tiny_config(tiny_qwen3, prepared.path, tmp_path), run)
+    measured = score_split(loaded, VALIDATION).metrics.to_dict()
+    best = read(run, "metrics")["best"]
+    for name in ("auc", "log_loss", "brier"):
+        assert measured[name] == pytest.approx(best[f"eval_{name}"], abs=1e-6)
+    plain = train(tiny_config(tiny_qwen3, prepared.path, tmp_path / "plain"))
+    losses = [read(folder, "metrics")["losses"][-1]["loss"] for folder in (run, plain)]
+    assert not math.isclose(*losses, rel_tol=1e-6)
