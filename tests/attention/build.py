@@ -21,9 +21,9 @@ TRUNK = -1
 Rows = list[npt.NDArray[np.int64]]
 
 
-def conversation(length: int, asked: Sequence[int]) -> Sequences:
-    """One causal sequence that is asked at some places; a plain prompt where it is only its end."""
-    places = np.array(asked, dtype=np.int64)
+def conversation(length: int, answer_positions: Sequence[int]) -> Sequences:
+    """One causal sequence with answer positions; a plain prompt if the only one is its end."""
+    places = np.array(answer_positions, dtype=np.int64)
     return Sequences(
         ids=Ragged.from_rows([np.arange(length)]),
         trunk=np.array([length]),
@@ -35,7 +35,7 @@ def conversation(length: int, asked: Sequence[int]) -> Sequences:
 
 
 def block(trunk: int, branches: Sequence[tuple[int, int]]) -> Sequences:
-    """One sequence whose branches, each given by ``leave`` and its length, are asked at their ends.
+    """One sequence of branches, each given by ``leave`` and its length, with answers at their ends.
 
     Args:
         trunk: Tokens of the trunk.
@@ -54,7 +54,7 @@ def block(trunk: int, branches: Sequence[tuple[int, int]]) -> Sequences:
 
 
 def numbered(parts: Sequence[Sequences]) -> Sequences:
-    """Set sequences behind one another, every token with an id of its own, none of them padding."""
+    """Concatenate sequences, with distinct token ids, none of them padding."""
     whole = concatenate_sequences(list(parts))
     ids = np.arange(1, len(whole.ids.values) + 1, dtype=np.int32)
     return Sequences(**{**vars(whole), "ids": Ragged(ids, whole.ids.offsets)})
@@ -74,8 +74,8 @@ def sequence_lists(draw: st.DrawFn, trunk: int = 20, branch: int = 8) -> Sequenc
         length = draw(st.integers(1, trunk))
         if draw(st.booleans()):
             places = st.integers(0, length - 1)
-            asked = draw(st.lists(places, min_size=1, max_size=4, unique=True))
-            parts.append(conversation(length, sorted(asked)))
+            positions = draw(st.lists(places, min_size=1, max_size=4, unique=True))
+            parts.append(conversation(length, sorted(positions)))
         else:
             shape = st.tuples(st.integers(0, length), st.integers(1, branch))
             parts.append(block(length, draw(st.lists(shape, min_size=1, max_size=5))))
@@ -110,7 +110,7 @@ def packed_rows(
 
 
 def lay(drawn: tuple[Sequences, Rows, int]) -> PackedBatch:
-    """Lay out what :func:`packed_rows` drew."""
+    """Pack what :func:`packed_rows` drew."""
     sequences, rows, length = drawn
     return pack_sequences(sequences, rows, PAD_ID, length=length)
 
@@ -166,7 +166,7 @@ def visible(sequences: Sequences, rows: Rows, length: int) -> torch.Tensor:
 
 
 def read_visible(packed: Packed) -> torch.Tensor:
-    """What every token may see as the arrays of packed rows say it; padding sees padding."""
+    """What every token may see by the arrays of packed rows; padding sees padding."""
     place = torch.arange(packed.ids.shape[1])
     segment, parent, stop = (t[:, :, None] for t in (packed.segment, packed.parent, packed.stop))
     theirs = packed.segment[:, None, :]

@@ -29,7 +29,7 @@ def dense_attention(query, key, value, seen):
 
 
 def attended(attend, tensors, upstream):
-    """What an attention function gives, and its gradients with respect to its inputs."""
+    """The result of an attention function and the gradients of its inputs."""
     leaves = [tensor.clone().requires_grad_() for tensor in tensors]
     out = attend(*leaves)
     return [out.detach(), *torch.autograd.grad((out * upstream).sum(), leaves)]
@@ -44,9 +44,9 @@ def check(drawn, heads, dtype, seed):
         for count in (heads[0], heads[1], heads[1])
     ]
     upstream = torch.randn(len(rows), length, heads[0], SIZE, generator=random, dtype=dtype)
-    seen, stretches = visible(sequences, rows, length), plan(packed, dtype)
+    seen, chunks = visible(sequences, rows, length), plan(packed, dtype)
     found = attended(
-        lambda query, key, value: explicit_attention(query, key, value, stretches, SCALE),
+        lambda query, key, value: explicit_attention(query, key, value, chunks, SCALE),
         tensors,
         upstream,
     )
@@ -68,24 +68,24 @@ def test_equals_the_dense_softmax(drawn, heads, seed):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @settings(max_examples=8)
 @given(drawn=packed_rows(trunk=200, branch=90), heads=st.sampled_from(HEADS))
-def test_equals_the_dense_softmax_where_rows_take_several_stretches(drawn, heads, dtype):
+def test_equals_the_dense_softmax_with_several_chunks_per_row(drawn, heads, dtype):
     check(drawn, heads, dtype, 0)
 
 
 @given(packed_rows(trunk=60, branch=30))
-def test_stretches_hold_every_token_once_and_no_padding(drawn):
+def test_chunks_contain_every_token_once_and_no_padding(drawn):
     _, rows, length = drawn
     packed = lay(drawn).packed
-    asked = torch.zeros(len(rows), length, dtype=torch.int64)
-    for stretch in plan(packed, torch.float32):
-        asked[stretch.row, stretch.first : stretch.last] += 1
-    assert torch.equal(asked, (packed.parent != PADDING).long())
+    counted = torch.zeros(len(rows), length, dtype=torch.int64)
+    for chunk in plan(packed, torch.float32):
+        counted[chunk.row, chunk.first : chunk.last] += 1
+    assert torch.equal(counted, (packed.parent != PADDING).long())
 
 
 def test_many_short_branches_are_taken_together_with_the_keys_they_share():
     """100 branches of 4 tokens on a trunk of 50 take a few products, not one for each."""
     sequences = numbered([block(50, [(50, 4)] * 100)])
-    stretches = plan(lay((sequences, [np.array([0])], 450)).packed, torch.float32)
-    spans = [(stretch.first, stretch.last) for stretch in stretches]
+    chunks = plan(lay((sequences, [np.array([0])], 450)).packed, torch.float32)
+    spans = [(chunk.first, chunk.last) for chunk in chunks]
     assert spans == [(0, 50), (50, 178), (178, 306), (306, 434), (434, 450)]
-    assert [stretch.keys for stretch in stretches[1:]] == [((0, 50), span) for span in spans[1:]]
+    assert [chunk.keys for chunk in chunks[1:]] == [((0, 50), span) for span in spans[1:]]

@@ -1,4 +1,4 @@
-"""Packed rows say of every token what its sequence says of it."""
+"""Packed rows keep the position and visibility of every token of their sequences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.attention.build import (
 
 
 @given(packed_rows())
-def test_every_token_stands_where_its_sequence_puts_it(drawn):
+def test_tokens_have_the_positions_of_their_sequences(drawn):
     sequences, rows, _ = drawn
     packed = lay(drawn).packed
     for number, row in enumerate(rows):
@@ -62,7 +62,7 @@ def test_padding_is_one_more_segment_that_continues_nothing(drawn):
 
 
 @given(packed_rows())
-def test_what_the_arrays_let_a_token_see_is_the_definition(drawn):
+def test_visibility_by_arrays_equals_the_definition(drawn):
     sequences, rows, length = drawn
     packed = lay(drawn).packed
     real = packed.parent != PADDING
@@ -78,25 +78,25 @@ def test_every_prediction_has_one_answer_position(drawn):
     assert laid.answer_index.tolist() == [
         v for s in order for v in np.flatnonzero(sequences.row == s)
     ]
-    asked = [
+    last_tokens = [
         sequences.ids[sequences.row[v]][sequences.answer_position[v]]
         for v in laid.answer_index.tolist()
     ]
-    assert laid.packed.ids.flatten()[laid.answer_position].tolist() == asked
+    assert laid.packed.ids.flatten()[laid.answer_position].tolist() == last_tokens
     assert laid.tokens == int((laid.packed.parent != PADDING).sum())
     assert laid.tokens == len(sequences.ids.values)
     assert laid.packed.ids.shape == (len(rows), length)
 
 
 @given(packed_rows())
-def test_a_prediction_sees_its_own_prompt_at_its_own_positions(drawn):
+def test_a_prediction_sees_exactly_its_single_prompt(drawn):
     sequences, _, length = drawn
     laid = lay(drawn)
     seen, alone = read_visible(laid.packed), sequences.alone()
-    for asked, prediction in zip(
+    for position, prediction in zip(
         laid.answer_position.tolist(), laid.answer_index.tolist(), strict=True
     ):
-        row, place = divmod(asked, length)
+        row, place = divmod(position, length)
         keys = seen[row, place]
         assert laid.packed.ids[row, keys].tolist() == alone[prediction].tolist()
         assert laid.packed.position[row, keys].tolist() == list(range(len(alone[prediction])))

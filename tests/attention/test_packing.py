@@ -15,7 +15,7 @@ LENGTHS = st.lists(st.integers(1, ROW), max_size=200).map(lambda found: np.array
 
 
 @given(LENGTHS)
-def test_every_sequence_lies_in_exactly_one_row_and_no_row_is_too_long(lengths):
+def test_every_sequence_is_in_one_row_and_no_row_is_too_long(lengths):
     rows = pack(lengths, ROW)
     assert sorted(s for row in rows for s in row.tolist()) == list(range(len(lengths)))
     assert all(0 < lengths[row].sum() <= ROW for row in rows)
@@ -35,7 +35,7 @@ def test_equal_input_gives_equal_rows_the_longest_sequences_first(lengths):
         assert row == sorted(row, key=lambda sequence: (-lengths[sequence], sequence))
 
 
-def test_a_sequence_goes_where_it_leaves_the_least_room():
+def test_a_sequence_goes_to_the_row_with_the_least_sufficient_space():
     rows = pack(np.array([10, 30, 15, 25]), ROW)
     assert [row.tolist() for row in rows] == [[1, 0], [3, 2]]
     rows = pack(np.array([24, 28, 12]), ROW)

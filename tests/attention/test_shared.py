@@ -1,4 +1,4 @@
-"""How models reach the attention of packed rows, and that they come back from it unchanged."""
+"""Models use the attention of packed rows, and only while sharing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def attention_of(visible: object, heads: int, packed_shape: torch.Size) -> torch
 @pytest.mark.parametrize("heads", [2, 4, 6])
 @settings(max_examples=5)
 @given(drawn=packed_rows(trunk=200, branch=60, tile=TILE))
-def test_flex_attention_and_the_cpus_own_give_the_same(heads, drawn):
+def test_flex_attention_equals_the_cpu_backend(heads, drawn):
     """FlexAttention as PyTorch defines it, without the kernels that need a GPU."""
     packed = lay(drawn).packed
     with pytest.MonkeyPatch.context() as patch:
@@ -61,7 +61,7 @@ def test_flex_attention_and_the_cpus_own_give_the_same(heads, drawn):
     torch.testing.assert_close(flex[real], plain[real], rtol=0, atol=1e-5)
 
 
-def test_a_model_is_as_before_when_sharing_ends(tiny_qwen3):
+def test_sharing_restores_the_attention_of_the_model(tiny_qwen3):
     model = AutoModelForCausalLM.from_pretrained(tiny_qwen3).eval()
     ids = torch.arange(3, 40)[None]
     before, named = model(ids).logits, model.config._attn_implementation

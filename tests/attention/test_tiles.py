@@ -22,13 +22,13 @@ def by_tile(seen: torch.Tensor) -> torch.Tensor:
 
 
 def dense(mask: BlockMask, rows: int, length: int) -> torch.Tensor:
-    """Ask the mask function about every pair: shape ``(rows, length, length)``."""
+    """The mask function of every pair: shape ``(rows, length, length)``."""
     return create_mask(mask.mask_mod, rows, 1, length, length, device="cpu")[:, 0]
 
 
 @settings(max_examples=25)
 @given(LONG)
-def test_every_visible_pair_lies_in_a_flagged_tile_and_full_tiles_hold_no_hidden_pair(drawn):
+def test_visible_pairs_are_in_visible_tiles_and_full_tiles_have_no_hidden_pair(drawn):
     packed = lay(drawn).packed
     pairs, found = by_tile(read_visible(packed)), tiles(packed)
     some, every = pairs.any(4).any(2), pairs.all(4).all(2)
@@ -39,7 +39,7 @@ def test_every_visible_pair_lies_in_a_flagged_tile_and_full_tiles_hold_no_hidden
 
 @settings(max_examples=25)
 @given(LONG)
-def test_the_block_mask_says_what_the_rows_say(drawn):
+def test_the_block_mask_equals_the_visibility_of_the_rows(drawn):
     packed = lay(drawn).packed
     mask, expected = block_mask(packed), read_visible(packed)
     rows, length = packed.ids.shape
@@ -54,7 +54,7 @@ def test_the_block_mask_says_what_the_rows_say(drawn):
     assert torch.equal(full.to_dense()[:, 0].bool(), found.full)
 
 
-def test_tiles_nobody_needs_are_left_out():
+def test_invisible_tiles_are_skipped():
     """Two blocks, each a trunk of two tiles and two branches of one: most tiles stay out."""
     one = [block(2 * TILE, [(2 * TILE, TILE), (TILE, TILE)])]
     packed = lay((numbered(one * 2), [np.array([0, 1])], 8 * TILE)).packed
@@ -70,7 +70,7 @@ def test_tiles_nobody_needs_are_left_out():
 
 
 @pytest.mark.parametrize("rows", [1, 2])
-def test_a_second_batch_of_one_shape_fills_the_same_mask_function_anew(rows):
+def test_batches_of_one_shape_share_a_mask_function(rows):
     first = numbered([conversation(TILE, [5])] * 2 * rows)
     second = numbered([block(TILE, [(40, TILE)])] * rows)
     batches = [

@@ -20,14 +20,14 @@ from reeltune.domain import SIGNALS
 from reeltune.scoring.predictor import Predictor
 from reeltune.scoring.scorer import Scorer
 from tests.bulk.build import Row, write_rows
-from tests.scoring.models import ROUNDING, drawn_subject
+from tests.scoring.models import ROUNDING, random_loaded_model
 
 SHOWN = 3
 
 
 def signals_predictor(folder: PreparedFolder, model: Path) -> Predictor:
     """A predictor that shows fewer events than its signals use."""
-    return Predictor(drawn_subject(folder, model, signals=tuple(SIGNALS)), SHOWN)
+    return Predictor(random_loaded_model(folder, model, signals=tuple(SIGNALS)), SHOWN)
 
 
 @pytest.fixture(scope="module")

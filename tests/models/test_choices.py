@@ -1,4 +1,4 @@
-"""Every choice comes with its reason, and what cannot be had is said, not hidden."""
+"""Every choice has a reason, also where the configured value is not available."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def choices_of(*overrides: str):
     return make_choices(load_config(None, overrides))
 
 
-def test_four_bits_without_a_gpu_become_lora_and_say_so():
+def test_four_bits_without_a_gpu_become_lora_with_a_reason():
     choice = choices_of("quantization.load_in_4bit=true").four_bit
     assert choice.value is False
     assert "CUDA" in choice.reason
@@ -38,14 +38,14 @@ def test_four_bits_on_the_cpu_when_allowed():
     assert settings.bnb_4bit_use_double_quant is True
 
 
-def test_flash_attention_without_a_gpu_becomes_sdpa_and_says_so():
+def test_flash_attention_without_a_gpu_becomes_sdpa_with_a_reason():
     choice = choices_of("model.attention=flash_attention_2").attention
     assert choice.value == "sdpa"
     assert "CUDA" in choice.reason
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float32"])
-def test_a_number_type_asked_for_is_used(name):
+def test_a_configured_dtype_is_used(name):
     assert choices_of(f"model.dtype={name}").dtype.value == getattr(torch, name)
 
 

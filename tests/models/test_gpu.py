@@ -1,4 +1,4 @@
-"""What only a CUDA device can show. Each has a twin on the CPU in the files beside this one."""
+"""Tests on a CUDA device; each has a counterpart on the CPU."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tests.runs import tiny_config
 from tests.scored import score_split
 from tests.scoring.sharing import (
     FORMS,
-    ask,
     check_gradients,
     check_predictions,
     drawn_model,
     shared_gradients,
+    sharing_case,
 )
 
 pytestmark = pytest.mark.gpu
@@ -61,18 +61,18 @@ def models(tmp_path_factory) -> dict[Kind, Path]:
 def test_shared_predictions_equal_those_of_the_prompts_alone(
     kind, form, compiled, models, prepared
 ):
-    asked = ask(prepared, drawn_model(models[kind], "cuda"), models[kind], form)
-    asked.scorer(900).check(asked.rows(7, 20, 0).sequences)
-    check_predictions(asked, asked.rows(7, 20, 0).sequences, atol=2e-5, compiled=compiled)
+    case = sharing_case(prepared, drawn_model(models[kind], "cuda"), models[kind], form)
+    case.scorer(900).check(case.rows(7, 20, 0).sequences)
+    check_predictions(case, case.rows(7, 20, 0).sequences, atol=2e-5, compiled=compiled)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("end", [True, False])
 @pytest.mark.parametrize("form", FORMS)
 def test_shared_gradients_equal_those_of_the_prompts_alone(form, end, compiled, models, prepared):
-    asked = ask(prepared, drawn_model(models["qwen3"], "cuda"), models["qwen3"], form)
-    rows = asked.rows(3, 20, 0, answered=True)
-    check_gradients(asked, rows, end, rtol=2e-4, compiled=compiled)
+    case = sharing_case(prepared, drawn_model(models["qwen3"], "cuda"), models["qwen3"], form)
+    rows = case.rows(3, 20, 0, answered=True)
+    check_gradients(case, rows, end, rtol=2e-4, compiled=compiled)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -121,9 +121,9 @@ def test_shared_predictions_and_gradients_equal_those_of_the_cpu(form, models, p
     """FlexAttention against the CPU's own attention, on the same packed rows."""
     found = []
     for device in ("cuda", "cpu"):
-        asked = ask(prepared, drawn_model(models["llama"], device), models["llama"], form)
-        predictions = asked.scorer(900).score(asked.rows(7, 20, 0).sequences)
-        found.append((predictions, shared_gradients(asked, asked.rows(3, 20, 0, True), end=True)))
+        case = sharing_case(prepared, drawn_model(models["llama"], device), models["llama"], form)
+        predictions = case.scorer(900).score(case.rows(7, 20, 0).sequences)
+        found.append((predictions, shared_gradients(case, case.rows(3, 20, 0, True), end=True)))
     (predictions, (loss, there)), (expected, (expected_loss, here)) = found
     np.testing.assert_allclose(predictions.p_yes, expected.p_yes, rtol=0, atol=2e-5)
     assert loss == pytest.approx(expected_loss, rel=2e-4)

@@ -1,4 +1,4 @@
-"""Base models, adapters and the prompt that belongs to them."""
+"""Loading of base models and adapters, and the prompt record."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_missing_model_names_what_to_do(prepared, tmp_path):
         load(Path("nobody/nothing-here"), prepared, tmp_path)
 
 
-def test_a_broken_folder_is_called_broken(prepared, tmp_path):
+def test_an_incomplete_folder_is_an_error(prepared, tmp_path):
     (tmp_path / "empty").mkdir()
     with raises_error(ModelError, "model_folder_incomplete", where="empty"):
         load_tokenizer(str(tmp_path / "empty"))
@@ -144,7 +144,7 @@ def test_an_adapter_of_another_model_is_refused(tiny_qwen3, prepared, tmp_path):
 RECORD = PromptRecord(PromptSettings(threshold=3.5), history_len=7, base_model="some/model")
 
 
-def test_the_prompt_it_was_trained_on_is_accepted(tmp_path):
+def test_the_prompt_of_training_is_accepted(tmp_path):
     write_prompt_record(tmp_path, RECORD)
     refuse_other_prompt(tmp_path, RECORD.settings, 7)
 

@@ -1,4 +1,4 @@
-"""Records of adapters trained by earlier versions stay readable, under the present names."""
+"""Records of adapters trained by earlier versions stay readable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = {
 TRAIN = {"block_targets": 60, "activation_checkpointing": False, "layout": "single"}
 
 
-def test_signals_are_read_from_a_prompt_record_that_calls_them_evidence(tmp_path: Path):
+def test_a_prompt_record_with_the_old_key_evidence_is_read(tmp_path: Path):
     record = {"settings": SETTINGS, "history_len": 15, "base_model": "Qwen/Qwen3-0.6B"}
     (tmp_path / PROMPT_FILE).write_text(json.dumps(record))
     prompt = read_prompt_record(tmp_path)

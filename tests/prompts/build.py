@@ -1,4 +1,4 @@
-"""What tests of prompts are built from."""
+"""Tokenizers, prompts and reference implementations for the tests of prompts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers import Kind, chat_tokenizer, make_items
 KINDS: tuple[Kind, ...] = ("qwen3", "llama")
 FORMS: tuple[Form, ...] = (WINDOW, INTERVIEW)
 ITEMS = make_items(20)
-"""Films with every odd title there is."""
+"""Films with unusual titles."""
 
 tokenizer_of = cache(chat_tokenizer)
 
@@ -40,20 +40,20 @@ def prompt_tokens(
 def turns_of(
     renderer: Renderer, items: list[Item], timelines: Timelines, start: int, target: int
 ) -> list[str]:
-    """What the renderer says of one example."""
+    """The rendered messages of one example."""
     history = [
         (float(timelines.rating[event]), items[timelines.item_idx[event]])
         for event in range(start, target)
     ]
-    told = said(renderer, timelines.context_of(np.arange(start, target + 1)))
-    return renderer.turns(history, items[timelines.item_idx[target]], told)
+    context = context_texts(renderer, timelines.context_of(np.arange(start, target + 1)))
+    return renderer.turns(history, items[timelines.item_idx[target]], context)
 
 
-def said(renderer: Renderer, codes: Codes | None) -> list[str]:
-    """What the renderer says of each row of signals; nothing where there is none."""
+def context_texts(renderer: Renderer, codes: Codes | None) -> list[str]:
+    """The context lines of each row of codes, as text."""
     lines = [kind.lines for kind in renderer.settings.context]
     rows = [] if codes is None else codes.tolist()
-    return ["".join(own[code] for own, code in zip(lines, row, strict=True)) for row in rows]
+    return ["".join(texts[code] for texts, code in zip(lines, row, strict=True)) for row in rows]
 
 
 def whole_prompts(
@@ -88,14 +88,14 @@ def lists(ragged: Ragged) -> list[list[int]]:
 
 
 def prefixing_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer that sets a space before every text it is given, so that pieces do not add up."""
+    """A tokenizer that adds a space before every text, so that pieces differ from whole prompts."""
     tokenizer = chat_tokenizer("llama")
     tokenizer.backend_tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
     return tokenizer
 
 
 def merging_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer with tokens over a film's year and what stands behind a film in either form."""
+    """A tokenizer with tokens that span a film's year and the text after it, in each form."""
     tokenizer = chat_tokenizer("llama")
     over = [AddedToken(text, normalized=False) for text in (")\nFilm", ")\n<|im_end|>")]
     tokenizer.add_tokens(over)

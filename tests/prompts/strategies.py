@@ -33,7 +33,7 @@ item_lists = st.lists(
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Item], Timelines, Examples]:
-    """Films, a timeline over them, and examples that show any stretch of it, also none."""
+    """Films, a timeline over them, and examples that show any part of it, also none."""
     items = draw(item_lists)
     size = draw(st.integers(1, 8))
     rows = draw(st.lists(st.integers(0, len(items) - 1), min_size=size, max_size=size))
@@ -46,12 +46,12 @@ def histories(draw: st.DrawFn) -> tuple[list[Item], Timelines, Examples]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Sequences and what they must give, put together token by token.
+    """Sequences and their expected predictions, built token by token.
 
     Attributes:
-        sequences: What was drawn; no token stands in it twice.
+        sequences: The sequences, in which no token occurs twice.
         alone: The single prompt of each prediction.
-        after: The token behind each asked one, where the sequences are answered.
+        after: The token after each answer position, if the sequences are answered.
         row: The sequence of each prediction.
     """
 
@@ -63,36 +63,36 @@ class Drawn:
 
 @st.composite
 def token_sequences(draw: st.DrawFn, answered: bool | None = None) -> Drawn:
-    """Sequences that are asked in the trunk, in branches, or in both."""
+    """Sequences with answer positions in the trunk, in branches, or in both."""
     answered = draw(st.booleans()) if answered is None else answered
-    behind = 2 if answered else 1  # from the asked token to the end of what is asked
+    behind = 2 if answered else 1  # from the answer position to the end of the branch
     token = count()
     ids: list[list[int]] = []
     trunks: list[int] = []
     predictions: list[tuple[int, int, int, int]] = []
     alone: list[list[int]] = []
     for row in range(draw(st.integers(1, 4))):
-        own = [next(token) for _ in range(draw(st.integers(behind, 8)))]
-        trunk = own.copy()
+        row_ids = [next(token) for _ in range(draw(st.integers(behind, 8)))]
+        trunk = row_ids.copy()
         places = st.integers(0, len(trunk) - behind)
-        asked = sorted(draw(st.sets(places, max_size=3)))
-        for place in asked:
+        positions = sorted(draw(st.sets(places, max_size=3)))
+        for place in positions:
             predictions.append((row, place, NO_BRANCH, place + 1))
             alone.append(trunk[: place + 1])
         branch = st.tuples(st.integers(1, len(trunk)), st.integers(behind, 5))
-        for leave, size in draw(st.lists(branch, min_size=0 if asked else 1, max_size=4)):
-            begin = len(own)
-            own += [next(token) for _ in range(size)]
-            predictions.append((row, len(own) - behind, begin, leave))
-            alone.append(trunk[:leave] + own[begin : len(own) - behind + 1])
-        ids.append(own)
+        for leave, size in draw(st.lists(branch, min_size=0 if positions else 1, max_size=4)):
+            begin = len(row_ids)
+            row_ids += [next(token) for _ in range(size)]
+            predictions.append((row, len(row_ids) - behind, begin, leave))
+            alone.append(trunk[:leave] + row_ids[begin : len(row_ids) - behind + 1])
+        ids.append(row_ids)
         trunks.append(len(trunk))
-    rows, places_asked, branches, leaves = np.array(predictions, dtype=np.int64).T
+    rows, answer_position, branches, leaves = np.array(predictions, dtype=np.int64).T
     sequences = Sequences(
         ids=Ragged.from_rows(ids),
         trunk=np.array(trunks),
         row=rows,
-        answer_position=places_asked,
+        answer_position=answer_position,
         branch=branches,
         leave=leaves,
         answered=answered,

@@ -24,7 +24,7 @@ CHAT = (
     "{{{{ message.role }}}}:{{{{ {content} }}}}|{{% endfor %}}"
     "{{% if add_generation_prompt %}}assistant:{{% endif %}}"
 )
-"""Turns one after another; to be formatted with what is shown of each."""
+"""Messages in order; a format string for their content."""
 PLAIN = "{{ messages[0].content }}{% if add_generation_prompt %}>{% endif %}"
 
 
@@ -48,17 +48,19 @@ def test_frame_of_an_interview_leaves_thinking_as_the_template_has_it():
     assert frame.next_turn == frame.end == "<|im_end|>\n<|im_start|>user\n"
 
 
-def test_frame_with_a_system_turn():
+def test_frame_with_a_system_message():
     frame = chat_frame(chat_tokenizer("llama"))
     assert frame.before == "<|im_start|>system\nYou know films.<|im_end|>\n<|im_start|>user\n"
     assert frame.after == "<|im_end|>\n<|im_start|>assistant\n"
     assert frame.end == "<|im_end|>\n"
 
 
-def test_the_empty_thought_is_asked_for_and_not_part_of_the_template_alone():
+def test_the_empty_think_block_requires_the_thinking_switch():
     tokenizer = chat_tokenizer("qwen3")
-    asked = [{"role": "user", "content": "x"}]
-    thinking = str(tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))
+    messages = [{"role": "user", "content": "x"}]
+    thinking = str(
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    )
     assert NO_THOUGHT not in thinking
     assert chat_frame(tokenizer).wrap("x") == thinking + NO_THOUGHT
 
@@ -120,12 +122,12 @@ def test_labels_choose_answers():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_template_is_refused(form: Form):
+def test_a_tokenizer_without_template_is_refused(form: Form):
     with raises_error(ModelError, "no_chat_template"):
         chat_frame(with_template(None), form)
 
 
-def test_a_template_that_strips_turns_has_a_window():
+def test_a_template_that_strips_messages_supports_windows():
     # No turn of a window begins or ends with what is stripped.
     assert (
         chat_frame(with_template(CHAT.format(content="content | trim"))).wrap("x")
@@ -137,7 +139,7 @@ def test_a_template_that_strips_turns_has_a_window():
     "changing",
     ["content | upper", "content[:12]", "content[1:]", "content | replace('\n', ' ')"],
 )
-def test_a_template_that_changes_the_words_is_refused(changing: str):
+def test_a_template_that_changes_messages_is_refused(changing: str):
     template = PLAIN.replace("content", changing)
     with raises_error(ModelError, "template_changes_text"):
         chat_frame(with_template(template))
@@ -147,7 +149,7 @@ def test_a_template_that_changes_the_words_is_refused(changing: str):
     "template",
     [f"{{{{ messages[0].content | length }}}}: {PLAIN}", PLAIN + "{{ messages[0].content[0] }}"],
 )
-def test_a_template_whose_frame_depends_on_the_words_is_refused(template: str):
+def test_a_frame_that_depends_on_the_message_is_refused(template: str):
     with raises_error(ModelError, "template_depends_on_text"):
         chat_frame(with_template(template))
 
@@ -165,30 +167,30 @@ def test_a_template_whose_frame_depends_on_the_words_is_refused(template: str):
         "((loop.index | string) + content)",
     ],
 )
-def test_a_template_that_does_not_grow_at_its_end_has_no_interview(content: str):
+def test_a_template_that_is_not_append_only_has_no_interview(content: str):
     tokenizer = with_template(CHAT.format(content=content))
     with raises_error(ModelError, "template_not_append_only", figures=["prompt.form", "window"]):
         chat_frame(tokenizer, INTERVIEW)
 
 
-def test_a_template_that_shows_only_the_last_turns_has_no_interview():
+def test_a_template_that_drops_early_messages_has_no_interview():
     template = CHAT.format(content="content").replace("in messages", "in messages[-3:]")
     with raises_error(ModelError, "template_not_append_only"):
         chat_frame(with_template(template), INTERVIEW)
 
 
-def test_a_template_that_grows_at_its_end_has_an_interview():
+def test_an_append_only_template_has_an_interview():
     frame = chat_frame(with_template(CHAT.format(content="content")), INTERVIEW)
     assert (frame.before, frame.after, frame.next_turn) == ("user:", "|assistant:", "|user:")
 
 
-def test_an_interview_whose_frame_depends_on_the_words_is_refused():
+def test_an_interview_frame_that_depends_on_the_message_is_refused():
     template = "{{ messages[0].content | length }}" + CHAT.format(content="content")
     with raises_error(ModelError, "template_depends_on_text"):
         chat_frame(with_template(template), INTERVIEW)
 
 
-def test_a_template_that_ends_no_turn_is_refused():
+def test_a_template_without_message_end_is_refused():
     tokenizer = with_template(PLAIN.replace("endif", "else %}>{{ messages[1].content }}{% endif"))
     with raises_error(ModelError, "template_without_end"):
         answer_tokens(tokenizer, chat_frame(tokenizer))
@@ -198,7 +200,7 @@ def test_a_template_that_ends_no_turn_is_refused():
 REWRITES = PLAIN.replace("endif", "else %}({{ messages[1].content }}){% endif")
 
 
-def test_a_template_that_rewrites_answers_ends_a_turn_with_the_end_token():
+def test_a_template_that_rewrites_answers_ends_messages_with_the_end_token():
     tokenizer = with_template(REWRITES)
     frame = chat_frame(tokenizer)
     assert frame.end == "<|im_end|>"
@@ -221,7 +223,7 @@ def test_an_answer_of_two_tokens_is_refused(kind: Kind, word: str):
         answer_tokens(tokenizer, chat_frame(tokenizer))
 
 
-def test_an_answer_that_merges_with_what_stands_before_it_is_refused():
+def test_an_answer_that_merges_with_the_text_before_it_is_refused():
     tokenizer = chat_tokenizer("llama")
     tokenizer.add_tokens([AddedToken("\nNo", normalized=False)])
     with raises_error(ModelError, "answer_not_one_token", figures=["'No'"]):
@@ -239,7 +241,7 @@ def test_answers_that_are_not_in_the_vocabulary_are_refused():
 
 
 @pytest.mark.parametrize("form", ["window", "interview"])
-def test_an_answer_that_merges_with_the_end_of_its_turn_is_refused(form: Form):
+def test_an_answer_that_merges_with_the_message_end_is_refused(form: Form):
     tokenizer = chat_tokenizer("llama")
     tokenizer.add_tokens([AddedToken("Yes<|im_end|>", normalized=False)])
     with raises_error(ModelError, "answer_not_one_token", figures=["'Yes'"]):

@@ -29,7 +29,7 @@ from tests.helpers import Kind
 from tests.prompts.build import FORMS, ITEMS, KINDS, lists, tokenizer_of, turns_of
 from tests.timelines import examples_of, random_timelines, timelines_of
 
-told = st.lists(st.sampled_from(list(SIGNALS)), unique=True).map(
+signal_kinds = st.lists(st.sampled_from(list(SIGNALS)), unique=True).map(
     lambda some: tuple(kind for kind in SIGNALS if kind in some)
 )
 forms, tokenizers = st.sampled_from(FORMS), st.sampled_from(KINDS)
@@ -52,8 +52,8 @@ def with_codes(tokens: PromptTokens, timelines: Timelines, seed: int) -> Timelin
 
 
 @pytest.mark.slow
-@given(tokenizers, forms, told, random_timelines(6), st.integers(1, 4), st.integers(0, 99))
-def test_prompts_in_pieces_are_the_turns_the_renderer_says(
+@given(tokenizers, forms, signal_kinds, random_timelines(6), st.integers(1, 4), st.integers(0, 99))
+def test_prompts_in_pieces_equal_the_rendered_messages(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], timelines: Timelines, length, seed
 ):
     tokens = tokens_of(kind, form, signals)
@@ -74,7 +74,7 @@ def test_prompts_in_pieces_are_the_turns_the_renderer_says(
 
 
 @pytest.mark.slow
-@given(tokenizers, forms, told, st.booleans(), random_timelines(6), st.integers(0, 99))
+@given(tokenizers, forms, signal_kinds, st.booleans(), random_timelines(6), st.integers(0, 99))
 def test_shared_histories_hold_the_prompts_with_their_context(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], answered, timelines: Timelines, seed
 ):
@@ -87,8 +87,8 @@ def test_shared_histories_hold_the_prompts_with_their_context(
 
 
 @pytest.mark.slow
-@given(tokenizers, forms, told, st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
-def test_candidates_have_their_context_in_their_branch(
+@given(tokenizers, forms, signal_kinds, st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
+def test_branches_contain_the_context_of_their_candidates(
     kind: Kind, form: Form, signals: tuple[SignalKind, ...], items: list[int], seed: int
 ):
     tokens = tokens_of(kind, form, signals)
@@ -151,7 +151,7 @@ def test_characters_count_the_context():
     less = char_pieces(Renderer(bare), ITEMS).lengths(timelines, examples)
     head = len(Renderer(words).head()) - len(Renderer(bare).head())
     line = len("Lately 0%\nExpected 0%\n")
-    assert (more - less).tolist() == [head + line * asked for asked in (1, 2, 3)]
+    assert (more - less).tolist() == [head + line * count for count in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("signals", [(), ("film",), tuple(SIGNALS)])

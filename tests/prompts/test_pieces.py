@@ -131,7 +131,7 @@ def test_no_example_gives_no_prompt(prepared: PreparedFolder):
     ("form", "make"),
     [(WINDOW, prefixing_tokenizer), (WINDOW, merging_tokenizer), (INTERVIEW, merging_tokenizer)],
 )
-def test_pieces_that_do_not_add_up_are_noticed_and_not_used(
+def test_pieces_that_differ_from_whole_prompts_are_detected_and_not_used(
     prepared: PreparedFolder, form: Form, make: Callable[[], PreTrainedTokenizerFast]
 ):
     tokenizer, renderer = make(), Renderer(PromptSettings(form=form))
@@ -152,7 +152,7 @@ def test_pieces_that_do_not_add_up_are_noticed_and_not_used(
     ("form", "token"),
     [(WINDOW, "Heat\n5"), (INTERVIEW, "Heat\n<|im_end|>"), (INTERVIEW, "5.0 stars. Next: Heat\n")],
 )
-def test_one_film_that_does_not_add_up_is_named(form: Form, token: str):
+def test_a_single_differing_item_is_named(form: Form, token: str):
     tokenizer = chat_tokenizer("qwen3")
     tokenizer.add_tokens([AddedToken(token, normalized=False)])
     items = [Item(1, "Heat", 1995, ()), Item(2, "Heat", None, ()), Item(3, "Fargo", None, ())]
@@ -206,7 +206,7 @@ def test_a_control_token_that_overlaps_itself_does_not_survive():
 
 
 @given(settings, histories())
-def test_character_pieces_have_the_lengths_of_the_turns(
+def test_character_pieces_have_the_lengths_of_the_messages(
     words: PromptSettings, drawn: tuple[list[Item], Timelines, Examples]
 ):
     items, timelines, examples = drawn

@@ -1,4 +1,4 @@
-"""Whatever a tokenizer joins over the border of two pieces is found, and the film is named."""
+"""Tokens that span two pieces are detected, and the items are named."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def tokens_with(form: Form, *added: str) -> PromptTokens:
         (INTERVIEW, "Heat\n<|im_end|>\n<|im_start|>assistant\n"),
     ],
 )
-def test_a_film_is_shown_in_every_place_it_can_stand_in(form: Form, token: str):
+def test_items_are_compared_in_every_context(form: Form, token: str):
     assert tokens_with(form, token).differing == [ITEMS[HEAT]]
 
 
@@ -61,50 +61,50 @@ def test_a_film_is_shown_in_every_place_it_can_stand_in(form: Form, token: str):
         (INTERVIEW, "First: "),
     ],
 )
-def test_the_instruction_is_shown_before_all_that_may_follow_it(form: Form, token: str):
+def test_the_instruction_is_compared_with_everything_that_can_follow(form: Form, token: str):
     assert tokens_with(form, token).differing == ITEMS
 
 
 def proven(tokens: PromptTokens) -> tuple[list[int], list[int]]:
     """The films that differ, and how many strings each round of the proof has tokenized."""
-    asked: list[int] = []
+    rounds: list[int] = []
 
     def count(these: list[str]) -> Ragged:
-        asked.append(len(these))
+        rounds.append(len(these))
         return encode_rows(tokens.tokenizer, these)
 
     texts = piece_texts(tokens.renderer, tokens.frame)
     proof = PiecesProof(texts, tokens.item_texts, tokens.pieces, tokens.tokenizer.encode, count)
-    return proof.differing(), asked
+    return proof.differing(), rounds
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_films_are_asked_about_together_where_nothing_differs(form: Form):
-    differing, asked = proven(tokens_with(form))
+def test_items_are_compared_in_groups_if_nothing_differs(form: Form):
+    differing, rounds = proven(tokens_with(form))
     assert differing == []
-    assert len(asked) == 1
-    assert asked[0] < len(ITEMS) / 10
+    assert len(rounds) == 1
+    assert rounds[0] < len(ITEMS) / 10
 
 
 @pytest.mark.parametrize(
     ("form", "token"), [(WINDOW, "<|im_end|>\n1.0"), (INTERVIEW, "<|im_end|>\nFirst")]
 )
-def test_what_no_prompt_has_does_not_count(form: Form, token: str):
-    differing, asked = proven(tokens_with(form, token))
+def test_differences_that_no_prompt_contains_are_ignored(form: Form, token: str):
+    differing, rounds = proven(tokens_with(form, token))
     assert differing == []
-    # The strings that several films share did differ, and their films were asked about alone.
-    assert len(asked) == 2
+    # The strings that several films share did differ, and their films were compared alone.
+    assert len(rounds) == 2
 
 
 @pytest.mark.parametrize(
     ("form", "token"),
     [(INTERVIEW, "stars.\nFirst"), *((form, "<|im_end|>\n<|im_start|>") for form in FORMS)],
 )
-def test_a_line_that_ends_inside_a_token_is_shown_whole(form: Form, token: str):
-    differing, asked = proven(tokens_with(form, token))
+def test_a_line_that_ends_inside_a_token_is_compared_whole(form: Form, token: str):
+    differing, rounds = proven(tokens_with(form, token))
     assert differing == []
-    assert len(asked) == 1
-    differing, asked = proven(tokens_with(form, token, ": Heat\n"))
+    assert len(rounds) == 1
+    differing, rounds = proven(tokens_with(form, token, ": Heat\n"))
     assert differing == [HEAT]
 
 
@@ -155,7 +155,7 @@ def test_a_backend_that_pads_and_cuts_does_neither_here():
 
 
 class Slow(PreTrainedTokenizerFast):
-    """A tokenizer without a fast backend, as far as anyone can tell."""
+    """A tokenizer without a fast backend, by its attribute."""
 
     @property
     def is_fast(self) -> bool:

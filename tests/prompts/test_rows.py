@@ -39,7 +39,7 @@ def targets(blocks: Blocks) -> list[int]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
-def test_words_follow_the_datas_scale_and_the_configurations_form(
+def test_settings_take_the_scale_of_the_data_and_the_configured_form(
     prepared: PreparedFolder, genres: bool, form: Form
 ):
     stored = {"threshold": 3.5, "scale_min": 1.0, "scale_max": 4.0, "version": "0"}
@@ -55,7 +55,7 @@ def test_words_follow_the_datas_scale_and_the_configurations_form(
     )
 
 
-def test_held_out_rows_are_those_the_configuration_scores():
+def test_held_out_rows_follow_the_configuration():
     config = build_config(
         {
             "train": {"seed": 7, "block_size": 3, "share_history": True},
@@ -104,7 +104,7 @@ def test_a_sample_depends_on_seed_and_block_length_alone(prepared: PreparedFolde
     assert chosen != targets(choose_blocks(prepared, replace(selection, block_size=1)))
 
 
-def test_samples_of_different_splits_are_drawn_apart(prepared: PreparedFolder):
+def test_samples_of_different_splits_are_independent(prepared: PreparedFolder):
     # One block for each user, and the first of them in the order that is drawn.
     first = {
         split: [
@@ -129,7 +129,7 @@ def test_a_single_prompt_shows_the_history_length_and_no_more(
     assert blocks.offsets.tolist() == list(range(len(blocks.examples) + 1))
 
 
-def test_a_history_in_a_block_grows_to_no_more_than_its_targets_add(prepared: PreparedFolder):
+def test_histories_in_a_block_grow_by_at_most_its_size(prepared: PreparedFolder):
     blocks = choose_blocks(prepared, TRAIN)
     shown = blocks.examples.target - blocks.examples.start
     assert shown.max() == prepared.history_len + TRAIN.block_size - 1
@@ -149,9 +149,7 @@ def rows_of(prepared: PreparedFolder, tokens: PromptTokens, selection: Selection
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("shared", [True, False])
-def test_rows_say_whose_they_are_and_what_is_right(
-    prepared: PreparedFolder, form: Form, shared: bool
-):
+def test_rows_have_user_item_and_label(prepared: PreparedFolder, form: Form, shared: bool):
     tokens = tokens_over(prepared, form)
     selection = Selection("test", 9, 0, shared, 3)
     blocks = choose_blocks(prepared, selection)
@@ -166,14 +164,14 @@ def test_rows_say_whose_they_are_and_what_is_right(
         assert rows.liked[row] == (timelines.rating[target] >= 4.0)
         item = prepared.items[timelines.item_idx[target]]
         assert rows.item_id[row] == item.item_id
-        *_, asked = str(tokens.tokenizer.decode(prompt.tolist())).split(lead)
-        assert asked.startswith(tokens.renderer.item(item))
+        *_, query = str(tokens.tokenizer.decode(prompt.tolist())).split(lead)
+        assert query.startswith(tokens.renderer.item(item))
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("answered", [False, True])
-def test_every_layout_asks_the_whole_prompts_of_its_blocks(
+def test_rows_contain_the_whole_prompts_with_and_without_sharing(
     prepared: PreparedFolder, form: Form, shared: bool, answered: bool
 ):
     tokens = tokens_over(prepared, form)
@@ -189,9 +187,7 @@ def test_every_layout_asks_the_whole_prompts_of_its_blocks(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_single_row_ends_with_its_answer_where_it_is_answered(
-    prepared: PreparedFolder, form: Form
-):
+def test_an_answered_single_row_ends_with_its_answer(prepared: PreparedFolder, form: Form):
     tokens = tokens_over(prepared, form)
     rows = rows_of(prepared, tokens, replace(TRAIN, share_history=False, answered=True))
     words = [int(row[-1]) for row in rows.sequences.ids]
@@ -200,7 +196,7 @@ def test_a_single_row_ends_with_its_answer_where_it_is_answered(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("answered", [False, True])
-def test_where_pieces_differ_every_example_of_a_block_is_a_whole_prompt_alone(
+def test_examples_are_single_whole_prompts_if_pieces_differ(
     prepared: PreparedFolder, form: Form, answered: bool
 ):
     tokenizer = merging_tokenizer()
@@ -225,7 +221,7 @@ def test_a_row_that_just_fits_with_its_answer_is_accepted():
     refuse_too_long(np.array([], dtype=np.int64), 10)
 
 
-def test_rows_that_would_be_cut_are_refused_with_the_length_they_need():
+def test_too_long_rows_are_refused_with_the_length_they_need():
     figures = ["2 of 3", "at least 22", "train.block_size"]
     with raises_error(LengthError, "prompt_too_long", where="data.max_length", figures=figures):
         refuse_too_long(np.array([9, 8, 20]), 10)

@@ -18,7 +18,7 @@ prompts = st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=6), max_size
 
 
 def after_asked(sequences: Sequences) -> list[int]:
-    """The token behind each asked one."""
+    """The token after each answer position."""
     return [
         int(sequences.ids[row][place + 1])
         for row, place in zip(
@@ -28,7 +28,7 @@ def after_asked(sequences: Sequences) -> list[int]:
 
 
 def assert_gives(sequences: Sequences, alone: list[list[int]], after: list[int]) -> None:
-    """Check the single prompts, and everything else that is said of predictions."""
+    """Check single prompts, answers and rows of predictions."""
     assert lists(sequences.alone()) == alone
     assert sequences.prompt_lengths.tolist() == [len(prompt) for prompt in alone]
     assert sequences.answer_count == len(alone)
@@ -59,20 +59,20 @@ def test_sequences_are_taken_with_their_predictions(drawn: Drawn, data: st.DataO
 
 
 @given(token_sequences(), st.integers(1, 30))
-def test_divided_sequences_ask_the_same(drawn: Drawn, limit: int):
+def test_divided_sequences_have_the_same_predictions(drawn: Drawn, limit: int):
     divided = drawn.sequences.divided(limit)
     assert_gives(divided, drawn.alone, drawn.after)
     assert divided.answered == drawn.sequences.answered
     for row in range(len(divided)):
-        asked = np.flatnonzero(divided.row == row)
-        origin = drawn.row[asked[0]]
-        assert {drawn.row[i] for i in asked} == {origin}
+        inside = np.flatnonzero(divided.row == row)
+        origin = drawn.row[inside[0]]
+        assert {drawn.row[i] for i in inside} == {origin}
         trunk = int(divided.trunk[row])
         assert trunk == drawn.sequences.trunk[origin]
         assert (divided.ids[row][:trunk] == drawn.sequences.ids[origin][:trunk]).all()
-        # Only what cannot be cut is longer: a single branch, or what is asked in the trunk.
-        in_trunk = (divided.branch[asked] == NO_BRANCH).any()
-        assert len(divided.ids[row]) <= limit or len(asked) == 1 or in_trunk
+        # Only what cannot be divided is longer: a single branch, or predictions in the trunk.
+        in_trunk = (divided.branch[inside] == NO_BRANCH).any()
+        assert len(divided.ids[row]) <= limit or len(inside) == 1 or in_trunk
 
 
 @given(token_sequences(), st.integers(1, 30))
@@ -94,7 +94,7 @@ def test_what_fits_is_not_divided(drawn: Drawn):
 
 @pytest.mark.parametrize("answered", [False, True])
 @given(st.data())
-def test_sequences_set_behind_one_another_keep_their_order(answered: bool, data: st.DataObject):
+def test_concatenated_sequences_keep_their_order(answered: bool, data: st.DataObject):
     parts = data.draw(st.lists(token_sequences(answered), min_size=1, max_size=3))
     together = concatenate_sequences([part.sequences for part in parts])
     alone = [prompt for part in parts for prompt in part.alone]
@@ -113,7 +113,7 @@ def test_single_prompts_are_plain_and_themselves(rows: list[list[int]], answered
 
 
 @given(token_sequences())
-def test_only_one_prompt_in_each_row_asked_at_its_end_is_plain(drawn: Drawn):
+def test_only_rows_of_one_prompt_with_the_answer_at_the_end_are_plain(drawn: Drawn):
     ends = [row.tolist() for row in drawn.sequences.ids]
     if drawn.sequences.answered:
         ends = [row[:-1] for row in ends]
@@ -121,7 +121,7 @@ def test_only_one_prompt_in_each_row_asked_at_its_end_is_plain(drawn: Drawn):
     assert drawn.sequences.plain == bool(in_trunk and drawn.alone == ends)
 
 
-def test_no_sequence_at_all():
+def test_empty_sequences():
     none = Sequences.single(Ragged.from_rows([]))
     assert (len(none), none.answer_count, none.plain) == (0, 0, True)
     assert lists(none.alone()) == lists(none.divided(1).alone()) == []

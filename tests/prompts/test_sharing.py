@@ -30,7 +30,7 @@ def cut_timelines(draw: st.DrawFn) -> tuple[Timelines, Blocks]:
 def shared(
     kind: Kind, form: Form, answered: bool, cut: tuple[Timelines, Blocks]
 ) -> tuple[Sequences, list[list[int]]]:
-    """The blocks' sequences, and the prompts of their examples one by one."""
+    """The sequences of blocks, and the single prompts of their examples."""
     tokens, (timelines, blocks) = tokens_of(kind, form), cut
     assert tokens.differing == []
     answers = tokens.answers if answered else None
@@ -51,7 +51,7 @@ def test_a_prediction_of_a_block_has_the_prompt_of_its_example(
 
 
 @given(kinds, forms, cut_timelines())
-def test_the_right_answer_stands_behind_every_question(
+def test_the_correct_answer_follows_every_answer_position(
     kind: Kind, form: Form, cut: tuple[Timelines, Blocks]
 ):
     sequences, _ = shared(kind, form, True, cut)
@@ -97,7 +97,7 @@ def test_an_interview_is_its_last_prompt_and_has_no_branches(
 
 
 @given(kinds, forms, st.booleans(), cut_timelines(), st.integers(1, 600))
-def test_divided_blocks_ask_the_same(
+def test_divided_blocks_have_the_same_predictions(
     kind: Kind, form: Form, answered: bool, cut: tuple[Timelines, Blocks], limit: int
 ):
     sequences, prompts = shared(kind, form, answered, cut)
@@ -123,14 +123,14 @@ def test_candidates_after_each_history_have_their_prompts(
     assert len(sequences) == len(histories)
     assert lists(sequences.alone()) == expected
     assert np.bincount(sequences.row, minlength=len(histories)).tolist() == [
-        len(asked) for asked in candidates
+        len(case) for case in candidates
     ]
     assert (sequences.leave == sequences.trunk[sequences.row]).all()
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("answered", [False, True])
-def test_no_block_makes_no_sequence(form: Form, answered: bool):
+def test_no_blocks_give_no_sequences(form: Form, answered: bool):
     timelines = timelines_of([0, 1], [4.0, 2.0], split=["context", "test"])
     blocks = cut_blocks(timelines, examples_of(timelines, 3), 5)
     sequences, prompts = shared("qwen3", form, answered, (timelines, blocks))

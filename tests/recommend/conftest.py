@@ -11,7 +11,7 @@ import pytest
 from reeltune.cli import main
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
-from tests.scoring.conftest import judge as predictor
+from tests.scoring.conftest import predictor
 
 __all__ = ["predictor"]
 

@@ -1,4 +1,4 @@
-"""A loaded model to ask, made in a moment: drawn weights, so that predictions lie apart."""
+"""A loaded model with random weights, whose predictions differ clearly."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tests.runs import tiny_config
 from tests.scoring.sharing import drawn
 
 ROUNDING = 1e-5
-"""How far float32 predictions of shared and of single prompts may lie apart."""
+"""Largest difference between float32 predictions of shared and of single prompts."""
 
 
-def drawn_subject(
+def random_loaded_model(
     folder: PreparedFolder,
     path: Path,
     form: Form = "interview",
@@ -35,14 +35,14 @@ def drawn_subject(
     signals: tuple[SignalKind, ...] = (),
     **changes: Any,
 ) -> LoadedModel:
-    """Return a subject with an adapter, base and adapter drawn from a seed.
+    """Return a loaded model with an adapter, both with random weights from a seed.
 
     Args:
         folder: The prepared data.
-        path: Where a tiny model lies.
-        form: How it is asked.
-        tokenizer: Takes the place of the model's own.
-        signals: What the prompt tells.
+        path: The folder of a tiny model.
+        form: The form of the prompt.
+        tokenizer: Replaces the model's tokenizer.
+        signals: The signals in the prompt.
         changes: Keys of the configuration, as in :func:`tiny_config`.
     """
     config = tiny_config(path, folder.path, folder.path.parent, **changes)
@@ -59,19 +59,19 @@ def drawn_subject(
     )
 
 
-def alone(judge: Predictor, history: History, item: int) -> float:
-    """Return P(Yes) of one film, asked by a whole prompt of its own."""
-    tokens = judge.loaded.tokens
+def alone(predictor: Predictor, history: History, item: int) -> float:
+    """Return P(Yes) of one film by a single whole prompt."""
+    tokens = predictor.loaded.tokens
     items = np.array([item])
-    context = judge.loaded.folder.context
-    history, codes = context.of_query(history, items, judge.history_len)
+    context = predictor.loaded.folder.context
+    history, codes = context.of_query(history, items, predictor.history_len)
     prompt = tokens.candidate_prompts(history, items, codes)
-    scorer = Scorer(judge.loaded.model, tokens.answers, 1)
+    scorer = Scorer(predictor.loaded.model, tokens.answers, 1)
     return float(scorer.score(Sequences.single(prompt)).p_yes[0])
 
 
 def random_history(random: np.random.Generator, items: int, count: int) -> History:
-    """Return a history of different films with any stars."""
+    """Return a history of different films with random ratings."""
     rows = random.choice(items, count, replace=False)
     return History.of(rows.tolist(), (random.integers(1, 11, count) / 2).tolist())
 

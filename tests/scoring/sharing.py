@@ -1,4 +1,4 @@
-"""What exact sharing is checked with, on the CPU and on a GPU alike."""
+"""Models, prompts and comparisons for the tests of exact sharing, on any device."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ FORMS: tuple[Form, ...] = ("window", "interview")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A model and what it is asked."""
+class SharingCase:
+    """A model with prompts over prepared data."""
 
     folder: PreparedFolder
     model: PeftModel
@@ -43,7 +43,7 @@ class Asked:
         return tokenize(self.folder, self.tokens, choose_blocks(self.folder, selection), selection)
 
     def scorer(self, tokens_per_batch: int) -> Scorer:
-        """Return the one scorer on the model."""
+        """Return a scorer of the model."""
         return Scorer(self.model, self.tokens.answers, tokens_per_batch)
 
     def alone(self, sequences: Sequences) -> Predictions:
@@ -52,12 +52,12 @@ class Asked:
 
 
 def drawn_model(folder: Path, device: str = "cpu") -> PeftModel:
-    """Load a model and draw it anew with :func:`drawn`."""
+    """Load a model and randomize its weights by :func:`drawn`."""
     return drawn(AutoModelForCausalLM.from_pretrained(folder), device)
 
 
 def drawn(base: PreTrainedModel, device: str = "cpu") -> PeftModel:
-    """Set an adapter on a model, every matrix drawn so wide that predictions differ, no dropout."""
+    """Put an adapter on a model and draw all matrices wide enough that predictions differ."""
     config = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=4, lora_alpha=4)
     model = get_peft_model(base, config)
     assert isinstance(model, PeftModel)
@@ -70,12 +70,12 @@ def drawn(base: PreTrainedModel, device: str = "cpu") -> PeftModel:
     return model.eval()
 
 
-def ask(folder: PreparedFolder, model: PeftModel, path: Path, form: Form) -> Asked:
-    """Return a model with the prompts of its own tokenizer, in a form."""
+def sharing_case(folder: PreparedFolder, model: PeftModel, path: Path, form: Form) -> SharingCase:
+    """Return a model with prompts of a form, by its tokenizer."""
     renderer = Renderer(replace(folder.prompt_settings, form=form))
     tokens = PromptTokens(AutoTokenizer.from_pretrained(path), renderer, folder.items)
     assert not tokens.differing
-    return Asked(folder, model, tokens)
+    return SharingCase(folder, model, tokens)
 
 
 def single(rows: TokenRows, labels: Labels) -> TokenRows:
@@ -86,86 +86,88 @@ def single(rows: TokenRows, labels: Labels) -> TokenRows:
     return replace(rows, sequences=Sequences.single(Ragged.from_rows(ids), answered=True))
 
 
-def gradients(asked: Asked, collator: Collator, size: int) -> tuple[float, dict[str, torch.Tensor]]:
+def gradients(
+    case: SharingCase, collator: Collator, size: int
+) -> tuple[float, dict[str, torch.Tensor]]:
     """Return the loss summed over all rows, and its gradients.
 
     Args:
-        asked: Whose adapter is meant.
+        case: Whose adapter is meant.
         collator: Makes the batches.
         size: Rows of a batch.
     """
-    asked.model.zero_grad()
-    head, total = AnswerHead(asked.model), 0.0
+    case.model.zero_grad()
+    head, total = AnswerHead(case.model), 0.0
     for first in range(0, len(collator), size):
         rows = [{ROW: row} for row in range(first, min(first + size, len(collator)))]
         batch = dict(send_to_device(collator(rows), head.causal.device))
-        loss, _ = answer_loss(asked.model, head, batch, asked.tokens.answers)
+        loss, _ = answer_loss(case.model, head, batch, case.tokens.answers)
         loss.backward()
         total += loss.item()
     found = {
         name: parameter.grad.clone()
-        for name, parameter in asked.model.named_parameters()
+        for name, parameter in case.model.named_parameters()
         if parameter.grad is not None
     }
     return total, found
 
 
 def shared_gradients(
-    asked: Asked, rows: TokenRows, end: bool
+    case: SharingCase, rows: TokenRows, end: bool
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """Return loss and gradients of several packed rows, two at a time."""
-    labels = Labels(asked.tokens.answers, end)
-    batch_size = 2 if asked.model.device.type == "cuda" else None
+    labels = Labels(case.tokens.answers, end)
+    batch_size = 2 if case.model.device.type == "cuda" else None
     collator = PackCollator(rows, labels, PAD_ID, PACK_LENGTH, batch_size)
     assert 2 < len(collator) < len(rows.sequences) < len(rows)
-    return gradients(asked, collator, 2)
+    return gradients(case, collator, 2)
 
 
 def single_gradients(
-    asked: Asked, rows: TokenRows, end: bool
+    case: SharingCase, rows: TokenRows, end: bool
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """Return loss and gradients of the same examples, each alone."""
-    labels = Labels(asked.tokens.answers, end)
-    return gradients(asked, PlainCollator(single(rows, labels), labels, PAD_ID), 1)
+    labels = Labels(case.tokens.answers, end)
+    return gradients(case, PlainCollator(single(rows, labels), labels, PAD_ID), 1)
 
 
 def check_predictions(
-    asked: Asked, sequences: Sequences, atol: float, compiled: bool = False
+    case: SharingCase, sequences: Sequences, atol: float, compiled: bool = False
 ) -> None:
     """Compare shared predictions with those of the prompts alone, whatever the size of a batch.
 
     Args:
-        asked: Who is asked.
-        sequences: What is asked.
+        case: Who is case.
+        sequences: What is case.
         atol: Bound on the difference in P(Yes).
         compiled: Whether the model's layers are compiled before sharing.
     """
     assert len(sequences) < sequences.answer_count
-    expected = asked.alone(sequences).p_yes
+    expected = case.alone(sequences).p_yes
     assert expected.std() > 0.01
     if compiled:
-        compile_layers(asked.model)
+        compile_layers(case.model)
     for tokens_per_batch in (1, 900, 5000):
-        found = asked.scorer(tokens_per_batch).score(sequences).p_yes
+        found = case.scorer(tokens_per_batch).score(sequences).p_yes
         np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
 def check_gradients(
-    asked: Asked, rows: TokenRows, end: bool, rtol: float, compiled: bool = False
+    case: SharingCase, rows: TokenRows, end: bool, rtol: float, compiled: bool = False
 ) -> None:
     """Compare the summed loss of packed rows and its gradients with those of the examples alone.
 
     Args:
-        asked: Whose adapter is meant.
+        case: Whose adapter is meant.
         rows: Answered blocks.
         end: Whether the end of the turn is learned as well as the answer.
         rtol: Bound on the difference, as a share of the loss and of each gradient's largest entry.
         compiled: Whether the model's layers are compiled before sharing.
     """
-    expected_loss, expected = single_gradients(asked, rows, end)
+    expected_loss, expected = single_gradients(case, rows, end)
     if compiled:
-        compile_layers(asked.model)
-    loss, found = shared_gradients(asked, rows, end)
+        compile_layers(case.model)
+    loss, found = shared_gradients(case, rows, end)
     assert abs(loss - expected_loss) <= rtol * expected_loss
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():

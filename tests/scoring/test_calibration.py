@@ -1,4 +1,4 @@
-"""Calibration changes how P(Yes) is told, not the order of rows, and helps where it was learned."""
+"""Calibration changes P(Yes), keeps the order of rows, and lowers the fitted log loss."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CERTAIN = [0.0, 1e-9, 0.999, 1 - 1e-9, 1.0]
 
 
 def rows_saying(values: list[float]) -> st.SearchStrategy[list[tuple[bool, float]]]:
-    """Labels, both of them among the rows, and what was said of each."""
+    """Labels of both kinds with P(Yes)."""
     row = st.tuples(st.booleans(), st.sampled_from(values))
     some = st.lists(row, min_size=2, max_size=40)
     return some.filter(lambda rows: len({liked for liked, _ in rows}) == 2)
@@ -68,7 +68,7 @@ def some() -> Calibration:
 
 
 @given(ROWS)
-def test_a_higher_p_yes_never_becomes_the_lower_one(rows):
+def test_calibration_is_monotone(rows):
     calibration = fitted(*columns(rows))
     for method in CALIBRATED:
         assert (np.diff(calibration.apply(GRID, method)) >= -1e-15).all()
@@ -76,7 +76,7 @@ def test_a_higher_p_yes_never_becomes_the_lower_one(rows):
 
 @pytest.mark.parametrize("method", SLOPED)
 @given(ROWS)
-def test_a_slope_keeps_the_order_of_the_rows(method, rows):
+def test_slopes_keep_the_order_of_rows(method, rows):
     liked, p_yes = columns(rows)
     calibrated = fitted(liked, p_yes).apply(p_yes, method)
     assert roc_auc_score(liked, calibrated) == roc_auc_score(liked, p_yes)
@@ -84,14 +84,14 @@ def test_a_slope_keeps_the_order_of_the_rows(method, rows):
 
 @pytest.mark.parametrize("method", SLOPED)
 @given(ROWS)
-def test_a_slope_does_not_raise_the_log_loss_it_was_fitted_by(method, rows):
+def test_slopes_do_not_raise_the_fitted_log_loss(method, rows):
     liked, p_yes = columns(rows)
     calibrated = fitted(liked, p_yes).apply(p_yes, method)
     assert loss(liked, calibrated) <= loss(liked, p_yes) + 1e-12
 
 
 @given(rows_saying(DOUBTED))
-def test_a_shift_as_well_has_a_log_loss_no_higher_than_a_temperature_alone(rows):
+def test_platt_has_at_most_the_log_loss_of_temperature(rows):
     liked, p_yes = columns(rows)
     calibration = fitted(liked, p_yes)
     both, one = (calibration.apply(p_yes, method) for method in ("platt", "temperature"))
@@ -99,7 +99,7 @@ def test_a_shift_as_well_has_a_log_loss_no_higher_than_a_temperature_alone(rows)
 
 
 @given(ROWS)
-def test_the_curve_has_the_lowest_log_loss_of_all_that_stay_as_far_from_certainty(rows):
+def test_isotonic_has_the_lowest_log_loss_of_bounded_curves(rows):
     """The model's own predictions are one such curve, once they stay as far from 0 and 1."""
     liked, p_yes = columns(rows)
     calibrated = fitted(liked, p_yes).apply(p_yes, "isotonic")
@@ -118,7 +118,7 @@ def test_no_prediction_becomes_certain(rows):
 
 
 def test_a_temperature_worked_out_by_hand():
-    """Three of four are right where 0.9 is said: log-odds of ln 9 should be ln 3, half as large."""
+    """Three of four are right at P(Yes) 0.9: log-odds of ln 9 should be ln 3, half as large."""
     liked = np.array([True, True, True, False, False, False, False, True])
     calibration = fitted(liked, np.repeat([0.9, 0.1], 4))
     assert calibration.temperature == pytest.approx(2.0, rel=1e-6)
@@ -127,14 +127,14 @@ def test_a_temperature_worked_out_by_hand():
 
 
 def test_a_shift_worked_out_by_hand():
-    """Where 0.5 and 0.9 are said, 0.75 and 0.9 come true: log-odds of 0 and ln 9 are ln 3, ln 9."""
+    """Yes shares of 0.75 and 0.9 at P(Yes) 0.5 and 0.9: log-odds 0, ln 9 become ln 3, ln 9."""
     liked = np.array([True] * 3 + [False] + [True] * 9 + [False])
     calibration = fitted(liked, np.repeat([0.5, 0.9], [4, 10]))
     assert calibration.platt == pytest.approx([0.5, np.log(3)], rel=1e-4)
     assert calibration.apply(np.array([0.5, 0.9]), "platt") == pytest.approx([0.75, 0.9], rel=1e-4)
 
 
-def test_what_is_too_high_everywhere_is_brought_down():
+def test_platt_lowers_predictions_that_are_too_high_everywhere():
     random = np.random.default_rng(3)
     true = random.uniform(0.05, 0.7, 4000)
     liked = random.random(4000) < true
@@ -142,33 +142,33 @@ def test_what_is_too_high_everywhere_is_brought_down():
     assert np.abs(told - true).max() < 0.05
 
 
-def test_a_model_that_is_too_timid_is_made_surer():
+def test_an_underconfident_model_gets_a_temperature_below_1():
     liked = np.repeat([True, False], [9, 1])
     calibration = fitted(np.append(liked, ~liked), np.repeat([0.75, 0.25], 10))
     assert calibration.temperature == pytest.approx(0.5, rel=1e-6)
 
 
-def test_predictions_that_cannot_be_bettered_keep_their_temperature():
+def test_calibrated_predictions_keep_temperature_1():
     liked = np.array([True, True, True, False, False, False, False, True])
     calibration = fitted(liked, np.repeat([0.75, 0.25], 4))
     assert calibration.temperature == pytest.approx(1.0, abs=1e-6)
 
 
-def test_rows_told_apart_without_a_mistake_do_not_all_become_certain():
+def test_separable_rows_keep_finite_log_odds():
     p_yes = np.array([0.1, 0.3, 0.6, 0.95])
     told = fitted(p_yes > 0.5, p_yes).apply(p_yes, "temperature")
     assert np.abs(logit(told)).max() <= 20 + 1e-6
     assert (np.diff(told) > 0).all()
 
 
-def test_predictions_without_any_use_end_near_one_half():
+def test_uninformative_predictions_approach_one_half():
     liked = np.array([True, False])
     told = fitted(liked, np.array([0.2, 0.8])).apply(np.array([0.01, 0.99]), "temperature")
     assert told == pytest.approx([0.5, 0.5], abs=0.02)
 
 
 def test_a_curve_worked_out_by_hand():
-    """No, Yes, No, Yes: the two in the middle are turned round and share their mean."""
+    """No, Yes, No, Yes: the two in the middle are in the wrong order and share their mean."""
     p_yes = np.array([0.4, 0.1, 0.3, 0.2])
     calibration = fitted(np.array([True, False, False, True]), p_yes)
     told = calibration.apply(np.array([0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 1.0]), "isotonic")
@@ -191,7 +191,7 @@ def test_rows_without_both_labels_are_refused(liked: list[bool]):
         fitted(np.array(liked, dtype=bool), np.full(len(liked), 0.4))
 
 
-def test_what_was_written_is_read(some, tmp_path):
+def test_a_written_calibration_is_read_back(some, tmp_path):
     file = write_calibration(tmp_path, some)
     assert file == tmp_path / "calibration.json"
     assert load_calibration(tmp_path) == some
@@ -220,7 +220,7 @@ def test_another_format_is_refused(some, tmp_path):
         load_calibration(tmp_path)
 
 
-def test_predictions_asked_otherwise_are_not_calibrated(some, tmp_path):
+def test_a_calibration_of_other_prompts_is_refused(some, tmp_path):
     write_calibration(tmp_path, some)
     others: list[tuple[Form, bool, str]] = [
         ("window", True, "blocks"),
@@ -231,12 +231,12 @@ def test_predictions_asked_otherwise_are_not_calibrated(some, tmp_path):
             calibrate_with(tmp_path, "temperature", form, shared)
 
 
-def test_no_file_is_wanted_where_nothing_is_calibrated(tmp_path):
+def test_no_file_is_needed_without_calibration(tmp_path):
     assert calibrate_with(tmp_path, "none", "interview", True) is None
 
 
 @pytest.mark.parametrize("method", CALIBRATED)
-def test_predictions_tell_p_yes_calibrated_and_their_logits_as_they_are(some, tmp_path, method):
+def test_calibration_changes_p_yes_and_not_the_logits(some, tmp_path, method):
     write_calibration(tmp_path, some)
     yes, no = np.array([3.0, -1.0, 0.5], np.float32), np.zeros(3, np.float32)
     plain = Predictions(yes, no)

@@ -24,9 +24,9 @@ from tests.prompts.build import prefixing_tokenizer
 from tests.scoring.models import (
     ROUNDING,
     alone,
-    drawn_subject,
     random_candidates,
     random_history,
+    random_loaded_model,
 )
 from tests.scoring.test_sharing import causal_over_the_row
 
@@ -35,177 +35,181 @@ NOBODY = History.of([], [])
 
 
 def p_yes(
-    judge: Predictor, history: History, items: list[int], *, base: bool = False
+    predictor: Predictor, history: History, items: list[int], *, base: bool = False
 ) -> np.ndarray:
-    question = Query(history, np.array(items, dtype=np.int64))
-    return judge.predict([question], base=base)[0].p_yes
+    query = Query(history, np.array(items, dtype=np.int64))
+    return predictor.predict([query], base=base)[0].p_yes
 
 
 @settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-def test_predictions_asked_together_are_those_of_whole_prompts(
-    judge: Predictor, seed: int, count: int
+def test_predictions_of_queries_equal_those_of_whole_prompts(
+    predictor: Predictor, seed: int, count: int
 ):
     random = np.random.default_rng(seed)
-    questions = [
+    queries = [
         Query(
             random_history(random, ITEMS, int(random.integers(0, 6))),
             random_candidates(random, ITEMS, int(random.integers(0, 4))),
         )
         for _ in range(count)
     ]
-    found = judge.predict(questions)
-    assert [len(one.p_yes) for one in found] == [len(one.candidates) for one in questions]
-    for question, predictions in zip(questions, found, strict=True):
-        expected = [alone(judge, question.history, item) for item in question.candidates]
+    found = predictor.predict(queries)
+    assert [len(one.p_yes) for one in found] == [len(one.candidates) for one in queries]
+    for query, predictions in zip(queries, found, strict=True):
+        expected = [alone(predictor, query.history, item) for item in query.candidates]
         np.testing.assert_allclose(predictions.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
 @settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
-def test_predictions_with_evidence_are_those_of_whole_prompts(telling_judge: Predictor, seed: int):
+def test_predictions_with_signals_equal_those_of_whole_prompts(
+    predictor_with_signals: Predictor, seed: int
+):
     random = np.random.default_rng(seed)
     histories = [random_history(random, ITEMS, int(random.integers(0, 7))) for _ in range(2)]
-    questions = [Query(one, random_candidates(random, ITEMS, 3)) for one in histories]
-    for question, predictions in zip(questions, telling_judge.predict(questions), strict=True):
-        expected = [alone(telling_judge, question.history, item) for item in question.candidates]
+    queries = [Query(one, random_candidates(random, ITEMS, 3)) for one in histories]
+    for query, predictions in zip(queries, predictor_with_signals.predict(queries), strict=True):
+        expected = [alone(predictor_with_signals, query.history, item) for item in query.candidates]
         np.testing.assert_allclose(predictions.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
-def test_evidence_is_made_of_more_than_is_shown(telling_judge: Predictor, judge: Predictor):
+def test_signals_use_more_of_the_history_than_is_shown(
+    predictor_with_signals: Predictor, predictor: Predictor
+):
     random = np.random.default_rng(1)
     whole = random_history(random, ITEMS, 12)
-    newest = p_yes(telling_judge, whole.last(3), [1, 2, 3])
-    assert not np.allclose(p_yes(telling_judge, whole, [1, 2, 3]), newest, atol=1e-7)
-    assert telling_judge.max_history > 12
-    assert judge.max_history == judge.history_len
+    newest = p_yes(predictor_with_signals, whole.last(3), [1, 2, 3])
+    assert not np.allclose(p_yes(predictor_with_signals, whole, [1, 2, 3]), newest, atol=1e-7)
+    assert predictor_with_signals.max_history > 12
+    assert predictor.max_history == predictor.history_len
 
 
-def test_many_questions_are_the_questions_one_by_one(judge: Predictor):
+def test_queries_together_equal_queries_one_by_one(predictor: Predictor):
     random = np.random.default_rng(3)
-    questions = [
+    queries = [
         Query(random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 7))
         for _ in range(6)
     ]
-    together = np.concatenate([one.p_yes for one in judge.predict(questions)])
-    single = np.concatenate([judge.predict([one])[0].p_yes for one in questions])
+    together = np.concatenate([one.p_yes for one in predictor.predict(queries)])
+    single = np.concatenate([predictor.predict([one])[0].p_yes for one in queries])
     np.testing.assert_allclose(together, single, rtol=0, atol=ROUNDING)
     assert together.std() > 0.01
 
 
-def test_the_newest_events_are_shown_and_no_others(judge: Predictor):
+def test_the_newest_events_are_shown_and_no_others(predictor: Predictor):
     history = random_history(np.random.default_rng(0), ITEMS, 12)
-    assert judge.history_len == 5
-    shown = p_yes(judge, history, [1, 2, 3])
-    assert shown.tolist() == p_yes(judge, history.last(5), [1, 2, 3]).tolist()
-    assert abs(shown - p_yes(judge, history.last(4), [1, 2, 3])).min() > ROUNDING
-    longer = Predictor(judge.loaded, history_len=12)
+    assert predictor.history_len == 5
+    shown = p_yes(predictor, history, [1, 2, 3])
+    assert shown.tolist() == p_yes(predictor, history.last(5), [1, 2, 3]).tolist()
+    assert abs(shown - p_yes(predictor, history.last(4), [1, 2, 3])).min() > ROUNDING
+    longer = Predictor(predictor.loaded, history_len=12)
     assert abs(shown - p_yes(longer, history, [1, 2, 3])).min() > ROUNDING
     np.testing.assert_allclose(
         p_yes(longer, history, [1]), [alone(longer, history, 1)], rtol=0, atol=ROUNDING
     )
 
 
-def test_the_base_model_is_another_judge_and_leaves_no_trace(judge: Predictor):
+def test_the_base_model_predicts_differently_and_leaves_the_adapter_active(predictor: Predictor):
     history, items = random_history(np.random.default_rng(1), ITEMS, 5), [0, 1, 2, 3]
-    tuned = p_yes(judge, history, items)
-    base = p_yes(judge, history, items, base=True)
-    assert judge.has_adapter
+    tuned = p_yes(predictor, history, items)
+    base = p_yes(predictor, history, items, base=True)
+    assert predictor.has_adapter
     assert np.abs(tuned - base).max() > 0.01
-    with judge.loaded.without_adapter():
-        expected = [alone(judge, history, item) for item in items]
+    with predictor.loaded.without_adapter():
+        expected = [alone(predictor, history, item) for item in items]
     np.testing.assert_allclose(base, expected, rtol=0, atol=ROUNDING)
-    assert p_yes(judge, history, items).tolist() == tuned.tolist()
-    assert p_yes(judge, history, items, base=True).tolist() == base.tolist()
+    assert p_yes(predictor, history, items).tolist() == tuned.tolist()
+    assert p_yes(predictor, history, items, base=True).tolist() == base.tolist()
 
 
-def test_without_an_adapter_base_changes_nothing(judge: Predictor):
-    subject = judge.loaded
-    plain = Predictor(replace(subject, model=subject.base.model))
+def test_without_an_adapter_base_changes_nothing(predictor: Predictor):
+    loaded = predictor.loaded
+    plain = Predictor(replace(loaded, model=loaded.base.model))
     history = random_history(np.random.default_rng(2), ITEMS, 5)
     assert not plain.has_adapter
     found = p_yes(plain, history, [4, 5])
     assert found.tolist() == p_yes(plain, history, [4, 5], base=True).tolist()
 
 
-def test_calibration_is_of_the_adapter_and_not_of_the_base(judge: Predictor):
-    calibrated = Predictor(replace(judge.loaded, calibrate=lambda given: given / 2))
+def test_calibration_is_of_the_adapter_and_not_of_the_base(predictor: Predictor):
+    calibrated = Predictor(replace(predictor.loaded, calibrate=lambda given: given / 2))
     history = random_history(np.random.default_rng(4), ITEMS, 5)
     for base, share in ((False, 2), (True, 1), (False, 2)):
         found = p_yes(calibrated, history, [6, 7], base=base)
-        as_given = p_yes(judge, history, [6, 7], base=base)
+        as_given = p_yes(predictor, history, [6, 7], base=base)
         np.testing.assert_allclose(found * share, as_given, rtol=0, atol=ROUNDING)
 
 
-def test_nothing_asked_is_nothing_answered(judge: Predictor):
+def test_empty_queries_give_no_predictions(predictor: Predictor):
     none = np.array([], dtype=np.int64)
-    assert judge.predict([]) == []
-    found = judge.predict([Query(NOBODY, none), Query(NOBODY, np.array([3]))])
+    assert predictor.predict([]) == []
+    found = predictor.predict([Query(NOBODY, none), Query(NOBODY, np.array([3]))])
     assert [len(one.p_yes) for one in found] == [0, 1]
-    assert found[1].p_yes[0] == pytest.approx(alone(judge, NOBODY, 3), abs=ROUNDING)
-    only_empty = judge.predict([Query(NOBODY, none)])
+    assert found[1].p_yes[0] == pytest.approx(alone(predictor, NOBODY, 3), abs=ROUNDING)
+    only_empty = predictor.predict([Query(NOBODY, none)])
     assert [len(one.log_odds) for one in only_empty] == [0]
 
 
-def test_progress_counts_every_prediction(judge: Predictor):
+def test_progress_counts_every_prediction(predictor: Predictor):
     told: list[tuple[int, int]] = []
-    questions = [Query(NOBODY, np.arange(3)), Query(NOBODY, np.arange(4))]
-    judge.predict(questions, progress=lambda done, total: told.append((done, total)))
+    queries = [Query(NOBODY, np.arange(3)), Query(NOBODY, np.arange(4))]
+    predictor.predict(queries, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (7, 7)
 
 
-def test_no_prompt_is_longer_than_the_longest(judge: Predictor):
-    """The film with the most tokens, five times in the history and once more to judge."""
-    tokens = judge.loaded.tokens
+def test_no_prompt_is_longer_than_the_longest(predictor: Predictor):
+    """The film with the most tokens, five times in the history and once more as the candidate."""
+    tokens = predictor.loaded.tokens
     longest = int(tokens.pieces.items.lengths.argmax())
     line = tokens.pieces.before_item.lengths + tokens.pieces.after_item.lengths
     history = History.of([longest] * 5, [float(line.argmax()) / 2] * 5)
     (prompt,) = tokens.candidate_prompts(history, np.array([longest]))
-    assert len(prompt) + ANSWER_TOKENS == judge.longest_prompt
+    assert len(prompt) + ANSWER_TOKENS == predictor.longest_prompt
 
 
-def test_prompts_that_could_be_too_long_are_refused_at_once(judge: Predictor):
+def test_prompts_that_could_be_too_long_are_refused_at_once(predictor: Predictor):
     def with_max_length(tokens: int) -> Predictor:
-        config = judge.loaded.config
+        config = predictor.loaded.config
         data = config.data.model_copy(update={"max_length": tokens})
-        return Predictor(replace(judge.loaded, config=config.model_copy(update={"data": data})))
+        return Predictor(replace(predictor.loaded, config=config.model_copy(update={"data": data})))
 
-    assert with_max_length(judge.longest_prompt).longest_prompt == judge.longest_prompt
+    assert with_max_length(predictor.longest_prompt).longest_prompt == predictor.longest_prompt
     with raises_error(
         LengthError, "prompt_too_long", where="data.max_length", figures=[5]
     ) as caught:
-        with_max_length(judge.longest_prompt - 1)
-    assert str(judge.longest_prompt) in str(caught.value.hint)
+        with_max_length(predictor.longest_prompt - 1)
+    assert str(predictor.longest_prompt) in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("why", ["pieces differ", "single layout"])
-def test_where_nothing_is_shared_predictions_are_the_same(
+def test_predictions_without_sharing_are_the_same(
     prepared: PreparedFolder, tiny_llama: Path, why: str
 ):
     options: dict[str, Any] = {"scoring__share_history": False}
     if why == "pieces differ":
         options = {"tokenizer": prefixing_tokenizer()}
-    judge = Predictor(drawn_subject(prepared, tiny_llama, "window", **options))
-    tokens, shared = judge.loaded.tokens, judge.loaded.config.scoring.share_history
+    predictor = Predictor(random_loaded_model(prepared, tiny_llama, "window", **options))
+    tokens, shared = predictor.loaded.tokens, predictor.loaded.config.scoring.share_history
     assert bool(tokens.differing) == (why == "pieces differ")
     random = np.random.default_rng(5)
     history, items = random_history(random, ITEMS, 5), random_candidates(random, ITEMS, 6)
     assert query_sequences(tokens, [Query(history, items)], shared).plain
     for base in (False, True):
-        found = p_yes(judge, history, items.tolist(), base=base)
-        with judge.loaded.without_adapter() if base else contextlib.nullcontext():
-            expected = [alone(judge, history, item) for item in items]
+        found = p_yes(predictor, history, items.tolist(), base=base)
+        with predictor.loaded.without_adapter() if base else contextlib.nullcontext():
+            expected = [alone(predictor, history, item) for item in items]
         np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)
         assert found.std() > 0.001
 
 
-def test_a_model_that_cannot_share_is_refused_unless_nothing_is_to_be_shared(
+def test_a_model_that_cannot_share_is_refused_unless_sharing_is_off(
     prepared: PreparedFolder, tiny_qwen3: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
     with raises_error(ModelError, "histories_not_shareable", figures=["scoring.share_history"]):
-        Predictor(drawn_subject(prepared, tiny_qwen3))
-    judge = Predictor(drawn_subject(prepared, tiny_qwen3, scoring__share_history=False))
+        Predictor(random_loaded_model(prepared, tiny_qwen3))
+    predictor = Predictor(random_loaded_model(prepared, tiny_qwen3, scoring__share_history=False))
     history = random_history(np.random.default_rng(6), ITEMS, 5)
-    expected = [alone(judge, history, item) for item in (8, 9)]
-    np.testing.assert_allclose(p_yes(judge, history, [8, 9]), expected, rtol=0, atol=ROUNDING)
+    expected = [alone(predictor, history, item) for item in (8, 9)]
+    np.testing.assert_allclose(p_yes(predictor, history, [8, 9]), expected, rtol=0, atol=ROUNDING)

@@ -1,4 +1,4 @@
-"""A prediction is what the model itself says at the answer position, whatever shares its batch."""
+"""A prediction equals the softmax of the model's own logits, whatever shares its batch."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_equals_the_models_own_softmax(model, prompts, tokens_per_batch):
     np.testing.assert_allclose(scored, alone(model, prompts), rtol=0, atol=1e-6)
 
 
-def test_answers_that_stand_behind_prompts_change_no_prediction(model, prompts):
-    """Training's rows carry their answers; a prediction is asked before them."""
+def test_answers_after_prompts_do_not_change_predictions(model, prompts):
+    """Rows of training contain their answers; predictions are computed before them."""
     answered = Ragged.from_rows([np.append(prompt, ANSWERS.yes) for prompt in prompts])
     scored = Scorer(model, ANSWERS, 100).score(Sequences.single(answered, answered=True)).p_yes
     np.testing.assert_allclose(scored, alone(model, prompts), rtol=0, atol=1e-6)

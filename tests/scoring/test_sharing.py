@@ -23,12 +23,12 @@ from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.scoring.sharing import (
     FORMS,
-    Asked,
-    ask,
+    SharingCase,
     check_gradients,
     check_predictions,
     drawn,
     drawn_model,
+    sharing_case,
 )
 
 # Examples of a block, how many examples, seed of the sample.
@@ -48,15 +48,15 @@ def model(request: pytest.FixtureRequest) -> tuple[Path, PeftModel]:
 
 
 @pytest.fixture(scope="module", params=FORMS)
-def asked(request: pytest.FixtureRequest, folder, model) -> Asked:
+def case(request: pytest.FixtureRequest, folder, model) -> SharingCase:
     path, drawn = model
-    return ask(folder, drawn, path, request.param)
+    return sharing_case(folder, drawn, path, request.param)
 
 
 @pytest.fixture(scope="module")
-def windows(folder, model) -> Asked:
+def windows(folder, model) -> SharingCase:
     path, drawn = model
-    return ask(folder, drawn, path, "window")
+    return sharing_case(folder, drawn, path, "window")
 
 
 def changed(sequences: Sequences, row: int, place: int) -> Sequences:
@@ -67,13 +67,13 @@ def changed(sequences: Sequences, row: int, place: int) -> Sequences:
 
 
 @pytest.mark.parametrize(("targets", "limit", "seed"), BLOCKS)
-def test_predictions_equal_those_of_the_prompts_alone(asked, targets, limit, seed):
-    check_predictions(asked, asked.rows(targets, limit, seed).sequences, atol=2e-6)
+def test_predictions_equal_those_of_the_prompts_alone(case, targets, limit, seed):
+    check_predictions(case, case.rows(targets, limit, seed).sequences, atol=2e-6)
 
 
 @pytest.mark.parametrize("end", [True, False])
-def test_gradients_equal_those_of_the_prompts_alone(asked, end):
-    check_gradients(asked, asked.rows(3, 20, 0, answered=True), end, rtol=2e-5)
+def test_gradients_equal_those_of_the_prompts_alone(case, end):
+    check_gradients(case, case.rows(3, 20, 0, answered=True), end, rtol=2e-5)
 
 
 def test_a_branch_is_seen_by_its_own_prediction_alone(windows):
@@ -87,45 +87,45 @@ def test_a_branch_is_seen_by_its_own_prediction_alone(windows):
         assert differing.tolist() == [prediction]
 
 
-def test_an_event_of_the_history_is_seen_by_the_predictions_behind_it(asked):
-    sequences = asked.rows(7, 7, 0).sequences.take(np.array([0]))
+def test_an_event_of_the_history_is_seen_by_the_predictions_behind_it(case):
+    sequences = case.rows(7, 7, 0).sequences.take(np.array([0]))
     place = int(sequences.leave[2]) - 3
-    after = asked.scorer(5000).score(changed(sequences, 0, place)).log_odds
-    before = asked.scorer(5000).score(sequences).log_odds
+    after = case.scorer(5000).score(changed(sequences, 0, place)).log_odds
+    before = case.scorer(5000).score(sequences).log_odds
     assert ((after != before) == (sequences.leave > place)).all()
     assert not (sequences.leave > place).all()
 
 
-def test_candidates_of_one_history_are_judged_as_if_alone(asked):
-    history = History.from_timelines(asked.folder.timelines, range(3, 12))
+def test_candidates_of_one_history_are_predicted_as_if_alone(case):
+    history = History.from_timelines(case.folder.timelines, range(3, 12))
     candidates = np.arange(0, 60, 4)
-    prompts = asked.tokens.candidate_prompts(history, candidates)
-    expected = asked.scorer(1).score(Sequences.single(prompts)).p_yes
+    prompts = case.tokens.candidate_prompts(history, candidates)
+    expected = case.scorer(1).score(Sequences.single(prompts)).p_yes
     assert expected.std() > 0.01
     for tokens_per_batch in (1, 700, 100_000):
-        scorer = asked.scorer(tokens_per_batch)
-        (found,) = score_queries(scorer, asked.tokens, [Query(history, candidates)])
+        scorer = case.scorer(tokens_per_batch)
+        (found,) = score_queries(scorer, case.tokens, [Query(history, candidates)])
         np.testing.assert_allclose(found.p_yes, expected, rtol=0, atol=2e-6)
 
 
-def test_another_history_gives_every_candidate_another_prediction(asked):
-    history = History.from_timelines(asked.folder.timelines, range(3, 12))
+def test_another_history_gives_every_candidate_another_prediction(case):
+    history = History.from_timelines(case.folder.timelines, range(3, 12))
     rating = history.rating.copy()
     rating[2] = 1.0 if rating[2] > 2 else 5.0
     predictions = [
-        score_queries(asked.scorer(2000), asked.tokens, [Query(one, np.arange(9))])[0]
+        score_queries(case.scorer(2000), case.tokens, [Query(one, np.arange(9))])[0]
         for one in (history, History(history.item_idx, rating))
     ]
     assert (predictions[0].log_odds != predictions[1].log_odds).all()
 
 
-def test_models_that_share_exactly_pass_the_check(asked):
-    asked.scorer(2000).check(asked.rows(7, 20, 0).sequences)
-    asked.scorer(2000).check(Sequences.single(asked.rows(7, 5, 0).sequences.alone()))
+def test_models_that_share_exactly_pass_the_check(case):
+    case.scorer(2000).check(case.rows(7, 20, 0).sequences)
+    case.scorer(2000).check(Sequences.single(case.rows(7, 5, 0).sequences.alone()))
 
 
 def causal_over_the_row(module, query, key, value, attention_mask, *, scaling, **other):
-    """Attention as a model without sharing has it: nothing keeps branches apart."""
+    """Plain causal attention, in which branches see each other."""
     groups = query.shape[1] // key.shape[1]
     key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
     out = torch.nn.functional.scaled_dot_product_attention(
@@ -134,7 +134,7 @@ def causal_over_the_row(module, query, key, value, attention_mask, *, scaling, *
     return out.transpose(1, 2), None
 
 
-def test_a_model_that_attends_in_its_own_way_is_refused(windows, monkeypatch):
+def test_a_model_with_its_own_attention_is_refused(windows, monkeypatch):
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, NAME, causal_over_the_row)
     sequences = windows.rows(7, 20, 0).sequences
     assert (sequences.branch != NO_BRANCH).all()
@@ -145,8 +145,8 @@ def test_a_model_that_attends_in_its_own_way_is_refused(windows, monkeypatch):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_model_whose_layers_look_back_a_little_way_only_is_refused(folder, tiny_qwen3, form):
-    """Whatever the rounding of its number type, and however short the prompts that are tried."""
+def test_a_model_with_a_short_sliding_window_is_refused(folder, tiny_qwen3, form):
+    """Independently of dtype and of the length of the checked prompts."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_qwen3)
     config = MistralConfig(
         hidden_size=32,
@@ -158,22 +158,22 @@ def test_a_model_whose_layers_look_back_a_little_way_only_is_refused(folder, tin
         bos_token_id=None,
         eos_token_id=None,
     )
-    asked = ask(folder, drawn(MistralForCausalLM(config)), tiny_qwen3, form)
-    sequences = asked.rows(7, 20, 0).sequences
+    case = sharing_case(folder, drawn(MistralForCausalLM(config)), tiny_qwen3, form)
+    sequences = case.rows(7, 20, 0).sequences
     longest = int(sequences.prompt_lengths.max())
-    asked.model.config.sliding_window = longest - 1
+    case.model.config.sliding_window = longest - 1
     with raises_error(
         ModelError,
         "attention_window_too_short",
         figures=["MistralForCausalLM", longest - 1, longest],
     ):
-        asked.scorer(2000).check(sequences)
-    asked.model.config.sliding_window = longest
-    asked.scorer(2000).check(sequences)
+        case.scorer(2000).check(sequences)
+    case.model.config.sliding_window = longest
+    case.scorer(2000).check(sequences)
 
 
 @pytest.mark.parametrize("wanted", ["softcap", "s_aux", "dropout"])
-def test_attention_that_is_to_be_changed_is_refused(wanted: str):
+def test_unsupported_attention_variants_are_refused(wanted: str):
     nothing = torch.zeros(1, 1, 1, 1)
     with pytest.raises(ModelError, match=f"attends with {wanted}"):
         shared_attention(

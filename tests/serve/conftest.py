@@ -9,14 +9,14 @@ import pytest
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictor import Predictor
-from tests.scoring.models import drawn_subject
+from tests.scoring.models import random_loaded_model
 from tests.serve.running import MOST_BYTES, Running, running
 
 
 @pytest.fixture(scope="session")
 def served_predictor(prepared: PreparedFolder, tiny_qwen3: Path) -> Predictor:
     """A tuned predictor that shows five events."""
-    return Predictor(drawn_subject(prepared, tiny_qwen3))
+    return Predictor(random_loaded_model(prepared, tiny_qwen3))
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
 from reeltune.scoring.predictor import Predictor
 from tests.helpers import write_prepared
-from tests.scoring.models import ROUNDING, alone, drawn_subject, random_history
+from tests.scoring.models import ROUNDING, alone, random_history, random_loaded_model
 from tests.serve.running import Running, running
 
 RATED = [{"item_id": 4, "rating": 4.5}, {"item_id": 19, "rating": 1.0}]
@@ -68,7 +68,7 @@ def test_a_prediction_is_that_of_a_whole_prompt(
 def test_signals_are_computed_from_every_rating_that_is_sent(
     prepared: PreparedFolder, tiny_qwen3: Path
 ):
-    predictor = Predictor(drawn_subject(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
+    predictor = Predictor(random_loaded_model(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
     history = some_history(predictor, 1, 12)
     ratings = as_json(predictor, history)
     item_ids = [items_of(predictor)[index].item_id for index in (3, 30)]
@@ -241,7 +241,7 @@ def test_a_cpu_scores_few_items_by_default(
 ):
     caplog.set_level("INFO", "reeltune")
     many = PreparedFolder.open(write_prepared(tmp_path / "prepared", users=2, items=130))
-    predictor = Predictor(drawn_subject(many, tiny_qwen3))
+    predictor = Predictor(random_loaded_model(many, tiny_qwen3))
 
     def scored(service: Running, **fields: Any) -> tuple[int, int]:
         response = service.post("/recommendations", history=[], **fields).json()

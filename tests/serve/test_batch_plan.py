@@ -21,7 +21,7 @@ from reeltune.serve.batch_plan import (
     next_batch,
     token_count,
 )
-from tests.scoring.models import drawn_subject, random_candidates, random_history
+from tests.scoring.models import random_candidates, random_history, random_loaded_model
 from tests.serve.queries import BRANCH, TRUNK, pending, queues
 
 MANY = 1000
@@ -163,7 +163,7 @@ def test_token_counts_are_those_of_the_sequences(
     prepared: PreparedFolder, tiny_qwen3: Path, form: Form
 ):
     random = np.random.default_rng(5)
-    tokens = drawn_subject(prepared, tiny_qwen3, form).tokens
+    tokens = random_loaded_model(prepared, tiny_qwen3, form).tokens
     for count in (0, 1, 5):
         history = random_history(random, 40, count)
         candidates = random_candidates(random, 40, 7)
