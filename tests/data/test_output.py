@@ -184,7 +184,7 @@ def test_a_folder_prepared_in_an_older_format_is_replaced(source, place) -> None
 
 def test_an_empty_folder_is_filled(source, place) -> None:
     (place / "out").mkdir()
-    assert prepare(source, PrepareSettings(place / "out")).folder == place / "out"
+    assert prepare(source, PrepareSettings(place / "out")).path == place / "out"
     assert (place / "out" / "meta.json").is_file()
 
 

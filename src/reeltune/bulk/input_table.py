@@ -62,14 +62,9 @@ class InputTable:
                 code="not_parquet",
                 where=str(path),
             ) from None
-        in_file = {name: _find(schema, name, path, name in needed) for name in (*needed, *optional)}
-        columns = {given: name for name, given in in_file.items() if given is not None}
-        fields = [
-            (name, _checked_type(schema.field(given).type, name, given, path))
-            for given, name in columns.items()
-        ]
+        columns, read_as = standard_columns(schema, needed, optional, str(path))
         ignored = tuple(name for name in schema.names if name not in columns)
-        return cls(path, rows, columns, pa.schema(fields), ignored)
+        return cls(path, rows, columns, read_as, ignored)
 
     def slices(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
         """Yield slices of rows, given by ascending and disjoint row numbers.
@@ -120,6 +115,23 @@ class InputTable:
         arrays = [batch.column(given) for given in self.columns]
         cast = [array.cast(field.type) for array, field in zip(arrays, self.schema, strict=True)]
         return pa.record_batch(cast, schema=self.schema)
+
+
+def standard_columns(
+    schema: pa.Schema, needed: Sequence[str], optional: Sequence[str], where: str
+) -> tuple[dict[str, str], pa.Schema]:
+    """Return the standard name of each column that is read, by its given name, and their types.
+
+    Raises:
+        DataError: A column is missing, ambiguous or of the wrong type.
+    """
+    given = {name: _find(schema, name, where, name in needed) for name in (*needed, *optional)}
+    columns = {column: name for name, column in given.items() if column is not None}
+    fields = [
+        (name, _checked_type(schema.field(column).type, name, column, where))
+        for column, name in columns.items()
+    ]
+    return columns, pa.schema(fields)
 
 
 def split_rows(rows: int, size: int) -> list[range]:
@@ -229,7 +241,7 @@ class InvalidRows:
         )
 
 
-def _find(schema: pa.Schema, name: str, path: Path, needed: bool) -> str | None:
+def _find(schema: pa.Schema, name: str, where: str, needed: bool) -> str | None:
     """Return the file's name of a column."""
     names = (name, *_OTHER_NAMES.get(name, ()))
     present: list[str] = [given for given in schema.names if given in names]
@@ -237,20 +249,20 @@ def _find(schema: pa.Schema, name: str, path: Path, needed: bool) -> str | None:
         raise DataError(
             f"has the columns {' and '.join(present)} for one value",
             code="ambiguous_column",
-            where=str(path),
+            where=where,
             hint="Remove one of them",
         )
     if not present and needed:
         raise DataError(
             f"has no column {name}; its columns are {', '.join(schema.names) or 'none'}",
             code="missing_column",
-            where=str(path),
+            where=where,
             hint=f"Name the columns {Columns.USER} and {Columns.ITEM}, or userId and movieId",
         )
     return present[0] if present else None
 
 
-def _checked_type(kind: pa.DataType, name: str, given: str, path: Path) -> pa.DataType:
+def _checked_type(kind: pa.DataType, name: str, given: str, where: str) -> pa.DataType:
     """Return the type that a column is read as."""
     if pa.types.is_integer(kind) and kind != pa.uint64():
         return pa.int64()
@@ -262,7 +274,7 @@ def _checked_type(kind: pa.DataType, name: str, given: str, path: Path) -> pa.Da
     raise DataError(
         f"the column {given} is of the type {kind}, not {expected}",
         code="wrong_column_type",
-        where=str(path),
+        where=where,
         hint="Convert the column; missing values are nulls, not NaN",
     )
 

@@ -99,40 +99,10 @@ class Pairs(Task):
         return {"task": "pairs", "rows_per_shard": self.rows_per_shard}
 
     def score(self, table: pa.Table, predictor: Predictor, advance: Advance) -> pa.Table:
-        """Return the rows in their order with P(Yes); invalid rows have a null.
-
-        Rows with the same user and history share one query.
-        """
+        """Return the rows in their order with P(Yes); invalid rows have a null."""
         rows = InputRows.resolve(table, self.lookup)
-        advance(table.num_rows - len(rows.valid))
-        groups, queries = self._queries(rows, predictor.max_history)
-        results = predict_in_batches(
-            predictor, queries, lambda query: len(query.candidates), advance
-        )
-        p_yes = np.zeros(table.num_rows)
-        for group, (_, predictions) in zip(groups, results, strict=True):
-            p_yes[group] = predictions.p_yes
+        p_yes = predict_pairs(rows, self.lookup, predictor, advance)
         return table.append_column(P_YES, pa.array(p_yes, mask=rows.fault >= 0))
-
-    def _queries(self, rows: InputRows, length: int) -> tuple[list[Ints], Iterator[Query]]:
-        """Return the row numbers of each shared history, and the query about it."""
-        valid = rows.valid
-        if not len(valid):
-            return [], iter(())
-        user, item = rows.user[valid], rows.item[valid]
-        before = None if rows.before is None else rows.before[valid]
-        end = self.lookup.history_ends(user, item, before)
-        # The end of one user's timeline is the start of the next: both must be equal.
-        order = np.lexsort((end, user))
-        new = (np.diff(user[order]) != 0) | (np.diff(end[order]) != 0)
-        groups = np.split(order, np.flatnonzero(new) + 1)
-
-        def query(group: Ints) -> Query:
-            first = group[0]
-            history = self.lookup.history(int(user[first]), int(end[first]), length)
-            return Query(history, item[group])
-
-        return [valid[group] for group in groups], map(query, groups)
 
 
 @dataclass(frozen=True)
@@ -213,6 +183,45 @@ class Top(Task):
             ],
             schema=_TOP_SCHEMA,
         )
+
+
+def predict_pairs(
+    rows: InputRows, lookup: Lookup, predictor: Predictor, advance: Advance
+) -> npt.NDArray[np.float64]:
+    """Return P(Yes) of each row, 0 for invalid ones.
+
+    Rows with the same user and history share one query.
+    """
+    p_yes = np.zeros(len(rows.user))
+    advance(len(p_yes) - len(rows.valid))
+    groups, queries = _shared_queries(rows, lookup, predictor.max_history)
+    results = predict_in_batches(predictor, queries, lambda query: len(query.candidates), advance)
+    for group, (_, predictions) in zip(groups, results, strict=True):
+        p_yes[group] = predictions.p_yes
+    return p_yes
+
+
+def _shared_queries(
+    rows: InputRows, lookup: Lookup, length: int
+) -> tuple[list[Ints], Iterator[Query]]:
+    """Return the row numbers of each shared history, and the query about it."""
+    valid = rows.valid
+    if not len(valid):
+        return [], iter(())
+    user, item = rows.user[valid], rows.item[valid]
+    before = None if rows.before is None else rows.before[valid]
+    end = lookup.history_ends(user, item, before)
+    # The end of one user's timeline is the start of the next: both must be equal.
+    order = np.lexsort((end, user))
+    new = (np.diff(user[order]) != 0) | (np.diff(end[order]) != 0)
+    groups = np.split(order, np.flatnonzero(new) + 1)
+
+    def query(group: Ints) -> Query:
+        first = group[0]
+        history = lookup.history(int(user[first]), int(end[first]), length)
+        return Query(history, item[group])
+
+    return [valid[group] for group in groups], map(query, groups)
 
 
 def predict_in_batches(

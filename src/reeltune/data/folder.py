@@ -103,6 +103,11 @@ class PreparedFolder:
         return None
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Number of users, items and events, and of the events in each split."""
+        return self.meta["counts"]
+
+    @property
     def history_len(self) -> int:
         """The most events shown before a candidate."""
         return int(self.meta["settings"]["history_len"])

@@ -5,7 +5,6 @@ It holds no time, no path of this machine and nothing random, so equal input giv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,11 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, VALIDATION
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.data.settings import Cuts, PrepareSettings, iso_time
 from reeltune.errors import DataError
 from reeltune.files import file_digest
-
-
-@dataclass(frozen=True)
-class PrepareReport:
-    """The prepared folder and the content of its ``meta.json``."""
-
-    folder: Path
-    meta: dict[str, Any]
 
 
 def count_tables(table: EventTable) -> dict[str, Any]:
@@ -115,9 +107,9 @@ def describe_file(path: Path, rows: int) -> dict[str, Any]:
     return {"sha256": file_digest(path), "bytes": path.stat().st_size, "rows": rows}
 
 
-def print_report(report: PrepareReport, console: Console) -> None:
+def print_report(folder: PreparedFolder, console: Console) -> None:
     """Print counts of ratings, rows and likes of each split, and the files."""
-    meta = report.meta
+    meta = folder.meta
     counts, settings = meta["counts"], meta["settings"]
     console.print(
         f"{counts['ratings_in_source']:,} ratings = {counts['dropped']:,} dropped + "
@@ -149,7 +141,7 @@ def print_report(report: PrepareReport, console: Console) -> None:
         files.add_row(name, f"{file['rows']:,} rows", decimal(file["bytes"]))
     console.print(files)
     console.print(f"{len(meta['checks'])} invariants hold for every row", style="green")
-    console.print(f"Prepared data: {report.folder}", markup=False, soft_wrap=True)
+    console.print(f"Prepared data: {folder.path}", markup=False, soft_wrap=True)
 
 
 def _splits_table(meta: dict[str, Any]) -> Table:

@@ -28,7 +28,6 @@ from reeltune.data.folder import (
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
 from reeltune.data.meta import (
-    PrepareReport,
     check_no_empty_split,
     count_tables,
     describe_file,
@@ -64,7 +63,7 @@ class _Tables:
 
 def prepare(
     path: Path, settings: PrepareSettings, *, notify: Notify = lambda _: None
-) -> PrepareReport:
+) -> PreparedFolder:
     """Prepare the edition in a folder or zip for training.
 
     If it fails or the process is killed, ``settings.output`` stays as it was.
@@ -97,7 +96,7 @@ def prepare(
             where=str(error.filename or settings.output),
             hint="Check permissions and free space",
         ) from error
-    return PrepareReport(settings.output, meta)
+    return PreparedFolder(settings.output, meta)
 
 
 def _write_tables(

@@ -46,22 +46,37 @@ def read_ratings_file(path: Path) -> list[Entry]:
             hint="Name the file after its format",
         )
     columns, rows = read(path, _text(path))
+    return _entries(str(path), columns, rows)
+
+
+def read_ratings_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[Entry]:
+    """Return the ratings of a table as :func:`read_ratings_file` does.
+
+    Raises:
+        RequestError: It lacks a column or has no rows.
+    """
+    content = [{key.casefold(): _as_text(value) for key, value in row.items()} for row in rows]
+    named = [(f"row {number}", row) for number, row in enumerate(content)]
+    return _entries("ratings", [column.casefold() for column in columns], named)
+
+
+def _entries(where: str, columns: Sequence[str], rows: Sequence[_Row]) -> list[Entry]:
     if not rows:
         raise RequestError(
-            "holds no rating", code="empty_ratings_file", where=str(path), hint=_COLUMNS_HINT
+            "holds no rating", code="empty_ratings_file", where=where, hint=_COLUMNS_HINT
         )
-    rating = _column(path, columns, RATING)
-    title, item_id, time = (_column(path, columns, names) for names in (TITLE, ITEM_ID, TIME))
+    rating = _column(where, columns, RATING)
+    title, item_id, time = (_column(where, columns, names) for names in (TITLE, ITEM_ID, TIME))
     if rating is None or (title is None and item_id is None):
         missing = "rating" if rating is None else "title or movieId"
         raise RequestError(
             f"no column {missing}; the columns are {', '.join(columns) or 'none'}",
             code="missing_ratings_column",
-            where=str(path),
+            where=where,
             hint=_COLUMNS_HINT,
         )
-    columns = [title or "", item_id or "", rating, time or ""]
-    return [_entry(f"{path}, {where}", values, columns) for where, values in rows]
+    names = [title or "", item_id or "", rating, time or ""]
+    return [_entry(f"{where}, {row}", values, names) for row, values in rows]
 
 
 def _entry(where: str, values: _Values | RequestError, columns: Sequence[str]) -> Entry:
@@ -79,13 +94,13 @@ def _entry(where: str, values: _Values | RequestError, columns: Sequence[str]) -
     return Entry(where, f"#{item_id}" if item_id else title, rating, time)
 
 
-def _column(path: Path, columns: Sequence[str], names: Sequence[str]) -> str | None:
+def _column(where: str, columns: Sequence[str], names: Sequence[str]) -> str | None:
     present = [name for name in names if name in columns]
     if len(present) > 1 or any(columns.count(name) > 1 for name in present):
         raise RequestError(
             f"several columns with one meaning: {', '.join(c for c in columns if c in names)}",
             code="repeated_ratings_column",
-            where=str(path),
+            where=where,
             hint="Keep one of them",
         )
     return present[0] if present else None
@@ -160,4 +175,6 @@ def _json_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
 def _as_text(value: Any) -> str:
     if value is None:
         return ""
-    return value.strip() if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(value)
+    return str(value).strip()
