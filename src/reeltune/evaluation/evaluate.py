@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,9 +18,10 @@ from reeltune.evaluation.collect import (
     CollectedPredictions,
     ProgressFor,
 )
+from reeltune.evaluation.custom_metrics import CustomMetric
 from reeltune.evaluation.examples import notable_examples
 from reeltune.evaluation.intervals import MIN_USERS, Bootstrap, bootstrap
-from reeltune.evaluation.metrics import METRICS, choose_threshold
+from reeltune.evaluation.metrics import choose_threshold
 from reeltune.evaluation.reliability import reliability
 from reeltune.evaluation.result import (
     Ablation,
@@ -40,9 +42,20 @@ UNCALIBRATED: Final = "uncalibrated"
 
 
 def evaluate(
-    loaded: LoadedModel, collected: CollectedPredictions, progress: ProgressFor
+    loaded: LoadedModel,
+    collected: CollectedPredictions,
+    progress: ProgressFor,
+    metrics: Mapping[str, CustomMetric] | None = None,
 ) -> Evaluation:
-    """Compute everything that is reported from the predictions of every scorer."""
+    """Compute everything that is reported from the predictions of every scorer.
+
+    Args:
+        metrics: Further metrics by name, each a function of labels, P(Yes) and users. They get
+            intervals and differences like the built-in ones.
+
+    Raises:
+        ConfigError: A metric has an invalid name, raises or returns no number.
+    """
     rows, seed = collected.reported, loaded.config.train.seed
     main = TUNED if TUNED in rows.p_yes else BASE
     thresholds = {
@@ -50,7 +63,7 @@ def evaluate(
         for name, p_yes in collected.validation.p_yes.items()
     }
     samples = loaded.config.evaluation.bootstrap_samples
-    resampled = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, samples)
+    resampled = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, samples, metrics)
     strongest = _strongest(collected)
     best = strongest["auc"].get("baseline")
     leads = {name: rows.p_yes[name] for name in (TUNED, BASE, best) if name in rows.p_yes}
@@ -68,6 +81,7 @@ def evaluate(
         examples=notable_examples(loaded.folder, rows, main, BASE if main == TUNED else None, best),
         warnings=[*_row_warnings(loaded, collected), *_method_warnings(loaded, collected)],
         strongest=strongest,
+        custom_metrics=list(metrics or ()),
     )
 
 
@@ -88,7 +102,7 @@ def _scorers(
         ScorerResult(
             name=name,
             kind=info.kind,
-            metrics={metric: resampled.interval(name, metric) for metric in METRICS},
+            metrics={metric: resampled.interval(name, metric) for metric in resampled.metrics},
             threshold=thresholds[name],
             settings=info.settings,
             seconds=info.seconds,
@@ -100,7 +114,9 @@ def _scorers(
 def _differences(main: str, resampled: Bootstrap) -> list[Difference]:
     return [
         Difference(
-            main, other, {metric: resampled.difference(main, other, metric) for metric in METRICS}
+            main,
+            other,
+            {metric: resampled.difference(main, other, metric) for metric in resampled.metrics},
         )
         for other in resampled.values
         if other != main

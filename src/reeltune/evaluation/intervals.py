@@ -7,12 +7,13 @@ users, so a difference is taken within each sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
+from reeltune.evaluation.custom_metrics import CustomMetric, CustomSums, check_metric_names
 from reeltune.evaluation.metrics import (
     PER_USER_METRICS,
     MetricSums,
@@ -23,6 +24,9 @@ from reeltune.evaluation.predictions import Floats, Ints, Labels, Probabilities
 from reeltune.seeds import stream
 
 BOOTSTRAP_SAMPLES: Final = 1000
+
+SamplesProgress = Callable[[int, int], None]
+"""Called with the number of bootstrap samples computed so far and in all."""
 
 MIN_USERS: Final = 10
 """With fewer users no interval is reported, and no scorer is called better."""
@@ -71,6 +75,11 @@ class Bootstrap:
     users: int
     users_scored: int
 
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that were computed."""
+        return list(next(iter(self.values.values()), ()))
+
     def interval(self, scorer: str, metric: str) -> Interval | None:
         """Return a scorer's metric; None if it is undefined."""
         value, samples = self.values[scorer][metric], self.samples[scorer][metric]
@@ -95,6 +104,8 @@ def bootstrap(
     thresholds: Mapping[str, float],
     seed: int,
     samples: int = BOOTSTRAP_SAMPLES,
+    custom: Mapping[str, CustomMetric] | None = None,
+    progress: SamplesProgress | None = None,
 ) -> Bootstrap:
     """Compute all metrics on the rows and on bootstrap samples of their users.
 
@@ -104,17 +115,26 @@ def bootstrap(
     Args:
         thresholds: By scorer, chosen on other rows; without one, no ``_chosen`` metrics.
         seed: Determines the samples.
+        custom: Further metrics by name.
+        progress: Called after every chunk of samples.
 
     Raises:
         DataError: The shapes differ, or a value is not a probability.
+        ConfigError: A custom metric has an invalid name, raises or returns no number.
     """
+    custom = custom or {}
+    check_metric_names(custom)
     user = user_indices(user_id)
-    scorers = {
+    sums = {
         name: MetricSums(labels, values, user, thresholds.get(name))
         for name, values in p_yes.items()
     }
-    scored = max((sums.users_scored for sums in scorers.values()), default=0)
-    return _resample(scorers, user, scored, seed, samples)
+    scored = max((each.users_scored for each in sums.values()), default=0)
+    scorers = {
+        name: [sums[name], CustomSums(name, labels, np.asarray(values, np.float64), user, custom)]
+        for name, values in p_yes.items()
+    }
+    return _resample(scorers, user, scored, seed, samples, progress)
 
 
 def bootstrap_auc(
@@ -123,11 +143,12 @@ def bootstrap_auc(
     scores: Mapping[str, Floats],
     seed: int,
     samples: int = BOOTSTRAP_SAMPLES,
+    progress: SamplesProgress | None = None,
 ) -> Bootstrap:
     """Compute the AUC alone, of scores that need not be probabilities; see :func:`bootstrap`."""
     user = user_indices(user_id)
-    scorers = {name: WeightedAuc(labels, values, user) for name, values in scores.items()}
-    return _resample(scorers, user, 0, seed, samples)
+    scorers = {name: [WeightedAuc(labels, values, user)] for name, values in scores.items()}
+    return _resample(scorers, user, 0, seed, samples, progress)
 
 
 class _Measured(Protocol):
@@ -135,22 +156,34 @@ class _Measured(Protocol):
 
 
 def _resample(
-    scorers: Mapping[str, _Measured], user: Ints, users_scored: int, seed: int, samples: int
+    scorers: Mapping[str, Sequence[_Measured]],
+    user: Ints,
+    users_scored: int,
+    seed: int,
+    samples: int,
+    progress: SamplesProgress | None,
 ) -> Bootstrap:
     users = int(user.max(initial=-1)) + 1
     once = np.ones((1, users))
     values = {
-        name: {metric: float(value[0]) for metric, value in scorer.metrics(once).items()}
-        for name, scorer in scorers.items()
+        name: {metric: float(value[0]) for metric, value in _metrics(measured, once)}
+        for name, measured in scorers.items()
     }
     resampled = {
         name: {metric: np.full(samples, np.nan) for metric in values[name]} for name in scorers
     }
     for chunk, weights in user_weights(users, len(user), seed, samples):
-        for name, scorer in scorers.items():
-            for metric, value in scorer.metrics(weights).items():
+        for name, measured in scorers.items():
+            for metric, value in _metrics(measured, weights):
                 resampled[name][metric][chunk] = value
+        if progress is not None:
+            progress(chunk.stop, samples)
     return Bootstrap(values, resampled, users, users_scored)
+
+
+def _metrics(measured: Sequence[_Measured], weights: Floats) -> Iterator[tuple[str, Floats]]:
+    for each in measured:
+        yield from each.metrics(weights).items()
 
 
 def user_weights(

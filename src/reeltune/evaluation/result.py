@@ -155,6 +155,7 @@ class Evaluation:
         warnings: Reasons to doubt the figures.
         strongest: By metric, then by kind: the scorer with the highest value on validation rows.
             If absent, the strongest scorer is chosen on the reported rows.
+        custom_metrics: Names of the metrics that the caller gave.
     """
 
     about: dict[str, str]
@@ -170,6 +171,7 @@ class Evaluation:
     examples: list[Example]
     warnings: list[str]
     strongest: dict[str, dict[Kind, str]] = field(default_factory=dict)
+    custom_metrics: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

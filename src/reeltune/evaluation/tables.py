@@ -65,6 +65,9 @@ def scorers_table(evaluation: Evaluation) -> Table:
         table.add_column(label, justify="right", no_wrap=True)
         if key == "auc":
             table.add_column("95 %", no_wrap=True)
+    for name in evaluation.custom_metrics:
+        table.add_column(Text(name), justify="right")
+        table.add_column("95 %", no_wrap=True)
     for scorer in evaluation.scorers:
         cells = []
         for key in _COLUMNS:
@@ -72,6 +75,9 @@ def scorers_table(evaluation: Evaluation) -> Table:
             cells.append(_UNDEFINED if interval is None else f"{interval.value:.3f}")
             if key == "auc":
                 cells.append(_ends(interval))
+        for name in evaluation.custom_metrics:
+            interval = scorer.metrics[name]
+            cells += [_UNDEFINED if interval is None else f"{interval.value:.3f}", _ends(interval)]
         table.add_row(scorer.name, *cells)
     per_user = evaluation.scorers[0].metrics["auc_per_user_mean"] if evaluation.scorers else None
     users = "" if per_user is None else f" over the {per_user.users} users with both labels"
@@ -111,11 +117,14 @@ def difference_line(
 def difference_lines(evaluation: Evaluation) -> list[str]:
     """Return the differences in AUC and AUC per user to the base model and the strongest scorers.
 
-    The strongest of each kind by that metric on validation rows.
+    The strongest of each kind by that metric on validation rows; by AUC for custom metrics.
     """
     lines = []
-    for metric, label in (("auc", "AUC"), ("auc_per_user_mean", "AUC per user")):
-        others = {"base", *evaluation.strongest.get(metric, {}).values()}
+    labels = {"auc": "AUC", "auc_per_user_mean": "AUC per user"}
+    labels |= {name: name for name in evaluation.custom_metrics}
+    by_auc = evaluation.strongest.get("auc", {})
+    for metric, label in labels.items():
+        others = {"base", *evaluation.strongest.get(metric, by_auc).values()}
         lines += [
             difference_line(difference.metrics[metric], difference.scorer, difference.other, label)
             for difference in evaluation.differences

@@ -139,7 +139,7 @@ def _comparisons(
             )
             comparisons.append(Comparison(other.name, label, "undefined", None, sentence))
             continue
-        conclusion = conclude(difference, metric.higher_is_better)
+        conclusion = conclude(difference, metric.higher_is_better is not False)
         sentence = (
             f"{_subject(roles, metric, conclusion)} {_PHRASES[conclusion]} {full}: {metric.label} "
             f"{number(mine.value)} against {number(theirs.value)}, a difference of "

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from reeltune.evaluation.metrics import METRICS
 from reeltune.evaluation.result import ScorerResult
 
 ONE_LABEL: Final = "all rows have one label"
@@ -29,7 +30,7 @@ class MetricLabel:
     Attributes:
         key: As in the results.
         label: In the report.
-        higher_is_better: The direction.
+        higher_is_better: The direction; None if unknown.
         undefined: The reason for a missing value.
         about: Its definition in one sentence.
         has_interval: False for the ECE: it sums absolute gaps, so the chance in each bootstrap
@@ -38,7 +39,7 @@ class MetricLabel:
 
     key: str
     label: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     undefined: str
     about: str
     has_interval: bool = True
@@ -46,6 +47,8 @@ class MetricLabel:
     @property
     def better(self) -> str:
         """The direction in words."""
+        if self.higher_is_better is None:
+            return "custom metric"
         return "higher is better" if self.higher_is_better else "lower is better"
 
     def reason(self, metrics: Mapping[str, object]) -> str:
@@ -72,5 +75,14 @@ METRIC_LABELS: Final = (
 
 
 def measured(scorers: list[ScorerResult]) -> list[MetricLabel]:
-    """Return the metrics that were measured for at least one scorer, defined or not."""
-    return [metric for metric in METRIC_LABELS if any(metric.key in s.metrics for s in scorers)]
+    """Return the metrics that were measured for at least one scorer, defined or not.
+
+    Custom metrics follow the others, under their names.
+    """
+    keys = dict.fromkeys(key for scorer in scorers for key in scorer.metrics)
+    custom = [
+        MetricLabel(key, key, None, "the metric returned NaN", "Defined by the caller.")
+        for key in keys
+        if key not in METRICS
+    ]
+    return [*(metric for metric in METRIC_LABELS if metric.key in keys), *custom]

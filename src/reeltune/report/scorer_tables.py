@@ -64,7 +64,8 @@ def _column(metric: MetricLabel, scorers: list[ScorerResult]) -> list[Cell]:
         for interval, scorer in zip(intervals, scorers, strict=True)
     ]
     values = [interval.value if interval is not None else None for interval in intervals]
-    return mark_best(cells, values, metric.higher_is_better)
+    higher = metric.higher_is_better
+    return cells if higher is None else mark_best(cells, values, higher)
 
 
 def differences_table(differences: list[Difference], roles: Roles) -> Table:
@@ -90,6 +91,8 @@ def _difference(metrics: dict[str, Interval | None], metric: MetricLabel) -> Cel
     interval = metrics.get(metric.key)
     cell = _without_interval(metric, valued(interval, metric.reason(metrics), signed))
     if interval is None or not interval.enough_users or not metric.has_interval:
+        return cell
+    if metric.higher_is_better is None:
         return cell
     conclusion = _CONCLUSIONS[conclude(interval, metric.higher_is_better)]
     return replace(cell, note=f"{cell.note}, {conclusion}")
