@@ -82,7 +82,7 @@ class DataError(ReeltuneError, ValueError):
 
 
 class FetchError(ReeltuneError, OSError):
-    """Something could not be downloaded, verified or unpacked."""
+    """Something could not be downloaded, verified, unpacked or uploaded."""
 
     exit_code = 5
 

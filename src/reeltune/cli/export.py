@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from reeltune.cli import options
+from reeltune.errors import FetchError
+
+if TYPE_CHECKING:
+    from reeltune.export.hub import HubTarget
 
 
 def export(
@@ -46,16 +50,37 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export in that folder.")
     ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            "--push-to-hub",
+            metavar="REPO",
+            help="Also upload it to this repository of the Hugging Face Hub, such as user/name.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="With --push-to-hub: only to a private repository.")
+    ] = False,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="With --push-to-hub: the branch.")
+    ] = None,
 ) -> None:
     """Write base and adapter as one ordinary model and measure its drift from the adapter."""
     from rich.console import Console
 
     from reeltune.export.drift import Bounds, drift_tables
     from reeltune.export.export import ExportOptions, export_merged
+    from reeltune.export.hub import exported_before, push
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
     resolved = options.resolve_config(config, override)
+    adapter = adapter or resolved.train.output_dir
+    hub = _hub_target(push_to_hub, private, revision)
+    if hub is not None and not overwrite and exported_before(merged, adapter, dtype, onto):
+        typer.echo(f"exported before: {merged}")
+        push(merged, hub, typer.echo)
+        return
     chosen = ExportOptions(
         rows=rows,
         split=split,
@@ -69,10 +94,33 @@ def export(
     with logging_to(None), scoring_progress() as progress:
         export_merged(
             resolved,
-            adapter or resolved.train.output_dir,
+            adapter,
             merged,
             chosen,
             lambda drift: console.print(drift_tables(drift)),
             progress,
         )
     typer.echo(f"written to {merged}")
+    if hub is not None:
+        push(merged, hub, typer.echo)
+
+
+def _hub_target(repo_id: str | None, private: bool, revision: str | None) -> HubTarget | None:
+    """Return where to upload to, once the hub has accepted the user's token."""
+    if repo_id is None:
+        flags = [
+            flag for flag, given in (("--private", private), ("--revision", revision)) if given
+        ]
+        if flags:
+            raise FetchError(
+                "no effect without --push-to-hub",
+                code="option_without_effect",
+                where=", ".join(flags),
+                hint="Add --push-to-hub REPO, or omit it",
+            )
+        return None
+    from reeltune.export.hub import HubTarget, check_access
+
+    target = HubTarget(repo_id, private, revision)
+    typer.echo(f"will be uploaded to {target} as {check_access(target)}")
+    return target
