@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 
+import numpy as np
 import pytest
 
 from reeltune import progress
-from reeltune.progress import Task, format_seconds, no_progress, scoring_progress, show_progress
+from reeltune.progress import (
+    Heartbeat,
+    Task,
+    format_seconds,
+    no_progress,
+    scoring_progress,
+    show_progress,
+)
 
 
 @pytest.fixture
@@ -22,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("done", "elapsed", "status"),
     [
-        (0, 5.0, "0/9,000 rows"),
+        (0, 5.0, "0/9,000 rows, 0:05 elapsed"),
         (50, 40.0, "50/9,000 rows, 1.2/s, 1:59:20 left"),
         (8000, 4.0, "8,000/9,000 rows, 2,000/s, 0:00 left"),
         (9000, 90.0, "9,000/9,000 rows, 100/s, 1:30 elapsed"),
@@ -126,3 +135,83 @@ def test_the_scorer_reports_to_a_task_per_name(capsys):
 )
 def test_durations(seconds: float, text: str):
     assert format_seconds(seconds) == text
+
+
+def test_the_first_line_of_a_slow_task_comes_with_its_first_progress(clock, capsys):
+    with show_progress("rows") as start:
+        task = start("slow", 1000)
+        clock[0] += progress.ESTIMATE_SECONDS - 1
+        task.advance(10)
+        assert capsys.readouterr().err == ""
+        clock[0] += 1
+        task.advance(10)
+        task.advance(10)
+        assert capsys.readouterr().err == "slow: 20/1,000 rows, 4.0/s, 4:05 left\n"
+
+
+def test_a_heartbeat_is_due_once_nothing_was_printed_for_the_interval(clock):
+    beat = Heartbeat("reeltune train")
+    clock[0] += 28.9
+    assert beat.due() is None
+    clock[0] += 0.1
+    assert beat.due() == "still running after 0:29: reeltune train"
+    assert beat.due() is None
+    clock[0] += 31
+    assert beat.due() == "still running after 1:00: reeltune train"
+    beat.printed("step 1\nstep 2 of 9\n")
+    beat.printed("\n")
+    clock[0] += 28
+    assert beat.due() is None
+    clock[0] += 1
+    assert beat.due() == "still running after 0:29: step 2 of 9"
+
+
+def test_over_hours_no_silence_is_longer_than_the_interval(clock):
+    beat, random = Heartbeat("work"), np.random.default_rng(0)
+    last, longest = clock[0], 0.0
+    for _ in range(20_000):
+        clock[0] += progress._POLL_SECONDS
+        if random.random() < 0.01:
+            beat.printed("something")
+        elif beat.due() is None:
+            continue
+        longest, last = max(longest, clock[0] - last), clock[0]
+    assert progress.INTERVAL_SECONDS - 1 <= longest <= progress.INTERVAL_SECONDS
+
+
+def test_a_running_task_prints_instead_of_the_heartbeat(clock):
+    beat = Heartbeat("work")
+    with show_progress("rows") as start:
+        task = start("scoring", 2)
+        clock[0] += 31
+        assert beat.due() is None
+        task.update(2)
+        assert beat.due() is not None
+        start("abandoned", 2)
+    clock[0] += 31
+    assert beat.due() is not None
+
+
+def test_a_silent_command_prints_lines_to_standard_error(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)
+    err = ""
+    with progress.heartbeat("reeltune prepare"):
+        print("Sorting 9 ratings")
+        deadline = time.monotonic() + 30
+        while err.count("\n") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+            err += capsys.readouterr().err
+    assert err.startswith("still running after 0:00: Sorting 9 ratings\n")
+    streams = sys.stdout, sys.stderr
+    with progress.heartbeat("again"):
+        assert (sys.stdout, sys.stderr) != streams
+    assert (sys.stdout, sys.stderr) == streams
+
+
+@pytest.mark.parametrize(("rank", "terminal"), [("1", False), ("0", True)])
+def test_no_heartbeat_on_a_terminal_or_in_another_process(rank, terminal, monkeypatch):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    streams = sys.stdout, sys.stderr
+    with progress.heartbeat("work"):
+        assert (sys.stdout, sys.stderr) == streams

@@ -1,19 +1,31 @@
-"""Progress on standard error: a bar on a terminal, elsewhere a plain line at least every 30 s."""
+"""Progress on standard error: a bar on a terminal, elsewhere a plain line at least every 30 s.
+
+Tasks that count something print their own lines; :func:`heartbeat` covers everything else.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 INTERVAL_SECONDS: Final = 30.0
+ESTIMATE_SECONDS: Final = 5.0
+"""A task's first line, with its expected time, comes with the first progress after this."""
+
 BYTES: Final = "bytes"
+
+_POLL_SECONDS: Final = 1.0
+_MAX_ACTIVITY: Final = 120
+_running: Final[list[Task]] = []
+"""The unfinished tasks that print lines."""
 
 
 class Task:
@@ -40,6 +52,11 @@ class Task:
         self._began, self._done_before = time.monotonic(), done
 
     @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._began
+
+    @property
     def finished(self) -> bool:
         """Whether the total is reached."""
         return self.total is not None and self.done >= self.total
@@ -55,8 +72,8 @@ class Task:
         self.update(self.done + count)
 
     def status(self) -> str:
-        """Return count, rate since the start, and the time left or, at the end, elapsed."""
-        elapsed = time.monotonic() - self._began
+        """Return count, rate since the start, and the time left or, without a rate, elapsed."""
+        elapsed = self.elapsed
         total = "" if self.total is None else f"/{self._amount(self.total)}"
         parts = [f"{self._amount(self.done)}{total} {'MB' if self.unit == BYTES else self.unit}"]
         new = self.done - self._done_before
@@ -65,7 +82,7 @@ class Task:
             parts.append(f"{rate / 1e6:,.1f} MB/s" if self.unit == BYTES else f"{_short(rate)}/s")
             if self.total is not None and not self.finished:
                 parts.append(f"{format_seconds((self.total - self.done) / rate)} left")
-        if self.finished:
+        if self.finished or not new:
             parts.append(f"{format_seconds(elapsed)} elapsed")
         return ", ".join(parts)
 
@@ -134,36 +151,123 @@ def _lines(unit: str) -> Iterator[StartTask]:
 
     A task's last line is printed when it is finished or the block ends.
     """
-    running: list[Task] = []
-    stopped = threading.Event()
+    mine: list[Task] = []
+    estimated: set[Task] = set()
 
     def show(task: Task) -> None:
         print(f"{task.name}: {task.status()}", file=sys.stderr, flush=True)
 
     def redraw(task: Task) -> None:
-        if task.finished and task in running:
-            running.remove(task)
+        if task.finished and task in mine:
+            mine.remove(task)
+            _running.remove(task)
+            show(task)
+        elif task not in estimated and task.elapsed >= ESTIMATE_SECONDS:
+            estimated.add(task)
             show(task)
 
     def start(name: str, total: int | None = None, done: int = 0) -> Task:
         task = Task(name, unit, total, done, redraw)
-        running.append(task)
+        mine.append(task)
+        _running.append(task)
         return task
 
-    def show_running() -> None:
-        while not stopped.wait(INTERVAL_SECONDS):
-            for task in list(running):
-                show(task)
+    def show_all() -> None:
+        for task in list(mine):
+            show(task)
 
-    thread = threading.Thread(target=show_running, name="progress", daemon=True)
+    try:
+        with _repeat(show_all, INTERVAL_SECONDS):
+            yield start
+    finally:
+        show_all()
+        for task in mine:
+            _running.remove(task)
+
+
+@contextlib.contextmanager
+def _repeat(function: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call a function from a thread at intervals during the block."""
+    stopped = threading.Event()
+
+    def run() -> None:
+        while not stopped.wait(seconds):
+            function()
+
+    thread = threading.Thread(target=run, name="progress", daemon=True)
     thread.start()
     try:
-        yield start
+        yield
     finally:
         stopped.set()
         thread.join()
-        for task in running:
-            show(task)
+
+
+class Heartbeat:
+    """Knows when a line is due because nothing was printed for a while.
+
+    Args:
+        activity: What is reported as running until the first line is printed.
+    """
+
+    def __init__(self, activity: str) -> None:
+        self._activity = activity
+        self._began = self._printed = time.monotonic()
+
+    def printed(self, text: str) -> None:
+        """Note that the command has printed something; its last line is the activity."""
+        self._printed = time.monotonic()
+        if text.strip():
+            self._activity = text.strip().splitlines()[-1][:_MAX_ACTIVITY]
+            self._began = self._printed
+
+    def due(self) -> str | None:
+        """Return the line to print now, if any."""
+        now = time.monotonic()
+        if _running or now - self._printed < INTERVAL_SECONDS - _POLL_SECONDS:
+            return None
+        self._printed = now
+        return f"still running after {format_seconds(now - self._began)}: {self._activity}"
+
+
+class _Watched:
+    """A stream that reports what is written to it."""
+
+    def __init__(self, stream: Any, printed: Callable[[str], None]) -> None:
+        self._stream, self._report = stream, printed
+
+    def write(self, text: str) -> int:
+        self._report(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def heartbeat(activity: str) -> Iterator[None]:
+    """Print a line to standard error whenever nothing else was printed for 30 s.
+
+    Not on a terminal, and not in the other processes of a launch.
+    """
+    stdout, stderr = sys.stdout, sys.stderr
+    if stderr.isatty() or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    beat = Heartbeat(activity)
+
+    def show() -> None:
+        if line := beat.due():
+            print(line, file=stderr, flush=True)
+
+    sys.stdout, sys.stderr = (
+        cast("Any", _Watched(stream, beat.printed)) for stream in (stdout, stderr)
+    )
+    try:
+        with _repeat(show, min(_POLL_SECONDS, INTERVAL_SECONDS)):
+            yield
+    finally:
+        sys.stdout, sys.stderr = stdout, stderr
 
 
 def format_seconds(seconds: float) -> str:

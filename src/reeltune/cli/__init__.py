@@ -6,6 +6,7 @@ so that ``reeltune --help`` is instant.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from reeltune.cli import (
     train,
 )
 from reeltune.errors import ReeltuneError
+from reeltune.progress import heartbeat
 
 app = typer.Typer(
     name="reeltune",
@@ -70,8 +72,12 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code; ``--debug`` is accepted anywhere on the line."""
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
+    words = [argument for argument in given if argument != "--debug"]
+    silent = words[:1] == ["serve"]  # it waits for requests
+    beating = contextlib.nullcontext() if silent else heartbeat(" ".join(["reeltune", *words[:1]]))
     try:
-        app(args=[argument for argument in given if argument != "--debug"])
+        with beating:
+            app(args=words)
     except (ReeltuneError, OSError) as error:
         if debug:
             traceback.print_exc()

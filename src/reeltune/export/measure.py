@@ -136,7 +136,13 @@ def _measure(loaded: LoadedModel, setup: Setup, name: str, description: str) -> 
             where=description,
             hint="Export with --dtype bfloat16, which has the range of float32",
         )
-    LOGGER.info("predicting %d %s rows: %s", len(rows), setup.split, description)
+    LOGGER.info(
+        "predicting %s %s rows, %s tokens: %s",
+        f"{len(rows):,}",
+        setup.split,
+        f"{len(rows.sequences.ids.values):,}",
+        description,
+    )
     scorer = Scorer.checked(loaded, rows.sequences)
     p_yes = scorer.score(rows.sequences, setup.progress(description)).p_yes
     return Measurement(name, description, p_yes, measure(rows.liked, p_yes, rows.user_id).auc)
