@@ -11,14 +11,16 @@ import yaml
 
 from reeltune import __version__
 from reeltune.cli import main
-from reeltune.cli.options import DEFAULT_CONFIG, resolve_config
+from reeltune.cli.options import resolve_config
 from reeltune.config import Config, config_hash, config_tree, key_paths, load_config
 from reeltune.errors import ConfigError, DataError, ReeltuneError
 from tests.errors import error_code
 
 ROOT = Path(__file__).parents[1]
+DEFAULT_CONFIG = ROOT / "configs/qwen3_movielens_qlora.yaml"
 HEAVY = ("torch", "transformers", "polars", "pydantic", "datasets")
 COMMANDS = (
+    "init",
     "fetch",
     "prepare",
     "lengths",
@@ -192,7 +194,7 @@ def test_config_schema_knows_every_key(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_flag_wins_over_an_override_of_its_key():
-    key, config = "evaluation.max_examples", ROOT / DEFAULT_CONFIG
+    key, config = "evaluation.max_examples", DEFAULT_CONFIG
     assert resolve_config(config, None, {key: None}) == load_config(config)
     assert resolve_config(config, [f"{key}=5"], {key: None}).evaluation.max_examples == 5
     assert resolve_config(config, [f"{key}=5"], {key: 7}).evaluation.max_examples == 7

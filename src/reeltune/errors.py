@@ -115,3 +115,9 @@ class RequestError(ReeltuneError, ValueError):
     """An item, a user or a rating in a request does not exist or is not allowed."""
 
     exit_code = 10
+
+
+class MissingExtraError(ReeltuneError, ImportError):
+    """A command needs packages of an extra that is not installed."""
+
+    exit_code = 11

@@ -253,7 +253,7 @@ def test_a_file_that_is_not_utf_8_is_refused(load):
         load("train: {optimizer: é}".encode("latin-1"))
 
 
-def test_for_a_missing_file_the_examples_are_named(tmp_path: Path):
+def test_for_a_missing_file_the_presets_are_named(tmp_path: Path):
     missing = tmp_path / "absent.yaml"
-    with raises_error(ConfigError, "config_not_readable", where=str(missing), figures=["configs/"]):
+    with raises_error(ConfigError, "config_not_readable", where=str(missing), figures=["demo_cpu"]):
         load_config(missing)

@@ -18,6 +18,7 @@ from reeltune.domain import (
     PromptSettings,
     Renderer,
 )
+from reeltune.extras import EXTRAS
 from tests.docs.pages import ROOT, TRAINING, blocks, spans, table, text_of
 
 PAGE = ROOT / "docs" / "ARCHITECTURE.md"
@@ -73,7 +74,9 @@ def test_every_kind_of_error_has_its_exit_code():
 
 def test_every_dependency_has_its_reason():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = {re.split(r"[<>=!~\[ ]", line)[0] for line in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
+    wanted = {re.split(r"[<>=!~\[ ]", line)[0] for line in lines}
     reasons = dict(table(PAGE, "Package"))
     assert reasons.keys() == wanted
     assert all(reasons.values())

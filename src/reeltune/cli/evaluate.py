@@ -9,6 +9,7 @@ import typer
 
 from reeltune.cli import options
 from reeltune.errors import ConfigError
+from reeltune.extras import require
 
 _MAX_EXAMPLES = "evaluation.max_examples"
 
@@ -53,6 +54,7 @@ def evaluate(
 ) -> None:
     """Evaluate tuned model, base model and classical baselines on the same rows, with a report."""
     _refuse_old_flags(keep_verdicts, controls)
+    require("report")
     from rich.console import Console
 
     from reeltune.evaluation.collect import collect_predictions

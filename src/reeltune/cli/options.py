@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from reeltune.config import Config
     from reeltune.recommend.candidates import Filters
 
-DEFAULT_CONFIG = Path("configs/qwen3_movielens_qlora.yaml")
+DEFAULT_CONFIG = None
 
 ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", help="The YAML configuration.", show_default=True)
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="A YAML file, or the name of a preset.",
+        show_default="configs/qwen3_movielens_qlora.yaml, or the preset of that name",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -70,19 +76,20 @@ MaxRatingsOption = Annotated[
 
 
 def resolve_config(
-    config: Path, override: Sequence[str] | None, flags: Mapping[str, object] | None = None
+    config: Path | None, override: Sequence[str] | None, flags: Mapping[str, object] | None = None
 ) -> Config:
     """Load the configuration with its overrides.
 
     Args:
-        config: The YAML file.
+        config: The YAML file, or the name of a preset; None for the default.
         override: The values of ``--set``.
         flags: By key, the value of the flag that sets it; None leaves the key as it is.
     """
     from reeltune.config import load_config
+    from reeltune.config.presets import find_config
 
     given = [f"{key}={value}" for key, value in (flags or {}).items() if value is not None]
-    return load_config(config, [*(override or ()), *given])
+    return load_config(find_config(config), [*(override or ()), *given])
 
 
 def make_filters(

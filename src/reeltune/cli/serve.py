@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reeltune.cli import options
+from reeltune.extras import require
 
 
 def serve(
@@ -31,6 +32,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve predictions and recommendations over HTTP, with a page to try them."""
+    require("serve")
     from reeltune.models.loaded_model import load_model
     from reeltune.runs.log import logging_to
     from reeltune.scoring.predictor import Predictor

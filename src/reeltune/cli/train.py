@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from reeltune.cli import options
+from reeltune.extras import require
 
 
 def train(
@@ -28,6 +29,7 @@ def train(
     ] = False,
 ) -> None:
     """Fine-tune the adapter: load, preprocess, train with periodic evaluation, save."""
+    require("train")
     resolved = options.resolve_config(config, override)
     if dry_run:
         from reeltune.training.dry_run import dry_run as show

@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from reeltune.config.presets import PRESETS
 from reeltune.config.renamed import RENAMED, RENAMED_VALUES, new_key_hint
 from reeltune.config.schema import Config, contradictions
 from reeltune.errors import ConfigError, Problem
@@ -148,7 +149,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"the configuration cannot be read ({error.strerror})",
             code="config_not_readable",
             where=str(path),
-            hint="See the folder configs/ for complete examples",
+            hint=f"Name a file, or a preset: {', '.join(sorted(PRESETS))}",
         ) from None
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader

