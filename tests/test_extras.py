@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -21,20 +22,28 @@ from tests.runs import tiny_overrides
 ROOT = Path(__file__).parents[1]
 
 BLOCKED = """
-import sys
+import json, sys
 
-for name in sys.argv[1].split():
+blocked, commands = map(json.loads, sys.argv[1:])
+for name in blocked:
     sys.modules[name] = None
 from reeltune.cli import main
 
-main(sys.argv[2:])
+for command in commands:
+    try:
+        main(command)
+    except SystemExit as left:
+        if left.code:
+            raise
 """
 
 
-def reeltune(folder: Path, blocked: Iterable[str], *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in an interpreter that cannot import some modules."""
+def reeltune(
+    folder: Path, blocked: Sequence[str], *commands: list[str]
+) -> subprocess.CompletedProcess[str]:
+    """Run commands in an interpreter that cannot import some modules, until one fails."""
     return subprocess.run(
-        [sys.executable, "-c", BLOCKED, " ".join(blocked), *args],
+        [sys.executable, "-c", BLOCKED, json.dumps(blocked), json.dumps(commands)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -73,7 +82,7 @@ def test_a_missing_module_is_named_with_the_extra(extra: Extra, monkeypatch: pyt
 def test_a_command_without_its_extra_ends_with_an_error(
     tmp_path: Path, command: list[str], extra: Extra
 ):
-    done = reeltune(tmp_path, EXTRAS[extra], *command)
+    done = reeltune(tmp_path, EXTRAS[extra], command)
     assert done.returncode == MissingExtraError.exit_code
     assert error_code(done.stderr) == "missing_extra"
     assert f'pip install "reeltune[{extra}]"' in done.stderr
@@ -87,14 +96,15 @@ def test_the_core_prepares_measures_scores_and_recommends(tmp_path: Path, tiny_q
     settings = [word for value in overrides for word in ("--set", value)]
     every = [module for modules in EXTRAS.values() for module in modules]
     shares = ["--val-fraction", "0.2", "--test-fraction", "0.2"]
-    for command in (
+    done = reeltune(
+        tmp_path,
+        every,
         ["prepare", "--ratings-dir", "ratings", "--output-dir", "prepared", *shares],
         ["lengths", *settings],
         ["recommend", *settings, "--base-only", "--user", "1", "--top", "3"],
         ["score", *settings, "--base-only", "--top", "3", "scores"],
-    ):
-        done = reeltune(tmp_path, every, *command)
-        assert done.returncode == 0, done.stdout + done.stderr
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     assert PreparedFolder.open(tmp_path / "prepared").meta["files"]["train.json"]["rows"] > 0
     assert list((tmp_path / "scores").glob("*.parquet"))
 
@@ -104,6 +114,6 @@ def test_training_needs_no_other_extra(tmp_path: Path, tiny_qwen3: Path, prepare
     overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path / "work", train__max_steps=1)
     settings = [word for value in overrides for word in ("--set", value)]
     others = [m for extra, modules in EXTRAS.items() if extra != "train" for m in modules]
-    done = reeltune(tmp_path, others, "train", *settings)
+    done = reeltune(tmp_path, others, ["train", *settings])
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "work/run/adapter_model.safetensors").is_file()
