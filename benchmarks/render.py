@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Final
 
 RESULTS: Final = Path("benchmarks/results")
-LINK: Final = "../benchmarks/results"
-"""Link to the results from a page in docs/."""
+LINK: Final = "../../benchmarks/results"
+"""Link to the results from a page in a folder of docs/."""
 PAGES: Final = {
-    "quality_": Path("docs/QUALITY.md"),
+    "quality_": Path("docs/measurements/quality.md"),
     "finalists_": Path("docs/experiments/signals.md"),
-    "": Path("docs/PERFORMANCE.md"),
+    "": Path("docs/measurements/performance.md"),
 }
 """Page of each result, by the first matching prefix of its name."""
 

@@ -76,7 +76,7 @@ def test_a_table_has_names_first_then_figures_with_units_rounded():
     above = text[: text.index("| form")]
     for text in ("`python -m benchmarks.some --rows 3`", "2 cores", "H100", "torch 2.11.0"):
         assert text in above
-    assert "(../benchmarks/results/some.json)" in above
+    assert "(../../benchmarks/results/some.json)" in above
 
 
 def test_a_note_is_above_the_table():

@@ -11,7 +11,9 @@ DATA = ROOT / "docs" / "DATA.md"
 ERRORS = ROOT / "docs" / "ERRORS.md"
 TRAINING = ROOT / "docs" / "TRAINING.md"
 TROUBLES = ROOT / "docs" / "TROUBLESHOOTING.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+TOP_PAGES = tuple(sorted((ROOT / "docs").glob("*.md")))
+"""Pages that the README links."""
+PAGES = (README, *TOP_PAGES, *sorted((ROOT / "docs" / "measurements").glob("*.md")))
 
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")

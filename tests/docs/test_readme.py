@@ -21,6 +21,7 @@ from tests.docs.pages import (
     PAGES,
     README,
     ROOT,
+    TOP_PAGES,
     TROUBLES,
     blocks,
     relative_links,
@@ -109,6 +110,8 @@ def test_links_point_at_files(page: Path):
 
 def test_every_document_can_be_reached_from_the_readme():
     linked = {(ROOT / target).resolve() for target in relative_links(README)}
+    assert {page.resolve() for page in TOP_PAGES} <= linked
+    linked = {(page.parent / target).resolve() for page in PAGES for target in relative_links(page)}
     assert {page.resolve() for page in PAGES if page != README} <= linked
 
 
