@@ -1,8 +1,8 @@
-"""Check prompt lengths: the same as ``reeltune lengths``."""
+"""Check prompt lengths: the same as ``reeltune lengths --histogram``."""
 
 import sys
 
 from reeltune.cli import main
 
 if __name__ == "__main__":
-    main(["lengths", *sys.argv[1:]])
+    main(["lengths", "--histogram", *sys.argv[1:]])

@@ -66,10 +66,11 @@ def test_lines_come_at_intervals_even_if_nothing_moves(monkeypatch, capsys):
         task.advance(2)
         deadline = time.monotonic() + 30
         lines: list[str] = []
-        while len(lines) < 3 and time.monotonic() < deadline:
+        while len(lines) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
             lines += capsys.readouterr().err.splitlines()
-    assert len(lines) >= 3
+    assert len(lines) >= 4
+    assert lines.pop(0) == "slow: 5 rows"
     assert {line.split(",")[0] for line in lines} == {"slow: 2/5 rows"}
 
 
@@ -84,7 +85,9 @@ def test_a_task_has_one_last_line(capsys):
         first.update(3)
         first.update(3)
         assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == [
-            "first: 3/3 users"
+            "first: 3 users",
+            "second: 4 users",
+            "first: 3/3 users",
         ]
         second.advance(1)
     shown = capsys.readouterr()
@@ -96,7 +99,7 @@ def test_lines_end_with_the_work_that_fails(capsys):
     with pytest.raises(KeyboardInterrupt), show_progress("rows") as start:
         start("broken", 2).advance(1)
         raise KeyboardInterrupt
-    assert capsys.readouterr().err.startswith("broken: 1/2 rows")
+    assert "\nbroken: 1/2 rows" in capsys.readouterr().err
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):
@@ -125,7 +128,9 @@ def test_the_scorer_reports_to_a_task_per_name(capsys):
         progress_for("base")(1, 2)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [
+        "scoring candidates: 7 rows",
         "scoring candidates: 7/7 rows",
+        "scoring base: 2 rows",
         "scoring base: 1/2 rows",
     ]
 
@@ -137,9 +142,12 @@ def test_durations(seconds: float, text: str):
     assert format_seconds(seconds) == text
 
 
-def test_the_first_line_of_a_slow_task_comes_with_its_first_progress(clock, capsys):
+def test_the_first_lines_are_the_size_and_with_the_first_progress_the_expected_time(clock, capsys):
     with show_progress("rows") as start:
         task = start("slow", 1000)
+        assert capsys.readouterr().err == "slow: 1,000 rows\n"
+        start("resumed", 9, done=4).update(9)
+        assert capsys.readouterr().err.splitlines()[0] == "resumed: 9 rows, 4 done already"
         clock[0] += progress.ESTIMATE_SECONDS - 1
         task.advance(10)
         assert capsys.readouterr().err == ""

@@ -71,11 +71,16 @@ class Task:
         """Add to the count."""
         self.update(self.done + count)
 
+    def size(self) -> str:
+        """Return the total and how much of it is done already."""
+        done = f", {self._amount(self.done)} done already" if self._done_before else ""
+        return f"{self._amount(self.total or 0)} {self._unit_shown}{done}"
+
     def status(self) -> str:
         """Return count, rate since the start, and the time left or, without a rate, elapsed."""
         elapsed = self.elapsed
         total = "" if self.total is None else f"/{self._amount(self.total)}"
-        parts = [f"{self._amount(self.done)}{total} {'MB' if self.unit == BYTES else self.unit}"]
+        parts = [f"{self._amount(self.done)}{total} {self._unit_shown}"]
         new = self.done - self._done_before
         if new and elapsed:
             rate = new / elapsed
@@ -85,6 +90,10 @@ class Task:
         if self.finished or not new:
             parts.append(f"{format_seconds(elapsed)} elapsed")
         return ", ".join(parts)
+
+    @property
+    def _unit_shown(self) -> str:
+        return "MB" if self.unit == BYTES else self.unit
 
     def _amount(self, count: int) -> str:
         return f"{count / 1e6:,.1f}" if self.unit == BYTES else f"{count:,}"
@@ -149,15 +158,26 @@ def _bars(unit: str, console: Console) -> Iterator[StartTask]:
 def _lines(unit: str) -> Iterator[StartTask]:
     """Print unfinished tasks from a thread, since one step may take longer than the interval.
 
-    A task's last line is printed when it is finished or the block ends.
+    A task's first line has the total. The next one has the expected time and comes with the first
+    progress after a few seconds. The last one comes when the task is finished or the block ends.
     """
     mine: list[Task] = []
+    announced: set[Task] = set()
     estimated: set[Task] = set()
 
+    def write(task: Task, status: str) -> None:
+        print(f"{task.name}: {status}", file=sys.stderr, flush=True)
+
     def show(task: Task) -> None:
-        print(f"{task.name}: {task.status()}", file=sys.stderr, flush=True)
+        write(task, task.status())
+
+    def announce(task: Task) -> None:
+        if task.total is not None and task not in announced:
+            announced.add(task)
+            write(task, task.size())
 
     def redraw(task: Task) -> None:
+        announce(task)
         if task.finished and task in mine:
             mine.remove(task)
             _running.remove(task)
@@ -170,6 +190,7 @@ def _lines(unit: str) -> Iterator[StartTask]:
         task = Task(name, unit, total, done, redraw)
         mine.append(task)
         _running.append(task)
+        announce(task)
         return task
 
     def show_all() -> None:

@@ -119,6 +119,26 @@ def test_the_command_shows_every_split(
     assert "data.max_length 2048" in out.splitlines()[-1]
 
 
+BAR = re.compile(r"^ +\d+ to +\d+ +\d+ #*$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("flags", [(), ("--char-only",)])
+def test_histograms_are_shown_only_if_requested(
+    capsys: pytest.CaptureFixture[str], config: Path, flags: tuple[str, ...]
+):
+    code, plain, _ = run(capsys, "--config", str(config), *flags)
+    assert code == 0
+    assert not BAR.search(plain)
+    code, shown, _ = run(capsys, "--config", str(config), *flags, "--histogram")
+    assert code == 0
+    # One of each split; of tokens, training rows in blocks and their sequences as well.
+    bars = [bool(BAR.match(line)) for line in shown.splitlines()]
+    starts = [here and not before for before, here in zip([False, *bars], bars, strict=False)]
+    assert sum(starts) == (3 if flags else 5)
+    lines = (line for line, bar in zip(shown.splitlines(), bars, strict=True) if not bar)
+    assert "\n".join(lines) == plain.rstrip("\n")
+
+
 def test_single_prompts_are_all_there_is_where_nothing_is_shared(
     capsys: pytest.CaptureFixture[str], config: Path
 ):

@@ -30,6 +30,9 @@ def lengths(
         bool,
         typer.Option("--char-only", help="Count characters and load no tokenizer."),
     ] = False,
+    histogram: Annotated[
+        bool, typer.Option("--histogram", help="Show histograms of the lengths, too.")
+    ] = False,
 ) -> None:
     """Show how long prompts and blocks are, and fail when something would not fit."""
     from reeltune.data.columns import EXAMPLE_SPLITS
@@ -44,10 +47,12 @@ def lengths(
     splits = [split for split in EXAMPLE_SPLITS if len(folder.examples(split))]
     if char_only:
         for split in splits:
-            _show(f"{split}: ", "prompts", char_lengths(folder, settings, split, shown))
+            report = char_lengths(folder, settings, split, shown)
+            _show(f"{split}: ", "prompts", report, histogram=histogram)
         typer.echo("characters of the messages, without the chat template")
         return
-    _show_tokens(resolved, folder, _load_tokens(resolved, folder, settings), splits, shown)
+    tokens = _load_tokens(resolved, folder, settings)
+    _show_tokens(resolved, folder, tokens, splits, shown, histogram)
 
 
 def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSettings) -> PromptTokens:
@@ -69,6 +74,7 @@ def _show_tokens(
     tokens: PromptTokens,
     splits: list[str],
     percentiles: tuple[float, ...],
+    histogram: bool,
 ) -> None:
     from reeltune.data.columns import TRAIN
     from reeltune.lengths.measure import (
@@ -83,7 +89,7 @@ def _show_tokens(
     limit = config.data.max_length
     reports = {s: [token_lengths(folder, tokens, s, percentiles, limit)] for s in splits}
     for split, (report,) in reports.items():
-        _show(f"{split}: ", "prompts", report, _MAX_LENGTH)
+        _show(f"{split}: ", "prompts", report, _MAX_LENGTH, histogram=histogram)
     selections = {split: rows_read(config, split) for split in splits}
     blocks = {
         split: block_lengths(folder, tokens, selection)
@@ -94,9 +100,10 @@ def _show_tokens(
         alone = lengths.prompts + ANSWER_TOKENS
         reports[split].append(describe_lengths(alone, percentiles, "tokens", limit))
         title = f"{split} in blocks of up to {config.train.block_size}: "
-        _show(title, "prompts", reports[split][-1], _MAX_LENGTH, bars=split == TRAIN)
+        bars = histogram and split == TRAIN
+        _show(title, "prompts", reports[split][-1], _MAX_LENGTH, histogram=bars)
         if split == TRAIN:
-            _show_sequences(title, lengths, percentiles, config.train.pack_length)
+            _show_sequences(title, lengths, percentiles, config.train.pack_length, bars)
     _refuse_too_long(reports, limit, in_blocks=bool(blocks))
     fits = f"every prompt fits in {_MAX_LENGTH} {limit}"
     if TRAIN in blocks:
@@ -108,12 +115,16 @@ def _show_tokens(
 
 
 def _show_sequences(
-    title: str, lengths: BlockLengths, percentiles: tuple[float, ...], pack_length: int
+    title: str,
+    lengths: BlockLengths,
+    percentiles: tuple[float, ...],
+    pack_length: int,
+    histogram: bool,
 ) -> None:
     from reeltune.lengths.measure import describe_lengths
 
     report = describe_lengths(lengths.sequences, percentiles, "tokens", pack_length)
-    _show(title, "sequences", report, _PACK_LENGTH)
+    _show(title, "sequences", report, _PACK_LENGTH, histogram=histogram)
     shared, alone = lengths.per_prediction, lengths.per_prediction_alone
     typer.echo(
         f"  tokens per prediction: {shared:.1f}; without shared histories: {alone:.1f}, "
@@ -138,7 +149,7 @@ def _refuse_too_long(reports: dict[str, list[LengthReport]], limit: int, in_bloc
 
 
 def _show(
-    title: str, things: str, report: LengthReport, limit_key: str = "", *, bars: bool = True
+    title: str, things: str, report: LengthReport, limit_key: str = "", *, histogram: bool
 ) -> None:
     typer.echo(f"{title}{report.count} {things}, lengths in {report.unit}")
     typer.echo(f"  min {report.minimum}  mean {report.mean:.1f}  max {report.maximum}")
@@ -146,7 +157,7 @@ def _show(
         typer.echo("  " + "  ".join(f"p{p:g} {value}" for p, value in report.percentiles))
     if report.limit is not None:
         typer.echo(f"  longer than {limit_key} {report.limit}: {report.exceeding}")
-    if not bars:
+    if not histogram:
         return
     most = max(report.histogram)
     for count, low, high in zip(report.histogram, report.edges, report.edges[1:], strict=False):

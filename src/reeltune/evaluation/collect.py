@@ -15,6 +15,7 @@ from reeltune.evaluation.predictions import Floats, PredictionTable
 from reeltune.evaluation.result import Ablation, Kind
 from reeltune.models.calibration import Calibration, fit_calibration
 from reeltune.models.loaded_model import LoadedModel, SelectedRows
+from reeltune.prompts.sequences import Sequences
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.scorer import Progress, predict_sequences
 
@@ -103,10 +104,23 @@ def predict_models(
         started = time.perf_counter()
         with nullcontext() if name == TUNED else loaded.without_adapter():
             p_yes = [
-                predict_sequences(loaded, rows.rows.sequences, progress(f"{name}, {label}")).p_yes
+                _predict(loaded, name, label, rows.rows.sequences, progress)
                 for label, rows in selected
             ]
         yield name, p_yes, time.perf_counter() - started
+
+
+def _predict(
+    loaded: LoadedModel, name: str, label: str, sequences: Sequences, progress: ProgressFor
+) -> Floats:
+    LOGGER.info(
+        "predicting %s %s rows, %s tokens: %s model",
+        f"{sequences.answer_count:,}",
+        label,
+        f"{len(sequences.ids.values):,}",
+        name,
+    )
+    return predict_sequences(loaded, sequences, progress(f"{name}, {label}")).p_yes
 
 
 def collect_predictions(

@@ -75,6 +75,8 @@ class Scorer:
         """Return a prediction for every answer position, in their order."""
         logits = np.empty((sequences.answer_count, 2), dtype=np.float32)
         done = 0
+        if progress is not None:
+            progress(done, sequences.answer_count)
         if sequences.plain:
             batches = self._plain(sequences.alone() if sequences.answered else sequences.ids)
         else:
