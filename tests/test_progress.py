@@ -159,19 +159,19 @@ def test_the_first_lines_are_the_size_and_with_the_first_progress_the_expected_t
 
 def test_a_heartbeat_is_due_once_nothing_was_printed_for_the_interval(clock):
     beat = Heartbeat("reeltune train")
-    clock[0] += 28.9
+    clock[0] += 23.9
     assert beat.due() is None
     clock[0] += 0.1
-    assert beat.due() == "still running after 0:29: reeltune train"
+    assert beat.due() == "still running after 0:24: reeltune train"
     assert beat.due() is None
     clock[0] += 31
-    assert beat.due() == "still running after 1:00: reeltune train"
+    assert beat.due() == "still running after 0:55: reeltune train"
     beat.printed("step 1\nstep 2 of 9\n")
     beat.printed("\n")
-    clock[0] += 28
+    clock[0] += 23
     assert beat.due() is None
     clock[0] += 1
-    assert beat.due() == "still running after 0:29: step 2 of 9"
+    assert beat.due() == "still running after 0:24: step 2 of 9"
 
 
 def test_over_hours_no_silence_is_longer_than_the_interval(clock):

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 if TYPE_CHECKING:
     from rich.console import Console
 
-INTERVAL_SECONDS: Final = 30.0
+INTERVAL_SECONDS: Final = 25.0
+"""Less than 30, since a busy machine may delay a line by some seconds."""
+
 ESTIMATE_SECONDS: Final = 5.0
 """A task's first line, with its expected time, comes with the first progress after this."""
 

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from reeltune.data import export
+from reeltune.data.export import export_json
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
@@ -105,3 +107,11 @@ def test_no_json_writes_none(folder) -> None:
         *("items.parquet", "meta.json", "timelines.parquet")
     ]
     assert set(prepared.meta["files"]) == {"items.parquet", "timelines.parquet"}
+
+
+def test_every_row_is_counted_for_progress(folder, monkeypatch) -> None:
+    monkeypatch.setattr(export, "_REPORTED_ROWS", 2)
+    prepared, counts = folder(), []
+    written = export_json(prepared, "chat", counts.append)
+    assert sum(counts) == sum(written.values()) > 0
+    assert max(counts) <= 2

@@ -7,33 +7,52 @@ can be concatenated.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import EVAL_EXPORT, TEST_EXPORT, TRAIN_EXPORT, PreparedFolder
 from reeltune.data.settings import ExportFormat
 from reeltune.domain import Renderer
 
+_REPORTED_ROWS: Final = 1000
 
-def export_json(folder: PreparedFolder, form: ExportFormat) -> dict[str, int]:
+
+def export_json(
+    folder: PreparedFolder, form: ExportFormat, advance: Callable[[int], None] = lambda _: None
+) -> dict[str, int]:
     """Write ``train.json``, ``eval.json`` (the validation split) and ``test_raw.jsonl``.
 
     Args:
         folder: Timelines and items, with the settings they were prepared with.
         form: ``chat``: ``{"messages": [user, assistant]}``; ``alpaca``: ``instruction``,
             ``input`` and ``output``, where instruction and input together are the user's text.
+        advance: Called with the number of rows written since the last call.
 
     Returns:
         Rows written, by file name.
     """
     prompts = _Prompts(folder, form)
     return {
-        TRAIN_EXPORT: _write_array(folder.path / TRAIN_EXPORT, prompts.rows(TRAIN)),
-        EVAL_EXPORT: _write_array(folder.path / EVAL_EXPORT, prompts.rows(VALIDATION)),
-        TEST_EXPORT: _write_lines(folder.path / TEST_EXPORT, _raw_rows(folder)),
+        TRAIN_EXPORT: _write_array(
+            folder.path / TRAIN_EXPORT, _counted(prompts.rows(TRAIN), advance)
+        ),
+        EVAL_EXPORT: _write_array(
+            folder.path / EVAL_EXPORT, _counted(prompts.rows(VALIDATION), advance)
+        ),
+        TEST_EXPORT: _write_lines(folder.path / TEST_EXPORT, _counted(_raw_rows(folder), advance)),
     }
+
+
+def _counted(rows: Iterator[str], advance: Callable[[int], None]) -> Iterator[str]:
+    """Yield rows and report their number, many at a time."""
+    count = 0
+    for count, row in enumerate(rows, 1):
+        yield row
+        if not count % _REPORTED_ROWS:
+            advance(_REPORTED_ROWS)
+    advance(count % _REPORTED_ROWS)
 
 
 class _Prompts:

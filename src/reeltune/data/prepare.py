@@ -39,6 +39,7 @@ from reeltune.data.source import Source, open_source
 from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
 from reeltune.files import atomic_folder, write_json
+from reeltune.progress import show_progress
 
 Notify = Callable[[str], None]
 
@@ -181,7 +182,9 @@ def _describe(
     rows = {TIMELINES_FILE: len(table), ITEMS_FILE: tables.items}
     if settings.export is not None:
         notify(f"Writing {counts['examples']:,} examples as JSON ({settings.export})")
-        rows |= export_json(folder, settings.export)
+        with show_progress() as start:
+            task = start("writing JSON", counts["examples"])
+            rows |= export_json(folder, settings.export, task.advance)
     meta["files"] = {name: describe_file(path / name, count) for name, count in rows.items()}
     return meta
 
