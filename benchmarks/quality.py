@@ -126,6 +126,7 @@ def run_case(name: str, seed: int, options: Any) -> tuple[dict[str, Any], dict[s
     trainer.remove_callback(KeepBest)
     trainer.args.load_best_model_at_end = False
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+    trainer.args.eval_on_start = False
     trainer.train()
     figures: dict[str, Any] = {
         "case": f"{name}, seed {seed}",

@@ -233,6 +233,7 @@ def run_reeltune(config: Config, options: Any) -> dict[str, Any]:
     trainer.remove_callback(KeepBest)
     trainer.args.load_best_model_at_end = False
     trainer.args.eval_strategy = trainer.args.save_strategy = "no"
+    trainer.args.eval_on_start = False
     timer = Timer()
     step_profile = StepProfile(WARM_UP - 1, config.lora.r)
     if options.profile:

@@ -59,6 +59,8 @@ OTHER: dict[str, Any] = {
     "train.early_stopping_patience": None,
     "train.early_stopping_min_delta": 0.01,
     "train.dataloader_num_workers": 1,
+    "train.report_to": ["wandb"],
+    "train.run_name": "another",
     "train.seed": 0,
     "scoring.share_history": False,
     "scoring.tokens_per_batch": 1024,

@@ -77,12 +77,12 @@ def test_the_record_holds_configuration_data_and_versions(run, tiny_qwen3, prepa
     assert len(record["config_sha256"]) == 64
 
 
-def test_the_last_step_is_evaluated_too(run):
+def test_the_first_evaluation_precedes_training_and_the_last_follows_it(run):
     metrics = read(run / "metrics.json")
-    assert [entry["step"] for entry in metrics["evaluations"]] == [2, 4, 5]
+    assert [entry["step"] for entry in metrics["evaluations"]] == [0, 2, 4, 5]
     assert metrics["steps"] == 5
     assert not metrics["stopped_early"]
-    aucs = {entry["step"]: entry["eval_auc"] for entry in metrics["evaluations"]}
+    aucs = {entry["step"]: entry["eval_auc"] for entry in metrics["evaluations"][1:]}
     assert metrics["best_step"] == max(aucs, key=lambda step: aucs[step])
 
 
@@ -109,7 +109,7 @@ def test_tensorboard_has_losses_and_validation(run):
     events.Reload()
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/learning_rate", "eval/auc", "eval/log_loss"} <= scalars
-    assert [event.step for event in events.Scalars("eval/auc")] == [2, 4, 5]
+    assert [event.step for event in events.Scalars("eval/auc")] == [0, 2, 4, 5]
 
 
 def test_the_log_shows_phases_choices_and_cache(run, prepared):

@@ -163,7 +163,8 @@ class TrainSection(Section):
     )
     eval_steps: PositiveInt = key(
         50,
-        "Steps between evaluations on the validation examples; one more follows the last step.",
+        "Steps between evaluations on the validation examples; one more precedes the first step, "
+        "and one follows the last.",
         "an evaluation is a large part of the time (higher), or the run is short (lower).",
         "time of one evaluation each.",
     )
@@ -207,6 +208,21 @@ class TrainSection(Section):
         "process.",
         "the GPU waits for data.",
         "memory per process.",
+        resume=True,
+    )
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = key(
+        ("tensorboard",),
+        "Where losses, validation metrics, speed, memory and hyperparameters are sent, through the "
+        "integrations of transformers: `tensorboard` (the run's `logs` folder), `wandb`, `mlflow`, "
+        "`trackio`; `[]` for nowhere. All but the first need the extra of the same name.",
+        "you use an experiment tracker: `[tensorboard, wandb]`.",
+        "hardly any.",
+        resume=True,
+    )
+    run_name: str | None = key(
+        None,
+        "The run's name in `wandb`, `mlflow` and `trackio`; `null` takes that of the run folder.",
+        "several runs have folders of one name.",
         resume=True,
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = key(

@@ -170,8 +170,8 @@ class RunFolder:
             RunError: Names the keys that differ.
         """
         # Keys that are newer than the record had their defaults.
-        before = _flat(config_tree(Config())) | _flat(self.record()["config"])
-        now = _flat(config_tree(config))
+        before = flat_config(Config()) | _flat(self.record()["config"])
+        now = flat_config(config)
         keys = (before.keys() | now.keys()) - resumable_keys()
         changed = sorted(key for key in keys if before.get(key) != now.get(key))
         if changed:
@@ -227,6 +227,11 @@ class RunFolder:
             return []
         steps = ((_CHECKPOINT.fullmatch(path.name), path) for path in self.path.iterdir())
         return [path for _, path in sorted((int(m[1]), path) for m, path in steps if m)]
+
+
+def flat_config(config: Config) -> dict[str, Any]:
+    """Return the values of a configuration by full key, such as ``lora.r``."""
+    return _flat(config_tree(config))
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,44 @@ def logging_to(file: Path | None, *, quiet: bool = False) -> Iterator[logging.Lo
         for handler in handlers:
             LOGGER.removeHandler(handler)
             handler.close()
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep bars and notices of other libraries out of the log; those of downloads remain.
+
+    Python warnings become lines of the log, except for those about future versions.
+    """
+    import datasets
+    from huggingface_hub import utils as hub
+    from transformers.utils import logging as transformers_log
+
+    def show(message: Warning | str, category: type[Warning], *args: object) -> None:
+        del args
+        LOGGER.warning("%s: %s", category.__name__, " ".join(str(message).split()))
+
+    verbosity, bars = transformers_log.get_verbosity(), transformers_log.is_progress_bar_enabled()
+    dataset_bars, downloads = (
+        datasets.is_progress_bar_enabled(),
+        not hub.are_progress_bars_disabled(),
+    )
+    transformers_log.set_verbosity_error()
+    transformers_log.disable_progress_bar()
+    datasets.disable_progress_bars()
+    if downloads:
+        hub.enable_progress_bars()  # transformers has disabled them
+    try:
+        with warnings.catch_warnings():
+            for category in (FutureWarning, DeprecationWarning, PendingDeprecationWarning):
+                warnings.simplefilter("ignore", category)
+            warnings.showwarning = show
+            yield
+    finally:
+        transformers_log.set_verbosity(verbosity)
+        if bars:
+            transformers_log.enable_progress_bar()
+        if dataset_bars:
+            datasets.enable_progress_bars()
 
 
 @contextlib.contextmanager

@@ -39,8 +39,11 @@ class KeepBest(TrainerCallback):
         """Request a checkpoint if this evaluation is the best so far."""
         del kwargs
         value, best = (metrics or {}).get(str(args.metric_for_best_model)), state.best_metric
-        if value is not None and (
-            best is None or (value > best if args.greater_is_better else value < best)
+        # Before the first step there is nothing to keep.
+        if (
+            value is not None
+            and state.global_step
+            and (best is None or (value > best if args.greater_is_better else value < best))
         ):
             control.should_save = True
 
@@ -48,13 +51,17 @@ class KeepBest(TrainerCallback):
 class ProgressLog(TrainerCallback):
     """Writes each report of the trainer as one line."""
 
-    def on_train_begin(
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._first_step = 0
+
+    def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Remember where this process began, for the time left."""
         del args, control, kwargs
-        self.began = time.monotonic()
-        self.first_step = state.global_step
+        if self._began is None:
+            self._began, self._first_step = time.monotonic(), state.global_step
 
     def on_log(
         self,
@@ -69,31 +76,34 @@ class ProgressLog(TrainerCallback):
         if not state.is_world_process_zero or not logs:
             return
         if "eval_rows" in logs:
-            LOGGER.info("step %d: %s", state.global_step, evaluation_line(logs))
-        elif "loss" in logs:
-            steps = state.global_step - self.first_step
-            left = (state.max_steps - state.global_step) * (time.monotonic() - self.began) / steps
-            LOGGER.info(
-                "step %d/%d: loss %.4f, gradient norm %.3f, learning rate %.2e, %s left",
-                state.global_step,
-                state.max_steps,
-                logs["loss"],
-                logs.get("grad_norm", float("nan")),
-                logs["learning_rate"],
-                format_seconds(left),
-            )
+            line = evaluation_line(logs)
+        elif "loss" in logs and self._began is not None:
+            seconds, steps = time.monotonic() - self._began, state.global_step - self._first_step
+            left = (state.max_steps - state.global_step) * seconds / steps
+            line = f"{training_line(logs)}, {format_seconds(left)} left"
+        else:
+            return
+        LOGGER.info("step %d/%d: %s", state.global_step, state.max_steps, line)
+
+
+def training_line(logs: dict[str, float]) -> str:
+    """Return loss, gradient norm, learning rate and, once measured, speed."""
+    values = [
+        f"loss {logs['loss']:.4f}",
+        f"grad_norm {logs.get('grad_norm', float('nan')):.3f}",
+        f"learning_rate {logs['learning_rate']:.2e}",
+    ]
+    if "tokens_per_second" in logs:
+        values.append(f"{logs['tokens_per_second']:,.0f} tokens/s")
+    return ", ".join(values)
 
 
 def evaluation_line(metrics: dict[str, float]) -> str:
-    """Return the validation metrics as one line; a metric that is undefined says so."""
-    names = ("auc", "accuracy", "majority_rate", "f1", "log_loss")
-    values = (
-        f"{name} {metrics[f'eval_{name}']:.4f}"
-        if f"eval_{name}" in metrics
-        else f"{name} undefined"
-        for name in names
+    """Return the validation metrics in short; a metric that is undefined says so."""
+    names = ("eval_auc", "eval_auc_per_user_mean", "eval_log_loss", "eval_accuracy")
+    return ", ".join(
+        f"{name} {metrics[name]:.4f}" if name in metrics else f"{name} undefined" for name in names
     )
-    return f"validation {', '.join(values)} ({metrics['eval_rows']:.0f} rows)"
 
 
 class StepClock(TrainerCallback):
@@ -111,6 +121,7 @@ class StepClock(TrainerCallback):
         self._ended = 0
         self._since: float | None = None
         self._pending = np.zeros(3, dtype=np.int64)  # since then
+        self._last = (0.0, 0)  # seconds and tokens at the last call of tokens_per_second
 
     def count(self, examples: int, tokens: int) -> None:
         """Add the examples and tokens of one batch, over all processes, padding excluded."""
@@ -147,6 +158,17 @@ class StepClock(TrainerCallback):
             "examples_per_second": examples,
             "tokens_per_second": tokens,
         }
+
+    def tokens_per_second(self) -> float | None:
+        """Return the speed since the last call, or None if no step was counted since."""
+        seconds, tokens = self._seconds, int(self._counted[2])
+        if self._since is not None:
+            seconds += time.monotonic() - self._since
+            tokens += int(self._pending[2])
+        before, self._last = self._last, (seconds, tokens)
+        if tokens == before[1]:
+            return None
+        return (tokens - before[1]) / (seconds - before[0])
 
     def _start(self) -> None:
         if self._ended >= self.WARM_UP_STEPS:

@@ -14,7 +14,7 @@ from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.rows import TokenRows, train_rows
 from reeltune.runs.environment import peak_memory
-from reeltune.runs.log import LOGGER, logging_to
+from reeltune.runs.log import LOGGER, logging_to, quiet_libraries
 from reeltune.scoring.scorer import Scorer, compute_context
 from reeltune.signals.folder import open_prepared
 from reeltune.training.collate import fullest_batch
@@ -28,6 +28,7 @@ from reeltune.training.inputs import (
     validation_rows,
 )
 from reeltune.training.loss import answer_loss, attention_of
+from reeltune.training.trackers import refuse_missing_trackers
 
 
 def dry_run(config: Config) -> None:
@@ -36,7 +37,8 @@ def dry_run(config: Config) -> None:
     Raises:
         ReeltuneError: As the run itself before its first step.
     """
-    with logging_to(None):
+    refuse_missing_trackers(config.train.report_to)
+    with logging_to(None), quiet_libraries():
         LOGGER.info("configuration:\n%s", yaml.safe_dump(config_tree(config), sort_keys=False))
         folder = open_prepared(config, use_cache=False)
         counts = ", ".join(f"{name} {value}" for name, value in folder.meta["counts"].items())

@@ -80,19 +80,15 @@ def validation_rows(config: Config) -> Selection:
 
 def log_rows(loaded: LoadedModel, split: str, rows: TokenRows) -> None:
     """Log how many rows of a split there are, their lengths and labels."""
-    lengths = rows.sequences.prompt_lengths + ANSWER_TOKENS
     LOGGER.info(
-        "%s rows: %d of %d in %d sequences, %.1f tokens per row; as single prompts min %d, mean "
-        "%.0f, max %d tokens (data.max_length %d); %.1f %% Yes",
+        "%s rows: %d of %d in %d sequences, %.1f tokens per row, longest prompt %d tokens, "
+        "%.1f %% Yes",
         split,
         len(rows),
         loaded.folder.meta["counts"][split],
         len(rows.sequences),
         len(rows.sequences.ids.values) / len(rows),
-        lengths.min(),
-        lengths.mean(),
-        lengths.max(),
-        loaded.config.data.max_length,
+        rows.sequences.prompt_lengths.max() + ANSWER_TOKENS,
         100 * rows.liked.mean(),
     )
 

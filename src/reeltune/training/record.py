@@ -61,7 +61,7 @@ def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
     """Return the content of ``metrics.json``: the best evaluation, all evaluations, the losses."""
     state = trainer.state
     evaluations = [entry for entry in state.log_history if "eval_rows" in entry]
-    best = next((e for e in evaluations if e["step"] == state.best_global_step), None)
+    best = next((e for e in evaluations if 0 < e["step"] == state.best_global_step), None)
     summary = next((e for e in reversed(state.log_history) if "train_runtime" in e), {})
     return {
         "steps": state.global_step,

@@ -19,7 +19,7 @@ from reeltune.models.loaded_model import load_model
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
-from reeltune.runs.log import LOGGER, logging_to, phase
+from reeltune.runs.log import LOGGER, logging_to, phase, quiet_libraries
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
@@ -32,6 +32,7 @@ from reeltune.training.inputs import (
 )
 from reeltune.training.loss import PAIRS_PAY_FROM
 from reeltune.training.record import first_record, run_metrics, write_card
+from reeltune.training.trackers import finished_trackers, refuse_missing_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
 
 
@@ -57,7 +58,9 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         return run.path
     main = process_state().is_main_process
     try:
-        with logging_to(run.path / LOG_FILE if main else None, quiet=not main):
+        log = run.path / LOG_FILE if main else None
+        trackers = finished_trackers(config.train.report_to)
+        with logging_to(log, quiet=not main), quiet_libraries(), trackers:
             _train(run, config, checkpoint, main=main)
     finally:
         if main:
@@ -74,6 +77,7 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
             where="--resume",
             hint="Give one of them",
         )
+    refuse_missing_trackers(config.train.report_to)
     process = process_state()
     continued = resume and run.record_file.is_file()
     if continued:
@@ -118,6 +122,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         _log_batch(config, trainer, len(rows))
         if checkpoint is not None:
             LOGGER.info("resuming from %s", checkpoint.name)
+        trainer.args.eval_on_start = checkpoint is None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     with phase(4, "save"):
         _save(run, trainer, record, clock.speed(), time.monotonic() - began)

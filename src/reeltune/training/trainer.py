@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,30 @@ from reeltune.models.choices import process_state
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
-from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder
+from reeltune.runs.environment import peak_memory
+from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder, flat_config
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest, ProgressLog, StepClock
 from reeltune.training.collate import ROW, Batch
 from reeltune.training.inputs import TrainerInputs
 from reeltune.training.loss import answer_loss, attention_of
+from reeltune.training.trackers import set_tracker_defaults
+
+
+@dataclass
+class TrainerArguments(SFTConfig):
+    """TRL's arguments, shown to trackers together with the run's configuration.
+
+    Attributes:
+        hyperparameters: By full key, such as ``lora.r``.
+    """
+
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values that trackers record."""
+        values = super().to_dict()
+        return values | values.pop("hyperparameters")
 
 
 class YesNoTrainer(SFTTrainer):
@@ -108,6 +127,15 @@ class YesNoTrainer(SFTTrainer):
                 loss = loss * processes
         return (loss, outputs) if return_outputs else loss
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Report to the callbacks, with speed and memory beside the training loss."""
+        if "loss" in logs:
+            speed = self.clock.tokens_per_second()
+            if speed is not None:
+                logs["tokens_per_second"] = round(speed, 1)
+            logs |= {f"peak_{name}": gib for name, gib in peak_memory().items()}
+        super().log(logs, start_time)
+
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
     ) -> dict[str, float]:
@@ -178,7 +206,8 @@ def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> Ye
         callbacks.append(
             EarlyStoppingCallback(section.early_stopping_patience, section.early_stopping_min_delta)
         )
-    if process_state().is_main_process:
+    set_tracker_defaults()
+    if "tensorboard" in section.report_to and process_state().is_main_process:
         callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
     # Plain prompts come in batches of ever new shapes, each of which would be compiled.
     if section.compile and section.share_history and loaded.device.type == "cuda":
@@ -205,11 +234,12 @@ def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> Ye
     return trainer
 
 
-def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> SFTConfig:
+def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> TrainerArguments:
     """Return TRL's arguments for a configuration."""
-    section, choices = inputs.loaded.config.train, inputs.loaded.base.choices
-    device, dtype = choices.device.value, choices.dtype.value
-    return SFTConfig(
+    config, choices = inputs.loaded.config, inputs.loaded.base.choices
+    section, device, dtype = config.train, choices.device.value, choices.dtype.value
+    trackers = [name for name in section.report_to if name != "tensorboard"]
+    return TrainerArguments(
         output_dir=str(output_dir),
         num_train_epochs=section.epochs,
         max_steps=section.max_steps or -1,
@@ -232,6 +262,7 @@ def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> SFTConfig:
         logging_nan_inf_filter=False,
         eval_strategy="steps",
         eval_steps=section.eval_steps,
+        eval_on_start=True,
         save_strategy="steps",
         save_steps=section.save_steps,
         save_total_limit=section.save_total_limit,
@@ -250,5 +281,9 @@ def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> SFTConfig:
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         disable_tqdm=True,
-        report_to="none",
+        report_to=trackers or "none",
+        run_name=section.run_name or output_dir.name,
+        project="reeltune",
+        trackio_static_space_id=False,
+        hyperparameters=flat_config(config),
     )

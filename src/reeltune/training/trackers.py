@@ -1,0 +1,74 @@
+"""Experiment trackers, through transformers' integrations, and the telemetry of libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from huggingface_hub import constants
+
+from reeltune.errors import ConfigError
+
+# Defaults for what the integrations read from the environment.
+_DEFAULTS: Final = {
+    "WANDB_PROJECT": "reeltune",
+    "WANDB_QUIET": "true",
+    "WANDB_CONSOLE": "off",
+    "MLFLOW_EXPERIMENT_NAME": "reeltune",
+    "MLFLOW_FLATTEN_PARAMS": "TRUE",
+}
+# TRL reports every training through huggingface_hub.
+_TELEMETRY: Final = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+}
+
+
+def refuse_missing_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers of ``train.report_to`` that are not installed.
+
+    Raises:
+        ConfigError: Names the first of them, and the extra that installs it.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(
+                f"{name} is not installed",
+                code="tracker_not_installed",
+                where="train.report_to",
+                hint=f'Install it: pip install -e ".[{name}]"',
+            )
+
+
+@contextlib.contextmanager
+def finished_trackers(names: Sequence[str]) -> Iterator[None]:
+    """Finish a wandb run begun inside the block; it would otherwise go on with the process."""
+    if "wandb" not in names:
+        yield
+        return
+    import wandb
+
+    begun_before = wandb.run is not None
+    try:
+        yield
+    finally:
+        if not begun_before:
+            wandb.finish()
+
+
+def set_tracker_defaults() -> None:
+    """Name the project and switch telemetry off, where the environment does not say otherwise."""
+    defaults = _DEFAULTS | _TELEMETRY
+    if importlib.util.find_spec("sqlalchemy") is None:
+        # mlflow's default store is a database, which mlflow-skinny cannot open.
+        defaults |= {"MLFLOW_TRACKING_URI": "file:mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1":
+        # huggingface_hub has read the environment when it was imported.
+        constants.HF_HUB_DISABLE_TELEMETRY = True
