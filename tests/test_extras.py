@@ -14,7 +14,7 @@ import pytest
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import MissingExtraError
-from reeltune.extras import EXTRAS, Extra, require
+from reeltune.extras import EXTRAS, Extra, Tracker, require
 from reeltune.offline.synthetic import make_synthetic
 from tests.errors import error_code, raises_error
 from tests.runs import tiny_overrides
@@ -54,7 +54,9 @@ def reeltune(
 def test_extras_are_those_of_the_package_with_the_modules_of_their_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
-    assert set(EXTRAS) == set(get_args(Extra)) == optional.keys() - {"all", "dev"}
+    trackers = set(get_args(Tracker)) - {"tensorboard"}
+    assert set(EXTRAS) == set(get_args(Extra)) == optional.keys() - trackers - {"all", "dev"}
+    assert trackers <= optional.keys()
     assert optional["all"] == [f"reeltune[{','.join(EXTRAS)}]"]
     for extra, modules in EXTRAS.items():
         names = sorted(line.partition(">=")[0].replace("-", "_") for line in optional[extra])

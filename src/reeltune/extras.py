@@ -8,6 +8,8 @@ from typing import Final, Literal
 from reeltune.errors import MissingExtraError
 
 Extra = Literal["train", "serve", "report", "offline"]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+"""Experiment trackers: TensorBoard is in ``train``, each other one is an extra and a module."""
 
 EXTRAS: Final[dict[Extra, tuple[str, ...]]] = {
     "train": ("datasets", "tensorboard", "trl"),
@@ -18,9 +20,10 @@ EXTRAS: Final[dict[Extra, tuple[str, ...]]] = {
 """The modules that each extra installs."""
 
 
-def require(extra: Extra) -> None:
+def require(extra: Extra | Tracker) -> None:
     """Raise a MissingExtraError if a module of the extra is not installed."""
-    missing = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    modules = EXTRAS.get(extra, (extra,))
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
             "not installed; this command needs an optional part of reeltune",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from huggingface_hub.utils import _telemetry
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reeltune.config import load_config
-from reeltune.errors import ConfigError
+from reeltune.errors import ConfigError, MissingExtraError
+from reeltune.training.dry_run import dry_run
 from reeltune.training.train import train
 from tests.errors import raises_error
 from tests.runs import tiny_config
@@ -123,12 +125,11 @@ def test_an_unknown_tracker_is_refused():
         load_config(None, ["train.report_to=[tensorbord]"])
 
 
-def test_a_missing_tracker_names_its_extra(tiny_qwen3, prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with raises_error(
-        ConfigError, "tracker_not_installed", where="train.report_to", figures=["[wandb]"]
-    ):
-        run_with("wandb", tiny_qwen3, prepared, tmp_path)
+@pytest.mark.parametrize("start", [train, dry_run])
+def test_a_missing_tracker_names_its_extra(start, tiny_qwen3, prepared, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with raises_error(MissingExtraError, "missing_extra", where="wandb", figures=["[wandb]"]):
+        start(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__report_to="[wandb]"))
     assert not (tmp_path / "run").exists()
 
 

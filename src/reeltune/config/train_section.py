@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from reeltune.config.model_sections import Fraction
 from reeltune.config.section import Section, key
+from reeltune.extras import Tracker
 
 
 class TrainSection(Section):
@@ -210,7 +211,7 @@ class TrainSection(Section):
         "memory per process.",
         resume=True,
     )
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = key(
+    report_to: tuple[Tracker, ...] = key(
         ("tensorboard",),
         "Where losses, validation metrics, speed, memory and hyperparameters are sent, through the "
         "integrations of transformers: `tensorboard` (the run's `logs` folder), `wandb`, `mlflow`, "

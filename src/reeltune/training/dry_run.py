@@ -11,6 +11,7 @@ from accelerate.utils import send_to_device
 
 from reeltune.config import Config, config_tree
 from reeltune.data.columns import TRAIN, VALIDATION
+from reeltune.extras import require
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.rows import TokenRows, train_rows
 from reeltune.runs.environment import peak_memory
@@ -28,7 +29,6 @@ from reeltune.training.inputs import (
     validation_rows,
 )
 from reeltune.training.loss import answer_loss, attention_of
-from reeltune.training.trackers import refuse_missing_trackers
 
 
 def dry_run(config: Config) -> None:
@@ -37,7 +37,8 @@ def dry_run(config: Config) -> None:
     Raises:
         ReeltuneError: As the run itself before its first step.
     """
-    refuse_missing_trackers(config.train.report_to)
+    for tracker in config.train.report_to:
+        require(tracker)
     with logging_to(None), quiet_libraries():
         LOGGER.info("configuration:\n%s", yaml.safe_dump(config_tree(config), sort_keys=False))
         folder = open_prepared(config, use_cache=False)

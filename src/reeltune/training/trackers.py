@@ -10,8 +10,6 @@ from typing import Final
 
 from huggingface_hub import constants
 
-from reeltune.errors import ConfigError
-
 # Defaults for what the integrations read from the environment.
 _DEFAULTS: Final = {
     "WANDB_PROJECT": "reeltune",
@@ -27,22 +25,6 @@ _TELEMETRY: Final = {
     "WANDB_ERROR_REPORTING": "false",
     "GRADIO_ANALYTICS_ENABLED": "False",
 }
-
-
-def refuse_missing_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers of ``train.report_to`` that are not installed.
-
-    Raises:
-        ConfigError: Names the first of them, and the extra that installs it.
-    """
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise ConfigError(
-                f"{name} is not installed",
-                code="tracker_not_installed",
-                where="train.report_to",
-                hint=f'Install it: pip install -e ".[{name}]"',
-            )
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from reeltune.attention.shared import backend
 from reeltune.config import Config
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.errors import RunError
+from reeltune.extras import require
 from reeltune.files import write_json
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import load_model
@@ -32,7 +33,7 @@ from reeltune.training.inputs import (
 )
 from reeltune.training.loss import PAIRS_PAY_FROM
 from reeltune.training.record import first_record, run_metrics, write_card
-from reeltune.training.trackers import finished_trackers, refuse_missing_trackers
+from reeltune.training.trackers import finished_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
 
 
@@ -77,7 +78,8 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
             where="--resume",
             hint="Give one of them",
         )
-    refuse_missing_trackers(config.train.report_to)
+    for tracker in config.train.report_to:
+        require(tracker)
     process = process_state()
     continued = resume and run.record_file.is_file()
     if continued:
