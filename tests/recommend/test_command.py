@@ -63,7 +63,7 @@ def ratings(content: list[dict[str, Any]]) -> list[tuple[int, float]]:
 
 
 def test_a_users_recommendations_are_those_of_the_recommender(recommend_json, predictor: Predictor):
-    result, err = recommend_json(*USER, "--top", 7, "--why", 2, "--base")
+    result, err = recommend_json(*USER, "--top", 7, "--why", 2, "--with-base")
     history = user_history(predictor.loaded.folder.timelines, 11)
     request = RecommendationRequest(history, top_k=7, base=True, reasons=2)
     expected = RecommendationPipeline.of(predictor).recommend(predictor, request)
@@ -93,9 +93,9 @@ def test_the_terminal_gets_a_table_and_nothing_else(
     trained: Trained, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("COLUMNS", "400")
-    assert trained.recommend(*USER, "--format", "json", "--why", "--base") == 0
+    assert trained.recommend(*USER, "--format", "json", "--why", "--with-base") == 0
     result = json.loads(capsys.readouterr().out)
-    assert trained.recommend(*USER, "--why", "--base") == 0
+    assert trained.recommend(*USER, "--why", "--with-base") == 0
     out = capsys.readouterr().out
     assert " 11," in out.splitlines()[0]
     numbers = [line for line in out.splitlines() if line.startswith("│") and " % │" in line]
@@ -153,7 +153,7 @@ def test_the_most_rated_are_candidates_where_not_all_are(
 
 @pytest.mark.slow
 def test_base_and_reasons_are_given_on_request(recommend_json):
-    result, _ = recommend_json(*USER, "--why", "--top", 3, "--base")
+    result, _ = recommend_json(*USER, "--why", "--top", 3, "--with-base")
     assert [len(each["reasons"]) for each in result["recommendations"]] == [3, 3, 3]
     assert all(each["p_like_base"] != each["p_like"] for each in result["recommendations"])
     for each in result["recommendations"]:
@@ -167,7 +167,7 @@ def test_base_and_reasons_are_given_on_request(recommend_json):
 
 
 def test_the_base_model_alone_needs_no_adapter(recommend_json, tmp_path: Path):
-    beside, _ = recommend_json(*USER, "--base", "--top", 40)
+    beside, _ = recommend_json(*USER, "--with-base", "--top", 40)
     alone, _ = recommend_json(
         *USER, "--base-only", "--set", f"train.output_dir={tmp_path}", "--top", 40
     )

@@ -24,7 +24,7 @@ USER = ("--user", 11)
         (("--rated-file", "no.csv"), RequestError, "unreadable_ratings_file", ["no.csv: "]),
         ((*USER, "--genre", "Opera"), RequestError, "unknown_genre", ["'Opera'"]),
         ((*USER, "--year-from", 2100), RequestError, "no_items_left", []),
-        ((*USER, "--base-only", "--base"), ConfigError, "conflicting_flags", ["--base "]),
+        ((*USER, "--base-only", "--with-base"), ConfigError, "conflicting_flags", ["--with-base "]),
         (
             (*USER, "--base-only", "--adapter", "x"),
             ConfigError,

@@ -32,11 +32,19 @@ MakeTask = Callable[[PreparedFolder, Lookup], Task]
 
 @dataclass(frozen=True)
 class Options:
-    """Number of events shown (None: as prepared); whether to keep invalid rows, or start again."""
+    """Options of scoring.
+
+    Attributes:
+        history: Number of events shown; None: as prepared.
+        skip_unknown: Keep invalid rows.
+        overwrite: Start again.
+        other_base: Load the base model from where the configuration says, not the run.
+    """
 
     history: int | None = None
     skip_unknown: bool = False
     overwrite: bool = False
+    other_base: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ class Job:
         options: Options,
     ) -> Job:
         """Open data and input, without reading any row."""
-        config = config if adapter is None else as_trained(config, adapter)
+        if adapter is not None:
+            config = as_trained(config, adapter, other_base=options.other_base)
         folder = open_prepared(config)
         lookup = Lookup(folder)
         task = make_task(folder, lookup)
@@ -142,7 +151,9 @@ class Job:
         self, plan: Plan, numbers: Sequence[int], progress: StartTask, name: str = "scoring"
     ) -> None:
         """Score some of the missing shards and write each."""
-        loaded = load_model(self.config, self.adapter, folder=self.folder)
+        loaded = load_model(
+            self.config, self.adapter, folder=self.folder, other_base=self.options.other_base
+        )
         predictor = Predictor(loaded, self.options.history)
         spans = self.task.shards
         slices = self.task.slices([spans[number] for number in numbers])

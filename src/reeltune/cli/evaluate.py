@@ -18,6 +18,7 @@ def evaluate(
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
+    base: options.BaseOption = None,
     split: options.SplitOption = "test",
     max_examples: options.LimitOption = None,
     base_only: Annotated[
@@ -76,11 +77,18 @@ def evaluate(
         "evaluation.baselines": baselines,
         "evaluation.ablation_examples": ablations,
     }
-    resolved = options.resolve_config(config, override, flags)
-    run = None if base_only else RunFolder(adapter or resolved.train.output_dir)
+    resolved = options.resolve_config(config, override, flags, base=base)
+    folder = options.adapter_of(resolved, adapter, base_only)
+    run = None if folder is None else RunFolder(folder)
     target = output or _target(run and run.path, resolved.train.output_dir, split, form)
     with logging_to(None):
-        loaded = load_model(resolved, run.path if run else None, form=form, calibrated=False)
+        loaded = load_model(
+            resolved,
+            folder,
+            form=form,
+            calibrated=False,
+            other_base=options.other_base(override, base),
+        )
         earlier = read_earlier(target, loaded, run) if keep_predictions else None
         with scoring_progress() as progress:
             collected = collect_predictions(loaded, split, progress, earlier)
@@ -101,6 +109,7 @@ def compare(
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
+    base: options.BaseOption = None,
     split: options.SplitOption = "test",
     max_examples: options.LimitOption = None,
     samples: Annotated[
@@ -112,6 +121,9 @@ def compare(
     ] = None,
 ) -> None:
     """Compare base and tuned model on the same rows: metrics, difference, and rows in full."""
+    flags = {_MAX_EXAMPLES: max_examples, "evaluation.samples": samples}
+    resolved = options.resolve_config(config, override, flags, base=base)
+    folder = options.require_adapter(resolved, adapter)
     from rich.console import Console
 
     from reeltune.evaluation.compare import compare as compare_models
@@ -121,11 +133,8 @@ def compare(
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
-    flags = {_MAX_EXAMPLES: max_examples, "evaluation.samples": samples}
-    resolved = options.resolve_config(config, override, flags)
-    folder = adapter or resolved.train.output_dir
     with logging_to(None):
-        loaded = load_model(resolved, folder)
+        loaded = load_model(resolved, folder, other_base=options.other_base(override, base))
         with scoring_progress() as progress:
             comparison = compare_models(loaded, split, progress)
     console = Console()

@@ -20,6 +20,7 @@ def export(
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
+    base: options.BaseOption = None,
     split: options.SplitOption = "test",
     rows: Annotated[
         int, typer.Option("--rows", min=1, help="Measure on a random sample of this many rows.")
@@ -74,8 +75,8 @@ def export(
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
-    resolved = options.resolve_config(config, override)
-    adapter = adapter or resolved.train.output_dir
+    resolved = options.resolve_config(config, override, base=base)
+    adapter = options.require_adapter(resolved, adapter)
     hub = _hub_target(push_to_hub, private, revision)
     if hub is not None and not overwrite and exported_before(merged, adapter, dtype, onto):
         typer.echo(f"exported before: {merged}")
@@ -89,6 +90,7 @@ def export(
         bounds=Bounds(max_auc_drift, max_p_drift),
         allow_drift=allow_drift,
         overwrite=overwrite,
+        other_base=options.other_base(override, base),
     )
     console = Console()
     with logging_to(None), scoring_progress() as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -36,6 +37,8 @@ AdapterOption = Annotated[
         help="The folder of the trained adapter; by default train.output_dir of the configuration.",
     ),
 ]
+_BASE_KEY = "model.name_or_path"
+
 SplitOption = Annotated[
     Literal["validation", "test"], typer.Option("--split", help="Which rows to score.")
 ]
@@ -47,6 +50,15 @@ LimitOption = Annotated[
 ]
 BaseOnlyOption = Annotated[
     bool, typer.Option("--base-only", help="Use the base model, without an adapter.")
+]
+BaseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--base",
+        metavar="PATH",
+        help="Folder of the base model, if it is not where the run's record says. Its weights "
+        "must be those of the training.",
+    ),
 ]
 HistoryOption = Annotated[
     int | None,
@@ -76,7 +88,11 @@ MaxRatingsOption = Annotated[
 
 
 def resolve_config(
-    config: Path | None, override: Sequence[str] | None, flags: Mapping[str, object] | None = None
+    config: Path | None,
+    override: Sequence[str] | None,
+    flags: Mapping[str, object] | None = None,
+    *,
+    base: Path | None = None,
 ) -> Config:
     """Load the configuration with its overrides.
 
@@ -84,12 +100,31 @@ def resolve_config(
         config: The YAML file, or the name of a preset; None for the default.
         override: The values of ``--set``.
         flags: By key, the value of the flag that sets it; None leaves the key as it is.
+        base: The folder of ``--base``.
+
+    Raises:
+        ModelError: The folder of ``--base`` does not exist.
     """
     from reeltune.config import load_config
     from reeltune.config.presets import find_config
 
     given = [f"{key}={value}" for key, value in (flags or {}).items() if value is not None]
+    if base is not None:
+        if not base.is_dir():
+            raise ModelError(
+                "this folder of a model does not exist",
+                code="model_folder_missing",
+                where=str(base),
+                hint="Give the folder that holds the base model with --base",
+            )
+        given += [f"{_BASE_KEY}={json.dumps(str(base))}", "model.revision=null"]
     return load_config(find_config(config), [*(override or ()), *given])
+
+
+def other_base(override: Sequence[str] | None, base: Path | None) -> bool:
+    """Return whether ``--base`` or ``--set`` names the base model to load an adapter on."""
+    keys = (text.partition("=")[0].strip() for text in override or ())
+    return base is not None or _BASE_KEY in keys
 
 
 def make_filters(
@@ -108,31 +143,40 @@ def make_filters(
 
 
 def adapter_of(
-    config: Config, adapter: Path | None, base_only: bool, *, base: bool = False
+    config: Config, adapter: Path | None, base_only: bool, *, with_base: bool = False
 ) -> Path | None:
     """Return the adapter's folder; None for the base model alone.
 
     Raises:
-        ConfigError: ``--base-only`` is combined with ``--base`` or ``--adapter``.
+        ConfigError: ``--base-only`` is combined with ``--with-base`` or ``--adapter``.
+        ModelError: There is no adapter.
+    """
+    if not base_only:
+        return require_adapter(config, adapter, ", or use the base model with --base-only")
+    if with_base or adapter is not None:
+        flag = "--with-base" if with_base else "--adapter"
+        raise ConfigError(
+            f"--base-only and {flag} are both given",
+            code="conflicting_flags",
+            hint="Leave one of them out",
+        )
+    return None
+
+
+def require_adapter(config: Config, adapter: Path | None, alternative: str = "") -> Path:
+    """Return the adapter's folder, before anything else is loaded.
+
+    Raises:
         ModelError: There is no adapter.
     """
     from reeltune.runs.folder import ADAPTER_CONFIG
 
-    if base_only:
-        if base or adapter is not None:
-            flag = "--base" if base else "--adapter"
-            raise ConfigError(
-                f"--base-only and {flag} are both given",
-                code="conflicting_flags",
-                hint="Leave one of them out",
-            )
-        return None
     folder = adapter or config.train.output_dir
     if not (folder / ADAPTER_CONFIG).is_file():
         raise ModelError(
             "no adapter here",
             code="adapter_not_found",
             where=str(folder),
-            hint="Run: reeltune train, or use the base model with --base-only",
+            hint=f"Run: reeltune train{alternative}",
         )
     return folder

@@ -25,12 +25,19 @@ _DEFAULT_REASONS = 3
 
 
 class RecommendCommand(TyperCommand):
-    """Accepts ``--why`` without a number; typer has no options with an optional value."""
+    """Accepts ``--why`` without a number, which typer cannot; refuses the former flag --base."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, with the number filled in."""
         filled: list[str] = []
         for word, following in zip(args, [*args[1:], ""], strict=True):
+            if word == "--base" and (not following or following.startswith("-")):
+                raise ConfigError(
+                    "--base without a path is now called --with-base",
+                    code="renamed_flag",
+                    where="--base",
+                    hint="Use --with-base; --base PATH gives the folder of the base model",
+                )
             filled.append(word)
             if word == "--why" and not following.lstrip("-").isdecimal():
                 filled.append(str(_DEFAULT_REASONS))
@@ -41,6 +48,7 @@ def recommend(
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
+    base: options.BaseOption = None,
     base_only: options.BaseOnlyOption = False,
     user: Annotated[int | None, typer.Option("--user", help="A user id of the data.")] = None,
     rated: Annotated[
@@ -82,8 +90,8 @@ def recommend(
             f"Without a number: {_DEFAULT_REASONS}.",
         ),
     ] = None,
-    base: Annotated[
-        bool, typer.Option("--base", help="Also show the base model's predictions.")
+    with_base: Annotated[
+        bool, typer.Option("--with-base", help="Also show the base model's predictions.")
     ] = False,
     output_format: Annotated[
         Format | None,
@@ -110,19 +118,21 @@ def recommend(
 
     # Errors of the request are reported before a model is loaded.
     file_format, count = _format_of(output_format, output), _candidate_count(candidates)
-    resolved = options.resolve_config(config, override)
-    run = options.adapter_of(resolved, adapter, base_only, base=base)
+    resolved = options.resolve_config(config, override, base=base)
+    run = options.adapter_of(resolved, adapter, base_only, with_base=with_base)
     folder = PreparedFolder.open(resolved.data.prepared_dir)
     catalogue = Catalogue.of(folder)
     person = _history(folder, catalogue, user, rated, rated_file)
     filters = options.make_filters(
         genre, without_genre, year_from, year_to, min_ratings, max_ratings
     )
-    request = RecommendationRequest(person, filters, top, count, base, why or 0)
+    request = RecommendationRequest(person, filters, top, count, with_base, why or 0)
     require_eligible(catalogue, request)
     # Log lines must not mix with JSON.
     with contextlib.redirect_stdout(sys.stderr), logging_to(None):
-        loaded = load_model(resolved, run, folder=folder)
+        loaded = load_model(
+            resolved, run, folder=folder, other_base=options.other_base(override, base)
+        )
         predictor = Predictor(loaded, history)
         pipeline = RecommendationPipeline.of(predictor, catalogue)
         shown = history_text(catalogue, person.last(predictor.history_len))

@@ -29,6 +29,7 @@ def score(
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
+    base: options.BaseOption = None,
     base_only: options.BaseOnlyOption = False,
     history: options.HistoryOption = None,
     top: Annotated[
@@ -94,17 +95,17 @@ def score(
             genre, without_genre, year_from, year_to, min_ratings, max_ratings
         )
         make_task = _top(paths[:-1], top, filters, candidates, rows_per_shard)
-    resolved = options.resolve_config(config, override)
+    resolved = options.resolve_config(config, override, base=base)
     run = options.adapter_of(resolved, adapter, base_only)
+    other_base = options.other_base(override, base)
+    chosen = Options(history, skip_unknown, overwrite, other_base)
     processes = Processes()
     with (
         logging_to(None) if processes.is_main else contextlib.nullcontext(),
         show_progress("users" if top else "rows", shown=processes.is_main) as progress,
     ):
         outcome = score_all(
-            lambda: Job.open(
-                resolved, run, make_task, output, Options(history, skip_unknown, overwrite)
-            ),
+            lambda: Job.open(resolved, run, make_task, output, chosen),
             processes,
             progress,
         )

@@ -14,6 +14,7 @@ def serve(
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
+    base: options.BaseOption = None,
     base_only: Annotated[
         bool, typer.Option("--base-only", help="Serve the base model, without any adapter.")
     ] = False,
@@ -40,13 +41,14 @@ def serve(
     from reeltune.serve.server import listen, read_token, run
 
     resolved = options.resolve_config(
-        config, override, {"serving.host": host, "serving.port": port}
+        config, override, {"serving.host": host, "serving.port": port}, base=base
     )
     folder = options.adapter_of(resolved, adapter, base_only)
     with logging_to(None):
         token = read_token(resolved.serving)
         listener = listen(resolved.serving)
-        predictor = Predictor(load_model(resolved, folder), history)
+        other_base = options.other_base(override, base)
+        predictor = Predictor(load_model(resolved, folder, other_base=other_base), history)
         if predictor.has_adapter:
             predictor.check_base()
         app = make_app(predictor, resolved.serving, token)

@@ -36,6 +36,7 @@ class ExportOptions:
         bounds: Largest allowed drift.
         allow_drift: Keep the model even beyond the bounds.
         overwrite: Replace an earlier export.
+        other_base: Load the base model from where the configuration says, not the run.
     """
 
     rows: int = ENOUGH_ROWS
@@ -45,6 +46,7 @@ class ExportOptions:
     bounds: Bounds = field(default_factory=Bounds)
     allow_drift: bool = False
     overwrite: bool = False
+    other_base: bool = False
 
 
 def export_merged(
@@ -75,7 +77,11 @@ def export_merged(
     evaluation = config.evaluation.model_copy(update={"max_examples": options.rows})
     limited = config.model_copy(update={"evaluation": evaluation})
     setup, trained = measure_adapter(
-        limited, adapter, options.split, progress or (lambda _description: None)
+        limited,
+        adapter,
+        options.split,
+        progress or (lambda _description: None),
+        other_base=options.other_base,
     )
     other = measure_on_other_base(setup, adapter, not setup.four_bit)
     with atomic_folder(target) as folder:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, PromptSettings, Renderer
+from reeltune.models.base_identity import base_of_run, check_base, refuse_missing_folder
 from reeltune.models.calibration import Calibrate, calibrate_with
 from reeltune.models.choices import make_choices
 from reeltune.models.load import (
@@ -153,6 +154,7 @@ def load_model(
     form: Form | None = None,
     calibrated: bool = True,
     folder: PreparedFolder | None = None,
+    other_base: bool = False,
 ) -> LoadedModel:
     """Load a model and its data, and log how.
 
@@ -163,6 +165,8 @@ def load_model(
         form: Overrides the form of the prompt.
         calibrated: Whether ``scoring.calibration`` applies. Calibration itself is fitted without.
         folder: The prepared data, if already open; tables it has read are not read again.
+        other_base: Load the base model from where ``config`` says and not from where the adapter's
+            run says; its weights must be the same.
 
     Raises:
         ReeltuneError: Data, model, adapter or its calibration is missing, or was made for another
@@ -170,7 +174,7 @@ def load_model(
     """
     assert not (trainable and adapter), "a trained adapter is not trained further"
     if adapter is not None:
-        config = as_trained(config, adapter)
+        config = as_trained(config, adapter, other_base=other_base)
     folder = folder or PreparedFolder.open(config.data.prepared_dir)
     if folder.make_context is None:
         folder = with_signals(folder, config.prompt.signals, config.data.cache_dir)
@@ -194,6 +198,8 @@ def load_model(
     for line in choices.describe():
         LOGGER.info(line)
     base = load_base(config, choices)
+    if adapter is not None and RunFolder(adapter).record_file.is_file():
+        check_base(RunFolder(adapter), config.model)  # again, if it was downloaded just now
     if trainable:
         model = add_adapter(base, config)
         counts = parameter_counts(model)
@@ -213,18 +219,27 @@ def _training_rows(run: RunFolder) -> int | None:
     return int(run.record()["rows"]["train"]) if run.record_file.is_file() else None
 
 
-def as_trained(config: Config, adapter: Path) -> Config:
-    """Return the configuration with the model, quantization and prompt of the adapter's run."""
+def as_trained(config: Config, adapter: Path, *, other_base: bool = False) -> Config:
+    """Return the configuration with the model, quantization and prompt of the adapter's run.
+
+    Raises:
+        ModelError: The base model is missing, or has other weights than in training.
+    """
     run = RunFolder(adapter)
     if not run.record_file.is_file():
         return config
     trained = run.config()
-    sections = ("model", "quantization", "prompt")
-    differing = [name for name in sections if getattr(config, name) != getattr(trained, name)]
+    if other_base:
+        name, revision = config.model.name_or_path, config.model.revision
+        refuse_missing_folder(name, revision)
+        model = trained.model.model_copy(update={"name_or_path": name, "revision": revision})
+    else:
+        model = base_of_run(run, trained.model)
+    check_base(run, model)
+    sections = {"model": model, "quantization": trained.quantization, "prompt": trained.prompt}
+    differing = [name for name, value in sections.items() if getattr(config, name) != value]
     if differing:
         LOGGER.info("taken from the adapter's run.json: %s", ", ".join(differing))
     # How far a history grows within a block is part of what was learned.
     train = config.train.model_copy(update={"block_size": trained.train.block_size})
-    return config.model_copy(
-        update={name: getattr(trained, name) for name in sections} | {"train": train}
-    )
+    return config.model_copy(update={**sections, "train": train})

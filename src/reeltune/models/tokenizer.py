@@ -7,10 +7,12 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from reeltune.errors import ModelError
+from reeltune.models.base_identity import refuse_missing_folder
 
 
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load a tokenizer from a folder or the hub, with padding on the right."""
+    refuse_missing_folder(name_or_path, revision)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision)
     except (OSError, ValueError) as error:

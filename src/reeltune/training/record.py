@@ -13,6 +13,7 @@ from reeltune.domain import Item, PromptSettings, Renderer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
+from reeltune.models.base_identity import base_record
 from reeltune.models.load import parameter_counts
 from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import RunFolder
@@ -40,6 +41,7 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         "resumed_from": resumed,
         "config": config_tree(loaded.config),
         "config_sha256": config_hash(loaded.config),
+        "base": base_record(loaded.config.model, run.path),
         "versions": package_versions(),
         "hardware": hardware(),
         "choices": [

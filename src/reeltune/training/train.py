@@ -15,6 +15,7 @@ from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.errors import RunError
 from reeltune.extras import require
 from reeltune.files import write_json
+from reeltune.models.base_identity import check_base
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import load_model
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
@@ -102,6 +103,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         if checkpoint is not None:
             settings = prompt_settings(folder, config.prompt)
             run.refuse_other_data(folder.meta["files"], settings.to_dict())
+            check_base(run, config.model)
         loaded = load_model(config, trainable=True, folder=folder)
     with phase(2, "preprocess"):
         rows = cached_rows(loaded, train_rows(config))
