@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 
-import numpy as np
 import pytest
 
 from reeltune import progress
 from reeltune.progress import (
-    Heartbeat,
     Task,
     format_seconds,
     no_progress,
@@ -155,71 +152,3 @@ def test_the_first_lines_are_the_size_and_with_the_first_progress_the_expected_t
         task.advance(10)
         task.advance(10)
         assert capsys.readouterr().err == "slow: 20/1,000 rows, 4.0/s, 4:05 left\n"
-
-
-def test_a_heartbeat_is_due_once_nothing_was_printed_for_the_interval(clock):
-    beat = Heartbeat("reeltune train")
-    clock[0] += 23.9
-    assert beat.due() is None
-    clock[0] += 0.1
-    assert beat.due() == "still running after 0:24: reeltune train"
-    assert beat.due() is None
-    clock[0] += 31
-    assert beat.due() == "still running after 0:55: reeltune train"
-    beat.printed("step 1\nstep 2 of 9\n")
-    beat.printed("\n")
-    clock[0] += 23
-    assert beat.due() is None
-    clock[0] += 1
-    assert beat.due() == "still running after 0:24: step 2 of 9"
-
-
-def test_over_hours_no_silence_is_longer_than_the_interval(clock):
-    beat, random = Heartbeat("work"), np.random.default_rng(0)
-    last, longest = clock[0], 0.0
-    for _ in range(20_000):
-        clock[0] += progress._POLL_SECONDS
-        if random.random() < 0.01:
-            beat.printed("something")
-        elif beat.due() is None:
-            continue
-        longest, last = max(longest, clock[0] - last), clock[0]
-    assert progress.INTERVAL_SECONDS - 1 <= longest <= progress.INTERVAL_SECONDS
-
-
-def test_a_running_task_prints_instead_of_the_heartbeat(clock):
-    beat = Heartbeat("work")
-    with show_progress("rows") as start:
-        task = start("scoring", 2)
-        clock[0] += 31
-        assert beat.due() is None
-        task.update(2)
-        assert beat.due() is not None
-        start("abandoned", 2)
-    clock[0] += 31
-    assert beat.due() is not None
-
-
-def test_a_silent_command_prints_lines_to_standard_error(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)
-    err = ""
-    with progress.heartbeat("reeltune prepare"):
-        print("Sorting 9 ratings")
-        deadline = time.monotonic() + 30
-        while err.count("\n") < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-            err += capsys.readouterr().err
-    assert err.startswith("still running after 0:00: Sorting 9 ratings\n")
-    streams = sys.stdout, sys.stderr
-    with progress.heartbeat("again"):
-        assert (sys.stdout, sys.stderr) != streams
-    assert (sys.stdout, sys.stderr) == streams
-
-
-@pytest.mark.parametrize(("rank", "terminal"), [("1", False), ("0", True)])
-def test_no_heartbeat_on_a_terminal_or_in_another_process(rank, terminal, monkeypatch):
-    monkeypatch.setenv("RANK", rank)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    streams = sys.stdout, sys.stderr
-    with progress.heartbeat("work"):
-        assert (sys.stdout, sys.stderr) == streams

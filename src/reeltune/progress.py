@@ -1,17 +1,16 @@
 """Progress on standard error: a bar on a terminal, elsewhere a plain line at least every 30 s.
 
-Tasks that count something print their own lines; :func:`heartbeat` covers everything else.
+Tasks print lines of their own; ``cli/heartbeat.py`` covers everything that is not a task.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,9 +23,7 @@ ESTIMATE_SECONDS: Final = 5.0
 
 BYTES: Final = "bytes"
 
-_POLL_SECONDS: Final = 1.0
-_MAX_ACTIVITY: Final = 120
-_running: Final[list[Task]] = []
+running_tasks: Final[list[Task]] = []
 """The unfinished tasks that print lines."""
 
 
@@ -182,7 +179,7 @@ def _lines(unit: str) -> Iterator[StartTask]:
         announce(task)
         if task.finished and task in mine:
             mine.remove(task)
-            _running.remove(task)
+            running_tasks.remove(task)
             show(task)
         elif task not in estimated and task.elapsed >= ESTIMATE_SECONDS:
             estimated.add(task)
@@ -191,7 +188,7 @@ def _lines(unit: str) -> Iterator[StartTask]:
     def start(name: str, total: int | None = None, done: int = 0) -> Task:
         task = Task(name, unit, total, done, redraw)
         mine.append(task)
-        _running.append(task)
+        running_tasks.append(task)
         announce(task)
         return task
 
@@ -200,16 +197,16 @@ def _lines(unit: str) -> Iterator[StartTask]:
             show(task)
 
     try:
-        with _repeat(show_all, INTERVAL_SECONDS):
+        with repeat(show_all, INTERVAL_SECONDS):
             yield start
     finally:
         show_all()
         for task in mine:
-            _running.remove(task)
+            running_tasks.remove(task)
 
 
 @contextlib.contextmanager
-def _repeat(function: Callable[[], None], seconds: float) -> Iterator[None]:
+def repeat(function: Callable[[], None], seconds: float) -> Iterator[None]:
     """Call a function from a thread at intervals during the block."""
     stopped = threading.Event()
 
@@ -224,73 +221,6 @@ def _repeat(function: Callable[[], None], seconds: float) -> Iterator[None]:
     finally:
         stopped.set()
         thread.join()
-
-
-class Heartbeat:
-    """Knows when a line is due because nothing was printed for a while.
-
-    Args:
-        activity: What is reported as running until the first line is printed.
-    """
-
-    def __init__(self, activity: str) -> None:
-        self._activity = activity
-        self._began = self._printed = time.monotonic()
-
-    def printed(self, text: str) -> None:
-        """Note that the command has printed something; its last line is the activity."""
-        self._printed = time.monotonic()
-        if text.strip():
-            self._activity = text.strip().splitlines()[-1][:_MAX_ACTIVITY]
-            self._began = self._printed
-
-    def due(self) -> str | None:
-        """Return the line to print now, if any."""
-        now = time.monotonic()
-        if _running or now - self._printed < INTERVAL_SECONDS - _POLL_SECONDS:
-            return None
-        self._printed = now
-        return f"still running after {format_seconds(now - self._began)}: {self._activity}"
-
-
-class _Watched:
-    """A stream that reports what is written to it."""
-
-    def __init__(self, stream: Any, printed: Callable[[str], None]) -> None:
-        self._stream, self._report = stream, printed
-
-    def write(self, text: str) -> int:
-        self._report(text)
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-@contextlib.contextmanager
-def heartbeat(activity: str) -> Iterator[None]:
-    """Print a line to standard error whenever nothing else was printed for 30 s.
-
-    Not on a terminal, and not in the other processes of a launch.
-    """
-    stdout, stderr = sys.stdout, sys.stderr
-    if stderr.isatty() or os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    beat = Heartbeat(activity)
-
-    def show() -> None:
-        if line := beat.due():
-            print(line, file=stderr, flush=True)
-
-    sys.stdout, sys.stderr = (
-        cast("Any", _Watched(stream, beat.printed)) for stream in (stdout, stderr)
-    )
-    try:
-        with _repeat(show, min(_POLL_SECONDS, INTERVAL_SECONDS)):
-            yield
-    finally:
-        sys.stdout, sys.stderr = stdout, stderr
 
 
 def format_seconds(seconds: float) -> str:

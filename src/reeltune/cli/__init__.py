@@ -29,8 +29,8 @@ from reeltune.cli import (
     serve,
     train,
 )
+from reeltune.cli.heartbeat import heartbeat
 from reeltune.errors import ReeltuneError
-from reeltune.progress import heartbeat
 
 app = typer.Typer(
     name="reeltune",
