@@ -5,8 +5,8 @@ import json
 import math
 import multiprocessing
 import os
-import signal
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from reeltune.files import (
     atomic_folder,
     exclusive_folder,
     file_digest,
+    is_temporary,
     remove_leftovers,
     write_json,
 )
 from tests.errors import raises_error
 
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")
 
 
 class _PulledPlugError(BaseException):
@@ -53,7 +54,8 @@ def test_a_file_appears_whole_with_its_folders(tmp_path: Path):
         temporary.write_text("all of it")
         assert not target.exists()
     assert tree(tmp_path) == {"new/deep/file.txt": "all of it"}
-    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    if sys.platform != "win32":
+        assert stat.S_IMODE(target.stat().st_mode) == 0o644
 
 
 def test_a_file_is_replaced(tmp_path: Path):
@@ -139,13 +141,13 @@ class Writer:
     """A process that is writing."""
 
     def __init__(self, target, path: Path) -> None:
-        ready, self.go = FORK.Event(), FORK.Event()
-        self.process = FORK.Process(target=target, args=(path, ready, self.go))
+        ready, self.go = SPAWN.Event(), SPAWN.Event()
+        self.process = SPAWN.Process(target=target, args=(path, ready, self.go))
         self.process.start()
         ready.wait()
 
     def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.join()
 
     def end(self) -> None:
@@ -159,10 +161,10 @@ def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path, write):
     alive, dead = Writer(write, tmp_path / "a"), Writer(write, tmp_path / "b")
     try:
         dead.kill()
-        assert len(names(tmp_path)) == 2
+        assert [name.rpartition(".")[2] for name in names(tmp_path)] == ["part", "lock"] * 2
         (removed,) = remove_leftovers(tmp_path)
         assert removed.startswith(".b.")
-        assert [name[:3] for name in names(tmp_path)] == [".a."]
+        assert {name[:3] for name in names(tmp_path)} == {".a."}
     finally:
         alive.end()
     assert names(tmp_path) == ["a"]
@@ -175,7 +177,9 @@ def test_the_next_writer_removes_leftovers_of_its_folder_only(tmp_path: Path):
         Writer(fill_and_wait, tmp_path / path).kill()
     with atomic_folder(tmp_path / "folder"):
         pass
-    assert [name.split(".")[:2] for name in names(tmp_path)] == [["", "other"], ["folder"]]
+    assert {name.split(".")[1] for name in names(tmp_path)[:2]} == {"other"}
+    assert names(tmp_path)[2:] == ["folder"]
+    assert all(is_temporary(name) for name in names(tmp_path)[:2])
 
 
 def test_an_old_version_is_removed_once_there_is_a_new_one(tmp_path: Path):
@@ -188,8 +192,8 @@ def test_an_old_version_is_removed_once_there_is_a_new_one(tmp_path: Path):
     assert names(tmp_path) == ["folder"]
 
 
-@pytest.mark.parametrize("folder", [False, True])
-def test_a_temporary_removed_before_it_was_locked_is_made_again(tmp_path, monkeypatch, folder):
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_a_lock_removed_before_it_was_locked_is_made_again(tmp_path, monkeypatch, write):
     """Another process may remove leftovers between the two steps."""
     lock = files.lock_descriptor
     removed: list[str] = []
@@ -197,16 +201,97 @@ def test_a_temporary_removed_before_it_was_locked_is_made_again(tmp_path, monkey
     def late(handle, **options):
         if not removed:
             (path,) = tmp_path.iterdir()
-            path.rmdir() if folder else path.unlink()
+            path.unlink()
             removed.append(path.name)
         return lock(handle, **options)
 
     monkeypatch.setattr(files, "lock_descriptor", late)
-    write = atomic_folder if folder else atomic_file
     with write(tmp_path / "a") as temporary:
-        (temporary / "b" if folder else temporary).write_text("kept")
-    assert len(removed) == 1
-    assert tree(tmp_path) == {"a/b" if folder else "a": "kept"}
+        assert names(tmp_path) == [temporary.name, f"{temporary.name}.lock"]
+        assert not removed[0].startswith(temporary.name)
+    assert names(tmp_path) == ["a"]
+
+
+def test_the_lock_of_a_killed_writer_is_removed_with_or_without_its_temporary(tmp_path):
+    (tmp_path / ".a.0123abcd.part.lock").touch()
+    (tmp_path / ".b.0123abcd.part.lock").touch()
+    (tmp_path / ".b.0123abcd.part").touch()
+    (tmp_path / LOCK_FILE).touch()
+    assert remove_leftovers(tmp_path) == [".b.0123abcd.part"]
+    assert names(tmp_path) == [LOCK_FILE]
+
+
+def test_an_old_version_stays_if_the_new_one_cannot_be_renamed(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_text("old")
+    replace = Path.replace
+
+    def failing(path, target):
+        if path.name.endswith(".part"):
+            raise PermissionError
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(PermissionError), atomic_folder(tmp_path / "folder"):
+        pass
+    assert list(tree(tmp_path).values()) == ["old"]
+    assert remove_leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def like_windows(monkeypatch):
+    """Open files cannot be renamed or removed, folders not opened, read-only files not synced."""
+    opened: dict[int, str] = {}
+    system = {name: getattr(os, name) for name in ("open", "close", "fsync")}
+    replace, unlink = Path.replace, Path.unlink
+
+    def check_closed(path: Path) -> None:
+        if any(Path(name).is_relative_to(path) for name in opened.values()):
+            raise PermissionError(f"{path} is open")
+
+    def open_file(path, flags, *rest, **options):
+        if Path(path).is_dir():
+            raise PermissionError(f"{path} is a folder")
+        handle = system["open"](path, flags, *rest, **options)
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            opened[handle] = str(path)
+        return handle
+
+    def close(handle):
+        system["close"](handle)
+        opened.pop(handle, None)
+
+    def sync(handle):
+        if handle not in opened:
+            raise OSError("not writable")
+        system["fsync"](handle)
+
+    monkeypatch.setattr(files, "_WINDOWS", True)
+    monkeypatch.setattr("shutil._use_fd_functions", False)
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(
+        Path, "replace", lambda path, target: (check_closed(path), replace(path, target))[1]
+    )
+    monkeypatch.setattr(
+        Path, "unlink", lambda path, **options: (check_closed(path), unlink(path, **options))[1]
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="simulates Windows")
+def test_writing_opens_renames_and_removes_as_windows_allows(tmp_path, like_windows):
+    for content in ("old", "new"):
+        with atomic_file(tmp_path / "file") as temporary:
+            temporary.write_text(content)
+        with atomic_folder(tmp_path / "folder") as temporary:
+            (temporary / "in").mkdir()
+            (temporary / "in" / "a").write_text(content)
+        assert set(tree(tmp_path).values()) == {content}
+        assert names(tmp_path) == ["file", "folder"]
+    (tmp_path / ".file.0123abcd.part").touch()
+    assert remove_leftovers(tmp_path) == [".file.0123abcd.part"]
+    assert names(tmp_path) == ["file", "folder"]
 
 
 def test_content_is_synced_before_the_rename(tmp_path, monkeypatch):

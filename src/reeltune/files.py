@@ -1,7 +1,8 @@
 """Files and folders that appear complete or not at all, locks, and checksums.
 
-The process that writes a temporary file or folder locks it. The lock ends with the process, so an
-unlocked temporary is a leftover of a killed process.
+The process that writes a temporary file or folder holds a lock on a file beside it. The lock ends
+with the process, so an unlocked temporary is a leftover of a killed process. Temporaries themselves
+are never open when they are renamed, and only files are opened, as Windows requires.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,9 @@ LOCK_FILE: Final = ".lock"
 
 _PART: Final = ".part"
 _OLD: Final = ".old"
+_LOCK: Final = ".lock"
+
+_WINDOWS: Final = os.name == "nt"
 
 
 @contextlib.contextmanager
@@ -34,14 +38,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     It is synced before it is renamed: even after a power cut ``path`` is either old or complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, handle = _locked_temporary(path, folder=False)
-    try:
+    with _locked_name(path, _PART) as temporary:
+        temporary.touch(0o600, exist_ok=False)
         yield temporary
         temporary.chmod(0o644)
         replace_durably(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -53,25 +54,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
-    temporary, handle = _locked_temporary(path, folder=True)
-    try:
+    with _locked_name(path, _PART) as temporary:
+        temporary.mkdir(0o700)
         yield temporary
         temporary.chmod(0o755)
         for file in (*temporary.rglob("*"), temporary):
             _sync(file)
         if path.exists():
-            aside, aside_handle = _locked_temporary(path, folder=True, suffix=_OLD)
-            path.replace(aside / path.name)
-            temporary.replace(path)
-            shutil.rmtree(aside)
-            os.close(aside_handle)
+            with _locked_name(path, _OLD) as aside:
+                aside.mkdir()
+                path.replace(aside / path.name)
+                temporary.replace(path)
         else:
             temporary.replace(path)
         _sync(path.parent)
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
-        os.close(handle)
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
@@ -88,19 +84,22 @@ def remove_leftovers(folder: Path, name: str = "") -> list[str]:
     while no new one has its name. With ``name``, only leftovers of that file or folder.
     """
     removed: list[str] = []
-    for path in sorted(folder.iterdir()):
-        target = path.name[1:].rsplit(".", 2)[0]
-        if not path.name.startswith(".") or name not in ("", target):
+    for temporary in sorted({path.name.removesuffix(_LOCK) for path in folder.iterdir()}):
+        target = temporary[1:].rsplit(".", 2)[0]
+        if not _is_hidden(temporary, _PART, _OLD) or name not in ("", target):
             continue
-        replaced = path.suffix == _OLD and (folder / target).exists()
-        if (is_temporary(path.name) or replaced) and _remove_unless_locked(path):
-            removed.append(path.name)
+        path = folder / temporary
+        handle = _try_lock(path)
+        if handle is not None:
+            if _remove(path):
+                removed.append(temporary)
+            _unlock(path, handle)
     return removed
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is that of an unfinished file or folder."""
-    return name.startswith(".") and name.endswith(_PART)
+    """Return whether a name is that of an unfinished file or folder, or of its lock."""
+    return _is_hidden(name.removesuffix(_LOCK), _PART)
 
 
 @contextlib.contextmanager
@@ -140,40 +139,67 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def _locked_temporary(path: Path, *, folder: bool, suffix: str = _PART) -> tuple[Path, int]:
-    """Create a temporary file or folder beside ``path``; return it and its locked descriptor."""
-    prefix = f".{path.name}."
+def _is_hidden(name: str, *suffixes: str) -> bool:
+    return name.startswith(".") and name.endswith(suffixes)
+
+
+@contextlib.contextmanager
+def _locked_name(path: Path, suffix: str) -> Iterator[Path]:
+    """Yield an unused name beside ``path``, locked in the block; remove what has it afterwards."""
     while True:
-        if folder:
-            name = tempfile.mkdtemp(suffix, prefix, path.parent)
-            handle = os.open(name, os.O_RDONLY)
-        else:
-            handle, name = tempfile.mkstemp(suffix, prefix, path.parent)
-        # Another process may have removed it as a leftover before it was locked.
-        if lock_descriptor(handle, blocking=False) and Path(name).exists():
-            return Path(name), handle
-        os.close(handle)
-
-
-def _remove_unless_locked(path: Path) -> bool:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+        handle = _try_lock(temporary)
+        if handle is not None:
+            break
     try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        unlocked = lock_descriptor(handle, blocking=False)
-        if unlocked and path.is_dir():
-            shutil.rmtree(path)
-        elif unlocked:
-            path.unlink(missing_ok=True)
-        return unlocked
+        yield temporary
     finally:
-        os.close(handle)
+        _remove(temporary)
+        _unlock(temporary, handle)
+
+
+def _remove(temporary: Path) -> bool:
+    """Remove a temporary, but no old version that was moved aside while no new one exists."""
+    target = temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
+    if not temporary.exists() or (temporary.suffix == _OLD and not target.exists()):
+        return False
+    if temporary.is_dir():
+        shutil.rmtree(temporary)
+    else:
+        temporary.unlink()
+    return True
+
+
+def _lock_file(temporary: Path) -> Path:
+    return temporary.with_name(temporary.name + _LOCK)
+
+
+def _try_lock(temporary: Path) -> int | None:
+    """Return the open lock of a temporary; None if another process holds it."""
+    lock = _lock_file(temporary)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    # Another process may have removed it as a leftover before it was locked.
+    if lock_descriptor(handle, blocking=False) and lock.exists():
+        return handle
+    os.close(handle)
+    return None
+
+
+def _unlock(temporary: Path, handle: int) -> None:
+    """Remove a lock: before it is closed, so that no process locks a file that has no name."""
+    if not _WINDOWS:
+        _lock_file(temporary).unlink(missing_ok=True)
+    os.close(handle)
+    if _WINDOWS:  # no open file can be removed, neither here nor by a process that has opened it
+        with contextlib.suppress(PermissionError):
+            _lock_file(temporary).unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on disk."""
-    handle = os.open(path, os.O_RDONLY)
+    if _WINDOWS and path.is_dir():
+        return  # folders cannot be opened there
+    handle = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

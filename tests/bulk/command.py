@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tqdm import tqdm
@@ -47,8 +48,10 @@ def run_silently(args: Sequence[str], log: Path) -> None:
         main(args)
 
 
-def fork_server() -> multiprocessing.context.ForkServerContext:
-    """A context whose processes begin with everything imported."""
+def fork_server() -> Any:
+    """A context whose processes begin with everything imported, on systems that can fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context

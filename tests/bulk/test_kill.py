@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -98,7 +97,8 @@ def test_twenty_kills_lose_and_repeat_no_row(tiny_qwen3, prepared, tmp_path):
             shutil.rmtree(killed.out)
             before = {}
             continue
-        assert process.exitcode == -signal.SIGKILL
+        assert process.exitcode is not None
+        assert process.exitcode < 0
         kills += 1
         # Whatever has its name is whole, and stays.
         seen = killed.shards()

@@ -23,6 +23,8 @@ from tests.helpers import write_prepared
 from tests.runs import tiny_overrides
 
 ITEMS = 1500
+STOP = signal.SIGTERM if sys.platform != "win32" else signal.CTRL_BREAK_EVENT
+NEW_GROUP = 0 if sys.platform != "win32" else subprocess.CREATE_NEW_PROCESS_GROUP
 
 
 class Command(NamedTuple):
@@ -48,7 +50,10 @@ def command(config: Path) -> Iterator[Command]:
     """The command, serving a base model."""
     options = ["--config", str(config), "--base-only", "--port", "0", "--history", "3"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "reeltune", "serve", *options], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "reeltune", "serve", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        creationflags=NEW_GROUP,
     )
     assert process.stdout is not None
     with process:
@@ -73,7 +78,7 @@ def test_accepted_requests_are_finished_after_a_signal(command: Command):
         )
         while "reeltune_batch_seconds_count 0.0" in client.get("/metrics").text:
             time.sleep(0.01)
-        command.process.send_signal(signal.SIGTERM)
+        command.process.send_signal(STOP)
         answer = accepted.result()
         assert answer.status_code == 200
         assert answer.json()["scored"] == ITEMS

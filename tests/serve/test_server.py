@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import signal
 import socket
 import threading
@@ -102,7 +101,7 @@ def test_a_signal_ends_the_server_and_handlers_are_restored(sign: signal.Signals
             await send({"type": f"{kind}.complete"})
             if kind == "lifespan.startup":
                 started.set()
-                os.kill(os.getpid(), sign)
+                signal.raise_signal(sign)
             else:
                 return
 

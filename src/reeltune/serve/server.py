@@ -13,6 +13,7 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import HANDLED_SIGNALS
 
 from reeltune.config.schema import ServingSection
 from reeltune.errors import ConfigError
@@ -100,14 +101,14 @@ def make_server(app: ASGIApp, serving: ServingSection) -> uvicorn.Server:
 
 
 def run(app: ASGIApp, listener: socket.socket, serving: ServingSection) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests that were accepted."""
+    """Serve until SIGTERM, Ctrl+C or Ctrl+Break, then finish the requests that were accepted."""
     server = make_server(app, serving)
 
     def stop(*_: object) -> None:
         server.should_exit = True
 
     # uvicorn raises these signals again after stopping, for the handlers that were set before.
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in HANDLED_SIGNALS}
     try:
         LOGGER.info("serving at %s (stop with Ctrl+C)", url_of(listener))
         server.run(sockets=[listener])
