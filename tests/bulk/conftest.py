@@ -37,7 +37,7 @@ def lookup(loaded) -> Lookup:
 def bench(loaded, monkeypatch) -> Bench:
     """Calls that use the loaded model."""
 
-    def load(*_: object, folder: PreparedFolder) -> LoadedModel:
+    def load(*_: object, folder: PreparedFolder, **__: object) -> LoadedModel:
         return replace(loaded, folder=folder)
 
     monkeypatch.setattr("reeltune.bulk.score.load_model", load)
