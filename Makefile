@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install demo test quick lint format reference bench clean
 
 help:
-	@echo "make demo    fetch real ratings and a small model, train it, compare it with its base"
+	@echo "make demo    train a small model on real ratings and evaluate it, in minutes"
 	@echo "make test    run the tests"
 	@echo "make quick   run the tests that take no more than a second each"
 	@echo "make lint    check style and types"
@@ -34,19 +34,7 @@ $(DEVELOPING): $(INSTALLED)
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/reeltune fetch ml-100k
-	$(BIN)/reeltune fetch smollm2-135m
-	$(BIN)/reeltune prepare --edition ml-100k --output-dir data/demo --history-len 5 --rating-threshold 4.0
-	$(BIN)/reeltune lengths --config configs/demo_cpu.yaml
-	$(BIN)/reeltune train --config configs/demo_cpu.yaml --overwrite
-	$(BIN)/reeltune compare --config configs/demo_cpu.yaml
-	@echo
-	@echo "ratings          data/raw/ml-100k"
-	@echo "model            models/smollm2-135m"
-	@echo "prepared data    data/demo (meta.json, train.json, eval.json, test_raw.jsonl)"
-	@echo "the run          output/demo (adapter, README.md, metrics.json, run.json, training.log)"
-	@echo "learning curves  $(BIN)/tensorboard --logdir output/demo/logs"
-	@echo "base and tuned   output/demo/comparison-test.json, the table above"
+	$(BIN)/reeltune demo
 
 test: $(DEVELOPING)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal

@@ -18,6 +18,7 @@ from reeltune import __version__
 from reeltune.cli import (
     check,
     config,
+    demo,
     evaluate,
     export,
     fetch,
@@ -42,7 +43,14 @@ app = typer.Typer(
 app.command()(init.init)
 app.command(help=fetch.HELP)(fetch.fetch)
 app.command(help=prepare.HELP)(prepare.prepare)
-for command in (lengths.lengths, train.train, evaluate.evaluate, evaluate.compare, check.check):
+for command in (
+    demo.demo,
+    lengths.lengths,
+    train.train,
+    evaluate.evaluate,
+    evaluate.compare,
+    check.check,
+):
     app.command()(command)
 app.command()(export.export)
 app.command(cls=recommend.RecommendCommand)(recommend.recommend)
