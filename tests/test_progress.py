@@ -149,6 +149,11 @@ def test_the_first_lines_are_the_size_and_with_the_first_progress_the_expected_t
         task.advance(10)
         assert capsys.readouterr().err == ""
         clock[0] += 1
+        unknown = start("unknown")
+        clock[0] += progress.ESTIMATE_SECONDS
+        unknown.update(0, 5)
+        assert capsys.readouterr().err == "unknown: 5 rows\n"
+        clock[0] -= progress.ESTIMATE_SECONDS
         task.advance(10)
         task.advance(10)
         assert capsys.readouterr().err == "slow: 20/1,000 rows, 4.0/s, 4:05 left\n"

@@ -56,6 +56,11 @@ class Task:
         return time.monotonic() - self._began
 
     @property
+    def advanced(self) -> int:
+        """The count since the start."""
+        return self.done - self._done_before
+
+    @property
     def finished(self) -> bool:
         """Whether the total is reached."""
         return self.total is not None and self.done >= self.total
@@ -80,7 +85,7 @@ class Task:
         elapsed = self.elapsed
         total = "" if self.total is None else f"/{self._amount(self.total)}"
         parts = [f"{self._amount(self.done)}{total} {self._unit_shown}"]
-        new = self.done - self._done_before
+        new = self.advanced
         if new and elapsed:
             rate = new / elapsed
             parts.append(f"{rate / 1e6:,.1f} MB/s" if self.unit == BYTES else f"{_short(rate)}/s")
@@ -181,7 +186,7 @@ def _lines(unit: str) -> Iterator[StartTask]:
             mine.remove(task)
             running_tasks.remove(task)
             show(task)
-        elif task not in estimated and task.elapsed >= ESTIMATE_SECONDS:
+        elif task.advanced and task not in estimated and task.elapsed >= ESTIMATE_SECONDS:
             estimated.add(task)
             show(task)
 
