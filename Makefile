@@ -3,11 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEVELOPING := .venv/.installed-dev
+DOCUMENTING := .venv/.installed-docs
 
 # What is installed is compiled when it is first imported, and has to be kept then.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo test quick lint format reference bench clean
+# The variable leaves out a notice about the next major version of MkDocs.
+BUILD_SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: help install demo test quick lint format reference docs bench clean
 
 help:
 	@echo "make demo    train a small model on real ratings and evaluate it, in minutes"
@@ -16,6 +20,7 @@ help:
 	@echo "make lint    check style and types"
 	@echo "make format  put the code into the house style"
 	@echo "make reference  write docs/TRAINING_PARAMETERS.md from the descriptions of the keys"
+	@echo "make docs    build the documentation as a site in site/"
 	@echo "make bench   run the benchmarks at a size for a CPU"
 	@echo "make clean   remove what can be made again, but no data, models or runs"
 
@@ -31,6 +36,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(DEVELOPING): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[all,dev]"
+	@touch $@
+
+$(DOCUMENTING): $(DEVELOPING)
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[docs]"
 	@touch $@
 
 demo: $(INSTALLED)
@@ -50,6 +59,11 @@ lint: $(DEVELOPING)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
+	if [ -x $(BIN)/mkdocs ]; then $(BUILD_SITE) --site-dir $(CURDIR)/.cache/site; fi
+
+docs: $(DOCUMENTING)
+	$(BUILD_SITE)
+	@echo "open site/index.html"
 
 format: $(DEVELOPING)
 	$(BIN)/ruff check --fix .
@@ -63,5 +77,5 @@ bench: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.score_throughput --model models/smollm2-135m --dtype float32 --prepared data/bench --rows 16 --one-at-a-time-rows 4 --rank-films 100 --tokens-per-batch 4096 --calls 1
 
 clean:
-	rm -rf .cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
+	rm -rf site .cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

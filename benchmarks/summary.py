@@ -48,9 +48,9 @@ _SCORERS: Final = {
 _SUMMARY: Final = re.compile(r"<!-- begin summary -->\n.*?<!-- end summary -->", re.DOTALL)
 
 _WIDTH: Final = 640
-_ROW: Final = 44
-_LABEL_Y: Final = 16
-_MARK_Y: Final = 29
+_ROW: Final = 48
+_LABEL_Y: Final = 18
+_MARK_Y: Final = 33
 _PLOT: Final = 540
 """Width in pixels of the area of the marks; values are to its right."""
 _STYLE: Final = """
@@ -59,6 +59,10 @@ text { font: 14px -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-ser
 .ours { fill: #0a6670; stroke: #0a6670; }
 .other { fill: #8b979b; stroke: #8b979b; }
 .grid { stroke: #d6dbda; }
+@media (max-width: 480px) {
+text { font-size: 22px; }
+.muted { font-size: 20px; }
+}
 @media (prefers-color-scheme: dark) {
 text { fill: #e7ecec; }
 .muted { fill: #9eabaf; }
@@ -100,7 +104,7 @@ def performance(results: dict[str, Any]) -> tuple[str, str]:
         rate, peak = scoring[case]["predictions_per_s"], scoring[case]["peak_gib"]
         ratio = scoring[case]["ratio_to_batches"]
         rows.append([f"scoring: {label}", number(rate), number(ratio), number(peak)])
-    title = "Training, examples per second (Qwen3-0.6B shape, LoRA, one H100)"
+    title = "Training examples per second on one H100"
     heads = ["case", "examples/s", "ratio to the comparison", "peak GiB"]
     return chart(title, bars, 0.0), table(heads, rows)
 
@@ -116,7 +120,7 @@ def quality(results: dict[str, Any]) -> tuple[str, str]:
         per_user, loss = cases[case]["auc_per_user_mean"], cases[case]["log_loss"]
         interval = f"{low:.3f} to {high:.3f}"
         rows.append([label, f"{auc:.3f}", interval, f"{per_user:.3f}", f"{loss:.3f}"])
-    title = "Test AUC with 95 % intervals over users (ml-latest-small; the axis begins at 0.7)"
+    title = "Test AUC with 95 % intervals; the axis begins at 0.7"
     return chart(title, bars, 0.7), table(
         ["scorer", "AUC", "95 %", "AUC per user, mean", "log loss"], rows
     )
@@ -139,7 +143,7 @@ def chart(title: str, bars: Sequence[Bar], start: float) -> str:
         start: The value at the left edge.
     """
     end = max(bar.interval[1] if bar.interval else bar.value for bar in bars)
-    height = 30 + _ROW * len(bars)
+    height = 36 + _ROW * len(bars)
 
     def x(value: float) -> str:
         return f"{_PLOT * (value - start) / (end - start):.1f}"
@@ -148,10 +152,10 @@ def chart(title: str, bars: Sequence[Bar], start: float) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
         f'aria-label="{escape(title)}">',
         f"<style>{_STYLE}</style>",
-        f'<text class="muted" x="0" y="14">{escape(title)}</text>',
+        f'<text class="muted" x="0" y="18">{escape(title)}</text>',
     ]
     for i, bar in enumerate(bars):
-        top, color = 26 + _ROW * i, "ours" if bar.ours else "other"
+        top, color = 32 + _ROW * i, "ours" if bar.ours else "other"
         y = top + _MARK_Y
         parts.append(f'<text x="0" y="{top + _LABEL_Y}">{escape(bar.label)}</text>')
         parts.append(f'<line class="grid" x1="0" x2="{_PLOT}" y1="{y}" y2="{y}"/>')
