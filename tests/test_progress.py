@@ -51,6 +51,7 @@ def test_bytes_are_shown_in_megabytes_and_those_before_the_start_have_no_rate(cl
 def test_without_a_total_there_is_no_time_left(clock):
     task = Task("a", "users")
     clock[0] += 2
+    assert task.status() == "0:02 elapsed"
     task.advance(7)
     assert task.status() == "7 users, 3.5/s"
     assert not task.finished

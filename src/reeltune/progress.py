@@ -84,7 +84,8 @@ class Task:
         """Return count, rate since the start, and the time left or, without a rate, elapsed."""
         elapsed = self.elapsed
         total = "" if self.total is None else f"/{self._amount(self.total)}"
-        parts = [f"{self._amount(self.done)}{total} {self._unit_shown}"]
+        known = self.done or self.total is not None
+        parts = [f"{self._amount(self.done)}{total} {self._unit_shown}"] if known else []
         new = self.advanced
         if new and elapsed:
             rate = new / elapsed

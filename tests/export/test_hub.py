@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -172,6 +175,34 @@ def test_the_command_exports_and_uploads_and_later_uploads_the_same_again(
     # Another export needs --overwrite as ever.
     other = ("--rows", "3", "--dtype", "bfloat16", "--push-to-hub", REPO)
     assert trained.export(tmp_path / "merged", *other) == RunError.exit_code
+
+
+@pytest.mark.slow
+def test_a_process_uses_the_endpoint_and_the_token_of_the_environment(
+    hub: Hub, trained: Trained, exported: Path
+):
+    flags = ["--adapter", str(trained.adapter), "--merged", str(exported), "--dtype", "float32"]
+    changes = [word for override in trained.overrides for word in ("--set", override)]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "reeltune", "export", "--config", os.devnull),
+            *(*flags, *changes, "--push-to-hub", REPO),
+        ],
+        env={
+            **os.environ,
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": TOKEN,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert hub.files[REPO, "main"].keys() == {file.name for file in exported.iterdir()}
+    assert TOKEN not in done.stdout + done.stderr
 
 
 def test_flags_without_effect_are_refused(trained: Trained, tmp_path: Path, capsys):
