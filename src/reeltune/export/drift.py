@@ -43,14 +43,9 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The predictions of one variant of the tuned model.
+    """The predictions of one variant of the tuned model; None, with ``missing``, if not measured.
 
-    Attributes:
-        name: ``adapter``, ``adapter_4bit`` or ``merged``.
-        description: The variant with its dtype.
-        p_yes: P(Yes) of every row; None if not measured.
-        auc: None if not measured, or if all rows have one label.
-        missing: Why it was not measured.
+    ``auc`` is also None if all rows have one label.
     """
 
     name: str
@@ -64,13 +59,7 @@ class Measurement:
 class Difference:
     """The second variant minus the first, over the same rows; None if one was not measured.
 
-    Attributes:
-        first: Name of the first variant.
-        second: Name of the second variant.
-        auc: Difference of the AUC.
-        p_yes_max: Largest absolute difference of P(Yes).
-        p_yes_mean: Mean absolute difference of P(Yes).
-        changed: Rows whose P(Yes) is on another side of 0.5.
+    Differences of P(Yes) are absolute; ``changed`` counts rows that change sides of 0.5.
     """
 
     first: str
@@ -86,13 +75,10 @@ class Drift:
     """All measurements, and whether the merged model is within its bounds.
 
     Attributes:
-        split: The split of the rows.
-        rows: Number of rows.
         rows_available: Number of rows of the split.
         measurements: The adapter on the unquantized base, on the 4-bit base, and the merged model.
         reference: Name of the variant that was trained.
         reference_known: Whether the run's record names it; otherwise it is assumed.
-        bounds: The bounds of the merged model.
     """
 
     split: str

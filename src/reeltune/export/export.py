@@ -61,7 +61,7 @@ def export_merged(
 
     Args:
         config: Names the data, and the model unless the adapter's run does.
-        adapter: The trained adapter's folder.
+        adapter: The adapter's folder.
         target: Folder of the merged model; it appears complete or not at all.
         options: Dtype, base weights, rows and bounds.
         show: Receives the drift before the bounds are checked.

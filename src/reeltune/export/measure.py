@@ -34,14 +34,8 @@ class Setup:
 
     Attributes:
         config: The configuration of the adapter's training.
-        folder: The prepared data.
-        split: The split of the rows.
-        rows: The rows.
-        tokens: The tokenized prompts' parts.
-        device: The device of all models.
         four_bit: Whether the first measurement used a 4-bit base.
         allow_cpu: Whether 4 bits may be used on a CPU.
-        progress: Returns the progress callback of a variant.
     """
 
     config: Config

