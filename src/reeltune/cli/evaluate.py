@@ -91,7 +91,7 @@ def evaluate(
         )
         earlier = read_earlier(target, loaded, run) if keep_predictions else None
         with scoring_progress() as progress:
-            collected = collect_predictions(loaded, split, progress, earlier)
+            collected = collect_predictions(loaded, split, progress, earlier, target)
             evaluation = evaluate_predictions(loaded, collected, progress)
         save_evaluation(target, loaded, collected, evaluation, run)
         if run is not None and form is None and split == "test":

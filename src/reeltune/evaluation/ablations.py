@@ -15,6 +15,7 @@ import numpy as np
 from reeltune.data.timelines import Examples, Timelines
 from reeltune.domain import Item
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
+from reeltune.evaluation.model_predictions import ShardedScorer
 from reeltune.evaluation.predictions import Ints, Labels
 from reeltune.evaluation.result import Ablation
 from reeltune.models.loaded_model import LoadedModel
@@ -22,7 +23,7 @@ from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import offsets_of, places
 from reeltune.scoring.predictions import Predictions
-from reeltune.scoring.scorer import Progress, predict_sequences
+from reeltune.scoring.scorer import Progress
 from reeltune.seeds import sample_rows, stream
 
 UNALTERED: Final = "unaltered"
@@ -195,6 +196,7 @@ def measure_ablations(
     progress: Callable[[str], Progress | None],
     limit: int | None,
     samples: int = BOOTSTRAP_SAMPLES,
+    scorer: ShardedScorer | None = None,
 ) -> list[Ablation]:
     """Score altered and unaltered rows, one prompt per row, by the model as it is switched now.
 
@@ -203,6 +205,7 @@ def measure_ablations(
         seed: Determines the sample of rows, the alterations and the bootstrap.
         limit: Rows to sample; None for all.
         samples: Bootstrap samples of the intervals.
+        scorer: Computes the predictions.
 
     Returns:
         One for each of :data:`ALTERATIONS` that is possible.
@@ -210,11 +213,11 @@ def measure_ablations(
     events = events[sample_rows(len(events), limit, seed, "controls")]
     rows = PromptRows.of_events(loaded, events)
     # Log-odds, since a calibrated P(Yes) may have ties and only the order counts.
-    scores = {UNALTERED: score_prompt_rows(loaded, rows, progress(UNALTERED)).log_odds}
+    scores = {UNALTERED: score_prompt_rows(loaded, rows, progress(UNALTERED), scorer).log_odds}
     for name, (alter, _) in ALTERATIONS.items():
         altered = alter(rows, stream(seed, name))
         if altered is not None:
-            scores[name] = score_prompt_rows(loaded, altered, progress(name)).log_odds
+            scores[name] = score_prompt_rows(loaded, altered, progress(name), scorer).log_odds
     timelines = loaded.folder.timelines
     aucs = bootstrap_auc(timelines.liked[events], timelines.user_id[events], scores, seed, samples)
     return [
@@ -231,8 +234,11 @@ def measure_ablations(
 
 
 def score_prompt_rows(
-    loaded: LoadedModel, rows: PromptRows, progress: Progress | None = None
+    loaded: LoadedModel,
+    rows: PromptRows,
+    progress: Progress | None = None,
+    scorer: ShardedScorer | None = None,
 ) -> Predictions:
     """Return the model's prediction for each row, one prompt per row."""
     sequences = Sequences.single(rows.tokens.prompts(rows.timelines, rows.examples))
-    return predict_sequences(loaded, sequences, progress)
+    return (scorer or ShardedScorer(loaded)).score(sequences, progress, "ablations")

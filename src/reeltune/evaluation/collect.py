@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from reeltune.data.columns import VALIDATION
 from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.model_predictions import (
+    BASE,
+    PARTIAL_FOLDER,
+    TUNED,
+    ProgressFor,
+    ShardedScorer,
+    model_names,
+    predict_models,
+)
 from reeltune.evaluation.predictions import Floats, PredictionTable
 from reeltune.evaluation.result import Ablation, Kind
 from reeltune.models.calibration import Calibration, fit_calibration
-from reeltune.models.loaded_model import LoadedModel, SelectedRows
-from reeltune.prompts.sequences import Sequences
+from reeltune.models.loaded_model import LoadedModel
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.scorer import Progress, predict_sequences
-
-TUNED: Final = "tuned"
-BASE: Final = "base"
 
 RANKING_METRICS: Final = ("auc", "auc_per_user_mean")
 """Metrics by which the strongest scorer is chosen."""
-
-ProgressFor = Callable[[str], Progress | None]
-"""Returns the progress callback for a name."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class CollectedPredictions:
         calibration: Fitted on the tuned model's validation rows; None without an adapter, or
             unless both labels occur.
         uncalibrated: P(Yes) of the tuned model on the reported rows before calibration.
+        scorer: Computes the predictions of the models, and keeps finished ones.
         earlier: Where the models' predictions come from; None if they were computed now.
     """
 
@@ -63,6 +64,7 @@ class CollectedPredictions:
     scorers: dict[str, ScorerInfo] = field(default_factory=dict)
     calibration: Calibration | None = None
     uncalibrated: Floats | None = None
+    scorer: ShardedScorer | None = None
     earlier: EarlierEvaluation | None = None
 
     def add(self, name: str, info: ScorerInfo, validation: Floats, reported: Floats) -> None:
@@ -87,68 +89,39 @@ def strongest(rows: PredictionTable, scorers: Iterable[str], metric: str) -> str
     return max(defined, key=lambda name: defined[name]) if defined else None
 
 
-def model_names(loaded: LoadedModel) -> tuple[str, ...]:
-    """Return the models to score: the base model, and the tuned one if there is an adapter."""
-    return (TUNED, BASE) if loaded.has_adapter else (BASE,)
-
-
-def predict_models(
-    loaded: LoadedModel, selected: list[tuple[str, SelectedRows]], progress: ProgressFor
-) -> Iterator[tuple[str, list[Floats], float]]:
-    """Score rows with each model: the same weights, adapter on and off.
-
-    Yields:
-        Name of the model, its P(Yes) for each set of rows, and seconds.
-    """
-    for name in model_names(loaded):
-        started = time.perf_counter()
-        with nullcontext() if name == TUNED else loaded.without_adapter():
-            p_yes = [
-                _predict(loaded, name, label, rows.rows.sequences, progress)
-                for label, rows in selected
-            ]
-        yield name, p_yes, time.perf_counter() - started
-
-
-def _predict(
-    loaded: LoadedModel, name: str, label: str, sequences: Sequences, progress: ProgressFor
-) -> Floats:
-    LOGGER.info(
-        "predicting %s %s rows, %s tokens: %s model",
-        f"{sequences.answer_count:,}",
-        label,
-        f"{len(sequences.ids.values):,}",
-        name,
-    )
-    return predict_sequences(loaded, sequences, progress(f"{name}, {label}")).p_yes
-
-
 def collect_predictions(
     loaded: LoadedModel,
     split: str,
     progress: ProgressFor,
     earlier: EarlierEvaluation | None = None,
+    folder: Path | None = None,
 ) -> CollectedPredictions:
     """Score the rows of a split, and the validation rows, with every scorer.
 
     Args:
         loaded: The model, loaded without calibration.
         earlier: Replaces the predictions of the models.
+        folder: Where the evaluation is saved. It keeps finished predictions of the models until
+            then, so that a killed evaluation resumes.
 
     Raises:
         DataError: The earlier predictions are of other rows.
     """
     section = loaded.config.evaluation
     reported = loaded.held_out(split, section.max_examples)
-    validation = loaded.held_out(VALIDATION, section.validation_examples)
+    limits = (section.max_examples, section.validation_examples)
+    validation = loaded.held_out(
+        VALIDATION, min((limit for limit in limits if limit is not None), default=None)
+    )
     collected = CollectedPredictions(
         PredictionTable.of_events(loaded.folder, VALIDATION, validation.event),
         PredictionTable.of_events(loaded.folder, split, reported.event),
+        scorer=ShardedScorer(loaded, folder and folder / PARTIAL_FOLDER),
         earlier=earlier,
     )
     if earlier is None:
         selected = [(VALIDATION, validation), (split, reported)]
-        models = predict_models(loaded, selected, progress)
+        models = predict_models(loaded, selected, progress, collected.scorer)
     else:
         tables = collected.validation, collected.reported
         models = (

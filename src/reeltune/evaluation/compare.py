@@ -9,10 +9,10 @@ import torch
 from transformers import GenerationConfig
 
 from reeltune.domain import NO, YES, Item
-from reeltune.evaluation.collect import BASE, TUNED, ProgressFor, predict_models
 from reeltune.evaluation.evaluate import prompt_facts
 from reeltune.evaluation.intervals import Interval, bootstrap_auc
 from reeltune.evaluation.metrics import THRESHOLD, Metrics, measure
+from reeltune.evaluation.model_predictions import BASE, TUNED, ProgressFor, predict_models
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.models.causal_lm import causal_of
 from reeltune.models.loaded_model import LoadedModel

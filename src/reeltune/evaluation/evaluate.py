@@ -138,6 +138,7 @@ def _ablations(
         progress,
         section.ablation_examples,
         section.bootstrap_samples,
+        collected.scorer,
     )
 
 

@@ -51,6 +51,8 @@ def save_evaluation(
     if run is not None and (run.path / METRICS_FILE).is_file():
         curves = TrainingCurves.read(run.path / METRICS_FILE)
     write_report(target / REPORT_FILE, evaluation, collected.reported, curves)
+    if collected.scorer is not None:
+        collected.scorer.clear()
 
 
 def predictions_key(loaded: LoadedModel, run: RunFolder | None) -> CacheKey:

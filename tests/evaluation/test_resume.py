@@ -1,0 +1,273 @@
+"""A killed evaluation resumes with equal predictions, and never with those of anything else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reeltune.cli import main
+from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
+from reeltune.evaluation.model_predictions import PARTIAL_FOLDER, TimeEstimate, weights_digest
+from reeltune.evaluation.predictions import read_predictions
+from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.prompts.sequences import Sequences
+from reeltune.scoring.scorer import Scorer
+from reeltune.training.train import train
+from tests.runs import tiny_config, tiny_overrides
+
+CHANGES = {
+    "scoring__tokens_per_batch": 16,
+    "evaluation__baselines": False,
+    "evaluation__ablation_examples": 8,
+    "evaluation__bootstrap_samples": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_qwen3, prepared, tmp_path_factory) -> tuple[Path, list[str]]:
+    """A trained run and its overrides."""
+    work = tmp_path_factory.mktemp("resumed")
+    folder = train(tiny_config(tiny_qwen3, prepared.path, work, train__max_steps=2, **CHANGES))
+    return folder, tiny_overrides(tiny_qwen3, prepared.path, work, **CHANGES)
+
+
+@pytest.fixture
+def load(run, tiny_qwen3, prepared, tmp_path):
+    def loaded(**changes) -> LoadedModel:
+        config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **(CHANGES | changes))
+        return load_model(config, run[0], calibrated=False)
+
+    return loaded
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The predictions of each shard that a model computes; checks are not counted."""
+    counts: list[int] = []
+    score = Scorer.score
+
+    def counting(self: Scorer, sequences: Sequences, progress=None):
+        if progress is not None:
+            counts.append(sequences.answer_count)
+        return score(self, sequences, progress)
+
+    monkeypatch.setattr(Scorer, "score", counting)
+    return counts
+
+
+def collect(loaded: LoadedModel, folder: Path | None) -> CollectedPredictions:
+    return collect_predictions(loaded, "test", lambda name: lambda *_: None, folder=folder)
+
+
+def arrays(collected: CollectedPredictions) -> list[np.ndarray]:
+    return [*collected.validation.p_yes.values(), *collected.reported.p_yes.values()]
+
+
+def equal(one: CollectedPredictions, other: CollectedPredictions) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(arrays(one), arrays(other), strict=True))
+
+
+def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    score, left = Scorer.score, [count]
+
+    def failing(self: Scorer, sequences: Sequences, progress=None):
+        if progress is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+        return score(self, sequences, progress)
+
+    monkeypatch.setattr(Scorer, "score", failing)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_finished_shards_are_not_computed_again(load, scored, tmp_path, monkeypatch, count: int):
+    loaded = load()
+    whole = collect(loaded, tmp_path / "whole")
+    shards = list(scored)
+    assert len(shards) > 6
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(count, patch)
+        collect(loaded, tmp_path / "killed")
+    scored.clear()
+    resumed = collect(loaded, tmp_path / "killed")
+    assert scored == shards[count:]
+    assert equal(resumed, whole)
+    assert [info.seconds is None for info in resumed.scorers.values()] == [count > 0, False]
+    scored.clear()
+    assert equal(collect(loaded, tmp_path / "killed"), whole)
+    assert scored == []
+
+
+def test_one_shard_is_as_many_up_to_rounding(load, tmp_path):
+    loaded = load()
+    for one, other in zip(
+        arrays(collect(loaded, None)), arrays(collect(loaded, tmp_path)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"scoring__share_history": False}, {"scoring__tokens_per_batch": 20}]
+)
+def test_shards_of_other_settings_are_not_used(load, scored, tmp_path, changes):
+    collect(load(), tmp_path)
+    scored.clear()
+    fresh = collect(load(**changes), None)
+    expected = sum(scored)
+    scored.clear()
+    resumed = collect(load(**changes), tmp_path)
+    assert sum(scored) == expected == 2 * (len(resumed.reported) + len(resumed.validation))
+    for one, other in zip(arrays(resumed), arrays(fresh), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_a_sample_gets_the_predictions_of_its_rows(load, scored, tmp_path):
+    """Shards with the same rows are used, others are not."""
+    collect(load(), tmp_path)
+    scored.clear()
+    changes = {"evaluation__max_examples": 9, "train__seed": 5}
+    resumed, fresh = (collect(load(**changes), folder) for folder in (tmp_path, None))
+    assert sum(scored) > 2 * (9 + 9)
+    for one, other in zip(arrays(resumed), arrays(fresh), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_shards_of_another_adapter_are_not_used(load, scored, tmp_path):
+    loaded = load()
+    before = collect(loaded, tmp_path)
+    total = sum(scored)
+    scored.clear()
+    other = load()
+    weight = next(p for name, p in other.model.named_parameters() if "lora_B" in name)
+    with torch.no_grad():
+        weight[0, 0] += 0.5
+    after = collect(other, tmp_path)
+    assert sum(scored) == total
+    assert not equal(before, after)
+
+
+def test_the_digest_of_weights_depends_on_every_tensor_and_on_the_scaling(load):
+    model = load().model
+    digests = {weights_digest(model)}
+    for tensor in list(model.state_dict().values())[::7]:
+        with torch.no_grad():
+            tensor.view(-1)[-1] += 1
+        digests.add(weights_digest(model))
+    assert len(digests) == 1 + len(list(model.state_dict().values())[::7])
+    layers = (getattr(module, "scaling", None) for module in model.modules())
+    scaling = next(each for each in layers if isinstance(each, dict))
+    before = weights_digest(model)
+    scaling["default"] *= 2
+    assert weights_digest(model) != before
+
+
+def test_the_limit_bounds_reported_and_validation_rows(load):
+    collected = collect(load(evaluation__max_examples=9), None)
+    assert (len(collected.reported), len(collected.validation)) == (9, 9)
+    limits = {"evaluation__max_examples": 9, "evaluation__validation_examples": 5}
+    assert len(collect(load(**limits), None).validation) == 5
+    limits = {"evaluation__max_examples": 5, "evaluation__validation_examples": 9}
+    assert len(collect(load(**limits), None).validation) == 5
+
+
+def work_line(caplog: pytest.LogCaptureFixture) -> str:
+    """The line that names the work, logged before anything is scored."""
+    (line,) = [r.getMessage() for r in caplog.records if r.funcName == "_log_work"]
+    return line
+
+
+def test_the_log_names_rows_models_and_tokens_before_scoring(load, tmp_path, caplog):
+    caplog.set_level("INFO", logger="reeltune")
+    loaded = load()
+    collected = collect(loaded, tmp_path)
+    rows = (len(collected.validation), len(collected.reported))
+    sequences = [loaded.held_out(split, None).rows.sequences for split in ("validation", "test")]
+    tokens = 2 * sum(len(each.ids.values) for each in sequences)
+    for figure in (*rows, f" {2 * sum(rows):,} ", f" {tokens:,} ", "tuned", "base"):
+        assert str(figure) in work_line(caplog)
+    caplog.clear()
+    collect(loaded, tmp_path)
+    assert f" {2 * sum(rows):,} " not in work_line(caplog)
+    assert " 0 " in work_line(caplog)
+
+
+def test_the_expected_time_follows_the_first_batches(caplog):
+    now = [0.0]
+    caplog.set_level("INFO", logger="reeltune")
+    estimate = TimeEstimate(1000, clock=lambda: now[0])
+    calls: list[tuple[int, int]] = []
+    report = estimate.watch(lambda done, total: calls.append((done, total)), 400)
+    # 40 s of compilation, then 10 tokens a second.
+    for done, seconds in ((10, 40), (20, 44), (30, 48)):
+        now[0] = seconds
+        report(done, 100)
+    assert not caplog.records
+    now[0] = 52
+    report(40, 100)
+    assert calls == [(10, 100), (20, 100), (30, 100), (40, 100)]
+    (record,) = caplog.records
+    assert "1:24" in record.getMessage()  # 840 tokens are left
+    estimate.watch(None, 600)(300, 300)
+    assert len(caplog.records) == 1
+
+
+def evaluate(overrides: list[str], output: Path) -> list[str]:
+    sets = [part for override in overrides for part in ("--set", override)]
+    return ["evaluate", "--config", os.devnull, *sets, "--output", str(output)]
+
+
+KILLED = """
+import os, signal, sys
+from reeltune.cli import main
+from reeltune.scoring.scorer import Scorer
+
+score, left = Scorer.score, [int(sys.argv[1])]
+
+def killing(self, sequences, progress=None):
+    if progress is not None:
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return score(self, sequences, progress)
+
+Scorer.score = killing
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["models", "ablations"])
+def test_a_killed_command_resumes(run, scored, tmp_path, phase: str):
+    _, overrides = run
+    with pytest.raises(SystemExit):
+        main(evaluate(overrides, tmp_path / "whole"))
+    shards = list(scored)
+    assert not (tmp_path / "whole" / PARTIAL_FOLDER).exists()
+    count = 3 if phase == "models" else len(shards) - 2
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(count), *evaluate(overrides, tmp_path / "killed")],
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert len(list((tmp_path / "killed" / PARTIAL_FOLDER).glob("*.npy"))) == count
+    scored.clear()
+    with pytest.raises(SystemExit) as left:
+        main(evaluate(overrides, tmp_path / "killed"))
+    assert not left.value.code
+    assert scored == shards[count:]
+    whole, resumed = (
+        read_predictions(tmp_path / name / "predictions.parquet") for name in ("whole", "killed")
+    )
+    for split, rows in whole.items():
+        for name, p_yes in rows.p_yes.items():
+            assert np.array_equal(resumed[split].p_yes[name], p_yes)
+    assert not (tmp_path / "killed" / PARTIAL_FOLDER).exists()
