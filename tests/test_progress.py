@@ -12,6 +12,7 @@ from reeltune.progress import (
     Task,
     format_seconds,
     no_progress,
+    periodic,
     scoring_progress,
     show_progress,
 )
@@ -158,3 +159,14 @@ def test_the_first_lines_are_the_size_and_with_the_first_progress_the_expected_t
         task.advance(10)
         task.advance(10)
         assert capsys.readouterr().err == "slow: 20/1,000 rows, 4.0/s, 4:05 left\n"
+
+
+def test_periodic_lines_come_30_seconds_apart(clock):
+    lines: list[str] = []
+    report = periodic("bootstrap", "samples", lines.append)
+    for done in range(100, 1100, 100):
+        clock[0] += 16
+        report(done, 1000)
+    counts = [line.removeprefix("bootstrap: ").split("/")[0] for line in lines]
+    assert counts == ["200", "400", "600", "800", "1,000"]
+    assert lines[0] == "bootstrap: 200/1,000 samples, 6.2/s, 2:08 left"

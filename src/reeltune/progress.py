@@ -229,6 +229,21 @@ def repeat(function: Callable[[], None], seconds: float) -> Iterator[None]:
         thread.join()
 
 
+def periodic(name: str, unit: str, show: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Return a progress callback that shows a line whenever 30 s have passed without one."""
+    task = Task(name, unit)
+    shown = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown
+        task.update(done, total)
+        if time.monotonic() - shown >= INTERVAL_SECONDS:
+            shown = time.monotonic()
+            show(f"{name}: {task.status()}")
+
+    return report
+
+
 def format_seconds(seconds: float) -> str:
     """Return a duration as hours, minutes and seconds.
 

@@ -207,3 +207,15 @@ def test_about_95_of_100_intervals_contain_the_true_value():
         result = interval(bootstrap(labels, np.arange(60).repeat(8), p_yes, {}, 0, 300), "accuracy")
         contained += result.low <= 4 / 6 <= result.high
     assert 0.87 * 150 < contained < 0.995 * 150
+
+
+def test_a_long_bootstrap_logs_its_progress(monkeypatch: pytest.MonkeyPatch, caplog):
+    """By a clock that is 16 s later at every chunk of samples."""
+    now = iter(range(0, 10_000, 8))
+    monkeypatch.setattr("reeltune.progress.time.monotonic", lambda: next(now))
+    monkeypatch.setattr(intervals, "_CHUNK", 1)
+    caplog.set_level("INFO", logger="reeltune")
+    bootstrap(*random_rows(20, 6), {}, 4, SAMPLES)
+    lines = [record.getMessage() for record in caplog.records]
+    assert 2 <= len(lines) <= SAMPLES // 2
+    assert all(f"/{SAMPLES} samples" in line for line in lines)

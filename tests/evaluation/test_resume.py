@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
+from reeltune.evaluation.ablations import UNALTERED
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
+from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
 from reeltune.evaluation.model_predictions import PARTIAL_FOLDER, TimeEstimate, weights_digest
 from reeltune.evaluation.predictions import read_predictions
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.sequences import Sequences
-from reeltune.scoring.scorer import Scorer
+from reeltune.scoring.scorer import Progress, Scorer
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 
@@ -198,6 +201,25 @@ def test_the_log_names_rows_models_and_tokens_before_scoring(load, tmp_path, cap
     assert " 0 " in work_line(caplog)
 
 
+def test_every_phase_reports_its_progress(load, caplog):
+    """Off a terminal, the heartbeat repeats the last line while a phase is silent."""
+    caplog.set_level("INFO", logger="reeltune")
+    loaded = load(evaluation__baselines=True)
+    tasks: dict[str, list[int]] = {}
+
+    def progress_for(name: str) -> Progress:
+        return lambda done, total: tasks.setdefault(name, []).append(done)
+
+    evaluate_predictions(loaded, collect_predictions(loaded, "test", progress_for), progress_for)
+    models = [f"{name}, {split}" for name in ("tuned", "base") for split in ("validation", "test")]
+    assert list(tasks)[:4] == models
+    assert {UNALTERED, "history shuffled"} <= set(tasks)
+    assert all(done == sorted(done) and done[-1] > 0 for done in tasks.values())
+    text = caplog.text
+    assert all(f"fitting baseline: {name}" in text for name in BASELINES)
+    assert "intervals: 20 " in text
+
+
 def test_the_expected_time_follows_the_first_batches(caplog):
     now = [0.0]
     caplog.set_level("INFO", logger="reeltune")
@@ -225,8 +247,10 @@ def evaluate(overrides: list[str], output: Path) -> list[str]:
 
 KILLED = """
 import os, signal, sys
+from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
-from reeltune.scoring.scorer import Scorer
+from reeltune.evaluation.ablations import UNALTERED
+from reeltune.scoring.scorer import Progress, Scorer
 
 score, left = Scorer.score, [int(sys.argv[1])]
 

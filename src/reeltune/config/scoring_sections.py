@@ -50,7 +50,7 @@ class EvaluationSection(Section):
     max_examples: PositiveInt | None = key(
         None,
         "Score a random sample of this many examples, in whole blocks; `null` takes the whole "
-        "split. `--max-examples` sets it.",
+        "split. `evaluate` uses as many validation rows at most. `--max-examples` sets it.",
         "you want a quick look.",
         "time.",
         resume=True,

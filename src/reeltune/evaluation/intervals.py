@@ -7,7 +7,7 @@ users, so a difference is taken within each sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,12 +21,11 @@ from reeltune.evaluation.metrics import (
     user_indices,
 )
 from reeltune.evaluation.predictions import Floats, Ints, Labels, Probabilities
+from reeltune.progress import periodic
+from reeltune.runs.log import LOGGER
 from reeltune.seeds import stream
 
 BOOTSTRAP_SAMPLES: Final = 1000
-
-SamplesProgress = Callable[[int, int], None]
-"""Called with the number of bootstrap samples computed so far and in all."""
 
 MIN_USERS: Final = 10
 """With fewer users no interval is reported, and no scorer is called better."""
@@ -105,7 +104,6 @@ def bootstrap(
     seed: int,
     samples: int = BOOTSTRAP_SAMPLES,
     custom: Mapping[str, CustomMetric] | None = None,
-    progress: SamplesProgress | None = None,
 ) -> Bootstrap:
     """Compute all metrics on the rows and on bootstrap samples of their users.
 
@@ -116,7 +114,6 @@ def bootstrap(
         thresholds: By scorer, chosen on other rows; without one, no ``_chosen`` metrics.
         seed: Determines the samples.
         custom: Further metrics by name.
-        progress: Called after every chunk of samples.
 
     Raises:
         DataError: The shapes differ, or a value is not a probability.
@@ -134,7 +131,7 @@ def bootstrap(
         name: [sums[name], CustomSums(name, labels, np.asarray(values, np.float64), user, custom)]
         for name, values in p_yes.items()
     }
-    return _resample(scorers, user, scored, seed, samples, progress)
+    return _resample(scorers, user, scored, seed, samples)
 
 
 def bootstrap_auc(
@@ -143,12 +140,11 @@ def bootstrap_auc(
     scores: Mapping[str, Floats],
     seed: int,
     samples: int = BOOTSTRAP_SAMPLES,
-    progress: SamplesProgress | None = None,
 ) -> Bootstrap:
     """Compute the AUC alone, of scores that need not be probabilities; see :func:`bootstrap`."""
     user = user_indices(user_id)
     scorers = {name: [WeightedAuc(labels, values, user)] for name, values in scores.items()}
-    return _resample(scorers, user, 0, seed, samples, progress)
+    return _resample(scorers, user, 0, seed, samples)
 
 
 class _Measured(Protocol):
@@ -161,7 +157,6 @@ def _resample(
     users_scored: int,
     seed: int,
     samples: int,
-    progress: SamplesProgress | None,
 ) -> Bootstrap:
     users = int(user.max(initial=-1)) + 1
     once = np.ones((1, users))
@@ -172,12 +167,12 @@ def _resample(
     resampled = {
         name: {metric: np.full(samples, np.nan) for metric in values[name]} for name in scorers
     }
+    progress = periodic("bootstrap", "samples", LOGGER.info)
     for chunk, weights in user_weights(users, len(user), seed, samples):
         for name, measured in scorers.items():
             for metric, value in _metrics(measured, weights):
                 resampled[name][metric][chunk] = value
-        if progress is not None:
-            progress(chunk.stop, samples)
+        progress(chunk.stop, samples)
     return Bootstrap(values, resampled, users, users_scored)
 
 

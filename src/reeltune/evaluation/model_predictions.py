@@ -118,6 +118,8 @@ class ShardedScorer:
     ) -> Iterator[npt.NDArray[np.float32]]:
         """Yield the logits of missing shards, each after it was written."""
         if not missing:
+            if progress is not None:
+                progress(0, 0)
             return
         scorer = Scorer.checked(self._loaded, sequences)
         before = 0
@@ -193,7 +195,7 @@ class TimeEstimate:
 
     def __init__(self, tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._tokens, self._clock = tokens, clock
-        self._finished = 0
+        self._finished, self._computed = 0, 0.0
         self._first: tuple[float, float] | None = None
         self._batches = 0
 
@@ -205,11 +207,15 @@ class TimeEstimate:
         def report(done: int, total: int) -> None:
             if progress is not None:
                 progress(done, total)
-            self._batch(before + tokens * done / total)
+            if done:
+                self._batch(before + tokens * done / total)
 
         return report
 
     def _batch(self, tokens: float) -> None:
+        if tokens <= self._computed:
+            return
+        self._computed = tokens
         self._batches += 1
         now = self._clock()
         if self._first is None:
@@ -251,9 +257,9 @@ def predict_models(
     for name, passes in work.items():
         started, p_yes = time.perf_counter(), []
         with _switched(loaded, name):
-            for (label, rows), (_, tokens) in zip(selected, passes, strict=True):
+            for (label, rows), (count, tokens) in zip(selected, passes, strict=True):
                 title = f"{name}, {label}"
-                report = estimate.watch(progress(title), tokens)
+                report = estimate.watch(progress(title) if count else None, tokens)
                 p_yes.append(scorer.score(rows.rows.sequences, report, title).p_yes)
         seconds = time.perf_counter() - started
         complete = sum(count for count, _ in passes) == sum(len(values) for values in p_yes)
