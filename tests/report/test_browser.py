@@ -176,6 +176,6 @@ def test_print_uses_the_light_theme(browser: Browser, report: Path):
     page.emulate_media(media="print", color_scheme="dark")
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert ground == "rgb(255, 255, 255)"
-    folded = page.locator(".fold figure, .fold .card")
+    folded = page.locator(".fold figure, .fold .card, .answer div > details > p")
     assert folded.count() > 20
     assert all(folded.evaluate_all("all => all.map(element => element.checkVisibility())"))
