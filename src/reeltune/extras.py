@@ -11,7 +11,7 @@ Extra = Literal["train", "serve", "report", "offline"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 """Experiment trackers: TensorBoard is in ``train``, each other one is an extra and a module."""
 
-EXTRAS: Final[dict[Extra, tuple[str, ...]]] = {
+EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "train": ("datasets", "tensorboard", "trl"),
     "serve": ("fastapi", "prometheus_client", "uvicorn"),
     "report": ("lenskit", "matplotlib"),

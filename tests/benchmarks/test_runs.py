@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import full_run, score_throughput, tokenize_throughput
+from benchmarks import float16, full_run, score_throughput, tokenize_throughput
 from benchmarks.render import problems, render
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictions import Predictions
@@ -145,3 +145,29 @@ def test_a_full_run(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
     assert case["resumed_from"] == ["checkpoint-12"]
     assert case["steps"] == 24
     assert case["test_rows"] == 20
+
+
+@pytest.mark.slow
+def test_number_types_side_by_side(
+    tiny_qwen3: Path,
+    prepared: PreparedFolder,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+):
+    """In types that a CPU trains in."""
+    file = tmp_path / "result.json"
+    overrides = ("train.pack_length=1280", "train.eval_steps=2", "train.save_steps=2")
+    float16.main(
+        [
+            *("--model", str(tiny_qwen3), "--prepared", str(prepared.path)),
+            *("--work", str(tmp_path), "--result", str(file), "--examples", "40"),
+            *("--test-rows", "20", "--dtypes", "float32", "bfloat16"),
+            *(part for value in overrides for part in ("--set", value)),
+        ]
+    )
+    cases = result_of(file, "float16")["cases"]
+    assert [case["case"] for case in cases] == ["float32", "bfloat16"]
+    assert cases[0]["auc"] == pytest.approx(cases[1]["auc"], abs=0.1)
+    shown = capfd.readouterr().out.splitlines()[-2:]
+    for line, case in zip(shown, cases, strict=True):
+        assert line.startswith(f"{case['case']} ") and f"AUC {case['auc']:.4f}" in line

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from reeltune.config import load_config
 from reeltune.errors import ConfigError
+from reeltune.models import choices
 from reeltune.models.choices import make_choices, quantization_config
 from tests.errors import raises_error
 
@@ -49,9 +52,45 @@ def test_a_configured_dtype_is_used(name):
     assert choices_of(f"model.dtype={name}").dtype.value == getattr(torch, name)
 
 
-def test_float16_on_a_cpu_names_the_key():
+def test_float16_is_not_trained_on_a_cpu():
+    config = load_config(None, ["model.dtype=float16"])
+    assert make_choices(config).dtype.value == torch.float16  # scoring works
     with raises_error(ConfigError, "dtype_not_supported", where="model.dtype"):
-        choices_of("model.dtype=float16")
+        make_choices(config, trainable=True)
+
+
+@pytest.mark.parametrize(
+    ("device", "bfloat16", "configured", "chosen"),
+    [
+        ("cuda", True, "auto", torch.bfloat16),
+        ("cuda", False, "auto", torch.float16),
+        ("cuda", False, "float16", torch.float16),
+        ("cuda", False, "bfloat16", None),
+        ("cpu", True, "auto", torch.bfloat16),
+        ("cpu", False, "auto", torch.float32),
+        ("cpu", False, "bfloat16", torch.bfloat16),
+        ("mps", True, "auto", torch.float32),
+        ("mps", True, "bfloat16", torch.bfloat16),
+        ("mps", False, "bfloat16", None),
+        ("mps", False, "float16", torch.float16),
+    ],
+)
+def test_the_dtype_follows_the_device(device, bfloat16, configured, chosen, monkeypatch):
+    state = SimpleNamespace(device=torch.device(device), num_processes=1)
+    monkeypatch.setattr(choices, "process_state", lambda: state)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: bfloat16)
+    config = load_config(None, [f"model.dtype={configured}"])
+    if chosen is None:
+        with raises_error(ConfigError, "dtype_not_supported", where="model.dtype"):
+            make_choices(config, trainable=True)
+    else:
+        choice = make_choices(config, trainable=True).dtype
+        assert choice.value == chosen
+        assert choice.reason.startswith("configured") == (configured != "auto")
 
 
 def test_every_choice_is_one_line_with_its_reason():

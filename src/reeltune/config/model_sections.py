@@ -33,9 +33,9 @@ class ModelSection(Section):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = key(
         "auto",
         "Number type of weights and computation: `auto`, `bfloat16`, `float16`, `float32`. `auto` "
-        "is bfloat16 where the hardware has instructions for it, else float32. The adapter's own "
-        "weights stay in float32.",
-        "you compare runs across machines (name the type), or the GPU has no bfloat16 (`float16`).",
+        "is bfloat16 where the hardware has instructions for it, else float16 on a CUDA GPU (with "
+        "loss scaling) and float32 elsewhere. The adapter's own weights stay in float32.",
+        "you compare runs across machines (name the type).",
         "the 16-bit types halve weights and most activations. bfloat16 on a CPU without its "
         "instructions is slower than float32.",
     )

@@ -60,7 +60,7 @@ def process_state() -> PartialState:
     return PartialState(cpu=on_cpu, timeout=PROCESS_TIMEOUT)
 
 
-def make_choices(config: Config) -> ModelChoices:
+def make_choices(config: Config, *, trainable: bool = False) -> ModelChoices:
     """Decide how to load the model on this machine.
 
     Raises:
@@ -77,7 +77,7 @@ def make_choices(config: Config) -> ModelChoices:
             hint="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
             "reeltune train (or score) ...",
         )
-    dtype = _dtype(config.model.dtype, device)
+    dtype = _dtype(config.model.dtype, device, trainable)
     return ModelChoices(
         device=Choice(device, _device_reason(device)),
         dtype=dtype,
@@ -92,36 +92,48 @@ def _device_reason(device: torch.device) -> str:
     return "no GPU found" if device.type == "cpu" else "the accelerator found here"
 
 
-def _dtype(configured: str, device: torch.device) -> Choice[torch.dtype]:
-    supported = _bfloat16_supported(device)
+def _dtype(configured: str, device: torch.device, trainable: bool) -> Choice[torch.dtype]:
     if configured == "auto":
-        if supported:
-            return Choice(torch.bfloat16, "the processor has bfloat16 instructions")
-        return Choice(torch.float32, "the processor has no bfloat16 instructions")
-    if configured == "bfloat16" and not supported and device.type != "cpu":
+        return _auto_dtype(device)
+    if configured == "bfloat16" and not _bfloat16_runs(device):
         raise ConfigError(
             f"{device} does not support bfloat16",
             code="dtype_not_supported",
             where="model.dtype",
-            hint="Set model.dtype to float32 or auto",
+            hint="Set model.dtype to auto, float16 or float32",
         )
-    if configured == "float16" and device.type == "cpu":
+    if configured == "float16" and device.type == "cpu" and trainable:
         raise ConfigError(
-            "float16 is not trainable on a CPU",
+            "float16 is not trainable on a CPU: it needs loss scaling, which accelerate has for "
+            "other devices only",
             code="dtype_not_supported",
             where="model.dtype",
             hint="Set model.dtype to auto, bfloat16 or float32",
         )
+    if configured == "float16" and trainable:
+        return Choice(torch.float16, "configured; with loss scaling, the adapter in float32")
     return Choice(getattr(torch, configured), "configured")
 
 
-def _bfloat16_supported(device: torch.device) -> bool:
+def _auto_dtype(device: torch.device) -> Choice[torch.dtype]:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Choice(torch.bfloat16, "the GPU has bfloat16 instructions")
+        return Choice(torch.float16, "the GPU has no bfloat16 instructions; float16, loss scaled")
     if device.type == "cpu":
         # Without these instructions bfloat16 runs, but slower than float32.
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return False
+        if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+            return Choice(torch.bfloat16, "the processor has bfloat16 instructions")
+        return Choice(torch.float32, "the processor has no bfloat16 instructions")
+    return Choice(
+        torch.float32, f"16-bit types are untested on {device.type}; model.dtype sets one"
+    )
+
+
+def _bfloat16_runs(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type != "mps" or torch.backends.mps.is_macos_or_newer(14, 0)
 
 
 def _attention(configured: str, device: torch.device, dtype: torch.dtype) -> Choice[str]:

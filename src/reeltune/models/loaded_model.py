@@ -194,7 +194,7 @@ def load_model(
             )
     if trainable:
         lora_config(config)  # checked before the base model is loaded
-    choices = make_choices(config)
+    choices = make_choices(config, trainable=trainable)
     for line in choices.describe():
         LOGGER.info(line)
     base = load_base(config, choices)
