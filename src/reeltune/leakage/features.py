@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -97,25 +96,17 @@ def signals_are_from_the_past(table: EventTable) -> Outcome:
 
     Signals choose their own training events: the training mask is not passed to them.
     """
-    settings = table.folder.prompt_settings
-    compute = partial(_signals, settings.threshold, settings.scale.step)
-    mask = learned_from(table)
+    settings, names = table.folder.prompt_settings, tuple(SIGNALS)
+
+    def compute(
+        timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
+    ) -> npt.NDArray[np.floating]:
+        source = SignalSource(timelines, items, settings.threshold, settings.scale.step, names)
+        return source.of_events(events).astype(np.float64)
+
     return features_are_from_the_past(
-        table, mask, compute, tuple(SIGNALS), check=SIGNALS_FROM_THE_PAST
+        table, learned_from(table), compute, names, check=SIGNALS_FROM_THE_PAST
     )
-
-
-def _signals(
-    threshold: float,
-    step: float,
-    timelines: Timelines,
-    items: list[Item],
-    train_mask: Bools,
-    events: Ints,
-) -> npt.NDArray[np.floating]:
-    del train_mask
-    source = SignalSource(timelines, items, threshold, step, tuple(SIGNALS))
-    return source.of_events(events).astype(np.float64)
 
 
 def features_are_from_the_past(
