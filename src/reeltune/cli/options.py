@@ -22,7 +22,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="A YAML file, or the name of a preset.",
+        help="A YAML file, or the name of a preset; reeltune init writes them all.",
         show_default="configs/qwen3_movielens_qlora.yaml, or the preset of that name",
     ),
 ]
