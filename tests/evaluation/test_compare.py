@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reeltune.cli import main
-from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, Interval
+from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, MIN_USERS, Interval
 from reeltune.evaluation.tables import difference_line
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
@@ -46,6 +46,10 @@ def test_the_difference_is_shown_and_written_with_its_interval(overrides, tmp_pa
     assert interval.low < interval.high
     assert 0 < interval.bootstrap_samples <= BOOTSTRAP_SAMPLES
     assert difference_line(interval) in output_text
+    closing = output_text.partition(difference_line(interval))[2]
+    assert interval.users < MIN_USERS
+    for figure in (f"{base:.4f}", f"{tuned:.4f}", f"{interval.value:+.3f}", interval.users):
+        assert str(figure) in closing
 
 
 def test_one_label_has_no_difference(overrides, tmp_path, capsys):

@@ -210,7 +210,11 @@ def test_every_phase_reports_its_progress(load, caplog):
     def progress_for(name: str) -> Progress:
         return lambda done, total: tasks.setdefault(name, []).append(done)
 
-    evaluate_predictions(loaded, collect_predictions(loaded, "test", progress_for), progress_for)
+    collected = collect_predictions(loaded, "test", progress_for)
+    evaluation = evaluate_predictions(loaded, collected, progress_for)
+    assert evaluation.gain is not None
+    (expected,) = [d.metrics for d in evaluation.differences if d.other == "base"]
+    assert evaluation.gain.difference == expected
     models = [f"{name}, {split}" for name in ("tuned", "base") for split in ("validation", "test")]
     assert list(tasks)[:4] == models
     assert {UNALTERED, "history shuffled"} <= set(tasks)

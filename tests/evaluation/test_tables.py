@@ -12,7 +12,14 @@ from reeltune.domain import Item
 from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics, measure
-from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
+from reeltune.evaluation.result import Gain
+from reeltune.evaluation.tables import (
+    difference_line,
+    gain_sentence,
+    gain_table,
+    metrics_table,
+    samples_table,
+)
 
 LABELS = np.array([True, False, True, False])
 USERS = np.array([1, 1, 1, 2])
@@ -156,3 +163,43 @@ def test_generated_text_is_shown_verbatim(writes: str):
 )
 def test_an_answer_is_the_likelier_word(p_yes: float, word: str):
     assert answer(p_yes) == word
+
+
+def gain_of(base: float, low: float, value: float, high: float, users: int = 60) -> Gain:
+    around = [Interval(v, v - 0.01, v + 0.01, 1000, users) for v in (base, base + value)]
+    base_metrics, tuned_metrics, differences = (
+        {"auc": each, "auc_per_user_mean": each, "log_loss": each}
+        for each in (*around, Interval(value, low, high, 1000, users))
+    )
+    return Gain(base_metrics, tuned_metrics, differences)
+
+
+@pytest.mark.parametrize(
+    ("gain", "figures", "absent"),
+    [
+        (
+            gain_of(0.75, 0.016, 0.03, 0.045),
+            ["raised", "0.030", "0.016 to 0.045", "better", " 78", " 75"],
+            ["worse"],
+        ),
+        (
+            gain_of(0.75, -0.045, -0.03, -0.016),
+            ["lowered", "0.030", "0.016 to 0.045", "worse", " 72", " 75"],
+            ["better", "-0.0"],
+        ),
+        (gain_of(0.75, -0.01, 0.03, 0.05), ["+0.030", "-0.010 to +0.050"], ["raised"]),
+        (gain_of(0.75, 0.01, 0.03, 0.05, users=4), ["+0.030", "4 users"], ["raised", "0.010"]),
+        (Gain({"auc": None}, {"auc": None}, {"auc": None}), ["undefined"], ["raised"]),
+    ],
+)
+def test_the_sentence_follows_from_the_interval(gain: Gain, figures: list[str], absent: list[str]):
+    sentence = gain_sentence(gain)
+    assert [figure for figure in figures if figure not in sentence] == []
+    assert [figure for figure in absent if figure in sentence] == []
+
+
+def test_the_closing_table_has_both_models_and_their_difference():
+    lines = rendered(gain_table(gain_of(0.75, 0.016, 0.03, 0.045)))
+    assert cells(lines, "AUC") == ["0.7500", "0.7800", "+0.0300", "+0.0160 to +0.0450"]
+    few = rendered(gain_table(gain_of(0.75, 0.016, 0.03, 0.045, users=3)))
+    assert not any("0.0160" in line for line in few)

@@ -60,7 +60,12 @@ def evaluate(
 
     from reeltune.evaluation.collect import collect_predictions
     from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
-    from reeltune.evaluation.tables import difference_lines, scorers_table
+    from reeltune.evaluation.tables import (
+        difference_lines,
+        gain_sentence,
+        gain_table,
+        scorers_table,
+    )
     from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.report.save_evaluation import (
@@ -100,6 +105,9 @@ def evaluate(
     console.print(scorers_table(evaluation))
     for line in difference_lines(evaluation):
         console.print(line, highlight=False)
+    if evaluation.gain is not None:
+        console.print(gain_table(evaluation.gain))
+        console.print(gain_sentence(evaluation.gain), highlight=False)
     for warning in evaluation.warnings:
         console.print(f"Note: {warning}", highlight=False)
     typer.echo(f"written to {target / REPORT_FILE} and beside it")
@@ -127,7 +135,13 @@ def compare(
     from rich.console import Console
 
     from reeltune.evaluation.compare import compare as compare_models
-    from reeltune.evaluation.tables import difference_line, metrics_table, samples_table
+    from reeltune.evaluation.tables import (
+        difference_line,
+        gain_sentence,
+        gain_table,
+        metrics_table,
+        samples_table,
+    )
     from reeltune.files import write_json
     from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
@@ -142,6 +156,8 @@ def compare(
         console.print(samples_table(comparison.samples))
     console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", comparison.metrics))
     console.print(difference_line(comparison.auc_difference))
+    console.print(gain_table(comparison.gain))
+    console.print(gain_sentence(comparison.gain), highlight=False)
     target = output or folder / f"comparison-{split}.json"
     write_json(target, comparison.to_dict(loaded))
     typer.echo(f"written to {target}")

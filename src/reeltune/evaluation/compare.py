@@ -10,10 +10,11 @@ from transformers import GenerationConfig
 
 from reeltune.domain import NO, YES, Item
 from reeltune.evaluation.evaluate import prompt_facts
-from reeltune.evaluation.intervals import Interval, bootstrap_auc
+from reeltune.evaluation.intervals import Interval, bootstrap
 from reeltune.evaluation.metrics import THRESHOLD, Metrics, measure
 from reeltune.evaluation.model_predictions import BASE, TUNED, ProgressFor, predict_models
 from reeltune.evaluation.predictions import PredictionTable
+from reeltune.evaluation.result import Gain
 from reeltune.models.causal_lm import causal_of
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.scoring.scorer import compute_context
@@ -37,12 +38,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both models on the same rows; the AUC difference is tuned minus base."""
+    """Both models on the same rows."""
 
     split: str
     metrics: dict[str, Metrics]
-    auc_difference: Interval | None
+    gain: Gain
     samples: list[Sample]
+
+    @property
+    def auc_difference(self) -> Interval | None:
+        """The AUC of the tuned model minus that of the base model."""
+        return self.gain.difference["auc"]
 
     def to_dict(self, loaded: LoadedModel) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -64,12 +70,18 @@ def compare(loaded: LoadedModel, split: str, progress: ProgressFor) -> Compariso
     rows = PredictionTable.of_events(loaded.folder, split, selected.event)
     for name, (p_yes,), _ in predict_models(loaded, [(split, selected)], progress):
         rows = rows.scored(name, p_yes)
-    resampled = bootstrap_auc(
+    resampled = bootstrap(
         rows.liked,
         rows.user_id,
         rows.p_yes,
+        {},
         config.train.seed,
         config.evaluation.bootstrap_samples,
+    )
+    gain = Gain(
+        base={metric: resampled.interval(BASE, metric) for metric in resampled.metrics},
+        tuned={metric: resampled.interval(TUNED, metric) for metric in resampled.metrics},
+        difference={m: resampled.difference(TUNED, BASE, m) for m in resampled.metrics},
     )
     metrics = {name: measure(rows.liked, rows.p_yes[name], rows.user_id) for name in (BASE, TUNED)}
     prompts = selected.rows.sequences.alone()
@@ -90,7 +102,7 @@ def compare(loaded: LoadedModel, split: str, progress: ProgressFor) -> Compariso
                 generated_tuned=generate(loaded, prompt),
             )
         )
-    return Comparison(split, metrics, resampled.difference(TUNED, BASE, "auc"), samples)
+    return Comparison(split, metrics, gain, samples)
 
 
 def generate(loaded: LoadedModel, prompt: list[int]) -> str:

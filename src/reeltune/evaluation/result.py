@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -37,6 +38,15 @@ class Difference:
     scorer: str
     other: str
     metrics: dict[str, Interval | None]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What fine-tuning changed: metrics of both models, and tuned minus base within each sample."""
+
+    base: Mapping[str, Interval | None]
+    tuned: Mapping[str, Interval | None]
+    difference: Mapping[str, Interval | None]
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,17 @@ class Evaluation:
     warnings: list[str]
     strongest: dict[str, dict[Kind, str]] = field(default_factory=dict)
     custom_metrics: list[str] = field(default_factory=list)
+
+    @property
+    def gain(self) -> Gain | None:
+        """Tuned against base model; None unless both were evaluated."""
+        by_kind = {scorer.kind: scorer for scorer in self.scorers}
+        if "tuned" not in by_kind or "base" not in by_kind:
+            return None
+        base, tuned = by_kind["base"], by_kind["tuned"]
+        names = (tuned.name, base.name)
+        difference = next(d for d in self.differences if (d.scorer, d.other) == names)
+        return Gain(base.metrics, tuned.metrics, difference.metrics)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

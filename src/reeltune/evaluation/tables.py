@@ -12,7 +12,7 @@ from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.examples import title_of
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
-from reeltune.evaluation.result import Evaluation
+from reeltune.evaluation.result import Evaluation, Gain
 
 _UNDEFINED: Final = "undefined"
 
@@ -24,6 +24,12 @@ _METRICS: Final = {
     "log_loss": "log loss (nats)",
     "brier": "Brier score",
     "yes_rate": "share of predicted Yes",
+}
+
+_GAIN_METRICS: Final = {
+    "auc": "AUC",
+    "auc_per_user_mean": "AUC per user, mean",
+    "log_loss": "log loss (lower is better)",
 }
 
 _COLUMNS: Final = {
@@ -90,10 +96,62 @@ def scorers_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _ends(interval: Interval | None) -> str:
+def _ends(interval: Interval | None, *, signed: bool = False) -> str:
     if interval is None:
         return ""
-    return f"{interval.low:.3f}-{interval.high:.3f}" if interval.enough_users else "too few users"
+    if not interval.enough_users:
+        return "too few users"
+    if signed:
+        return f"{interval.low:+.4f} to {interval.high:+.4f}"
+    return f"{interval.low:.3f}-{interval.high:.3f}"
+
+
+def _users(interval: Interval) -> str:
+    return "1 user" if interval.users == 1 else f"{interval.users} users"
+
+
+def gain_table(gain: Gain) -> Table:
+    """Return base against tuned model: AUC, AUC per user and log loss, with intervals."""
+    table = Table(title="What fine-tuning changed", title_justify="left")
+    table.add_column("metric")
+    for name in ("base", "tuned", "tuned minus base", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, label in _GAIN_METRICS.items():
+        models, difference = (gain.base[key], gain.tuned[key]), gain.difference[key]
+        table.add_row(
+            label,
+            *(_number(None if each is None else each.value) for each in models),
+            _UNDEFINED if difference is None else f"{difference.value:+.4f}",
+            _ends(difference, signed=True),
+        )
+    return table
+
+
+def gain_sentence(gain: Gain) -> str:
+    """Return what the difference in AUC means, in plain words."""
+    base, tuned, difference = (each["auc"] for each in (gain.base, gain.tuned, gain.difference))
+    if base is None or tuned is None or difference is None:
+        return "The AUC is undefined on these rows, so they cannot show what fine-tuning changed."
+    if not difference.enough_users:
+        return (
+            f"Fine-tuning changed AUC by {difference.value:+.3f} on these rows; "
+            f"{_users(difference)}, too few to say whether it would for other users."
+        )
+    if difference.low <= 0 <= difference.high:
+        return (
+            f"Fine-tuning changed AUC by {difference.value:+.3f} (95 % interval "
+            f"{difference.low:+.3f} to {difference.high:+.3f}): these rows do not show whether the "
+            "tuned model ranks better or worse than the base model."
+        )
+    raised = difference.value > 0
+    ends = sorted((abs(difference.low), abs(difference.high)))
+    return (
+        f"Fine-tuning {'raised' if raised else 'lowered'} AUC by {abs(difference.value):.3f} (95 % "
+        f"interval {ends[0]:.3f} to {ends[1]:.3f}): the tuned model ranks "
+        f"{'better' if raised else 'worse'} than the base model. Of 100 pairs of a liked and a "
+        f"disliked candidate, it puts the liked one first in {100 * tuned.value:.0f}, the base "
+        f"model in {100 * base.value:.0f}."
+    )
 
 
 def difference_line(
@@ -105,8 +163,7 @@ def difference_line(
         return f"{what}: {_UNDEFINED}."
     value = f"{what}: {interval.value:+.4f}"
     if not interval.enough_users:
-        users = "1 user" if interval.users == 1 else f"{interval.users} users"
-        return f"{value}; {users}, too few for an interval."
+        return f"{value}; {_users(interval)}, too few for an interval."
     zero = "contains" if interval.low <= 0 <= interval.high else "excludes"
     return (
         f"{value}; 95 % interval {interval.low:+.4f} to {interval.high:+.4f} over "
