@@ -104,6 +104,7 @@ def test_a_hub_id_is_its_own(tmp_path: Path):
         base_link("Qwen/Qwen3-0.6B") == "[Qwen/Qwen3-0.6B](https://huggingface.co/Qwen/Qwen3-0.6B)"
     )
     assert hub_id(str(tmp_path / "gone")) is None
+    assert hub_id("models/gone") is None
 
 
 @pytest.mark.parametrize(

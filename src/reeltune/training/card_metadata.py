@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from reeltune.evaluation.result import Evaluation
 from reeltune.fetch.editions import EDITIONS
+from reeltune.models.base_identity import is_path
 from reeltune.offline.smollm2 import MODEL_NAME, ORIGINAL_ID
 from reeltune.runs.folder import CARD_FILE
 
@@ -110,7 +111,7 @@ def hub_id(name_or_path: str) -> str | None:
     """
     folder = Path(name_or_path)
     if not folder.exists():
-        return name_or_path if _is_id(name_or_path) else None
+        return None if is_path(name_or_path) or not _is_id(name_or_path) else name_or_path
     names: list[Any] = []
     if (folder / CARD_FILE).is_file():
         card = ModelCard.load(folder / CARD_FILE, ignore_metadata_errors=True)

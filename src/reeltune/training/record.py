@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reeltune.config import config_hash, config_tree
+from reeltune.config.model_sections import ModelSection
 from reeltune.domain import Item, PromptSettings, Renderer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
@@ -17,7 +18,12 @@ from reeltune.models.base_identity import base_record
 from reeltune.models.load import parameter_counts
 from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import RunFolder
-from reeltune.training.card_metadata import base_link, card_metadata, evaluation_results
+from reeltune.training.card_metadata import (
+    base_link,
+    card_metadata,
+    evaluation_results,
+    hub_id,
+)
 from reeltune.training.inputs import TrainerInputs, describe_checkpointing
 
 if TYPE_CHECKING:
@@ -41,7 +47,7 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         "resumed_from": resumed,
         "config": config_tree(loaded.config),
         "config_sha256": config_hash(loaded.config),
-        "base": base_record(loaded.config.model, run.path),
+        "base": _base(loaded.config.model, run),
         "versions": package_versions(),
         "hardware": hardware(),
         "choices": [
@@ -57,6 +63,12 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         "rows": {"train": len(inputs.train_rows), "validation": len(inputs.eval_rows)},
         "parameters": {"trainable": trainable, "total": total},
     }
+
+
+def _base(model: ModelSection, run: RunFolder) -> dict[str, Any]:
+    """Return the record of the base; that of a folder has its id on the hub, if known."""
+    base, known = base_record(model, run.path), hub_id(model.name_or_path)
+    return base if known is None or "name" in base else base | {"hub_id": known}
 
 
 def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
@@ -105,7 +117,9 @@ def write_card(
         metrics: The content of the run's ``metrics.json``.
         evaluation: The evaluation on held-out rows, if there is one.
     """
-    base_model, edition = record["config"]["model"]["name_or_path"], record["data"]["edition"]
+    known = record.get("base", {}).get("hub_id")
+    base_model = known or record["config"]["model"]["name_or_path"]
+    edition = record["data"]["edition"]
     text = render_card(
         '{% include "card.md.j2" %}',
         name=path.parent.name,
