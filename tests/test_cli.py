@@ -32,6 +32,7 @@ COMMANDS = (
     "recommend",
     "score",
     "serve",
+    "doctor",
     "config",
 )
 

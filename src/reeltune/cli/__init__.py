@@ -19,6 +19,7 @@ from reeltune.cli import (
     check,
     config,
     demo,
+    doctor,
     evaluate,
     export,
     fetch,
@@ -56,6 +57,7 @@ app.command()(export.export)
 app.command(cls=recommend.RecommendCommand)(recommend.recommend)
 app.command()(score.score)
 app.command()(serve.serve)
+app.command()(doctor.doctor)
 app.add_typer(config.app, name="config")
 
 
