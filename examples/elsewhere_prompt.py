@@ -3,6 +3,7 @@
 import json
 import re
 import unicodedata
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ def encode_prompt(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[i
         tokenizer: The one saved there.
         items: Rated films, oldest first, as ``4.5: Heat (1995)``, then the candidate.
     """
-    prompt = json.loads((Path(folder) / "prompt.json").read_text(encoding="utf-8"))["settings"]
+    record = json.loads((Path(folder) / "prompt.json").read_text(encoding="utf-8"))
+    prompt = record["settings"]
     if prompt["version"] != "5":
         raise SystemExit(f"{folder}: prompt version {prompt['version']} is not supported, only 5")
     if prompt.get("signals") or prompt.get("evidence"):  # the second is their name in 0.1
@@ -27,7 +29,10 @@ def encode_prompt(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[i
     roles = ("user", "assistant")
     messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(contents)]
     # A window switches thinking off; an interview leaves the template's switch alone.
-    switch = {"enable_thinking": False} if prompt["form"] == "window" else {}
+    switch: dict[str, Any] = {"enable_thinking": False} if prompt["form"] == "window" else {}
+    if record.get("template_date"):  # the template writes a date: that of the training
+        day = date.fromisoformat(record["template_date"])
+        switch |= {"strftime_now": day.strftime, "date_string": day.strftime("%d %b %Y")}
     text = tokenizer.apply_chat_template(
         messages, tokenize=False, add_generation_prompt=True, **switch
     )

@@ -18,11 +18,14 @@ from reeltune.models.load import add_adapter, load_adapter, load_base, parameter
 from reeltune.models.prompt_record import (
     PROMPT_FILE,
     PromptRecord,
+    read_prompt_record,
     refuse_other_prompt,
+    refuse_other_tokenizer,
     write_prompt_record,
 )
 from reeltune.models.tokenizer import load_tokenizer
 from tests.errors import raises_error
+from tests.helpers import chat_tokenizer
 from tests.runs import tiny_config
 
 
@@ -170,3 +173,26 @@ def test_another_prompt_version_is_refused(tmp_path):
 def test_an_adapter_with_unknown_prompt_is_refused(tmp_path):
     with raises_error(ModelError, "prompt_record_missing", figures=[PROMPT_FILE]):
         refuse_other_prompt(tmp_path, RECORD.settings, 7)
+
+
+@pytest.mark.parametrize("form", ["window", "interview"])
+def test_another_template_or_tokenizer_than_in_training_is_refused(form, tmp_path):
+    settings = PromptSettings(form=form)
+    write_prompt_record(tmp_path, PromptRecord.of(settings, 5, "base", chat_tokenizer()))
+    refuse_other_tokenizer(tmp_path, chat_tokenizer())
+    changed = chat_tokenizer()
+    changed.chat_template = "System default." + str(changed.chat_template)
+    with raises_error(ModelError, "other_chat_template"):
+        refuse_other_tokenizer(tmp_path, changed)
+    changed = chat_tokenizer()
+    changed.add_tokens(["[FILM]"])
+    with raises_error(ModelError, "other_tokenizer"):
+        refuse_other_tokenizer(tmp_path, changed)
+
+
+def test_the_record_names_the_date_that_the_template_writes(tmp_path):
+    tokenizer = chat_tokenizer()
+    assert PromptRecord.of(PromptSettings(), 5, "base", tokenizer).template_date is None
+    tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }}" + str(tokenizer.chat_template)
+    write_prompt_record(tmp_path, PromptRecord.of(PromptSettings(), 5, "base", tokenizer))
+    assert read_prompt_record(tmp_path).template_date == "2024-07-26"

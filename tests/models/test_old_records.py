@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from reeltune.models.prompt_record import PROMPT_FILE, read_prompt_record
+from reeltune.models.prompt_record import (
+    PROMPT_FILE,
+    read_prompt_record,
+    refuse_other_tokenizer,
+)
 from reeltune.runs.folder import RUN_FILE, RunFolder
+from tests.helpers import chat_tokenizer
 
 SETTINGS = {
     "threshold": 4.0,
@@ -27,6 +32,8 @@ def test_a_prompt_record_with_the_old_key_evidence_is_read(tmp_path: Path):
     assert (prompt.settings.form, prompt.settings.version) == ("interview", "5")
     assert len(prompt.settings.signals) == 2
     assert (prompt.history_len, prompt.base_model) == (15, "Qwen/Qwen3-0.6B")
+    assert (prompt.frame_sha256, prompt.tokens_sha256, prompt.template_date) == (None, None, None)
+    refuse_other_tokenizer(tmp_path, chat_tokenizer())
 
 
 def test_a_run_record_with_old_keys_is_read_under_the_present_ones(tmp_path: Path):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +13,14 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
 
 from reeltune.domain import INTERVIEW, Form
 from reeltune.errors import ModelError
-from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
+from reeltune.prompts.chat import (
+    TEMPLATE_DATE,
+    AnswerTokens,
+    answer_tokens,
+    chat_frame,
+    tokens_digest,
+    writes_date,
+)
 from reeltune.prompts.encoding import encode
 from tests.errors import raises_error
 from tests.helpers import ITEM_TEXT, Kind, chat_tokenizer, tiny_tokenizer
@@ -246,3 +256,71 @@ def test_an_answer_that_merges_with_the_message_end_is_refused(form: Form):
     tokenizer.add_tokens([AddedToken("Yes<|im_end|>", normalized=False)])
     with raises_error(ModelError, "answer_not_one_token", figures=["'Yes'"]):
         answer_tokens(tokenizer, chat_frame(tokenizer, form))
+
+
+NOW = "{{ strftime_now('%Y-%m-%d') }};"
+DATE_STRING = (
+    "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    "{{ date_string }};"
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("dated", "text"), [(NOW, "2024-07-26;"), (DATE_STRING, "26 Jul 2024;")])
+def test_a_template_always_writes_the_same_date(form: Form, dated: str, text: str):
+    tokenizer = with_template(dated + CHAT.format(content="content"))
+    chat = [{"role": "user", "content": "x"}]
+    assert text not in str(tokenizer.apply_chat_template(chat, tokenize=False))
+    frame = chat_frame(tokenizer, form)
+    assert frame.before == f"{text}user:"
+    assert writes_date(tokenizer, form)
+    other = chat_frame(tokenizer, form, date(2030, 1, 2))
+    assert (str(TEMPLATE_DATE.year) in other.before, "2030" in other.before) == (False, True)
+    assert other.digest != frame.digest
+    assert tokens_digest(tokenizer, other) != tokens_digest(tokenizer, frame)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", FORMS)
+def test_templates_without_a_date_are_rendered_as_before(kind: Kind, form: Form):
+    assert not writes_date(tokenizer_of(kind), form)
+    assert chat_frame(tokenizer_of(kind), form) == chat_frame(
+        tokenizer_of(kind), form, date(2030, 1, 2)
+    )
+
+
+class UnfixedDate(PreTrainedTokenizerFast):
+    """A tokenizer that renders its template without the given date."""
+
+    def apply_chat_template(self, *arguments: Any, **options: Any) -> Any:
+        """Render with the current date."""
+        for name in ("strftime_now", "date_string"):
+            options.pop(name, None)
+        return super().apply_chat_template(*arguments, **options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("written", ["%Y-%m-%d", "%d %b %Y", "%B %d, %Y", "%d %B %Y", "%d/%m/%Y"])
+def test_a_date_that_cannot_be_fixed_is_refused(form: Form, written: str):
+    template = f"{{{{ strftime_now('{written}') }}}};" + CHAT.format(content="content")
+    raw = chat_tokenizer("llama").backend_tokenizer
+    tokenizer = UnfixedDate(tokenizer_object=raw, eos_token="<|im_end|>", chat_template=template)
+    with raises_error(ModelError, "template_date_not_fixed"):
+        chat_frame(tokenizer, form)
+
+
+def test_a_constant_date_is_accepted():
+    tokenizer = with_template("Knowledge cutoff: 2023-12-01;" + CHAT.format(content="content"))
+    assert chat_frame(tokenizer).before == "Knowledge cutoff: 2023-12-01;user:"
+    assert not writes_date(tokenizer, INTERVIEW)
+
+
+def test_the_digest_of_tokens_changes_with_added_tokens_merges_and_frame():
+    tokenizer = chat_tokenizer("qwen3")
+    frame = chat_frame(tokenizer)
+    before = tokens_digest(tokenizer, frame)
+    assert tokens_digest(chat_tokenizer("qwen3"), frame) == before
+    assert tokens_digest(tokenizer, chat_frame(tokenizer, INTERVIEW)) != before
+    assert tokens_digest(chat_tokenizer("llama"), frame) != before
+    tokenizer.add_tokens([AddedToken("[FILM]", normalized=False)])
+    assert tokens_digest(tokenizer, frame) != before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Renderer
+from reeltune.prompts.chat import chat_frame
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import Selection, choose_blocks, tokenize
 from reeltune.training.cache import key_of_rows, look_up, store
@@ -125,3 +127,16 @@ def test_a_failed_write_leaves_the_old_cache(prepared, tokenizer, tmp_path, monk
         )
     assert look_up(tmp_path / "cache", key)[0] is not None
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_another_date_in_the_frame_is_a_miss(prepared, tokenizer, tmp_path, monkeypatch):
+    tokenizer.chat_template = "{{ strftime_now('%Y-%m-%d') }}" + tokenizer.chat_template
+    store(tmp_path / "cache", key_of(prepared, tokenizer), rows_of(prepared, tokenizer))
+    key = key_of(prepared, tokenizer)
+    assert look_up(tmp_path / "cache", key)[0] is not None
+    monkeypatch.setattr(
+        "reeltune.training.cache.chat_frame",
+        lambda tokenizer, form: chat_frame(tokenizer, form, date(2030, 1, 2)),
+    )
+    found = look_up(tmp_path / "cache", key_of(prepared, tokenizer))
+    assert found == (None, "changed since: prompt")

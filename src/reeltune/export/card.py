@@ -38,15 +38,20 @@ with reeltune {{ record.versions.reeltune }} on MovieLens ({{ record.data.editio
 {% include "prompt.md.j2" %}
 
 ```python
-import torch
+{% if template_date %}from datetime import date
+
+{% endif %}import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = "."  # the folder of this card
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
 messages = {{ messages }}
-prompt = tokenizer.apply_chat_template(
-    messages, tokenize=False, add_generation_prompt=True{{ switches }}
+{% if template_date %}day = date.fromisoformat("{{ template_date }}")  # as in training
+{% endif %}prompt = tokenizer.apply_chat_template(
+    messages, tokenize=False, add_generation_prompt=True{{ switches }}\
+{% if template_date %},
+    strftime_now=day.strftime, date_string=day.strftime("%d %b %Y"),{% endif %}
 )
 inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
 with torch.no_grad():
@@ -126,6 +131,7 @@ def write_merged_card(
         messages=json.dumps(messages, indent=4, ensure_ascii=False),
         # As in training: a window switches thinking off, an interview keeps the default.
         switches=", enable_thinking=False" if settings.form == WINDOW else "",
+        template_date=origin.prompt.template_date,
         answers=answers,
         run=origin.run,
         metrics=origin.metrics,

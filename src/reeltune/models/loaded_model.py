@@ -28,8 +28,18 @@ from reeltune.models.load import (
     lora_config,
     parameter_counts,
 )
-from reeltune.models.prompt_record import refuse_other_prompt
-from reeltune.prompts.chat import AnswerTokens, answer_tokens, chat_frame
+from reeltune.models.prompt_record import (
+    PromptRecord,
+    refuse_other_prompt,
+    refuse_other_tokenizer,
+)
+from reeltune.prompts.chat import (
+    TEMPLATE_DATE,
+    AnswerTokens,
+    answer_tokens,
+    chat_frame,
+    writes_date,
+)
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import (
     Selection,
@@ -117,6 +127,11 @@ class LoadedModel:
         """Whether there is an adapter and it is switched on."""
         return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
 
+    def prompt_record(self) -> PromptRecord:
+        """Return the content of ``prompt.json``."""
+        name = self.config.model.name_or_path
+        return PromptRecord.of(self.settings, self.folder.history_len, name, self.base.tokenizer)
+
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
         """Switch the adapter off inside the block."""
@@ -198,8 +213,10 @@ def load_model(
     for line in choices.describe():
         LOGGER.info(line)
     base = load_base(config, choices)
-    if adapter is not None and RunFolder(adapter).record_file.is_file():
-        check_base(RunFolder(adapter), config.model)  # again, if it was downloaded just now
+    if adapter is not None:
+        _check_base_of(adapter, config, base)
+    if writes_date(base.tokenizer, settings.form):
+        LOGGER.info("the chat template writes a date: always %s", TEMPLATE_DATE)
     if trainable:
         model = add_adapter(base, config)
         counts = parameter_counts(model)
@@ -213,6 +230,13 @@ def load_model(
         model.requires_grad_(False)
         torch.manual_seed(config.train.seed)
     return LoadedModel(config, folder, base, model, settings, calibrate, learned_from)
+
+
+def _check_base_of(adapter: Path, config: Config, base: BaseModel) -> None:
+    run = RunFolder(adapter)
+    if run.record_file.is_file():
+        check_base(run, config.model)  # a model of the hub may have been downloaded just now
+    refuse_other_tokenizer(adapter, base.tokenizer)
 
 
 def _training_rows(run: RunFolder) -> int | None:

@@ -5,22 +5,57 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import ModelError
 from reeltune.files import write_json
+from reeltune.prompts.chat import TEMPLATE_DATE, chat_frame, tokens_digest, writes_date
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PROMPT_FILE: Final = "prompt.json"
 
 
 @dataclass(frozen=True)
 class PromptRecord:
-    """The prompt an adapter was trained on, and the name or path of its base model."""
+    """The prompt an adapter was trained on.
+
+    Attributes:
+        settings: Everything the renderer depends on.
+        history_len: Events shown before a candidate.
+        base_model: Name or path of the base model.
+        frame_sha256: Digest of what the chat template writes; None in records of version 0.1.
+        tokens_sha256: Digest of what the tokenizer makes of prompts; None as above.
+        template_date: The date that the template writes, if it writes one.
+    """
 
     settings: PromptSettings
     history_len: int
     base_model: str
+    frame_sha256: str | None = None
+    tokens_sha256: str | None = None
+    template_date: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: PromptSettings,
+        history_len: int,
+        base_model: str,
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> PromptRecord:
+        """Return the record of prompts by a tokenizer."""
+        frame = chat_frame(tokenizer, settings.form)
+        return cls(
+            settings=settings,
+            history_len=history_len,
+            base_model=base_model,
+            frame_sha256=frame.digest,
+            tokens_sha256=tokens_digest(tokenizer, frame),
+            template_date=str(TEMPLATE_DATE) if writes_date(tokenizer, settings.form) else None,
+        )
 
 
 def write_prompt_record(adapter: Path, record: PromptRecord) -> None:
@@ -56,6 +91,7 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
         settings=PromptSettings.from_dict(values["settings"]),
         history_len=int(values["history_len"]),
         base_model=str(values["base_model"]),
+        **{name: values.get(name) for name in ("frame_sha256", "tokens_sha256", "template_date")},
     )
 
 
@@ -76,3 +112,28 @@ def refuse_other_prompt(adapter: Path, wanted: PromptSettings, history_len: int)
             where=str(adapter),
             hint="Use the data and prompt settings of its run.json",
         )
+
+
+def refuse_other_tokenizer(adapter: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that makes other prompts than that of the adapter's training.
+
+    Records without digests are not checked.
+
+    Raises:
+        ModelError: The chat template (``other_chat_template``) or the token ids
+            (``other_tokenizer``) differ.
+    """
+    record = read_prompt_record(adapter)
+    frame = chat_frame(tokenizer, record.settings.form)
+    if record.frame_sha256 not in (None, frame.digest):
+        code, changed = "other_chat_template", "chat template writes other text around messages"
+    elif record.tokens_sha256 not in (None, tokens_digest(tokenizer, frame)):
+        code, changed = "other_tokenizer", "tokenizer encodes prompts differently"
+    else:
+        return
+    raise ModelError(
+        f"this {changed} than in the training of {adapter}",
+        code=code,
+        where=str(tokenizer.name_or_path),
+        hint="Use the tokenizer files that the base model had then; the run folder has a copy",
+    )

@@ -16,6 +16,7 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.domain import PromptSettings
 from reeltune.files import atomic_folder, write_json
+from reeltune.prompts.chat import chat_frame, tokens_digest
 from reeltune.prompts.rows import Selection, TokenRows, refuse_too_long
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
@@ -49,12 +50,17 @@ def key_of_rows(
     selection: Selection,
 ) -> CacheKey:
     """Return everything tokenized rows depend on; files and tokenizer by content."""
+    frame = chat_frame(tokenizer, prompt.form)
     return CacheKey(
         {
             "cache format": CACHE_FORMAT,
             **prepared_data(folder),
             "history": [folder.min_history, folder.history_len],
-            "prompt": prompt.to_dict(),
+            "prompt": {
+                **prompt.to_dict(),
+                "frame_sha256": frame.digest,
+                "tokens_sha256": tokens_digest(tokenizer, frame),
+            },
             "tokenizer": tokenizer_digest(tokenizer),
             "selection": asdict(selection),
         }

@@ -18,6 +18,7 @@ from reeltune.files import write_json
 from reeltune.models.base_identity import check_base
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import load_model
+from reeltune.models.prompt_record import refuse_other_tokenizer
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
@@ -105,6 +106,8 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
             run.refuse_other_data(folder.meta["files"], settings.to_dict())
             check_base(run, config.model)
         loaded = load_model(config, trainable=True, folder=folder)
+        if checkpoint is not None:
+            refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
     with phase(2, "preprocess"):
         rows = cached_rows(loaded, train_rows(config))
         eval_rows = cached_rows(loaded, validation_rows(config))

@@ -224,9 +224,7 @@ def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> Ye
         callbacks=callbacks,
         scorer=Scorer(loaded.model, loaded.answers, loaded.config.scoring.tokens_per_batch),
         eval_rows=inputs.eval_rows,
-        prompt_record=PromptRecord(
-            loaded.settings, loaded.folder.history_len, loaded.config.model.name_or_path
-        ),
+        prompt_record=loaded.prompt_record(),
         clock=clock,
         pairwise_weight=section.pairwise_weight,
     )
