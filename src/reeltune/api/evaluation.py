@@ -1,0 +1,144 @@
+"""Evaluate the model of a training run beside its base model and the classical baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from reeltune.api.frames import new_frame
+from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
+from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
+from reeltune.evaluation.custom_metrics import CustomMetric
+from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
+from reeltune.evaluation.result import Evaluation as EvaluationResult
+from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.progress import scoring_progress
+from reeltune.report.save_evaluation import (
+    REPORT_FILE,
+    read_earlier,
+    save_evaluation,
+    save_with_adapter,
+)
+from reeltune.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from reeltune.domain import Form
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of all scorers on the same rows.
+
+    It holds what :class:`reeltune.evaluation.Evaluation` does not: the predictions and the model
+    that :meth:`report` needs.
+
+    Attributes:
+        result: Metrics with intervals, differences, breakdowns, ablations and warnings.
+        folder: Where :meth:`report` writes by default.
+    """
+
+    result: EvaluationResult
+    folder: Path
+    _loaded: LoadedModel
+    _collected: CollectedPredictions
+    _run: RunFolder | None
+    _own_form: bool
+
+    def table(self, *, intervals: bool = False) -> pl.DataFrame:
+        """Return a row per scorer and a column per metric.
+
+        Args:
+            intervals: Add the ends of the 95 % intervals, as ``auc_low`` and ``auc_high``.
+        """
+        scorers = self.result.scorers
+        columns: dict[str, list[Any]] = {
+            "scorer": [scorer.name for scorer in scorers],
+            "kind": [scorer.kind for scorer in scorers],
+        }
+        fields = ("value", "low", "high") if intervals else ("value",)
+        for metric in scorers[0].metrics:
+            for field in fields:
+                name = metric if field == "value" else f"{metric}_{field}"
+                columns[name] = [getattr(scorer.metrics[metric], field, None) for scorer in scorers]
+        return new_frame(columns)
+
+    def report(self, folder: PathLike | None = None) -> Path:
+        """Write ``report.html``, ``metrics.json`` and ``predictions.parquet``.
+
+        An evaluation of test rows also leaves its calibration and its figures with the adapter.
+
+        Args:
+            folder: By default :attr:`folder`.
+
+        Returns:
+            The path of ``report.html``.
+        """
+        target = self.folder if folder is None else Path(folder)
+        save_evaluation(target, self._loaded, self._collected, self.result, self._run)
+        if self._run is not None and self._own_form and self.result.split == "test":
+            save_with_adapter(self._run, self._collected, self.result)
+        return target / REPORT_FILE
+
+
+def evaluate(
+    run: RunLike | None = None,
+    *,
+    metrics: Mapping[str, CustomMetric] | None = None,
+    split: Literal["validation", "test"] = "test",
+    config: ConfigLike | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    prepared: PathLike | None = None,
+    base_only: bool = False,
+    form: Form | None = None,
+    keep_predictions: bool = False,
+    output: PathLike | None = None,
+) -> Evaluation:
+    """Score the rows of a split with every scorer, and measure them, as ``reeltune evaluate`` does.
+
+    Args:
+        run: A run or its folder; None for the base model of ``config``.
+        metrics: Further metrics by name: functions of labels, P(Yes) and users, each an array of
+            shape ``(rows,)``, that return a number.
+        split: The rows to report.
+        config: By default the run's own.
+        overrides: Values by key, such as ``{"evaluation.max_examples": 500}``.
+        prepared: The prepared folder, if it has been moved.
+        base_only: Score the base model, without the adapter.
+        form: The form of the prompts, if not that of the training.
+        keep_predictions: Use the models' predictions of the last evaluation in the output folder.
+        output: The folder for the report; by default in the run's.
+
+    Raises:
+        RunError: There is no run in the folder.
+        ModelError: There is no adapter, or it cannot be used.
+        DataError: There is no prepared folder, or no earlier evaluation to keep.
+        ConfigError: The configuration or a metric is not valid.
+
+    >>> evaluation = evaluate(
+    ...     "output/demo",
+    ...     metrics={"hits": lambda labels, p_yes, users: ((p_yes > 0.5) == labels).mean()},
+    ... )  # doctest: +SKIP
+    >>> evaluation.table()  # doctest: +SKIP
+    """
+    resolved, adapter = resolve_run(run, config, overrides, prepared, base_only=base_only)
+    folder = None if adapter is None else RunFolder(adapter)
+    usual = evaluation_folder(adapter, resolved.train.output_dir, split, form)
+    target = usual if output is None else Path(output)
+    loaded = load_model(resolved, adapter, form=form, calibrated=False)
+    earlier = read_earlier(target, loaded, folder) if keep_predictions else None
+    with scoring_progress() as progress:
+        collected = collect_predictions(loaded, split, progress, earlier)
+        result = evaluate_predictions(loaded, collected, progress, metrics)
+    return Evaluation(result, target, loaded, collected, folder, form is None)
+
+
+def evaluation_folder(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
+    """Return the folder an evaluation is written to by default."""
+    parts = ["evaluation", *([split] if split != "test" else []), *([form] if form else [])]
+    name = "-".join(parts)
+    # A base model has no run folder, and a file in an empty one would block training.
+    return adapter / name if adapter else output_dir.with_name(f"{output_dir.name}-base-{name}")

@@ -1,0 +1,55 @@
+"""Frames of polars and pandas: in as Arrow tables, out as the kind that came in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+    Frame = pl.DataFrame | pd.DataFrame
+
+FrameT = TypeVar("FrameT", bound="Frame")
+
+
+def is_frame(value: object) -> TypeGuard[Frame]:
+    """Return whether a value is a frame of polars or pandas."""
+    return _is_from("polars", value) or _is_from("pandas", value)
+
+
+def as_table(frame: Frame) -> pa.Table:
+    """Return a frame as an Arrow table, without an index."""
+    if _is_from("pandas", frame):
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    return frame.to_arrow()  # type: ignore[union-attr]
+
+
+def with_column(frame: FrameT, name: str, values: pa.Array) -> FrameT:
+    """Return a frame with one more column; nulls are NaN in pandas."""
+    if _is_from("pandas", frame):
+        return frame.assign(**{name: values.to_numpy(zero_copy_only=False)})  # type: ignore[union-attr]
+    import polars as pl
+
+    return frame.with_columns(pl.Series(name, values))  # type: ignore[union-attr]
+
+
+def new_frame(columns: Mapping[str, Any], like: object = None) -> Any:
+    """Return columns as a frame of the kind of ``like``, or of polars if that is no frame."""
+    if _is_from("pandas", like):
+        import pandas as pd
+
+        return pd.DataFrame(dict(columns))
+    import polars as pl
+
+    return pl.DataFrame(dict(columns))
+
+
+def _is_from(library: str, value: object) -> bool:
+    """Return whether a value is a frame of a library, without importing it."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(value, module.DataFrame)

@@ -1,0 +1,258 @@
+"""Predictions, recommendations and explanations from a trained adapter or its base model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import numpy as np
+import pyarrow as pa
+
+from reeltune.api.frames import as_table, is_frame, new_frame, with_column
+from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
+from reeltune.bulk.input_table import InputRows, InvalidRows, standard_columns
+from reeltune.bulk.lookup import Lookup
+from reeltune.bulk.tasks import P_YES, predict_pairs
+from reeltune.data.columns import Columns
+from reeltune.data.history import History
+from reeltune.errors import ConfigError
+from reeltune.models.loaded_model import load_model
+from reeltune.progress import show_progress
+from reeltune.recommend.candidates import CandidateCount, Filters
+from reeltune.recommend.catalogue import Catalogue
+from reeltune.recommend.pipeline import (
+    RecommendationPipeline,
+    RecommendationRequest,
+    leave_one_out,
+    rating_effects,
+    require_eligible,
+)
+from reeltune.recommend.ratings_file import read_ratings_rows
+from reeltune.recommend.user_ratings import Entry, rated_history, user_history
+from reeltune.scoring.predictor import Predictor, Query
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from reeltune.api.frames import Frame
+
+    Ratings = Mapping[str, float] | Mapping[int, float] | Frame
+
+FrameT = TypeVar("FrameT", bound="Frame")
+
+
+def load(
+    run: RunLike | None = None,
+    *,
+    config: ConfigLike | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    prepared: PathLike | None = None,
+    base_only: bool = False,
+    history_len: int | None = None,
+) -> Recommender:
+    """Load the model of a training run, with the prepared data it was trained on.
+
+    Args:
+        run: A run or its folder; None for the base model of ``config``.
+        config: By default the run's own.
+        overrides: Values by key, such as ``{"scoring.calibration": "platt"}``.
+        prepared: The prepared folder, if it has been moved.
+        base_only: Use the base model, without the adapter.
+        history_len: Number of the newest ratings shown to the model; by default as prepared.
+
+    Raises:
+        RunError: There is no run in the folder.
+        ModelError: There is no adapter, or it cannot be used.
+        DataError: There is no prepared folder.
+        ConfigError: Neither a run nor a configuration is given, or it is not valid.
+
+    >>> recommender = load("output/demo")  # doctest: +SKIP
+    >>> recommender.recommend(user=42, k=3)  # doctest: +SKIP
+    """
+    resolved, adapter = resolve_run(run, config, overrides, prepared, base_only=base_only)
+    return Recommender(Predictor(load_model(resolved, adapter), history_len))
+
+
+class Recommender:
+    """Predicts, recommends and explains with one model and the prepared data.
+
+    Unlike :class:`reeltune.recommend.RecommendationPipeline`, which only chooses and ranks so that
+    the HTTP service can batch the model's work, it holds the model. Not thread-safe.
+
+    Frames may be of polars or pandas; what comes out is of the kind that came in, or of polars.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.catalogue = Catalogue.of(predictor.loaded.folder)
+        self._pipeline = RecommendationPipeline.of(predictor, self.catalogue)
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(self.predictor.loaded.folder)
+
+    @overload
+    def predict(
+        self, pairs: FrameT, *, skip_unknown: bool = False, progress: bool = False
+    ) -> FrameT: ...
+    @overload
+    def predict(
+        self,
+        pairs: Iterable[tuple[int, int]],
+        *,
+        skip_unknown: bool = False,
+        progress: bool = False,
+    ) -> pl.DataFrame: ...
+    def predict(self, pairs: Any, *, skip_unknown: bool = False, progress: bool = False) -> Any:
+        """Return P(Yes) of users and items of the prepared data, in a column ``p_yes``.
+
+        A user's history ends before their own rating of the item and, if there is a column
+        ``timestamp``, before that time.
+
+        Args:
+            pairs: A frame with columns ``user_id`` and ``item_id``, or pairs of both ids.
+            skip_unknown: Keep rows that cannot be scored, without a ``p_yes``.
+            progress: Show progress on standard error.
+
+        Raises:
+            DataError: A column is missing, ambiguous or of the wrong type.
+            RequestError: A user or an item does not exist, or a value is missing.
+
+        >>> recommender.predict([(42, 6), (42, 608)])  # doctest: +SKIP
+        """
+        frame = pairs
+        if not is_frame(pairs):
+            ids = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
+            frame = new_frame({Columns.USER: ids[:, 0], Columns.ITEM: ids[:, 1]})
+        table, where = as_table(frame), "pairs"
+        columns, schema = standard_columns(
+            table.schema, (Columns.USER, Columns.ITEM), (Columns.TIMESTAMP,), where
+        )
+        table = table.select(list(columns)).rename_columns(list(columns.values())).cast(schema)
+        rows = InputRows.resolve(table, self._lookup)
+        if not skip_unknown and len(rows.valid) < table.num_rows:
+            invalid = InvalidRows()
+            invalid.add(table, rows)
+            raise invalid.error(where)
+        with show_progress(shown=progress) as start:
+            task = start("scoring", table.num_rows)
+            p_yes = predict_pairs(rows, self._lookup, self.predictor, task.advance)
+        return with_column(frame, P_YES, pa.array(p_yes, mask=rows.fault >= 0))
+
+    def recommend(
+        self,
+        user: int | None = None,
+        ratings: Ratings | None = None,
+        k: int = 10,
+        *,
+        filters: Filters | None = None,
+        candidates: CandidateCount | None = None,
+    ) -> Any:
+        """Return the ``k`` items that the user is most likely to like, as a frame.
+
+        Args:
+            user: A user of the prepared data.
+            ratings: Instead of a user, ratings oldest first: a mapping from titles or item ids, or
+                a frame with columns ``title`` or ``item_id``, ``rating`` and perhaps ``timestamp``.
+            k: Number of items.
+            filters: Conditions on the items.
+            candidates: Number of items to score, most rated first, or ``"all"``; by default all on
+                a CUDA device, else 100.
+
+        Returns:
+            Columns ``item_id``, ``title``, ``year``, ``genres`` and ``p_yes``, highest first.
+
+        Raises:
+            RequestError: The user or an item does not exist, a rating is not on the scale, or no
+                item is left.
+            ConfigError: Both a user and ratings are given, or neither.
+
+        >>> recommender.recommend(ratings={"Heat (1995)": 5, "Fargo": 4.5}, k=3)  # doctest: +SKIP
+        """
+        history = self._history(user, ratings)
+        request = RecommendationRequest(history, filters or Filters(), k, candidates)
+        require_eligible(self.catalogue, request)
+        found = self._pipeline.recommend(self.predictor, request).recommendations
+        columns = {
+            Columns.ITEM: [each.item.item_id for each in found],
+            Columns.TITLE: [each.item.title for each in found],
+            Columns.YEAR: [each.item.year for each in found],
+            Columns.GENRES: [list(each.item.genres) for each in found],
+            P_YES: [each.p_like for each in found],
+        }
+        return new_frame(columns, like=ratings)
+
+    def explain(
+        self,
+        item: int | str,
+        user: int | None = None,
+        ratings: Ratings | None = None,
+        k: int | None = None,
+    ) -> Any:
+        """Return how much each rating shown to the model moved the prediction, as a frame.
+
+        Args:
+            item: An item id or a title. Ratings from the user's own rating of it on are left out.
+            user: A user of the prepared data.
+            ratings: Instead of a user, as for :meth:`recommend`.
+            k: Number of ratings, strongest effect first; None for all that are shown.
+
+        Returns:
+            Columns ``item_id``, ``title``, ``year``, ``rating`` and ``effect``: P(Yes) with the
+            rating minus P(Yes) without it.
+
+        Raises:
+            RequestError: The user or an item does not exist, or a rating is not on the scale.
+            ConfigError: Both a user and ratings are given, or neither.
+
+        >>> recommender.explain("Casino (1995)", user=42, k=3)  # doctest: +SKIP
+        """
+        history = self._history(user, ratings)
+        item_idx = self.catalogue.find(_name(item))
+        own = np.flatnonzero(history.item_idx == item_idx)
+        if len(own):
+            end = slice(own[0])
+            history = replace(history, item_idx=history.item_idx[end], rating=history.rating[end])
+        shown = history.last(self.predictor.history_len)
+        queries = [Query(each, np.array([item_idx])) for each in leave_one_out(shown)]
+        predictions = self.predictor.predict(queries)
+        effects = rating_effects([each.p_yes for each in predictions])[:, 0]
+        order = np.argsort(-np.abs(effects), kind="stable")[:k]
+        items = [self.catalogue.items[index] for index in shown.item_idx[order]]
+        columns = {
+            Columns.ITEM: [each.item_id for each in items],
+            Columns.TITLE: [each.title for each in items],
+            Columns.YEAR: [each.year for each in items],
+            Columns.RATING: shown.rating[order].tolist(),
+            "effect": effects[order].tolist(),
+        }
+        return new_frame(columns, like=ratings)
+
+    def _history(self, user: int | None, ratings: Ratings | None) -> History:
+        folder = self.predictor.loaded.folder
+        if user is not None and ratings is None:
+            return user_history(folder.ratings, user)
+        if ratings is None or user is not None:
+            raise ConfigError(
+                "no user and no ratings are given"
+                if ratings is None
+                else "both a user and ratings are given",
+                code="user_or_ratings",
+                hint="Give one of them",
+            )
+        if isinstance(ratings, Mapping):
+            entries = [
+                Entry(f"ratings[{item!r}]", _name(item), str(rating))
+                for item, rating in ratings.items()
+            ]
+        else:
+            table = as_table(ratings)
+            entries = read_ratings_rows(table.to_pylist(), table.column_names)
+        return rated_history(self.catalogue, folder.prompt_settings.scale, entries)
+
+
+def _name(item: int | str) -> str:
+    """Return an item as :meth:`Catalogue.find` reads it."""
+    return item if isinstance(item, str) else f"#{item}"

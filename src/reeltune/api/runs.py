@@ -1,0 +1,157 @@
+"""Train, and read what a training run left in its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reeltune.config import Config, build_config, config_tree, load_config
+from reeltune.errors import ConfigError, ModelError
+from reeltune.runs.folder import ADAPTER_CONFIG, RunFolder
+
+PathLike = str | os.PathLike[str]
+ConfigLike = Config | PathLike | Mapping[str, Any]
+"""A configuration, its YAML file, or values of some keys; the others have their defaults."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run in its folder."""
+
+    folder: Path
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``: the best evaluation, all of them, losses and speed.
+
+        Raises:
+            RunError: Training has not finished.
+        """
+        return RunFolder(self.folder).metrics()
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the run.
+
+        Raises:
+            RunError: There is no run in the folder.
+        """
+        return RunFolder(self.folder).config()
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the adapter, which plain PEFT loads too.
+
+        Raises:
+            ModelError: There is no adapter.
+        """
+        if not (self.folder / ADAPTER_CONFIG).is_file():
+            raise ModelError(
+                "no adapter here",
+                code="adapter_not_found",
+                where=str(self.folder),
+                hint="Run: reeltune train, or use the base model with --base-only",
+            )
+        return self.folder
+
+
+RunLike = Run | PathLike
+
+
+def as_run(run: RunLike) -> Run:
+    """Return the run in a folder."""
+    return run if isinstance(run, Run) else Run(Path(run))
+
+
+def as_config(config: ConfigLike | None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Return a configuration, with the values of some keys replaced.
+
+    Keys are full paths or nested sections.
+
+    Raises:
+        ConfigError: With every problem found.
+
+    >>> as_config({"train.epochs": 2, "lora": {"r": 4}}, {"lora.alpha": 8}).lora.alpha
+    8.0
+    """
+    if isinstance(config, str | os.PathLike):
+        resolved = load_config(Path(config))
+    elif isinstance(config, Config):
+        resolved = config
+    else:
+        resolved = load_config(None)
+        overrides = {**(config or {}), **(overrides or {})}
+    if not overrides:
+        return resolved
+    tree = config_tree(resolved)
+    _set_keys(tree, overrides)
+    return build_config(tree)
+
+
+def train(
+    config: ConfigLike | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Fine-tune an adapter, as ``reeltune train`` does.
+
+    Args:
+        config: A configuration, its YAML file, or values by key; None for the defaults.
+        overrides: Values by key, such as ``{"train.epochs": 2}``, which replace those of the
+            configuration.
+        resume: Continue from the newest complete checkpoint.
+        overwrite: Replace an earlier run in ``train.output_dir``.
+
+    Raises:
+        ReeltuneError: Configuration, data, model or run folder is wrong.
+
+    >>> run = train("configs/demo_cpu.yaml", overrides={"train.max_steps": 20})  # doctest: +SKIP
+    >>> run.metrics["best"]["eval_auc"]  # doctest: +SKIP
+    0.71
+    """
+    from reeltune.training.train import train as run_training
+
+    return Run(run_training(as_config(config, overrides), resume=resume, overwrite=overwrite))
+
+
+def _set_keys(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for path, value in values.items():
+        name, _, rest = path.partition(".")
+        nested = {rest: value} if rest else value
+        if isinstance(nested, Mapping) and isinstance(tree.setdefault(name, {}), dict):
+            _set_keys(tree[name], nested)
+        else:
+            tree[name] = value
+
+
+def resolve_run(
+    run: RunLike | None,
+    config: ConfigLike | None,
+    overrides: Mapping[str, Any] | None,
+    prepared: PathLike | None,
+    *,
+    base_only: bool,
+) -> tuple[Config, Path | None]:
+    """Return the configuration to use with a run, and its adapter unless the base model is used.
+
+    Raises:
+        ConfigError: Neither a run nor a configuration is given.
+        RunError: There is no run in the folder.
+        ModelError: There is no adapter.
+    """
+    if config is None:
+        if run is None:
+            raise ConfigError(
+                "neither a run nor a configuration is given",
+                code="run_or_config",
+                hint="Give the folder of a run, or config= for the base model alone",
+            )
+        config = as_run(run).config
+    data = {} if prepared is None else {"data.prepared_dir": Path(prepared)}
+    adapter = None if run is None or base_only else as_run(run).adapter
+    return as_config(config, {**(overrides or {}), **data}), adapter
