@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reeltune.api.frames import new_frame
 from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
+from reeltune.config import Config
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
 from reeltune.evaluation.custom_metrics import CustomMetric
 from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
 from reeltune.evaluation.result import Evaluation as EvaluationResult
+from reeltune.extras import require
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.progress import scoring_progress
 from reeltune.report.save_evaluation import (
@@ -92,6 +94,7 @@ def evaluate(
     config: ConfigLike | None = None,
     overrides: Mapping[str, Any] | None = None,
     prepared: PathLike | None = None,
+    base: PathLike | None = None,
     base_only: bool = False,
     form: Form | None = None,
     keep_predictions: bool = False,
@@ -107,6 +110,7 @@ def evaluate(
         config: By default the run's own.
         overrides: Values by key, such as ``{"evaluation.max_examples": 500}``.
         prepared: The prepared folder, if it has been moved.
+        base: The folder of the base model, if it has been moved; its weights must be the same.
         base_only: Score the base model, without the adapter.
         form: The form of the prompts, if not that of the training.
         keep_predictions: Use the models' predictions of the last evaluation in the output folder.
@@ -117,6 +121,7 @@ def evaluate(
         ModelError: There is no adapter, or it cannot be used.
         DataError: There is no prepared folder, or no earlier evaluation to keep.
         ConfigError: The configuration or a metric is not valid.
+        MissingExtraError: The extra ``report`` is not installed.
 
     >>> evaluation = evaluate(
     ...     "output/demo",
@@ -124,19 +129,43 @@ def evaluate(
     ... )  # doctest: +SKIP
     >>> evaluation.table()  # doctest: +SKIP
     """
-    resolved, adapter = resolve_run(run, config, overrides, prepared, base_only=base_only)
-    folder = None if adapter is None else RunFolder(adapter)
-    usual = evaluation_folder(adapter, resolved.train.output_dir, split, form)
-    target = usual if output is None else Path(output)
-    loaded = load_model(resolved, adapter, form=form, calibrated=False)
-    earlier = read_earlier(target, loaded, folder) if keep_predictions else None
+    resolved, adapter = resolve_run(run, config, overrides, prepared, base, base_only=base_only)
+    return evaluate_model(
+        resolved,
+        adapter,
+        metrics=metrics,
+        split=split,
+        form=form,
+        keep_predictions=keep_predictions,
+        output=None if output is None else Path(output),
+        other_base=base is not None,
+    )
+
+
+def evaluate_model(
+    config: Config,
+    adapter: Path | None,
+    *,
+    metrics: Mapping[str, CustomMetric] | None = None,
+    split: str,
+    form: Form | None,
+    keep_predictions: bool,
+    output: Path | None,
+    other_base: bool,
+) -> Evaluation:
+    """Evaluate an adapter, or without one the base model; see :func:`evaluate`."""
+    require("report")
+    run = None if adapter is None else RunFolder(adapter)
+    folder = output or _default_folder(adapter, config.train.output_dir, split, form)
+    loaded = load_model(config, adapter, form=form, calibrated=False, other_base=other_base)
+    earlier = read_earlier(folder, loaded, run) if keep_predictions else None
     with scoring_progress() as progress:
-        collected = collect_predictions(loaded, split, progress, earlier)
+        collected = collect_predictions(loaded, split, progress, earlier, folder)
         result = evaluate_predictions(loaded, collected, progress, metrics)
-    return Evaluation(result, target, loaded, collected, folder, form is None)
+    return Evaluation(result, folder, loaded, collected, run, form is None)
 
 
-def evaluation_folder(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
+def _default_folder(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
     """Return the folder an evaluation is written to by default."""
     parts = ["evaluation", *([split] if split != "test" else []), *([form] if form else [])]
     name = "-".join(parts)

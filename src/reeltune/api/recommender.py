@@ -49,6 +49,7 @@ def load(
     config: ConfigLike | None = None,
     overrides: Mapping[str, Any] | None = None,
     prepared: PathLike | None = None,
+    base: PathLike | None = None,
     base_only: bool = False,
     history_len: int | None = None,
 ) -> Recommender:
@@ -59,6 +60,7 @@ def load(
         config: By default the run's own.
         overrides: Values by key, such as ``{"scoring.calibration": "platt"}``.
         prepared: The prepared folder, if it has been moved.
+        base: The folder of the base model, if it has been moved; its weights must be the same.
         base_only: Use the base model, without the adapter.
         history_len: Number of the newest ratings shown to the model; by default as prepared.
 
@@ -71,8 +73,9 @@ def load(
     >>> recommender = load("output/demo")  # doctest: +SKIP
     >>> recommender.recommend(user=42, k=3)  # doctest: +SKIP
     """
-    resolved, adapter = resolve_run(run, config, overrides, prepared, base_only=base_only)
-    return Recommender(Predictor(load_model(resolved, adapter), history_len))
+    resolved, adapter = resolve_run(run, config, overrides, prepared, base, base_only=base_only)
+    loaded = load_model(resolved, adapter, other_base=base is not None)
+    return Recommender(Predictor(loaded, history_len))
 
 
 class Recommender:

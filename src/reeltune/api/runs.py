@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from reeltune.config import Config, build_config, config_tree, load_config
+from reeltune.config.presets import find_config
 from reeltune.errors import ConfigError, ModelError
+from reeltune.extras import require
 from reeltune.runs.folder import ADAPTER_CONFIG, RunFolder
 
 PathLike = str | os.PathLike[str]
 ConfigLike = Config | PathLike | Mapping[str, Any]
-"""A configuration, its YAML file, or values of some keys; the others have their defaults."""
+"""A configuration, its YAML file, the name of a preset, or values of some keys."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,26 @@ class Run:
         Raises:
             ModelError: There is no adapter.
         """
-        if not (self.folder / ADAPTER_CONFIG).is_file():
-            raise ModelError(
-                "no adapter here",
-                code="adapter_not_found",
-                where=str(self.folder),
-                hint="Run: reeltune train, or use the base model with --base-only",
-            )
-        return self.folder
+        return require_adapter(self.folder, ", or use the base model with base_only=True")
 
 
 RunLike = Run | PathLike
+
+
+def require_adapter(folder: Path, alternative: str = "") -> Path:
+    """Return the folder of an adapter; ``alternative`` extends the hint.
+
+    Raises:
+        ModelError: There is no adapter.
+    """
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise ModelError(
+            "no adapter here",
+            code="adapter_not_found",
+            where=str(folder),
+            hint=f"Run: reeltune train{alternative}",
+        )
+    return folder
 
 
 def as_run(run: RunLike) -> Run:
@@ -78,7 +89,7 @@ def as_config(config: ConfigLike | None, overrides: Mapping[str, Any] | None = N
     8.0
     """
     if isinstance(config, str | os.PathLike):
-        resolved = load_config(Path(config))
+        resolved = load_config(find_config(Path(config)))
     elif isinstance(config, Config):
         resolved = config
     else:
@@ -101,7 +112,8 @@ def train(
     """Fine-tune an adapter, as ``reeltune train`` does.
 
     Args:
-        config: A configuration, its YAML file, or values by key; None for the defaults.
+        config: A configuration, its YAML file, the name of a preset, or values by key; the other
+            keys have their defaults.
         overrides: Values by key, such as ``{"train.epochs": 2}``, which replace those of the
             configuration.
         resume: Continue from the newest complete checkpoint.
@@ -109,11 +121,13 @@ def train(
 
     Raises:
         ReeltuneError: Configuration, data, model or run folder is wrong.
+        MissingExtraError: The extra ``train`` is not installed.
 
-    >>> run = train("configs/demo_cpu.yaml", overrides={"train.max_steps": 20})  # doctest: +SKIP
+    >>> run = train("demo_cpu", overrides={"train.max_steps": 20})  # doctest: +SKIP
     >>> run.metrics["best"]["eval_auc"]  # doctest: +SKIP
     0.71
     """
+    require("train")
     from reeltune.training.train import train as run_training
 
     return Run(run_training(as_config(config, overrides), resume=resume, overwrite=overwrite))
@@ -134,10 +148,13 @@ def resolve_run(
     config: ConfigLike | None,
     overrides: Mapping[str, Any] | None,
     prepared: PathLike | None,
+    base: PathLike | None,
     *,
     base_only: bool,
 ) -> tuple[Config, Path | None]:
     """Return the configuration to use with a run, and its adapter unless the base model is used.
+
+    Arguments are those of :func:`reeltune.load`.
 
     Raises:
         ConfigError: Neither a run nor a configuration is given.
@@ -152,6 +169,10 @@ def resolve_run(
                 hint="Give the folder of a run, or config= for the base model alone",
             )
         config = as_run(run).config
-    data = {} if prepared is None else {"data.prepared_dir": Path(prepared)}
+    moved: dict[str, Any] = {}
+    if prepared is not None:
+        moved["data.prepared_dir"] = Path(prepared)
+    if base is not None:
+        moved |= {"model.name_or_path": str(Path(base)), "model.revision": None}
     adapter = None if run is None or base_only else as_run(run).adapter
-    return as_config(config, {**(overrides or {}), **data}), adapter
+    return as_config(config, {**(overrides or {}), **moved}), adapter

@@ -58,23 +58,13 @@ def evaluate(
     require("report")
     from rich.console import Console
 
-    from reeltune.evaluation.collect import collect_predictions
-    from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
+    from reeltune.api.evaluation import evaluate_model
     from reeltune.evaluation.tables import (
         difference_lines,
         gain_sentence,
         gain_table,
         scorers_table,
     )
-    from reeltune.models.loaded_model import load_model
-    from reeltune.progress import scoring_progress
-    from reeltune.report.save_evaluation import (
-        REPORT_FILE,
-        read_earlier,
-        save_evaluation,
-        save_with_adapter,
-    )
-    from reeltune.runs.folder import RunFolder
     from reeltune.runs.log import logging_to
 
     flags = {
@@ -84,33 +74,27 @@ def evaluate(
     }
     resolved = options.resolve_config(config, override, flags, base=base)
     folder = options.adapter_of(resolved, adapter, base_only)
-    run = None if folder is None else RunFolder(folder)
-    target = output or _target(run and run.path, resolved.train.output_dir, split, form)
     with logging_to(None):
-        loaded = load_model(
+        evaluation = evaluate_model(
             resolved,
             folder,
+            split=split,
             form=form,
-            calibrated=False,
+            keep_predictions=keep_predictions,
+            output=output,
             other_base=options.other_base(override, base),
         )
-        earlier = read_earlier(target, loaded, run) if keep_predictions else None
-        with scoring_progress() as progress:
-            collected = collect_predictions(loaded, split, progress, earlier, target)
-            evaluation = evaluate_predictions(loaded, collected, progress)
-        save_evaluation(target, loaded, collected, evaluation, run)
-        if run is not None and form is None and split == "test":
-            save_with_adapter(run, collected, evaluation)
-    console = Console()
-    console.print(scorers_table(evaluation))
-    for line in difference_lines(evaluation):
+        report = evaluation.report()
+    console, result = Console(), evaluation.result
+    console.print(scorers_table(result))
+    for line in difference_lines(result):
         console.print(line, highlight=False)
-    if evaluation.gain is not None:
-        console.print(gain_table(evaluation.gain))
-        console.print(gain_sentence(evaluation.gain), highlight=False)
-    for warning in evaluation.warnings:
+    if result.gain is not None:
+        console.print(gain_table(result.gain))
+        console.print(gain_sentence(result.gain), highlight=False)
+    for warning in result.warnings:
         console.print(f"Note: {warning}", highlight=False)
-    typer.echo(f"written to {target / REPORT_FILE} and beside it")
+    typer.echo(f"written to {report} and beside it")
 
 
 def compare(
@@ -175,11 +159,3 @@ def _refuse_old_flags(keep_verdicts: bool, controls: int | None) -> None:
                 where=old,
                 hint=f"Use {new}",
             )
-
-
-def _target(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
-    """Return the folder an evaluation is written to."""
-    parts = ["evaluation", *([split] if split != "test" else []), *([form] if form else [])]
-    name = "-".join(parts)
-    # A base model has no run folder, and a file in an empty one would block training.
-    return adapter / name if adapter else output_dir.with_name(f"{output_dir.name}-base-{name}")

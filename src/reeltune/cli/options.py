@@ -169,14 +169,6 @@ def require_adapter(config: Config, adapter: Path | None, alternative: str = "")
     Raises:
         ModelError: There is no adapter.
     """
-    from reeltune.runs.folder import ADAPTER_CONFIG
+    from reeltune.api.runs import require_adapter as require
 
-    folder = adapter or config.train.output_dir
-    if not (folder / ADAPTER_CONFIG).is_file():
-        raise ModelError(
-            "no adapter here",
-            code="adapter_not_found",
-            where=str(folder),
-            hint=f"Run: reeltune train{alternative}",
-        )
-    return folder
+    return require(adapter or config.train.output_dir, alternative)

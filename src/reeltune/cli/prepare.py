@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from reeltune.errors import ConfigError
-
-if TYPE_CHECKING:
-    from reeltune.data.settings import SplitSettings
 
 DEFAULT_OUTPUT: Final = Path("data/movielens_qwen3")
 
@@ -128,63 +125,33 @@ def prepare(
     ] = None,
 ) -> None:
     """Prepare ratings and print a summary."""
-    from reeltune.data.settings import PrepareSettings
-
     if no_json and form is not None:
         raise ConfigError(
             "--format has no effect with --no-json",
             code="format_without_json",
             hint="Leave one of them out",
         )
-    settings = PrepareSettings(
-        output=output_dir,
+    from rich.console import Console
+
+    from reeltune.api.data import prepare as run
+    from reeltune.data.meta import print_report
+
+    folder = run(
+        ratings_dir,
+        output_dir,
         edition=edition,
+        download=download,
         history_len=history_len,
         min_history=min_history,
         rating_threshold=rating_threshold,
-        split=_split_settings(split, val_fraction, test_fraction, val_from, test_from),
         genres=genres,
+        split=split,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        val_from=val_from,
+        test_from=test_from,
         skip_bad_rows=skip_bad_rows,
         export=None if no_json else form or "chat",
+        notify=typer.echo,
     )
-
-    from rich.console import Console
-
-    from reeltune.data.meta import print_report
-    from reeltune.data.prepare import check_replaceable
-    from reeltune.data.prepare import prepare as run
-    from reeltune.data.source import find_ratings
-
-    check_replaceable(output_dir)  # before a download, not after
-    source = find_ratings(ratings_dir, edition, download=download, notify=typer.echo)
-    print_report(run(source, settings, notify=typer.echo), Console())
-
-
-def _split_settings(
-    kind: Literal["user", "time"],
-    val_fraction: float | None,
-    test_fraction: float | None,
-    val_from: str | None,
-    test_from: str | None,
-) -> SplitSettings:
-    from reeltune.data.settings import (
-        DEFAULT_TEST_FRACTION,
-        DEFAULT_VAL_FRACTION,
-        SplitSettings,
-        parse_time,
-    )
-
-    dates = val_from is not None or test_from is not None
-    if kind == "time" and dates and (val_fraction is not None or test_fraction is not None):
-        raise ConfigError(
-            "dates and shares are both given",
-            code="bad_split_dates",
-            hint="Leave out --val-fraction and --test-fraction, or --val-from and --test-from",
-        )
-    return SplitSettings(
-        kind=kind,
-        val_fraction=DEFAULT_VAL_FRACTION if val_fraction is None else val_fraction,
-        test_fraction=DEFAULT_TEST_FRACTION if test_fraction is None else test_fraction,
-        val_from=parse_time("--val-from", val_from),
-        test_from=parse_time("--test-from", test_from),
-    )
+    print_report(folder, Console())

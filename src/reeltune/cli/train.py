@@ -36,8 +36,8 @@ def train(
 
         show(resolved)
         return
+    from reeltune.api.runs import train as run
     from reeltune.models.choices import process_state
-    from reeltune.training.train import train as run
 
     run(resolved, resume=resume, overwrite=overwrite)
     process_state().destroy_process_group()  # torch warns of processes that end without
