@@ -123,11 +123,15 @@ def evaluate(
         ConfigError: The configuration or a metric is not valid.
         MissingExtraError: The extra ``report`` is not installed.
 
-    >>> evaluation = evaluate(
-    ...     "output/demo",
-    ...     metrics={"hits": lambda labels, p_yes, users: ((p_yes > 0.5) == labels).mean()},
-    ... )  # doctest: +SKIP
-    >>> evaluation.table()  # doctest: +SKIP
+    >>> def mean_error(labels, p_yes, users):
+    ...     return abs(labels - p_yes).mean()
+    >>> overrides = {"evaluation.baselines": False, "evaluation.ablation_examples": 0}
+    >>> metrics = {"mean_error": mean_error}
+    >>> evaluation = evaluate("output/demo", metrics=metrics, overrides=overrides)
+    >>> "mean_error" in evaluation.table().columns
+    True
+    >>> evaluation.report().name
+    'report.html'
     """
     resolved, adapter = resolve_run(run, config, overrides, prepared, base, base_only=base_only)
     return evaluate_model(

@@ -70,8 +70,9 @@ def load(
         DataError: There is no prepared folder.
         ConfigError: Neither a run nor a configuration is given, or it is not valid.
 
-    >>> recommender = load("output/demo")  # doctest: +SKIP
-    >>> recommender.recommend(user=42, k=3)  # doctest: +SKIP
+    >>> recommender = load("output/demo")
+    >>> recommender.recommend(user=7, k=3).columns
+    ['item_id', 'title', 'year', 'genres', 'p_yes']
     """
     resolved, adapter = resolve_run(run, config, overrides, prepared, base, base_only=base_only)
     loaded = load_model(resolved, adapter, other_base=base is not None)
@@ -123,7 +124,11 @@ class Recommender:
             DataError: A column is missing, ambiguous or of the wrong type.
             RequestError: A user or an item does not exist, or a value is missing.
 
-        >>> recommender.predict([(42, 6), (42, 608)])  # doctest: +SKIP
+        >>> recommender = load("output/demo")
+        >>> recommended = recommender.recommend(user=7, k=2)
+        >>> predicted = recommender.predict([(7, item) for item in recommended["item_id"]])
+        >>> predicted.columns, predicted["p_yes"].is_sorted(descending=True)
+        (['user_id', 'item_id', 'p_yes'], True)
         """
         frame = pairs
         if not is_frame(pairs):
@@ -172,7 +177,9 @@ class Recommender:
                 item is left.
             ConfigError: Both a user and ratings are given, or neither.
 
-        >>> recommender.recommend(ratings={"Heat (1995)": 5, "Fargo": 4.5}, k=3)  # doctest: +SKIP
+        >>> recommender = load("output/demo")
+        >>> len(recommender.recommend(ratings={"Heat (1995)": 5, "fargo": 4.5}, k=3))
+        3
         """
         history = self._history(user, ratings)
         request = RecommendationRequest(history, filters or Filters(), k, candidates)
@@ -210,7 +217,11 @@ class Recommender:
             RequestError: The user or an item does not exist, or a rating is not on the scale.
             ConfigError: Both a user and ratings are given, or neither.
 
-        >>> recommender.explain("Casino (1995)", user=42, k=3)  # doctest: +SKIP
+        >>> recommender = load("output/demo")
+        >>> ratings = {"Heat (1995)": 5, "Fargo (1996)": 1}
+        >>> effects = recommender.explain("Casino (1995)", ratings=ratings)
+        >>> sorted(effects["title"])
+        ['Fargo', 'Heat']
         """
         history = self._history(user, ratings)
         item_idx = self.catalogue.find(_name(item))

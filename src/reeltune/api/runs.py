@@ -86,7 +86,7 @@ def as_config(config: ConfigLike | None, overrides: Mapping[str, Any] | None = N
         ConfigError: With every problem found.
 
     >>> as_config({"train.epochs": 2, "lora": {"r": 4}}, {"lora.alpha": 8}).lora.alpha
-    8.0
+    8
     """
     if isinstance(config, str | os.PathLike):
         resolved = load_config(find_config(Path(config)))
@@ -123,9 +123,14 @@ def train(
         ReeltuneError: Configuration, data, model or run folder is wrong.
         MissingExtraError: The extra ``train`` is not installed.
 
-    >>> run = train("demo_cpu", overrides={"train.max_steps": 20})  # doctest: +SKIP
-    >>> run.metrics["best"]["eval_auc"]  # doctest: +SKIP
-    0.71
+    >>> overrides = {"train.output_dir": "output/trial", "train.max_steps": 2}
+    >>> run = train("demo_cpu", overrides=overrides)  # doctest: +ELLIPSIS
+    run folder: output/trial
+    ...
+    >>> sorted(path.name for path in run.adapter.glob("adapter_*"))
+    ['adapter_config.json', 'adapter_model.safetensors']
+    >>> 0 < run.metrics["best"]["eval_log_loss"] < 2
+    True
     """
     require("train")
     from reeltune.training.train import train as run_training
