@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
-import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 import psutil
 import torch
 
 from reeltune import __version__
+
+_LINUX_STATUS: Final = Path("/proc/self/status")
 
 _PACKAGES: Final = (
     "torch",
@@ -26,12 +29,12 @@ _PACKAGES: Final = (
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on."""
-    return {
-        "python": platform.python_version(),
-        "reeltune": __version__,
-        **{name: version(name) for name in _PACKAGES},
-    }
+    """Return the versions of Python and of the installed packages that results depend on."""
+    versions = {"python": platform.python_version(), "reeltune": __version__}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):  # trl and datasets are in the extra train
+            versions[name] = version(name)
+    return versions
 
 
 def hardware() -> dict[str, Any]:
@@ -63,10 +66,10 @@ def peak_memory() -> dict[str, float]:
 
 
 def _peak_resident_bytes() -> int:
-    # psutil 7.2 has the peak on Windows only, where the standard library has none.
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+    """Return the peak resident memory; on macOS, where psutil 7.2 has no peak, that of now."""
+    if _LINUX_STATUS.is_file():
+        for line in _LINUX_STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    memory = psutil.Process().memory_info()
+    return getattr(memory, "peak_wset", memory.rss)
