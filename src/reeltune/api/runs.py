@@ -129,7 +129,8 @@ def train(
     ...
     >>> sorted(path.name for path in run.adapter.glob("adapter_*"))
     ['adapter_config.json', 'adapter_model.safetensors']
-    >>> 0 < run.metrics["best"]["eval_log_loss"] < 2
+    >>> best = run.metrics["best"]
+    >>> 0 < best["eval_log_loss"] < 2
     True
     """
     require("train")

@@ -33,7 +33,7 @@ def finished_trackers(names: Sequence[str]) -> Iterator[None]:
     if "wandb" not in names:
         yield
         return
-    import wandb
+    import wandb  # pyright: ignore[reportMissingImports]  # an extra of its own
 
     begun_before = wandb.run is not None
     try:
