@@ -55,7 +55,7 @@ def test_the_test_folder_has_the_meta_data_of_prepare(folder: Path, tmp_path: Pa
     made = prepare(
         tmp_path,
         PrepareSettings(tmp_path / "made", history_len=6, min_history=4, export=None),
-    ).folder
+    ).path
 
     def shape(value: Any) -> Any:
         """Keys and types, without what depends on the data."""

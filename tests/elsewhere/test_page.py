@@ -12,7 +12,7 @@ from tests.docs.pages import ROOT, relative_links, text_of
 from tests.elsewhere.snippets import EXAMPLES
 
 PAGE = ROOT / "docs" / "ELSEWHERE.md"
-FILES = sorted(EXAMPLES.glob("*.py"))
+FILES = sorted(EXAMPLES.glob("elsewhere_*.py"))
 
 _CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"^python (examples/.*)$", re.MULTILINE)
