@@ -157,6 +157,12 @@ def test_every_section_is_frozen(section: str | None):
             ["'eval_loss'", *EVAL_METRICS],
         ),
         (
+            {"train__metric_for_best_model": None},
+            "train.early_stopping_patience",
+            "early_stopping_without_metric",
+            ["train.metric_for_best_model"],
+        ),
+        (
             {"train__save_steps": 750, "train__eval_steps": 500},
             "train.save_steps",
             "save_between_evaluations",

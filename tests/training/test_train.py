@@ -12,6 +12,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from peft import PeftModel
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM
 
@@ -63,6 +64,25 @@ def test_a_pairwise_loss_on_few_rows_is_a_warning(tiny_qwen3, prepared, tmp_path
     log = (train(config) / "training.log").read_text()
     warnings = re.findall(r"WARNING train\.pairwise_weight\b.* 64 .*\b8,000\b", log)
     assert len(warnings) == bool(weight)
+
+
+@pytest.mark.slow
+def test_without_a_metric_the_last_step_is_kept(tiny_qwen3, prepared, tmp_path):
+    config = tiny_config(
+        tiny_qwen3,
+        prepared.path,
+        tmp_path,
+        train__metric_for_best_model="null",
+        train__early_stopping_patience="null",
+        train__learning_rate=0.5,  # every further step makes it worse
+    )
+    run = train(config)
+    metrics = read(run / "metrics.json")
+    assert metrics["best_step"] == metrics["steps"] == metrics["best"]["step"]
+    last = max(run.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    kept, newest = (load_file(folder / "adapter_model.safetensors") for folder in (run, last))
+    assert int(last.name.rpartition("-")[2]) == metrics["steps"]
+    assert all(torch.equal(weight, newest[name]) for name, weight in kept.items())
 
 
 def test_the_record_holds_configuration_data_and_versions(run, tiny_qwen3, prepared):

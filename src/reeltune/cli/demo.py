@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from reeltune.cli import evaluate, fetch, prepare, train
+from reeltune.extras import require
 
 _PRESET: Final = Path("demo_cpu")
 _TRY_NEXT: Final = (
@@ -31,19 +32,24 @@ def demo(
 
     Runs fetch, prepare, train and evaluate in the working directory: data/demo, output/demo.
     """
+    require("train")
+    require("report")
     from reeltune.config import load_config
     from reeltune.config.presets import PRESETS
     from reeltune.demo import measure_speed, plan
     from reeltune.progress import format_seconds
+    from reeltune.runs.log import quiet_libraries
 
     fetch.fetch("ml-100k")
-    fetch.fetch("smollm2-135m")
+    with quiet_libraries():
+        fetch.fetch("smollm2-135m")
     config = load_config(PRESETS[str(_PRESET)])
     prepare.prepare(
         edition="ml-100k", output_dir=config.data.prepared_dir, history_len=5, no_json=True
     )
     typer.echo("measuring the speed of this machine")
-    speed = measure_speed(config)
+    with quiet_libraries():
+        speed = measure_speed(config)
     chosen = plan(speed, 60 * minutes)
     typer.echo(
         f"{speed.training:,.0f} tokens/s in training and {speed.scoring:,.0f} in scoring, so "

@@ -86,9 +86,10 @@ def evaluate(
         )
         report = evaluation.report()
     console, result = Console(), evaluation.result
-    console.print(scorers_table(result))
-    for line in difference_lines(result):
-        console.print(line, highlight=False)
+    if result.gain is None or len(result.scorers) > 2:
+        console.print(scorers_table(result))
+        for line in difference_lines(result):
+            console.print(line, highlight=False)
     if result.gain is not None:
         console.print(gain_table(result.gain))
         console.print(gain_sentence(result.gain), highlight=False)

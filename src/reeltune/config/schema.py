@@ -49,12 +49,22 @@ def contradictions(config: Config) -> list[Problem]:
     """Return a problem for each pair of settings that cannot be combined."""
     found: list[Problem] = []
     train = config.train
-    if train.metric_for_best_model not in EVAL_METRICS:
+    metric = train.metric_for_best_model
+    if metric is None and train.early_stopping_patience is not None:
+        found.append(
+            Problem(
+                "train.early_stopping_patience",
+                "early_stopping_without_metric",
+                "early stopping watches train.metric_for_best_model, which is null",
+                "Set train.early_stopping_patience to null, or name a metric",
+            )
+        )
+    if metric is not None and metric not in EVAL_METRICS:
         found.append(
             Problem(
                 "train.metric_for_best_model",
                 "unknown_metric",
-                f"{train.metric_for_best_model!r} is not measured during training",
+                f"{metric!r} is not measured during training",
                 f"Choose one of {', '.join(EVAL_METRICS)}",
             )
         )

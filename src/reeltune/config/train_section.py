@@ -183,13 +183,15 @@ class TrainSection(Section):
         "disk.",
         resume=True,
     )
-    metric_for_best_model: str = key(
+    metric_for_best_model: str | None = key(
         "eval_log_loss",
         "Metric that chooses the step whose adapter is kept and that early stopping watches: "
         "`eval_auc`, `eval_auc_per_user_mean`, `eval_accuracy`, `eval_f1`, `eval_log_loss` or "
-        "`eval_brier` (for the last two, lower is better). See [EVALUATION.md](EVALUATION.md).",
-        "you rank within a user (`eval_auc_per_user_mean`, which needs many validation users with "
-        "both labels) rather than read P(Yes) as a probability (`eval_log_loss`).",
+        "`eval_brier` (for the last two, lower is better); `null` keeps the last step. See "
+        "[EVALUATION.md](EVALUATION.md).",
+        "validation rows are too few to choose a step (`null`), or you rank within a user "
+        "(`eval_auc_per_user_mean`, which needs many validation users with both labels) rather "
+        "than read P(Yes) as a probability (`eval_log_loss`).",
     )
     early_stopping_patience: PositiveInt | None = key(
         4,

@@ -93,13 +93,15 @@ def log_rows(loaded: LoadedModel, split: str, rows: TokenRows) -> None:
     )
 
 
-def refuse_undefined_metric(rows: TokenRows, metric: str) -> None:
+def refuse_undefined_metric(rows: TokenRows, metric: str | None) -> None:
     """Refuse validation rows on which ``train.metric_for_best_model`` is undefined.
 
     Raises:
         DataError: For an AUC all rows, or all rows of each user, have one label; for F1 no row is
             a Yes.
     """
+    if metric is None:
+        return
     metrics = measure(rows.liked, np.zeros(len(rows)), rows.user_id).to_dict()
     if metrics[metric.removeprefix("eval_")] is None:
         raise DataError(

@@ -75,14 +75,16 @@ def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
     """Return the content of ``metrics.json``: the best evaluation, all evaluations, the losses."""
     state = trainer.state
     evaluations = [entry for entry in state.log_history if "eval_rows" in entry]
-    best = next((e for e in evaluations if 0 < e["step"] == state.best_global_step), None)
+    chosen = trainer.args.metric_for_best_model is not None
+    best_step = state.best_global_step if chosen else state.global_step
+    best = next((e for e in evaluations if 0 < e["step"] == best_step), None)
     summary = next((e for e in reversed(state.log_history) if "train_runtime" in e), {})
     return {
         "steps": state.global_step,
         "steps_planned": state.max_steps,
         "stopped_early": state.global_step < state.max_steps,
         "tokens_seen": state.num_input_tokens_seen,
-        "best_step": state.best_global_step,
+        "best_step": best_step,
         "best": best,
         "evaluations": evaluations,
         "losses": [

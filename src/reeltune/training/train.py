@@ -144,7 +144,7 @@ def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
             "train.pairwise_weight: no two rows share a sequence, so there are no pairs and the "
             "pairwise loss is 0"
         )
-    elif len(rows) < PAIRS_PAY_FROM:
+    elif config.train.loss == "answer" and len(rows) < PAIRS_PAY_FROM:
         LOGGER.warning(
             "train.pairwise_weight with %s training rows: it raised the AUC from %s on, and up to "
             "1,000 it lowered it (docs/QUALITY.md). Set it to 0 for few rows",

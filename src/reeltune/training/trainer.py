@@ -237,6 +237,7 @@ def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> TrainerArgumen
     config, choices = inputs.loaded.config, inputs.loaded.base.choices
     section, device, dtype = config.train, choices.device.value, choices.dtype.value
     trackers = [name for name in section.report_to if name != "tensorboard"]
+    metric = section.metric_for_best_model
     return TrainerArguments(
         output_dir=str(output_dir),
         num_train_epochs=section.epochs,
@@ -264,9 +265,9 @@ def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> TrainerArgumen
         save_strategy="steps",
         save_steps=section.save_steps,
         save_total_limit=section.save_total_limit,
-        load_best_model_at_end=True,
-        metric_for_best_model=section.metric_for_best_model,
-        greater_is_better=section.metric_for_best_model not in LOWER_IS_BETTER,
+        load_best_model_at_end=metric is not None,
+        metric_for_best_model=metric,
+        greater_is_better=metric not in LOWER_IS_BETTER,
         restore_callback_states_from_checkpoint=True,
         seed=section.seed,
         data_seed=section.seed,
