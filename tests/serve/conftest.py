@@ -19,14 +19,14 @@ def served_predictor(prepared: PreparedFolder, tiny_qwen3: Path) -> Predictor:
     return Predictor(random_loaded_model(prepared, tiny_qwen3))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(served_predictor: Predictor) -> Iterator[Running]:
     """The predictor, served with the default settings."""
     with running(served_predictor) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def strict(served_predictor: Predictor) -> Iterator[Running]:
     """A service with narrow limits."""
     limits = {"max_history": 6, "max_candidates": 30, "max_top": 12, "receive_timeout_s": 1}
