@@ -74,10 +74,10 @@ def measure_speed(config: Config) -> Speed:
 
     from reeltune.models.loaded_model import load_model
     from reeltune.prompts.rows import train_rows
-    from reeltune.scoring.scorer import Scorer, compute_context
+    from reeltune.scoring.scorer import Scorer
     from reeltune.training.collate import fullest_batch
+    from reeltune.training.dry_run import forward_backward
     from reeltune.training.inputs import trainer_inputs
-    from reeltune.training.loss import answer_loss, attention_of
 
     data = config.data.model_copy(update={"max_train_examples": _MEASURED_EXAMPLES})
     loaded = load_model(config.model_copy(update={"data": data}), trainable=True)
@@ -87,10 +87,7 @@ def measure_speed(config: Config) -> Speed:
     scorer = Scorer(loaded.model, loaded.answers, config.scoring.tokens_per_batch)
 
     def step() -> int:
-        with attention_of(scorer.head, batch):
-            with compute_context(loaded.peft_model):
-                loss, _ = answer_loss(loaded.model, scorer.head, batch, loaded.answers)
-            loss.backward()
+        forward_backward(loaded, scorer, batch)
         return batch["tokens"]
 
     def score() -> int:

@@ -18,7 +18,7 @@ from reeltune.runs.environment import peak_memory
 from reeltune.runs.log import LOGGER, logging_to, quiet_libraries
 from reeltune.scoring.scorer import Scorer, compute_context
 from reeltune.signals.folder import open_prepared
-from reeltune.training.collate import fullest_batch
+from reeltune.training.collate import Batch, fullest_batch
 from reeltune.training.inputs import (
     TrainerInputs,
     describe_checkpointing,
@@ -66,6 +66,20 @@ def _log_example(rows: TokenRows, loaded: LoadedModel) -> None:
     LOGGER.info("one example, the trained tokens between >>> and <<<:\n%s>>>%s<<<", prompt, answer)
 
 
+def forward_backward(loaded: LoadedModel, scorer: Scorer, batch: Batch) -> float:
+    """Run a batch on the model's device forward and backward, as a training step does.
+
+    Returns:
+        The loss summed over the batch; gradients are of its mean per label.
+    """
+    model, weight = loaded.peft_model, loaded.config.train.pairwise_weight
+    with attention_of(scorer.head, batch):
+        with compute_context(model):
+            loss, _ = answer_loss(model, scorer.head, batch, loaded.answers, weight)
+        (loss / batch["labels"].numel()).backward()
+    return loss.item()
+
+
 def _one_step(inputs: TrainerInputs, scorer: Scorer) -> None:
     """Run the fullest batch forward and backward: memory that suffices for it suffices."""
     loaded, section = inputs.loaded, inputs.loaded.config.train
@@ -89,18 +103,13 @@ def _one_step(inputs: TrainerInputs, scorer: Scorer) -> None:
     model.train()
     batch = dict(send_to_device(batch, loaded.device))
     began = time.monotonic()
-    with attention_of(scorer.head, batch):
-        with compute_context(model):
-            loss, _ = answer_loss(
-                model, scorer.head, batch, loaded.answers, section.pairwise_weight
-            )
-        (loss / labelled).backward()
+    loss = forward_backward(loaded, scorer, batch)
     norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
     LOGGER.info(
         "one step on the %d fullest rows: loss %.4f, gradient norm %.3f, %.1f s with warm-up, "
         "peak memory %s",
         size,
-        loss.item() / labelled,
+        loss / labelled,
         float(norm),
         time.monotonic() - began,
         peak_memory(),
