@@ -8,7 +8,7 @@ from reeltune.evaluation.metrics import Metrics, measure
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.rows import TokenRows
 from reeltune.scoring.predictions import Predictions
-from reeltune.scoring.scorer import predict_sequences
+from reeltune.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,5 @@ class Scored:
 def score_split(loaded: LoadedModel, split: str) -> Scored:
     """Score the rows of a split, with the adapter in its present state."""
     rows = loaded.rows(split)
-    predictions = predict_sequences(loaded, rows.sequences)
+    predictions = Scorer.checked(loaded, rows.sequences).score(rows.sequences)
     return Scored(rows, predictions, measure(rows.liked, predictions.p_yes, rows.user_id))

@@ -19,7 +19,7 @@ from reeltune.cli import main
 from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
 from reeltune.models.loaded_model import LoadedModel, load_model
-from reeltune.scoring.scorer import predict_sequences
+from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
 from tests.elsewhere.snippets import command_lines
 from tests.helpers import Kind
@@ -101,9 +101,9 @@ def case(
     run = train(tiny_config(base, prepared.path, work, prompt__form=form))
     subject = load_model(load_config(None, overrides), run)
     rows = subject.rows("test")
-    scored = predict_sequences(subject, rows.sequences).p_yes
+    scored = Scorer.checked(subject, rows.sequences).score(rows.sequences).p_yes
     with subject.without_adapter():
-        untuned = predict_sequences(subject, rows.sequences).p_yes
+        untuned = Scorer.checked(subject, rows.sequences).score(rows.sequences).p_yes
     some = np.linspace(0, len(rows) - 1, _ROWS).astype(int)
     told = list(command_lines(subject))
     chosen = [told[row] for row in some]

@@ -18,7 +18,7 @@ from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.rows import train_rows
 from reeltune.runs.folder import ADAPTER_WEIGHTS, RunFolder
 from reeltune.scoring.head import AnswerHead
-from reeltune.scoring.scorer import compute_context, predict_sequences
+from reeltune.scoring.scorer import Scorer, compute_context
 from reeltune.training.collate import fullest_batch
 from reeltune.training.inputs import build_collator, trainer_inputs
 from reeltune.training.loss import answer_loss, attention_of
@@ -87,7 +87,7 @@ def test_predictions_in_float16_are_those_of_float32(shared, tiny_qwen3, prepare
         loaded = load_model(config, run.path)
         assert str(loaded.base.choices.dtype.value) == f"torch.{dtype}"
         sequences = loaded.held_out(VALIDATION, None).rows.sequences
-        log_odds[dtype] = predict_sequences(loaded, sequences).log_odds
+        log_odds[dtype] = Scorer.checked(loaded, sequences).score(sequences).log_odds
     assert log_odds["float16"] == pytest.approx(log_odds["float32"], abs=0.02)
     assert not (log_odds["float16"] == log_odds["float32"]).all()
 

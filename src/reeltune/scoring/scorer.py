@@ -163,13 +163,6 @@ class Scorer:
             yield batch.answer_index, self.head.answer_logits(answers, self.answers).cpu().numpy()
 
 
-def predict_sequences(
-    loaded: LoadedModel, sequences: Sequences, progress: Progress | None = None
-) -> Predictions:
-    """Return the predictions of a loaded model, after :meth:`Scorer.check`."""
-    return Scorer.checked(loaded, sequences).score(sequences, progress)
-
-
 def batches_by_length(
     lengths: npt.NDArray[np.int64], tokens_per_batch: int
 ) -> Iterator[npt.NDArray[np.int64]]:
