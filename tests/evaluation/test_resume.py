@@ -16,7 +16,7 @@ from reeltune.cli import main
 from reeltune.evaluation.ablations import UNALTERED
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
 from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
-from reeltune.evaluation.model_predictions import PARTIAL_FOLDER, TimeEstimate, weights_digest
+from reeltune.evaluation.model_predictions import PARTIAL_FOLDER, TimeEstimate, state_digest
 from reeltune.evaluation.predictions import read_predictions
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.sequences import Sequences
@@ -158,17 +158,17 @@ def test_shards_of_another_adapter_are_not_used(load, scored, tmp_path):
 
 def test_the_digest_of_weights_depends_on_every_tensor_and_on_the_scaling(load):
     model = load().model
-    digests = {weights_digest(model)}
+    digests = {state_digest(model)}
     for tensor in list(model.state_dict().values())[::7]:
         with torch.no_grad():
             tensor.view(-1)[-1] += 1
-        digests.add(weights_digest(model))
+        digests.add(state_digest(model))
     assert len(digests) == 1 + len(list(model.state_dict().values())[::7])
     layers = (getattr(module, "scaling", None) for module in model.modules())
     scaling = next(each for each in layers if isinstance(each, dict))
-    before = weights_digest(model)
+    before = state_digest(model)
     scaling["default"] *= 2
-    assert weights_digest(model) != before
+    assert state_digest(model) != before
 
 
 def test_the_limit_bounds_reported_and_validation_rows(load):

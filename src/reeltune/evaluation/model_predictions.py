@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,23 @@ _TIMED_BATCHES: Final = 3
 
 ProgressFor = Callable[[str], Progress | None]
 """Returns the progress callback for a name."""
+
+
+class _Shard(NamedTuple):
+    """Some sequences, and the file of their predictions if they are kept on disk."""
+
+    sequences: Sequences
+    file: Path | None
+
+    def read(self) -> npt.NDArray[np.float32] | None:
+        """Return the logits on disk, shape ``(n, 2)``, or None."""
+        return np.load(self.file) if self.file is not None and self.file.is_file() else None
+
+    def write(self, logits: npt.NDArray[np.float32]) -> None:
+        """Write the logits, complete or not at all."""
+        if self.file is not None:
+            with atomic_file(self.file) as temporary, temporary.open("wb") as stream:
+                np.save(stream, logits)
 
 
 class ShardedScorer:
@@ -74,9 +91,9 @@ class ShardedScorer:
             ModelError: As :meth:`Scorer.check`.
         """
         shards = self._shards(sequences)
-        finished = [self._read(shard) for shard in shards]
+        finished = [shard.read() for shard in shards]
         missing = [shard for shard, logits in zip(shards, finished, strict=True) if logits is None]
-        total = sum(shard.answer_count for shard in missing)
+        total = sum(shard.sequences.answer_count for shard in missing)
         if total < sequences.answer_count:
             kept = sequences.answer_count - total
             LOGGER.info("%s: %d of %d predictions are on disk", name, kept, kept + total)
@@ -87,9 +104,9 @@ class ShardedScorer:
 
     def missing(self, sequences: Sequences) -> tuple[int, int]:
         """Return how many predictions and tokens are to compute, as the model is switched now."""
-        missing = [shard for shard in self._shards(sequences) if self._read(shard) is None]
-        predictions = sum(shard.answer_count for shard in missing)
-        return predictions, sum(len(shard.ids.values) for shard in missing)
+        missing = [shard.sequences for shard in self._shards(sequences) if shard.read() is None]
+        predictions = sum(rows.answer_count for rows in missing)
+        return predictions, sum(len(rows.ids.values) for rows in missing)
 
     def clear(self) -> None:
         """Remove the finished shards, once the evaluation is written."""
@@ -101,18 +118,19 @@ class ShardedScorer:
         if not any(self._folder.iterdir()):
             self._folder.rmdir()
 
-    def _shards(self, sequences: Sequences) -> list[Sequences]:
+    def _shards(self, sequences: Sequences) -> list[_Shard]:
         if self._folder is None:
-            return [sequences]
+            return [_Shard(sequences, None)]
         limit = BATCHES_PER_SHARD * self._loaded.config.scoring.tokens_per_batch
         shard = (np.cumsum(sequences.ids.lengths) - 1) // limit
         begins = np.flatnonzero(np.diff(shard, prepend=-1))
-        return [sequences.take(rows) for rows in np.split(np.arange(len(shard)), begins[1:])]
+        parts = (sequences.take(rows) for rows in np.split(np.arange(len(shard)), begins[1:]))
+        return [_Shard(part, self._folder / self._file_name(part)) for part in parts]
 
     def _compute(
         self,
         sequences: Sequences,
-        missing: Sequence[Sequences],
+        missing: Sequence[_Shard],
         total: int,
         progress: Progress | None,
     ) -> Iterator[npt.NDArray[np.float32]]:
@@ -124,23 +142,21 @@ class ShardedScorer:
         scorer = Scorer.checked(self._loaded, sequences)
         before = 0
         for shard in missing:
-            predictions = scorer.score(shard, _shifted(progress, before, total))
+            predictions = scorer.score(shard.sequences, _shifted(progress, before, total))
             logits = np.column_stack([predictions.yes_logit, predictions.no_logit])
-            self._write(shard, logits)
-            before += shard.answer_count
+            shard.write(logits)
+            before += shard.sequences.answer_count
             yield logits
 
-    def _file(self, shard: Sequences) -> Path | None:
-        if self._folder is None:
-            return None
+    def _file_name(self, sequences: Sequences) -> str:
         digest = hashlib.sha256(self._fingerprint.encode())
         digest.update(b"adapter" if self._loaded.adapter_active else b"base")
-        for name, value in vars(shard).items():
+        for name, value in vars(sequences).items():
             arrays = (value.values, value.offsets) if name == "ids" else (np.asarray(value),)
             for array in arrays:
                 digest.update(f"{name} {array.dtype} {array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).data)
-        return self._folder / f"{digest.hexdigest()}.npy"
+        return f"{digest.hexdigest()}.npy"
 
     @cached_property
     def _fingerprint(self) -> str:
@@ -148,7 +164,7 @@ class ShardedScorer:
         loaded = self._loaded
         facts = {
             "versions": [__version__, torch.__version__, transformers.__version__],
-            "weights": weights_digest(loaded.model),
+            "weights": state_digest(loaded.model),
             "config": causal_of(loaded.model).config.to_json_string(),
             "answers": [loaded.answers.yes, loaded.answers.no],
             "device": loaded.device.type,
@@ -157,18 +173,8 @@ class ShardedScorer:
         }
         return json.dumps(facts, sort_keys=True)
 
-    def _read(self, shard: Sequences) -> npt.NDArray[np.float32] | None:
-        file = self._file(shard)
-        return np.load(file) if file is not None and file.is_file() else None
 
-    def _write(self, shard: Sequences, logits: npt.NDArray[np.float32]) -> None:
-        file = self._file(shard)
-        if file is not None:
-            with atomic_file(file) as temporary, temporary.open("wb") as stream:
-                np.save(stream, logits)
-
-
-def weights_digest(model: torch.nn.Module) -> str:
+def state_digest(model: torch.nn.Module) -> str:
     """Return the SHA-256 of a model's weights, the adapter's and its scaling included."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
