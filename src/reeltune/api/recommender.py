@@ -17,7 +17,6 @@ from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import P_YES, predict_pairs
 from reeltune.data.columns import Columns
 from reeltune.data.history import History
-from reeltune.errors import ConfigError
 from reeltune.models.loaded_model import load_model
 from reeltune.progress import show_progress
 from reeltune.recommend.candidates import CandidateCount, Filters
@@ -30,7 +29,12 @@ from reeltune.recommend.pipeline import (
     require_eligible,
 )
 from reeltune.recommend.ratings_file import read_ratings_rows
-from reeltune.recommend.user_ratings import Entry, rated_history, user_history
+from reeltune.recommend.user_ratings import (
+    Entry,
+    rated_history,
+    refuse_user_and_ratings,
+    user_history,
+)
 from reeltune.scoring.predictor import Predictor, Query
 
 if TYPE_CHECKING:
@@ -246,16 +250,10 @@ class Recommender:
 
     def _history(self, user: int | None, ratings: Ratings | None) -> History:
         folder = self.predictor.loaded.folder
-        if user is not None and ratings is None:
+        refuse_user_and_ratings(user, ratings=ratings is not None, hint="Give one of them")
+        if ratings is None:
+            assert user is not None
             return user_history(folder.ratings, user)
-        if ratings is None or user is not None:
-            raise ConfigError(
-                "no user and no ratings are given"
-                if ratings is None
-                else "both a user and ratings are given",
-                code="user_or_ratings",
-                hint="Give one of them",
-            )
         if isinstance(ratings, Mapping):
             entries = [
                 Entry(f"ratings[{item!r}]", _name(item), str(rating))

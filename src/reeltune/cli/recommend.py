@@ -178,15 +178,16 @@ def _history(
         RequestError: The user or an item does not exist, or a rating is not on the scale.
     """
     from reeltune.recommend.ratings_file import read_ratings_file
-    from reeltune.recommend.user_ratings import rated_history, typed_entry, user_history
+    from reeltune.recommend.user_ratings import (
+        rated_history,
+        refuse_user_and_ratings,
+        typed_entry,
+        user_history,
+    )
 
     given = bool(rated) or rated_file is not None
-    if (user is not None) == given:
-        raise ConfigError(
-            "both a user and ratings are given" if given else "no user and no ratings are given",
-            code="user_or_ratings",
-            hint='Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE',
-        )
+    hint = 'Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE'
+    refuse_user_and_ratings(user, ratings=given, hint=hint)
     if user is not None:
         return user_history(folder.ratings, user)
     from_file = read_ratings_file(rated_file) if rated_file is not None else []

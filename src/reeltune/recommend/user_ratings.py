@@ -18,7 +18,7 @@ import numpy as np
 from reeltune.data.history import History
 from reeltune.data.timelines import Timelines
 from reeltune.domain import RatingScale, plain_text
-from reeltune.errors import RequestError
+from reeltune.errors import ConfigError, RequestError
 from reeltune.recommend.catalogue import Catalogue
 
 T = TypeVar("T")
@@ -44,6 +44,20 @@ class Entry:
     rating: str = ""
     time: str = ""
     error: RequestError | None = None
+
+
+def refuse_user_and_ratings(user: int | None, *, ratings: bool, hint: str) -> None:
+    """Refuse a request with both a user and ratings, or with neither.
+
+    Raises:
+        ConfigError: ``user_or_ratings``.
+    """
+    if (user is not None) == ratings:
+        raise ConfigError(
+            "both a user and ratings are given" if ratings else "no user and no ratings are given",
+            code="user_or_ratings",
+            hint=hint,
+        )
 
 
 def user_history(timelines: Timelines, user_id: int) -> History:
