@@ -242,7 +242,7 @@ def _hub(timeout: float) -> Finding:
         )
     requests = _imported("requests")
     if requests is None:  # reported with the packages
-        return Finding("model hub", "not asked", "note", "requests cannot be imported")
+        return Finding("model hub", "not checked", "note", "requests cannot be imported")
     result = [f"no answer within {timeout:g} s"]
     status: list[int] = []
 

@@ -34,7 +34,7 @@ def is_path(name: str, revision: str | None = None) -> bool:
 
 
 def refuse_missing_folder(name: str, revision: str | None = None) -> None:
-    """Refuse a path that does not exist, before the hub is asked for a model of that name.
+    """Refuse a path that does not exist, before a model of that name is looked up on the hub.
 
     Raises:
         ModelError: ``model_folder_missing``.
