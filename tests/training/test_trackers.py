@@ -142,6 +142,7 @@ def test_trl_reports_a_training_only_if_the_environment_allows_it(
     monkeypatch.setattr(_telemetry, "_TELEMETRY_QUEUE", queue)
     monkeypatch.setattr(_telemetry, "_start_telemetry_thread", lambda: None)
     monkeypatch.setattr(constants, "is_offline_mode", lambda: False)
+    monkeypatch.delenv("CI", raising=False)  # TRL reports nothing where CI is set
     if variable is not None:
         monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", variable)
     train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
