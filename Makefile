@@ -5,6 +5,9 @@ INSTALLED := .venv/.installed
 DEVELOPING := .venv/.installed-dev
 DOCUMENTING := .venv/.installed-docs
 
+# Errors only.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile -c constraints.txt
+
 # What is installed is compiled when it is first imported, and has to be kept then.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -28,18 +31,19 @@ install: $(DEVELOPING)
 
 # torch comes first and under the constraints: by itself pip could pick another build of it.
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[all]"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "installing into .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) torch
+	@$(PIP_INSTALL) -e ".[all]"
 	@touch $@
 
 $(DEVELOPING): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[all,dev]"
+	@$(PIP_INSTALL) -e ".[all,dev]"
 	@touch $@
 
 $(DOCUMENTING): $(DEVELOPING)
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".[docs]"
+	@$(PIP_INSTALL) -e ".[docs]"
 	@touch $@
 
 demo: $(INSTALLED)
