@@ -34,8 +34,8 @@ def rendered(table: Table) -> list[str]:
 
 def cells(lines: list[str], first: str) -> list[str]:
     """The cells of the one row that begins with ``first``."""
-    found = [line.split("│")[1:-1] for line in lines]
-    (row,) = [[cell.strip() for cell in row] for row in found if row and row[0].strip() == first]
+    found = [re.split(" {2,}", line.strip()) for line in lines]
+    (row,) = [row for row in found if row[0] == first]
     return row[1:]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -40,9 +41,15 @@ _COLUMNS: Final = {
 }
 
 
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False
+    )
+
+
 def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
     """Return one row per metric and one column per scorer; two scorers get their difference."""
-    table = Table(title=title, title_justify="left")
+    table = _table(title)
     table.add_column("metric")
     for name in [*columns, *(["difference"] if len(columns) == 2 else [])]:
         table.add_column(name, justify="right")
@@ -65,7 +72,7 @@ def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
 
 def scorers_table(evaluation: Evaluation) -> Table:
     """Return one row per scorer with the main metrics; the report has all of them."""
-    table = Table(title=f"{evaluation.split} rows", title_justify="left")
+    table = _table(f"{evaluation.split} rows")
     table.add_column("scorer")
     for key, label in _COLUMNS.items():
         table.add_column(label, justify="right", no_wrap=True)
@@ -112,7 +119,7 @@ def _users(interval: Interval) -> str:
 
 def gain_table(gain: Gain) -> Table:
     """Return base against tuned model: AUC, AUC per user and log loss, with intervals."""
-    table = Table(title="What fine-tuning changed", title_justify="left")
+    table = _table("What fine-tuning changed")
     table.add_column("metric")
     for name in ("base", "tuned", "tuned minus base", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -192,7 +199,7 @@ def difference_lines(evaluation: Evaluation) -> list[str]:
 
 def samples_table(samples: Sequence[Sample]) -> Table:
     """Return one row per sample: truth, and both models' P(Yes), answer and generated text."""
-    table = Table(title="Sample rows", title_justify="left")
+    table = _table("Sample rows")
     headings = ("user", "candidate", "truth", "base", "tuned", "base generates", "tuned generates")
     for name in headings:
         table.add_column(name, overflow="fold")
