@@ -92,9 +92,9 @@ def evaluate(
             console.print(line, highlight=False)
     if result.gain is not None:
         console.print(gain_table(result.gain))
-        console.print(gain_sentence(result.gain), highlight=False)
+        console.print(gain_sentence(result.gain), highlight=False, soft_wrap=True)
     for warning in result.warnings:
-        console.print(f"Note: {warning}", highlight=False)
+        console.print(f"Note: {warning}", highlight=False, soft_wrap=True)
     typer.echo(f"written to {report} and beside it")
 
 
@@ -142,7 +142,7 @@ def compare(
     console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", comparison.metrics))
     console.print(difference_line(comparison.auc_difference))
     console.print(gain_table(comparison.gain))
-    console.print(gain_sentence(comparison.gain), highlight=False)
+    console.print(gain_sentence(comparison.gain), highlight=False, soft_wrap=True)
     target = output or folder / f"comparison-{split}.json"
     write_json(target, comparison.to_dict(loaded))
     typer.echo(f"written to {target}")
