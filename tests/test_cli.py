@@ -202,3 +202,16 @@ def test_a_flag_wins_over_an_override_of_its_key():
     assert (
         resolve_config(config, None, {"evaluation.baselines": False}).evaluation.baselines is False
     )
+
+
+def test_bars_of_libraries_are_not_drawn_in_a_log():
+    done = python(
+        "import sys\n"
+        "from reeltune.cli import main\n"
+        "try:\n"
+        "    main(['--version'])\n"
+        "except SystemExit:\n"
+        "    from tqdm.auto import tqdm\n"
+        "    list(tqdm(range(3)))\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -7,6 +7,7 @@ so that ``reeltune --help`` is instant.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -85,6 +86,8 @@ def main(args: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
     words = [argument for argument in given if argument != "--debug"]
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw their bars in the log
     silent = words[:1] == ["serve"]  # it waits for requests
     beating = contextlib.nullcontext() if silent else heartbeat(" ".join(["reeltune", *words[:1]]))
     try:
