@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from reeltune.cli import evaluate, fetch, prepare, train
+from reeltune.cli import evaluate, fetch, train
 from reeltune.extras import require
 
 _PRESET: Final = Path("demo_cpu")
@@ -34,19 +36,28 @@ def demo(
     """
     require("train")
     require("report")
+    from reeltune.api.data import prepare
     from reeltune.config import load_config
     from reeltune.config.presets import PRESETS
+    from reeltune.data.columns import EXAMPLE_SPLITS
     from reeltune.demo import measure_speed, plan
     from reeltune.progress import format_seconds
-    from reeltune.runs.log import quiet_libraries
+    from reeltune.runs.log import LOGGER, quiet_libraries
 
     fetch.fetch("ml-100k")
     with quiet_libraries():
         fetch.fetch("smollm2-135m")
     config = load_config(PRESETS[str(_PRESET)])
-    prepare.prepare(
-        edition="ml-100k", output_dir=config.data.prepared_dir, history_len=5, no_json=True
+    folder = prepare(
+        None,
+        config.data.prepared_dir,
+        edition="ml-100k",
+        history_len=5,
+        export=None,
+        notify=typer.echo,
     )
+    counts = ", ".join(f"{folder.meta['counts'][split]:,} {split}" for split in EXAMPLE_SPLITS)
+    typer.echo(f"{folder.path}: {counts} examples")
     typer.echo("measuring the speed of this machine")
     with quiet_libraries():
         speed = measure_speed(config)
@@ -57,8 +68,22 @@ def demo(
         f"{format_seconds(chosen.seconds)} minutes"
     )
     overrides = chosen.overrides()
+    LOGGER.addFilter(_not_repeated())
     train.train(_PRESET, overrides, overwrite=True)
     evaluate.evaluate(_PRESET, overrides)
     typer.echo("Try next:")
     for command in _TRY_NEXT:
         typer.echo(f"  {command}")
+
+
+def _not_repeated() -> Callable[[logging.LogRecord], bool]:
+    """Return a filter of the log that drops lines already logged, such as the device's."""
+    logged: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        line = record.getMessage()
+        known = line in logged
+        logged.add(line)
+        return not known
+
+    return is_new
