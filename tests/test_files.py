@@ -182,14 +182,168 @@ def test_the_next_writer_removes_leftovers_of_its_folder_only(tmp_path: Path):
     assert all(is_temporary(name) for name in names(tmp_path)[:2])
 
 
-def test_an_old_version_is_removed_once_there_is_a_new_one(tmp_path: Path):
-    old = tmp_path / ".folder.abc.old"
+def plant(temporary: Path, target: str) -> Path:
+    """Leave a temporary folder and its lock as a killed process does."""
+    temporary.mkdir()
+    mark = (files._MARK, temporary.name.encode(), target.encode())
+    temporary.with_name(f"{temporary.name}.lock").write_bytes(b"\0".join(mark))
+    return temporary
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_an_old_version_is_removed_only_if_there_is_a_new_one(tmp_path: Path, exists: bool):
+    old = plant(tmp_path / ".folder.abc.old", "folder") / "folder"
     old.mkdir()
-    assert remove_leftovers(tmp_path) == []
-    (tmp_path / "folder").mkdir()
+    (old / "a").write_text("old")
+    if exists:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "a").write_text("new")
     assert remove_leftovers(tmp_path, "other") == []
-    assert remove_leftovers(tmp_path, "folder") == [old.name]
+    assert remove_leftovers(tmp_path, "folder") == [old.parent.name]
     assert names(tmp_path) == ["folder"]
+    assert tree(tmp_path) == {"folder/a": "new" if exists else "old"}
+
+
+def test_what_only_has_the_name_of_a_temporary_is_kept(tmp_path: Path):
+    for name in (".a.mine.old", ".a.x.part", ".a.0123abcd.part", ".a.y.part", ".a.z.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("years of work")
+    (tmp_path / ".a.file.part").write_text("mine")
+    (tmp_path / ".a.link.part").symlink_to(tmp_path / ".a.mine.old")
+    (tmp_path / ".a.dangling.part").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".a.x.part.lock").mkdir()
+    (tmp_path / ".a.0123abcd.part.lock").touch()
+    (tmp_path / ".a.y.part.lock").write_bytes(files._MARK + b"\0.a.x.part\0a")
+    (tmp_path / ".a.z.part.lock").symlink_to(tmp_path / ".a.y.part.lock")
+    (tmp_path / ".git.lock").write_bytes(files._MARK + b"\0.git\0a")
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / ".a.mine.old.lock")
+    before, contents = names(tmp_path), tree(tmp_path)
+    assert remove_leftovers(tmp_path) == []
+    with atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "b").write_text("new")
+    with atomic_file(tmp_path / "c") as temporary:
+        temporary.write_text("new")
+    assert names(tmp_path) == [*before, "a", "c"]
+    assert tree(tmp_path) == {**contents, "a/b": "new", "c": "new"}
+
+
+def test_a_leftover_that_cannot_be_removed_blocks_nothing(tmp_path: Path, monkeypatch):
+    left = plant(tmp_path / ".a.0123abcd.part", "a")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.shutil, "rmtree", refuse)
+        assert remove_leftovers(tmp_path) == []
+        with atomic_file(tmp_path / "a") as temporary:
+            temporary.write_text("new")
+    assert remove_leftovers(tmp_path) == [left.name]
+    assert names(tmp_path) == ["a"]
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path):
+    file, folder = tmp_path / ("f" * 255), tmp_path / ("g" * 255)
+    Writer(fill_and_wait, folder).kill()
+    for write, path in ((atomic_file, file), (atomic_folder, folder)):
+        with write(path):
+            pass
+    assert names(tmp_path) == [file.name, folder.name]
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_symbolic_links_are_followed(tmp_path: Path, dangling: bool):
+    real = tmp_path / "real"
+    if not dangling:
+        (real / "folder").mkdir(parents=True)
+        (real / "folder" / "old").write_text("1")
+        (real / "file").write_text("1")
+    for name in ("folder", "file"):
+        (tmp_path / name).symlink_to(real / name)
+    with atomic_folder(tmp_path / "folder") as temporary:
+        assert temporary.parent == real
+        (temporary / "new").write_text("2")
+    with atomic_file(tmp_path / "file") as temporary:
+        temporary.write_text("2")
+    assert (tmp_path / "folder").is_symlink()
+    assert (tmp_path / "file").is_symlink()
+    assert tree(real) == {"folder/new": "2", "file": "2"}
+    assert names(real) == ["file", "folder"]
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_at_once(tmp_path: Path, monkeypatch):
+    home, here, mount = tmp_path / "home", tmp_path / "a" / "here", tmp_path / "mount"
+    for folder in (home, here, mount):
+        folder.mkdir(parents=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path in (Path("/"), mount))
+    before = sorted(tmp_path.rglob("*"))
+    for text in (
+        "",
+        ".",
+        "..",
+        "/",
+        "~",
+        str(mount),
+        str(tmp_path / "file"),
+        str(tmp_path / "loop"),
+    ):
+        path = Path(text).expanduser()
+        with raises_error(RunError, "folder_not_replaceable", where=str(path)), atomic_folder(path):
+            pytest.fail("no work may be done")
+    for path in (here, Path("/"), Path("/dev/null")):
+        with raises_error(RunError, "output_not_a_file", where=str(path)), atomic_file(path):
+            pytest.fail("no work may be done")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def replace_and_die(path: Path, exchange: bool, renames: int) -> None:
+    """Replace a folder; die in place of the rename after ``renames`` ones."""
+    replace, calls = Path.replace, []
+
+    def dying(source, target):
+        calls.append(source)
+        return os._exit(9) if len(calls) > renames else replace(source, target)
+
+    Path.replace = dying  # pyright: ignore[reportAttributeAccessIssue]
+    if not exchange:
+        files._exchange = lambda first, second: False
+    with atomic_folder(path) as temporary:
+        (temporary / "a").write_text("new")
+    os._exit(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("exchange", "renames"),
+    [
+        pytest.param(True, 0, marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux's")),
+        (False, 0),
+        (False, 1),
+    ],
+)
+def test_a_process_killed_between_renames_leaves_the_old_or_the_new_folder(
+    tmp_path: Path, exchange: bool, renames: int
+):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "a").write_text("old")
+    process = SPAWN.Process(target=replace_and_die, args=(path, exchange, renames))
+    process.start()
+    process.join()
+    assert process.exitcode == (0 if exchange else 9)
+    if renames == 0:  # between two renames, the next writer puts the old one back
+        assert tree(path) == {"a": "new" if exchange else "old"}
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ["folder"]
+    assert tree(path) == {"a": "new" if exchange else "old"}
+    with atomic_folder(path) as temporary:
+        (temporary / "a").write_text("newer")
+    assert tree(tmp_path) == {"folder/a": "newer"}
 
 
 @pytest.mark.parametrize("write", [atomic_file, atomic_folder])
@@ -213,15 +367,14 @@ def test_a_lock_removed_before_it_was_locked_is_made_again(tmp_path, monkeypatch
 
 
 def test_the_lock_of_a_killed_writer_is_removed_with_or_without_its_temporary(tmp_path):
-    (tmp_path / ".a.0123abcd.part.lock").touch()
-    (tmp_path / ".b.0123abcd.part.lock").touch()
-    (tmp_path / ".b.0123abcd.part").touch()
+    plant(tmp_path / ".a.0123abcd.part", "a").rmdir()
+    plant(tmp_path / ".b.0123abcd.part", "b")
     (tmp_path / LOCK_FILE).touch()
     assert remove_leftovers(tmp_path) == [".b.0123abcd.part"]
     assert names(tmp_path) == [LOCK_FILE]
 
 
-def test_an_old_version_stays_if_the_new_one_cannot_be_renamed(tmp_path, monkeypatch):
+def test_an_old_version_gets_its_name_back_if_the_new_one_cannot_be_renamed(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a").write_text("old")
     replace = Path.replace
@@ -231,11 +384,12 @@ def test_an_old_version_stays_if_the_new_one_cannot_be_renamed(tmp_path, monkeyp
             raise PermissionError
         return replace(path, target)
 
+    monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(PermissionError), atomic_folder(tmp_path / "folder"):
         pass
-    assert list(tree(tmp_path).values()) == ["old"]
-    assert remove_leftovers(tmp_path) == []
+    assert tree(tmp_path) == {"folder/a": "old"}
+    assert names(tmp_path) == ["folder"]
 
 
 @pytest.fixture
@@ -267,6 +421,7 @@ def like_windows(monkeypatch):
         system["fsync"](handle)
 
     monkeypatch.setattr(files, "_WINDOWS", True)
+    monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     monkeypatch.setattr("shutil._use_fd_functions", False)
     monkeypatch.setattr(os, "open", open_file)
     monkeypatch.setattr(os, "close", close)
@@ -289,7 +444,7 @@ def test_writing_opens_renames_and_removes_as_windows_allows(tmp_path, like_wind
             (temporary / "in" / "a").write_text(content)
         assert set(tree(tmp_path).values()) == {content}
         assert names(tmp_path) == ["file", "folder"]
-    (tmp_path / ".file.0123abcd.part").touch()
+    plant(tmp_path / ".file.0123abcd.part", "file")
     assert remove_leftovers(tmp_path) == [".file.0123abcd.part"]
     assert names(tmp_path) == ["file", "folder"]
 

@@ -1,25 +1,31 @@
 """Files and folders that appear complete or not at all, locks, and checksums.
 
-The process that writes a temporary file or folder holds a lock on a file beside it. The lock ends
-with the process, so an unlocked temporary is a leftover of a killed process. Temporaries themselves
-are never open when they are renamed, and only files are opened, as Windows requires.
+The process that writes a temporary file or folder holds a lock on a file beside it that names the
+temporary. The lock ends with the process, so an unlocked temporary is a leftover of a killed
+process; what only has a name of that form is left alone. Temporaries themselves are never open when
+they are renamed, and only files are opened, as Windows requires.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout, lock_descriptor
 
-from reeltune.errors import RunError
+from reeltune.errors import ReeltuneError, RunError
 
 LOCK_FILE: Final = ".lock"
 """Locked while a run writes to the folder; the empty file stays."""
@@ -27,6 +33,13 @@ LOCK_FILE: Final = ".lock"
 _PART: Final = ".part"
 _OLD: Final = ".old"
 _LOCK: Final = ".lock"
+_MARK: Final = b"reeltune temporary"
+"""Begins the content of a lock file; the names of temporary and target follow."""
+
+_LONGEST_NAME: Final = 200  # bytes; with what a temporary adds, file systems allow 255
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
+_CANNOT_EXCHANGE: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 _WINDOWS: Final = os.name == "nt"
 
@@ -36,8 +49,21 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary file that becomes ``path`` if the block succeeds.
 
     It is synced before it is renamed: even after a power cut ``path`` is either old or complete.
+    A symbolic link is followed. Leftovers of killed processes that wrote the same path are removed.
+
+    Raises:
+        RunError: ``path`` is a folder or a device.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise RunError(
+            "is not a regular file, so it is not replaced",
+            code="output_not_a_file",
+            where=str(path),
+            hint="Name a file",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, path.name)
     with _locked_name(path, _PART) as temporary:
         temporary.touch(0o600, exist_ok=False)
         yield temporary
@@ -49,25 +75,76 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes ``path`` if the block succeeds.
 
-    An existing folder is moved aside before the new one is renamed, so ``path`` never holds a
-    mixture. Leftovers of killed processes that wrote the same path are removed first.
+    An existing folder is exchanged with the new one, so ``path`` is always one of them. A symbolic
+    link is followed.
+
+    Raises:
+        RunError: As :func:`replaceable_folder`.
     """
+    path = replaceable_folder(path)
+    with scratch_folder(path) as temporary:
+        yield temporary
+        temporary.chmod(0o755)
+        for file in (*temporary.rglob("*"), temporary):
+            _sync(file)
+        if not path.exists():
+            temporary.replace(path)
+        elif not _exchange(temporary, path):
+            with _locked_name(path, _OLD) as aside:
+                aside.mkdir()
+                path.replace(aside / path.name)
+                temporary.replace(path)
+        _sync(path.parent)
+
+
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, removed afterwards or, if killed, by the next call."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent, path.name)
     with _locked_name(path, _PART) as temporary:
         temporary.mkdir(0o700)
         yield temporary
-        temporary.chmod(0o755)
-        for file in (*temporary.rglob("*"), temporary):
-            _sync(file)
-        if path.exists():
-            with _locked_name(path, _OLD) as aside:
-                aside.mkdir()
-                path.replace(aside / path.name)
-                temporary.replace(path)
-        else:
-            temporary.replace(path)
-        _sync(path.parent)
+
+
+def replaceable_folder(path: Path) -> Path:
+    """Return the folder that a path or symbolic link names, which may not exist yet.
+
+    Raises:
+        RunError: It is a file, or a folder that cannot or should not be replaced as a whole.
+    """
+    real, here = Path(os.path.realpath(path)), Path.cwd()
+    if os.path.lexists(real) and not real.is_dir():
+        reason = "is not a folder"
+    elif real.is_mount():
+        reason = "is a mount point"
+    elif real == here or real in here.parents:
+        reason = "is the current folder or holds it"
+    elif real == Path("~").expanduser():
+        reason = "is the home folder"
+    else:
+        return real
+    raise RunError(
+        f"{reason}, so it is not replaced",
+        code="folder_not_replaceable",
+        where=str(path),
+        hint="Name a folder inside it or elsewhere",
+    )
+
+
+def refuse_foreign(
+    path: Path, patterns: Sequence[str], error: type[ReeltuneError], *, code: str
+) -> None:
+    """Raise an error if a folder holds names that match none of the patterns."""
+    names = (child.name for child in replaceable_folder(path).iterdir()) if path.exists() else ()
+    foreign = sorted(n for n in names if not any(fnmatchcase(n, p) for p in patterns))
+    if foreign:
+        raise error(
+            f"holds other files ({', '.join(map(ascii, foreign[:3]))}), so it is not replaced",
+            code=code,
+            where=str(path),
+            hint="Move them away, or choose another folder",
+        )
 
 
 def replace_durably(temporary: Path, path: Path) -> None:
@@ -80,26 +157,32 @@ def replace_durably(temporary: Path, path: Path) -> None:
 def remove_leftovers(folder: Path, name: str = "") -> list[str]:
     """Remove leftovers of killed processes from a folder; return their names.
 
-    Temporaries locked by other processes are kept, and so is an old version that was moved aside
-    while no new one has its name. With ``name``, only leftovers of that file or folder.
+    Temporaries locked by other processes are kept. An old version that was moved aside gets its
+    name back if no new one has it. With ``name``, only leftovers of that file or folder.
     """
     removed: list[str] = []
-    for temporary in sorted({path.name.removesuffix(_LOCK) for path in folder.iterdir()}):
-        target = temporary[1:].rsplit(".", 2)[0]
-        if not _is_hidden(temporary, _PART, _OLD) or name not in ("", target):
-            continue
-        path = folder / temporary
-        handle = _try_lock(path)
-        if handle is not None:
-            if _remove(path):
-                removed.append(temporary)
-            _unlock(path, handle)
+    for lock in sorted(path for path in folder.iterdir() if path.suffix == _LOCK):
+        temporary = lock.with_name(lock.name.removesuffix(_LOCK))
+        # What cannot be opened or removed, such as another user's leftover, is in nobody's way.
+        with contextlib.suppress(OSError):
+            if not is_temporary(lock.name) or not stat.S_ISREG(lock.lstat().st_mode):
+                continue
+            handle, done = os.open(lock, os.O_RDWR), False
+            try:
+                target = _locked_target(handle, temporary)
+                if target is not None and name in ("", target.name):
+                    if os.path.lexists(temporary):
+                        _remove(temporary, target)
+                        removed.append(temporary.name)
+                    done = True
+            finally:
+                _unlock(lock, handle, remove=done)
     return removed
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is that of an unfinished file or folder, or of its lock."""
-    return _is_hidden(name.removesuffix(_LOCK), _PART)
+    """Return whether a name looks like that of an unfinished file or folder, or of its lock."""
+    return name.startswith(".") and name.removesuffix(_LOCK).endswith((_PART, _OLD))
 
 
 @contextlib.contextmanager
@@ -139,60 +222,82 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def _is_hidden(name: str, *suffixes: str) -> bool:
-    return name.startswith(".") and name.endswith(suffixes)
-
-
 @contextlib.contextmanager
 def _locked_name(path: Path, suffix: str) -> Iterator[Path]:
     """Yield an unused name beside ``path``, locked in the block; remove what has it afterwards."""
+    base = path.name
+    if len(os.fsencode(base)) > _LONGEST_NAME:
+        base = hashlib.sha256(os.fsencode(base)).hexdigest()[:16]
     while True:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
-        handle = _try_lock(temporary)
-        if handle is not None:
+        temporary = path.with_name(f".{base}.{secrets.token_hex(4)}{suffix}")
+        lock = temporary.with_name(temporary.name + _LOCK)
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            error.filename = str(path)  # the name a user knows
+            raise
+        if lock_descriptor(handle, blocking=False) and lock.exists():
             break
+        os.close(handle)
+        lock.unlink(missing_ok=True)
     try:
-        yield temporary
+        os.write(handle, b"\0".join((_MARK, *map(os.fsencode, (temporary.name, path.name)))))
+        try:
+            yield temporary
+        finally:
+            _remove(temporary, path)
     finally:
-        _remove(temporary)
-        _unlock(temporary, handle)
+        _unlock(lock, handle, remove=True)
 
 
-def _remove(temporary: Path) -> bool:
-    """Remove a temporary, but no old version that was moved aside while no new one exists."""
-    target = temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
-    if not temporary.exists() or (temporary.suffix == _OLD and not target.exists()):
-        return False
-    if temporary.is_dir():
+def _locked_target(handle: int, temporary: Path) -> Path | None:
+    """Lock a lock file and return what its temporary was to become; None if in use or foreign."""
+    if not lock_descriptor(handle, blocking=False):
+        return None
+    mark = os.read(handle, 1024).split(b"\0")
+    if len(mark) != 3 or mark[:2] != [_MARK, os.fsencode(temporary.name)]:
+        return None
+    return temporary.with_name(Path(os.fsdecode(mark[2])).name)
+
+
+def _unlock(lock: Path, handle: int, *, remove: bool) -> None:
+    """Remove a lock: before it is closed, so that no process locks a file that has no name."""
+    if remove and not _WINDOWS:
+        lock.unlink(missing_ok=True)
+    os.close(handle)
+    if remove and _WINDOWS:  # no open file can be removed, nor one that another process has opened
+        with contextlib.suppress(PermissionError):
+            lock.unlink(missing_ok=True)
+
+
+def _remove(temporary: Path, target: Path) -> None:
+    """Remove a temporary; give an old version its name back while no new one has it."""
+    old = temporary / target.name
+    if temporary.suffix == _OLD and not os.path.lexists(target) and os.path.lexists(old):
+        old.replace(target)
+    if temporary.is_dir() and not temporary.is_symlink():
         shutil.rmtree(temporary)
     else:
-        temporary.unlink()
-    return True
+        temporary.unlink(missing_ok=True)
 
 
-def _lock_file(temporary: Path) -> Path:
-    return temporary.with_name(temporary.name + _LOCK)
-
-
-def _try_lock(temporary: Path) -> int | None:
-    """Return the open lock of a temporary; None if another process holds it."""
-    lock = _lock_file(temporary)
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    # Another process may have removed it as a leftover before it was locked.
-    if lock_descriptor(handle, blocking=False) and lock.exists():
-        return handle
-    os.close(handle)
-    return None
-
-
-def _unlock(temporary: Path, handle: int) -> None:
-    """Remove a lock: before it is closed, so that no process locks a file that has no name."""
-    if not _WINDOWS:
-        _lock_file(temporary).unlink(missing_ok=True)
-    os.close(handle)
-    if _WINDOWS:  # no open file can be removed, neither here nor by a process that has opened it
-        with contextlib.suppress(PermissionError):
-            _lock_file(temporary).unlink(missing_ok=True)
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two folders in one step; return False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    names = os.fsencode(first), os.fsencode(second)
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # an old libc
+        return False
+    if rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _CANNOT_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(second))
 
 
 def _sync(path: Path) -> None:

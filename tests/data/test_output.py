@@ -9,11 +9,13 @@ import pytest
 from reeltune.data import prepare as pipeline
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings
-from reeltune.errors import DataError
+from reeltune.errors import DataError, RunError
 from reeltune.files import atomic_folder, is_temporary
 from tests.errors import raises_error
 
 from .editions import Rating, items, timeline, write_edition
+
+FILES = ["items.parquet", "meta.json", "timelines.parquet"]
 
 KILLED = """
 import sys, time
@@ -132,17 +134,39 @@ def test_folders_of_a_run_that_is_alive_are_left_alone(place) -> None:
     alive.stdout.close()
 
 
-def test_an_old_version_moved_aside_is_kept_until_there_is_a_new_one(place) -> None:
-    (place / ".out.x.old").mkdir()
-    with atomic_folder(place / "out"):
-        pass
-    assert names(place) == [".out.x.old", "out"]
+def test_what_only_looks_like_a_leftover_is_kept(source, place) -> None:
+    (place / ".out.mine.old").mkdir()
+    (place / ".out.x.part").write_text("mine")
+    prepare(source, PrepareSettings(place / "out"))
+    prepare(source, PrepareSettings(place / "out"))
+    assert names(place) == [".out.mine.old", ".out.x.part", "out"]
+
+
+def test_symbolic_links_are_followed_and_links_to_files_refused(source, place) -> None:
+    (place / "disk").mkdir()
+    (place / "file").write_text("mine")
+    for link, target in (("full", "disk/one"), ("dangling", "disk/two"), ("wrong", "file")):
+        (place / link).symlink_to(place / target)
+    prepare(source, PrepareSettings(place / "disk" / "one"))
+    for link in ("full", "dangling"):
+        assert prepare(source, PrepareSettings(place / link, export=None)).path == place / link
+        assert (place / link).is_symlink()
+    assert [names(place / "disk" / name) for name in ("one", "two")] == [FILES, FILES]
+    with raises_error(DataError, "output_not_replaceable", where=str(place / "wrong")):
+        prepare(source, PrepareSettings(place / "wrong"))
+    assert names(place / "disk") == ["one", "two"]
+
+
+def test_the_current_folder_is_refused_at_once(place, monkeypatch) -> None:
+    monkeypatch.chdir(place)
+    with raises_error(RunError, "folder_not_replaceable"):
+        prepare(place / "no such source", PrepareSettings(Path()))
 
 
 def test_prepared_folder_is_replaced(source, place) -> None:
     prepare(source, PrepareSettings(place / "out"))
     prepare(source, PrepareSettings(place / "out", export=None))
-    assert sorted(content(place / "out")) == ["items.parquet", "meta.json", "timelines.parquet"]
+    assert names(place / "out") == FILES
     assert (place / "out").stat().st_mode & 0o777 == 0o755
 
 
@@ -179,7 +203,7 @@ def test_a_folder_prepared_in_an_older_format_is_replaced(source, place) -> None
         (folder / name).touch()
     (folder / "meta.json").write_text('{"format_version": 1}')
     prepare(source, PrepareSettings(folder, export=None))
-    assert names(folder) == ["items.parquet", "meta.json", "timelines.parquet"]
+    assert names(folder) == FILES
 
 
 def test_an_empty_folder_is_filled(source, place) -> None:

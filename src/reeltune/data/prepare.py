@@ -38,7 +38,7 @@ from reeltune.data.settings import Cuts, PrepareSettings
 from reeltune.data.source import Source, open_source
 from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
-from reeltune.files import atomic_folder, write_json
+from reeltune.files import atomic_folder, replaceable_folder, write_json
 from reeltune.progress import show_progress
 
 Notify = Callable[[str], None]
@@ -79,11 +79,10 @@ def prepare(
             holds something else.
         ConfigError: The settings do not fit the edition.
     """
-    output = settings.output.resolve()
     try:
-        check_replaceable(output)
+        check_replaceable(settings.output)
         with (
-            atomic_folder(output) as folder,
+            atomic_folder(settings.output) as folder,
             open_source(path, settings.edition, scratch=folder) as source,
         ):
             settings.check_threshold(source.layout.scale)
@@ -221,7 +220,7 @@ def check_replaceable(path: Path) -> None:
         raise DataError(
             "is a file, not a folder", code="output_not_replaceable", where=str(path), hint=hint
         )
-    names = {child.name for child in path.iterdir()}
+    names = {child.name for child in replaceable_folder(path).iterdir()}
     if names and not _is_prepared(path / META_FILE):
         raise DataError(
             "exists and is not a prepared folder, so it is not replaced",
