@@ -104,7 +104,7 @@ def test_an_override_reaches_into_a_section_left_empty(load):
     [
         ("train.seed", "invalid_override", "section.key=value"),
         ("=3", "invalid_override", "section.key=value"),
-        ("train.seed=[", "invalid_yaml", "'['"),
+        ("train.seed=[", "invalid_yaml", "parsing a flow node"),
         ("train.seed.deep=3", "override_below_value", "seed"),
         ("train=3", "override_of_section", "--set train.KEY=value"),
         ("train={seed: 5}", "override_of_section", "--set train.KEY=value"),

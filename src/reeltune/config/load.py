@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
+import itertools
 import json
-from collections.abc import Hashable, Iterator, Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from reeltune.config.bounded_yaml import MAX_BYTES, one_line, parse_yaml, shown, too_large
 from reeltune.config.presets import PRESETS
 from reeltune.config.renamed import RENAMED, RENAMED_VALUES, new_key_hint
 from reeltune.config.schema import Config, contradictions
 from reeltune.errors import ConfigError, Problem
 
-_MERGE: Final = "tag:yaml.org,2002:merge"
-"""YAML's ``<<``: defaults taken from another section."""
+_MAX_PROBLEMS: Final = 20
+"""How many keys one error names."""
 
 _SECTIONS: Final = frozenset(Config.model_fields)
 
@@ -27,34 +30,6 @@ _PLAIN_MESSAGES: Final = {
     "path_type": "input should be a path",
 }
 """Replacements for pydantic's messages that mention Python types, by error type."""
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses duplicate keys, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == _MERGE:  # merged keys are defaults and may be repeated
-                continue
-            key = self.construct_object(key_node, deep=True)
-            line = f"line {key_node.start_mark.line + 1}"
-            if not isinstance(key, Hashable):
-                raise ConfigError(
-                    "a key is a list or a mapping",
-                    code="unhashable_key",
-                    where=line,
-                    hint="Quote braces that belong to a value",
-                )
-            if key in seen:
-                raise ConfigError(
-                    f"duplicate key {key!r}",
-                    code="duplicate_key",
-                    where=line,
-                    hint="Remove one of them",
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -100,8 +75,11 @@ def _validate(tree: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
             # Union members add their own names to the location; only names of keys belong in it.
             parts = (str(part) for part in item["loc"])
             path = ".".join(part for part in parts if not part.startswith(("literal[", "tuple[")))
-            by_path.setdefault(path, []).append(item)
-        return None, [_problem(path, items) for path, items in by_path.items()]
+            by_path.setdefault(one_line(path), []).append(item)
+        problems = [_problem(*found) for found in itertools.islice(by_path.items(), _MAX_PROBLEMS)]
+        if more := len(by_path) - len(problems):
+            problems.append(Problem("other keys", "invalid_setting", f"{more} more errors"))
+        return None, problems
 
 
 def config_tree(config: Config) -> dict[str, Any]:
@@ -136,7 +114,21 @@ def nearest_key(path: str) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may have no end
+            raise OSError(errno.EINVAL, "not a regular file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"the configuration cannot be read ({error.strerror})",
+            code="config_not_readable",
+            where=one_line(str(path)),
+            hint=f"Name a file, or a preset: {', '.join(sorted(PRESETS))}",
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise too_large(f"more than {MAX_BYTES} bytes", str(path))
+    try:
+        tree = parse_yaml(content.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"not UTF-8 (byte {error.start})",
@@ -144,24 +136,9 @@ def _read(path: Path) -> dict[str, Any]:
             where=str(path),
             hint="Save the file as UTF-8",
         ) from None
-    except OSError as error:
-        raise ConfigError(
-            f"the configuration cannot be read ({error.strerror})",
-            code="config_not_readable",
-            where=str(path),
-            hint=f"Name a file, or a preset: {', '.join(sorted(PRESETS))}",
-        ) from None
-    try:
-        tree = yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"not valid YAML: {reason}", code="invalid_yaml", where=str(path)
-        ) from None
     except ConfigError as error:
-        raise ConfigError(
-            error.message, code=error.code, where=f"{path}, {error.where}", hint=error.hint
-        ) from None
+        where = f"{path}, {error.where}"
+        raise ConfigError(error.message, code=error.code, where=where, hint=error.hint) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -171,13 +148,17 @@ def _read(path: Path) -> dict[str, Any]:
             where=str(path),
             hint="Write it as section: {key: value}",
         )
-    # A section whose keys are all commented out changes nothing.
-    return {key: {} if value is None and key in _SECTIONS else value for key, value in tree.items()}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            tree[key] = dict(value)  # an alias of a section is a copy
+        elif value is None and key in _SECTIONS:
+            tree[key] = {}  # all of its keys are commented out
+    return tree
 
 
 def _apply(tree: dict[str, Any], override: str) -> Problem | None:
     """Set one key of the tree; return the problem if the override is not a valid one."""
-    where = f"--set {override}"
+    where = one_line(f"--set {override}")
     path, equals, value = (part.strip() for part in override.partition("="))
     if not equals or not path:
         return Problem(
@@ -197,12 +178,12 @@ def _apply(tree: dict[str, Any], override: str) -> Problem | None:
         if child is None:
             child = node[parent] = {}
         if not isinstance(child, dict):
-            return Problem(where, "override_below_value", f"{parent} is a value, not a section")
+            return Problem(
+                where, "override_below_value", f"{one_line(parent)} is a value, not a section"
+            )
         node = child
     try:
-        node[key] = yaml.load(value, Loader=_UniqueKeyLoader)  # a SafeLoader
-    except yaml.YAMLError:
-        return Problem(where, "invalid_yaml", f"{value!r} is not a YAML value")
+        node[key] = parse_yaml(value)
     except ConfigError as error:
         return Problem(where, error.code, error.message, error.hint)
     return None
@@ -223,4 +204,4 @@ def _problem(path: str, items: list[Any]) -> Problem:
     expected = [_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items]
     message = " or ".join(f"{text[0].lower()}{text[1:]}" for text in expected)
     message = message.replace(" or input should be ", " or ")
-    return Problem(path, "invalid_setting", f"{message}, got {value!r}")
+    return Problem(path, "invalid_setting", f"{message}, got {shown(value)}")

@@ -27,7 +27,8 @@ def find_config(named: Path | None) -> Path:
     if named is None:
         file = CONFIGS_FOLDER / f"{DEFAULT_PRESET}.yaml"
         return file if CONFIGS_FOLDER.is_dir() else PRESETS[DEFAULT_PRESET]
-    return named if named.exists() else PRESETS.get(str(named), named)
+    preset = PRESETS.get(str(named), named)
+    return named if preset != named and named.exists() else preset
 
 
 def write_project(folder: Path, *, overwrite: bool) -> list[Path]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 _ADVICE, _COST, _RESUME = "Change it when: ", "Cost: ", "May change with --resume."
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MAX_NUMBER: Final = 2**53
 
 
 class Section(BaseModel):
@@ -31,10 +35,22 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _nothing_is_blank(cls, value: Any) -> Any:
+    def _text_is_plain(cls, value: Any) -> Any:
         entries = value if isinstance(value, list | tuple) else (value,)
-        if any(isinstance(entry, str) and not entry.strip() for entry in entries):
+        texts = [entry for entry in entries if isinstance(entry, str)]
+        if any(not text.strip() for text in texts):
             raise PydanticCustomError("blank", "Input should not be blank")
+        if any(len(text) > 4096 or _CONTROL.search(text) for text in texts):
+            raise PydanticCustomError(
+                "not_plain", "Input should have at most 4096 characters and no control characters"
+            )
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _number_is_exact(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and value > _MAX_NUMBER:
+            raise PydanticCustomError("too_great", "Input should be at most 2**53")
         return value
 
 
