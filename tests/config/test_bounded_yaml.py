@@ -10,13 +10,14 @@ import pytest
 import yaml
 from yaml.parser import Parser
 
-from reeltune.config import Config, load_config
-from reeltune.config.bounded_yaml import MAX_BYTES, parse_yaml
+from reeltune.config import Config, build_config, config_tree, load_config
+from reeltune.config.bounded_yaml import parse_yaml
 from reeltune.config.presets import PRESETS, find_config
 from reeltune.errors import ConfigError
 from tests.errors import raises_error
 
 MANY = 60_000
+MAX_BYTES = 65_536
 
 
 @pytest.fixture
@@ -41,27 +42,26 @@ def chain(length: int) -> str:
     return "".join(["x0: &b0 [l]\n", *links])
 
 
-TOO_LARGE = {
+ENDLESS = {
     "bomb": (bomb("[l]"), "line 5"),
     "merge bomb": (bomb("{a: 1}"), "line "),
     "recursive": ("model: {}\ntrain: &a [*a]", "line 2"),
     "recursive merge": ("train: &a {<<: *a}", "line 1"),
-    "chain": (chain(30), "line 19"),
+    "chain": (chain(1_500), "line 99"),
     "deep flow": ("[" * MANY, "line 1"),
     "deep mapping": ("{a: " * 9_000, "line 1"),
     "deep block": ("\n".join(f"{' ' * i}a:" for i in range(300)), "line 20"),
     "deep key": ("? " * 9_000, "line 1"),
-    "many keys": ("".join(f"k{i}: 1\n" for i in range(6_000)), "line 2500"),
+    "many keys": ("".join(f"k{i}: 1\n" for i in range(6_000)), "line 250"),
     "many values": (f"train: {{seed: [{'a,' * 30_000}]}}", "line 1"),
-    "long": ("#" * (MAX_BYTES + 1), "config.yaml"),
 }
 
 
-@pytest.mark.parametrize("name", TOO_LARGE)
+@pytest.mark.parametrize("name", ENDLESS)
 def test_what_would_not_end_is_refused_with_its_line(
     file: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ):
-    text, line = TOO_LARGE[name]
+    text, line = ENDLESS[name]
     events = 0
     peek = Parser.peek_event
 
@@ -72,13 +72,13 @@ def test_what_would_not_end_is_refused_with_its_line(
 
     monkeypatch.setattr(Parser, "peek_event", counted)
     file.write_text(text, encoding="utf-8")
-    with raises_error(ConfigError, "config_too_large", where=line) as caught:
+    with raises_error(ConfigError, "invalid_yaml", where=line) as caught:
         load_config(file)
     assert "config.yaml" in str(caught.value.where)
     assert len(str(caught.value).splitlines()) == 1
     assert events < 25_000
     if len(text) < 2_000:
-        with raises_error(ConfigError, "config_too_large", where="--set train.seed="):
+        with raises_error(ConfigError, "invalid_yaml", where="--set train.seed="):
             load_config(None, [f"train.seed={text}"])
 
 
@@ -138,7 +138,18 @@ def test_decimal_numbers_are_read(file: Path, number: str):
 
 
 def test_texts_that_look_like_other_types_stay_texts(file: Path):
-    for value in ("2020-01-01", "1:30", "0x10", "=", "123e456", "9" * 40, "!!str 3", "017"):
+    for value in (
+        "2020-01-01",
+        "1:30",
+        "0x10",
+        "=",
+        "3",
+        "0.5",
+        "123e456",
+        "9" * 40,
+        "!!str 3",
+        "017",
+    ):
         file.write_text(f"train: {{run_name: {value}}}", encoding="utf-8")
         assert load_config(file).train.run_name == value.removeprefix("!!str ")
 
@@ -151,7 +162,7 @@ def test_control_characters_and_endless_texts_are_refused(key: str, value: str):
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("key", ['"a\\nb\\e[2J"', "a" * MANY, "null", "1", ".nan"])
+@pytest.mark.parametrize("key", ['"a\\nb\\e[2J"', "a" * MANY, "null", "1", "true", ".nan"])
 def test_a_strange_key_is_one_short_line(file: Path, key: str):
     for text in (f"? {key}\n: 1", f"train:\n ? {key}\n : 1"):
         file.write_text(text, encoding="utf-8")
@@ -239,6 +250,6 @@ def test_numbers_beyond_exact_integers_are_refused():
 
 def test_presets_are_far_below_the_limits():
     assert max(file.stat().st_size for file in PRESETS.values()) < MAX_BYTES // 10
-    complete = yaml.safe_dump(Config().model_dump(mode="json"))
+    complete = yaml.safe_dump(config_tree(Config()))
     assert len(complete) < MAX_BYTES // 10
-    assert parse_yaml(complete) == Config().model_dump(mode="json")
+    assert config_tree(build_config(parse_yaml(complete))) == config_tree(Config())

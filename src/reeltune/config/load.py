@@ -7,6 +7,7 @@ import errno
 import hashlib
 import itertools
 import json
+import reprlib
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from reeltune.config.bounded_yaml import MAX_BYTES, one_line, parse_yaml, shown, too_large
+from reeltune.config.bounded_yaml import parse_yaml
 from reeltune.config.presets import PRESETS
 from reeltune.config.renamed import RENAMED, RENAMED_VALUES, new_key_hint
 from reeltune.config.schema import Config, contradictions
 from reeltune.errors import ConfigError, Problem
+
+_MAX_BYTES: Final = 65_536
+"""The largest configuration file; a complete one has about 5,000 bytes."""
 
 _MAX_PROBLEMS: Final = 20
 """How many keys one error names."""
@@ -59,7 +63,7 @@ def build_config(tree: dict[str, Any], where: str = "configuration") -> Config:
     """
     config, problems = _validate(tree)
     if config is not None:
-        problems = contradictions(config)
+        problems = list(contradictions(config))
     if config is None or problems:
         raise ConfigError.of(problems, where)
     return config
@@ -75,7 +79,7 @@ def _validate(tree: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
             # Union members add their own names to the location; only names of keys belong in it.
             parts = (str(part) for part in item["loc"])
             path = ".".join(part for part in parts if not part.startswith(("literal[", "tuple[")))
-            by_path.setdefault(one_line(path), []).append(item)
+            by_path.setdefault(_one_line(path), []).append(item)
         problems = [_problem(*found) for found in itertools.islice(by_path.items(), _MAX_PROBLEMS)]
         if more := len(by_path) - len(problems):
             problems.append(Problem("other keys", "invalid_setting", f"{more} more errors"))
@@ -117,16 +121,17 @@ def _read(path: Path) -> dict[str, Any]:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may have no end
             raise OSError(errno.EINVAL, "not a regular file")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
             f"the configuration cannot be read ({error.strerror})",
             code="config_not_readable",
-            where=one_line(str(path)),
+            where=_one_line(str(path)),
             hint=f"Name a file, or a preset: {', '.join(sorted(PRESETS))}",
         ) from None
-    if len(content) > MAX_BYTES:
-        raise too_large(f"more than {MAX_BYTES} bytes", str(path))
+    if len(content) > _MAX_BYTES:
+        message = f"more than the {_MAX_BYTES} bytes that a configuration may have"
+        raise ConfigError(message, code="config_too_large", where=str(path))
     try:
         tree = parse_yaml(content.decode())
     except UnicodeDecodeError as error:
@@ -158,7 +163,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _apply(tree: dict[str, Any], override: str) -> Problem | None:
     """Set one key of the tree; return the problem if the override is not a valid one."""
-    where = one_line(f"--set {override}")
+    where = _one_line(f"--set {override}")
     path, equals, value = (part.strip() for part in override.partition("="))
     if not equals or not path:
         return Problem(
@@ -179,7 +184,7 @@ def _apply(tree: dict[str, Any], override: str) -> Problem | None:
             child = node[parent] = {}
         if not isinstance(child, dict):
             return Problem(
-                where, "override_below_value", f"{one_line(parent)} is a value, not a section"
+                where, "override_below_value", f"{_one_line(parent)} is a value, not a section"
             )
         node = child
     try:
@@ -204,4 +209,10 @@ def _problem(path: str, items: list[Any]) -> Problem:
     expected = [_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items]
     message = " or ".join(f"{text[0].lower()}{text[1:]}" for text in expected)
     message = message.replace(" or input should be ", " or ")
-    return Problem(path, "invalid_setting", f"{message}, got {shown(value)}")
+    return Problem(path, "invalid_setting", f"{message}, got {_one_line(reprlib.repr(value))}")
+
+
+def _one_line(text: str) -> str:
+    """Return a text as it was written, shortened and without control characters."""
+    shortened = text if len(text) <= 200 else f"{text[:200]}..."
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shortened)

@@ -6,6 +6,8 @@ type, default and help are in the section it belongs to.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reeltune.config.model_sections import (
     DataSection,
     LoraSection,
@@ -45,77 +47,61 @@ class Config(Section):
     serving: ServingSection = ServingSection()
 
 
-def contradictions(config: Config) -> list[Problem]:
-    """Return a problem for each pair of settings that cannot be combined."""
-    found: list[Problem] = []
+def contradictions(config: Config) -> Iterator[Problem]:
+    """Yield a problem for each pair of settings that cannot be combined."""
     train = config.train
     metric = train.metric_for_best_model
     if metric is None and train.early_stopping_patience is not None:
-        found.append(
-            Problem(
-                "train.early_stopping_patience",
-                "early_stopping_without_metric",
-                "early stopping watches train.metric_for_best_model, which is null",
-                "Set train.early_stopping_patience to null, or name a metric",
-            )
+        yield Problem(
+            "train.early_stopping_patience",
+            "early_stopping_without_metric",
+            "early stopping watches train.metric_for_best_model, which is null",
+            "Set train.early_stopping_patience to null, or name a metric",
         )
     if metric is not None and metric not in EVAL_METRICS:
-        found.append(
-            Problem(
-                "train.metric_for_best_model",
-                "unknown_metric",
-                f"{metric!r} is not measured during training",
-                f"Choose one of {', '.join(EVAL_METRICS)}",
-            )
+        yield Problem(
+            "train.metric_for_best_model",
+            "unknown_metric",
+            f"{metric!r} is not measured during training",
+            f"Choose one of {', '.join(EVAL_METRICS)}",
         )
     if train.save_steps % train.eval_steps:
-        found.append(
-            Problem(
-                "train.save_steps",
-                "save_between_evaluations",
-                f"{train.save_steps} is not a multiple of train.eval_steps {train.eval_steps}, so "
-                "a checkpoint could be saved without a metric",
-                "Change train.save_steps or train.eval_steps",
-            )
+        yield Problem(
+            "train.save_steps",
+            "save_between_evaluations",
+            f"{train.save_steps} is not a multiple of train.eval_steps {train.eval_steps}, so "
+            "a checkpoint could be saved without a metric",
+            "Change train.save_steps or train.eval_steps",
         )
     if train.pairwise_weight and not train.share_history:
-        found.append(
-            Problem(
-                "train.pairwise_weight",
-                "pairs_need_blocks",
-                "films are compared within a block, and without train.share_history there are none",
-                "Set train.share_history to true, or train.pairwise_weight to 0",
-            )
+        yield Problem(
+            "train.pairwise_weight",
+            "pairs_need_blocks",
+            "films are compared within a block, and without train.share_history there are none",
+            "Set train.share_history to true, or train.pairwise_weight to 0",
         )
     elif train.pairwise_weight and train.block_size == 1:
-        found.append(
-            Problem(
-                "train.pairwise_weight",
-                "pairs_need_blocks",
-                "films are compared within a block, and with train.block_size 1 each block has "
-                "one film",
-                "Raise train.block_size, or set train.pairwise_weight to 0",
-            )
+        yield Problem(
+            "train.pairwise_weight",
+            "pairs_need_blocks",
+            "films are compared within a block, and with train.block_size 1 each block has "
+            "one film",
+            "Raise train.block_size, or set train.pairwise_weight to 0",
         )
     if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":
-        found.append(
-            Problem(
-                "model.dtype",
-                "flash_attention_needs_16_bits",
-                "Flash Attention has no float32 kernels",
-                "Set model.dtype to bfloat16, or model.attention to sdpa",
-            )
+        yield Problem(
+            "model.dtype",
+            "flash_attention_needs_16_bits",
+            "Flash Attention has no float32 kernels",
+            "Set model.dtype to bfloat16, or model.attention to sdpa",
         )
     banned = {"lm_head", "embed_tokens"}
     targets = config.lora.target_modules
     if isinstance(targets, tuple) and banned & {name.rpartition(".")[2] for name in targets}:
-        found.append(
-            Problem(
-                "lora.target_modules",
-                "tied_weights_targeted",
-                "lm_head and embed_tokens share their weights in small models and cannot be "
-                "adapted separately",
-                "Leave them out",
-            )
+        yield Problem(
+            "lora.target_modules",
+            "tied_weights_targeted",
+            "lm_head and embed_tokens share their weights in small models and cannot be "
+            "adapted separately",
+            "Leave them out",
         )
-    return found
