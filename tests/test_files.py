@@ -14,18 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune import files
+from reeltune import files, locks
 from reeltune.errors import RunError
 from reeltune.files import (
-    LOCK_FILE,
     atomic_file,
     atomic_folder,
-    exclusive_folder,
     file_digest,
     is_temporary,
     remove_leftovers,
     write_json,
 )
+from reeltune.locks import LOCK_FILE, exclusive
 from tests.errors import raises_error
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -131,12 +130,6 @@ def fill_and_wait(path: Path, ready, go) -> None:
         go.wait()
 
 
-def keep_out(folder: Path, ready, go) -> None:
-    with exclusive_folder(folder):
-        ready.set()
-        go.wait()
-
-
 class Writer:
     """A process that is writing."""
 
@@ -161,9 +154,12 @@ def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path, write):
     alive, dead = Writer(write, tmp_path / "a"), Writer(write, tmp_path / "b")
     try:
         dead.kill()
-        assert [name.rpartition(".")[2] for name in names(tmp_path)] == ["part", "lock"] * 2
+        suffixes = ["part", "lock", *(["lock"] if write is fill_and_wait else [])]
+        assert [name.rpartition(".")[2] for name in names(tmp_path)] == suffixes * 2
         (removed,) = remove_leftovers(tmp_path)
         assert removed.startswith(".b.")
+        with exclusive(tmp_path / "b"):  # takes over the lock of the killed process
+            pass
         assert {name[:3] for name in names(tmp_path)} == {".a."}
     finally:
         alive.end()
@@ -178,7 +174,7 @@ def test_the_next_writer_removes_leftovers_of_its_folder_only(tmp_path: Path):
     with atomic_folder(tmp_path / "folder"):
         pass
     assert {name.split(".")[1] for name in names(tmp_path)[:2]} == {"other"}
-    assert names(tmp_path)[2:] == ["folder"]
+    assert names(tmp_path)[2:] == [".other.lock", "folder"]
     assert all(is_temporary(name) for name in names(tmp_path)[:2])
 
 
@@ -339,7 +335,7 @@ def test_a_process_killed_between_renames_leaves_the_old_or_the_new_folder(
     if renames == 0:  # between two renames, the next writer puts the old one back
         assert tree(path) == {"a": "new" if exchange else "old"}
     remove_leftovers(tmp_path)
-    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path) == [*([] if exchange else [".folder.lock"]), "folder"]
     assert tree(path) == {"a": "new" if exchange else "old"}
     with atomic_folder(path) as temporary:
         (temporary / "a").write_text("newer")
@@ -349,20 +345,22 @@ def test_a_process_killed_between_renames_leaves_the_old_or_the_new_folder(
 @pytest.mark.parametrize("write", [atomic_file, atomic_folder])
 def test_a_lock_removed_before_it_was_locked_is_made_again(tmp_path, monkeypatch, write):
     """Another process may remove leftovers between the two steps."""
-    lock = files.lock_descriptor
+    lock = locks.lock_descriptor
     removed: list[str] = []
 
     def late(handle, **options):
-        if not removed:
-            (path,) = tmp_path.iterdir()
+        if len(removed) < 2:
+            opened = os.fstat(handle)
+            (path,) = (p for p in tmp_path.iterdir() if os.path.samestat(p.stat(), opened))
             path.unlink()
             removed.append(path.name)
         return lock(handle, **options)
 
-    monkeypatch.setattr(files, "lock_descriptor", late)
+    monkeypatch.setattr(locks, "lock_descriptor", late)
     with write(tmp_path / "a") as temporary:
-        assert names(tmp_path) == [temporary.name, f"{temporary.name}.lock"]
-        assert not removed[0].startswith(temporary.name)
+        of_folder = [".a.lock"] if write is atomic_folder else []
+        assert names(tmp_path) == [temporary.name, f"{temporary.name}.lock", *of_folder]
+        assert not any(name.startswith(temporary.name) for name in removed)
     assert names(tmp_path) == ["a"]
 
 
@@ -421,6 +419,7 @@ def like_windows(monkeypatch):
         system["fsync"](handle)
 
     monkeypatch.setattr(files, "_WINDOWS", True)
+    monkeypatch.setattr(locks, "_WINDOWS", True)
     monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     monkeypatch.setattr("shutil._use_fd_functions", False)
     monkeypatch.setattr(os, "open", open_file)
@@ -467,18 +466,6 @@ def test_content_is_synced_before_the_rename(tmp_path, monkeypatch):
         (temporary / "b").write_bytes(b"x")
         (temporary / "c").write_bytes(b"x")
     assert steps == ["sync", "sync", "sync", "rename", "sync"]
-
-
-def test_one_run_at_a_time_until_it_ends_or_is_killed(tmp_path):
-    other = Writer(keep_out, tmp_path)
-    try:
-        with raises_error(RunError, "folder_in_use"), exclusive_folder(tmp_path):
-            pass
-    finally:
-        other.kill()
-    with exclusive_folder(tmp_path):
-        pass
-    assert names(tmp_path) == [LOCK_FILE]
 
 
 json_values = st.recursive(

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, locks, and checksums.
+"""Files and folders that appear complete or not at all, and checksums.
 
 The process that writes a temporary file or folder holds a lock on a file beside it that names the
 temporary. The lock ends with the process, so an unlocked temporary is a leftover of a killed
@@ -23,12 +23,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout, lock_descriptor
+from filelock import lock_descriptor
 
 from reeltune.errors import ReeltuneError, RunError
-
-LOCK_FILE: Final = ".lock"
-"""Locked while a run writes to the folder; the empty file stays."""
+from reeltune.locks import exclusive, locked
 
 _PART: Final = ".part"
 _OLD: Final = ".old"
@@ -79,10 +77,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     link is followed.
 
     Raises:
-        RunError: As :func:`replaceable_folder`.
+        RunError: As :func:`replaceable_folder`, or another process is using it.
     """
     path = replaceable_folder(path)
-    with scratch_folder(path) as temporary:
+    with exclusive(path), scratch_folder(path) as temporary:
         yield temporary
         temporary.chmod(0o755)
         for file in (*temporary.rglob("*"), temporary):
@@ -185,29 +183,6 @@ def is_temporary(name: str) -> bool:
     return name.startswith(".") and name.removesuffix(_LOCK).endswith((_PART, _OLD))
 
 
-@contextlib.contextmanager
-def exclusive_folder(folder: Path) -> Iterator[None]:
-    """Lock a folder against other runs during the block.
-
-    Raises:
-        RunError: Another run is writing there.
-    """
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise RunError(
-            "another run is writing here",
-            code="folder_in_use",
-            where=str(folder),
-            hint="Wait until it ends, or choose another folder",
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented UTF-8 JSON, completely or not at all."""
     with atomic_file(path) as temporary:
@@ -238,7 +213,7 @@ def _locked_name(path: Path, suffix: str) -> Iterator[Path]:
         except OSError as error:
             error.filename = str(path)  # the name a user knows
             raise
-        if lock_descriptor(handle, blocking=False) and lock.exists():
+        if locked(handle, path.parent) and lock.exists():
             break
         os.close(handle)
         lock.unlink(missing_ok=True)

@@ -114,7 +114,8 @@ def test_what_a_killed_run_left_is_removed_by_the_next(source, place) -> None:
     killed.kill()
     killed.wait()
     killed.stdout.close()
-    assert [is_temporary(name) for name in names(place)] == [True, True]  # and its lock
+    # The temporary and its lock, and the lock of the output.
+    assert [is_temporary(name) for name in names(place)] == [True, True, False]
     prepare(source, PrepareSettings(place / "out"))
     assert names(place) == ["out"]
 
@@ -126,9 +127,11 @@ def test_folders_of_a_run_that_is_alive_are_left_alone(place) -> None:
     assert alive.stdout is not None
     assert alive.stdout.readline() == b"ready\n"
     working = names(place)
-    with atomic_folder(place / "out"):
+    with raises_error(RunError, "folder_in_use", where="out"), atomic_folder(place / "out"):
+        pytest.fail("no work may be done")
+    with atomic_folder(place / "other"):
         pass
-    assert names(place) == [*working, "out"]
+    assert names(place) == [*working, "other"]
     alive.kill()
     alive.wait()
     alive.stdout.close()

@@ -19,13 +19,12 @@ from reeltune.bulk.identity import differences, digest
 from reeltune.bulk.tasks import P_YES
 from reeltune.errors import RunError
 from reeltune.files import (
-    LOCK_FILE,
     atomic_file,
-    exclusive_folder,
     is_temporary,
     remove_leftovers,
     write_json,
 )
+from reeltune.locks import LOCK_FILE, exclusive
 
 MANIFEST_FILE: Final = "manifest.json"
 DONE_FILE: Final = "done.json"
@@ -94,7 +93,7 @@ class Output:
             RunError: Another run is writing there.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with exclusive_folder(self.path):
+        with exclusive(self.path):
             remove_leftovers(self.path)
             yield
 

@@ -19,6 +19,7 @@ from reeltune.config.reference import resumable_keys
 from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import write_json
+from reeltune.locks import LOCK_FILE
 
 RUN_FILE: Final = "run.json"
 METRICS_FILE: Final = "metrics.json"
@@ -126,7 +127,7 @@ class RunFolder:
         if self.path.exists() and any(self.path.iterdir()):
             names = {path.name for path in self.path.iterdir()}
             # A run that could not load its model leaves a log and no record.
-            if RUN_FILE not in names and names - {LOG_FILE, TENSORBOARD_DIR}:
+            if RUN_FILE not in names and names - {LOG_FILE, TENSORBOARD_DIR, LOCK_FILE}:
                 raise RunError(
                     "the output folder is not empty and holds no training run",
                     code="output_not_empty",
