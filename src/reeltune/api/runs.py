@@ -116,7 +116,7 @@ def train(
             keys have their defaults.
         overrides: Values by key, such as ``{"train.epochs": 2}``, which replace those of the
             configuration.
-        resume: Continue from the newest complete checkpoint.
+        resume: Continue from the newest whole checkpoint.
         overwrite: Replace an earlier run in ``train.output_dir``.
 
     Raises:

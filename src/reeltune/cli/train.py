@@ -14,7 +14,7 @@ def train(
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the newest complete checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the newest whole checkpoint.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the output folder.")

@@ -29,7 +29,11 @@ CARD_FILE: Final = "README.md"
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 TRAINER_STATE: Final = "trainer_state.json"
-"""Written last in a checkpoint: a checkpoint without it is incomplete."""
+"""Written last in a checkpoint, except for the checksums."""
+CHECKSUMS_FILE: Final = "checksums.json"
+"""SHA-256 by name of the other files of a checkpoint."""
+UNUSABLE: Final = "unusable-"
+"""Before the name of a checkpoint that cannot be resumed from."""
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
@@ -134,7 +138,11 @@ class RunFolder:
                     where=str(self.path),
                     hint="Set train.output_dir to another folder",
                 )
-            precious = self.finished or bool(self.checkpoints())
+            precious = (
+                overwrite
+                or bool(self.checkpoints() or list(self.path.glob(f"{UNUSABLE}*")))
+                or self.finished
+            )
             if precious and not overwrite:
                 raise RunError(
                     "the output folder holds an earlier run",
@@ -213,12 +221,12 @@ class RunFolder:
             )
 
     def checkpoints(self) -> list[Path]:
-        """Return complete checkpoints, oldest step first."""
-        return [path for path in self._checkpoint_folders() if (path / TRAINER_STATE).is_file()]
+        """Return completely written checkpoints, damaged since or not, oldest step first."""
+        return [path for path in self._checkpoint_folders() if not _is_incomplete(path)]
 
     def remove_incomplete_checkpoints(self) -> list[Path]:
         """Remove checkpoints whose writing was interrupted, and return their paths."""
-        incomplete = [p for p in self._checkpoint_folders() if not (p / TRAINER_STATE).is_file()]
+        incomplete = [path for path in self._checkpoint_folders() if _is_incomplete(path)]
         for path in incomplete:
             shutil.rmtree(path)
         return incomplete
@@ -228,6 +236,11 @@ class RunFolder:
             return []
         steps = ((_CHECKPOINT.fullmatch(path.name), path) for path in self.path.iterdir())
         return [path for _, path in sorted((int(m[1]), path) for m, path in steps if m)]
+
+
+def _is_incomplete(checkpoint: Path) -> bool:
+    last = (checkpoint / TRAINER_STATE, checkpoint / CHECKSUMS_FILE)
+    return checkpoint.is_dir() and not any(path.exists() for path in last)
 
 
 def flat_config(config: Config) -> dict[str, Any]:

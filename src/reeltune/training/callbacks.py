@@ -116,12 +116,22 @@ class StepClock(TrainerCallback):
     WARM_UP_STEPS = 3
 
     def __init__(self) -> None:
+        self.began = time.monotonic()
         self._seconds = 0.0
         self._counted = np.zeros(3, dtype=np.int64)  # steps, examples, tokens
         self._ended = 0
         self._since: float | None = None
         self._pending = np.zeros(3, dtype=np.int64)  # since then
         self._last = (0.0, 0)  # seconds and tokens at the last call of tokens_per_second
+
+    def counts(self) -> list[float]:
+        """Return the time, steps, examples and tokens counted."""
+        return [self._seconds, *self._counted.tolist()]
+
+    def continue_from(self, counts: list[float]) -> None:
+        """Add to the counts of the process that wrote a checkpoint."""
+        self._seconds, self._counted[:] = counts[0], counts[1:]
+        self._last = (self._seconds, int(self._counted[2]))
 
     def count(self, examples: int, tokens: int) -> None:
         """Add the examples and tokens of one batch, over all processes, padding excluded."""

@@ -40,10 +40,12 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
     """Return the record of a run that is about to train."""
     loaded, folder = inputs.loaded, inputs.loaded.folder
     trainable, total = parameter_counts(loaded.peft_model)
-    resumed = [*run.record().get("resumed_from", []), checkpoint.name] if checkpoint else []
+    earlier = run.record() if checkpoint else {}
+    resumed = [*earlier.get("resumed_from", []), checkpoint.name] if checkpoint else []
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "status": "running",
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": earlier.get("started", now),
         "resumed_from": resumed,
         "config": config_tree(loaded.config),
         "config_sha256": config_hash(loaded.config),
@@ -94,6 +96,7 @@ def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
         ],
         "train_seconds": summary.get("train_runtime"),
         "train_loss": summary.get("train_loss"),
+        "speed": trainer.clock.speed(),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
-from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, logging_to, phase, quiet_libraries
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
+from reeltune.training.checkpoints import newest_whole, set_aside
 from reeltune.training.inputs import (
     describe_checkpointing,
     log_rows,
@@ -44,7 +43,7 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
 
     Args:
         config: The configuration.
-        resume: Continue from the newest complete checkpoint; with none, start at the beginning.
+        resume: Continue from the newest whole checkpoint; with none, start at the beginning.
         overwrite: Replace an earlier run in the same folder.
 
     Returns:
@@ -54,7 +53,7 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         ReeltuneError: Configuration, data, model or run folder is wrong.
     """
     run = RunFolder(config.train.output_dir)
-    checkpoint = _begin(run, config, resume, overwrite)
+    checkpoint, unusable = _begin(run, config, resume, overwrite)
     if resume and run.finished:
         with logging_to(None):
             LOGGER.info("this run has already finished: %s", run.path)
@@ -64,6 +63,10 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         log = run.path / LOG_FILE if main else None
         trackers = finished_trackers(config.train.report_to)
         with logging_to(log, quiet=not main), quiet_libraries(), trackers:
+            if main:
+                for path in run.remove_incomplete_checkpoints():
+                    LOGGER.warning("removed incomplete %s", path.name)
+                set_aside(unusable, checkpoint)
             _train(run, config, checkpoint, main=main)
     finally:
         if main:
@@ -71,8 +74,10 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
     return run.path
 
 
-def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Path | None:
-    """Make the run folder, or return the checkpoint to continue from."""
+def _begin(
+    run: RunFolder, config: Config, resume: bool, overwrite: bool
+) -> tuple[Path | None, dict[Path, str]]:
+    """Make the run folder, or return the checkpoint to continue from, and the unusable ones."""
     if resume and overwrite:
         raise RunError(
             "--resume and --overwrite exclude each other",
@@ -89,16 +94,12 @@ def _begin(run: RunFolder, config: Config, resume: bool, overwrite: bool) -> Pat
     elif process.is_main_process:
         run.start(overwrite)
     process.wait_for_everyone()
-    checkpoints = run.checkpoints() if continued else []
-    return checkpoints[-1] if checkpoints else None
+    return newest_whole(run) if continued else (None, {})
 
 
 def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: bool) -> None:
-    began = time.monotonic()
+    clock = StepClock()
     LOGGER.info("run folder: %s", run.path)
-    if main:
-        for path in run.remove_incomplete_checkpoints():
-            LOGGER.warning("removed incomplete %s", path.name)
     with phase(1, "load"):
         folder = open_prepared(config)
         if checkpoint is not None:
@@ -118,8 +119,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         inputs = trainer_inputs(loaded, rows, eval_rows)
         LOGGER.info(describe_checkpointing(inputs.checkpointing))
     record = first_record(inputs, run, checkpoint)
-    clock = StepClock()
-    trainer = build_trainer(inputs, run, clock)
+    trainer = build_trainer(inputs, run, clock, checkpoint)
     for checked in (rows, eval_rows):
         trainer.scorer.check(checked.sequences)
     if main:
@@ -132,7 +132,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         trainer.args.eval_on_start = checkpoint is None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     with phase(4, "save"):
-        _save(run, trainer, record, clock.speed(), time.monotonic() - began)
+        _save(run, trainer, record)
 
 
 def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
@@ -170,23 +170,17 @@ def _log_batch(config: Config, trainer: YesNoTrainer, examples: int) -> None:
         LOGGER.info("attention in packed rows: %s", backend(trainer.args.device))
 
 
-def _save(
-    run: RunFolder,
-    trainer: YesNoTrainer,
-    record: dict[str, Any],
-    speed: dict[str, float] | None,
-    seconds: float,
-) -> None:
+def _save(run: RunFolder, trainer: YesNoTrainer, record: dict[str, Any]) -> None:
     trainer.save_model()
     if not trainer.is_world_process_zero():
         return
-    metrics = run_metrics(trainer) | {"speed": speed}
+    metrics = run_metrics(trainer)
     write_json(run.path / METRICS_FILE, metrics)
     record |= {
         "status": "finished",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-        "peak_memory": peak_memory(),
+        "seconds": round(trainer.totals.seconds, 1),
+        "peak_memory": trainer.totals.peak_memory(),
     }
     run.write_record(record)
     write_card(run.path / CARD_FILE, record, metrics)

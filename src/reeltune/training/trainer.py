@@ -23,13 +23,14 @@ from reeltune.models.choices import process_state
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
-from reeltune.runs.environment import peak_memory
 from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder, flat_config
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest, ProgressLog, StepClock
+from reeltune.training.checkpoints import WriteChecksums
 from reeltune.training.collate import ROW, Batch
 from reeltune.training.inputs import TrainerInputs
 from reeltune.training.loss import answer_loss, attention_of
+from reeltune.training.totals import RunTotals
 from reeltune.training.trackers import set_tracker_defaults
 
 
@@ -84,11 +85,18 @@ class YesNoTrainer(SFTTrainer):
         self.pairwise_weight = pairwise_weight
         self.eval_rows = eval_rows
         self.prompt_record = prompt_record
+        self.totals = RunTotals(self, clock)
+        self.add_callback(self.totals)
 
     @property
     def train_rows(self) -> int:
         """The number of rows of an epoch, each of one or several sequences."""
         return len(self.data_collator)  # pyright: ignore[reportArgumentType]
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train an epoch, unless a resumed run had already done its last step."""
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)
 
     def training_step(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, model: torch.nn.Module, inputs: Batch, *args: Any, **kwargs: Any
@@ -133,7 +141,9 @@ class YesNoTrainer(SFTTrainer):
             speed = self.clock.tokens_per_second()
             if speed is not None:
                 logs["tokens_per_second"] = round(speed, 1)
-            logs |= {f"peak_{name}": gib for name, gib in peak_memory().items()}
+            logs |= {f"peak_{name}": gib for name, gib in self.totals.peak_memory().items()}
+        if "train_runtime" in logs:
+            logs = self.totals.of_whole_run(logs)
         super().log(logs, start_time)
 
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -176,6 +186,8 @@ class YesNoTrainer(SFTTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the adapter together with the prompt it was trained on."""
+        if _internal_call:  # a checkpoint
+            self.totals.save()
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
             write_prompt_record(Path(output_dir or str(self.args.output_dir)), self.prompt_record)
@@ -196,19 +208,24 @@ def hold_in_float32(model: torch.nn.Module) -> None:
             parameter.data = parameter.data.float()
 
 
-def build_trainer(inputs: TrainerInputs, run: RunFolder, clock: StepClock) -> YesNoTrainer:
+def build_trainer(
+    inputs: TrainerInputs, run: RunFolder, clock: StepClock, checkpoint: Path | None
+) -> YesNoTrainer:
     """Return the trainer with its callbacks."""
     from torch.utils.tensorboard import SummaryWriter
 
     loaded, section = inputs.loaded, inputs.loaded.config.train
-    callbacks = [KeepBest(), ProgressLog(), clock]
+    callbacks = [WriteChecksums(), KeepBest(), ProgressLog(), clock]
     if section.early_stopping_patience is not None:
         callbacks.append(
             EarlyStoppingCallback(section.early_stopping_patience, section.early_stopping_min_delta)
         )
     set_tracker_defaults()
     if "tensorboard" in section.report_to and process_state().is_main_process:
-        callbacks.append(TensorBoardCallback(SummaryWriter(str(run.path / TENSORBOARD_DIR))))
+        # Hides what a killed process logged after the checkpoint.
+        first = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) + 1
+        writer = SummaryWriter(str(run.path / TENSORBOARD_DIR), purge_step=first)
+        callbacks.append(TensorBoardCallback(writer))
     # Plain prompts come in batches of ever new shapes, each of which would be compiled.
     if section.compile and section.share_history and loaded.device.type == "cuda":
         compile_layers(loaded.model)

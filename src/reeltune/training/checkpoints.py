@@ -1,0 +1,151 @@
+"""Which checkpoint to resume from: the newest whose files are all as they were saved."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reeltune.files import file_digest, write_json
+from reeltune.models.choices import process_state
+from reeltune.models.prompt_record import PROMPT_FILE
+from reeltune.runs.folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CHECKSUMS_FILE,
+    TRAINER_STATE,
+    UNUSABLE,
+    RunFolder,
+)
+from reeltune.runs.log import LOGGER
+
+_TRAINER_FILES: Final = ("optimizer.pt", "scheduler.pt", TRAINER_STATE)
+_REQUIRED: Final = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, PROMPT_FILE, *_TRAINER_FILES)
+_ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_UNREADABLE: Final = (ValueError, OSError, SafetensorError, *_ZIP_ERRORS)
+
+
+class _DamageError(Exception):
+    """A checkpoint is damaged; the text names the file."""
+
+
+class WriteChecksums(TrainerCallback):
+    """Writes the SHA-256 of every file of a checkpoint, after the last of them."""
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Wait for the files of every process, then write the list."""
+        del control, kwargs
+        process_state().wait_for_everyone()
+        if state.is_world_process_zero:
+            folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+            files = sorted(path for path in folder.iterdir() if path.is_file())
+            write_json(folder / CHECKSUMS_FILE, {path.name: file_digest(path) for path in files})
+
+
+def newest_whole(run: RunFolder) -> tuple[Path | None, dict[Path, str]]:
+    """Return the newest whole checkpoint, and why each newer one cannot be resumed from.
+
+    The best checkpoint so far must be whole too, since the run ends with its adapter.
+    """
+    unusable: dict[Path, str] = {}
+    for checkpoint in reversed(run.checkpoints()):
+        try:
+            _check(checkpoint)
+            _check_best(checkpoint)
+        except _DamageError as error:
+            unusable[checkpoint] = str(error)
+        else:
+            return checkpoint, unusable
+    return None, unusable
+
+
+def set_aside(unusable: dict[Path, str], used: Path | None) -> None:
+    """Rename checkpoints that cannot be resumed from, and warn of each."""
+    for checkpoint, problem in unusable.items():
+        kept, number = checkpoint.with_name(UNUSABLE + checkpoint.name), 1
+        while kept.exists():
+            number += 1
+            kept = checkpoint.with_name(f"{UNUSABLE}{checkpoint.name}-{number}")
+        checkpoint.rename(kept)
+        LOGGER.warning(
+            "%s cannot be resumed from: %s. It was renamed to %s; the run continues from %s",
+            checkpoint.name,
+            problem,
+            kept.name,
+            "the beginning" if used is None else used.name,
+        )
+
+
+def _check_best(checkpoint: Path) -> None:
+    step = _read_object(checkpoint / TRAINER_STATE).get("best_global_step")
+    best = checkpoint.with_name(f"checkpoint-{step}")
+    if step and best != checkpoint:
+        try:
+            _check(best)
+        except _DamageError as error:
+            raise _DamageError(f"its best checkpoint is {best.name}, and {error}") from error
+
+
+def _check(checkpoint: Path) -> None:
+    """Raise a _DamageError for the first file that is not as it was saved."""
+    if not checkpoint.is_dir():
+        raise _DamageError(f"{checkpoint.name} is missing or no folder")
+    list_file = checkpoint / CHECKSUMS_FILE
+    digests = _inspect(list_file, _read_object) if list_file.exists() else None
+    if digests is None and not any(checkpoint.glob("rng_state*.pth")):
+        raise _DamageError("rng_state.pth is missing")
+    present = (path.name for path in checkpoint.iterdir() if path.suffix in _READERS)
+    for name in dict.fromkeys((*_REQUIRED, *(present if digests is None else digests))):
+        file = checkpoint / name
+        if digests is None:
+            _inspect(file, _READERS[file.suffix])
+        elif _inspect(file, file_digest) != digests.get(name):
+            raise _DamageError(f"{name} differs from its checksum")
+
+
+def _inspect(file: Path, read: Callable[[Path], Any]) -> Any:
+    if not file.is_file():
+        raise _DamageError(f"{file.name} is missing or no file")
+    try:
+        return read(file)
+    except PermissionError:  # not damaged
+        raise
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _DamageError(f"{file.name} cannot be read ({reason})") from error
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    if file.name == TRAINER_STATE and not isinstance(content.get("global_step"), int):
+        raise ValueError("no global_step")
+    return content
+
+
+def _read_zip(file: Path) -> None:
+    with zipfile.ZipFile(file) as archive:  # torch.save writes zip files; nothing is unpickled
+        if damaged := archive.testzip():
+            raise ValueError(f"wrong checksum of {damaged}")
+
+
+def _read_tensors(file: Path) -> None:
+    with safe_open(file, "np"):  # compares the header with the size of the file
+        pass
+
+
+# For checkpoints of version 0.1.0, which have no checksums.
+_READERS: Final = {
+    ".json": _read_object,
+    ".safetensors": _read_tensors,
+    **dict.fromkeys((".pt", ".pth", ".bin"), _read_zip),
+}

@@ -1,0 +1,237 @@
+"""A damaged checkpoint is passed over, and a resumed run has the figures of a whole one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from reeltune.config import Config
+from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE, TRAINER_STATE, RunFolder
+from reeltune.training.checkpoints import newest_whole
+from reeltune.training.train import train
+from tests.runs import tiny_config
+
+# A checkpoint every second step; losses are logged at the first and at every third one.
+SETTINGS: dict[str, Any] = {
+    "train__max_steps": 7,
+    "train__batch_size": 2,
+    "train__logging_steps": 3,
+    "train__save_total_limit": 9,
+    "train__learning_rate": 1e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def config(tiny_qwen3, prepared, tmp_path_factory) -> Config:
+    return tiny_config(tiny_qwen3, prepared.path, tmp_path_factory.mktemp("whole"), **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def whole(config) -> Path:
+    """A run that was never interrupted; read it, never write to it."""
+    return train(config)
+
+
+def interrupted(whole: Path, target: Path) -> RunFolder:
+    """Copy a run as a kill just before its end would leave it."""
+    shutil.copytree(whole, target)
+    run = RunFolder(target)
+    run.write_record(run.record() | {"status": "running"})
+    for path in target.iterdir():
+        if path.is_file() and path.name not in ("run.json", "training.log"):
+            path.unlink()
+    return run
+
+
+def resumed(config: Config, run: RunFolder) -> str:
+    """Resume a run; return what it added to its log."""
+    section = config.train.model_copy(update={"output_dir": run.path})
+    before = len((run.path / "training.log").read_text())
+    train(config.model_copy(update={"train": section}), resume=True)
+    return (run.path / "training.log").read_text()[before:]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "flipped bit": lambda path: flip(path, path.stat().st_size // 2),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+}
+FILES = (
+    ADAPTER_WEIGHTS,
+    "adapter_config.json",
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state.pth",
+    "training_args.bin",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "prompt.json",
+    TRAINER_STATE,
+)
+
+
+def flip(path: Path, index: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[index] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def run(whole, tmp_path) -> RunFolder:
+    return interrupted(whole, tmp_path / "run")
+
+
+def names(checkpoints: list[Path]) -> list[str]:
+    return [path.name for path in checkpoints]
+
+
+def test_every_file_of_a_checkpoint_has_a_checksum(whole):
+    for checkpoint in RunFolder(whole).checkpoints():
+        present = {path.name for path in checkpoint.iterdir()}
+        assert set(FILES) < present
+        assert read(checkpoint / CHECKSUMS_FILE).keys() == present - {CHECKSUMS_FILE}
+
+
+@pytest.mark.parametrize("name", [*FILES, CHECKSUMS_FILE])
+def test_a_damaged_file_is_named_and_its_checkpoint_passed_over(run, name):
+    newest = run.path / "checkpoint-7"
+    copy = run.path.parent / "copy"
+    shutil.copytree(newest, copy)
+    assert newest_whole(run) == (newest, {})
+    for kind, damage in DAMAGES.items():
+        if (name, kind) == (CHECKSUMS_FILE, "missing"):
+            continue  # as in a checkpoint of version 0.1.0
+        damage(newest / name)
+        used, unusable = newest_whole(run)
+        assert used == run.path / "checkpoint-6", kind
+        assert unusable.keys() == {newest}
+        assert name in unusable[newest] or (name, kind) == (CHECKSUMS_FILE, "flipped bit")
+        shutil.rmtree(newest)
+        shutil.copytree(copy, newest)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_without_checksums_what_the_formats_show_is_found(run, name):
+    newest = run.path / "checkpoint-7"
+    (newest / CHECKSUMS_FILE).unlink()
+    copy = run.path.parent / "copy"
+    shutil.copytree(newest, copy)
+    assert newest_whole(run) == (newest, {})
+    for kind, damage in DAMAGES.items():
+        if name.startswith(("token", "training_args")) and kind == "missing":
+            continue  # not read
+        if kind == "flipped bit" and name != "optimizer.pt":
+            continue  # it is in padding, or in a format without checksums
+        if (name, kind) == (TRAINER_STATE, "missing"):
+            continue  # an incomplete checkpoint
+        damage(newest / name)
+        used, unusable = newest_whole(run)
+        assert used == run.path / "checkpoint-6", kind
+        assert name in unusable[newest], kind
+        shutil.rmtree(newest)
+        shutil.copytree(copy, newest)
+
+
+def test_a_checkpoint_whose_best_one_is_damaged_is_passed_over(run):
+    best = read(run.path / "checkpoint-7" / TRAINER_STATE)["best_global_step"]
+    assert best < 6
+    flip(run.path / f"checkpoint-{best}" / ADAPTER_WEIGHTS, 700)
+    used, unusable = newest_whole(run)
+    assert used is None or int(used.name.rpartition("-")[2]) < best
+    assert {run.path / "checkpoint-6", run.path / "checkpoint-7"} <= unusable.keys()
+
+
+@pytest.mark.parametrize("damage", ["cut optimizer", "no trainer state", "nothing", "all"])
+@pytest.mark.slow
+def test_a_resumed_run_has_the_adapter_and_the_figures_of_a_whole_one(damage, config, whole, run):
+    expected, used = read(whole / "metrics.json"), {"nothing": 7, "all": None}.get(damage, 4)
+    for step in (6, 7):
+        checkpoint = run.path / f"checkpoint-{step}"
+        if damage == "cut optimizer":
+            DAMAGES["cut"](checkpoint / "optimizer.pt")
+        if damage == "no trainer state":
+            DAMAGES["missing"](checkpoint / TRAINER_STATE)
+    if damage == "all":
+        for checkpoint in run.checkpoints():
+            DAMAGES["zeros"](checkpoint / ADAPTER_WEIGHTS)
+    log = resumed(config, run)
+    aside = {path.name for path in run.path.glob("unusable-*")}
+    if used == 4:
+        assert aside == {"unusable-checkpoint-6", "unusable-checkpoint-7"}
+        file = "optimizer.pt" if damage == "cut optimizer" else TRAINER_STATE
+        assert log.count(f" WARNING checkpoint-7 cannot be resumed from: {file} ") == 1
+    assert (f"resuming from checkpoint-{used}" in log) == (used is not None)
+
+    assert (run.path / ADAPTER_WEIGHTS).read_bytes() == (whole / ADAPTER_WEIGHTS).read_bytes()
+    metrics = read(run.path / "metrics.json")
+    assert metrics.keys() == expected.keys()
+    for key in expected.keys() - {"train_seconds", "speed"}:
+        assert metrics[key] == expected[key], key
+    if used is not None:
+        totals = read(run.path / f"checkpoint-{used}" / TRAINER_STATE)["stateful_callbacks"]
+        earlier = totals["reeltune"]["args"]
+        assert metrics["train_seconds"] > earlier["train_seconds"] > 0
+        assert metrics["speed"]["steps_counted"] >= earlier["clock"][1]
+        assert run.record()["seconds"] > earlier["seconds"] > earlier["train_seconds"]
+        assert run.record()["started"] == RunFolder(whole).record()["started"]
+        peak = run.record()["peak_memory"]["resident_gib"]
+        assert peak >= earlier["peak_memory"]["resident_gib"] > 0
+    last = run.path / "checkpoint-7"
+    assert same(read(last / TRAINER_STATE), read(whole / "checkpoint-7" / TRAINER_STATE))
+    # The last report of the killed process, after its last step, is not hidden.
+    summary = {"train/train_loss", "train/total_flos", "train/epoch"} if used == 7 else set()
+    shown, wanted = events(run.path), events(whole)
+    assert shown.keys() == wanted.keys()
+    for name in wanted.keys() - summary:
+        assert shown[name] == wanted[name], name
+
+
+TIMES = ("tokens_per_second", "peak_resident_gib", "train_runtime")
+
+
+def same(state: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Compare two states of the trainer without paths and times."""
+    for values in (state, other):
+        values["stateful_callbacks"].pop("reeltune")
+        values["best_model_checkpoint"] = Path(values["best_model_checkpoint"]).name
+        for entry in values["log_history"]:
+            for name in TIMES:
+                entry.pop(name, None)
+    assert state == other
+    return True
+
+
+def events(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return what TensorBoard shows, by name, without times."""
+    read = EventAccumulator(str(run / "logs"))
+    read.Reload()
+    timed = ("_per_second", "runtime", "gib")
+    scalars = [name for name in read.Tags()["scalars"] if not name.endswith(timed)]
+    return {name: [(e.step, e.value) for e in read.Scalars(name)] for name in scalars}
+
+
+@pytest.mark.slow
+def test_totals_that_a_checkpoint_lacks_are_null(config, run):
+    for name in ("checkpoint-6", "checkpoint-7"):
+        shutil.rmtree(run.path / name)
+    checkpoint = run.path / "checkpoint-4"
+    (checkpoint / CHECKSUMS_FILE).unlink()
+    state = read(checkpoint / TRAINER_STATE)
+    del state["stateful_callbacks"]["reeltune"]
+    (checkpoint / TRAINER_STATE).write_text(json.dumps(state))
+    log = resumed(config, run)
+    metrics = read(run.path / "metrics.json")
+    assert (metrics["train_loss"], metrics["train_seconds"]) == (None, None)
+    assert log.count(" WARNING the checkpoint is of version 0.1.0") == 1
