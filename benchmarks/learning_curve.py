@@ -28,7 +28,14 @@ from benchmarks.launching import Launch, settings
 from benchmarks.recommending import add_competitors, differences_of, read_runs, resample
 from reeltune.baselines.score import EXPECTED_ALONE
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
-from reeltune.data.folder import META_FILE, TIMELINES_FILE, PreparedFolder
+from reeltune.data.folder import (
+    DIGEST,
+    META_FILE,
+    TIMELINES_FILE,
+    PreparedFolder,
+    meta_digest,
+)
+from reeltune.data.meta import describe_file
 from reeltune.evaluation.collect import BASE, TUNED, strongest
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.predictions import PREDICTIONS_FILE
@@ -82,6 +89,8 @@ def with_fewer_users(prepared: Path, rows: int, seed: int, to: Path) -> int:
     meta = json.loads((prepared / META_FILE).read_text(encoding="utf-8"))
     meta["counts"]["train"] = rows - left
     meta["counts"]["context"] += int(dropped.sum())
+    meta["files"][TIMELINES_FILE] = describe_file(to / TIMELINES_FILE, len(table))
+    meta[DIGEST] = meta_digest(meta)
     (to / META_FILE).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     return rows - left
 

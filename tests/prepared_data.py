@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pyarrow.parquet as pq
 
 from reeltune import __version__
 from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
-from reeltune.data.folder import FORMAT_VERSION
+from reeltune.data.folder import DIGEST, FORMAT_VERSION, meta_digest
 from reeltune.data.invariants import EventTable
 from reeltune.data.meta import count_tables, describe_file, settings_meta
 from reeltune.domain import Item, PromptSettings
+from reeltune.files import file_digest
 
 ODD_TITLES = (
     "Amélie",
@@ -178,4 +180,23 @@ def _write_meta(folder: Path, history_len: int, min_history: int) -> None:
         "checks": [],
         "files": {name: describe_file(folder / name, rows) for name, rows in written.items()},
     }
+    meta[DIGEST] = meta_digest(meta)
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+
+
+def change_meta(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the description alone, and its digest with it."""
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    change(meta)
+    meta[DIGEST] = meta_digest(meta)
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def sign(folder: Path) -> None:
+    """Write the checksums of the files as they are now."""
+
+    def describe(meta: dict[str, Any]) -> None:
+        for name, file in meta["files"].items():
+            file["sha256"] = file_digest(folder / name)
+
+    change_meta(folder, describe)

@@ -14,15 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reeltune.data.folder import FORMAT_VERSION, PreparedFolder
+from reeltune.data.folder import FORMAT_VERSION, PreparedFolder, table_digests
 from reeltune.data.history import NoContext
 from reeltune.data.invariants import EventTable
 from reeltune.data.prepare import check_invariants, prepare
 from reeltune.data.settings import PrepareSettings
 from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError
+from reeltune.files import file_digest
 from tests.errors import raises_error
 from tests.helpers import make_items, write_prepared
+from tests.prepared_data import sign
 
 
 @pytest.fixture
@@ -196,6 +198,9 @@ def test_a_broken_description_is_refused(folder: Path, text: str):
         ({"prompt": {"colour": "red"}}, "prompt"),
         ({"settings": {}}, "settings.history_len"),
         ({"counts": None}, "counts"),
+        ({"files": {}}, "files"),
+        ({"settings": {"history_len": 6, "min_history": 7}}, "settings.min_history"),
+        ({"prompt": PromptSettings(scale_min=0.0).to_dict()}, "prompt"),
     ],
 )
 def test_an_incomplete_description_is_refused(folder: Path, change: dict, lacking: str):
@@ -236,7 +241,9 @@ def test_a_damaged_table_is_an_error_that_names_it(folder: Path, damage: Callabl
     with raises_error(
         DataError, code, where="items.parquet", figures=["reeltune prepare", *figures]
     ):
-        _ = PreparedFolder.open(folder).items
+        _ = PreparedFolder.open(folder, verify=False).items
+    with raises_error(DataError, "prepared_data_changed", where=str(file)):
+        PreparedFolder.open(folder)
 
 
 @pytest.mark.parametrize("damage", [cut, empty])
@@ -245,4 +252,123 @@ def test_damaged_timelines_are_an_error_that_names_them(
 ):
     code = damage(folder / "timelines.parquet")
     with raises_error(DataError, code, where="timelines.parquet"):
+        _ = PreparedFolder.open(folder, verify=False).ratings
+    with raises_error(DataError, "prepared_data_changed", where="timelines.parquet"):
+        PreparedFolder.open(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta: meta["settings"].update(rating_threshold=3.5),
+        lambda meta: meta["prompt"].update(genres=True),
+        lambda meta: meta.update(edition="ml-25m"),
+        lambda meta: meta.update(digest=None),
+        lambda meta: meta["files"]["items.parquet"].update(sha256="0" * 64),
+    ],
+)
+def test_an_edited_description_is_refused(folder: Path, change: Callable[[dict], object]):
+    meta = read_meta(folder)
+    change(meta)
+    (folder / "meta.json").write_text(json.dumps(meta))
+    with raises_error(DataError, "prepared_data_changed", where="meta.json"):
+        PreparedFolder.open(folder)
+    with raises_error(DataError, "prepared_data_changed", where="meta.json"):
+        PreparedFolder.open(folder, verify=False)
+
+
+def test_a_description_that_was_only_reformatted_is_accepted(folder: Path):
+    (folder / "meta.json").write_text(json.dumps(dict(reversed(read_meta(folder).items()))))
+    assert PreparedFolder.open(folder).items
+
+
+def test_a_folder_without_a_digest_is_read_and_its_tables_are_compared(folder: Path):
+    meta = read_meta(folder)
+    del meta["digest"]
+    (folder / "meta.json").write_text(json.dumps(meta))
+    assert len(PreparedFolder.open(folder).ratings)
+    with (folder / "items.parquet").open("ab") as file:
+        file.write(b" ")
+    with raises_error(DataError, "prepared_data_changed", where="items.parquet"):
+        PreparedFolder.open(folder)
+
+
+def test_a_description_nested_too_deeply_is_refused(folder: Path):
+    (folder / "meta.json").write_text("[" * 100_000)
+    with raises_error(DataError, "bad_prepared_meta", where="meta.json"):
+        PreparedFolder.open(folder)
+
+
+@pytest.mark.parametrize("name", ["timelines.parquet", "items.parquet"])
+def test_a_table_replaced_after_opening_is_refused(folder: Path, tmp_path: Path, name: str):
+    opened = PreparedFolder.open(folder)
+    other = write_prepared(tmp_path / "other", items=30, seed=1)
+    (other / name).replace(folder / name)
+    with raises_error(DataError, "prepared_data_changed", where=name):
+        _ = (opened.items, opened.ratings)
+
+
+def test_files_are_read_once_for_their_checksums(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    hashed: list[str] = []
+
+    def spy(path: Path) -> str:
+        hashed.append(path.name)
+        return file_digest(path)
+
+    monkeypatch.setattr("reeltune.data.folder.file_digest", spy)
+    for _ in range(2):
+        opened = PreparedFolder.open(folder)
+        assert len(opened.ratings)
+        assert table_digests(opened)
+    assert sorted(hashed) == ["items.parquet", "timelines.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("rating", float("nan")),
+        ("rating", float("inf")),
+        ("rating", 5.5),
+        ("rating", 3.7),
+        ("liked", None),
+        ("item_idx", 30),
+        ("item_idx", -1),
+        ("item_id", 2),
+        ("position", 3),
+        ("timestamp", 0),
+        ("user_id", 10**6),
+        ("split", "training"),
+        ("split", "test"),
+    ],
+)
+def test_an_event_that_breaks_an_invariant_is_refused_with_valid_checksums(
+    folder: Path, column: str, value: object
+):
+    file, event = folder / "timelines.parquet", 9
+    table = pq.read_table(file)
+    values = table[column].to_pylist()
+    values[event] = not values[event] if value is None else value
+    index = table.column_names.index(column)
+    pq.write_table(table.set_column(index, column, pa.array(values, table[column].type)), file)
+    sign(folder)
+    with raises_error(DataError, "broken_prepared_data", where=str(file), figures=["event "]):
         _ = PreparedFolder.open(folder).ratings
+
+
+def test_a_column_of_another_type_is_refused_with_valid_checksums(folder: Path):
+    file = folder / "timelines.parquet"
+    table = pq.read_table(file)
+    index = table.column_names.index("rating")
+    pq.write_table(table.set_column(index, "rating", pa.array(["x"] * len(table))), file)
+    sign(folder)
+    with raises_error(DataError, "unreadable_table", where=str(file)):
+        _ = PreparedFolder.open(folder).ratings
+
+
+def test_a_folder_that_cannot_be_written_is_read(folder: Path):
+    (folder / "meta.json").chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        assert len(PreparedFolder.open(folder).ratings)
+    finally:
+        folder.chmod(0o755)

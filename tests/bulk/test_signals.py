@@ -20,6 +20,7 @@ from reeltune.domain import SIGNALS
 from reeltune.scoring.predictor import Predictor
 from reeltune.scoring.scorer import Scorer
 from tests.bulk.build import Row, write_rows
+from tests.prepared_data import sign
 from tests.scoring.models import ROUNDING, random_loaded_model
 
 SHOWN = 3
@@ -75,6 +76,7 @@ def with_other_rating(folder: PreparedFolder, events: np.ndarray, to: Path) -> P
         place = table.column_names.index(name)
         table = table.set_column(place, name, pa.array(values, table[name].type))
     pq.write_table(table, file)
+    sign(to)
     return PreparedFolder.open(to)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 from reeltune import __version__
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import PreparedFolder, meta_digest
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
 
@@ -121,6 +121,7 @@ def test_meta_by_hand(tmp_path) -> None:
             "one split per event",
             "context first",
             "splits in order",
+            "ratings",
             "labels",
         ],
         "files": {
@@ -134,6 +135,7 @@ def test_meta_by_hand(tmp_path) -> None:
             )
         },
     }
+    expected["digest"] = meta_digest(expected)
     assert report.meta == expected
     written = (tmp_path / "out" / "meta.json").read_text(encoding="utf-8")
     assert json.loads(written) == expected

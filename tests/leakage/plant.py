@@ -1,9 +1,7 @@
-"""Planting a fault: change a prepared folder, then rewrite its counts and checksums."""
+"""Planting a fault: change a prepared folder, then rewrite its counts, checksums and digest."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.data.meta import count_tables
 from reeltune.data.settings import ExportFormat
-from reeltune.files import file_digest
 from reeltune.leakage.outcomes import FAILED, Outcome
 from reeltune.leakage.suite import Target, find_target, run_checks
+from tests.prepared_data import change_meta, sign
 
 TIMELINES = "timelines.parquet"
 ITEMS = "items.parquet"
@@ -38,7 +36,7 @@ def named(outcome: Outcome) -> list[tuple[int | None, int | None, int | None]]:
 
 def row_of(folder: Path, event: int) -> tuple[int, int, int]:
     """User, film and index of an event, as a finding should name it."""
-    events = EventTable.read(PreparedFolder.open(folder))
+    events = EventTable.read(PreparedFolder.open(folder, verify=False))
     return int(events.timelines.user_id[event]), int(events.item_id[event]), event
 
 
@@ -50,7 +48,7 @@ def write_events(folder: Path, rows: Rows) -> None:
     """Write the events, with counts and checksums to match."""
     schema = pq.read_schema(folder / TIMELINES)
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / TIMELINES)
-    sections = count_tables(EventTable.read(PreparedFolder.open(folder)))
+    sections = count_tables(EventTable.read(PreparedFolder.open(folder, verify=False)))
 
     def describe(meta: dict[str, Any]) -> None:
         counts = meta["counts"] | sections["counts"] | {"ratings_in_source": len(rows)}
@@ -61,26 +59,9 @@ def write_events(folder: Path, rows: Rows) -> None:
     sign(folder)
 
 
-def change_meta(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the description alone."""
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    change(meta)
-    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-
-
-def sign(folder: Path) -> None:
-    """Write the checksums of the files as they are now."""
-
-    def describe(meta: dict[str, Any]) -> None:
-        for name, file in meta["files"].items():
-            file["sha256"] = file_digest(folder / name)
-
-    change_meta(folder, describe)
-
-
 def export(folder: Path, form: ExportFormat = "chat") -> None:
     """Write the JSON files, as ``prepare`` does."""
-    written = export_json(PreparedFolder.open(folder), form)
+    written = export_json(PreparedFolder.open(folder, verify=False), form)
 
     def describe(meta: dict[str, Any]) -> None:
         meta["files"] |= {name: {"rows": rows} for name, rows in written.items()}

@@ -5,10 +5,11 @@ Reading needs pyarrow and numpy only, so training never loads polars.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
-from reeltune.domain import Item, PromptSettings
+from reeltune.domain import HALF_STARS, WHOLE_STARS, Item, PromptSettings
 from reeltune.errors import DataError
 from reeltune.files import file_digest
 
@@ -33,6 +34,22 @@ TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
 TEST_EXPORT: Final = "test_raw.jsonl"
 
+DIGEST: Final = "digest"
+"""The key of ``meta.json`` that holds the digest of all others; absent from older folders."""
+
+_TYPES: Final = {
+    Columns.USER: pa.int64(),
+    Columns.ITEM: pa.int64(),
+    Columns.POSITION: pa.int32(),
+    Columns.ITEM_IDX: pa.int32(),
+    Columns.RATING: pa.float32(),
+    Columns.TIMESTAMP: pa.int64(),
+    Columns.LIKED: pa.bool_(),
+    Columns.TITLE: pa.large_string(),
+    Columns.YEAR: pa.int16(),
+    Columns.GENRES: pa.large_list(pa.large_string()),
+}
+
 
 @dataclass(frozen=True)
 class PreparedFolder:
@@ -41,18 +58,20 @@ class PreparedFolder:
     Attributes:
         meta: The content of ``meta.json``: edition, checksums, settings, counts, prompt version.
         make_context: Returns the source of the context lines; None for prompts without any.
+        verify: Whether tables are refused that differ from their checksums or break an invariant.
     """
 
     path: Path
     meta: dict[str, Any]
     make_context: Callable[[PreparedFolder], ContextSource] | None = None
+    verify: bool = False
 
     @classmethod
-    def open(cls, path: Path) -> PreparedFolder:
-        """Open a prepared folder.
+    def open(cls, path: Path, *, verify: bool = True) -> PreparedFolder:
+        """Open a prepared folder. The leakage checks do not verify: they report what was changed.
 
         Raises:
-            DataError: It is missing, incomplete or written in another format version.
+            DataError: It is missing, incomplete, changed or written in another format version.
         """
         hint, meta_file = _hint(path), path / META_FILE
         if not meta_file.is_file():
@@ -61,7 +80,7 @@ class PreparedFolder:
             )
         try:
             meta = json.loads(meta_file.read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             meta = None
         if not isinstance(meta, dict):
             raise DataError(
@@ -76,31 +95,54 @@ class PreparedFolder:
                 raise DataError(
                     f"{name} is missing", code="prepared_file_missing", where=str(path), hint=hint
                 )
-        folder = cls(path, meta)
+        folder = cls(path, meta, verify=verify)
         if missing := folder._missing_key():
             raise DataError(
-                f"the description of prepared data lacks {missing}",
+                f"the description of prepared data lacks a valid {missing}",
                 code="bad_prepared_meta",
                 where=str(meta_file),
                 hint=hint,
             )
+        digest = meta_digest(meta)
+        if meta.get(DIGEST, digest) != digest:
+            raise _changed_error(meta_file)
+        folder._refuse_changed(TIMELINES_FILE, ITEMS_FILE)
         return folder
 
     def _missing_key(self) -> str | None:
-        """Return the first needed key of ``meta.json`` that is absent or of a wrong type."""
-        needed = {
-            "edition": lambda: str(self.meta["edition"]),
-            "counts": lambda: dict(self.meta["counts"]),
-            "settings.history_len": lambda: self.history_len,
-            "settings.min_history": lambda: self.min_history,
-            "prompt": lambda: self.prompt_settings,
+        """Return the first needed key of ``meta.json`` that is absent or not valid."""
+        meta = self.meta
+        needed: dict[str, Callable[[], object]] = {
+            "edition": lambda: str(meta["edition"]),
+            "counts": lambda: meta["counts"]["ratings_in_source"] - meta["counts"]["dropped"],
+            "label_rates": lambda: dict(meta["label_rates"]),
+            "span": lambda: dict(meta["span"]),
+            "files": lambda: [
+                meta["files"][name]["sha256"] for name in (TIMELINES_FILE, ITEMS_FILE)
+            ],
+            "settings.history_len": lambda: self.history_len > 0,
+            "settings.min_history": lambda: 1 <= self.min_history <= self.history_len,
+            "settings.rating_threshold": lambda: float(meta["settings"]["rating_threshold"]),
+            "settings.split": lambda: meta["settings"]["split"] == "user" or self.time_cuts,
+            "prompt": lambda: self.prompt_settings.scale in (HALF_STARS, WHOLE_STARS),
         }
         for name, read in needed.items():
             try:
-                read()
-            except (KeyError, TypeError, ValueError):
+                valid = read() is not False
+            except (KeyError, TypeError, ValueError, ArithmeticError):
+                valid = False
+            if not valid:
                 return name
         return None
+
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Return the names of files that differ from their checksums in ``meta.json``."""
+        files = self.meta["files"]
+        return [name for name in names if _digest(self.path / name) != files[name]["sha256"]]
+
+    def _refuse_changed(self, *names: str) -> None:
+        if self.verify and (changed := self.changed(names)):
+            raise _changed_error(self.path / changed[0])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -116,6 +158,12 @@ class PreparedFolder:
     def min_history(self) -> int:
         """The fewest events shown before a candidate."""
         return int(self.meta["settings"]["min_history"])
+
+    @property
+    def time_cuts(self) -> tuple[int, int]:
+        """When validation and test begin in a time split, in seconds since 1970, UTC."""
+        settings = self.meta["settings"]
+        return int(settings["val_from"]["seconds"]), int(settings["test_from"]["seconds"])
 
     @property
     def prompt_settings(self) -> PromptSettings:
@@ -149,9 +197,15 @@ class PreparedFolder:
             *(Columns.USER, Columns.POSITION, Columns.ITEM_IDX, Columns.RATING),
             *(Columns.TIMESTAMP, Columns.LIKED),
         )
-        column = self._read(TIMELINES_FILE, (*names, Columns.SPLIT))
+        checked = (Columns.ITEM,) if self.verify else ()
+        column = self._read(TIMELINES_FILE, (*names, Columns.SPLIT, *checked))
         split = SplitColumn.from_arrow(column[Columns.SPLIT])
-        return Timelines(*(_to_array(column[name]) for name in names), split=split)
+        timelines = Timelines(*(_to_array(column[name]) for name in names), split=split)
+        if self.verify:
+            from reeltune.data.invariants import require_invariants
+
+            require_invariants(self, timelines, _to_array(column[Columns.ITEM]))
+        return timelines
 
     @cached_property
     def rated_item_id(self) -> Ints:
@@ -185,6 +239,7 @@ class PreparedFolder:
     def _read(
         self, name: str, columns: Sequence[str], nullable: Collection[str] = ()
     ) -> dict[str, pa.ChunkedArray]:
+        self._refuse_changed(name)  # again: it may have been replaced since the folder was opened
         return _read_columns(self.path / name, columns, _hint(self.path), nullable)
 
 
@@ -202,12 +257,39 @@ class CacheKey:
 
 def table_digests(folder: PreparedFolder) -> dict[str, str]:
     """Return the SHA-256 of each table of prepared data, by file name."""
-    return {name: file_digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
+    return {name: _digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
 
 
 def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
     """Return the entry of a key for the content of prepared data."""
     return {"prepared data": table_digests(folder)}
+
+
+def meta_digest(meta: dict[str, Any]) -> str:
+    """Return the SHA-256 of everything in ``meta.json`` but this digest."""
+    values = {key: value for key, value in meta.items() if key != DIGEST}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, computed once per process and version of the file."""
+    stat = path.stat()
+    return _digest_of(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _digest_of(path: Path, *version: int) -> str:
+    del version
+    return file_digest(path)
+
+
+def _changed_error(file: Path) -> DataError:
+    return DataError(
+        "changed since the data was prepared: it does not have the checksum in meta.json",
+        code="prepared_data_changed",
+        where=str(file),
+        hint=f"{_hint(file.parent)}, or restore the file",
+    )
 
 
 def _hint(path: Path) -> str:
@@ -258,6 +340,7 @@ def _read_columns(
                     hint=hint,
                 )
             table = source.read(columns=list(names))
+            typed = {name: table[name].cast(_TYPES.get(name, table[name].type)) for name in names}
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -267,12 +350,12 @@ def _read_columns(
             hint=hint,
         ) from None
     for name in names:
-        if table[name].null_count and name not in nullable:
-            row = table[name].is_null().index(True).as_py()
+        if typed[name].null_count and name not in nullable:
+            row = typed[name].is_null().index(True).as_py()
             raise DataError(
-                f"row {row} has no value in column {name} ({table[name].null_count} such rows)",
+                f"row {row} has no value in column {name} ({typed[name].null_count} such rows)",
                 code="missing_values",
                 where=str(file),
                 hint=hint,
             )
-    return {name: table[name] for name in names}
+    return typed

@@ -116,6 +116,8 @@ class Invariant:
     name: str
     statement: str
     violations: Callable[[EventTable], Iterator[Violations]]
+    at_reading: bool = True
+    """Whether it is checked whenever the table is read; false if it is slow or harmless."""
 
     def holds(self, table: EventTable) -> bool:
         """Return whether no event breaks it."""
@@ -124,14 +126,14 @@ class Invariant:
 
 def _order_in_time(table: EventTable) -> Iterator[Violations]:
     user, time, item = table.timelines.user_id, table.timelines.timestamp, table.item_id
-    previous_user, previous_time, previous_item = (np.roll(a, 1) for a in (user, time, item))
-    again = user < previous_user
-    again[:1] = False
-    back = table.continues & (time < previous_time)
-    tie = table.continues & (time == previous_time) & (item < previous_item)
-    yield _violations(back, lambda i: f"at second {time[i]}, after one at {previous_time[i]}")
-    yield _violations(tie, lambda i: f"same second as film {previous_item[i]}, but after it")
-    yield _violations(again, lambda i: f"after events of user {previous_user[i]}")
+    same, tied = table.continues[1:], time[1:] == time[:-1]
+    back, tie = same & (time[1:] < time[:-1]), same & tied & (item[1:] < item[:-1])
+    for broken, explain in (
+        (back, lambda i: f"at second {time[i]}, after one at {time[i - 1]}"),
+        (tie, lambda i: f"same second as film {item[i - 1]}, but after it"),
+        (user[1:] < user[:-1], lambda i: f"after events of user {user[i - 1]}"),
+    ):
+        yield Violations(np.flatnonzero(broken) + 1, explain)
 
 
 def _positions(table: EventTable) -> Iterator[Violations]:
@@ -192,10 +194,8 @@ def _context_first(table: EventTable) -> Iterator[Violations]:
 
 
 def _splits_in_order(table: EventTable) -> Iterator[Violations]:
-    settings = table.folder.meta["settings"]
-    if settings["split"] == "time":
-        validation, test = (int(settings[name]["seconds"]) for name in ("val_from", "test_from"))
-        yield from _outside_cuts(table, validation, test)
+    if table.folder.meta["settings"]["split"] == "time":
+        yield from _outside_cuts(table, *table.folder.time_cuts)
     else:
         yield _out_of_order_within_users(table)
 
@@ -233,6 +233,12 @@ def _outside_cuts(table: EventTable, validation: int, test: int) -> Iterator[Vio
         yield _violations(outside & table.is_in(name), explain)
 
 
+def _on_scale(table: EventTable) -> Iterator[Violations]:
+    rating, scale = table.timelines.rating, table.folder.prompt_settings.scale
+    off_scale = ~np.isin(rating, np.array(scale.ratings(), dtype=rating.dtype))
+    yield _violations(off_scale, lambda i: f"{rating[i]} stars, but the scale is {scale}")
+
+
 def _labels(table: EventTable) -> Iterator[Violations]:
     threshold = float(table.folder.meta["settings"]["rating_threshold"])
     rating, liked = table.timelines.rating, table.timelines.liked
@@ -249,21 +255,37 @@ INVARIANTS: Final = (
         _order_in_time,
     ),
     Invariant("positions", "positions count up from 0 within each user", _positions),
-    Invariant("films once per user", "no user has rated a film twice", _items_once),
+    Invariant("films once per user", "no user has rated a film twice", _items_once, False),
     Invariant("film rows", "each event points at the row of its film", _item_rows),
     Invariant("one split per event", f"each event is in one of {', '.join(SPLITS)}", _known_splits),
     Invariant(
         "context first",
         "the context is exactly the events with too few events before them",
         _context_first,
+        at_reading=False,
     ),
     Invariant(
         "splits in order",
         "train before validation before test, within each user or by cuts in time",
         _splits_in_order,
     ),
+    Invariant("ratings", "each rating is on the scale", _on_scale),
     Invariant("labels", "liked exactly when the rating reaches the threshold", _labels),
 )
+
+
+def require_invariants(folder: PreparedFolder, timelines: Timelines, item_id: Ints) -> None:
+    """Raise a DataError for the first event that breaks an invariant checked at every reading."""
+    table = EventTable(folder, timelines, item_id)
+    for invariant in INVARIANTS if len(table) else ():
+        for kind in invariant.violations(table) if invariant.at_reading else ():
+            if len(kind.events):
+                raise DataError(
+                    f"event {kind.events[0]}: {kind.explain(int(kind.events[0]))}",
+                    code="broken_prepared_data",
+                    where=str(folder.path / TIMELINES_FILE),
+                    hint=f"Prepare the data again; reeltune check {folder.path} lists such events",
+                )
 
 
 def _violations(broken: Bools, explain: Callable[[int], str]) -> Violations:

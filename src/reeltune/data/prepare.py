@@ -16,6 +16,7 @@ from reeltune.data.build import build_timelines, split_events
 from reeltune.data.columns import Columns
 from reeltune.data.export import export_json
 from reeltune.data.folder import (
+    DIGEST,
     EVAL_EXPORT,
     FORMAT_VERSION,
     ITEMS_FILE,
@@ -24,6 +25,7 @@ from reeltune.data.folder import (
     TIMELINES_FILE,
     TRAIN_EXPORT,
     PreparedFolder,
+    meta_digest,
 )
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
@@ -185,7 +187,7 @@ def _describe(
             task = start("writing JSON", counts["examples"])
             rows |= export_json(folder, settings.export, task.advance)
     meta["files"] = {name: describe_file(path / name, count) for name, count in rows.items()}
-    return meta
+    return meta | {DIGEST: meta_digest(meta)}
 
 
 def check_invariants(table: EventTable, events: int) -> list[str]:

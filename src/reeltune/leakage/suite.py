@@ -45,7 +45,7 @@ def find_target(path: Path, data: Path | None = None) -> Target:
                 code="unneeded_data_flag",
                 hint="Leave --data out",
             )
-        return Target(PreparedFolder.open(path), None, None)
+        return Target(PreparedFolder.open(path, verify=False), None, None)
     if (path / RUN_FILE).is_file():
         run, predictions = RunFolder(path), path / EVALUATION_DIR / PREDICTIONS_FILE
     elif (path / PREDICTIONS_FILE).is_file():
@@ -67,7 +67,7 @@ def find_target(path: Path, data: Path | None = None) -> Target:
                 hint="Name the prepared data with --data",
             )
         data = run.config().data.prepared_dir
-    prepared = PreparedFolder.open(data)
+    prepared = PreparedFolder.open(data, verify=False)
     return Target(prepared, run, predictions if predictions.is_file() else None)
 
 

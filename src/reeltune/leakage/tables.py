@@ -17,7 +17,6 @@ from reeltune.data.folder import (
 )
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.meta import count_tables
-from reeltune.files import file_digest
 from reeltune.leakage.outcomes import (
     NONE,
     PREPARE_AGAIN,
@@ -81,9 +80,7 @@ def checksums_agree(folder: PreparedFolder) -> Outcome:
     files: dict[str, dict[str, Any]] = folder.meta["files"]
     present = [name for name in files if (folder.path / name).is_file()]
     findings = [
-        Finding(f"{name} is not the file that was prepared")
-        for name in present
-        if file_digest(folder.path / name) != files[name]["sha256"]
+        Finding(f"{name} is not the file that was prepared") for name in folder.changed(present)
     ]
     findings += [
         Finding(f"{name} exists, but was not prepared with these data")
