@@ -14,6 +14,7 @@ from reeltune.bulk.tasks import Pairs
 from reeltune.errors import RequestError, RunError
 from tests.bulk.build import Row, output_rows, parts, write_rows
 from tests.errors import raises_error
+from tests.test_files import plant
 
 ROWS = [Row(user, item) for user in (1, 11, 21) for item in (1, 4, 7, 10, 13)]
 
@@ -151,11 +152,12 @@ def test_a_shard_gets_its_name_when_complete(bench, table, tmp_path, monkeypatch
 
 
 def test_leftovers_of_a_killed_run_are_removed(bench, table, out):
-    (out / ".part-00002.parquet.abc.part").write_bytes(b"half")
-    (out / ".manifest.json.abc.part").write_bytes(b"{")
+    for target in ("part-00002.parquet", "manifest.json"):
+        plant(out / f".{target}.abc.part", target)
+    (out / ".lock").touch()  # kept by earlier versions
     assert bench.score(table, out).already_done
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        ["done.json", "manifest.json", *contents(out)]
+        [".lock", "done.json", "manifest.json", *contents(out)]
     )
 
 
