@@ -7,6 +7,7 @@ import errno
 import hashlib
 import itertools
 import json
+import os
 import reprlib
 import stat
 from collections.abc import Iterator, Sequence
@@ -118,7 +119,8 @@ def nearest_key(path: str) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device may have no end
+        # A pipe or a device may have no end; the null device is an empty configuration.
+        if not stat.S_ISREG(path.stat().st_mode) and str(path) != os.devnull:
             raise OSError(errno.EINVAL, "not a regular file")
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
