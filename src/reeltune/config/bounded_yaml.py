@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ _MERGE: Final = f"{_TAG}merge"
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value of a YAML document, whose scalars are texts, true, false or null.
+    """Return the value of a YAML document, with decimal numbers; other scalars are texts.
 
     Raises:
         ConfigError: The text is not YAML, or too much of it; ``where`` is the line.
@@ -41,7 +42,7 @@ def parse_yaml(text: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """A safe loader with limits that refuses duplicate keys, of which YAML would keep the last.
 
-    The type of its key reads a number: YAML 1.1 reads 1:30 as 90, 017 as 15, and dates anywhere.
+    YAML 1.1 reads 1:30 as 90, 017 as 15 and 2020-01-01 as a date; here they are texts.
     """
 
     _nodes = _depth = 0
@@ -97,3 +98,10 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+for _kind, _pattern in (
+    ("int", r"[-+]?(0|[1-9][0-9]{0,18})\Z"),
+    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?\Z"),
+):
+    _Loader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(_pattern), list("-+.0123456789"))
