@@ -1,5 +1,6 @@
 """Editions are recognised in folders and zips, and zips cannot write elsewhere."""
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.layouts import CSV, DAT_1M, DAT_10M, EDITIONS, TAB_100K, edition_name, recognise
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
+from reeltune.data.source import open_source
 from reeltune.errors import ConfigError, DataError
 from tests.errors import raises_error
 
@@ -174,6 +176,52 @@ def test_known_editions_are_recognised_by_their_files() -> None:
 def archive(tmp_path):
     source = write_edition(tmp_path / "in", timeline(1, 40), items(40))
     return write_zip(tmp_path / "edition.zip", source)
+
+
+@pytest.mark.parametrize("inside", ["a//", "./", "in\\", "C:\\data\\", "/etc/", "a\x1b[31m/"])
+def test_odd_paths_in_a_zip_are_read(tmp_path, inside) -> None:
+    source = write_edition(tmp_path / "in", timeline(1, 40), items(40))
+    archive = write_zip(tmp_path / "odd.zip", source, inside)
+    with open_source(archive, None, tmp_path) as opened:
+        assert opened.ratings.read_bytes() == (source / "ratings.csv").read_bytes()
+        assert opened.edition.isprintable()
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, archive) -> None:
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("more/tags.csv", bytes(101 << 20))  # not needed, so not unpacked
+    prepare(archive, PrepareSettings(tmp_path / "out"))
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02") + 27] = 7  # the size in the directory is now 112 MB
+    archive.write_bytes(data)
+    with raises_error(
+        DataError, "zip_expands_too_far", where=str(archive), figures=["104,857,600"]
+    ):
+        prepare(archive, PrepareSettings(tmp_path / "out"))
+    assert left_behind(tmp_path) == ["edition.zip", "out"]
+
+
+def test_a_needed_member_that_is_there_twice_is_refused(tmp_path, archive) -> None:
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(".//ratings.csv", "another")
+    with raises_error(DataError, "bad_zip", where=str(archive), figures=["ratings.csv", 2]):
+        prepare(archive, PrepareSettings(tmp_path / "out"))
+
+
+def test_the_name_of_an_edition_can_be_written(tmp_path) -> None:
+    source = write_edition(tmp_path / "films\x1b", timeline(1, 40), items(40))
+    edition = prepare(source, PrepareSettings(tmp_path / "out")).meta["edition"]
+    assert edition == "films\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_paths_that_are_not_utf8_are_refused(tmp_path) -> None:
+    source = write_edition(tmp_path / "films\udce9", timeline(1, 40), items(40))
+    good = write_edition(tmp_path / "films", timeline(1, 40), items(40))
+    for paths in ((source, tmp_path / "out"), (good, tmp_path / "\udce9" / "out")):
+        with raises_error(DataError, "path_not_utf8", figures=["\\udce9"]):
+            prepare(paths[0], PrepareSettings(paths[1]))
+    assert left_behind(tmp_path) == ["films", "films\udce9"]
 
 
 def left_behind(folder) -> list[str]:

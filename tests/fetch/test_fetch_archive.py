@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeltune import zips
 from reeltune.errors import FetchError
-from reeltune.fetch import archive as archive_module
 from reeltune.fetch.archive import unpack
 from reeltune.fetch.editions import find_edition
 from tests.errors import raises_error
@@ -175,7 +175,7 @@ def test_bomb_is_refused_by_expansion(tmp_path: Path, folder: Path) -> None:
 def test_bomb_is_refused_by_size(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_module, "_MAX_BYTES", 100)
+    monkeypatch.setattr(zips, "_MAX_BYTES", 100)
     archive = write_zip(tmp_path / "a.zip")
     with raises_error(FetchError, "zip_too_large", figures=[len(RATINGS) + len(MOVIES), 100]):
         unpack(archive, folder, EDITION)

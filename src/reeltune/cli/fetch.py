@@ -136,7 +136,8 @@ def _fetch_edition(
         typer.echo(f"source: {fetched.origin}")
         typer.echo(f"verified: {fetched.verified}")
         if fetched.left_out:
-            typer.echo(f"left out, not part of the edition: {', '.join(fetched.left_out)}")
+            count, shown = len(fetched.left_out), ", ".join(fetched.left_out[:5])
+            typer.echo(f"left out, {count} not part of the edition: {shown}")
     _print_result(edition.name, fetched.folder, edition.terms, fresh=fetched.fresh)
 
 

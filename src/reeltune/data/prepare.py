@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,14 @@ def prepare(
             holds something else.
         ConfigError: The settings do not fit the edition.
     """
+    for folder in map(os.path.realpath, (path, settings.output)):
+        if folder.encode("utf-8", "ignore").decode() != folder:
+            raise DataError(
+                "the name is not UTF-8, which polars requires",
+                code="path_not_utf8",
+                where=ascii(folder),
+                hint="Rename the folder",
+            )
     try:
         check_replaceable(settings.output)
         with (

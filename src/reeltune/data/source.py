@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,9 +14,19 @@ from typing import Final
 
 from reeltune.data.layouts import Layout, edition_name, missing_files_error, recognise
 from reeltune.errors import ConfigError, DataError
+from reeltune.zips import check_members, copy_member, member_path, open_zip, printable
 
 EDITIONS_FOLDER: Final = Path("data/raw")
 DEFAULT_EDITION: Final = "ml-latest-small"
+
+_ZIP_CODES: Final = {
+    "not_a_zip": "not_a_zip",
+    "damaged": "bad_zip",
+    "duplicate": "bad_zip",
+    "encrypted": "encrypted_zip",
+    "special": "bad_zip",
+    "too_large": "zip_expands_too_far",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,8 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         relative = (PurePosixPath(file.relative_to(path)) for file in files)
         inner, layout = _find(path, relative, edition)
         folder = path / inner
-        yield Source(edition_name(edition or folder.resolve().name), layout, folder)
+        name = edition or folder.resolve().name
+        yield Source(edition_name(printable(name)), layout, folder)
         return
     if not path.exists():
         raise DataError(
@@ -66,31 +76,12 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
             where=str(path),
             hint="Correct the path after --ratings-dir",
         )
-    if not zipfile.is_zipfile(path):
-        raise DataError(
-            "neither a folder nor a zip file",
-            code="not_a_zip",
-            where=str(path),
-            hint="Point --ratings-dir at the folder that holds the ratings, or at the edition's "
-            "zip",
-        )
     with tempfile.TemporaryDirectory(dir=scratch, prefix="unzipped.") as temporary:
         folder = Path(temporary)
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = (info.filename for info in archive.infolist() if not info.is_dir())
-                inner, layout = _find(path, map(PurePosixPath, names), edition)
-                for name in layout.files:
-                    _unpack(archive, inner, name, folder)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
-            raise DataError(
-                f"the zip cannot be unpacked: {error}",
-                code="bad_zip",
-                where=str(path),
-                hint="It is probably cut off or damaged; download it again",
-            ) from error
+        with open_zip(path, DataError, _ZIP_CODES) as archive:
+            inner, layout = _unpack(path, archive, edition, folder)
         name = edition or (inner if inner != "." else path.stem)
-        yield Source(edition_name(PurePosixPath(name).name), layout, folder)
+        yield Source(edition_name(printable(PurePosixPath(name).name)), layout, folder)
 
 
 def find_ratings(
@@ -167,7 +158,7 @@ def _find(path: Path, files: Iterable[PurePosixPath], edition: str | None) -> tu
         return ".", editions["."]
     if len(editions) > 1:
         raise DataError(
-            f"more than one edition here: {', '.join(sorted(editions))}",
+            f"{len(editions)} editions here: {', '.join(sorted(editions)[:5])}",
             code="several_editions",
             where=str(path),
             hint="Point --ratings-dir at one of them",
@@ -181,24 +172,23 @@ def _folder_name(path: Path, inner: str) -> str:
     return path.resolve().name if path.is_dir() else path.stem
 
 
-def _unpack(archive: zipfile.ZipFile, inner: str, name: str, folder: Path) -> None:
-    """Unpack one member into ``folder``, under its bare name whatever path the zip gives it."""
-    member = name if inner == "." else f"{inner}/{name}"
-    info = archive.getinfo(member)
-    if info.flag_bits & 1:
+def _unpack(
+    path: Path, archive: zipfile.ZipFile, edition: str | None, folder: Path
+) -> tuple[str, Layout]:
+    """Unpack the edition's files under their bare names, whatever paths the zip gives them."""
+    files = [(member_path(info), info) for info in archive.infolist() if not info.is_dir()]
+    inner, layout = _find(path, (name for name, _ in files), edition)
+    wanted = (PurePosixPath(inner, name) for name in layout.files)
+    members = [info for needed in wanted for name, info in files if name == needed]
+    check_members(path, members)
+    size, free = sum(info.file_size for info in members), shutil.disk_usage(folder).free
+    if size > free:
         raise DataError(
-            f"{member} is encrypted",
-            code="encrypted_zip",
-            where=archive.filename,
-            hint="Unpack it with its password",
-        )
-    free = shutil.disk_usage(folder).free
-    if info.file_size > free:
-        raise DataError(
-            f"{member} unpacks to {info.file_size:,} bytes, and {free:,} are free",
+            f"unpacks to {size:,} bytes, and {free:,} are free",
             code="not_enough_space",
-            where=archive.filename,
+            where=str(path),
             hint="Make room on the disk of --output-dir",
         )
-    with archive.open(info) as packed, (folder / name).open("wb") as unpacked:
-        shutil.copyfileobj(packed, unpacked, 1 << 20)
+    for info in members:
+        copy_member(archive, info, folder / member_path(info).name)
+    return inner, layout

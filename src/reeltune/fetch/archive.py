@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import stat
 import zipfile
-import zlib
-from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from reeltune.errors import FetchError
 from reeltune.fetch.editions import Edition
+from reeltune.zips import check_members, copy_member, open_zip
 
-# The largest edition unpacks to 1.3 GB, about five times its zip file; far more is a zip bomb.
-_MAX_BYTES: Final = 8 << 30
-_MAX_EXPANSION: Final = 100
-_ENCRYPTED: Final = 1
+_MAX_MEMBERS: Final = 10_000
+_HINT: Final = "GroupLens does not pack its editions like this: use the official file"
 
 
 def unpack(archive: Path, folder: Path, edition: Edition) -> list[str]:
@@ -28,60 +23,55 @@ def unpack(archive: Path, folder: Path, edition: Edition) -> list[str]:
     Raises:
         FetchError: The zip file is damaged, unsafe, or lacks the edition's files.
     """
+    codes = {
+        "not_a_zip": "not_a_zip_file",
+        "damaged": "not_a_zip_file",
+        "duplicate": "duplicate_zip_member",
+        "encrypted": "encrypted_zip_member",
+        "special": "special_zip_member",
+        "too_large": "zip_too_large",
+    }
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with open_zip(archive, FetchError, codes) as opened:
             members = opened.infolist()
-            _check_members(archive, members)
+            _check_names(archive, members)
+            check_members(archive, members)
             files = [member for member in members if not member.is_dir()]
             root = _edition_root(archive, [member.filename for member in files], edition)
             for member in files:
                 if member.filename.startswith(root):
                     target = folder / member.filename.removeprefix(root)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    with opened.open(member) as source, target.open("xb") as sink:
-                        shutil.copyfileobj(source, sink)
+                    copy_member(opened, member, target)
     except FetchError:
         raise
     except OSError as error:
         raise FetchError(
             f"cannot be unpacked ({error})", code="cannot_unpack", where=str(archive)
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise FetchError(
-            f"is not a usable zip file ({error})",
-            code="not_a_zip_file",
-            where=str(archive),
-            hint="Download it again; a saved web page or half a file looks like this",
-        ) from error
     return [member.filename for member in files if not member.filename.startswith(root)]
 
 
-def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
-    if not members:
-        raise _refused(archive, "is an empty zip file", code="empty_zip_file")
+def _check_names(archive: Path, members: list[zipfile.ZipInfo]) -> None:
+    if not 0 < len(members) <= _MAX_MEMBERS:
+        raise FetchError(
+            f"holds {len(members):,} files",
+            code="zip_too_large" if members else "empty_zip_file",
+            where=str(archive),
+            hint=_HINT,
+        )
     for member in members:
         # orig_filename: zipfile itself cuts names at a NUL and translates separators.
         name = member.orig_filename
         parts = name.removesuffix("/").split("/")
-        if not {"", ".", ".."}.isdisjoint(parts) or not {":", "\\", "\0"}.isdisjoint(name):
-            raise _refused(archive, f"the path {name!r} is unsafe", code="unsafe_zip_member")
-        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _refused(archive, f"{name!r} is no regular file", code="special_zip_member")
-        if member.flag_bits & _ENCRYPTED:
-            raise _refused(archive, f"{name!r} is encrypted", code="encrypted_zip_member")
-    name, count = Counter(member.filename for member in members).most_common(1)[0]
-    if count > 1:
-        raise _refused(archive, f"holds {name!r} {count} times", code="duplicate_zip_member")
-    unpacked = sum(member.file_size for member in members)
-    allowed = min(_MAX_BYTES, _MAX_EXPANSION * max(archive.stat().st_size, 1 << 20))
-    if unpacked > allowed:
-        message = f"would unpack to {unpacked:,} bytes, at most {allowed:,} are plausible"
-        raise _refused(archive, message, code="zip_too_large")
-
-
-def _refused(archive: Path, message: str, *, code: str) -> FetchError:
-    hint = "GroupLens does not pack its editions like this: use the official file"
-    return FetchError(f"{message}; nothing was unpacked", code=code, where=str(archive), hint=hint)
+        safe = {"", ".", ".."}.isdisjoint(parts) and {":", "\\"}.isdisjoint(name)
+        if not safe or not name.isprintable():
+            raise FetchError(
+                f"the path {name!r} is unsafe",
+                code="unsafe_zip_member",
+                where=str(archive),
+                hint=_HINT,
+            )
 
 
 def _edition_root(archive: Path, names: list[str], edition: Edition) -> str:

