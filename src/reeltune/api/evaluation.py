@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from reeltune.evaluation.custom_metrics import CustomMetric
 from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
 from reeltune.evaluation.result import Evaluation as EvaluationResult
 from reeltune.extras import require
+from reeltune.locks import exclusive, shared
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.progress import scoring_progress
 from reeltune.report.save_evaluation import (
@@ -80,9 +82,10 @@ class Evaluation:
             The path of ``report.html``.
         """
         target = self.folder if folder is None else Path(folder)
-        save_evaluation(target, self._loaded, self._collected, self.result, self._run)
-        if self._run is not None and self._own_form and self.result.split == "test":
-            save_with_adapter(self._run, self._collected, self.result)
+        with evaluation_locks(target, None if self._run is None else self._run.path):
+            save_evaluation(target, self._loaded, self._collected, self.result, self._run)
+            if self._run is not None and self._own_form and self.result.split == "test":
+                save_with_adapter(self._run, self._collected, self.result)
         return target / REPORT_FILE
 
 
@@ -160,16 +163,23 @@ def evaluate_model(
     """Evaluate an adapter, or without one the base model; see :func:`evaluate`."""
     require("report")
     run = None if adapter is None else RunFolder(adapter)
-    folder = output or _default_folder(adapter, config.train.output_dir, split, form)
-    loaded = load_model(config, adapter, form=form, calibrated=False, other_base=other_base)
-    earlier = read_earlier(folder, loaded, run) if keep_predictions else None
-    with scoring_progress() as progress:
+    folder = output or default_folder(adapter, config.train.output_dir, split, form)
+    with evaluation_locks(folder, adapter), scoring_progress() as progress:
+        loaded = load_model(config, adapter, form=form, calibrated=False, other_base=other_base)
+        earlier = read_earlier(folder, loaded, run) if keep_predictions else None
         collected = collect_predictions(loaded, split, progress, earlier, folder)
         result = evaluate_predictions(loaded, collected, progress, metrics)
     return Evaluation(result, folder, loaded, collected, run, form is None)
 
 
-def _default_folder(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
+@contextmanager
+def evaluation_locks(folder: Path, adapter: Path | None) -> Iterator[None]:
+    """Lock the folder of an evaluation, and the adapter's against a training that replaces it."""
+    with exclusive(folder), nullcontext() if adapter is None else shared(adapter):
+        yield
+
+
+def default_folder(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
     """Return the folder an evaluation is written to by default."""
     parts = ["evaluation", *([split] if split != "test" else []), *([form] if form else [])]
     name = "-".join(parts)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from reeltune.cli import evaluate, fetch, train
 from reeltune.extras import require
+
+if TYPE_CHECKING:
+    from reeltune.config import Config
 
 _PRESET: Final = Path("demo_cpu")
 _TRY_NEXT: Final = (
@@ -36,9 +39,17 @@ def demo(
     """
     require("train")
     require("report")
-    from reeltune.api.data import prepare
     from reeltune.config import load_config
     from reeltune.config.presets import PRESETS
+    from reeltune.locks import exclusive
+
+    config = load_config(PRESETS[str(_PRESET)])
+    with exclusive(config.train.output_dir):
+        _run(config, minutes)
+
+
+def _run(config: Config, minutes: float) -> None:
+    from reeltune.api.data import prepare
     from reeltune.data.columns import EXAMPLE_SPLITS
     from reeltune.demo import measure_speed, plan
     from reeltune.progress import format_seconds
@@ -47,7 +58,6 @@ def demo(
     fetch.fetch("ml-100k")
     with quiet_libraries():
         fetch.fetch("smollm2-135m")
-    config = load_config(PRESETS[str(_PRESET)])
     folder = prepare(
         None,
         config.data.prepared_dir,

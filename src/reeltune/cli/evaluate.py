@@ -58,7 +58,7 @@ def evaluate(
     require("report")
     from rich.console import Console
 
-    from reeltune.api.evaluation import evaluate_model
+    from reeltune.api.evaluation import default_folder, evaluate_model, evaluation_locks
     from reeltune.evaluation.tables import (
         difference_lines,
         gain_sentence,
@@ -74,14 +74,15 @@ def evaluate(
     }
     resolved = options.resolve_config(config, override, flags, base=base)
     folder = options.adapter_of(resolved, adapter, base_only)
-    with logging_to(None):
+    target = output or default_folder(folder, resolved.train.output_dir, split, form)
+    with logging_to(None), evaluation_locks(target, folder):
         evaluation = evaluate_model(
             resolved,
             folder,
             split=split,
             form=form,
             keep_predictions=keep_predictions,
-            output=output,
+            output=target,
             other_base=options.other_base(override, base),
         )
         report = evaluation.report()
@@ -128,14 +129,17 @@ def compare(
         samples_table,
     )
     from reeltune.files import write_json
+    from reeltune.locks import shared
     from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
-    with logging_to(None):
+    target = output or folder / f"comparison-{split}.json"
+    with logging_to(None), shared(folder):
         loaded = load_model(resolved, folder, other_base=options.other_base(override, base))
         with scoring_progress() as progress:
             comparison = compare_models(loaded, split, progress)
+        write_json(target, comparison.to_dict(loaded))
     console = Console()
     if comparison.samples:
         console.print(samples_table(comparison.samples))
@@ -143,8 +147,6 @@ def compare(
     console.print(difference_line(comparison.auc_difference))
     console.print(gain_table(comparison.gain))
     console.print(gain_sentence(comparison.gain), highlight=False, soft_wrap=True)
-    target = output or folder / f"comparison-{split}.json"
-    write_json(target, comparison.to_dict(loaded))
     typer.echo(f"written to {target}")
 
 

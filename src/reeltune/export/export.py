@@ -20,6 +20,7 @@ from reeltune.export.measure import (
 from reeltune.export.merge import DType, Onto, with_four_bit, write_merged
 from reeltune.export.provenance import EXPORT_FILE, AdapterOrigin, export_record
 from reeltune.files import atomic_folder, write_json
+from reeltune.locks import exclusive, shared
 from reeltune.runs.folder import CARD_FILE
 from reeltune.runs.log import LOGGER
 
@@ -72,7 +73,19 @@ def export_merged(
         ModelError: The adapter cannot be merged, or the drift exceeds a bound.
         ReeltuneError: Data, model or adapter is missing or does not fit.
     """
-    _refuse_target(target, options.overwrite)
+    with exclusive(target), shared(adapter):
+        _refuse_target(target, options.overwrite)
+        return _export(config, adapter, target, options, show, progress)
+
+
+def _export(
+    config: Config,
+    adapter: Path,
+    target: Path,
+    options: ExportOptions,
+    show: Callable[[Drift], None],
+    progress: ProgressFor | None,
+) -> Drift:
     origin = AdapterOrigin.read(adapter)
     evaluation = config.evaluation.model_copy(update={"max_examples": options.rows})
     limited = config.model_copy(update={"evaluation": evaluation})

