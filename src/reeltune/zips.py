@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import lzma
+import shutil
 import stat
 import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from reeltune.errors import ReeltuneError
+from reeltune.errors import DataError, FetchError
 
 # The largest edition unpacks to 1.3 GB, about five times its zip file; far more is a zip bomb.
 _MAX_BYTES: Final = 8 << 30
 _MAX_EXPANSION: Final = 100
+_MAX_MEMBERS: Final = 10_000
 _ENCRYPTED: Final = 1  # bit of a member's flags
 _CHUNK_BYTES: Final = 1 << 20
 _SMALL_CHUNK: Final = 64
@@ -30,26 +32,24 @@ _FAULTS: Final = (
     ValueError,  # an offset before the file, or a name that is not UTF-8
     MemoryError,
 )
-_OTHER_FORMATS: Final = {
-    b"PK": "the beginning of one",
-    b"\x1f\x8b": "a gzip file",
-    b"7z\xbc\xaf": "a 7z file",
-    b"Rar!": "a RAR file",
-    b"<": "a web page",
-    b"version https://git-lfs": "a Git LFS pointer",
+_DAMAGED: Final = "Download it again, or unpack it and name the folder"
+_OTHER: Final = "Use the original file, or unpack it and name the folder"
+_CODES: Final = {
+    "not_a_zip": ("not_a_zip", "not_a_zip_file", "Name a folder or zip: --ratings-dir, --from"),
+    "damaged": ("bad_zip", "not_a_zip_file", _DAMAGED),
+    "duplicate": ("bad_zip", "duplicate_zip_member", _OTHER),
+    "encrypted": ("encrypted_zip", "encrypted_zip_member", _OTHER),
+    "special": ("bad_zip", "special_zip_member", _OTHER),
+    "too_large": ("zip_expands_too_far", "zip_too_large", _OTHER),
+    "unsafe": ("bad_zip", "unsafe_zip_member", _OTHER),
+    "empty": ("bad_zip", "empty_zip_file", _DAMAGED),
 }
-
-_HINTS: Final = {
-    "not_a_zip": "Name the zip or folder of an edition (prepare --ratings-dir, fetch --from)",
-    "damaged": "Download it again, or unpack it and name the folder",
-    "duplicate": "Use the original file, or unpack it and name the folder",
-    "encrypted": "Unpack it with its password and name the folder",
-    "special": "Use the original file",
-    "too_large": "This is what a zip bomb looks like: use the original file",
-}
+"""For each fault: the codes of a DataError and of a FetchError, and the hint."""
 
 
-class _ZipError(Exception):
+class ZipFault(Exception):  # noqa: N818
+    """A fault of a zip file, named by a key of the table of codes."""
+
     def __init__(self, fault: str, message: str) -> None:
         self.fault = fault
         super().__init__(message)
@@ -57,26 +57,27 @@ class _ZipError(Exception):
 
 @contextlib.contextmanager
 def open_zip(
-    path: Path, error: type[ReeltuneError], codes: Mapping[str, str]
+    path: Path, error: type[DataError | FetchError], code: str | None = None
 ) -> Iterator[zipfile.ZipFile]:
-    """Open a zip file; every fault that is found in the block becomes an error.
+    """Open a zip file; every fault that is found in the block becomes an error of the class.
 
-    Args:
-        path: The file.
-        error: Class of the errors.
-        codes: Their codes: not_a_zip, damaged, encrypted, too_large, special (a member is a link or
-            a device), duplicate.
+    With ``code``, all of them have this code.
     """
     try:
-        if not path.is_file() or not zipfile.is_zipfile(path):
-            raise _ZipError("not_a_zip", f"is no zip file but {_describe_format(path)}")
+        if not path.is_file():
+            raise ZipFault("not_a_zip", "is neither a folder nor a zip file")
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as stream:
+                start = stream.read(20)
+            raise ZipFault("not_a_zip", f"is no zip file, it begins with {ascii(start)[1:]}")
         with _reading():
             archive = zipfile.ZipFile(path)
         with archive:
             yield archive
-    except _ZipError as found:
-        hint = _HINTS[found.fault]
-        raise error(str(found), code=codes[found.fault], where=str(path), hint=hint) from found
+    except ZipFault as found:
+        data_code, fetch_code, hint = _CODES[found.fault]
+        code = code or (data_code if error is DataError else fetch_code)
+        raise error(str(found), code=code, where=str(path), hint=hint) from found
 
 
 def printable(name: str) -> str:
@@ -93,50 +94,37 @@ def member_path(member: zipfile.ZipInfo) -> PurePosixPath:
 
 def check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     """Check what is about to be unpacked from the zip at ``path``, before anything is written."""
+    if not members:
+        raise ZipFault("empty", "is an empty zip file")
     for member in members:
         name = ascii(member.orig_filename)
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _ZipError("special", f"{name} is no regular file")
+            raise ZipFault("special", f"{name} is no regular file")
         if member.flag_bits & _ENCRYPTED:
-            raise _ZipError("encrypted", f"{name} is encrypted")
+            raise ZipFault("encrypted", f"{name} is encrypted")
     # Names that differ only in case are one file on macOS and Windows.
     names = Counter(str(member_path(member)).casefold() for member in members)
     name, count = names.most_common(1)[0]
     if count > 1:
-        raise _ZipError("duplicate", f"holds {name!r} {count} times")
+        raise ZipFault("duplicate", f"holds {name!r} {count} times")
+    if len(members) > _MAX_MEMBERS:
+        raise ZipFault("too_large", f"holds {len(members):,} files")
     unpacked = sum(member.file_size for member in members)
     allowed = min(_MAX_BYTES, _MAX_EXPANSION * max(path.stat().st_size, 1 << 20))
     if unpacked > allowed:
         message = f"would unpack to {unpacked:,} bytes, at most {allowed:,} are plausible"
-        raise _ZipError("too_large", message)
+        raise ZipFault("too_large", message)
 
 
 def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     """Write a member to a new file: never more bytes than the directory of the zip names."""
     simple = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    with target.open("xb") as sink:
-        with _reading():
-            source = archive.open(member)
+    with target.open("xb") as sink, _reading(), archive.open(member) as source:
         assert isinstance(source, zipfile.ZipExtFile)
         source.MIN_READ_SIZE = _SMALL_CHUNK
-        with source:
-            while True:
-                with _reading():
-                    chunk = source.read(_CHUNK_BYTES if simple else _SMALL_CHUNK)
-                if not chunk:
-                    break
-                sink.write(chunk)
+        shutil.copyfileobj(source, sink, _CHUNK_BYTES if simple else _SMALL_CHUNK)
         if sink.tell() != member.file_size:
-            raise _ZipError("damaged", f"{member.filename!r} ends too early")
-
-
-def _describe_format(path: Path) -> str:
-    if not path.is_file():
-        return "a special file"
-    with path.open("rb") as stream:
-        start = stream.read(64).lstrip()
-    known = (name for magic, name in _OTHER_FORMATS.items() if start.startswith(magic))
-    return next(known, "another format" if start else "an empty file")
+            raise ZipFault("damaged", f"{member.filename!a} ends too early")
 
 
 @contextlib.contextmanager
@@ -145,8 +133,8 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except _FAULTS as error:
-        raise _ZipError("damaged", f"cannot be unpacked ({error})") from error
+        raise ZipFault("damaged", f"cannot be unpacked ({error})") from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # bzip2's errors, and offsets
             raise
-        raise _ZipError("damaged", f"cannot be unpacked ({error})") from error
+        raise ZipFault("damaged", f"cannot be unpacked ({error})") from error

@@ -19,15 +19,6 @@ from reeltune.zips import check_members, copy_member, member_path, open_zip, pri
 EDITIONS_FOLDER: Final = Path("data/raw")
 DEFAULT_EDITION: Final = "ml-latest-small"
 
-_ZIP_CODES: Final = {
-    "not_a_zip": "not_a_zip",
-    "damaged": "bad_zip",
-    "duplicate": "bad_zip",
-    "encrypted": "encrypted_zip",
-    "special": "bad_zip",
-    "too_large": "zip_expands_too_far",
-}
-
 
 @dataclass(frozen=True)
 class Source:
@@ -78,7 +69,7 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         )
     with tempfile.TemporaryDirectory(dir=scratch, prefix="unzipped.") as temporary:
         folder = Path(temporary)
-        with open_zip(path, DataError, _ZIP_CODES) as archive:
+        with open_zip(path, DataError) as archive:
             inner, layout = _unpack(path, archive, edition, folder)
         name = edition or (inner if inner != "." else path.stem)
         yield Source(edition_name(printable(PurePosixPath(name).name)), layout, folder)

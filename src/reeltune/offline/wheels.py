@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,9 +18,6 @@ from reeltune.files import file_digest
 from reeltune.zips import check_members, copy_member, open_zip
 
 _LINES_SHOWN: Final = 4
-_ZIP_CODES: Final[Mapping[str, str]] = dict.fromkeys(
-    ("not_a_zip", "damaged", "duplicate", "encrypted", "special", "too_large"), "not_a_wheel"
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def extract_member(archive: Path, member: str, target: Path) -> None:
     Raises:
         FetchError: The wheel cannot be read or has no such member.
     """
-    with open_zip(archive, FetchError, _ZIP_CODES) as opened:
+    with open_zip(archive, FetchError, "not_a_wheel") as opened:
         if member not in opened.namelist():
             raise FetchError(f"holds no {member}", code="wheel_member_missing", where=str(archive))
         check_members(archive, [opened.getinfo(member)])
