@@ -117,6 +117,10 @@ class RequestError(ReeltuneError, ValueError):
     exit_code = 10
 
 
+class FileError(ReeltuneError, OSError):
+    """The operating system or a library could not read or write a file."""
+
+
 class MissingExtraError(ReeltuneError, ImportError):
     """A command needs packages of an extra that is not installed."""
 

@@ -7,15 +7,18 @@ so that ``reeltune --help`` is instant.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from reeltune import __version__
+from reeltune.boundary import translate, translated_errors, unexpected
 from reeltune.cli import (
     check,
     config,
@@ -35,8 +38,28 @@ from reeltune.cli import (
 from reeltune.cli.heartbeat import heartbeat
 from reeltune.errors import ReeltuneError
 
+
+class _Root(TyperGroup):
+    """Turns what a command raises into errors of one line, before typer sees an ``EOFError``."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            with translated_errors():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.secho("Aborted.", fg="red", err=True)
+            raise
+        except Exception as error:  # any that is not known
+            known = isinstance(error, ReeltuneError | OSError)
+            if known or type(error).__module__.startswith(("typer", "click")):
+                raise
+            raise unexpected(error) from error
+
+
 app = typer.Typer(
     name="reeltune",
+    cls=_Root,
     help="Fine-tune a small language model to predict whether a user will like a film.",
     no_args_is_help=True,
     add_completion=False,
@@ -88,21 +111,24 @@ def main(args: Sequence[str] | None = None) -> None:
     words = [argument for argument in given if argument != "--debug"]
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw their bars in the log
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a title may not be in the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
     silent = words[:1] == ["serve"]  # it waits for requests
     beating = contextlib.nullcontext() if silent else heartbeat(" ".join(["reeltune", *words[:1]]))
     try:
-        with beating:
-            app(args=words)
-    except (ReeltuneError, OSError) as error:
+        try:
+            with beating:
+                app(args=words)
+        finally:
+            sys.stdout.flush()
+    except (ReeltuneError, OSError) as caught:
+        error = translate(caught) or caught
         if debug:
             traceback.print_exc()
         else:
             code = error.code if isinstance(error, ReeltuneError) else "os_error"
-            typer.secho(f"error[{code}]: {_error_line(error)}", fg="red", err=True)
+            typer.secho(f"error[{code}]: {error}", fg="red", err=True)
+        with contextlib.suppress(OSError, ValueError):  # what a full disk refused is not retried
+            sys.stdout.flush()
         sys.exit(error.exit_code if isinstance(error, ReeltuneError) else ReeltuneError.exit_code)
-
-
-def _error_line(error: ReeltuneError | OSError) -> str:
-    if isinstance(error, ReeltuneError) or error.filename is None:
-        return str(error)
-    return f"{error.filename}: {error.strerror}. Check the path, its permissions and free space"

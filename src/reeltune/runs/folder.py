@@ -53,7 +53,7 @@ class RunFolder:
         """Return ``run.json``, its configuration with the current keys.
 
         Raises:
-            RunError: There is none.
+            RunError: There is none, or it is damaged; also when a missing key is looked up.
         """
         if not self.record_file.is_file():
             raise RunError(
@@ -62,9 +62,12 @@ class RunFolder:
                 where=str(self.path),
                 hint="Run: reeltune train",
             )
-        record = json.loads(self.record_file.read_text(encoding="utf-8"))
+        record = _read(self.record_file)
         if "config" in record:
-            record["config"] = translate_record(record["config"])
+            try:
+                record["config"] = translate_record(record["config"])
+            except (AttributeError, TypeError) as error:
+                raise _damaged(self.record_file, "config is no configuration") from error
         return record
 
     def config(self) -> Config:
@@ -85,7 +88,7 @@ class RunFolder:
         """Return ``metrics.json``: losses and evaluations.
 
         Raises:
-            RunError: Training has not finished.
+            RunError: Training has not finished, or the file is damaged.
         """
         file = self.path / METRICS_FILE
         if not file.is_file():
@@ -95,7 +98,7 @@ class RunFolder:
                 where=str(file),
                 hint="Run: reeltune train",
             )
-        return json.loads(file.read_text(encoding="utf-8"))
+        return _read(file)
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write ``run.json`` atomically."""
@@ -236,6 +239,39 @@ class RunFolder:
             return []
         steps = ((_CHECKPOINT.fullmatch(path.name), path) for path in self.path.iterdir())
         return [path for _, path in sorted((int(m[1]), path) for m, path in steps if m)]
+
+
+class _Fields(dict[str, Any]):
+    """A JSON object in a file; a key that it lacks is an error that names the file."""
+
+    file = Path()
+
+    def __missing__(self, key: str) -> Any:
+        raise _damaged(self.file, f"there is no {key}")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    def fields(values: dict[str, Any]) -> _Fields:
+        found = _Fields(values)
+        found.file = file
+        return found
+
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"), object_hook=fields)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(file, "not a JSON object")
+    return content
+
+
+def _damaged(file: Path, reason: str) -> RunError:
+    return RunError(
+        f"damaged or not written by reeltune ({reason})",
+        code="run_file_damaged",
+        where=str(file),
+        hint="Restore the file, or train again with --overwrite",
+    )
 
 
 def _is_incomplete(checkpoint: Path) -> bool:

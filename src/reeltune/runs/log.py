@@ -14,6 +14,27 @@ from typing import Final
 LOGGER: Final = logging.getLogger("reeltune")
 
 
+class _Output(logging.StreamHandler):
+    """Ends the command if standard output fails, where logging would print a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Raise the exception that is being handled."""
+        del record
+        raise  # noqa: PLE0704
+
+
+class _LogFile(logging.FileHandler):
+    """Goes on without the file if it cannot be written, after one warning."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Close the file."""
+        del record
+        LOGGER.removeHandler(self)
+        with contextlib.suppress(OSError):
+            self.close()
+        LOGGER.warning("%s is not continued: %s", self.baseFilename, sys.exception())
+
+
 @contextlib.contextmanager
 def logging_to(file: Path | None, *, quiet: bool = False) -> Iterator[logging.Logger]:
     """Send the package's log to standard output and, if given, to the end of a file.
@@ -22,10 +43,10 @@ def logging_to(file: Path | None, *, quiet: bool = False) -> Iterator[logging.Lo
         file: Created if missing.
         quiet: Show warnings only, as another process of the launch shows the rest.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [_Output(sys.stdout)]
     handlers[0].setLevel(logging.WARNING if quiet else logging.INFO)
     if file is not None:
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers.append(_LogFile(file, encoding="utf-8"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
