@@ -22,7 +22,8 @@ _FULL: Final = re.compile(
     r"iostream error"
 )
 _MEMORY: Final = re.compile(r"can't allocate memory|bad_alloc|out of memory", re.IGNORECASE)
-_READING: Final = re.compile(r"PytorchStreamReader")
+# Modules whose plain ValueError or RuntimeError is about the content of a file.
+_READERS: Final = ("numpy.lib._npyio", "numpy.lib._format", "torch.serialization")
 # The libraries that read and write files; the class tells them, so none is imported here.
 _LIBRARIES: Final = {
     *("_csv", "_pickle", "binascii", "json", "lzma", "pickle", "struct", "zipfile", "zlib"),
@@ -74,8 +75,10 @@ def translate(error: Exception) -> ReeltuneError | None:
 
 def _damaged(error: Exception, text: str, path: str | None) -> FileError | None:
     libraries = {cls.__module__.partition(".")[0] for cls in type(error).__mro__} & _LIBRARIES
-    unreadable = isinstance(error, EOFError | UnicodeError) or _READING.search(text)
-    if not (libraries or unreadable or type(error) is Exception):  # as tokenizers raises
+    modules = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)]
+    reader = modules and modules[-1].startswith(_READERS)
+    plain = isinstance(error, EOFError | UnicodeError) or type(error) is Exception  # of tokenizers
+    if not (libraries or reader or plain):
         return None
     return FileError(
         f"{'' if path else 'a file '}cannot be read or written ({type(error).__name__}: {text})",
@@ -99,7 +102,7 @@ def disk_full(path: str | None, needed: int | None = None) -> FileError:
     if path is not None:
         usage = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists()))
         message += f", {usage.free / 1e6:,.2f} of {usage.total / 1e6:,.2f} MB are free"
-    hint = "Free some space or use another disk, then repeat the command"
+    hint = "Free some space and repeat the command; training continues with --resume"
     return FileError(message, code="disk_full", where=path, hint=hint)
 
 

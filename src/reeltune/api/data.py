@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from reeltune.boundary import translated_errors
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.settings import PrepareSettings, SplitSettings, parse_time
 from reeltune.errors import ConfigError
@@ -14,6 +15,7 @@ from reeltune.errors import ConfigError
 DEFAULT_OUTPUT = Path("data/movielens_qwen3")
 
 
+@translated_errors()
 def prepare(
     ratings: str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] = DEFAULT_OUTPUT,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reeltune.api.frames import new_frame
 from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
+from reeltune.boundary import translated_errors
 from reeltune.config import Config
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
 from reeltune.evaluation.custom_metrics import CustomMetric
@@ -89,6 +90,7 @@ class Evaluation:
         return target / REPORT_FILE
 
 
+@translated_errors()
 def evaluate(
     run: RunLike | None = None,
     *,

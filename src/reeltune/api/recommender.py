@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from reeltune.api.frames import as_table, is_frame, new_frame, with_column
 from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
+from reeltune.boundary import translated_errors
 from reeltune.bulk.input_table import InputRows, InvalidRows, standard_columns
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import P_YES, predict_pairs
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 FrameT = TypeVar("FrameT", bound="Frame")
 
 
+@translated_errors()
 def load(
     run: RunLike | None = None,
     *,

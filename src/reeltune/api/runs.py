@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reeltune.boundary import translated_errors
 from reeltune.config import Config, build_config, config_tree, load_config
 from reeltune.config.presets import find_config
 from reeltune.errors import ConfigError, ModelError
@@ -102,6 +103,7 @@ def as_config(config: ConfigLike | None, overrides: Mapping[str, Any] | None = N
     return build_config(tree)
 
 
+@translated_errors()
 def train(
     config: ConfigLike | None = None,
     *,

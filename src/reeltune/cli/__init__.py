@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -104,6 +105,13 @@ def _root(
     del version, debug  # read before parsing: see main
 
 
+def _warn_of_thread(failed: Any) -> None:
+    """Print one line for an exception that ends another thread, such as TensorBoard's."""
+    if isinstance(failed.exc_value, Exception):
+        error = translate(failed.exc_value) or unexpected(failed.exc_value)
+        typer.secho(f"warning[{error.code}]: {error}", fg="yellow", err=True)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code; ``--debug`` is accepted anywhere on the line."""
     given = list(sys.argv[1:] if args is None else args)
@@ -114,6 +122,7 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a title may not be in the terminal's encoding
             stream.reconfigure(errors="backslashreplace")
+    threading.excepthook = _warn_of_thread
     silent = words[:1] == ["serve"]  # it waits for requests
     beating = contextlib.nullcontext() if silent else heartbeat(" ".join(["reeltune", *words[:1]]))
     try:

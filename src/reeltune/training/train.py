@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from reeltune.attention.shared import backend
+from reeltune.boundary import disk_full, is_disk_full
 from reeltune.config import Config
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.errors import RunError
@@ -18,7 +21,7 @@ from reeltune.files import write_json
 from reeltune.locks import exclusive
 from reeltune.models.base_identity import check_base
 from reeltune.models.choices import process_state
-from reeltune.models.loaded_model import load_model
+from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
@@ -38,6 +41,8 @@ from reeltune.training.loss import PAIRS_PAY_FROM
 from reeltune.training.record import first_record, run_metrics, write_card
 from reeltune.training.trackers import finished_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
+
+_SMALL_FILES: Final = 100_000  # bytes: the tokenizer, the states of the trainer and of generators
 
 
 def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path:
@@ -137,9 +142,26 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         if checkpoint is not None:
             LOGGER.info("resuming from %s", checkpoint.name)
         trainer.args.eval_on_start = checkpoint is None
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    with phase(4, "save"):
+        with _space_named(run, loaded):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with phase(4, "save"), _space_named(run, loaded):
         _save(run, trainer, record)
+
+
+@contextlib.contextmanager
+def _space_named(run: RunFolder, loaded: LoadedModel) -> Iterator[None]:
+    """Let the error for a full disk name the space that the run needs; refuse far too little."""
+    adapter = sum(p.nbytes for p in loaded.peft_model.parameters() if p.requires_grad)  # in float32
+    checkpoint = 3 * adapter + _SMALL_FILES  # with the optimizer's two moments
+    needed = (loaded.config.train.save_total_limit + 1) * checkpoint + adapter + _SMALL_FILES
+    if shutil.disk_usage(run.path).free < adapter:
+        raise disk_full(str(run.path), needed)
+    try:
+        yield
+    except Exception as error:  # any that a full disk caused
+        if not is_disk_full(error):
+            raise
+        raise disk_full(str(run.path), needed) from error
 
 
 def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
