@@ -133,9 +133,14 @@ def replaceable_folder(path: Path) -> Path:
 def refuse_foreign(
     path: Path, patterns: Sequence[str], error: type[ReeltuneError], *, code: str
 ) -> None:
-    """Raise an error if a folder holds names that match none of the patterns."""
-    names = (child.name for child in replaceable_folder(path).iterdir()) if path.exists() else ()
-    foreign = sorted(n for n in names if not any(fnmatchcase(n, p) for p in patterns))
+    """Raise an error if replacing a folder would lose content with names of no pattern."""
+    real = replaceable_folder(path)
+    foreign = sorted(
+        child.name
+        for child in (real.iterdir() if real.exists() else ())
+        if not any(fnmatchcase(child.name, pattern) for pattern in patterns)
+        and child.lstat().st_size
+    )
     if foreign:
         raise error(
             f"holds other files ({', '.join(map(ascii, foreign[:3]))}), so it is not replaced",

@@ -188,7 +188,10 @@ def test_only_an_export_is_replaced(trained, exact, tmp_path, capsys):
     (target / "mine.txt").write_text("mine")
     assert trained.export(target, "--overwrite") == RunError.exit_code
     assert error_code(capsys.readouterr().err) == "not_an_export"
-    assert [file.name for file in target.iterdir()] == ["mine.txt"]
+    (target / "export.json").write_text("{}")  # an export, with a file of the user's
+    assert trained.export(target, "--overwrite") == RunError.exit_code
+    assert error_code(capsys.readouterr().err) == "not_an_export"
+    assert (target / "mine.txt").read_text() == "mine"
     assert trained.export(trained.adapter, "--overwrite") == RunError.exit_code
     assert (trained.adapter / ADAPTER_WEIGHTS).is_file()
 

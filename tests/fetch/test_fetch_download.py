@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from reeltune.errors import FetchError
-from reeltune.fetch.download import RetryPolicy, download, published_md5
+from reeltune.fetch.download import FileVersion, RetryPolicy, download, published_md5
 from reeltune.fetch.network_errors import UnreachableError
 from tests.errors import raises_error
 
@@ -165,6 +165,14 @@ def test_bytes_of_unknown_version_are_discarded(
     (tmp_path / "a.zip.part.json").write_text("{not json")
     download(f"{site.url}/a.zip", tmp_path / "a.zip", md5=MD5, retry=hasty)
     assert site.requested_ranges() == [None]
+
+
+@pytest.mark.parametrize("header", [{"Content-Encoding": "gzip"}, {"Content-Length": "many"}])
+def test_a_length_that_is_not_that_of_the_file_is_not_used(header: dict[str, str]) -> None:
+    headers = {"Content-Length": "10", "ETag": '"a"', "Last-Modified": "now"} | header
+    version = FileVersion.from_headers("url", headers)
+    assert version.size is None
+    assert (version.validator is None) == ("Content-Encoding" in header)
 
 
 def test_complete_part_file_needs_no_second_transfer(

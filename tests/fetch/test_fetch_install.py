@@ -52,6 +52,46 @@ def test_second_time_does_nothing_and_force_does_it_again(
     assert names(tmp_path / "ml-latest-small") == ["movies.csv", "ratings.csv"]
 
 
+def test_other_content_is_not_replaced(tmp_path: Path, tiny_edition: Edition, tiny_folder: Path):
+    folder = tmp_path / "ml-latest-small"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with raises_error(
+        FetchError, "other_files_in_folder", where=str(folder), figures=["thesis.txt"]
+    ):
+        fetch_edition(tiny_edition, tmp_path, local_path=tiny_folder, force=True)
+    assert names(folder) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("name", ["ml-latest-small.zip", "ml-latest-small.zip.part"])
+def test_a_file_with_the_name_of_a_download_is_kept(
+    site: Site,
+    options: FetchOptions,
+    tmp_path: Path,
+    tiny_edition: Edition,
+    tiny_zip: bytes,
+    name: str,
+) -> None:
+    site.pages["/ml-latest-small.zip"] = Page(tiny_zip)
+    (tmp_path / name).write_text("mine")
+    with raises_error(FetchError, "file_in_the_way", where=str(tmp_path / name)):
+        fetch_edition(tiny_edition, tmp_path, options=options)
+    assert names(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_download_without_checksum_that_is_no_zip_is_not_kept(
+    site: Site, options: FetchOptions, tmp_path: Path, tiny_edition: Edition, tiny_zip: bytes
+) -> None:
+    site.pages["/ml-latest-small.zip"] = Page(b"<html>log in</html>")
+    unknown = replace(tiny_edition, md5=None)
+    with raises_error(FetchError, "not_a_zip_file", figures=["<html>log in"]):
+        fetch_edition(unknown, tmp_path, options=options)
+    assert names(tmp_path) == []
+    site.pages["/ml-latest-small.zip"] = Page(tiny_zip)
+    assert fetch_edition(unknown, tmp_path, options=options).fresh
+
+
 def test_failed_refetch_keeps_the_old_folder(
     site: Site, options: FetchOptions, tmp_path: Path, tiny_edition: Edition, tiny_zip: bytes
 ) -> None:

@@ -12,10 +12,12 @@ from transformers import AutoTokenizer
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Renderer
+from reeltune.errors import RunError
 from reeltune.prompts.chat import chat_frame
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import Selection, choose_blocks, tokenize
 from reeltune.training.cache import key_of_rows, look_up, store
+from tests.errors import raises_error
 from tests.helpers import write_prepared
 
 SELECTION = Selection(TRAIN, None, 0, True, 4, answered=True)
@@ -127,6 +129,13 @@ def test_a_failed_write_leaves_the_old_cache(prepared, tokenizer, tmp_path, monk
         )
     assert look_up(tmp_path / "cache", key)[0] is not None
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_other_files_in_the_folder_are_not_replaced(prepared, tokenizer, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with raises_error(RunError, "other_files_in_cache", where=str(tmp_path), figures=["thesis"]):
+        look_up(tmp_path, key_of(prepared, tokenizer))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_another_date_in_the_frame_is_a_miss(prepared, tokenizer, tmp_path, monkeypatch):

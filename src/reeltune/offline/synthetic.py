@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from reeltune.domain import HALF_STARS
 from reeltune.errors import FetchError
-from reeltune.files import atomic_folder
+from reeltune.files import atomic_folder, refuse_foreign
 
 MIN_RATINGS: Final = 20
 DEFAULT_RATINGS_PER_USER: Final = 60
@@ -34,6 +34,7 @@ _MEAN_GAP_SECONDS: Final = 3_600.0
 _SAME_SECOND_SHARE: Final = 0.25
 
 _README_FILE: Final = "README.txt"
+_FILES: Final = ("ratings.csv", "movies.csv", _README_FILE)
 _README: Final = """SYNTHETIC RATINGS, made by a program: no real users, no real films,
 no MovieLens data.
 
@@ -98,6 +99,7 @@ def make_synthetic(
                 hint=f"Give {least} {'or more' if most is None else f'to {most}'}; every user "
                 f"rates at least {MIN_RATINGS} different films",
             )
+    refuse_foreign(folder, _FILES, FetchError, code="other_files_in_folder")
     item_rng, user_rng, choice_rng, rating_rng, time_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)
     )

@@ -15,7 +15,8 @@ import pyarrow as pa
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.domain import PromptSettings
-from reeltune.files import atomic_folder, write_json
+from reeltune.errors import RunError
+from reeltune.files import atomic_folder, refuse_foreign, write_json
 from reeltune.prompts.chat import chat_frame, tokens_digest
 from reeltune.prompts.rows import Selection, TokenRows, refuse_too_long
 from reeltune.prompts.sequences import Sequences
@@ -36,6 +37,8 @@ EVAL_CACHE: Final = "eval_preprocessed"
 
 CACHE_KEY: Final = "cache_key.json"
 """In each of them: everything the rows depend on."""
+
+_FILES: Final = ("*.arrow", "*.json")
 
 INPUT_IDS: Final = "input_ids"
 _TRUNK: Final = "trunk"
@@ -83,6 +86,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
     """Return the cached rows at ``path`` if their key is equal, else None; and the reason."""
+    refuse_foreign(path, _FILES, RunError, code="other_files_in_cache")
     key_file = path / CACHE_KEY
     if not key_file.is_file():
         return None, "nothing cached yet"
