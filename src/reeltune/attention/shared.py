@@ -14,6 +14,7 @@ import torch
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.flex_attention import flex_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from reeltune.attention.explicit import QueryChunk, explicit_attention, plan
 from reeltune.attention.packed import Packed
@@ -22,8 +23,18 @@ from reeltune.errors import ModelError
 
 NAME: Final = "reeltune_shared"
 
-_UNSUPPORTED: Final = ("softcap", "s_aux", "dropout")
+_UNSUPPORTED: Final = {
+    "softcap": "capped attention scores",
+    "s_aux": "attention sinks",
+    "position_bias": "a position bias",
+    "dropout": "attention dropout",
+}
 """Variants of attention that models request and that are not implemented here."""
+
+NOT_SHARED_HINT: Final = (
+    "Set train.share_history and scoring.share_history to false and train.pairwise_weight to 0"
+)
+"""The setting that works for every model whose attention cannot be shared."""
 
 Visible = BlockMask | list[QueryChunk]
 """The visibility of a batch, in the form of the device's backend."""
@@ -36,8 +47,8 @@ def shared_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    visible: Visible,
-    scaling: float,
+    visible: Visible | None = None,
+    scaling: float | None = None,
     **other: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention of packed rows, by transformers' attention interface.
@@ -49,20 +60,31 @@ def shared_attention(
         ModelError: The model requests a variant of attention that is not implemented.
     """
     del attention_mask
-    if wanted := [name for name in _UNSUPPORTED if other.get(name)]:
-        raise ModelError(
-            f"{type(module).__name__} attends with {', '.join(wanted)}, which excludes sharing "
-            "histories",
-            code="histories_not_shareable",
-            hint="Set train.share_history and scoring.share_history to false",
-        )
+    wanted = [
+        text
+        for name, text in _UNSUPPORTED.items()
+        if isinstance(given := other.get(name), torch.Tensor) or given
+    ]
+    if wanted or visible is None:
+        raise not_shareable(type(module).__name__, f"has {', '.join(wanted) or 'its own masks'}")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if isinstance(visible, BlockMask):
-        attended, _ = flex_attention_forward(module, query, key, value, visible, scaling=scaling)
+        attended, _ = flex_attention_forward(module, query, key, value, visible, scaling=scale)
         return attended, None
-    return explicit_attention(query, key, value, visible, scaling), None
+    return explicit_attention(query, key, value, visible, scale), None
 
 
 AttentionInterface.register(NAME, shared_attention)
+
+
+def not_shareable(name: str, reason: str, where: str | None = None) -> ModelError:
+    """Return the error for a model whose attention cannot be shared."""
+    return ModelError(
+        f"{name} {reason}: histories cannot be shared",
+        code="histories_not_shareable",
+        where=where,
+        hint=NOT_SHARED_HINT,
+    )
 
 
 def visibility(packed: Packed, dtype: torch.dtype) -> Visible:
@@ -87,3 +109,20 @@ def sharing(causal: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = before
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[list[dict[str, Any]]]:
+    """Yield a list of the arguments of every call of :func:`shared_attention` in the block."""
+    calls: list[dict[str, Any]] = []
+    registered = ALL_ATTENTION_FUNCTIONS[NAME]
+
+    def recorded(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
+        calls.append(kwargs)
+        return registered(*args, **kwargs)
+
+    ALL_ATTENTION_FUNCTIONS[NAME] = recorded
+    try:
+        yield calls
+    finally:
+        ALL_ATTENTION_FUNCTIONS[NAME] = registered

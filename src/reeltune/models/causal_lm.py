@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
 from reeltune.errors import ModelError
+
+CAUSAL_HINT: Final = (
+    "Set model.name_or_path to a decoder-only causal language model, such as Qwen/Qwen3-0.6B"
+)
 
 
 def causal_of(model: PreTrainedModel | PeftModel) -> PreTrainedModel:

@@ -1,26 +1,43 @@
-"""The language-model head at the answer positions only, for the training loss and predictions."""
+"""The language-model head at the answer positions only, for the training loss and predictions.
+
+:class:`AnswerHead` also checks that a model computes what predictions and shared histories need.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from reeltune.attention.packed import Packed
-from reeltune.attention.shared import sharing, visibility
+from reeltune.attention.packed import Packed, pack_sequences
+from reeltune.attention.packing import TILE
+from reeltune.attention.shared import not_shareable, recording, sharing, visibility
 from reeltune.errors import ModelError
-from reeltune.models.causal_lm import causal_of, head_of
+from reeltune.models.causal_lm import CAUSAL_HINT, causal_of, head_of
 from reeltune.prompts.chat import AnswerTokens
+from reeltune.prompts.sequences import Sequences
+from reeltune.ragged import Ragged
 
-_LOGIT_TOLERANCE = 0.05
+_LOGIT_TOLERANCE: Final = {True: 1e-3, False: 0.05}
 """Largest difference in log-odds between the two rows and the model's full head.
 
-It grows with the size of the logits, which the model computes and rounds in its dtype.
+In float32 (True) and in 16 bits. It grows with the size of the logits, which the model computes and
+rounds in its dtype.
 """
+
+_LATER_TOKEN_TOLERANCE: Final = {True: 1e-6, False: 0.05}
+"""Largest relative change of a hidden state when a later token changes.
+
+False: a mixture of experts, whose products depend on how many tokens reach an expert.
+"""
+
+_SHAREABLE_LAYERS: Final = frozenset({"full_attention", "sliding_attention"})
+"""Values of ``layer_types`` in transformers' configurations whose layers can share histories."""
 
 
 class AnswerHead:
@@ -32,21 +49,24 @@ class AnswerHead:
         # Granite divides its logits, Cohere multiplies them, Gemma caps them.
         divisor = getattr(config, "logits_scaling", None) or 1.0
         self.scale = float(getattr(config, "logit_scale", None) or 1.0) / float(divisor)
-        self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
+        caps = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+        self.softcap = next((cap for name in caps if (cap := getattr(config, name, None))), None)
+        # Some classes name their decoder differently, and are then their own base model.
+        inner = self.causal.base_model
+        self.decoder = self.causal.model if inner is self.causal else inner
 
     def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states, shape ``(batch, length, hidden)``, in the model's dtype.
 
         Both arguments have shape ``(batch, length)``; the mask is 1 at tokens.
         """
-        decoder = self.causal.base_model
-        output = decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        output = self.decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         return output.last_hidden_state
 
     def packed_hidden(self, packed: Packed) -> torch.Tensor:
         """Return the last hidden states of packed rows on the model's device."""
         with self.reading(packed) as inputs:
-            return self.causal.base_model(**inputs).last_hidden_state
+            return self.decoder(**inputs).last_hidden_state
 
     @contextlib.contextmanager
     def reading(self, packed: Packed) -> Iterator[dict[str, Any]]:
@@ -82,24 +102,68 @@ class AnswerHead:
         return logits
 
     def check(self, prompt: list[int], answers: AnswerTokens) -> None:
-        """Check on one prompt that the two rows give the model's own log-odds.
+        """Check on one prompt that the model is causal and the two rows give its own log-odds.
 
         Raises:
-            ModelError: The model transforms its logits in an unknown way.
+            ModelError: The model reads later tokens, or transforms its logits in an unknown way.
         """
         ids = torch.tensor([prompt], device=self.causal.device)
         mask = torch.ones_like(ids)
-        with torch.no_grad():
-            own = self.causal(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1]
-            two = self.answer_logits(self.hidden(ids, mask)[:, -1], answers)[0]
+        states = self.hidden(ids, mask)
+        self._refuse_reading_ahead(ids, states[:, :-1])
+        own = self.causal(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1]
+        two = self.answer_logits(states[:, -1], answers)[0]
         expected = (own[answers.yes].float() - own[answers.no].float()).item()
         actual = (two[0] - two[1]).item()
         rounded = torch.finfo(own.dtype).eps * own[[answers.yes, answers.no]].abs().sum().item()
-        allowed = _LOGIT_TOLERANCE * max(1.0, own.abs().max().item() / 8) + rounded
+        tolerance = _LOGIT_TOLERANCE[self.causal.dtype == torch.float32]
+        allowed = tolerance * max(1.0, own.abs().max().item() / 8) + rounded
         if not abs(actual - expected) <= allowed:
             raise ModelError(
                 f"{type(self.causal).__name__} transforms its logits in an unknown way (log-odds "
                 f"{expected:.4f}, from the head's rows {actual:.4f})",
                 code="unknown_logit_transform",
                 where=str(self.causal.config.name_or_path),
+                hint="Use another base model (model.name_or_path)",
             )
+
+    def _refuse_reading_ahead(self, ids: torch.Tensor, states: torch.Tensor) -> None:
+        """Refuse a model whose states depend on later tokens, such as an encoder's."""
+        other = ids.clone()
+        other[0, -1] = other[0, 0] if other[0, -1] != other[0, 0] else other[0, 1]
+        changed = self.hidden(other, torch.ones_like(ids))[:, :-1] - states
+        experts = any("expert" in name for name, _ in self.decoder.named_modules())
+        allowed = _LATER_TOKEN_TOLERANCE[not experts] * states.abs().amax()
+        if not changed.abs().amax() <= allowed:
+            raise ModelError(
+                f"{type(self.causal).__name__} is not causal: a token's state depends on later "
+                "tokens, as in an encoder",
+                code="not_a_causal_model",
+                where=str(self.causal.config.name_or_path),
+                hint=CAUSAL_HINT,
+            )
+
+    def shareable_window(self, prompt: list[int]) -> int | None:
+        """Return the shortest sliding window of the model's layers, None without any.
+
+        Raises:
+            ModelError: The model mixes tokens in a way that histories cannot be shared in.
+        """
+        causal = self.causal
+        config, where = causal.config.get_text_config(), str(causal.config.name_or_path)
+        name, count = type(causal).__name__, getattr(config, "num_hidden_layers", 1)
+        kinds = set(getattr(config, "layer_types", None) or ())
+        if other := sorted(kinds - _SHAREABLE_LAYERS):
+            raise not_shareable(name, f"has layers of type {', '.join(other)}", where)
+        if not causal._supports_attention_backend:
+            reason = "computes attention in its own way (such as ALiBi) or a recurrence"
+            raise not_shareable(name, reason, where)
+        row = Sequences.single(Ragged.from_rows([np.array(prompt[:2], np.int32)] * 2))
+        packed = pack_sequences(row, [np.arange(2)], 0, length=TILE).packed
+        with recording() as calls, torch.compiler.set_stance("force_eager"):
+            self.packed_hidden(packed.to(causal.device))
+        if len(calls) < count:
+            reason = f"has attention in {len(calls)} of {count} layers only"
+            raise not_shareable(name, reason, where)
+        windows = [window for call in calls if (window := call.get("sliding_window"))]
+        return min(windows, default=None)

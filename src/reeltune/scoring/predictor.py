@@ -158,7 +158,8 @@ class Predictor:
         history = History.from_timelines(folder.ratings, shown)
         query = Query(history, np.arange(min(_CHECKED_CANDIDATES, len(folder.items))))
         sequences = query_sequences(self.loaded.tokens, [self._shown(query)], self._share_history)
-        return Scorer.checked(self.loaded, sequences)
+        longest = self.longest_prompt - ANSWER_TOKENS
+        return Scorer.checked(self.loaded, sequences, longest)
 
     def _refuse_too_long(self) -> None:
         longest, limit = self.longest_prompt, self.loaded.config.data.max_length

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from reeltune.attention.packed import pack_sequences
 from reeltune.attention.packing import pack, whole_tiles
+from reeltune.attention.shared import NOT_SHARED_HINT, not_shareable
 from reeltune.errors import ModelError
 from reeltune.models.calibration import Calibrate
 from reeltune.models.causal_lm import causal_of
@@ -26,8 +27,10 @@ from reeltune.scoring.predictions import Predictions
 _Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Indices of predictions and their logits, shape ``(n, 2)``."""
 
-_CHECKED = 3
-"""How many predictions of one sequence are compared with those of single prompts."""
+_CHECKED = 4
+"""How many predictions of two sequences are compared with those of single prompts."""
+
+_SHORTER_HINT = "Prepare the data with a smaller --history-len, or lower train.block_size"
 
 _SHARED_TOLERANCE = {True: 1e-3, False: 0.5}
 """Largest difference in log-odds due to rounding, in float32 (True) and in 16 bits."""
@@ -60,7 +63,9 @@ class Scorer:
         self.head = AnswerHead(model)
 
     @classmethod
-    def checked(cls, loaded: LoadedModel, sequences: Sequences) -> Scorer:
+    def checked(
+        cls, loaded: LoadedModel, sequences: Sequences, longest: int | None = None
+    ) -> Scorer:
         """Return a scorer of a loaded model after :meth:`check`.
 
         The calibration belongs to the adapter, so it applies only while the adapter is active.
@@ -68,67 +73,99 @@ class Scorer:
         limit = loaded.config.scoring.tokens_per_batch
         calibrate = loaded.calibrate if loaded.adapter_active else None
         scorer = cls(loaded.model, loaded.answers, limit, calibrate)
-        scorer.check(sequences)
+        scorer.check(sequences, longest=longest)
         return scorer
 
     def score(self, sequences: Sequences, progress: Progress | None = None) -> Predictions:
         """Return a prediction for every answer position, in their order."""
+        logits = self._logits(sequences, not sequences.plain, progress)
+        return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
+
+    def _logits(
+        self, sequences: Sequences, shared: bool, progress: Progress | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the logits of Yes and No, shape ``(n, 2)``, from packed rows if ``shared``."""
         logits = np.empty((sequences.answer_count, 2), dtype=np.float32)
         done = 0
         if progress is not None:
             progress(done, sequences.answer_count)
-        if sequences.plain:
-            batches = self._plain(sequences.alone() if sequences.answered else sequences.ids)
-        else:
+        if shared:
             batches = self._shared(sequences)
+        else:
+            batches = self._plain(sequences.alone() if sequences.answered else sequences.ids)
         with evaluating(self.model), torch.no_grad(), compute_context(self.model):
             for indices, batch_logits in batches:
                 logits[indices] = batch_logits
                 done += len(indices)
                 if progress is not None:
                     progress(done, sequences.answer_count)
-        return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
+        return logits
 
-    def check(self, sequences: Sequences) -> None:
-        """Compare a few predictions with the model's own logits, and with those of single prompts.
+    def check(
+        self, sequences: Sequences, *, packed: bool = False, longest: int | None = None
+    ) -> None:
+        """Check in evaluation mode that the model predicts as :class:`Scorer` assumes.
+
+        A few predictions are compared with the model's own logits, and two sequences in one packed
+        row with their single prompts.
+
+        Args:
+            sequences: What will be scored or learned, or a sample of it.
+            packed: Whether plain prompts share packed rows as well, as in training.
+            longest: Tokens of the longest prompt; by default that of the sequences.
 
         Raises:
-            ModelError: The model transforms its logits in an unknown way, or attends in a way
-                that histories cannot be shared in.
+            ModelError: The model is not causal, transforms its logits in an unknown way, attends
+                in a way that histories cannot be shared in, or has fewer positions than a prompt.
         """
-        shared = np.flatnonzero(np.diff(sequences.answer_offsets) > 1)[:1]
-        some = sequences.take(shared if len(shared) else np.arange(1))
+        if longest is None:
+            longest = int(sequences.prompt_lengths.max()) + sequences.answered
+        self._refuse_too_few_positions(longest)
+        shared = np.flatnonzero(np.diff(sequences.answer_offsets) > 1)
+        some = sequences.take(np.resize(shared[:2] if len(shared) else np.arange(1), 2))
         alone = some.alone()
-        with torch.compiler.set_stance("force_eager"):
-            self.head.check(alone[0].tolist(), self.answers)
-        if some.plain:
-            return
-        self._refuse_short_window(sequences)
+        with evaluating(self.model), torch.no_grad():
+            with torch.compiler.set_stance("force_eager"):
+                self.head.check(alone[0].tolist(), self.answers)
+            if some.plain and not packed:
+                return
+            self._refuse_short_window(self.head.shareable_window(alone[0].tolist()), longest)
         checked = np.unique(np.linspace(0, len(alone) - 1, _CHECKED).astype(np.int64))
         expected = self.score(Sequences.single(alone.take(checked))).log_odds
-        actual = self.score(some).log_odds[checked]
+        # Both in one row, as any two sequences may be.
+        wide = max(self.tokens_per_batch, int(some.ids.lengths.sum()))
+        actual = Scorer(self.model, self.answers, wide)._logits(some, shared=True)
+        actual = Predictions(*actual.T).log_odds[checked]
         worst = float(np.abs(actual - expected).max())
         if not worst <= _SHARED_TOLERANCE[self.head.causal.dtype == torch.float32]:
-            raise ModelError(
-                f"{type(self.head.causal).__name__} attends in a way that histories cannot be "
-                f"shared in: log-odds differ by {worst:.4f} from those of single prompts",
-                code="histories_not_shareable",
-                where=str(self.head.causal.config.name_or_path),
-                hint="Set train.share_history and scoring.share_history to false",
+            reason = f"gives log-odds that differ by {worst:.4f} from those of single prompts"
+            raise not_shareable(
+                type(self.head.causal).__name__, reason, str(self.head.causal.config.name_or_path)
             )
 
-    def _refuse_short_window(self, sequences: Sequences) -> None:
-        """Refuse models with a sliding window shorter than a prompt: sharing ignores windows."""
+    def _refuse_too_few_positions(self, longest: int) -> None:
+        """Refuse prompts beyond a table of positions; rotary embeddings have no last position."""
         config = self.head.causal.config.get_text_config()
-        window, longest = getattr(config, "sliding_window", None), sequences.prompt_lengths.max()
+        limit = getattr(config, "max_position_embeddings", None)
+        if limit is None or longest <= limit or getattr(config, "rope_parameters", None):
+            return
+        raise ModelError(
+            f"{type(self.head.causal).__name__} has {limit} positions, and a prompt has {longest} "
+            "tokens",
+            code="too_few_positions",
+            where=str(self.head.causal.config.name_or_path),
+            hint=_SHORTER_HINT,
+        )
+
+    def _refuse_short_window(self, window: int | None, longest: int) -> None:
+        """Refuse models with a sliding window shorter than a prompt: sharing ignores windows."""
         if window is not None and longest > window:
             raise ModelError(
                 f"{type(self.head.causal).__name__} has a sliding window of {window} tokens, and a "
                 f"prompt has {longest}: histories that long cannot be shared",
                 code="attention_window_too_short",
                 where=str(self.head.causal.config.name_or_path),
-                hint="Set train.share_history and scoring.share_history to false, or show shorter "
-                "histories",
+                hint=f"{NOT_SHARED_HINT}. Or: {_SHORTER_HINT}",
             )
 
     def _plain(self, prompts: Ragged) -> Iterator[_Batch]:

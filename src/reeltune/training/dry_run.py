@@ -54,7 +54,7 @@ def dry_run(config: Config) -> None:
         _log_example(rows, loaded)
         scorer = Scorer(loaded.model, loaded.answers, config.scoring.tokens_per_batch)
         for checked in (rows, eval_rows):
-            scorer.check(checked.sequences)
+            scorer.check(checked.sequences, packed=config.train.share_history)
         _one_step(trainer_inputs(loaded, rows, eval_rows), scorer)
         LOGGER.info("nothing was written")
 

@@ -133,7 +133,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
     record = first_record(inputs, run, checkpoint)
     trainer = build_trainer(inputs, run, clock, checkpoint)
     for checked in (rows, eval_rows):
-        trainer.scorer.check(checked.sequences)
+        trainer.scorer.check(checked.sequences, packed=config.train.share_history)
     if main:
         run.remove_earlier()
         run.write_record(record)
