@@ -172,11 +172,20 @@ def test_a_model_with_a_short_sliding_window_is_refused(folder, tiny_qwen3, form
     case.scorer(2000).check(sequences)
 
 
-@pytest.mark.parametrize("wanted", ["softcap", "s_aux", "dropout"])
-def test_unsupported_attention_variants_are_refused(wanted: str):
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"visible": [], "softcap": 0.5},
+        {"visible": [], "s_aux": torch.zeros(4)},
+        {"visible": [], "position_bias": torch.ones(1, 4, 2, 2)},
+        {"visible": [], "dropout": 0.5},
+        {},
+    ],
+    ids=lambda given: list(given)[-1] if given else "no visibility",
+)
+def test_unsupported_attention_variants_are_refused(given):
     nothing = torch.zeros(1, 1, 1, 1)
-    with pytest.raises(ModelError, match=f"attends with {wanted}"):
-        shared_attention(
-            torch.nn.Linear(1, 1), nothing, nothing, nothing, None,
-            visible=[], scaling=1.0, **{wanted: 0.5},
-        )  # fmt: skip
+    with raises_error(
+        ModelError, "histories_not_shareable", figures=["Linear", "train.pairwise_weight to 0"]
+    ):
+        shared_attention(torch.nn.Linear(1, 1), nothing, nothing, nothing, None, **given)

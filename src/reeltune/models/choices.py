@@ -10,13 +10,16 @@ from typing import Final, Generic, TypeVar
 
 import torch
 from accelerate import PartialState
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, PreTrainedConfig
 from transformers.utils import is_flash_attn_2_available
 
 from reeltune.config.schema import Config
 from reeltune.errors import ConfigError
 
 T = TypeVar("T")
+
+AUTO: Final = "auto"
+"""The value of a key that leaves the choice to this module."""
 
 PROCESS_TIMEOUT: Final = timedelta(days=30)
 """How long one process waits for another; ten minutes, the default, is too short for unequal work.
@@ -93,7 +96,7 @@ def _device_reason(device: torch.device) -> str:
 
 
 def _dtype(configured: str, device: torch.device, trainable: bool) -> Choice[torch.dtype]:
-    if configured == "auto":
+    if configured == AUTO:
         return _auto_dtype(device)
     if configured == "bfloat16" and not _bfloat16_runs(device):
         raise ConfigError(
@@ -137,7 +140,7 @@ def _bfloat16_runs(device: torch.device) -> bool:
 
 
 def _attention(configured: str, device: torch.device, dtype: torch.dtype) -> Choice[str]:
-    if configured == "auto":
+    if configured == AUTO:
         return Choice("sdpa", "PyTorch's fused attention, used where each row is one prompt")
     if configured != "flash_attention_2":
         return Choice(configured, "configured")
@@ -174,3 +177,22 @@ def quantization_config(config: Config, choices: ModelChoices) -> BitsAndBytesCo
         bnb_4bit_use_double_quant=config.quantization.double_quant,
         bnb_4bit_compute_dtype=choices.dtype.value,
     )
+
+
+def switch_off_dropout(config: PreTrainedConfig) -> Choice[bool] | None:
+    """Set every dropout rate of a base model's configuration to 0, and return the choice.
+
+    The base is frozen and ``lora.dropout`` is the adapter's, so that with ``lora.dropout`` 0 a step
+    of shared histories equals one of single prompts. None if the model has no dropout.
+    """
+    parts = [part for part in vars(config).values() if isinstance(part, PreTrainedConfig)]
+    found: dict[str, float] = {}
+    for section in (config, *parts):
+        for name, value in vars(section).items():
+            if "drop" in name and isinstance(value, float) and value:
+                setattr(section, name, 0.0)
+                found[name] = value
+    if not found:
+        return None
+    rates = ", ".join(f"{name} {value:g}" for name, value in found.items())
+    return Choice(False, f"the base's own is switched off: {rates}; lora.dropout still applies")

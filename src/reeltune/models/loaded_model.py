@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from transformers import PreTrainedModel
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, PromptSettings, Renderer
+from reeltune.errors import ModelError
 from reeltune.locks import shared
 from reeltune.models.base_identity import base_of_run, check_base, refuse_missing_folder
 from reeltune.models.calibration import Calibrate, calibrate_with
@@ -100,7 +102,27 @@ class LoadedModel:
                 len(self.folder.items),
                 tokens.differing[0].title,
             )
+        self._refuse_unknown_tokens(tokens)
         return tokens
+
+    def _refuse_unknown_tokens(self, tokens: PromptTokens) -> None:
+        """Refuse a tokenizer with token ids, padding included, beyond the model's vocabulary."""
+        pieces, answers = tokens.pieces, tokens.answers
+        rows = (pieces.before_item, pieces.items, pieces.after_item, *pieces.context)
+        used = [*(row.values for row in rows), pieces.head, pieces.before_candidate, pieces.tail]
+        single = [answers.yes, answers.no, answers.end, self.base.tokenizer.pad_token_id or 0]
+        largest = max(*(int(ids.max(initial=0)) for ids in used), *single)
+        embedding = cast("torch.nn.Embedding", self.base.model.get_input_embeddings())
+        size = embedding.weight.shape[0]
+        if largest >= size:
+            raise ModelError(
+                f"the tokenizer has token {largest} "
+                f"({self.base.tokenizer.convert_ids_to_tokens(largest)!r}), and the model's "
+                f"vocabulary has {size} tokens",
+                code="vocabulary_too_small",
+                where=str(self.base.tokenizer.name_or_path),
+                hint="Use the model's own tokenizer, with a pad_token from its vocabulary",
+            )
 
     @property
     def form(self) -> Form:

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from reeltune.errors import ModelError
 from reeltune.models.base_identity import refuse_missing_folder
 
+# What transformers writes about models whose files are complete: a phrase, code and remedy.
+_CAUSES: Final = (
+    ("attention implementation", "attention_not_supported", "Set model.attention to auto"),
+    ("Flash Attention", "attention_not_supported", "Set model.attention to auto"),
+    (
+        "trust_remote_code",
+        "model_needs_its_own_code",
+        "Use a model that transformers implements; no other code of models is run",
+    ),
+    (
+        "does not recognize this architecture",
+        "unknown_architecture",
+        "Upgrade transformers, or set model.name_or_path to another model",
+    ),
+)
+
 
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load a tokenizer from a folder or the hub, with padding on the right."""
     refuse_missing_folder(name_or_path, revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name_or_path, revision=revision, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise not_loadable("tokenizer", name_or_path, error) from error
     if tokenizer.pad_token_id is None:
@@ -39,12 +58,16 @@ def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
 def not_loadable(what: str, name: str, error: Exception) -> ModelError:
     """Return the error for a model or tokenizer that cannot be loaded."""
     message = f"the {what} cannot be loaded: {first_line(error)}"
+    for phrase, code, hint in _CAUSES:
+        if phrase in str(error):
+            return ModelError(message, code=code, where=name, hint=hint)
     if Path(name).exists():
         return ModelError(
             message,
             code="model_folder_incomplete",
             where=name,
-            hint="Check that the folder holds a complete Hugging Face model",
+            hint="Copy config.json, the weights (*.safetensors) and the tokenizer's files again "
+            "from where the model comes from",
         )
     return ModelError(
         message,

@@ -13,7 +13,7 @@ from reeltune.config import Config
 from reeltune.data.columns import VALIDATION
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
-from reeltune.models.causal_lm import causal_of
+from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.models.choices import Choice
 from reeltune.models.load import parameter_counts
 from reeltune.models.loaded_model import LoadedModel
@@ -166,6 +166,8 @@ def estimate_step_memory(
     causal = causal_of(loaded.model)
     config = causal.config.get_text_config()
     tokens, layers = tokens_held(batch), config.num_hidden_layers
+    vocabulary, hidden = head_of(causal).weight.shape
+    mlp = getattr(config, "intermediate_size", None) or 4 * hidden
     width = 4 if causal.dtype == torch.float32 else 2
     dropped = sum(
         int(module.in_features or 0)  # pyright: ignore
@@ -173,17 +175,15 @@ def estimate_step_memory(
         if isinstance(module, LoraLayer) and _has_dropout(module)
     )
     per_layer = tokens * (
-        width * (8 * config.hidden_size + 5 * config.intermediate_size)
-        + 4 * 3 * config.hidden_size
-        + (width + 1) * dropped / layers
+        width * (8 * hidden + 5 * mlp) + 4 * 3 * hidden + (width + 1) * dropped / layers
     )
-    layer_inputs = tokens * width * config.hidden_size * layers
+    layer_inputs = tokens * width * hidden * layers
     trainable, _ = parameter_counts(loaded.peft_model)
     return MemoryEstimate(
         weights=causal.get_memory_footprint() / _GIB,
         adapter=trainable * _BYTES_PER_TRAINABLE / _GIB,
         activations=(per_layer + layer_inputs if checkpointing else per_layer * layers) / _GIB,
-        head=2 * batch["labels"].numel() * config.vocab_size * 4 / _GIB,
+        head=2 * batch["labels"].numel() * vocabulary * 4 / _GIB,
     )
 
 
