@@ -66,7 +66,9 @@ def shared_attention(
         if isinstance(given := other.get(name), torch.Tensor) or given
     ]
     if wanted or visible is None:
-        raise not_shareable(type(module).__name__, f"has {', '.join(wanted) or 'its own masks'}")
+        where = getattr(getattr(module, "config", None), "name_or_path", None)
+        reason = f"has {', '.join(wanted)}" if wanted else "does not receive the visible tokens"
+        raise not_shareable(type(module).__name__, reason, where or None)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if isinstance(visible, BlockMask):
         attended, _ = flex_attention_forward(module, query, key, value, visible, scaling=scale)

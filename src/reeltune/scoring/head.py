@@ -156,7 +156,7 @@ class AnswerHead:
         if other := sorted(kinds - _SHAREABLE_LAYERS):
             raise not_shareable(name, f"has layers of type {', '.join(other)}", where)
         if not causal._supports_attention_backend:
-            reason = "computes attention in its own way (such as ALiBi) or a recurrence"
+            reason = "mixes tokens in its own way (such as ALiBi or a recurrence)"
             raise not_shareable(name, reason, where)
         row = Sequences.single(Ragged.from_rows([np.array(prompt[:2], np.int32)] * 2))
         packed = pack_sequences(row, [np.arange(2)], 0, length=TILE).packed
