@@ -178,6 +178,7 @@ def _write_meta(folder: Path, history_len: int, min_history: int) -> None:
         },
         "dropped": {},
         "checks": [],
+        "warnings": [],
         "files": {name: describe_file(folder / name, rows) for name, rows in written.items()},
     }
     meta[DIGEST] = meta_digest(meta)

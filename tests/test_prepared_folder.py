@@ -355,16 +355,6 @@ def test_an_event_that_breaks_an_invariant_is_refused_with_valid_checksums(
         _ = PreparedFolder.open(folder).ratings
 
 
-def test_a_column_of_another_type_is_refused_with_valid_checksums(folder: Path):
-    file = folder / "timelines.parquet"
-    table = pq.read_table(file)
-    index = table.column_names.index("rating")
-    pq.write_table(table.set_column(index, "rating", pa.array(["x"] * len(table))), file)
-    sign(folder)
-    with raises_error(DataError, "unreadable_table", where=str(file)):
-        _ = PreparedFolder.open(folder).ratings
-
-
 def test_a_folder_that_cannot_be_written_is_read(folder: Path):
     (folder / "meta.json").chmod(0o444)
     folder.chmod(0o555)

@@ -115,7 +115,8 @@ def test_earliest_bad_row_is_named_and_the_others_are_counted(tmp_path, bad_edit
 
 def test_list_of_places_is_limited_but_the_count_is_not(tmp_path) -> None:
     bad = [Rating(2, 10, "9", time) for time in range(1, 251)]
-    source = write_edition(tmp_path / "in", [*bad, *GOOD], items(8))
+    good = [rating for user in range(10, 260) for rating in timeline(user, 10)]
+    source = write_edition(tmp_path / "in", [*bad, *good], items(10))
     report = prepare(source, settings(tmp_path / "out", skip_bad_rows=True))
     dropped = report.meta["dropped"]["rating_off_scale"]
     assert dropped["count"] == 250

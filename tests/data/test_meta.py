@@ -124,6 +124,7 @@ def test_meta_by_hand(tmp_path) -> None:
             "ratings",
             "labels",
         ],
+        "warnings": report.meta["warnings"],
         "files": {
             name: described(tmp_path / "out" / name, rows)
             for name, rows in (
@@ -137,6 +138,9 @@ def test_meta_by_hand(tmp_path) -> None:
     }
     expected["digest"] = meta_digest(expected)
     assert report.meta == expected
+    times, label = report.meta["warnings"]
+    assert "from 101 to 200" in times
+    assert "all 1 training rows are liked" in label
     written = (tmp_path / "out" / "meta.json").read_text(encoding="utf-8")
     assert json.loads(written) == expected
     assert list(json.loads(written)) == list(expected)

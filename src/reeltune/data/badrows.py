@@ -14,6 +14,15 @@ ROWS_LISTED: Final = 100
 
 _VALUE_LENGTH = 120
 
+_FEW: Final = 10
+_SKIP: Final = ", or pass --skip-bad-rows to drop and count such rows"
+
+
+def printable(text: str, width: int = 60) -> str:
+    """Return untrusted text with control characters escaped, shortened to ``width``."""
+    safe = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: width + 1])
+    return safe if len(safe) <= width else f"{safe[: width - 3]}..."
+
 
 @dataclass(frozen=True)
 class BadRow:
@@ -33,14 +42,14 @@ class BadRow:
     value: str
     hint: str = "Correct the row"
 
-    def error(self, bad_rows: int) -> DataError:
+    def error(self, bad_rows: int, remedy: str) -> DataError:
         """Return the error that stops at this row, the first of ``bad_rows``."""
         others = f" (the first of {bad_rows:,} bad rows)" if bad_rows > 1 else ""
         return DataError(
             f"{self.message}{others}",
             code="bad_row",
             where=f"{self.file}, line {self.line}",
-            hint=f"{self.hint}, or pass --skip-bad-rows to drop and count such rows",
+            hint=self.hint + remedy,
         )
 
 
@@ -57,10 +66,26 @@ class DroppedRows:
     counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, rows: Sequence[BadRow], counts: Counter[str], *, skip: bool) -> DroppedRows:
-        """Return bad rows if they are skipped, else raise a DataError for the first one."""
-        if rows and not skip:
-            raise min(rows, key=lambda row: row.line).error(counts.total())
+    def of(
+        cls,
+        rows: Sequence[BadRow],
+        counts: Counter[str],
+        total: int,
+        *,
+        skip: bool,
+        keep: bool = False,
+    ) -> DroppedRows:
+        """Return bad rows if they are skipped, else raise a DataError for the first one.
+
+        A large share of the ``total`` rows is never skipped, except duplicates, nor is any row
+        with ``keep``.
+        """
+        lost = sum(n for reason, n in counts.items() if not reason.startswith("duplicate"))
+        many = lost > total * (0.1 if lost > _FEW else 0.25) or keep
+        if rows and (not skip or (many and lost < total)):
+            first = min(rows, key=lambda row: (-counts[row.reason] if many else 0, row.line))
+            remedy = f"; {counts.total():,} of {total:,} rows are too many to drop"
+            raise first.error(counts.total(), remedy if many else _SKIP)
         return cls(rows, counts)
 
     @property

@@ -16,6 +16,7 @@ from reeltune.data.settings import Cuts, PrepareSettings, SplitSettings
 from reeltune.errors import DataError
 
 _DUPLICATE: Final = FAULTS.index("duplicate_rating")
+_OFF_SCALE: Final = FAULTS.index("rating_off_scale")
 
 
 def build_timelines(
@@ -47,8 +48,10 @@ def build_timelines(
     bad = pl.concat([bad, duplicates])
     if bad.is_empty():
         return events.drop(LINE), DroppedRows()
-    rows = describe_faults(path, layout, bad)
-    dropped = DroppedRows.of(rows, count_faults(bad), skip=skip_bad_rows)
+    rows = describe_faults(path, layout, bad, ratings[Columns.RATING])
+    # If the others are all alike, those off the scale are the other half of two.
+    keep = _OFF_SCALE in bad[FAULT] and events[Columns.RATING].n_unique() == 1
+    dropped = DroppedRows.of(rows, count_faults(bad), len(ratings), skip=skip_bad_rows, keep=keep)
     if len(duplicates):
         events = events.join(duplicates, on=LINE, how="anti", maintain_order="left")
     return events.drop(LINE), dropped

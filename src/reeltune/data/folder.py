@@ -37,19 +37,6 @@ TEST_EXPORT: Final = "test_raw.jsonl"
 DIGEST: Final = "digest"
 """The key of ``meta.json`` that holds the digest of all others; absent from older folders."""
 
-_TYPES: Final = {
-    Columns.USER: pa.int64(),
-    Columns.ITEM: pa.int64(),
-    Columns.POSITION: pa.int32(),
-    Columns.ITEM_IDX: pa.int32(),
-    Columns.RATING: pa.float32(),
-    Columns.TIMESTAMP: pa.int64(),
-    Columns.LIKED: pa.bool_(),
-    Columns.TITLE: pa.large_string(),
-    Columns.YEAR: pa.int16(),
-    Columns.GENRES: pa.large_list(pa.large_string()),
-}
-
 
 @dataclass(frozen=True)
 class PreparedFolder:
@@ -340,7 +327,6 @@ def _read_columns(
                     hint=hint,
                 )
             table = source.read(columns=list(names))
-            typed = {name: table[name].cast(_TYPES.get(name, table[name].type)) for name in names}
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -350,12 +336,12 @@ def _read_columns(
             hint=hint,
         ) from None
     for name in names:
-        if typed[name].null_count and name not in nullable:
-            row = typed[name].is_null().index(True).as_py()
+        if table[name].null_count and name not in nullable:
+            row = table[name].is_null().index(True).as_py()
             raise DataError(
-                f"row {row} has no value in column {name} ({typed[name].null_count} such rows)",
+                f"row {row} has no value in column {name} ({table[name].null_count} such rows)",
                 code="missing_values",
                 where=str(file),
                 hint=hint,
             )
-    return typed
+    return {name: table[name] for name in names}

@@ -5,6 +5,7 @@ Plain Python reads the hundred thousand rows at most, since every error names th
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
@@ -17,7 +18,7 @@ import polars as pl
 
 from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.columns import Columns
-from reeltune.data.layouts import CSV, TAB_100K, Layout, column_indices
+from reeltune.data.layouts import CSV, TAB_100K, Layout, check_text, column_indices, cut_off_error
 from reeltune.domain import Item
 from reeltune.errors import DataError
 
@@ -40,6 +41,7 @@ _YEAR: Final = re.compile(
     r"\s*\((?P<year>1[89]\d\d|20\d\d)(?:\s*[-\u2013\u2014]\s*(?:\d{4})?)?\s*\)"
     r"(?=(?:\s*\((?:V|TV)\))?$)"
 )
+_QUOTED_NAME: Final = re.compile(r"""(?:'([^']*)'|"([^"]*)")(\s*:)?""")  # or a key before a colon
 _ID_DIGITS: Final = 18  # what fits into 64 bits whatever the digits
 
 
@@ -60,12 +62,17 @@ def split_year(text: str) -> tuple[str, int | None]:
 
 
 def split_genres(text: str) -> tuple[str, ...]:
-    """Split genres at the bars.
+    """Split genres at the bars, or else at commas and semicolons; or read a list of names.
 
-    >>> split_genres("Action|Crime"), split_genres("(no genres listed)")
+    >>> split_genres("Action|Crime"), split_genres("['Action', 'Crime']")
+    (('Action', 'Crime'), ('Action', 'Crime'))
+    >>> split_genres("Action, Crime"), split_genres("(no genres listed)")
     (('Action', 'Crime'), ())
     """
-    genres = (genre.strip() for genre in text.split("|"))
+    names = text.split("|") if "|" in text else re.split("[,;]", text.strip("[] "))
+    if text.strip()[:1] == "[" and (quoted := _QUOTED_NAME.findall(text)):
+        names = [single or double for single, double, key in quoted if not key]
+    genres = (name.strip() for name in names)
     return tuple(genre for genre in genres if genre not in NO_GENRES)
 
 
@@ -80,6 +87,9 @@ def read_items(
     items: dict[int, Item] = {}
     lines: dict[int, int] = {}
     bad: list[BadRow] = []
+    row = None
+    is_csv = layout is CSV
+    complete = check_text(path, utf8=is_csv, by_line=not is_csv).complete
     for row in _rows(path, layout):
         item = _to_item(path.name, row)
         if isinstance(item, BadRow):
@@ -90,7 +100,10 @@ def read_items(
         else:
             items[item.item_id] = item
             lines[item.item_id] = row.line
-    dropped = DroppedRows.of(bad, Counter(row.reason for row in bad), skip=skip_bad_rows)
+    if row is not None and not complete and _is_cut(row, bad, items):
+        raise cut_off_error(path.name, row.line, ",".join(row.fields))
+    reasons = Counter(row.reason for row in bad)
+    dropped = DroppedRows.of(bad, reasons, len(items) + len(bad), skip=skip_bad_rows)
     if not items:
         raise DataError(
             "holds no film",
@@ -99,6 +112,16 @@ def read_items(
             hint="Check that the file is complete",
         )
     return [items[item_id] for item_id in sorted(items)], dropped
+
+
+def _is_cut(last: _Row, bad: list[BadRow], items: dict[int, Item]) -> bool:
+    """Return whether the last row is bad, or ends in the beginning of another film's genre."""
+    if bad and bad[-1].line == last.line:
+        return True
+    *others, newest = items.values()
+    known = NO_GENRES.union(*(item.genres for item in others))
+    end = newest.genres[-1] if newest.genres else ""
+    return end not in known and any(genre.startswith(end) for genre in known)
 
 
 def items_frame(items: list[Item]) -> pl.DataFrame:
@@ -124,10 +147,6 @@ class _Row(NamedTuple):
 def _rows(path: Path, layout: Layout) -> Iterator[_Row]:
     """Yield every row that is not blank."""
     text = _decode(path, layout)
-    if not text.strip():
-        raise DataError(
-            "is empty", code="empty_file", where=path.name, hint="Check that the file is complete"
-        )
     if layout is CSV:
         yield from _csv_rows(path.name, text)
     elif layout is TAB_100K:
@@ -140,14 +159,17 @@ def _line_rows(text: str, separator: str, expected: int) -> Iterator[_Row]:
     # Not splitlines(): Latin-1 text may hold characters that it takes for line breaks.
     for line, row in enumerate(text.split("\n"), start=1):
         if row.strip():
-            yield _Row(line, row.rstrip("\r").split(separator), expected)
+            fields = row.rstrip("\r").split(separator)
+            if separator == "::" and len(fields) > expected:
+                fields = [fields[0], separator.join(fields[1:-1]), fields[-1]]  # in the title
+            yield _Row(line, fields, expected)
 
 
 def _csv_rows(name: str, text: str) -> Iterator[_Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
     try:
-        header = next(reader)
+        header = next(reader, [])
         indices = column_indices(name, header, CSV_COLUMNS)
         begin = reader.line_num + 1
         for fields in reader:
@@ -161,27 +183,19 @@ def _csv_rows(name: str, text: str) -> Iterator[_Row]:
             f"the row that begins here is not CSV: {error}",
             code="bad_csv",
             where=f"{name}, line {begin}",
-            hint='Quotes inside a quoted field must be doubled (""), and every quote closed',
+            hint='Double the quotes inside a quoted field (""), close every quote, and keep fields '
+            f"below {csv.field_size_limit():,} characters",
         ) from error
 
 
 def _decode(path: Path, layout: Layout) -> str:
     """Decode a whole file by the first of the layout's encodings that fits."""
+    *tried, last = layout.encodings
     data = path.read_bytes()
-    failures: list[UnicodeDecodeError] = []
-    for encoding in layout.encodings:
-        try:
+    for encoding in tried:
+        with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding)
-        except UnicodeDecodeError as error:
-            failures.append(error)
-    offset = failures[-1].start
-    line = data.count(b"\n", 0, offset) + 1
-    raise DataError(
-        f"is not UTF-8 text: byte 0x{data[offset]:02x}",
-        code="not_utf8",
-        where=f"{path.name}, line {line}",
-        hint="Save the file as UTF-8",
-    )
+    return data.decode(last)
 
 
 def _to_item(name: str, row: _Row) -> Item | BadRow:

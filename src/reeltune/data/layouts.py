@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
 from reeltune.errors import ConfigError, DataError
@@ -60,7 +61,20 @@ _ALIASES: Final = {"ml-10m100k": "ml-10m"}
 _BY_FILES: Final = (CSV, TAB_100K, DAT_1M)
 """One layout for each pair of file names."""
 
-_HEADER_BYTES: Final = 1 << 16
+_HEADER_LENGTH: Final = 1 << 16
+_BLOCK: Final = 1 << 24
+_SAVE_AS_UTF8: Final = "Save the file as UTF-8"
+_NOT_TEXT: Final = (
+    (rb"\A(\xff\xfe|\xfe\xff)", "is UTF-16 text", "not_utf8", _SAVE_AS_UTF8),
+    (rb"\0", "holds a NUL byte", "nul_byte", "Check that the file is whole; save it as UTF-8"),
+    (
+        rb"\r[^\r\n]",
+        "has old Mac line ends (CR)",
+        "old_mac_line_ends",
+        "Save the file with LF line ends",
+    ),
+)
+"""Pattern, message, code and hint of files that are not read."""
 
 
 def edition_name(name: str) -> str:
@@ -142,21 +156,71 @@ def missing_files_error(where: str, folders: Mapping[str, Set[str]]) -> DataErro
     )
 
 
+class TextTraits(NamedTuple):
+    """Whether a file holds a double quote, and whether its last line ends in a line break."""
+
+    quoted: bool
+    complete: bool
+
+
+def check_text(path: Path, *, utf8: bool = True, by_line: bool = True) -> TextTraits:
+    """Read a file once; raise a DataError if it is empty or no text of this kind.
+
+    Args:
+        path: The file.
+        utf8: Whether it must be UTF-8.
+        by_line: Whether it is read by line, so that old Mac line ends are not read right.
+    """
+
+    def error(line: int, message: str, code: str, hint: str) -> DataError:
+        return DataError(message, code=code, where=f"{path.name}, line {line}", hint=hint)
+
+    line, quoted, block = 1, False, b""
+    with path.open("rb") as file:
+        while chunk := file.read(_BLOCK):
+            block = chunk + file.readline()
+            for pattern, *fault in _NOT_TEXT[: None if by_line else -1]:
+                if match := re.search(pattern, block):
+                    raise error(line + block.count(b"\n", 0, match.start()), *fault)
+            try:
+                block.decode("utf-8" if utf8 else "latin-1")
+            except UnicodeDecodeError as bad:
+                message = f"is not UTF-8 text: byte 0x{block[bad.start]:02x}"
+                raise error(
+                    line + block.count(b"\n", 0, bad.start), message, "not_utf8", _SAVE_AS_UTF8
+                ) from bad
+            line += block.count(b"\n")
+            quoted = quoted or b'"' in block
+    if not block.strip():
+        raise error(1, "is empty", "empty_file", "Check that the file is complete")
+    return TextTraits(quoted, block.endswith((b"\n", b"\r")))
+
+
+def cut_off_error(name: str, line: int, text: str) -> DataError:
+    """Return the error of a file that ends in the middle of a line."""
+    return DataError(
+        f"the file is cut off: no line break follows {text!r}",
+        code="file_cut_off",
+        where=f"{name}, line {line}",
+        hint="Fetch or export the file again",
+    )
+
+
 def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Return the index of each wanted column in the header of the file ``name``.
 
     Raises:
         DataError: A column is missing, or the first line is no header at all.
     """
-    columns = [column.strip() for column in header]
-    missing = [column for column in wanted if column not in columns]
+    columns = [_plain(column) for column in header]
+    missing = [column for column in wanted if columns.count(_plain(column)) != 1]
     if not missing:
-        return [columns.index(column) for column in wanted]
-    shown = ",".join(columns)[:120]
+        return [columns.index(_plain(column)) for column in wanted]
+    shown = ",".join(column.strip() for column in header)[:120]
     if len(missing) == len(wanted):
         message = f"the first line should name the columns, and is {shown!r}"
     else:
-        message = f"column {' and '.join(missing)} missing; the header is {shown!r}"
+        message = f"column {' and '.join(missing)} missing, or there twice; the header is {shown!r}"
     raise DataError(
         message,
         code="missing_columns",
@@ -165,17 +229,12 @@ def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> l
     )
 
 
+def _plain(column: str) -> str:
+    """Return a column name as it is compared: ``userId`` and ``User_ID`` are equal."""
+    return re.sub(r"[\s_-]", "", column).lower()
+
+
 def read_header(path: Path) -> list[str]:
     """Return the column names of a CSV file, without its BOM."""
-    with path.open("rb") as stream:
-        first = stream.readline(_HEADER_BYTES)
-    try:
-        line = first.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"is not UTF-8 text: byte 0x{first[error.start]:02x}",
-            code="not_utf8",
-            where=f"{path.name}, line 1",
-            hint="Save the file as UTF-8",
-        ) from error
-    return next(csv.reader([line]), [])
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return next(csv.reader([stream.readline(_HEADER_LENGTH).rstrip("\r\n")]), [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from reeltune.data.meta import (
     describe_file,
     settings_meta,
 )
+from reeltune.data.plausibility import implausible
 from reeltune.data.ratings import read_ratings
 from reeltune.data.settings import Cuts, PrepareSettings
 from reeltune.data.source import Source, open_source
@@ -45,6 +47,8 @@ from reeltune.files import atomic_folder, replaceable_folder, write_json
 from reeltune.progress import show_progress
 
 Notify = Callable[[str], None]
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 # Fixed, so that the bytes written do not depend on the number of cores.
 _ROW_GROUP: Final = 1 << 20
@@ -189,6 +193,9 @@ def _describe(
     }
     meta["dropped"] = {**tables.dropped_items.to_dict(), **tables.dropped_ratings.to_dict()}
     meta["checks"] = checks
+    meta["warnings"] = list(implausible(table))
+    for warning in meta["warnings"]:
+        _LOGGER.warning("warning: %s", warning)
     rows = {TIMELINES_FILE: len(table), ITEMS_FILE: tables.items}
     if settings.export is not None:
         notify(f"Writing {counts['examples']:,} examples as JSON ({settings.export})")

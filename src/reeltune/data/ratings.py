@@ -1,10 +1,11 @@
 """Reading and validating ratings: one vectorized pass, then a description of the first bad rows.
 
-Files are read by the line: the fields of a rating never hold a separator or a line break.
+Files are read by the line: no field holds a line break, and the four of a rating no separator.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ import polars as pl
 
 from reeltune.data.badrows import ROWS_LISTED, BadRow
 from reeltune.data.columns import YEAR_2100, Columns
-from reeltune.data.layouts import Layout, column_indices, read_header
+from reeltune.data.layouts import Layout, check_text, column_indices, cut_off_error, read_header
 from reeltune.domain import RatingScale
 from reeltune.errors import DataError
 
@@ -40,12 +41,16 @@ FAULTS: Final = (
     "duplicate_rating",
 )
 
-_BLANKS: Final = " \t\r\ufeff"  # stripped from every field, like quotes; the last is a BOM
+_BLANKS: Final = " \t\r\ufeff"  # stripped from every field; the last is a BOM
+_QUOTES: Final = r'^"([^"]*)"$'
+_QUOTED: Final = r'(^|,)(?:(")(?:[^",]|"")*(?:,|"")(?:[^"]|"")*"|("[^",]*"))'
+"""A quoted field; one that holds a comma or a quote, so no number, is replaced by one quote."""
+_CUT: Final = ("field_count", "empty_value", "not_a_number")
 _SHOWN_CHARACTERS: Final = 80
 
 _WHOLE_NUMBER: Final = (
     re.compile(r"[+-]?[0-9]{1,18}"),
-    "a whole number without decimals, of at most 18 digits,",
+    "a whole number without decimals, of at most 18 digits",
 )
 _DECIMAL: Final = (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"), "a number")
 _EXPECTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, _DECIMAL, _WHOLE_NUMBER)
@@ -65,21 +70,18 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
         ``timestamp`` (int64), :data:`LINE` (uint32) and :data:`FAULT` (uint8).
 
     Raises:
-        DataError: The file is empty, lacks a column or is not UTF-8 text.
+        DataError: The file is empty, cut off, lacks a column or is not UTF-8 text.
     """
-    if path.stat().st_size == 0:
-        raise DataError(
-            "is empty", code="empty_file", where=path.name, hint="Check that the file is complete"
-        )
+    traits = check_text(path, by_line=True)
     names, indices = _field_indices(path, layout)
-    fields = _split(path, layout, width=len(names))
+    fields = _split(path, layout, len(names), quoted=traits.quoted)
     items = pl.LazyFrame({Columns.ITEM: item_ids}).with_row_index(Columns.ITEM_IDX)
     ratings = (
         fields.select(
             LINE,
             _field_fault(indices, len(names)).alias(FAULT),
             *(
-                _text(index).cast(dtype, strict=False).alias(name)
+                pl.col(_field(index)).cast(dtype, strict=False).alias(name)
                 for index, name, dtype in zip(
                     indices, FIELDS, (pl.Int64, pl.Int64, pl.Float64, pl.Int64), strict=True
                 )
@@ -97,18 +99,34 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
             FAULT,
         )
     )
-    try:
-        return ratings.collect(engine="streaming")
-    except pl.exceptions.ComputeError as error:
-        line = _first_line_not_utf8(path)
-        if line is None:
-            raise
+    if traits.quoted and layout.header:
+        _refuse_open_quote(path)
+    table = ratings.collect(engine="streaming")
+    if not traits.complete and _is_cut(table):
+        line = table[LINE][-1]
+        raise cut_off_error(path.name, line, _read_lines(path, table[[-1]])["text"][0])
+    return table
+
+
+def _is_cut(ratings: pl.DataFrame) -> bool:
+    """Return whether the last row lacks a field, or digits of the time of all others."""
+    if len(ratings) < 2:
+        return False
+    fault, time = ratings[FAULT][-1], ratings[Columns.TIMESTAMP][-1]
+    others = ratings[:-1].filter(pl.col(FAULT) == 0)[Columns.TIMESTAMP].min()
+    return FAULTS[fault] in _CUT or (isinstance(others, int) and 3 * time < others)
+
+
+def _refuse_open_quote(path: Path) -> None:
+    odd = pl.col("text").str.count_matches('"', literal=True) % 2 == 1
+    found = _scan_lines(path).filter(odd).head(1).collect(engine="streaming")
+    if len(found):
         raise DataError(
-            "is not UTF-8 text",
-            code="not_utf8",
-            where=f"{path.name}, line {line}",
-            hint="Check that this is the ratings file; save it as UTF-8",
-        ) from error
+            "a quote is not closed on this line",
+            code="bad_csv",
+            where=f"{path.name}, line {found[LINE][0]}",
+            hint="Close every quote; ratings are read without line breaks inside fields",
+        )
 
 
 def _field_indices(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
@@ -119,32 +137,44 @@ def _field_indices(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
     return header, column_indices(path.name, header, CSV_COLUMNS)
 
 
-def _split(path: Path, layout: Layout, width: int) -> pl.LazyFrame:
+def _scan_lines(path: Path) -> pl.LazyFrame:
+    """Return every line, with its number from 1."""
+    return pl.scan_lines(path, name="text", row_index_name=LINE, row_index_offset=1, glob=False)
+
+
+def _read_lines(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the ``text`` of the lines that rows name, in file order."""
+    lines = _scan_lines(path).join(rows.lazy(), on=LINE, maintain_order="left")
+    return lines.collect(engine="streaming")
+
+
+def _split(path: Path, layout: Layout, width: int, *, quoted: bool) -> pl.LazyFrame:
     """Split every line, except the header and blank ones, into ``width`` fields and a rest."""
     # Where tabs are separators, a line of tabs is a row of empty fields.
     blank = pl.col("text").str.strip_chars(_BLANKS.replace(layout.separator, "")) == ""
-    lines = pl.scan_lines(
-        path, name="text", row_index_name=LINE, row_index_offset=1, glob=False
-    ).filter(~blank)
+    lines = _scan_lines(path).filter(~blank)
     if layout.header:
         lines = lines.filter(pl.col(LINE) > 1)
     names = [_field(index) for index in range(width + 1)]
-    fields = pl.col("text").str.splitn(layout.separator, width + 1).struct.rename_fields(names)
-    return lines.select(LINE, fields.alias("fields")).unnest("fields")
+    text = pl.col("text")
+    if quoted and layout.header:
+        text = text.str.replace_all(_QUOTED, "${1}${2}${3}")
+    fields = text.str.splitn(layout.separator, width + 1).struct.rename_fields(names)
+    table = lines.select(LINE, fields.alias("fields")).unnest("fields")
+    bare = pl.col(names).str.strip_chars(_BLANKS)
+    return table.with_columns(
+        bare.str.replace(_QUOTES, "${1}").str.strip_chars(_BLANKS) if quoted else bare
+    )
 
 
 def _field(index: int) -> str:
     return f"field_{index}"
 
 
-def _text(index: int) -> pl.Expr:
-    return pl.col(_field(index)).str.strip_chars(_BLANKS + '"')
-
-
 def _field_fault(indices: list[int], width: int) -> pl.Expr:
     """Find rows with too few or too many fields, and rows with an empty one."""
     wrong_count = pl.col(_field(width - 1)).is_null() | pl.col(_field(width)).is_not_null()
-    empty = pl.any_horizontal(_text(index) == "" for index in indices)
+    empty = pl.any_horizontal(pl.col(_field(index)) == "" for index in indices)
     return _first_fault([(wrong_count, "field_count"), (empty, "empty_value")])
 
 
@@ -173,22 +203,14 @@ def _first_fault(tests: list[tuple[pl.Expr, str]]) -> pl.Expr:
     return pl.coalesce(*numbered, pl.lit(0, dtype=pl.UInt8))
 
 
-def _first_line_not_utf8(path: Path) -> int | None:
-    with path.open("rb") as stream:
-        for line, text in enumerate(stream, start=1):
-            try:
-                text.decode("utf-8")
-            except UnicodeDecodeError:
-                return line
-    return None
-
-
 def count_faults(bad: pl.DataFrame) -> Counter[str]:
     """Count bad ratings by reason."""
     return Counter({FAULTS[fault]: n for fault, n in bad.group_by(FAULT).len().iter_rows()})
 
 
-def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRow]:
+def describe_faults(
+    path: Path, layout: Layout, bad: pl.DataFrame, ratings: pl.Series
+) -> list[BadRow]:
     """Describe the first ``ROWS_LISTED`` bad ratings of each reason, in file order.
 
     Args:
@@ -196,25 +218,32 @@ def describe_faults(path: Path, layout: Layout, bad: pl.DataFrame) -> list[BadRo
         layout: Its layout.
         bad: One row per bad rating: ``line``, ``fault`` and ``first_line``, which is null except
             for duplicates.
+        ratings: Every rating of the file.
     """
-    lines = pl.scan_lines(path, name="text", row_index_name=LINE, row_index_offset=1, glob=False)
     listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(ROWS_LISTED)
-    listed = lines.join(listed.lazy(), on=LINE, maintain_order="left").collect(engine="streaming")
     header, indices = _field_indices(path, layout)
+    finite = ratings.filter(ratings.is_finite())
+    span = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     return [
-        _describe(path.name, layout, header, indices, row) for row in listed.iter_rows(named=True)
+        _describe(path.name, layout, header, indices, {**row, "span": span})
+        for row in _read_lines(path, listed).iter_rows(named=True)
     ]
 
 
 def _describe(
     file: str, layout: Layout, header: list[str], indices: list[int], row: dict[str, Any]
 ) -> BadRow:
-    """Describe a bad row: its ``text``, ``line``, ``fault`` and ``first_line``."""
+    """Describe a bad row by its text, line, fault and first line, and the span of all ratings."""
     reason, line = FAULTS[row[FAULT]], row["text"].rstrip("\r")
-    fields = [field.strip(_BLANKS + '"') for field in line.split(layout.separator)]
+    fields = line.split(layout.separator)
+    if layout.header and len(line) < csv.field_size_limit():
+        (fields,) = csv.reader([line])
+    fields = [field.strip(_BLANKS) for field in fields]
     if len(fields) != len(header):
         message = f"{len(fields)} fields, expected {len(header)}: {line[:_SHOWN_CHARACTERS]!r}"
         return BadRow(file, row[LINE], reason, message, line)
+    if fields == header:
+        return BadRow(file, row[LINE], reason, "the header is repeated", line, "Remove the line")
     named = [(header[index], fields[index]) for index in indices]
     (_, user), (_, item), (_, rating), (_, timestamp) = named
     empty = next((name for name, text in named if not text), "a field")
@@ -222,16 +251,20 @@ def _describe(
     message, value, hint = {
         "empty_value": (f"{empty} is empty", ",".join(text for _, text in named), ""),
         "not_a_number": (f"{column} is {not_a_number!r}, expected {expected}", not_a_number, ""),
-        "rating_off_scale": (f"{rating} stars, but the scale is {layout.scale}", rating, ""),
+        "rating_off_scale": (
+            f"{rating} stars, but the scale is {layout.scale}",
+            rating,
+            _scale_hint(layout.scale, *row["span"]),
+        ),
         "timestamp_not_positive": (
             f"timestamp {timestamp} is not positive",
             timestamp,
             "Timestamps are seconds since 1970 (UTC), above zero: correct the row",
         ),
         "timestamp_too_large": (
-            f"timestamp {timestamp} is after the year 2100, so probably in milliseconds",
+            f"timestamp {timestamp} is after the year 2100, so probably not in seconds",
             timestamp,
-            "Divide the timestamps by 1000 to have seconds",
+            f"Divide the timestamps by {_units_per_second(timestamp)} to have seconds",
         ),
         "unknown_item": (
             f"film {item} is not in {layout.items_file}",
@@ -245,6 +278,19 @@ def _describe(
         ),
     }[reason]
     return BadRow(file, row[LINE], reason, message, value, hint or "Correct the row")
+
+
+def _scale_hint(scale: RatingScale, lowest: float, highest: float) -> str:
+    divide = f" (divide by {highest / scale.max:g})" if highest > scale.max else ""
+    return (
+        f"Correct the row; if ratings from {lowest:g} to {highest:g} are another scale, convert "
+        f"all of them to {scale}{divide}"
+    )
+
+
+def _units_per_second(timestamp: str) -> int:
+    """Return 1000 for milliseconds of this century, and so on."""
+    return 1000 ** max(1, (len(timestamp.lstrip("+0")) - 10) // 3)
 
 
 def _first_not_a_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
