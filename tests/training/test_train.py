@@ -238,6 +238,55 @@ def test_a_run_is_restored_after_its_replacement_was_killed(tmp_path):
     assert again.finished
 
 
+def _record(path, status="running"):
+    path.mkdir()
+    (path / "run.json").write_text(f'{{"status": "{status}"}}')
+
+
+def test_a_folder_named_like_an_earlier_run_is_kept(tmp_path):
+    run, mine = RunFolder(tmp_path / "run"), tmp_path / ".run.earlier"
+    _record(mine)
+    for path in (mine, run.path):
+        path.mkdir(exist_ok=True)
+        (path / "thesis.txt").write_text("years of work")
+    run.restore_earlier()
+    run.remove_earlier()
+    (run.path / "run.json").write_text('{"status": "running"}')
+    with raises_error(RunError, "output_not_empty", where=str(mine)):
+        run.start(overwrite=True)
+    for path in (mine, run.path):
+        assert (path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_run_without_checkpoint_but_with_other_files_is_not_removed(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    _record(run.path)
+    (run.path / ".run.json.0123abcd.part").touch()  # of a killed process
+    run.start(overwrite=False)
+    assert list(run.path.iterdir()) == []
+    run.path.rmdir()
+    _record(run.path)
+    (run.path / "thesis.txt").write_text("years of work")
+    with raises_error(RunError, "run_exists", where=str(run.path)):
+        run.start(overwrite=False)
+    assert (run.path / "thesis.txt").is_file()
+
+
+def test_a_linked_run_folder_is_replaced_where_it_is(tmp_path):
+    run = RunFolder(tmp_path / "link")
+    _record(tmp_path / "run", "finished")
+    run.path.symlink_to(tmp_path / "run")
+    run.start(overwrite=True)
+    assert run.path.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".run.earlier", "link", "run"]
+    run.restore_earlier()
+    assert run.record()["status"] == "finished"
+    run.start(overwrite=True)
+    run.remove_earlier()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "run"]
+    assert list(run.path.iterdir()) == []
+
+
 def test_predictions_that_are_not_finite_end_the_run(tiny_qwen3, prepared, tmp_path, monkeypatch):
     nothing = np.full(1, np.nan)
     monkeypatch.setattr(YesNoTrainer, "_p_yes", lambda *_: nothing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from reeltune.config import (
 from reeltune.config.reference import resumable_keys
 from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
-from reeltune.files import write_json
+from reeltune.files import is_temporary, replaceable_folder, write_json
 from reeltune.locks import LOCK_FILE
 
 RUN_FILE: Final = "run.json"
@@ -34,6 +35,10 @@ CHECKSUMS_FILE: Final = "checksums.json"
 """SHA-256 by name of the other files of a checkpoint."""
 UNUSABLE: Final = "unusable-"
 """Before the name of a checkpoint that cannot be resumed from."""
+
+_BEFORE_TRAINING: Final = {RUN_FILE, LOG_FILE, TENSORBOARD_DIR, LOCK_FILE}
+"""What a run writes before its first checkpoint."""
+_MARK: Final = ".earlier-run"
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
@@ -129,23 +134,21 @@ class RunFolder:
                 where=str(self.path),
                 hint="Set train.output_dir to another folder",
             )
-        if self._earlier.exists() and not self.checkpoints():
+        if not self.checkpoints():
             self.restore_earlier()  # its replacement was killed before it began
         if self.path.exists() and any(self.path.iterdir()):
-            names = {path.name for path in self.path.iterdir()}
+            replaceable_folder(self.path)
+            names = {path.name for path in self.path.iterdir() if not is_temporary(path.name)}
             # A run that could not load its model leaves a log and no record.
-            if RUN_FILE not in names and names - {LOG_FILE, TENSORBOARD_DIR, LOCK_FILE}:
+            if RUN_FILE not in names and names - _BEFORE_TRAINING:
                 raise RunError(
                     "the output folder is not empty and holds no training run",
                     code="output_not_empty",
                     where=str(self.path),
                     hint="Set train.output_dir to another folder",
                 )
-            precious = (
-                overwrite
-                or bool(self.checkpoints() or list(self.path.glob(f"{UNUSABLE}*")))
-                or self.finished
-            )
+            incomplete = {path.name for path in self._checkpoint_folders() if _is_incomplete(path)}
+            precious = overwrite or bool(names - _BEFORE_TRAINING - incomplete) or self.finished
             if precious and not overwrite:
                 raise RunError(
                     "the output folder holds an earlier run",
@@ -155,25 +158,47 @@ class RunFolder:
                     "or set train.output_dir to another folder",
                 )
             if precious:
-                self.path.replace(self._earlier)
+                self._move_aside()
             else:
-                shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(self._real)
+        self._real.mkdir(parents=True, exist_ok=True)
 
     @property
-    def _earlier(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.earlier")
+    def _real(self) -> Path:
+        return Path(os.path.realpath(self.path))
+
+    @property
+    def _aside(self) -> Path:
+        """The folder for the earlier run. A file in it marks it as made here."""
+        return self._real.parent / f".{self._real.name}.earlier"
+
+    def _move_aside(self) -> None:
+        marked = (self._aside / _MARK).is_file()
+        if self._aside.exists() and not marked and any(self._aside.iterdir()):
+            raise RunError(
+                "is needed for the earlier run while it is replaced, and holds other files",
+                code="output_not_empty",
+                where=str(self._aside),
+                hint="Move it away",
+            )
+        self.remove_earlier()
+        self._aside.mkdir(exist_ok=True)
+        (self._aside / _MARK).touch()
+        self._real.replace(self._aside / self._real.name)
 
     def remove_earlier(self) -> None:
         """Remove the run that this one replaces."""
-        if self._earlier.exists():
-            shutil.rmtree(self._earlier)
+        if (self._aside / _MARK).is_file():
+            shutil.rmtree(self._aside / self._real.name, ignore_errors=True)
+            shutil.rmtree(self._aside)
 
     def restore_earlier(self) -> None:
         """Move the run that this one was to replace back, if it is still there."""
-        if self._earlier.exists():
-            shutil.rmtree(self.path, ignore_errors=True)
-            self._earlier.replace(self.path)
+        earlier = self._aside / self._real.name
+        if (self._aside / _MARK).is_file() and earlier.is_dir():
+            shutil.rmtree(self._real, ignore_errors=True)
+            earlier.replace(self._real)
+            self.remove_earlier()
 
     def refuse_other_config(self, config: Config) -> None:
         """Refuse to resume with settings that change what is learned.
