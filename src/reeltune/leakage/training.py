@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from reeltune.config import Config
-from reeltune.data.columns import TRAIN, Columns
+from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder, table_digests
 from reeltune.data.invariants import NOT_FOUND, EventTable
 from reeltune.data.timelines import Bools, Ints
 from reeltune.leakage.features import HELD_OUT
 from reeltune.leakage.outcomes import Check, Finding, Offenders, Outcome, event_finding
 from reeltune.prompts.rows import choose_blocks, train_rows
-from reeltune.training.cache import CACHE_KEY, TRAIN_CACHE
+from reeltune.training.cache import CACHE_FORMAT, TRAIN_CACHE, stored_key, stored_rows
 
 _HINT: Final = "Train again on these data, or name with --data those the run was trained on"
 SAME_DATA: Final = Check("the run's data", _HINT)
@@ -63,16 +61,18 @@ def training_rows_are_not_held_out(
 def cached_rows_are_not_held_out(table: EventTable, cache: Path) -> Outcome:
     """The cached tokenized training rows are training events."""
     folder = cache / TRAIN_CACHE
-    key_file = folder / CACHE_KEY
-    if not key_file.is_file():
-        return CACHED.not_applicable(f"there are no cached rows in {folder}")
-    data = json.loads(key_file.read_text(encoding="utf-8"))["prepared data"]
-    if data != table_digests(table.folder):
-        return CACHED.not_applicable(f"the rows in {folder} are of other data")
-    columns = _read_cache(folder)
-    if columns is None:
-        return CACHED.not_applicable(f"the rows in {folder} have another format")
-    user_id, item_id, liked = columns
+    try:
+        stored = stored_key(folder)
+        if stored is None:
+            return CACHED.not_applicable(f"there are no cached rows in {folder}")
+        if stored.get("prepared data") != table_digests(table.folder):
+            return CACHED.not_applicable(f"the rows in {folder} are of other data")
+        if stored.get("cache format") != CACHE_FORMAT:
+            return CACHED.not_applicable(f"the rows in {folder} have another format")
+        rows = stored_rows(folder, stored)
+    except (OSError, ValueError) as error:
+        return CACHED.not_applicable(f"the cache in {folder} is damaged ({error})")
+    user_id, item_id, liked = rows.user_id, rows.item_id, rows.liked
     event = table.find(user_id, item_id)
     unknown = event == NOT_FOUND
     index = np.where(unknown, 0, event)
@@ -94,22 +94,3 @@ def _at(table: EventTable, event: Ints, bad: Bools, message: str) -> Offenders:
         return event_finding(table, event, f"this {table.timelines.split[event]} row {message}")
 
     return Offenders.of_rows(event[bad], explain)
-
-
-def _read_cache(folder: Path) -> tuple[Ints, Ints, Bools] | None:
-    """Return user, item and label of every example in an Arrow folder.
-
-    None if its rows are not lists, as an earlier version wrote them.
-    """
-    tables = []
-    for file in sorted(folder.glob("*.arrow")):
-        with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
-            tables.append(stream.read_all().select([Columns.USER, Columns.ITEM, Columns.LIKED]))
-    table = pa.concat_tables(tables)
-    if not all(pa.types.is_large_list(column.type) for column in table.schema):
-        return None
-    user, item, liked = (
-        pa.concat_arrays([rows.flatten() for rows in column.chunks]) for column in table.columns
-    )
-    # Booleans are stored as bits, which cannot be read without a copy.
-    return user.to_numpy(), item.to_numpy(), liked.to_numpy(zero_copy_only=False)

@@ -1,9 +1,14 @@
-"""The tokenized cache: Arrow folders, used only while everything they depend on is unchanged."""
+"""The tokenized cache: Arrow folders, used only while everything they depend on is unchanged.
+
+The key file has a digest of the key and of all other files, so rows are never those of another key,
+whoever writes at the same time, and a damaged cache is a miss.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +22,7 @@ from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.domain import PromptSettings
 from reeltune.errors import RunError
 from reeltune.files import atomic_folder, refuse_foreign, write_json
+from reeltune.locks import exclusive
 from reeltune.prompts.chat import chat_frame, tokens_digest
 from reeltune.prompts.rows import Selection, TokenRows, refuse_too_long
 from reeltune.prompts.sequences import Sequences
@@ -24,19 +30,22 @@ from reeltune.ragged import Ragged
 from reeltune.runs.log import LOGGER
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
     from reeltune.models.loaded_model import LoadedModel
 
-CACHE_FORMAT: Final = 3
+CACHE_FORMAT: Final = 4
 
 TRAIN_CACHE: Final = "train_preprocessed"
 EVAL_CACHE: Final = "eval_preprocessed"
 """Folders within ``data.cache_dir``."""
 
 CACHE_KEY: Final = "cache_key.json"
-"""In each of them: everything the rows depend on."""
+"""In each of them: everything the rows depend on, and the digest."""
+
+_DIGEST: Final = "sha256"
+_ROWS_FILE: Final = "data-00000-of-00001.arrow"
+_DESCRIPTIONS: Final = ("dataset_info.json", "state.json")
 
 _FILES: Final = ("*.arrow", "*.json")
 
@@ -84,22 +93,50 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def stored_key(path: Path) -> dict[str, Any] | None:
+    """Return the content of a cache's key file; None if nothing is cached.
+
+    Raises:
+        OSError, ValueError: It is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(_file(path / CACHE_KEY).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{CACHE_KEY} is nested too deeply") from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"{CACHE_KEY} holds no key")
+    return stored
+
+
+def stored_rows(path: Path, stored: dict[str, Any]) -> TokenRows:
+    """Return the rows of a cache with this content of its key file, memory-mapped.
+
+    Raises:
+        OSError, ValueError: A file is damaged, or of another key.
+    """
+    with pa.memory_map(str(_file(path / _ROWS_FILE))) as source:
+        parts = {name: value for name, value in stored.items() if name != _DIGEST}
+        if _digest(path, parts, source) != stored.get(_DIGEST):
+            raise ValueError(f"its files or its {CACHE_KEY} were changed")
+        table = pa.ipc.open_stream(source).read_all()
+    return _read(table, answered=bool(parts["selection"]["answered"]))
+
+
 def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
     """Return the cached rows at ``path`` if their key is equal, else None; and the reason."""
-    refuse_foreign(path, _FILES, RunError, code="other_files_in_cache")
-    key_file = path / CACHE_KEY
-    if not key_file.is_file():
-        return None, "nothing cached yet"
-    changed = key.changed_from(json.loads(key_file.read_text(encoding="utf-8")))
-    if changed:
-        return None, f"changed since: {', '.join(changed)}"
-    from datasets import Dataset, load_from_disk
-
-    rows = load_from_disk(str(path))
-    if not isinstance(rows, Dataset):
-        return None, "the folder does not hold one table"
-    answered = bool(key.parts["selection"]["answered"])
-    return _read(rows, answered), "data, prompt, tokenizer and settings are the same"
+    try:
+        refuse_foreign(path, _FILES, RunError, code="other_files_in_cache")
+        stored = stored_key(path)
+        if stored is None:
+            return None, "nothing cached yet"
+        parts = {name: value for name, value in stored.items() if name != _DIGEST}
+        if changed := key.changed_from(parts):
+            return None, f"changed since: {', '.join(changed)}"
+        return stored_rows(path, stored), "data, prompt, tokenizer and settings are the same"
+    except (OSError, ValueError) as error:
+        return None, f"the cache is damaged ({' '.join(str(error).split())})"
 
 
 def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
@@ -121,13 +158,34 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
     table = pa.table(columns | {_TRUNK: pa.array(sequences.trunk)})
     disable_progress_bars()
     with atomic_folder(path) as temporary:
-        Dataset(InMemoryTable(table)).save_to_disk(str(temporary))
-        write_json(temporary / CACHE_KEY, key.parts)
-    return _read(Dataset.load_from_disk(str(path)), sequences.answered)
+        Dataset(InMemoryTable(table)).save_to_disk(str(temporary), num_shards=1)
+        with pa.memory_map(str(temporary / _ROWS_FILE)) as source:
+            digest = _digest(temporary, key.parts, source)
+        write_json(temporary / CACHE_KEY, key.parts | {_DIGEST: digest})
+    return look_up(path, key)[0] or rows
+
+
+def rows_of(path: Path, key: CacheKey, tokenize: Callable[[], TokenRows], name: str) -> TokenRows:
+    """Return the rows of a key from the cache, filling it first if it is missing or stale.
+
+    Waits for other processes that use the cache.
+    """
+    with exclusive(path, wait=True):
+        rows, reason = look_up(path, key)
+        LOGGER.info("cache %s for %s rows: %s", "miss" if rows is None else "hit", name, reason)
+        if rows is not None:
+            return rows
+        rows = tokenize()
+        try:
+            return store(path, key, rows)
+        except OSError as error:
+            # The rows are needed now; the cache only saves time in the next run.
+            LOGGER.warning("%s rows are not cached: %s", name, error)
+            return rows
 
 
 def cached_rows(loaded: LoadedModel, selection: Selection) -> TokenRows:
-    """Return rows from the cache, filling it first if it is missing or stale.
+    """Return the rows of a selection from the cache, as :func:`rows_of`.
 
     Raises:
         LengthError: A prompt is longer than ``data.max_length``.
@@ -138,18 +196,32 @@ def cached_rows(loaded: LoadedModel, selection: Selection) -> TokenRows:
     from reeltune.models.choices import process_state  # loads torch
 
     with process_state().main_process_first():
-        rows, reason = look_up(path, key)
-        hit = "miss" if rows is None else "hit"
-        LOGGER.info("cache %s for %s rows: %s", hit, selection.split, reason)
-        if rows is None:
-            rows = store(path, key, loaded.select(selection).rows)
-        else:
-            refuse_too_long(rows.sequences.prompt_lengths, data.max_length)
+        rows = rows_of(path, key, lambda: loaded.select(selection).rows, selection.split)
+    refuse_too_long(rows.sequences.prompt_lengths, data.max_length)
     return rows
 
 
-def _read(dataset: Dataset, answered: bool) -> TokenRows:
-    table = dataset.data.table.combine_chunks()
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing or no file")
+    return path
+
+
+def _digest(folder: Path, parts: dict[str, Any], rows: pa.MemoryMappedFile) -> str:
+    """Return the SHA-256 of a key and of the digests of its rows and their descriptions."""
+    rows.seek(0)
+    contents = [
+        json.dumps(parts, sort_keys=True).encode(),
+        rows.read_buffer(),
+        *(_file(folder / name).read_bytes() for name in _DESCRIPTIONS),
+    ]
+    rows.seek(0)
+    digests = [hashlib.sha256(content).digest() for content in contents]
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def _read(table: pa.Table, *, answered: bool) -> TokenRows:
+    table = table.combine_chunks()
     offsets, ids = _list_column(table, INPUT_IDS)
     predictions = np.diff(_list_column(table, _PER_ANSWER[0])[0])
     return TokenRows(
