@@ -6,7 +6,9 @@ import asyncio
 import ipaddress
 import signal
 import socket
+import sys
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -88,9 +90,8 @@ def test_an_address_of_another_machine_is_an_error():
         listen(section(host="203.0.113.7"))
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_server_and_handlers_are_restored(sign: signal.Signals):
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+def serve_until(action: Callable[[], object]) -> None:
+    """Run a server whose application does something once it has started."""
     started = threading.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -101,7 +102,7 @@ def test_a_signal_ends_the_server_and_handlers_are_restored(sign: signal.Signals
             await send({"type": f"{kind}.complete"})
             if kind == "lifespan.startup":
                 started.set()
-                signal.raise_signal(sign)
+                action()
             else:
                 return
 
@@ -109,4 +110,41 @@ def test_a_signal_ends_the_server_and_handlers_are_restored(sign: signal.Signals
     with listen(serving) as listener:
         run(app, listener, serving)
     assert started.is_set()
-    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """SIGHUP ends a process, as if it was not started by nohup."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+UNIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+
+
+@pytest.mark.usefixtures("hangup")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", pytest.param("SIGHUP", marks=UNIX)])
+def test_a_signal_ends_the_server_and_handlers_are_restored(name: str):
+    sign = signal.Signals[name]
+    numbers = {signal.SIGTERM, signal.SIGINT, sign}
+    before = [signal.getsignal(number) for number in numbers]
+    serve_until(lambda: signal.raise_signal(sign))
+    assert before == [signal.getsignal(number) for number in numbers]
+
+
+@UNIX
+@pytest.mark.usefixtures("hangup")
+def test_nohup_keeps_the_server_running():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    handlers: list[object] = []
+
+    def note_and_end() -> None:
+        handlers.append(signal.getsignal(signal.SIGHUP))
+        signal.raise_signal(signal.SIGTERM)
+
+    serve_until(note_and_end)
+    assert handlers == [signal.SIG_IGN]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import mimetypes
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import Depends, FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from reeltune import __version__
 from reeltune.config.schema import ServingSection
+from reeltune.files import file_digest
 from reeltune.recommend.results import Recommendations
 from reeltune.scoring.predictor import Predictor
 from reeltune.serve import schemas
@@ -25,7 +26,7 @@ from reeltune.serve.batch_plan import BatchSize, TokenCounts
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import add_error_handlers, error_responses
 from reeltune.serve.metrics import CONTENT_TYPE, Metrics, MetricsMiddleware
-from reeltune.serve.request_body import RequestBodyMiddleware
+from reeltune.serve.request_body import RequestBodyMiddleware, unique_fields
 from reeltune.serve.service import Service
 
 _DESCRIPTION: Final = (
@@ -77,6 +78,7 @@ def _make_routes(
     add_error_handlers(app)
     # Declares the token in the OpenAPI schema; AuthMiddleware checks it.
     with_token = [Depends(BEARER)] if needs_token else []
+    with_body = [*with_token, Depends(unique_fields)]
 
     @app.get("/health", responses=error_responses(421))
     async def health() -> schemas.HealthResponse:
@@ -91,13 +93,13 @@ def _make_routes(
         """Find items by title; without a query, return the most rated."""
         return service.items(query, limit)
 
-    @app.post("/predictions", dependencies=with_token, responses=_ERRORS)
+    @app.post("/predictions", dependencies=with_body, responses=_ERRORS)
     async def predictions(request: schemas.PredictionsRequest) -> schemas.PredictionsResponse:
         """Predict how likely a user is to like each item."""
         async with service.admitted():
             return await service.predict(request)
 
-    @app.post("/recommendations", dependencies=with_token, responses=_ERRORS)
+    @app.post("/recommendations", dependencies=with_body, responses=_ERRORS)
     async def recommendations(request: schemas.RecommendationsRequest) -> Recommendations:
         """Return the items a user is most likely to like."""
         async with service.admitted():
@@ -119,18 +121,21 @@ def _make_routes(
 
 def _add_page(app: FastAPI) -> set[str]:
     """Add a route for every file of the page, and return their paths; they need no token."""
-    folder = Path(__file__).parent / "page"
-    files = StaticFiles(directory=folder)
+    files: dict[str, tuple[bytes, str | None, str]] = {}
+    for file in (Path(__file__).parent / "page").iterdir():
+        if file.suffix in _PAGE_SUFFIXES:
+            content = file.read_bytes()
+            path = "/" if file.name == "index.html" else f"/{file.name}"
+            files[path] = content, mimetypes.guess_type(file)[0], f'"{file_digest(file)}"'
 
     async def page_file(request: Request) -> Response:
-        name = request.url.path.removeprefix("/") or "index.html"
-        response = await files.get_response(name, request.scope)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+        content, media_type, etag = files[request.scope["path"]]
+        headers = {"Cache-Control": "no-cache", "ETag": etag}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(content, headers=headers, media_type=media_type)
 
     # Routes instead of a mount at /, which would answer 404 in place of 405 for every API path.
-    names = [file.name for file in folder.iterdir() if file.suffix in _PAGE_SUFFIXES]
-    paths = {"/" if name == "index.html" else f"/{name}" for name in names}
-    for path in paths:
+    for path in files:
         app.add_route(path, page_file, include_in_schema=False)
-    return paths
+    return set(files)

@@ -58,6 +58,14 @@ class AuthMiddleware:
         await (response or self._app)(scope, receive, send)
 
     async def _rejection(self, request: HTTPConnection) -> Response | None:
+        if {"content-length", "transfer-encoding"} <= set(request.headers):
+            # Proxies differ in which they believe, and then in where the next request begins.
+            return error_response(
+                HTTPStatus.BAD_REQUEST,
+                "two_body_lengths",
+                "the request has both Content-Length and Transfer-Encoding",
+                headers={"Connection": "close"},
+            )
         if self._loopback and not is_loopback(_without_port(request.headers.get("host", ""))):
             return error_response(
                 HTTPStatus.MISDIRECTED_REQUEST,

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+from collections import Counter
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reeltune.serve.errors import error_response, response_of, shutting_down
+from reeltune.errors import RequestError
+from reeltune.serve.errors import error_response, response_of, shutting_down, too_many
 
 _DISCONNECT: Final = "http.disconnect"
+
+_MAX_ACTIVE: Final = 1000
+"""Requests that are read or answered at one time: each holds a body of up to ``max_bytes``."""
+
+
+async def unique_fields(request: Request) -> None:
+    """Refuse JSON with a field given twice, of which the parser keeps the last."""
+    try:
+        json.loads(await request.body() or b"null", object_pairs_hook=_refuse_duplicates)
+    except RecursionError:
+        raise HTTPException(HTTPStatus.BAD_REQUEST) from None
+
+
+def _refuse_duplicates(fields: list[tuple[str, Any]]) -> None:
+    for name, count in Counter(name for name, _ in fields).items():
+        if count > 1:
+            raise RequestError("the field occurs twice", code="duplicate_field", where=name[:100])
 
 
 class RequestBodyMiddleware:
@@ -25,12 +47,22 @@ class RequestBodyMiddleware:
         self._app = app
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
+        elif self._active == _MAX_ACTIVE:
+            await response_of(too_many("too many requests are active"))(scope, receive, send)
+        else:
+            self._active += 1
+            try:
+                await self._handle(scope, receive, send)
+            finally:
+                self._active -= 1
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 body = await self._read(scope, receive)

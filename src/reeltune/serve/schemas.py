@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from reeltune.domain import RatingScale
 from reeltune.recommend.results import ItemSummary
@@ -43,11 +43,15 @@ class RatedItem(RequestModel):
     rating: Annotated[float, Field(description="On the scale that /health tells.")]
 
 
+RatedItems = Annotated[list[RatedItem], FailFast()]
+"""One error is enough: a body can hold a hundred thousand."""
+
+
 class PredictionsRequest(RequestModel):
     """Will a user with this history like these items?"""
 
-    history: Annotated[list[RatedItem], Field(description="Ratings, oldest first.")]
-    item_ids: Annotated[list[ItemId], Field(description="The items to predict.")]
+    history: Annotated[RatedItems, Field(description="Ratings, oldest first.")]
+    item_ids: Annotated[list[ItemId], FailFast(), Field(description="The items to predict.")]
     base: WithBase = False
 
 
@@ -68,7 +72,7 @@ class RecommendationsRequest(RequestModel):
     """Which items will a user with this history like best?"""
 
     history: Annotated[
-        list[RatedItem], Field(description="Ratings, oldest first; not recommended again.")
+        RatedItems, Field(description="Ratings, oldest first; not recommended again.")
     ]
     top_k: Annotated[int, Field(ge=1, description="Number of recommendations.")] = 10
     base: WithBase = False

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
 import socket
-from typing import Final
+import sys
+import time
+from typing import Any, Final
 
 import h11
 import uvicorn
@@ -21,6 +24,10 @@ from reeltune.runs.log import LOGGER
 from reeltune.serve.auth import is_loopback
 
 MIN_TOKEN_LENGTH: Final = 16
+
+_WARNING_INTERVAL_S: Final = 10.0
+_UNAVAILABLE: Final = b"HTTP/1.1 503 \r\nRetry-After: 2\r\nConnection: close\r\n\r\n"
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 def read_token(serving: ServingSection) -> str | None:
@@ -49,16 +56,52 @@ def read_token(serving: ServingSection) -> str | None:
     return token
 
 
+class Listener(socket.socket):
+    """A listening socket that rejects connections while no file descriptor is left.
+
+    asyncio (Python 3.11) would log thousands of tracebacks, and accept nothing for a second.
+    """
+
+    def __init__(self, family: int) -> None:
+        # asyncio switches off Nagle's algorithm only for sockets whose protocol is named.
+        super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._spare = socket.socket()
+        self._next_warning = 0.0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection, or raise ``BlockingIOError`` after rejecting one."""
+        try:
+            if self._spare.fileno() < 0:
+                self._spare = socket.socket()
+            return super().accept()
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            if time.monotonic() > self._next_warning:
+                self._next_warning = time.monotonic() + _WARNING_INTERVAL_S
+                LOGGER.warning("new connections get status 503: %s", error.strerror)
+        self._spare.close()
+        with contextlib.suppress(OSError), super().accept()[0] as connection:
+            connection.sendall(_UNAVAILABLE)
+        raise BlockingIOError
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._spare.close()
+        super().close()
+
+
 def listen(serving: ServingSection) -> socket.socket:
     """Return a listening socket.
 
     Raises:
         ConfigError: The port is in use, or the host is not an address of this machine.
     """
-    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
-    # asyncio switches off Nagle's algorithm only for sockets whose protocol is named.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(socket.AF_INET6 if ":" in serving.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":  # the kernel drops clients that do not read their responses
+        timeout = min(serving.receive_timeout_s * 1000, 2**31 - 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
     try:
         listener.bind((serving.host, serving.port))
         listener.listen()
@@ -101,14 +144,17 @@ def make_server(app: ASGIApp, serving: ServingSection) -> uvicorn.Server:
 
 
 def run(app: ASGIApp, listener: socket.socket, serving: ServingSection) -> None:
-    """Serve until SIGTERM, Ctrl+C or Ctrl+Break, then finish the requests that were accepted."""
+    """Serve until SIGTERM, SIGHUP or Ctrl+C, then finish the requests that were accepted."""
     server = make_server(app, serving)
 
     def stop(*_: object) -> None:
         server.should_exit = True
 
     # uvicorn raises these signals again after stopping, for the handlers that were set before.
-    previous = {number: signal.signal(number, stop) for number in HANDLED_SIGNALS}
+    numbers: set[int] = set(HANDLED_SIGNALS)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.add(signal.SIGHUP)  # the terminal was closed
+    previous = {number: signal.signal(number, stop) for number in numbers}
     try:
         LOGGER.info("serving at %s (stop with Ctrl+C)", url_of(listener))
         server.run(sockets=[listener])
@@ -142,6 +188,15 @@ class HeaderTimeoutProtocol(H11Protocol):
             self._stop_timeout()
         elif self._timeout is None:
             self._start_timeout()
+
+    def send_400_response(self, msg: str) -> None:
+        """Reject what is not HTTP; if a response has been sent already, only disconnect."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        self.transport.close()
+        if self.cycle is not None:  # there is nobody for its response any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timeout."""

@@ -27,7 +27,7 @@ from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Predictor, Query
 from reeltune.serve import schemas
 from reeltune.serve.batching import Batcher
-from reeltune.serve.errors import UnavailableError
+from reeltune.serve.errors import UnavailableError, too_many
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,11 +82,9 @@ class Service:
         """
         serving = self._serving
         if self._active_requests >= serving.max_requests:
-            raise UnavailableError(
+            raise too_many(
                 f"{self._active_requests} requests are active, the most that "
-                "serving.max_requests allows",
-                code="too_many_requests",
-                hint="Try again in a moment",
+                "serving.max_requests allows"
             )
         self._active_requests += 1
         try:
