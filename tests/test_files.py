@@ -19,6 +19,7 @@ from reeltune.errors import RunError
 from reeltune.files import (
     atomic_file,
     atomic_folder,
+    check_writable,
     file_digest,
     is_temporary,
     remove_leftovers,
@@ -77,6 +78,16 @@ def test_a_file_stays_as_it_was_when_the_block_raises(
         temporary.write_text("half")
         raise error
     assert tree(tmp_path) == before
+
+
+def test_whether_a_file_can_be_written_is_checked_without_changing_it(tmp_path: Path):
+    (tmp_path / "old").write_text("old")
+    for path in (tmp_path / "old", tmp_path / "new" / "file"):
+        check_writable(path)
+    assert tree(tmp_path) == {"old": "old"}
+    assert names(tmp_path / "new") == []
+    with pytest.raises(OSError):
+        check_writable(tmp_path / "old" / "file")
 
 
 def test_a_folder_appears_whole(tmp_path: Path):

@@ -69,6 +69,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
         replace_durably(temporary, path)
 
 
+class _AbandonedError(Exception):
+    pass
+
+
+def check_writable(path: Path) -> None:
+    """Raise the error with which writing a file would end, before the work whose result it is."""
+    with contextlib.suppress(_AbandonedError), atomic_file(path):
+        raise _AbandonedError
+
+
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes ``path`` if the block succeeds.

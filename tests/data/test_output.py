@@ -175,14 +175,17 @@ def test_prepared_folder_is_replaced(source, place) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("thesis.txt", "years of work"), ("meta.json", "{}"), ("meta.json", "[")],
+    [
+        ("thesis.txt", "years of work"),
+        *(("meta.json", text) for text in ("{}", "[", "[" * 100_000, "\udce9")),
+    ],
 )
 def test_other_folders_are_not_replaced(source, place, name, text) -> None:
     (place / "out").mkdir()
-    (place / "out" / name).write_text(text)
+    (place / "out" / name).write_text(text, errors="surrogateescape")
     with raises_error(DataError, "output_not_replaceable", where=str(place / "out")):
         prepare(source, PrepareSettings(place / "out"))
-    assert (place / "out" / name).read_text() == text
+    assert (place / "out" / name).read_text(errors="surrogateescape") == text
 
 
 def test_prepared_folder_with_other_files_is_not_replaced(source, place) -> None:

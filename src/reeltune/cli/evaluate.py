@@ -65,6 +65,7 @@ def evaluate(
         gain_table,
         scorers_table,
     )
+    from reeltune.files import check_writable
     from reeltune.runs.log import logging_to
 
     flags = {
@@ -75,6 +76,8 @@ def evaluate(
     resolved = options.resolve_config(config, override, flags, base=base)
     folder = options.adapter_of(resolved, adapter, base_only)
     target = output or default_folder(folder, resolved.train.output_dir, split, form)
+    if output is not None:
+        check_writable(output / "report.html")
     with logging_to(None), evaluation_locks(target, folder):
         evaluation = evaluate_model(
             resolved,
@@ -128,13 +131,14 @@ def compare(
         metrics_table,
         samples_table,
     )
-    from reeltune.files import write_json
+    from reeltune.files import check_writable, write_json
     from reeltune.locks import shared
     from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
     target = output or folder / f"comparison-{split}.json"
+    check_writable(target)
     with logging_to(None), shared(folder):
         loaded = load_model(resolved, folder, other_base=options.other_base(override, base))
         with scoring_progress() as progress:

@@ -104,6 +104,7 @@ def recommend(
     import sys
 
     from reeltune.data.folder import PreparedFolder
+    from reeltune.files import check_writable
     from reeltune.models.loaded_model import load_model
     from reeltune.progress import scoring_progress
     from reeltune.recommend.catalogue import Catalogue
@@ -128,6 +129,8 @@ def recommend(
     )
     request = RecommendationRequest(person, filters, top, count, with_base, why or 0)
     require_eligible(catalogue, request)
+    if output is not None:
+        check_writable(output)
     # Log lines must not mix with JSON.
     with contextlib.redirect_stdout(sys.stderr), logging_to(None):
         loaded = load_model(

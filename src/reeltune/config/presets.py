@@ -50,7 +50,7 @@ def write_project(folder: Path, *, overwrite: bool) -> list[Path]:
     changed = sorted(
         path
         for path, text in texts.items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text
     )
     existing = [path for path in changed if path.exists()]
     if existing and not overwrite:

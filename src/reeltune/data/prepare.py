@@ -259,6 +259,6 @@ def check_replaceable(path: Path) -> None:
 def _is_prepared(meta_file: Path) -> bool:
     try:
         meta = json.loads(meta_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(meta, dict) and "format_version" in meta

@@ -27,7 +27,8 @@ Source = Literal["auto", "grouplens", "wheel"]
 
 _WHEEL_EDITION: Final = "ml-100k"
 _FALLBACK_TIMEOUT: Final = {"connect_seconds": 4.0, "read_seconds": 15.0}
-_EDITION_FILES: Final = ("*.csv", "*.dat", "u*.*", "README*", "checksums.txt", "*.pl", "*.sh")
+_EDITION_FILES: Final = ("*.csv", "*.dat", "u.*", "README*", "checksums.txt")
+_OTHER_FILES: Final = ("u?.base", "u?.test", "*.pl", "*.sh")  # also in the zips of 100k and 10m
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -95,7 +96,9 @@ def fetch_edition(
         if folder.exists() and not force:
             return _present(edition, folder)
     with exclusive(folder), disk_errors(into):
-        refuse_foreign(folder, _EDITION_FILES, FetchError, code="other_files_in_folder")
+        refuse_foreign(
+            folder, _EDITION_FILES + _OTHER_FILES, FetchError, code="other_files_in_folder"
+        )
         if local_path is not None:
             return _from_local(edition, folder, local_path, options)
         if options.source == "wheel":
