@@ -14,14 +14,13 @@ _MAX_NODES: Final = 5_000
 """Keys and values, those behind an alias counted each time; a configuration has about 100 keys."""
 
 _MAX_DEPTH: Final = 20
-
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = f"{_TAG}merge"
 """``<<``: defaults taken from another section."""
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value of a YAML document, with decimal numbers; other scalars are texts.
+    """Return the value of a YAML document with decimal numbers; other scalars are texts.
 
     Raises:
         ConfigError: The text is not YAML, or too much of it; ``where`` is the line.
@@ -30,13 +29,15 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         assert error.problem_mark is not None
-        line = error.problem_mark.line
-        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        line, reason = error.problem_mark.line, f"{error.context or ''} {error.problem}".strip()
     except yaml.reader.ReaderError as error:
         line, reason = text.count("\n", 0, error.position), error.reason
-    raise ConfigError(
-        f"not valid YAML: {reason[:200]}", code="invalid_yaml", where=f"line {line + 1}"
-    )
+    where, message = f"line {line + 1}", f"not valid YAML: {reason[:200]}"
+    raise ConfigError(message, code="invalid_yaml", where=where)
+
+
+def _refused(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(None, None, problem, event.start_mark)
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,28 +52,21 @@ class _Loader(yaml.SafeLoader):
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._sizes: dict[yaml.Node, int] = {}
-
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event, before = self.peek_event(), self._nodes
         if getattr(event, "tag", None) not in (None, "!", f"{_TAG}str"):
-            raise yaml.MarkedYAMLError(None, None, "tags are not allowed", event.start_mark)
+            raise _refused(event, "tags are not allowed")
         if self._depth == _MAX_DEPTH:
-            problem = f"nested deeper than {_MAX_DEPTH} levels"
-            raise yaml.MarkedYAMLError(None, None, problem, event.start_mark)
+            raise _refused(event, f"nested deeper than {_MAX_DEPTH} levels")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
-        assert node is not None
-        if isinstance(event, yaml.AliasEvent):
-            self._nodes += self._sizes.get(node, _MAX_NODES)  # an alias inside its own value
         self._nodes += 1
-        self._sizes.setdefault(node, self._nodes - before)
+        if isinstance(event, yaml.AliasEvent):  # one without a size is inside its own value
+            self._nodes += vars(node).get("size", _MAX_NODES)
+        vars(node).setdefault("size", self._nodes - before)
         if self._nodes > _MAX_NODES:
-            problem = f"more than {_MAX_NODES} values, those behind an alias counted each time"
-            raise yaml.MarkedYAMLError(None, None, problem, event.start_mark)
+            raise _refused(event, f"more than {_MAX_NODES} values, counting aliases each time")
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -83,25 +77,15 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             line = f"line {key_node.start_mark.line + 1}"
             if not isinstance(key, Hashable):
-                raise ConfigError(
-                    "a key is a list or a mapping",
-                    code="unhashable_key",
-                    where=line,
-                    hint="Quote braces that belong to a value",
-                )
+                hint = "Quote braces that belong to a value"
+                raise ConfigError("a composite key", code="unhashable_key", where=line, hint=hint)
             if key in seen:
-                raise ConfigError(
-                    f"duplicate key {str(key)[:100]!r}",
-                    code="duplicate_key",
-                    where=line,
-                    hint="Remove one of them",
-                )
+                hint, message = "Remove one of them", f"duplicate key {key!r:.100}"
+                raise ConfigError(message, code="duplicate_key", where=line, hint=hint)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-for _kind, _pattern in (
-    ("int", r"[-+]?(0|[1-9][0-9]{0,18})\Z"),
-    ("float", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?\Z"),
-):
-    _Loader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(_pattern), list("-+.0123456789"))
+_INT, _FLOAT = r"[-+]?(0|[1-9][0-9]{0,18})\Z", r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?\Z"
+_Loader.add_implicit_resolver(f"{_TAG}int", re.compile(_INT), list("-+0123456789"))
+_Loader.add_implicit_resolver(f"{_TAG}float", re.compile(_FLOAT), list("-+.0123456789"))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import hashlib
 import itertools
 import json
 import os
 import reprlib
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +20,8 @@ from reeltune.config.renamed import RENAMED, RENAMED_VALUES, new_key_hint
 from reeltune.config.schema import Config, contradictions
 from reeltune.errors import ConfigError, Problem
 
-_MAX_BYTES: Final = 65_536
-"""The largest configuration file; a complete one has about 5,000 bytes."""
-
-_MAX_PROBLEMS: Final = 20
-"""How many keys one error names."""
-
+_MAX_BYTES: Final = 65_536  # a complete configuration has about 5,000
+_MAX_PROBLEMS: Final = 20  # that one error lists
 _SECTIONS: Final = frozenset(Config.model_fields)
 
 _PLAIN_MESSAGES: Final = {
@@ -120,8 +114,8 @@ def nearest_key(path: str) -> str | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         # A pipe or a device may have no end; the null device is an empty configuration.
-        if not stat.S_ISREG(path.stat().st_mode) and str(path) != os.devnull:
-            raise OSError(errno.EINVAL, "not a regular file")
+        if path.exists() and not path.is_file() and str(path) != os.devnull:
+            raise OSError(0, "not a regular file")
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
@@ -196,15 +190,19 @@ def _apply(tree: dict[str, Any], override: str) -> Problem | None:
     return None
 
 
-def _problem(path: str, items: list[Any]) -> Problem:
-    """Translate pydantic's errors about one key: several if its type is a union."""
+def unknown_key(path: str) -> Problem:
+    """Return the problem of a key that does not exist, or does no more."""
     if path in RENAMED:
         return Problem(path, "renamed_key", f"this key is now {RENAMED[path]}", new_key_hint(path))
+    close = nearest_key(path)
+    hint = f"Did you mean {close}?" if close else "See: reeltune config show"
+    return Problem(path, "unknown_key", "no such key", hint)
+
+
+def _problem(path: str, items: list[Any]) -> Problem:
+    """Translate pydantic's errors about one key: several if its type is a union."""
     if items[0]["type"] == "extra_forbidden":
-        close = nearest_key(path)
-        return Problem(
-            path, "unknown_key", "no such key", f"Did you mean {close}?" if close else None
-        )
+        return unknown_key(path)
     value = items[0]["input"]
     if isinstance(value, str) and (now := RENAMED_VALUES.get(path, {}).get(value)):
         return Problem(path, "renamed_value", f"the value {value} is now {now}", f"Write {now}")

@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from reeltune.config.load import config_tree, key_paths, nearest_key
-from reeltune.config.renamed import RENAMED, new_key_hint
+from reeltune.config.load import config_tree, key_paths, unknown_key
 from reeltune.config.schema import Config
 from reeltune.config.section import KeyHelp, Section
 from reeltune.errors import ConfigError
@@ -55,21 +54,8 @@ def explain(path: str) -> str:
         width = max(map(len, keys))
         lines = [f"{key:{width}}  {key_help(key).meaning}" for key in keys]
         return "\n".join([_section_text(path), "", *lines])
-    if path in RENAMED:
-        raise ConfigError(
-            f"this key is now {RENAMED[path]}",
-            code="renamed_key",
-            where=path,
-            hint=new_key_hint(path),
-        )
     if path not in key_paths():
-        close = nearest_key(path)
-        raise ConfigError(
-            "no such key",
-            code="unknown_key",
-            where=path,
-            hint=f"Did you mean {close}?" if close else "See: reeltune config show",
-        )
+        raise ConfigError.of([unknown_key(path)], "configuration")
     text = key_help(path)
     return "\n".join(
         [

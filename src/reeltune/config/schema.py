@@ -73,20 +73,13 @@ def contradictions(config: Config) -> Iterator[Problem]:
             "a checkpoint could be saved without a metric",
             "Change train.save_steps or train.eval_steps",
         )
-    if train.pairwise_weight and not train.share_history:
+    if train.pairwise_weight and (not train.share_history or train.block_size == 1):
         yield Problem(
             "train.pairwise_weight",
             "pairs_need_blocks",
-            "films are compared within a block, and without train.share_history there are none",
-            "Set train.share_history to true, or train.pairwise_weight to 0",
-        )
-    elif train.pairwise_weight and train.block_size == 1:
-        yield Problem(
-            "train.pairwise_weight",
-            "pairs_need_blocks",
-            "films are compared within a block, and with train.block_size 1 each block has "
-            "one film",
-            "Raise train.block_size, or set train.pairwise_weight to 0",
+            "films are compared within a block: without train.share_history, or with "
+            "train.block_size 1, there are no two",
+            "Change these, or set train.pairwise_weight to 0",
         )
     if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":
         yield Problem(

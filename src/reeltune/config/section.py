@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 _ADVICE, _COST, _RESUME = "Change it when: ", "Cost: ", "May change with --resume."
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TEXT: Final = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f]{1,4096}")
 
 
 class Section(BaseModel):
@@ -24,28 +24,21 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _boolean_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _is_plain(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic reads true as 1 where a number is wanted.
         annotation = cls.model_fields[str(info.field_name)].annotation
         takes_boolean = bool in (annotation, *map(type, get_args(annotation)))
         if isinstance(value, bool) and not takes_boolean:
             raise PydanticCustomError("truth_value", "Input should not be true or false")
-        return value
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _text_is_plain(cls, value: Any) -> Any:
         for text in value if isinstance(value, list | tuple) else (value,):
-            if not isinstance(text, str):
-                continue
-            if not text.strip() or len(text) > 4096 or _CONTROL.search(text):
+            if isinstance(text, str) and not _TEXT.fullmatch(text):
                 message = "Input should not be blank, very long, or with control characters"
                 raise PydanticCustomError("not_plain", message)
         return value
 
     @field_validator("*")
     @classmethod
-    def _number_is_exact(cls, value: Any) -> Any:
+    def _is_exact(cls, value: Any) -> Any:
         if isinstance(value, int | float) and value > 2**53:
             raise PydanticCustomError("too_great", "Input should be at most 2**53")
         return value
