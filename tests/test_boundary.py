@@ -97,7 +97,7 @@ def test_a_full_disk_is_known_from_the_cause_of_another_error(number, tmp_path):
 
 def test_the_space_is_shown_where_it_is_known(tmp_path):
     text = str(disk_full(str(tmp_path / "not" / "yet"), needed=1_500_000))
-    assert re.search(r" 1\.50 MB .* of [\d,.]+ MB ", text)
+    assert re.search(r" 1\.50 MB .* of [\d,.]+ MB\b", text)
 
 
 def test_a_temporary_has_the_name_it_was_to_get(tmp_path):

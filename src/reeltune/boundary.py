@@ -36,6 +36,7 @@ _HINTS: Final = {
     errno.EROFS: "Choose a folder that can be written to",
 }
 _PATH_VARIABLES: Final = ("path", "file", "filename", "file_name", "source", "f", "where")
+_LONGEST_PATH: Final = 4096
 _TEMPORARY: Final = re.compile(r"\.([^/\\]+)\.[0-9a-f]{8}\.(?:part|old)(?![^/\\])")
 
 
@@ -96,13 +97,14 @@ def is_disk_full(error: Exception) -> bool:
 
 def disk_full(path: str | None, needed: int | None = None) -> FileError:
     """Return the error for a full disk, with the bytes needed and free where they are known."""
-    message, folder = "the disk is full", Path(path or "").absolute()
+    message, hint = "the disk is full", "Free some space and repeat the command"
     if needed is not None:
-        message += f": {needed / 1e6:,.2f} MB are needed"
+        message += f": the run needs {needed / 1e6:,.2f} MB"
+        hint += " with --resume"
     if path is not None:
+        folder = Path(path).absolute()
         usage = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists()))
-        message += f", {usage.free / 1e6:,.2f} of {usage.total / 1e6:,.2f} MB are free"
-    hint = "Free some space and repeat the command; training continues with --resume"
+        message += f" (now {usage.free / 1e6:,.2f} of {usage.total / 1e6:,.2f} MB are free)"
     return FileError(message, code="disk_full", where=path, hint=hint)
 
 
@@ -127,14 +129,15 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _path(chain: list[BaseException]) -> str | None:
     """Return the file of an error: that of the system, or what the failing calls were given."""
-    named = [str(e.filename) for e in chain if isinstance(e, OSError) and e.filename]
+    named = [n for e in chain if isinstance(n := getattr(e, "filename", None), str | bytes)]
     for error in chain:
         for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-            owner = getattr(frame.f_locals.get("self"), "__dict__", {})
-            values = (v.get(name) for v in (frame.f_locals, owner) for name in _PATH_VARIABLES)
-            named += [str(v) for v in values if isinstance(v, Path) or _is_path(v)]
-    return _TEMPORARY.sub(r"\1", named[0]) if named else None
+            variables = getattr(frame.f_locals.get("self"), "__dict__", {}) | frame.f_locals
+            named += [value for name, value in variables.items() if _is_path(name, value)]
+    return _TEMPORARY.sub(r"\1", os.fsdecode(named[0])) if named else None
 
 
-def _is_path(value: object) -> bool:
-    return isinstance(value, str) and os.sep in value and "\n" not in value
+def _is_path(name: str, value: object) -> bool:
+    if isinstance(value, str | bytes) and name in _PATH_VARIABLES and len(value) < _LONGEST_PATH:
+        return os.sep in os.fsdecode(value) and "\n" not in os.fsdecode(value)
+    return isinstance(value, Path)

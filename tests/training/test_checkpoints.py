@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reeltune.config import Config
+from reeltune.errors import FileError
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE, TRAINER_STATE, RunFolder
 from reeltune.training.checkpoints import newest_whole
 from reeltune.training.train import train
+from tests.errors import raises_error
 from tests.runs import tiny_config
 
 # A checkpoint every second step; losses are logged at the first and at every third one.
@@ -220,6 +224,39 @@ def events(run: Path) -> dict[str, list[tuple[int, float]]]:
     timed = ("_per_second", "runtime", "gib")
     scalars = [name for name in read.Tags()["scalars"] if not name.endswith(timed)]
     return {name: [(e.step, e.value) for e in read.Scalars(name)] for name in scalars}
+
+
+@pytest.mark.slow
+def test_a_run_that_filled_the_disk_can_be_resumed(config, whole, tmp_path, monkeypatch):
+    section = config.train.model_copy(update={"output_dir": tmp_path / "run"})
+    config = config.model_copy(update={"train": section})
+    save = torch.save
+
+    def fail(value: Any, file: Any, *args: Any, **kwargs: Any) -> None:
+        if str(file).endswith("checkpoint-4/optimizer.pt"):
+            raise RuntimeError("basic_ios::clear: iostream error")  # as on a full disk
+        save(value, file, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", fail)
+    with raises_error(FileError, "disk_full", where=str(section.output_dir), figures=[" MB "]):
+        train(config)
+    monkeypatch.undo()
+    train(config, resume=True)
+    assert (tmp_path / "run" / ADAPTER_WEIGHTS).read_bytes() == (
+        whole / ADAPTER_WEIGHTS
+    ).read_bytes()
+    assert not (tmp_path / "run" / "unusable-checkpoint-4").exists()
+
+
+@pytest.mark.slow
+def test_far_too_little_space_ends_a_run_before_it_trains(config, tmp_path, monkeypatch):
+    section = config.train.model_copy(update={"output_dir": tmp_path / "run"})
+    monkeypatch.setattr(
+        "reeltune.training.train.shutil.disk_usage", lambda _: SimpleNamespace(free=0, total=1e6)
+    )
+    with raises_error(FileError, "disk_full", where=str(section.output_dir), figures=[" MB "]):
+        train(config.model_copy(update={"train": section}))
+    assert not list(section.output_dir.glob("checkpoint-*"))
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from reeltune import __version__
-from reeltune.boundary import translate, translated_errors, unexpected
+from reeltune.boundary import translate, unexpected
 from reeltune.cli import (
     check,
     config,
@@ -46,16 +46,16 @@ class _Root(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            with translated_errors():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.secho("Aborted.", fg="red", err=True)
             raise
-        except Exception as error:  # any that is not known
-            known = isinstance(error, ReeltuneError | OSError)
-            if known or type(error).__module__.startswith(("typer", "click")):
+        except (ReeltuneError, BrokenPipeError):
+            raise
+        except Exception as error:  # any, since every library has its own
+            if type(error).__module__.startswith(("typer", "click")):
                 raise
-            raise unexpected(error) from error
+            raise translate(error) or unexpected(error) from error
 
 
 app = typer.Typer(
@@ -132,12 +132,11 @@ def main(args: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except (ReeltuneError, OSError) as caught:
-        error = translate(caught) or caught
+        error = translate(caught)  # none if nobody reads standard output any more
         if debug:
             traceback.print_exc()
-        else:
-            code = error.code if isinstance(error, ReeltuneError) else "os_error"
-            typer.secho(f"error[{code}]: {error}", fg="red", err=True)
-        with contextlib.suppress(OSError, ValueError):  # what a full disk refused is not retried
+        elif error is not None:
+            typer.secho(f"error[{error.code}]: {error}", fg="red", err=True)
+        with contextlib.suppress(OSError):  # drops what a full disk refused, before Python ends
             sys.stdout.flush()
-        sys.exit(error.exit_code if isinstance(error, ReeltuneError) else ReeltuneError.exit_code)
+        sys.exit(ReeltuneError.exit_code if error is None else error.exit_code)

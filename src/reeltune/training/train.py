@@ -130,22 +130,22 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         _warn_of_few_pairs(config, rows)
         inputs = trainer_inputs(loaded, rows, eval_rows)
         LOGGER.info(describe_checkpointing(inputs.checkpointing))
-    record = first_record(inputs, run, checkpoint)
-    trainer = build_trainer(inputs, run, clock, checkpoint)
-    for checked in (rows, eval_rows):
-        trainer.scorer.check(checked.sequences, packed=config.train.share_history)
-    if main:
-        run.remove_earlier()
-        run.write_record(record)
-    with phase(3, "train, with periodic evaluation"):
-        _log_batch(config, trainer, len(rows))
-        if checkpoint is not None:
-            LOGGER.info("resuming from %s", checkpoint.name)
-        trainer.args.eval_on_start = checkpoint is None
-        with _space_named(run, loaded):
+    with _space_named(run, loaded):
+        record = first_record(inputs, run, checkpoint)
+        trainer = build_trainer(inputs, run, clock, checkpoint)
+        for checked in (rows, eval_rows):
+            trainer.scorer.check(checked.sequences, packed=config.train.share_history)
+        if main:
+            run.remove_earlier()
+            run.write_record(record)
+        with phase(3, "train, with periodic evaluation"):
+            _log_batch(config, trainer, len(rows))
+            if checkpoint is not None:
+                LOGGER.info("resuming from %s", checkpoint.name)
+            trainer.args.eval_on_start = checkpoint is None
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    with phase(4, "save"), _space_named(run, loaded):
-        _save(run, trainer, record)
+        with phase(4, "save"):
+            _save(run, trainer, record)
 
 
 @contextlib.contextmanager
