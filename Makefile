@@ -14,12 +14,13 @@ unexport PYTHONDONTWRITEBYTECODE
 # The variable leaves out a notice about the next major version of MkDocs.
 BUILD_SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-.PHONY: help install demo test quick lint format reference docs bench clean
+.PHONY: help install demo test quick fuzz lint format reference docs bench clean
 
 help:
 	@echo "make demo    train a small model on real ratings and evaluate it, in minutes"
 	@echo "make test    run the tests"
 	@echo "make quick   run the tests that take no more than a second each"
+	@echo "make fuzz    use thousands of damaged inputs and count what becomes of them, in minutes"
 	@echo "make lint    check style and types"
 	@echo "make format  put the code into the house style"
 	@echo "make reference  write docs/TRAINING_PARAMETERS.md from the descriptions of the keys"
@@ -54,6 +55,10 @@ test: $(DEVELOPING)
 
 quick: $(DEVELOPING)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
+
+# FUZZ passes options, such as FUZZ="--seed 1 --inputs 10000" or FUZZ="--only tables:17".
+fuzz: $(DEVELOPING)
+	$(BIN)/python -W ignore -m tests.fuzz $(FUZZ)
 
 reference: $(INSTALLED)
 	$(BIN)/python -c "from reeltune.config import reference; print(reference.reference_page(), end='')" > docs/TRAINING_PARAMETERS.md
