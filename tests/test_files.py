@@ -305,6 +305,9 @@ def test_a_folder_that_cannot_be_replaced_is_refused_at_once(tmp_path: Path, mon
     for path in (here, Path("/"), Path("/dev/null")):
         with raises_error(RunError, "output_not_a_file", where=str(path)), atomic_file(path):
             pytest.fail("no work may be done")
+    for write in (atomic_file, atomic_folder):
+        with pytest.raises(OSError, match="too long"), write(tmp_path.joinpath(*["a"] * 1500)):
+            pytest.fail("no work may be done")
     assert sorted(tmp_path.rglob("*")) == before
 
 

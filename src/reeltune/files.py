@@ -35,6 +35,7 @@ _MARK: Final = b"reeltune temporary"
 """Begins the content of a lock file; the names of temporary and target follow."""
 
 _LONGEST_NAME: Final = 200  # bytes; with what a temporary adds, file systems allow 255
+_DEEPEST: Final = 250  # folders; pathlib makes them one within the other
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 _CANNOT_EXCHANGE: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
@@ -52,7 +53,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         RunError: ``path`` is a folder or a device.
     """
-    path = Path(os.path.realpath(path))
+    path = _real_path(path)
     if path.exists() and not path.is_file():
         raise RunError(
             "is not a regular file, so it is not replaced",
@@ -121,7 +122,7 @@ def replaceable_folder(path: Path) -> Path:
     Raises:
         RunError: It is a file, or a folder that cannot or should not be replaced as a whole.
     """
-    real, here = Path(os.path.realpath(path)), Path.cwd()
+    real, here = _real_path(path), Path.cwd()
     if os.path.lexists(real) and not real.is_dir():
         reason = "is not a folder"
     elif real.is_mount():
@@ -210,6 +211,13 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False))
     return digest.hexdigest()
+
+
+def _real_path(path: Path) -> Path:
+    real = Path(os.path.realpath(path))
+    if len(real.parts) > _DEEPEST:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
+    return real
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ class Page:
     shift: int = 0
     piece: int | None = None
     status: int = 200
+    location: str = ""
     cuts: list[int] = field(default_factory=list)
     after_cut: Callable[[Page], None] = lambda _page: None
 
@@ -63,6 +64,12 @@ class _Handler(BaseHTTPRequestHandler):
         page = self.site.pages.get(self.path)
         if page is None:
             self.send_error(404)
+            return
+        if page.status < 400 and page.status != 200:
+            self.send_response(page.status)
+            self.send_header("Location", page.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         if page.status != 200:
             self.send_error(page.status)

@@ -175,6 +175,24 @@ def test_a_length_that_is_not_that_of_the_file_is_not_used(header: dict[str, str
     assert (version.validator is None) == ("Content-Encoding" in header)
 
 
+@pytest.mark.parametrize(
+    ("status", "location", "code"),
+    [
+        (302, "file:///etc/passwd", "invalid_url"),
+        (302, "http://[bad", "invalid_url"),
+        (302, "", "file_not_on_server"),
+        (204, "", "file_not_on_server"),
+    ],
+)
+def test_another_answer_than_a_file_is_an_error(
+    site: Site, tmp_path: Path, hasty: RetryPolicy, status: int, location: str, code: str
+) -> None:
+    site.pages["/a.zip"] = Page(b"", status=status, location=location)
+    with raises_error(FetchError, code, where="/a.zip"):
+        download(f"{site.url}/a.zip", tmp_path / "a.zip", md5=None, retry=hasty)
+    assert leftovers(tmp_path / "a.zip") == []
+
+
 def test_complete_part_file_needs_no_second_transfer(
     site: Site, tmp_path: Path, hasty: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

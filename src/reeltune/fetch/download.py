@@ -189,7 +189,7 @@ def published_md5(url: str, retry: RetryPolicy | None = None) -> str | None:
     address = f"{url}.md5"
     try:
         response = requests.get(address, timeout=(retry or RetryPolicy()).timeout)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise connection_error(address, error) from error
     if 400 <= response.status_code < 500:
         return None
@@ -242,7 +242,7 @@ def _transfer(
         headers |= version.resume_headers(part.size)
     try:
         response = session.get(url, headers=headers, stream=True, timeout=retry.timeout)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise connection_error(url, error) from error
     with response:
         version = _accept(response, url, part, version)

@@ -40,8 +40,8 @@ def by_hand(url: str) -> str:
     return f"Or download {url} by other means and give the file with --from PATH"
 
 
-def connection_error(url: str, error: OSError) -> FetchError:
-    """Return the error for an exception of ``requests``."""
+def connection_error(url: str, error: OSError | ValueError) -> FetchError:
+    """Return the error for an exception of ``requests``; of an address, it is a ValueError."""
     if not isinstance(error, exceptions.ConnectionError | exceptions.Timeout):
         hint = "Check --base-url and the CA bundle"
         return FetchError(
@@ -82,7 +82,7 @@ def check_status(url: str, response: requests.Response) -> None:
 
     Raises:
         UnreachableError: Status 5xx.
-        FetchError: Status 4xx.
+        FetchError: Another status than 200.
     """
     status = f"{response.status_code} {response.reason}"
     if response.status_code >= 500:
@@ -92,7 +92,7 @@ def check_status(url: str, response: requests.Response) -> None:
             where=url,
             hint=f"Try again later. {by_hand(url)}",
         )
-    if response.status_code >= 400:
+    if response.status_code != 200:
         raise FetchError(
             f"the server does not give this file ({status})",
             code="file_not_on_server",
