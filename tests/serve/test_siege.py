@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
-from reeltune.serve import request_body
+from reeltune.scoring.predictor import Predictor
+from reeltune.serve import server
 from reeltune.serve.schemas import PredictionsRequest
-from tests.serve.running import Running
+from tests.serve.running import Running, running
 
 resource = pytest.importorskip("resource")
 
@@ -180,18 +181,18 @@ def test_a_list_of_mistakes_costs_one_error():
     assert caught.value.error_count() == 2
 
 
-def test_more_requests_than_memory_is_meant_for_get_a_503(
-    strict: Running, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_more_connections_than_memory_is_meant_for_get_a_503(
+    served_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(request_body, "_MAX_ACTIVE", 1)
-    with socket.create_connection(("127.0.0.1", strict.port)) as slow:
-        slow.sendall(request(LENGTH, body=BODY[:-1]))
-        time.sleep(0.1)
-        answer = strict.client.get("/health")
-        assert (answer.status_code, answer.json()["code"]) == (503, "too_many_requests")
-        assert int(answer.headers["retry-after"]) > 0
-    time.sleep(0.1)
-    assert strict.client.get("/health").status_code == 200
+    monkeypatch.setattr(server, "_MAX_CONNECTIONS", 5)
+    with running(served_predictor, receive_timeout_s=1) as service:
+        slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(5)]
+        assert statuses(service, CLOSING) == [503]
+        for connection in slow:
+            assert connection.recv(1) == b""
+            connection.close()
+        assert statuses(service, CLOSING) == [200]
 
 
 def test_without_file_descriptors_new_clients_get_a_503_and_one_line_is_logged(

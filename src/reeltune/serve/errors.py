@@ -54,11 +54,6 @@ def response_of(error: RequestError | UnavailableError) -> Response:
     )
 
 
-def too_many(message: str) -> UnavailableError:
-    """Return the error of a request beyond a limit on those at one time."""
-    return UnavailableError(message, code="too_many_requests", hint="Try again in a moment")
-
-
 def shutting_down() -> UnavailableError:
     """Return the error of requests that get no other response before the service ends."""
     return UnavailableError(

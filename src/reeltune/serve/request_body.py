@@ -15,12 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reeltune.errors import RequestError
-from reeltune.serve.errors import error_response, response_of, shutting_down, too_many
+from reeltune.serve.errors import error_response, response_of, shutting_down
 
 _DISCONNECT: Final = "http.disconnect"
-
-_MAX_ACTIVE: Final = 1000
-"""Requests that are read or answered at one time: each holds a body of up to ``max_bytes``."""
 
 
 async def unique_fields(request: Request) -> None:
@@ -47,22 +44,12 @@ class RequestBodyMiddleware:
         self._app = app
         self._max_bytes = max_bytes
         self._timeout = timeout
-        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif self._active == _MAX_ACTIVE:
-            await response_of(too_many("too many requests are active"))(scope, receive, send)
-        else:
-            self._active += 1
-            try:
-                await self._handle(scope, receive, send)
-            finally:
-                self._active -= 1
-
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         try:
             async with asyncio.timeout(self._timeout):
                 body = await self._read(scope, receive)

@@ -25,6 +25,7 @@ from reeltune.serve.auth import is_loopback
 
 MIN_TOKEN_LENGTH: Final = 16
 
+_MAX_CONNECTIONS: Final = 2000  # with more, requests get status 503: each may hold a whole body
 _WARNING_INTERVAL_S: Final = 10.0
 _UNAVAILABLE: Final = b"HTTP/1.1 503 \r\nRetry-After: 2\r\nConnection: close\r\n\r\n"
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -137,6 +138,7 @@ def make_server(app: ASGIApp, serving: ServingSection) -> uvicorn.Server:
         proxy_headers=False,
         ws="none",
         http=HeaderTimeoutProtocol,
+        limit_concurrency=_MAX_CONNECTIONS,
         timeout_keep_alive=serving.receive_timeout_s,
         timeout_graceful_shutdown=serving.shutdown_s,
     )

@@ -27,7 +27,7 @@ from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Predictor, Query
 from reeltune.serve import schemas
 from reeltune.serve.batching import Batcher
-from reeltune.serve.errors import UnavailableError, too_many
+from reeltune.serve.errors import UnavailableError
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,9 +82,11 @@ class Service:
         """
         serving = self._serving
         if self._active_requests >= serving.max_requests:
-            raise too_many(
+            raise UnavailableError(
                 f"{self._active_requests} requests are active, the most that "
-                "serving.max_requests allows"
+                "serving.max_requests allows",
+                code="too_many_requests",
+                hint="Try again in a moment",
             )
         self._active_requests += 1
         try:
