@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from reeltune.config import Config
 from reeltune.errors import FileError
+from reeltune.files import file_digest, write_json
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE, TRAINER_STATE, RunFolder
 from reeltune.training.checkpoints import newest_whole
 from reeltune.training.train import train
@@ -42,9 +43,15 @@ def whole(config) -> Path:
 
 
 def interrupted(whole: Path, target: Path) -> RunFolder:
-    """Copy a run as a kill just before its end would leave it."""
+    """Copy a run as a kill just before its end, and a move of its folder, would leave it."""
     shutil.copytree(whole, target)
     run = RunFolder(target)
+    for checkpoint in run.checkpoints():
+        state, digests = read(checkpoint / TRAINER_STATE), read(checkpoint / CHECKSUMS_FILE)
+        state["best_model_checkpoint"] = f"gone/checkpoint-{state['best_global_step']}"
+        write_json(checkpoint / TRAINER_STATE, state)
+        digests[TRAINER_STATE] = file_digest(checkpoint / TRAINER_STATE)
+        write_json(checkpoint / CHECKSUMS_FILE, digests)
     run.write_record(run.record() | {"status": "running"})
     for path in target.iterdir():
         if path.is_file() and path.name not in ("run.json", "training.log"):
@@ -224,6 +231,21 @@ def events(run: Path) -> dict[str, list[tuple[int, float]]]:
     timed = ("_per_second", "runtime", "gib")
     scalars = [name for name in read.Tags()["scalars"] if not name.endswith(timed)]
     return {name: [(e.step, e.value) for e in read.Scalars(name)] for name in scalars}
+
+
+@pytest.mark.slow
+def test_a_run_that_stopped_early_does_no_further_step(tiny_qwen3, prepared, tmp_path):
+    stop = {"train__early_stopping_patience": 2, "train__early_stopping_min_delta": 1.0}
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **SETTINGS, **stop)
+    whole = train(config)
+    expected = read(whole / "metrics.json")
+    assert (expected["steps"], expected["stopped_early"]) == (6, True)
+    run = interrupted(whole, tmp_path / "interrupted")
+    assert "resuming from checkpoint-6" in resumed(config, run)
+    metrics = read(run.path / "metrics.json")
+    for key in expected.keys() - {"train_seconds", "speed"}:
+        assert metrics[key] == expected[key], key
+    assert (run.path / ADAPTER_WEIGHTS).read_bytes() == (whole / ADAPTER_WEIGHTS).read_bytes()
 
 
 @pytest.mark.slow

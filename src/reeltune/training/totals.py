@@ -69,7 +69,7 @@ class RunTotals(TrainerCallback):
         control.should_training_stop = state.global_step >= state.max_steps or bool(
             last_control.get("should_training_stop")
         )
-        if state.best_model_checkpoint:  # the run folder may have moved
+        if state.best_global_step:  # the run folder may have moved since
             state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{state.best_global_step}"
         if _SAVED_AS not in saved:
             self.complete = False
