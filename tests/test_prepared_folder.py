@@ -260,7 +260,7 @@ def test_damaged_timelines_are_an_error_that_names_them(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda meta: meta["settings"].update(rating_threshold=3.5),
+        lambda meta: meta["settings"].update(history_len=7),
         lambda meta: meta["prompt"].update(genres=True),
         lambda meta: meta.update(edition="ml-25m"),
         lambda meta: meta.update(digest=None),

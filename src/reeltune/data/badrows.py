@@ -42,16 +42,6 @@ class BadRow:
     value: str
     hint: str = "Correct the row"
 
-    def error(self, bad_rows: int, remedy: str) -> DataError:
-        """Return the error that stops at this row, the first of ``bad_rows``."""
-        others = f" (the first of {bad_rows:,} bad rows)" if bad_rows > 1 else ""
-        return DataError(
-            f"{self.message}{others}",
-            code="bad_row",
-            where=f"{self.file}, line {self.line}",
-            hint=self.hint + remedy,
-        )
-
 
 @dataclass(frozen=True)
 class DroppedRows:
@@ -84,8 +74,15 @@ class DroppedRows:
         many = lost > total * (0.1 if lost > _FEW else 0.25) or keep
         if rows and (not skip or (many and lost < total)):
             first = min(rows, key=lambda row: (-counts[row.reason] if many else 0, row.line))
-            remedy = f"; {counts.total():,} of {total:,} rows are too many to drop"
-            raise first.error(counts.total(), remedy if many else _SKIP)
+            bad = counts.total()
+            others = f" (the first of {bad:,} bad rows)" if bad > 1 else ""
+            too_many = f"; {bad:,} of {total:,} rows are too many to drop"
+            raise DataError(
+                f"{first.message}{others}",
+                code="bad_row",
+                where=f"{first.file}, line {first.line}",
+                hint=first.hint + (too_many if many else _SKIP),
+            )
         return cls(rows, counts)
 
     @property

@@ -24,13 +24,8 @@ def build_timelines(
 ) -> tuple[pl.DataFrame, DroppedRows]:
     """Sort the good ratings by user, timestamp and film id.
 
-    Of several ratings of one film by one user, the first in the file is kept.
-
-    Args:
-        path: The ratings file, read again for the text of bad rows.
-        layout: Its layout.
-        ratings: The result of ``read_ratings``.
-        skip_bad_rows: Drop bad rows instead of stopping at the first.
+    Of several ratings of one film by one user, the first in the file is kept. The file is read
+    again for the text of bad rows.
 
     Returns:
         The events (``user_id``, ``item_id``, ``item_idx``, ``rating``, ``timestamp``), and the rows

@@ -35,24 +35,10 @@ def export_json(
     """
     prompts = _Prompts(folder, form)
     return {
-        TRAIN_EXPORT: _write_array(
-            folder.path / TRAIN_EXPORT, _counted(prompts.rows(TRAIN), advance)
-        ),
-        EVAL_EXPORT: _write_array(
-            folder.path / EVAL_EXPORT, _counted(prompts.rows(VALIDATION), advance)
-        ),
-        TEST_EXPORT: _write_lines(folder.path / TEST_EXPORT, _counted(_raw_rows(folder), advance)),
+        TRAIN_EXPORT: _write(folder.path / TRAIN_EXPORT, prompts.rows(TRAIN), advance),
+        EVAL_EXPORT: _write(folder.path / EVAL_EXPORT, prompts.rows(VALIDATION), advance),
+        TEST_EXPORT: _write(folder.path / TEST_EXPORT, _raw_rows(folder), advance, array=False),
     }
-
-
-def _counted(rows: Iterator[str], advance: Callable[[int], None]) -> Iterator[str]:
-    """Yield rows and report their number, many at a time."""
-    count = 0
-    for count, row in enumerate(rows, 1):
-        yield row
-        if not count % _REPORTED_ROWS:
-            advance(_REPORTED_ROWS)
-    advance(count % _REPORTED_ROWS)
 
 
 class _Prompts:
@@ -118,24 +104,18 @@ def _escape(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def _write_array(path: Path, rows: Iterator[str]) -> int:
-    """Write JSON values as one array, a line each."""
-    count = 0
+def _write(
+    path: Path, rows: Iterator[str], advance: Callable[[int], None], *, array: bool = True
+) -> int:
+    """Write JSON values, a line each, as one array or each for itself; return their number."""
+    count, separator = 0, "," if array else ""
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write("[")
-        for row in rows:
-            stream.write(",\n" if count else "\n")
-            stream.write(row)
-            count += 1
-        stream.write("\n]\n")
-    return count
-
-
-def _write_lines(path: Path, rows: Iterator[str]) -> int:
-    """Write JSON values, a line each."""
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as stream:
-        for row in rows:
-            stream.write(row + "\n")
-            count += 1
+        stream.write("[\n" if array else "")
+        for count, row in enumerate(rows, 1):
+            stream.write(f"{separator}\n{row}" if count > 1 else row)
+            if not count % _REPORTED_ROWS:
+                advance(_REPORTED_ROWS)
+        stream.write("\n" if count else "")
+        stream.write("]\n" if array else "")
+    advance(count % _REPORTED_ROWS)
     return count

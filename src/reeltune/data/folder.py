@@ -34,6 +34,8 @@ TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
 TEST_EXPORT: Final = "test_raw.jsonl"
 
+_TABLES: Final = (TIMELINES_FILE, ITEMS_FILE)
+_LONGEST: Final = 1 << 31
 DIGEST: Final = "digest"
 """The key of ``meta.json`` that holds the digest of all others; absent from older folders."""
 
@@ -77,7 +79,7 @@ class PreparedFolder:
                 hint=hint,
             )
         _check_version(meta.get("format_version"), path)
-        for name in (TIMELINES_FILE, ITEMS_FILE):
+        for name in _TABLES:
             if not (path / name).is_file():
                 raise DataError(
                     f"{name} is missing", code="prepared_file_missing", where=str(path), hint=hint
@@ -93,32 +95,34 @@ class PreparedFolder:
         digest = meta_digest(meta)
         if meta.get(DIGEST, digest) != digest:
             raise _changed_error(meta_file)
-        folder._refuse_changed(TIMELINES_FILE, ITEMS_FILE)
+        folder._refuse_changed(*_TABLES)
         return folder
 
     def _missing_key(self) -> str | None:
         """Return the first needed key of ``meta.json`` that is absent or not valid."""
-        meta = self.meta
+        meta, settings = self.meta, self.meta.get("settings", {})
         needed: dict[str, Callable[[], object]] = {
             "edition": lambda: str(meta["edition"]),
-            "counts": lambda: meta["counts"]["ratings_in_source"] - meta["counts"]["dropped"],
-            "label_rates": lambda: dict(meta["label_rates"]),
-            "span": lambda: dict(meta["span"]),
+            "counts": lambda: sum(
+                meta["counts"][name] for name in ("ratings_in_source", "dropped", "events")
+            ),
+            "label_rates and span": lambda: meta["label_rates"].keys() | meta["span"].keys(),
             "files": lambda: [
-                meta["files"][name]["sha256"] for name in (TIMELINES_FILE, ITEMS_FILE)
+                meta["files"][name][key] for name in _TABLES for key in ("sha256", "rows")
             ],
-            "settings.history_len": lambda: self.history_len > 0,
+            "settings.history_len": lambda: self.history_len < _LONGEST,
             "settings.min_history": lambda: 1 <= self.min_history <= self.history_len,
-            "settings.rating_threshold": lambda: float(meta["settings"]["rating_threshold"]),
-            "settings.split": lambda: meta["settings"]["split"] == "user" or self.time_cuts,
+            "settings.split": lambda: settings["split"] == "user" or self.time_cuts,
             "prompt": lambda: self.prompt_settings.scale in (HALF_STARS, WHOLE_STARS),
+            "prompt.threshold": lambda: (
+                self.prompt_settings.threshold == float(settings["rating_threshold"])
+            ),
         }
         for name, read in needed.items():
             try:
-                valid = read() is not False
-            except (KeyError, TypeError, ValueError, ArithmeticError):
-                valid = False
-            if not valid:
+                if read() is False:
+                    return name
+            except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError):
                 return name
         return None
 
@@ -244,7 +248,7 @@ class CacheKey:
 
 def table_digests(folder: PreparedFolder) -> dict[str, str]:
     """Return the SHA-256 of each table of prepared data, by file name."""
-    return {name: _digest(folder.path / name) for name in (TIMELINES_FILE, ITEMS_FILE)}
+    return {name: _digest(folder.path / name) for name in _TABLES}
 
 
 def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
@@ -327,7 +331,8 @@ def _read_columns(
                     hint=hint,
                 )
             table = source.read(columns=list(names))
-    except (pa.ArrowException, OSError) as error:
+            table.validate(full=True)
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"the table cannot be read ({reason})",

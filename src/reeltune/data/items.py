@@ -5,7 +5,6 @@ Plain Python reads the hundred thousand rows at most, since every error names th
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import re
@@ -88,8 +87,8 @@ def read_items(
     lines: dict[int, int] = {}
     bad: list[BadRow] = []
     row = None
-    is_csv = layout is CSV
-    complete = check_text(path, utf8=is_csv, by_line=not is_csv).complete
+    old = layout is not CSV
+    _, complete = check_text(path, by_line=old, latin1=old)
     for row in _rows(path, layout):
         item = _to_item(path.name, row)
         if isinstance(item, BadRow):
@@ -146,7 +145,7 @@ class _Row(NamedTuple):
 
 def _rows(path: Path, layout: Layout) -> Iterator[_Row]:
     """Yield every row that is not blank."""
-    text = _decode(path, layout)
+    text = _decode(path.read_bytes())
     if layout is CSV:
         yield from _csv_rows(path.name, text)
     elif layout is TAB_100K:
@@ -188,14 +187,15 @@ def _csv_rows(name: str, text: str) -> Iterator[_Row]:
         ) from error
 
 
-def _decode(path: Path, layout: Layout) -> str:
-    """Decode a whole file by the first of the layout's encodings that fits."""
-    *tried, last = layout.encodings
-    data = path.read_bytes()
-    for encoding in tried:
-        with contextlib.suppress(UnicodeDecodeError):
-            return data.decode(encoding)
-    return data.decode(last)
+def _decode(data: bytes) -> str:
+    """Decode a film file: UTF-8, or Latin-1 as of old editions.
+
+    Latin-1 text with accents is practically never valid UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _to_item(name: str, row: _Row) -> Item | BadRow:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
 from reeltune.errors import ConfigError, DataError
@@ -22,8 +22,6 @@ class Layout:
         ratings_file: One rating per line: user, film, stars, timestamp.
         items_file: One film per row.
         header: Whether both files begin with a line of column names; quoting is then allowed.
-        encodings: Of the films file; the first that decodes it is used. Old editions are Latin-1,
-            except 10M; Latin-1 text with accents is practically never valid UTF-8.
     """
 
     name: str
@@ -31,7 +29,6 @@ class Layout:
     items_file: str
     separator: str
     header: bool
-    encodings: tuple[str, ...]
     scale: RatingScale
 
     @property
@@ -40,12 +37,10 @@ class Layout:
         return (self.ratings_file, self.items_file)
 
 
-_OLD_TEXT = ("utf-8-sig", "latin-1")
-
-CSV: Final = Layout("csv", "ratings.csv", "movies.csv", ",", True, ("utf-8-sig",), HALF_STARS)
-DAT_1M: Final = Layout("1m", "ratings.dat", "movies.dat", "::", False, _OLD_TEXT, WHOLE_STARS)
-DAT_10M: Final = Layout("10m", "ratings.dat", "movies.dat", "::", False, _OLD_TEXT, HALF_STARS)
-TAB_100K: Final = Layout("100k", "u.data", "u.item", "\t", False, _OLD_TEXT, WHOLE_STARS)
+CSV: Final = Layout("csv", "ratings.csv", "movies.csv", ",", True, HALF_STARS)
+DAT_1M: Final = Layout("1m", "ratings.dat", "movies.dat", "::", False, WHOLE_STARS)
+DAT_10M: Final = Layout("10m", "ratings.dat", "movies.dat", "::", False, HALF_STARS)
+TAB_100K: Final = Layout("100k", "u.data", "u.item", "\t", False, WHOLE_STARS)
 
 EDITIONS: Final[Mapping[str, Layout]] = {
     "ml-latest-small": CSV,
@@ -67,14 +62,8 @@ _SAVE_AS_UTF8: Final = "Save the file as UTF-8"
 _NOT_TEXT: Final = (
     (rb"\A(\xff\xfe|\xfe\xff)", "is UTF-16 text", "not_utf8", _SAVE_AS_UTF8),
     (rb"\0", "holds a NUL byte", "nul_byte", "Check that the file is whole; save it as UTF-8"),
-    (
-        rb"\r[^\r\n]",
-        "has old Mac line ends (CR)",
-        "old_mac_line_ends",
-        "Save the file with LF line ends",
-    ),
-)
-"""Pattern, message, code and hint of files that are not read."""
+    (rb"\r[^\r\n]", "has old Mac line ends (CR)", "old_mac_line_ends", "Save it with LF line ends"),
+)  # pattern, message, code and hint of files that are not read
 
 
 def edition_name(name: str) -> str:
@@ -156,44 +145,34 @@ def missing_files_error(where: str, folders: Mapping[str, Set[str]]) -> DataErro
     )
 
 
-class TextTraits(NamedTuple):
-    """Whether a file holds a double quote, and whether its last line ends in a line break."""
+def check_text(path: Path, *, by_line: bool = True, latin1: bool = False) -> tuple[bool, bool]:
+    """Return whether a file holds a quote, and whether it ends in a line break.
 
-    quoted: bool
-    complete: bool
-
-
-def check_text(path: Path, *, utf8: bool = True, by_line: bool = True) -> TextTraits:
-    """Read a file once; raise a DataError if it is empty or no text of this kind.
-
-    Args:
-        path: The file.
-        utf8: Whether it must be UTF-8.
-        by_line: Whether it is read by line, so that old Mac line ends are not read right.
+    Raises:
+        DataError: It is empty or no text; or, if read ``by_line``, its lines end in CR alone.
     """
-
-    def error(line: int, message: str, code: str, hint: str) -> DataError:
-        return DataError(message, code=code, where=f"{path.name}, line {line}", hint=hint)
-
     line, quoted, block = 1, False, b""
+
+    def fault(offset: int, message: str, code: str, hint: str) -> DataError:
+        at = line + block.count(b"\n", 0, offset)
+        return DataError(message, code=code, where=f"{path.name}, line {at}", hint=hint)
+
     with path.open("rb") as file:
         while chunk := file.read(_BLOCK):
             block = chunk + file.readline()
-            for pattern, *fault in _NOT_TEXT[: None if by_line else -1]:
+            for pattern, *found in _NOT_TEXT if by_line else _NOT_TEXT[:-1]:
                 if match := re.search(pattern, block):
-                    raise error(line + block.count(b"\n", 0, match.start()), *fault)
+                    raise fault(match.start(), *found)
             try:
-                block.decode("utf-8" if utf8 else "latin-1")
+                block.decode("latin-1" if latin1 else "utf-8")
             except UnicodeDecodeError as bad:
                 message = f"is not UTF-8 text: byte 0x{block[bad.start]:02x}"
-                raise error(
-                    line + block.count(b"\n", 0, bad.start), message, "not_utf8", _SAVE_AS_UTF8
-                ) from bad
+                raise fault(bad.start, message, "not_utf8", _SAVE_AS_UTF8) from bad
             line += block.count(b"\n")
             quoted = quoted or b'"' in block
-    if not block.strip():
-        raise error(1, "is empty", "empty_file", "Check that the file is complete")
-    return TextTraits(quoted, block.endswith((b"\n", b"\r")))
+    if not block:
+        raise fault(0, "is empty", "empty_file", "Check that the file is complete")
+    return quoted, block.endswith((b"\n", b"\r"))
 
 
 def cut_off_error(name: str, line: int, text: str) -> DataError:

@@ -1,12 +1,13 @@
-"""``meta.json``: sources, settings and counts of prepared data, and the summary printed of it.
+"""``meta.json``: sources, settings, counts and warnings of prepared data, and its summary.
 
 It holds no time, no path of this machine and nothing random, so equal input gives equal bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,10 @@ from reeltune.data.invariants import EventTable
 from reeltune.data.settings import Cuts, PrepareSettings, iso_time
 from reeltune.errors import DataError
 from reeltune.files import file_digest
+
+_YEAR: Final = 31_556_952  # seconds
+_FIRST, _LAST = 1990 - 1970, 2040 - 1970  # no ratings are likely outside these years
+_LONGEST_GAP: Final = 10  # years
 
 
 def count_tables(table: EventTable) -> dict[str, Any]:
@@ -54,6 +59,39 @@ def count_tables(table: EventTable) -> dict[str, Any]:
             "last": iso_time(int(timelines.timestamp.max())),
         },
     }
+
+
+def implausible(table: EventTable) -> Iterator[str]:
+    """Yield what is unlikely of the events and items of a prepared folder, a sentence each."""
+    time, user = table.timelines.timestamp, table.timelines.user_id
+    first, last = int(time.min()), int(time.max())
+    if last < _FIRST * _YEAR or first > _LAST * _YEAR:
+        yield (
+            f"timestamps run from {first} to {last}: as seconds since 1970, {iso_time(first)} to "
+            f"{iso_time(last)}. If they are dates, row numbers or other units, convert them"
+        )
+    if table.continues.any() and (time[1:] == time[:-1])[table.continues[1:]].all():
+        yield "all ratings of a user have the same timestamp, so their order is not known"
+    count = np.bincount(time // _YEAR)
+    years = np.flatnonzero(count)
+    gaps = np.diff(years)
+    if len(gaps) and gaps.max() > _LONGEST_GAP:
+        before = count[: years[gaps.argmax()] + 1].sum()
+        few, event = min((before, time.argmin()), (len(time) - before, time.argmax()))
+        yield (
+            f"{few:,} of {len(time):,} ratings lie {gaps.max() - 1} years or more from the others, "
+            f"such as that of film {table.item_id[event]} by user {user[event]} at second "
+            f"{time[event]} ({iso_time(int(time[event]))}). Correct their timestamps"
+        )
+    liked, rating = table.timelines.liked[table.is_in(TRAIN)], table.timelines.rating
+    if len(liked) and liked.all() == liked.any():
+        yield (
+            f"all {len(liked):,} training rows are {'liked' if liked[0] else 'not liked'}: ratings "
+            f"run from {rating.min():g} to {rating.max():g}. Choose another --rating-threshold"
+        )
+    genres = {genre for item in table.folder.items for genre in item.genres}
+    if odd := sorted(genre for genre in genres if set("[]{}/,") & set(genre)):
+        yield f"{len(odd):,} genres look like lists, such as {odd[0][:60]!r}. Separate genres by |"
 
 
 def check_no_empty_split(

@@ -35,9 +35,9 @@ from reeltune.data.meta import (
     check_no_empty_split,
     count_tables,
     describe_file,
+    implausible,
     settings_meta,
 )
-from reeltune.data.plausibility import implausible
 from reeltune.data.ratings import read_ratings
 from reeltune.data.settings import Cuts, PrepareSettings
 from reeltune.data.source import Source, open_source

@@ -60,10 +60,7 @@ _EXPECTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, _DECIMAL, _WHOLE_NUMBER)
 def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFrame:
     """Read every rating in file order, each with its line and its fault. Numbers may be quoted.
 
-    Args:
-        path: The ratings file.
-        layout: Its layout.
-        item_ids: The known film ids (int64, unique), indexed by ``item_idx``.
+    ``item_ids`` are the known film ids (int64, unique), indexed by ``item_idx``.
 
     Returns:
         Columns ``user_id``, ``item_id`` (int64), ``item_idx`` (int32), ``rating`` (float32),
@@ -72,9 +69,9 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
     Raises:
         DataError: The file is empty, cut off, lacks a column or is not UTF-8 text.
     """
-    traits = check_text(path, by_line=True)
+    quoted, complete = check_text(path)
     names, indices = _field_indices(path, layout)
-    fields = _split(path, layout, len(names), quoted=traits.quoted)
+    fields = _split(path, layout, len(names), quoted=quoted)
     items = pl.LazyFrame({Columns.ITEM: item_ids}).with_row_index(Columns.ITEM_IDX)
     ratings = (
         fields.select(
@@ -99,12 +96,12 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
             FAULT,
         )
     )
-    if traits.quoted and layout.header:
+    if quoted and layout.header:
         _refuse_open_quote(path)
     table = ratings.collect(engine="streaming")
-    if not traits.complete and _is_cut(table):
-        line = table[LINE][-1]
-        raise cut_off_error(path.name, line, _read_lines(path, table[[-1]])["text"][0])
+    if not complete and _is_cut(table):
+        (text,) = _scan_lines(path).select("text").tail(1).collect()["text"]
+        raise cut_off_error(path.name, table[LINE][-1], text)
     return table
 
 
@@ -140,12 +137,6 @@ def _field_indices(path: Path, layout: Layout) -> tuple[list[str], list[int]]:
 def _scan_lines(path: Path) -> pl.LazyFrame:
     """Return every line, with its number from 1."""
     return pl.scan_lines(path, name="text", row_index_name=LINE, row_index_offset=1, glob=False)
-
-
-def _read_lines(path: Path, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the ``text`` of the lines that rows name, in file order."""
-    lines = _scan_lines(path).join(rows.lazy(), on=LINE, maintain_order="left")
-    return lines.collect(engine="streaming")
 
 
 def _split(path: Path, layout: Layout, width: int, *, quoted: bool) -> pl.LazyFrame:
@@ -213,20 +204,16 @@ def describe_faults(
 ) -> list[BadRow]:
     """Describe the first ``ROWS_LISTED`` bad ratings of each reason, in file order.
 
-    Args:
-        path: The ratings file.
-        layout: Its layout.
-        bad: One row per bad rating: ``line``, ``fault`` and ``first_line``, which is null except
-            for duplicates.
-        ratings: Every rating of the file.
+    ``bad`` has their ``line``, ``fault`` and, for duplicates, ``first_line``; ``ratings`` are all.
     """
     listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(ROWS_LISTED)
+    lines = _scan_lines(path).join(listed.lazy(), on=LINE, maintain_order="left")
     header, indices = _field_indices(path, layout)
     finite = ratings.filter(ratings.is_finite())
     span = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     return [
         _describe(path.name, layout, header, indices, {**row, "span": span})
-        for row in _read_lines(path, listed).iter_rows(named=True)
+        for row in lines.collect(engine="streaming").iter_rows(named=True)
     ]
 
 

@@ -71,7 +71,7 @@ def test_impossible_times_are_warned_of(edition, caplog, time, seen) -> None:
 @pytest.mark.parametrize(("rating", "highest"), [("4", "4"), ("2.5", "2.5"), ("3", "3")])
 def test_training_rows_of_one_label_are_warned_of(edition, rating, highest) -> None:
     (warning,) = run(edition(lambda row: row._replace(rating=rating))).meta["warnings"]
-    assert f"to {highest}," in warning
+    assert f"to {highest}." in warning
     assert "--rating-threshold" in warning
 
 
