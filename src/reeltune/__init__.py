@@ -10,6 +10,8 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from reeltune.telemetry import switch_off_telemetry
+
 if TYPE_CHECKING:
     from reeltune.api.data import prepare
     from reeltune.api.evaluation import Evaluation, evaluate
@@ -51,6 +53,7 @@ logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
+        switch_off_telemetry()
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -38,6 +38,7 @@ from reeltune.cli import (
 )
 from reeltune.cli.heartbeat import heartbeat
 from reeltune.errors import ReeltuneError
+from reeltune.telemetry import switch_off_telemetry
 
 
 class _Root(TyperGroup):
@@ -117,6 +118,7 @@ def main(args: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in given
     words = [argument for argument in given if argument != "--debug"]
+    switch_off_telemetry()
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # libraries would draw their bars in the log
     for stream in (sys.stdout, sys.stderr):

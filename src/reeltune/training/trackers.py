@@ -1,4 +1,4 @@
-"""Experiment trackers, through transformers' integrations, and the telemetry of libraries."""
+"""Experiment trackers, through transformers' integrations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from huggingface_hub import constants
+from reeltune.telemetry import switch_off_telemetry
 
 # Defaults for what the integrations read from the environment.
 _DEFAULTS: Final = {
@@ -17,13 +17,6 @@ _DEFAULTS: Final = {
     "WANDB_CONSOLE": "off",
     "MLFLOW_EXPERIMENT_NAME": "reeltune",
     "MLFLOW_FLATTEN_PARAMS": "TRUE",
-}
-# TRL reports every training through huggingface_hub.
-_TELEMETRY: Final = {
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "WANDB_ERROR_REPORTING": "false",
-    "GRADIO_ANALYTICS_ENABLED": "False",
 }
 
 
@@ -44,13 +37,11 @@ def finished_trackers(names: Sequence[str]) -> Iterator[None]:
 
 
 def set_tracker_defaults() -> None:
-    """Name the project and switch telemetry off, where the environment does not say otherwise."""
-    defaults = _DEFAULTS | _TELEMETRY
+    """Name the project, where the environment does not say otherwise, and switch telemetry off."""
+    switch_off_telemetry()
+    defaults = dict(_DEFAULTS)
     if importlib.util.find_spec("sqlalchemy") is None:
         # mlflow's default store is a database, which mlflow-skinny cannot open.
         defaults |= {"MLFLOW_TRACKING_URI": "file:mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    if os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1":
-        # huggingface_hub has read the environment when it was imported.
-        constants.HF_HUB_DISABLE_TELEMETRY = True
