@@ -61,7 +61,7 @@ def make_model(folder: Path, tokenizer: Path, shape: str) -> Path:
     )
     Qwen3ForCausalLM(config).save_pretrained(folder)
     torch.set_default_dtype(torch.float32)
-    AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False).save_pretrained(folder)
     return folder
 
 

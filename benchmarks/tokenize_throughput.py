@@ -24,7 +24,7 @@ from reeltune.config.schema import PromptSection
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import INTERVIEW, WINDOW, Form, PromptSettings, Renderer
-from reeltune.models.tokenizer import load_tokenizer
+from reeltune.models.pretrained import load_tokenizer
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import (
     Selection,

@@ -177,7 +177,9 @@ def chats(config: Config, rows: int) -> Dataset:
 def run_trl(case: TrlCase, config: Config, options: Any) -> dict[str, Any]:
     """Train with TRL and return the figures."""
     dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(config.model.name_or_path, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(
+        config.model.name_or_path, dtype=dtype, trust_remote_code=False
+    )
     lora = config.lora
     timer = Timer()
     settings: dict[str, Any] = {
@@ -198,7 +200,9 @@ def run_trl(case: TrlCase, config: Config, options: Any) -> dict[str, Any]:
         model=model,
         args=SFTConfig(**settings),
         train_dataset=chats(config, options.rows),
-        processing_class=AutoTokenizer.from_pretrained(config.model.name_or_path),
+        processing_class=AutoTokenizer.from_pretrained(
+            config.model.name_or_path, trust_remote_code=False
+        ),
         peft_config=LoraConfig(
             task_type="CAUSAL_LM",
             r=lora.r,

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 merged, converted, *items = sys.argv[1:]
 if not Path(converted).exists():
     TransformersConverter(merged).convert(converted)
-tokenizer = AutoTokenizer.from_pretrained(merged)
+tokenizer = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
 model = ctranslate2.Generator(converted, compute_type="float32")
 ids, answers = encode_prompt(merged, tokenizer, items)
 (result,) = model.generate_batch(

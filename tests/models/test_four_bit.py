@@ -13,9 +13,10 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 from safetensors.torch import load_file
 
+from reeltune.models.adapter import load_adapter
 from reeltune.models.causal_lm import causal_of
 from reeltune.models.choices import make_choices
-from reeltune.models.load import add_adapter, load_adapter, load_base
+from reeltune.models.load import add_adapter, load_base
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged

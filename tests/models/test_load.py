@@ -12,9 +12,11 @@ from peft.tuners.lora import LoraLayer
 
 from reeltune.domain import PromptSettings
 from reeltune.errors import ConfigError, ModelError
+from reeltune.models.adapter import load_adapter
 from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.models.choices import make_choices
-from reeltune.models.load import add_adapter, load_adapter, load_base, parameter_counts
+from reeltune.models.load import add_adapter, load_base, parameter_counts
+from reeltune.models.pretrained import load_tokenizer
 from reeltune.models.prompt_record import (
     PROMPT_FILE,
     PromptRecord,
@@ -23,7 +25,6 @@ from reeltune.models.prompt_record import (
     refuse_other_tokenizer,
     write_prompt_record,
 )
-from reeltune.models.tokenizer import load_tokenizer
 from tests.errors import raises_error
 from tests.helpers import chat_tokenizer
 from tests.runs import tiny_config

@@ -21,7 +21,7 @@ from reeltune.config.model_sections import ModelSection
 from reeltune.errors import ModelError
 from reeltune.models.base_identity import base_record, is_path, weights_digest
 from reeltune.models.loaded_model import as_trained
-from reeltune.models.tokenizer import load_tokenizer
+from reeltune.models.pretrained import load_tokenizer
 from reeltune.runs.folder import RUN_FILE, RunFolder
 from reeltune.training.train import train
 from tests.errors import error_code, raises_error

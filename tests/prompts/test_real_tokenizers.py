@@ -14,7 +14,7 @@ from reeltune.cli import main
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Examples
 from reeltune.domain import SIGNALS, Form, Item, PromptSettings, Renderer, SignalKind
-from reeltune.models.tokenizer import load_tokenizer
+from reeltune.models.pretrained import load_tokenizer
 from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
 from tests import registries

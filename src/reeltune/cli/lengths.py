@@ -57,7 +57,7 @@ def lengths(
 
 def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSettings) -> PromptTokens:
     from reeltune.domain import Renderer
-    from reeltune.models.tokenizer import load_tokenizer
+    from reeltune.models.pretrained import load_tokenizer
     from reeltune.prompts.pieces import PromptTokens
 
     tokenizer = load_tokenizer(config.model.name_or_path, config.model.revision)

@@ -16,8 +16,9 @@ from reeltune.errors import ModelError
 from reeltune.evaluation.metrics import measure
 from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED, Measurement
 from reeltune.export.merge import NO_FOUR_BIT, load_merged, with_four_bit
+from reeltune.models.adapter import load_adapter
 from reeltune.models.choices import ModelChoices, make_choices
-from reeltune.models.load import load_adapter, load_base
+from reeltune.models.load import load_base
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import TokenRows

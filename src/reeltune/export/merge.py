@@ -11,10 +11,11 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from reeltune.config import Config
 from reeltune.errors import ModelError
+from reeltune.models.adapter import load_adapter
 from reeltune.models.choices import Choice, ModelChoices, make_choices
-from reeltune.models.load import BaseModel, load_adapter, load_base
+from reeltune.models.load import BaseModel, load_base
+from reeltune.models.pretrained import first_line, from_pretrained, load_tokenizer
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
-from reeltune.models.tokenizer import first_line, load_tokenizer
 from reeltune.prompts.chat import AnswerTokens
 
 DType = Literal["bfloat16", "float16", "float32"]
@@ -125,7 +126,7 @@ def _generate_one_answer(model: PreTrainedModel, end: int) -> None:
 
 def load_merged(folder: Path, device: torch.device) -> BaseModel:
     """Load a merged model by plain transformers, in its own dtype."""
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model: Any = from_pretrained(AutoModelForCausalLM, str(folder), dtype="auto")
     choices = ModelChoices(
         device=Choice(device, "as for the adapter"),
         dtype=Choice(model.dtype, "as saved"),

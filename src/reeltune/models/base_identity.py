@@ -19,13 +19,13 @@ from reeltune.runs.log import LOGGER
 
 _HUB_NAME: Final = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
-_NO_OWNERS: Final = frozenset({"models", "datasets", "spaces"})
-"""Addresses of the hub's own pages, so no model's name begins with them."""
+_NO_OWNERS: Final = frozenset({"models", "datasets", "spaces", "output", "data"})
+"""Addresses of the hub's own pages, and our folders: no model's name begins with them."""
 
 
 def is_path(name: str, revision: str | None = None) -> bool:
     """Return whether a name of a model is a path, existing or not, and not a name on the hub."""
-    if Path(name).exists() or not _HUB_NAME.fullmatch(name):
+    if os.path.lexists(name) or not _HUB_NAME.fullmatch(name):
         return True
     parts = Path(name).parts
     return parts[0] in _NO_OWNERS or (

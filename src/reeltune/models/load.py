@@ -1,16 +1,14 @@
-"""Load a base model and its tokenizer, and put a new or a trained adapter on it."""
+"""Load a base model and its tokenizer, and put a new adapter on it."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, Final
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
@@ -32,22 +30,23 @@ from reeltune.models.choices import (
     quantization_config,
     switch_off_dropout,
 )
-from reeltune.models.tokenizer import first_line, load_tokenizer, not_loadable
-from reeltune.runs.folder import ADAPTER_CONFIG
+from reeltune.models.pretrained import (
+    first_line,
+    from_pretrained,
+    load_tokenizer,
+    refuse_damaged,
+)
 from reeltune.runs.log import LOGGER
 
 # What PEFT raises for values it cannot use; it hardly checks their types.
-_PEFT_ERRORS: Final = (ValueError, TypeError, AttributeError, ImportError, NotImplementedError)
-
-# What transformers raises for files it cannot use.
-_LOAD_ERRORS: Final = (
-    *(OSError, ValueError, RuntimeError, TypeError, AttributeError, KeyError, ImportError),
-    *(SafetensorError, StrictDataclassError),
+PEFT_ERRORS: Final = (
+    *(ValueError, TypeError, AttributeError, ImportError, LookupError, RuntimeError, re.error),
 )
 
-# With these the base model, which predictions are compared with, would change.
+# With these the base model, which predictions are compared with, would change; with the last, PEFT
+# imports a module that another option names.
 _CHANGING_OPTIONS: Final = frozenset(
-    {"bias", "layer_replication", "modules_to_save", "trainable_token_indices"}
+    {"bias", "layer_replication", "modules_to_save", "trainable_token_indices", "megatron_config"}
 )
 _CHANGING_INIT: Final = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
@@ -75,28 +74,28 @@ def load_base(config: Config, choices: ModelChoices) -> BaseModel:
     quantization = quantization_config(config, choices)
     # Quantized weights are created on their device; others are moved once they are loaded.
     placement = {"device_map": {"": str(choices.device.value)}} if quantization else {}
-    try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            section.name_or_path,
-            config=settings,
-            revision=section.revision,
-            dtype=choices.dtype.value,
-            attn_implementation=None if section.attention == AUTO else attention.value,
-            quantization_config=quantization,
-            output_loading_info=True,  # pyright: ignore[reportGeneralTypeIssues]
-            trust_remote_code=False,
-            **placement,
-        )
-    except _LOAD_ERRORS as error:
-        raise not_loadable("model", section.name_or_path, error) from error
-    if missing := sorted(loading["missing_keys"]):
+    model, loading = from_pretrained(
+        AutoModelForCausalLM,
+        section.name_or_path,
+        section.revision,
+        config=settings,
+        dtype=choices.dtype.value,
+        attn_implementation=None if section.attention == AUTO else attention.value,
+        quantization_config=quantization,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are refused here, in one line
+        **placement,
+    )
+    other_shape = {name for name, *_ in loading["mismatched_keys"]}
+    if missing := sorted({*loading["missing_keys"], *other_shape}):
         raise ModelError(
-            f"{len(missing)} weights of {type(model).__name__} are missing, such as {missing[0]}: "
-            f"its config.json names {_architecture(settings)}",
+            f"{len(missing)} weights of {type(model).__name__} are missing or have another shape, "
+            f"such as {missing[0]}: its config.json names {_architecture(settings)}",
             code="weights_missing",
             where=section.name_or_path,
             hint=f"Copy the weights again. {CAUSAL_HINT}",
         )
+    refuse_damaged(dict(model.named_parameters()), section.name_or_path)
     used = str(model.config.get_text_config()._attn_implementation)
     if used != attention.value:
         attention = Choice(used, f"{type(model).__name__} has no {attention.value}")
@@ -119,10 +118,7 @@ def _causal_config(name: str, revision: str | None) -> PreTrainedConfig:
     Raises:
         ModelError: The configuration cannot be read, or is not that of a causal language model.
     """
-    try:
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except _LOAD_ERRORS as error:
-        raise not_loadable("model", name, error) from error
+    config = from_pretrained(AutoConfig, name, revision)
     if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         kind = "an encoder-decoder" if config.is_encoder_decoder else f"of type {config.model_type}"
         raise ModelError(
@@ -157,7 +153,7 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
     set_seed(config.train.seed)
     try:
         model = get_peft_model(base.model, settings)
-    except _PEFT_ERRORS as error:
+    except PEFT_ERRORS as error:
         if config.lora.extra and "target modules" not in str(error).lower():
             raise _refused_option(error) from error
         # PEFT refuses some layers of recurrent models by name.
@@ -210,8 +206,7 @@ def lora_config(config: Config) -> LoraConfig:
                 where=f"lora.extra.{name}",
                 hint=f"Did you mean {close[0]}?" if close else None,
             )
-        initialization = name == "init_lora_weights" and str(value).startswith(_CHANGING_INIT)
-        if name in options or name in _CHANGING_OPTIONS or initialization:
+        if name in options or changes_base(name, value):
             raise ConfigError(
                 f"{name}: {value} is set by another key, or changes the base model's own weights",
                 code="lora_option_not_allowed",
@@ -220,8 +215,15 @@ def lora_config(config: Config) -> LoraConfig:
             )
     try:
         return LoraConfig(**options, **section.extra)
-    except _PEFT_ERRORS as error:
+    except PEFT_ERRORS as error:
         raise _refused_option(error) from error
+
+
+def changes_base(name: str, value: Any) -> bool:
+    """Return whether an option of PEFT would change the base model, or import other code."""
+    if name == "init_lora_weights":
+        return str(value).startswith(_CHANGING_INIT)
+    return name in _CHANGING_OPTIONS and value not in (None, "none")
 
 
 def _refused_option(error: Exception) -> ConfigError:
@@ -231,26 +233,6 @@ def _refused_option(error: Exception) -> ConfigError:
         where="lora.extra",
         hint="See the documentation of PEFT's LoraConfig",
     )
-
-
-def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
-    """Put a trained adapter on a base model, frozen, in evaluation mode."""
-    if not (adapter / ADAPTER_CONFIG).is_file():
-        raise ModelError(
-            "no adapter here",
-            code="adapter_not_found",
-            where=str(adapter),
-            hint="Run: reeltune train",
-        )
-    try:
-        return PeftModel.from_pretrained(base.model, str(adapter)).eval()
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"the adapter does not fit {base.model.config.name_or_path}: {first_line(error)}",
-            code="adapter_does_not_fit",
-            where=str(adapter),
-            hint="Use the base model the adapter was trained on",
-        ) from error
 
 
 def parameter_counts(model: PeftModel) -> tuple[int, int]:

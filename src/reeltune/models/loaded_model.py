@@ -20,13 +20,13 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Form, PromptSettings, Renderer
 from reeltune.errors import ModelError
 from reeltune.locks import shared
+from reeltune.models.adapter import load_adapter
 from reeltune.models.base_identity import base_of_run, check_base, refuse_missing_folder
 from reeltune.models.calibration import Calibrate, calibrate_with
 from reeltune.models.choices import make_choices
 from reeltune.models.load import (
     BaseModel,
     add_adapter,
-    load_adapter,
     load_base,
     lora_config,
     parameter_counts,

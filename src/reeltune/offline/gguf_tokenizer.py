@@ -93,7 +93,7 @@ def check_tokenizer(folder: Path, metadata: dict[str, Any]) -> None:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     vocabulary: list[str] = metadata["tokenizer.ggml.tokens"]
     text = 'Toy Story (1995)\n4.5: Amélie, "Fabuleux"\n'
     chat = tokenizer.apply_chat_template(

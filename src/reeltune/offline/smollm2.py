@@ -112,7 +112,7 @@ def convert_gguf(gguf: Path, folder: Path) -> Conversion:
     metadata = read_metadata(gguf)
     tokenizer = build_tokenizer(metadata)
     original = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
     ).eval()
     with atomic_folder(folder) as temporary:
         _plain_copy(original, tokenizer).save_pretrained(temporary)
@@ -149,7 +149,9 @@ def _check_weights(folder: Path, original: PreTrainedModel, prompt: Any) -> Conv
     import torch
     from transformers import AutoModelForCausalLM
 
-    reloaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    reloaded = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False
+    ).eval()
     saved = reloaded.state_dict()
     for name, weight in original.state_dict().items():
         if name not in saved or not torch.equal(saved[name], weight.bfloat16().float()):

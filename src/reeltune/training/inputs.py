@@ -17,7 +17,7 @@ from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.models.choices import Choice
 from reeltune.models.load import parameter_counts
 from reeltune.models.loaded_model import LoadedModel
-from reeltune.models.tokenizer import pad_id_of
+from reeltune.models.pretrained import pad_id_of
 from reeltune.prompts.rows import ANSWER_TOKENS, Selection, TokenRows, held_out_rows
 from reeltune.runs.environment import free_memory
 from reeltune.runs.log import LOGGER

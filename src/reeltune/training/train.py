@@ -19,6 +19,7 @@ from reeltune.errors import RunError
 from reeltune.extras import require
 from reeltune.files import write_json
 from reeltune.locks import exclusive
+from reeltune.models.adapter import adapter_record, read_adapter, refuse_unfit
 from reeltune.models.base_identity import check_base
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import LoadedModel, load_model
@@ -121,6 +122,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         loaded = load_model(config, trainable=True, folder=folder)
         if checkpoint is not None:
             refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
+            refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
     with phase(2, "preprocess"):
         rows = cached_rows(loaded, train_rows(config))
         eval_rows = cached_rows(loaded, validation_rows(config))
@@ -210,6 +212,7 @@ def _save(run: RunFolder, trainer: YesNoTrainer, record: dict[str, Any]) -> None
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(trainer.totals.seconds, 1),
         "peak_memory": trainer.totals.peak_memory(),
+        "adapter": adapter_record(run.path),
     }
     run.write_record(record)
     write_card(run.path / CARD_FILE, record, metrics)
