@@ -281,7 +281,9 @@ def test_symbolic_links_are_followed(tmp_path: Path, dangling: bool):
 
 def test_a_folder_that_cannot_be_replaced_is_refused_at_once(tmp_path: Path, monkeypatch):
     home, here, mount = tmp_path / "home", tmp_path / "a" / "here", tmp_path / "mount"
-    for folder in (home, here, mount):
+    access, foreign = os.access, tmp_path / "foreign"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != foreign and access(path, mode))
+    for folder in (home, here, mount, foreign):
         folder.mkdir(parents=True)
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
@@ -296,6 +298,7 @@ def test_a_folder_that_cannot_be_replaced_is_refused_at_once(tmp_path: Path, mon
         "/",
         "~",
         str(mount),
+        str(foreign),
         str(tmp_path / "file"),
         str(tmp_path / "loop"),
     ):

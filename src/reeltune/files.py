@@ -131,6 +131,8 @@ def replaceable_folder(path: Path) -> Path:
         reason = "is the current folder or holds it"
     elif real == Path("~").expanduser():
         reason = "is the home folder"
+    elif real.exists() and not os.access(real, os.W_OK | os.X_OK):
+        reason = "cannot be written to"
     else:
         return real
     raise RunError(
