@@ -85,9 +85,10 @@ def test_a_port_in_use_is_an_error():
             listen(section(port=port))
 
 
-def test_an_address_of_another_machine_is_an_error():
+@pytest.mark.parametrize("host", ["203.0.113.7", "é" * 70, "[::1]", "1.2.3"])
+def test_an_address_of_another_machine_is_an_error(host: str):
     with raises_error(ConfigError, "host_unavailable", where="serving.host", figures=["--host"]):
-        listen(section(host="203.0.113.7"))
+        listen(section(host=host))
 
 
 def serve_until(action: Callable[[], object]) -> None:

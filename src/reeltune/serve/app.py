@@ -36,8 +36,6 @@ _DESCRIPTION: Final = (
     "tells what is served, the rating scale, and the limits of one request."
 )
 
-_PAGE_SUFFIXES: Final = {".html", ".css", ".js", ".svg"}
-
 _ERRORS: Final = error_responses(400, 401, 408, 413, 415, 421, 422, 503)
 
 
@@ -123,10 +121,8 @@ def _add_page(app: FastAPI) -> set[str]:
     """Add a route for every file of the page, and return their paths; they need no token."""
     files: dict[str, tuple[bytes, str | None, str]] = {}
     for file in (Path(__file__).parent / "page").iterdir():
-        if file.suffix in _PAGE_SUFFIXES:
-            content = file.read_bytes()
-            path = "/" if file.name == "index.html" else f"/{file.name}"
-            files[path] = content, mimetypes.guess_type(file)[0], f'"{file_digest(file)}"'
+        path = "/" if file.name == "index.html" else f"/{file.name}"
+        files[path] = file.read_bytes(), mimetypes.guess_type(file)[0], f'"{file_digest(file)}"'
 
     async def page_file(request: Request) -> Response:
         content, media_type, etag = files[request.scope["path"]]

@@ -106,11 +106,11 @@ def listen(serving: ServingSection) -> socket.socket:
     try:
         listener.bind((serving.host, serving.port))
         listener.listen()
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: a name that IDNA cannot encode
         listener.close()
-        in_use = error.errno == errno.EADDRINUSE
+        in_use = getattr(error, "errno", None) == errno.EADDRINUSE
         raise ConfigError(
-            f"cannot listen on {serving.host} port {serving.port} ({error.strerror or error})",
+            f"cannot listen on {serving.host} port {serving.port} ({error})",
             code="port_in_use" if in_use else "host_unavailable",
             where="serving.port" if in_use else "serving.host",
             hint="Give another with --port; 0 takes any free port"
