@@ -159,7 +159,7 @@ def _line_rows(text: str, separator: str, expected: int) -> Iterator[_Row]:
     for line, row in enumerate(text.split("\n"), start=1):
         if row.strip():
             fields = row.rstrip("\r").split(separator)
-            if separator == "::" and len(fields) > expected:
+            if separator == "::" and len(fields) > expected and fields[-1]:
                 fields = [fields[0], separator.join(fields[1:-1]), fields[-1]]  # in the title
             yield _Row(line, fields, expected)
 
