@@ -159,6 +159,31 @@ def test_an_unreadable_calibration_is_replaced(evaluated, run, tmp_path, written
     assert load_calibration(evaluated) == before
 
 
+def test_predictions_of_an_evaluation_killed_before_its_metrics_are_refused(
+    evaluated, run, tmp_path, capsys
+):
+    _, overrides = run
+    there = tmp_path / "killed"
+    shutil.copytree(evaluated / "evaluation", there)
+    metrics = json.loads((there / "metrics.json").read_text())
+    metrics["predictions_sha256"] = "0" * 64
+    (there / "metrics.json").write_text(json.dumps(metrics))
+    sets = [part for override in overrides for part in ("--set", override)]
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "evaluate",
+                "--config",
+                os.devnull,
+                *sets,
+                "--output",
+                str(there),
+                "--keep-predictions",
+            ]
+        )
+    assert error_code(capsys.readouterr().err) == "predictions_of_other_settings"
+
+
 @pytest.mark.parametrize(
     ("flags", "exit_code", "code", "named"),
     [

@@ -31,6 +31,8 @@ REPORT_FILE: Final = "report.html"
 
 _PREDICTIONS_KEY: Final = "predictions_key"
 """Entry of ``metrics.json``: what the models' predictions depend on."""
+_PREDICTIONS_DIGEST: Final = "predictions_sha256"
+"""Of the file, which a killed evaluation may have replaced before it wrote its metrics."""
 
 
 def save_evaluation(
@@ -46,7 +48,10 @@ def save_evaluation(
     if collected.validation.split != collected.reported.split:
         splits.insert(0, collected.validation)
     write_predictions(target / PREDICTIONS_FILE, splits)
-    key = {_PREDICTIONS_KEY: predictions_key(loaded, run).parts}
+    key = {
+        _PREDICTIONS_KEY: predictions_key(loaded, run).parts,
+        _PREDICTIONS_DIGEST: file_digest(target / PREDICTIONS_FILE),
+    }
     write_json(target / METRICS_FILE, prompt_facts(loaded) | key | evaluation.to_dict())
     curves = None
     if run is not None and (run.path / METRICS_FILE).is_file():
@@ -79,6 +84,9 @@ def read_earlier(target: Path, loaded: LoadedModel, run: RunFolder | None) -> Ea
     predictions = read_predictions(target / PREDICTIONS_FILE)
     written = json.loads((target / METRICS_FILE).read_text(encoding="utf-8"))
     changed = predictions_key(loaded, run).changed_from(written.get(_PREDICTIONS_KEY, {}))
+    digest = file_digest(target / PREDICTIONS_FILE)
+    if written.get(_PREDICTIONS_DIGEST, digest) != digest:
+        changed = [*changed, "metrics"]
     if changed:
         raise DataError(
             f"the predictions there were made with other {', '.join(changed)}",
