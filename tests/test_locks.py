@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from reeltune.errors import RunError
 from reeltune.files import atomic_file, atomic_folder, remove_leftovers
 from reeltune.locks import LOCK_FILE, exclusive, shared
 from tests.errors import raises_error
+from tests.locked import elsewhere
 from tests.test_files import Writer, names
 
 
@@ -32,18 +33,6 @@ def look_on(folder: Path, ready, go) -> None:
     with shared(folder):
         ready.set()
         go.wait()
-
-
-@contextmanager
-def elsewhere(lock, path: Path) -> Iterator[None]:
-    """Hold a lock in another thread, which is refused as another process is."""
-    with ThreadPoolExecutor(1) as pool:
-        held = lock(path)
-        pool.submit(held.__enter__).result()
-        try:
-            yield
-        finally:
-            pool.submit(held.__exit__, None, None, None).result()
 
 
 @pytest.mark.slow

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import signal
+import sys
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
+from reeltune.errors import RunError
 from reeltune.files import is_temporary
 from tests.bulk.build import Row, output_rows, parts, write_rows
-from tests.bulk.command import arguments, fork_server, run_silently
+from tests.bulk.command import arguments, call, fork_server, run_silently
+from tests.errors import error_code
 
 KILLS = 20
 SHARDS = 80
@@ -45,6 +50,12 @@ class Runs:
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
+    def wait_for_lock(self, process: BaseProcess) -> None:
+        """Wait until the output is locked, before the model is loaded."""
+        while not self.out.with_name(f".{self.out.name}.lock").exists():
+            assert process.is_alive(), self.log.read_text()
+            time.sleep(0.002)
+
     def finish(self, process: BaseProcess) -> None:
         process.join(_DEADLINE_S)
         assert process.exitcode == 0, self.log.read_text()
@@ -61,6 +72,29 @@ def assert_all_there(killed: Runs, shards: dict[str, bytes]) -> None:
     assert rows == ROWS
     assert not [path for path in killed.out.iterdir() if is_temporary(path.name)]
     assert json.loads((killed.out / "done.json").read_text())["rows"] == len(ROWS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_a_second_run_is_refused_while_the_first_scores(tiny_qwen3, prepared, tmp_path, capsys):
+    table = write_rows(tmp_path / "in.parquet", ROWS[:20])
+    first = runs(tiny_qwen3, prepared.path, table, tmp_path / "out")
+    process = first.start()
+    assert process.pid is not None
+    first.wait_for_lock(process)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        before = first.shards()
+        for flags in ([], ["--overwrite"]):
+            assert call([*first.args, *flags]) == RunError.exit_code
+            stderr = capsys.readouterr().err
+            assert error_code(stderr) == "folder_in_use"
+            assert f"process {process.pid} " in stderr
+        assert first.shards() == before
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    first.finish(process)
+    assert len(first.shards()) == 10
 
 
 @pytest.mark.slow

@@ -70,6 +70,26 @@ def test_missing_and_broken_shards_are_scored_again(bench, table, out, scored_si
     assert contents(out) == before
 
 
+def test_a_shard_with_zeros_within_is_scored_again_in_one_line(bench, table, out, caplog):
+    before = contents(out)
+    shard = bytearray(before["part-00001.parquet"])
+    shard[40:60] = bytes(20)
+    (out / "part-00001.parquet").write_bytes(shard)
+    assert bench.plan(table, out).missing == [1]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "part-00001.parquet" in caplog.text
+    bench.score(table, out)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_damaged_record_is_written_again(bench, table, out, content, scored_since):
+    (out / "done.json").write_bytes(content)
+    assert not bench.score(table, out).already_done
+    assert bench.score(table, out).already_done
+    assert scored_since == []
+
+
 @pytest.mark.parametrize("taken", ["part-00000.parquet", "part-00003.parquet"])
 def test_a_renamed_shard_is_scored_again(bench, table, out, taken):
     """Even if the number of rows is right."""

@@ -120,15 +120,16 @@ def test_what_a_killed_run_left_is_removed_by_the_next(source, place) -> None:
     assert names(place) == ["out"]
 
 
-def test_folders_of_a_run_that_is_alive_are_left_alone(place) -> None:
+def test_folders_of_a_run_that_is_alive_are_left_alone(source, place) -> None:
     alive = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(place / "out")], stdout=subprocess.PIPE
     )
     assert alive.stdout is not None
     assert alive.stdout.readline() == b"ready\n"
     working = names(place)
-    with raises_error(RunError, "folder_in_use", where="out"), atomic_folder(place / "out"):
-        pytest.fail("no work may be done")
+    holder = f"process {alive.pid} "
+    with raises_error(RunError, "folder_in_use", where=str(place / "out"), figures=[holder]):
+        prepare(source, PrepareSettings(place / "out"))
     with atomic_folder(place / "other"):
         pass
     assert names(place) == [*working, "other"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,19 @@ import torch
 
 from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
+from reeltune.errors import RunError
 from reeltune.evaluation.ablations import UNALTERED
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
 from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
 from reeltune.evaluation.model_predictions import PARTIAL_FOLDER, TimeEstimate, state_digest
 from reeltune.evaluation.predictions import read_predictions
+from reeltune.locks import exclusive
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.sequences import Sequences
 from reeltune.scoring.scorer import Progress, Scorer
 from reeltune.training.train import train
+from tests.errors import error_code
+from tests.locked import elsewhere
 from tests.runs import tiny_config, tiny_overrides
 
 CHANGES = {
@@ -106,6 +111,38 @@ def test_finished_shards_are_not_computed_again(load, scored, tmp_path, monkeypa
     scored.clear()
     assert equal(collect(loaded, tmp_path / "killed"), whole)
     assert scored == []
+
+
+def test_damaged_shards_are_computed_again_in_one_line_each(load, scored, tmp_path, caplog):
+    loaded = load()
+    whole = collect(loaded, tmp_path)
+    files = sorted((tmp_path / PARTIAL_FOLDER).iterdir())
+    content = files[3].read_bytes()
+    files[0].write_bytes(files[0].read_bytes()[:-9])
+    files[1].write_bytes(bytes(files[1].stat().st_size))
+    files[2].write_bytes(b"")
+    files[3].write_bytes(content[:-40] + bytes(8) + content[-32:])
+    shutil.copy(files[4], files[5])  # whole, but of other rows or another model
+    scored.clear()
+    caplog.clear()
+    assert equal(collect(loaded, tmp_path), whole)
+    assert len(scored) == len([r for r in caplog.records if r.levelname == "WARNING"]) == 5
+    scored.clear()
+    assert equal(collect(loaded, tmp_path), whole)
+    assert scored == []
+
+
+def test_an_evaluation_is_refused_while_another_writes_or_the_run_is_trained(
+    run, scored, tmp_path, capsys
+):
+    folder, overrides = run
+    for used in (tmp_path / "out", folder):
+        with elsewhere(exclusive, used), pytest.raises(SystemExit) as left:
+            main(evaluate(overrides, tmp_path / "out"))
+        assert left.value.code == RunError.exit_code
+        assert error_code(capsys.readouterr().err) == "folder_in_use"
+    assert scored == []
+    assert not any(path.name.startswith(".") for path in (*folder.iterdir(), *tmp_path.iterdir()))
 
 
 def test_one_shard_is_as_many_up_to_rounding(load, tmp_path):

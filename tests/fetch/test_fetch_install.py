@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from reeltune.errors import FetchError
+from reeltune.errors import FetchError, RunError
 from reeltune.fetch import FetchOptions, fetch_edition
 from reeltune.fetch.download import RetryPolicy
 from reeltune.fetch.editions import Edition
 from reeltune.files import file_digest
+from reeltune.locks import exclusive
 from tests.errors import raises_error
+from tests.locked import elsewhere
 
 from .conftest import MOVIES, RATINGS, Page, Site, zip_bytes
 
@@ -46,7 +48,10 @@ def test_second_time_does_nothing_and_force_does_it_again(
     site.pages["/ml-latest-small.zip"] = Page(tiny_zip)
     fetch_edition(tiny_edition, tmp_path, options=options)
     (tmp_path / "ml-latest-small" / "mark").touch()
-    assert not fetch_edition(tiny_edition, tmp_path, options=options).fresh
+    with elsewhere(exclusive, tmp_path / tiny_edition.name):
+        assert not fetch_edition(tiny_edition, tmp_path, options=options).fresh
+        with raises_error(RunError, "folder_in_use"):
+            fetch_edition(tiny_edition, tmp_path, force=True, options=options)
     assert len(site.requests) == 1
     assert fetch_edition(tiny_edition, tmp_path, force=True, options=options).fresh
     assert names(tmp_path / "ml-latest-small") == ["movies.csv", "ratings.csv"]

@@ -25,6 +25,7 @@ from reeltune.files import (
     write_json,
 )
 from reeltune.locks import LOCK_FILE, exclusive
+from reeltune.runs.log import LOGGER
 
 MANIFEST_FILE: Final = "manifest.json"
 DONE_FILE: Final = "done.json"
@@ -140,7 +141,7 @@ class Output:
         }
         table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about)})
         with atomic_file(self.shard_path(number)) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
     def complete_shards(self, spans: Sequence[range], sha256: str) -> dict[int, Shard]:
         """Return the complete shards of an identity, by number.
@@ -176,9 +177,13 @@ class Output:
         file = self.path / DONE_FILE
         if not file.is_file():
             return None
-        record = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            return None
         expected = {IDENTITY_DIGEST: sha256, **_totals(shards)}
-        return record if expected.items() <= record.items() else None
+        has_all = isinstance(record, dict) and expected.items() <= record.items()
+        return record if has_all and isinstance(record.get("finished"), str) else None
 
     def shard_files(self) -> list[Path]:
         """Return the files of all shards, in order."""
@@ -200,7 +205,7 @@ def _totals(shards: Collection[Shard]) -> dict[str, int]:
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         manifest = None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("identity"), dict):
         raise RunError(
@@ -214,10 +219,12 @@ def _read_manifest(file: Path) -> dict[str, Any]:
 
 def _read_shard(path: Path) -> Shard | None:
     try:
-        metadata = pq.read_metadata(path)
-        about = json.loads((metadata.metadata or {})[_METADATA_KEY])
-        return Shard(**about, rows=metadata.num_rows)
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError):
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            about = json.loads((file.metadata.metadata or {})[_METADATA_KEY])
+            rows = sum(batch.num_rows for batch in file.iter_batches())
+        return Shard(**about, rows=rows)
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, RecursionError) as error:
+        LOGGER.warning("damaged, so scored again: %s (%s)", path, " ".join(str(error).split()))
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ BATCHES_PER_SHARD: Final = 32
 """Forward passes of a shard, approximately: what a killed evaluation computes again at most."""
 
 _TIMED_BATCHES: Final = 3
+_DIGEST_BYTES: Final = 32  # of SHA-256, after the array
 
 ProgressFor = Callable[[str], Progress | None]
 """Returns the progress callback for a name."""
@@ -49,14 +51,33 @@ class _Shard(NamedTuple):
     file: Path | None
 
     def read(self) -> npt.NDArray[np.float32] | None:
-        """Return the logits on disk, shape ``(n, 2)``, or None."""
-        return np.load(self.file) if self.file is not None and self.file.is_file() else None
+        """Return the logits on disk, shape ``(n, 2)``, or None; a damaged file is removed."""
+        if self.file is None or not self.file.is_file():
+            return None
+        try:
+            content = self.file.read_bytes()
+            array, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+            if digest == self._digest(array):
+                return np.load(io.BytesIO(array))
+            reason = "it was changed"
+        except OSError as error:
+            reason = str(error.strerror)
+        LOGGER.warning("damaged, so computed again: %s (%s)", self.file, reason)
+        self.file.unlink(missing_ok=True)
+        return None
 
     def write(self, logits: npt.NDArray[np.float32]) -> None:
         """Write the logits, complete or not at all."""
         if self.file is not None:
-            with atomic_file(self.file) as temporary, temporary.open("wb") as stream:
-                np.save(stream, logits)
+            array = io.BytesIO()
+            np.save(array, logits)
+            with atomic_file(self.file) as temporary:
+                temporary.write_bytes(array.getvalue() + self._digest(array.getvalue()))
+
+    def _digest(self, array: bytes) -> bytes:
+        """Return the SHA-256 of an array and of what it depends on, which is the file's name."""
+        assert self.file is not None
+        return hashlib.sha256(self.file.name.encode() + array).digest()
 
 
 class ShardedScorer:

@@ -1,0 +1,21 @@
+"""Hold a lock as another process does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def elsewhere(lock: Any, path: Path) -> Iterator[None]:
+    """Hold a lock in another thread, which is refused as another process is."""
+    with ThreadPoolExecutor(1) as pool:
+        held = lock(path)
+        pool.submit(held.__enter__).result()
+        try:
+            yield
+        finally:
+            pool.submit(held.__exit__, None, None, None).result()
