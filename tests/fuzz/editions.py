@@ -244,7 +244,7 @@ def _read_items(path: Path, layout: Layout) -> list[tuple[int | None, str, str]]
             row = [row[0], "::".join(row[1:-1]), row[-1]]
         fields = [row[place] if place < len(row) else "" for place in places]
         is_id = re.fullmatch(r"\s*[0-9]{1,18}\s*", fields[0]) and len(row) == width
-        genres = "|".join(row[5:]) if layout is TAB_100K else fields[2]
+        genres = f"flags {row[5:].count('1')}" if layout is TAB_100K else fields[2]
         found.append((int(fields[0]) if is_id else None, fields[1], genres))
     return found
 
@@ -258,8 +258,8 @@ def _is_film(film: Film, title: str, genres: str) -> bool:
         at_end = _YEAR_AT_END.search(text)
         same_title = text.startswith(film.title) and str(film.year) in text
         same_title &= at_end is None or int(at_end[1]) == film.year
-    if re.fullmatch(r"[01](\|[01])*", genres.replace(" ", "")):  # the flags of u.item
-        return same_title and len(film.genres) <= genres.count("1")
+    if genres.startswith("flags "):  # of u.item; "unknown" is no genre
+        return same_title and 0 <= int(genres.removeprefix("flags ")) - len(film.genres) <= 1
     listed = (re.split(r"\|", genres), re.split(r"[|,/]", genres))
     return same_title and any(_bare(film.genres) == _bare(each) - NO_GENRES for each in listed)
 
