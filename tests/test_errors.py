@@ -13,6 +13,7 @@ from reeltune.errors import (
     LeakError,
     LengthError,
     ModelError,
+    Problem,
     ReeltuneError,
     RunError,
 )
@@ -82,3 +83,14 @@ def test_the_page_lists_every_code_once_and_in_order():
     listed = [code for _, code in listed_codes()]
     assert listed == sorted(set(listed))
     assert literal_codes() - set(listed_codes()) == set()
+
+
+def test_errors_have_one_line_whatever_they_quote():
+    quoted = DataError("bad value 'a\n\x1b[2J\u2028b'", code="x", where="a\x00.csv", hint="x\r")
+    assert str(quoted) == r"a\x00.csv: bad value 'a\n\x1b[2J\u2028b'. x\r"
+    problems = [Problem(where, "x", "no\nkey") for where in ("a", "b")]
+    assert str(ConfigError.of(problems, "c.yaml")).split("\n") == [
+        "c.yaml: 2 errors:",
+        r"  - a: no\nkey",
+        r"  - b: no\nkey",
+    ]

@@ -10,6 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+def printable(text: str) -> str:
+    """Return a text with control characters escaped; only items of a list begin a new line."""
+    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return escaped.replace(r"\n  - ", "\n  - ")
+
+
 class ReeltuneError(Exception):
     """Base of all errors raised on purpose.
 
@@ -25,10 +31,10 @@ class ReeltuneError(Exception):
     def __init__(
         self, message: str, *, code: str, where: str | None = None, hint: str | None = None
     ) -> None:
-        self.message = message
+        self.message = printable(message)
         self.code = code
-        self.where = where
-        self.hint = hint
+        self.where = where and printable(where)
+        self.hint = hint and printable(hint)
         super().__init__(str(self))
 
     def __str__(self) -> str:

@@ -146,7 +146,7 @@ def attempt(kind: Kind, seed: int, index: int, folder: Path) -> Result:
 def _fault(error: ReeltuneError) -> str:
     """Return why an error is not one clear line (or one line per key), or nothing."""
     text = str(error)
-    lines = text.split("\n") if error.code == "invalid_config" else [text]
+    lines = text.split("\n  - ")  # an error may list several
     if len(text) > MAX_MESSAGE:
         return f"(a message of {len(text)} characters) "
     if not all(line.isprintable() for line in lines):

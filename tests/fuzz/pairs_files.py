@@ -148,7 +148,7 @@ class PairsFiles(Kind):
                 lambda: cast(pa.uint64()),
                 lambda: cast(pa.float64()),
                 lambda: cast(pa.string()),
-                lambda: cast(pa.dictionary(pa.int32(), pa.int64())),
+                lambda: put(pa.array(values).dictionary_encode(), "!as a dictionary"),
                 lambda: put(pa.array([[each] for each in values]), "!as lists"),
                 lambda: put(pa.array([{"x": each} for each in values]), "!as structs"),
                 lambda: put(pa.array([None] * len(values)), "!as nulls"),

@@ -18,7 +18,7 @@ from reeltune.config.bounded_yaml import parse_yaml
 from reeltune.config.presets import PRESETS
 from reeltune.config.renamed import RENAMED, RENAMED_VALUES, new_key_hint
 from reeltune.config.schema import Config, contradictions
-from reeltune.errors import ConfigError, Problem
+from reeltune.errors import ConfigError, Problem, printable
 
 _MAX_BYTES: Final = 65_536  # a complete configuration has about 5,000
 _MAX_PROBLEMS: Final = 20  # that one error lists
@@ -213,6 +213,5 @@ def _problem(path: str, items: list[Any]) -> Problem:
 
 
 def _one_line(text: str) -> str:
-    """Return a text as it was written, shortened and without control characters."""
-    shortened = text if len(text) <= 200 else f"{text[:200]}..."
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shortened)
+    """Return a text shortened and without control characters."""
+    return printable(text if len(text) <= 200 else f"{text[:200]}...")

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from reeltune.errors import ReeltuneError, RequestError
+from reeltune.errors import ReeltuneError, RequestError, printable
 from reeltune.serve.schemas import ErrorResponse
 
 RETRY_AFTER_S: Final = 2
@@ -40,7 +40,7 @@ def error_response(
 ) -> Response:
     """Return an error as JSON, with the fields of :class:`reeltune.errors.ReeltuneError`."""
     # Written as ASCII: a field name may hold half a surrogate pair, which UTF-8 cannot encode.
-    body = json.dumps({"code": code, "message": message, "where": where, "hint": hint})
+    body = json.dumps({"code": code, "message": printable(message), "where": where, "hint": hint})
     return Response(body, status, headers, media_type="application/json")
 
 
