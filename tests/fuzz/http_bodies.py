@@ -8,8 +8,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-from starlette.testclient import TestClient
-
 from reeltune.config.schema import ServingSection
 from reeltune.serve.app import make_app
 from tests.fuzz.campaign import Case, CleanError, Kind
@@ -31,6 +29,8 @@ class HttpBodies(Kind):
     name: ClassVar[str] = "http"
 
     def __init__(self, workplace: Workplace) -> None:
+        from starlette.testclient import TestClient  # warns when imported, of a later httpx
+
         super().__init__(workplace)
         self._oracle = Oracle(workplace)
         serving = ServingSection(port=0, max_body_bytes=20_000, **LIMITS)

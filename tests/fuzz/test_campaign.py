@@ -69,6 +69,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 @pytest.mark.parametrize("name", KINDS)
 def test_a_few_inputs_of_each_kind(name: str, workplace: Workplace, tmp_path: Path):
     kind = KINDS[name](workplace)
