@@ -164,6 +164,13 @@ def test_a_checkpoint_whose_best_one_is_damaged_is_passed_over(run):
     assert {run.path / "checkpoint-6", run.path / "checkpoint-7"} <= unusable.keys()
 
 
+def test_a_checkpoint_of_another_run_is_passed_over(run):
+    run.write_record(run.record() | {"started": "2026-01-01T00:00:00+00:00"})
+    used, unusable = newest_whole(run)
+    assert used is None
+    assert len(unusable) == 4
+
+
 @pytest.mark.parametrize("damage", ["cut optimizer", "no trainer state", "nothing", "all"])
 @pytest.mark.slow
 def test_a_resumed_run_has_the_adapter_and_the_figures_of_a_whole_one(damage, config, whole, run):

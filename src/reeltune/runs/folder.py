@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel, ValidationError
+
 from reeltune.config import (
     Config,
     build_config,
@@ -43,6 +45,23 @@ _MARK: Final = ".earlier-run"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
+class _Data(BaseModel):
+    files: dict[str, dict[str, Any]] = {}
+
+
+class _Record(BaseModel):
+    """The types of what commands read of ``run.json``."""
+
+    status: str = ""
+    started: str = ""
+    resumed_from: list[str] = []
+    config: dict[str, dict[str, Any]] = {}
+    base: dict[str, str | None] = {}
+    prompt: dict[str, Any] = {}
+    data: _Data = _Data()
+    rows: dict[str, int] = {}
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The output folder of one training run."""
@@ -68,11 +87,14 @@ class RunFolder:
                 hint="Run: reeltune train",
             )
         record = _read(self.record_file)
+        try:
+            _Record.model_validate(record, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            raise _damaged(self.record_file, f"{key}: {first['msg']}") from error
         if "config" in record:
-            try:
-                record["config"] = translate_record(record["config"])
-            except (AttributeError, TypeError) as error:
-                raise _damaged(self.record_file, "config is no configuration") from error
+            record["config"] = translate_record(record["config"])
         return record
 
     def config(self) -> Config:

@@ -24,6 +24,7 @@ from reeltune.runs.folder import (
     RunFolder,
 )
 from reeltune.runs.log import LOGGER
+from reeltune.training.totals import SAVED_AS
 
 _TRAINER_FILES: Final = ("optimizer.pt", "scheduler.pt", TRAINER_STATE)
 _REQUIRED: Final = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, PROMPT_FILE, *_TRAINER_FILES)
@@ -59,7 +60,7 @@ def newest_whole(run: RunFolder) -> tuple[Path | None, dict[Path, str]]:
     for checkpoint in reversed(run.checkpoints()):
         try:
             _check(checkpoint)
-            _check_best(checkpoint)
+            _check_state(checkpoint, run)
         except _DamageError as error:
             unusable[checkpoint] = str(error)
         else:
@@ -84,8 +85,12 @@ def set_aside(unusable: dict[Path, str], used: Path | None) -> None:
         )
 
 
-def _check_best(checkpoint: Path) -> None:
-    step = _read_object(checkpoint / TRAINER_STATE).get("best_global_step")
+def _check_state(checkpoint: Path, run: RunFolder) -> None:
+    state = _read_object(checkpoint / TRAINER_STATE)
+    totals = state.get("stateful_callbacks", {}).get(SAVED_AS)
+    if totals is not None and totals["args"]["run_started"] != run.record()["started"]:
+        raise _DamageError("it is of another run")
+    step = state.get("best_global_step")
     best = checkpoint.with_name(f"checkpoint-{step}")
     if step and best != checkpoint:
         try:

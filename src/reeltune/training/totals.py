@@ -14,7 +14,7 @@ from reeltune.training.callbacks import StepClock
 if TYPE_CHECKING:
     from reeltune.training.trainer import YesNoTrainer
 
-_SAVED_AS: Final = "reeltune"  # in stateful_callbacks of trainer_state.json
+SAVED_AS: Final = "reeltune"  # in stateful_callbacks of trainer_state.json
 
 
 class RunTotals(TrainerCallback):
@@ -26,6 +26,7 @@ class RunTotals(TrainerCallback):
 
     def __init__(self, trainer: YesNoTrainer, clock: StepClock) -> None:
         self.complete = True
+        self.run_started = ""  # identifies the run
         self._trainer, self._clock = trainer, clock
         self._seconds = self._train_seconds = 0.0  # of earlier processes
         self._peak: dict[str, float] = {}
@@ -46,6 +47,7 @@ class RunTotals(TrainerCallback):
         trainer = self._trainer
         pending: Any = trainer.accelerator.reduce(trainer._tr_loss, reduction="mean")
         totals = {
+            "run_started": self.run_started,
             "seconds": self.seconds,
             "train_seconds": self._train_seconds + time.monotonic() - self._train_began,
             "peak_memory": self.peak_memory(),
@@ -54,7 +56,7 @@ class RunTotals(TrainerCallback):
             "logged_step": trainer._globalstep_last_logged,
             "clock": self._clock.counts(),
         }
-        _saved(trainer.state)[_SAVED_AS] = {"args": totals}
+        _saved(trainer.state)[SAVED_AS] = {"args": totals}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -71,7 +73,7 @@ class RunTotals(TrainerCallback):
         )
         if state.best_global_step:  # the run folder may have moved since
             state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{state.best_global_step}"
-        if _SAVED_AS not in saved:
+        if SAVED_AS not in saved:
             self.complete = False
             LOGGER.warning(
                 "the checkpoint is of version 0.1.0: train_loss and train_seconds of the whole run "
@@ -79,7 +81,7 @@ class RunTotals(TrainerCallback):
                 state.global_step,
             )
             return
-        totals, trainer = saved[_SAVED_AS]["args"], self._trainer
+        totals, trainer = saved[SAVED_AS]["args"], self._trainer
         self._seconds, self._train_seconds = totals["seconds"], totals["train_seconds"]
         self._peak = totals["peak_memory"]
         trainer._total_loss_scalar = totals["loss_sum"]

@@ -135,6 +135,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
     with _space_named(run, loaded):
         record = first_record(inputs, run, checkpoint)
         trainer = build_trainer(inputs, run, clock, checkpoint)
+        trainer.totals.run_started = record["started"]
         for checked in (rows, eval_rows):
             trainer.scorer.check(checked.sequences, packed=config.train.share_history)
         if main:
