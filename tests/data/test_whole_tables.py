@@ -196,6 +196,8 @@ def test_unusual_but_valid_files_are_read_right(edition, tmp_path, change) -> No
         ('3,10,"4,5",1141508306', ["'4,5'"]),
         ("3,10,4\x1b[31m,1141508306", [r"\x1b"]),
         (HEADER, ["header"]),
+        ("3,10,4," + "9" * 5000, ["'999"]),
+        ("3,10,4," + "0" * 5000, ["timestamp 000"]),
     ],
 )
 def test_bad_rows_are_named_for_what_they_are(edition, line, figures) -> None:
@@ -204,6 +206,7 @@ def test_bad_rows_are_named_for_what_they_are(edition, line, figures) -> None:
     with raises_error(DataError, "bad_row", where="line 62", figures=figures) as caught:
         run(source)
     assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(("digits", "divisor"), [(3, 10**3), (6, 10**6), (9, 10**9)])
@@ -211,6 +214,16 @@ def test_the_unit_of_large_times_is_named(edition, digits, divisor) -> None:
     source = edition(lambda row: row._replace(time=row.time * 10**digits))
     with raises_error(DataError, "bad_row", where="line 2", figures=[f" {divisor} ", "60 of 60"]):
         run(source)
+
+
+@pytest.mark.parametrize("time", [20190102, 201901021200, 20190102120000, 637_134_336_000_000_000])
+def test_no_division_is_advised_where_it_would_not_give_seconds(edition, time) -> None:
+    try:
+        warnings = run(edition(lambda row: row._replace(time=time + row.item))).meta["warnings"]
+    except DataError as error:
+        warnings = [str(error)]
+    assert "since 1970" in warnings[0]
+    assert "Divide" not in warnings[0]
 
 
 def test_a_column_named_twice_is_refused(edition) -> None:

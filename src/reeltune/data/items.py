@@ -205,7 +205,9 @@ def _to_item(name: str, row: _Row) -> Item | BadRow:
         return _bad(name, row, "item_field_count", message, "Correct the row (or its separators)")
     item_id = row.fields[0].strip()
     if not (item_id.isascii() and item_id.isdigit() and len(item_id) <= _ID_DIGITS):
-        return _bad(name, row, "item_id_not_a_number", f"the film id is {item_id!r}, not a number")
+        return _bad(
+            name, row, "item_id_not_a_number", f"the film id is {item_id[:80]!r}, not a number"
+        )
     title, year = split_year(row.fields[1])
     if not title:
         return _bad(name, row, "item_without_title", f"film {item_id} has no title")

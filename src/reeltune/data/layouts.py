@@ -178,7 +178,7 @@ def check_text(path: Path, *, by_line: bool = True, latin1: bool = False) -> tup
 def cut_off_error(name: str, line: int, text: str) -> DataError:
     """Return the error of a file that ends in the middle of a line."""
     return DataError(
-        f"the file is cut off: no line break follows {text!r}",
+        f"the file is cut off: no line break follows {text[-80:]!r}",
         code="file_cut_off",
         where=f"{name}, line {line}",
         hint="Fetch or export the file again",

@@ -47,6 +47,8 @@ _QUOTED: Final = r'(^|,)(?:(")(?:[^",]|"")*(?:,|"")(?:[^"]|"")*"|("[^",]*"))'
 """A quoted field; one that holds a comma or a quote, so no number, is replaced by one quote."""
 _CUT: Final = ("field_count", "empty_value", "not_a_number")
 _SHOWN_CHARACTERS: Final = 80
+_YEAR_1995: Final = 788_918_400
+_LARGEST_SCALE: Final = 100
 
 _WHOLE_NUMBER: Final = (
     re.compile(r"[+-]?[0-9]{1,18}"),
@@ -225,7 +227,7 @@ def _describe(
     fields = line.split(layout.separator)
     if layout.header and len(line) < csv.field_size_limit():
         (fields,) = csv.reader([line])
-    fields = [field.strip(_BLANKS) for field in fields]
+    fields = [field.strip(_BLANKS)[:_SHOWN_CHARACTERS] for field in fields]
     if len(fields) != len(header):
         message = f"{len(fields)} fields, expected {len(header)}: {line[:_SHOWN_CHARACTERS]!r}"
         return BadRow(file, row[LINE], reason, message, line)
@@ -251,7 +253,7 @@ def _describe(
         "timestamp_too_large": (
             f"timestamp {timestamp} is after the year 2100, so probably not in seconds",
             timestamp,
-            f"Divide the timestamps by {_units_per_second(timestamp)} to have seconds",
+            _seconds_hint(timestamp) if reason == "timestamp_too_large" else "",
         ),
         "unknown_item": (
             f"film {item} is not in {layout.items_file}",
@@ -268,16 +270,19 @@ def _describe(
 
 
 def _scale_hint(scale: RatingScale, lowest: float, highest: float) -> str:
-    divide = f" (divide by {highest / scale.max:g})" if highest > scale.max else ""
+    is_larger = scale.max < highest <= _LARGEST_SCALE
+    divide = f" (divide by {highest / scale.max:g})" if is_larger else ""
     return (
         f"Correct the row; if ratings from {lowest:g} to {highest:g} are another scale, convert "
         f"all of them to {scale}{divide}"
     )
 
 
-def _units_per_second(timestamp: str) -> int:
-    """Return 1000 for milliseconds of this century, and so on."""
-    return 1000 ** max(1, (len(timestamp.lstrip("+0")) - 10) // 3)
+def _seconds_hint(timestamp: str) -> str:
+    for unit in (10**3, 10**6, 10**9):
+        if _YEAR_1995 <= int(timestamp) // unit < YEAR_2100:
+            return f"Divide the timestamps by {unit} to have seconds"
+    return "Write the timestamps as seconds since 1970 (UTC)"
 
 
 def _first_not_a_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
