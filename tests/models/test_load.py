@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from peft.tuners.lora import LoraLayer
 
 from reeltune.domain import PromptSettings
@@ -16,6 +17,7 @@ from reeltune.models.adapter import load_adapter
 from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.models.choices import make_choices
 from reeltune.models.load import add_adapter, load_base, parameter_counts
+from reeltune.models.loaded_model import load_model
 from reeltune.models.pretrained import load_tokenizer
 from reeltune.models.prompt_record import (
     PROMPT_FILE,
@@ -197,3 +199,97 @@ def test_the_record_names_the_date_that_the_template_writes(tmp_path):
     tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }}" + str(tokenizer.chat_template)
     write_prompt_record(tmp_path, PromptRecord.of(PromptSettings(), 5, "base", tokenizer))
     assert read_prompt_record(tmp_path).template_date == "2024-07-26"
+
+
+def saved(folder: Path, name: str, **options) -> Path:
+    """Save a random model of a class of transformers with a chat tokenizer."""
+    cls = getattr(transformers, name)
+    cls(cls.config_class(vocab_size=448, **options)).save_pretrained(folder)
+    chat_tokenizer("llama").save_pretrained(folder)
+    return folder
+
+
+LLAMA = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+LLAMA |= {"num_attention_heads": 2, "num_key_value_heads": 2}
+GPT2 = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+
+
+def edit_config(folder: Path, **values) -> None:
+    config = json.loads((folder / "config.json").read_text()) | values
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_an_encoder_decoder_is_no_causal_model(prepared, tmp_path):
+    small = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    folder = saved(tmp_path / "t5", "T5ForConditionalGeneration", **small)
+    with raises_error(ModelError, "not_a_causal_model", where="t5", figures=["T5ForConditionalGeneration"]):
+        load(folder, prepared, tmp_path)
+
+
+def test_a_classifier_has_no_head_for_tokens(prepared, tmp_path):
+    folder = saved(tmp_path / "classifier", "LlamaForSequenceClassification", **LLAMA)
+    figures = ["lm_head.weight", "LlamaForSequenceClassification", "model.name_or_path"]
+    with raises_error(ModelError, "weights_missing", where="classifier", figures=figures):
+        load(folder, prepared, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"model_type": "not_yet_known"}, "unknown_architecture"),
+        (
+            {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}},
+            "model_needs_its_own_code",
+        ),
+        ({"hidden_size": "many"}, "model_folder_incomplete"),
+        ({"hidden_size": 24}, "weights_missing"),
+    ],
+)
+def test_what_is_wrong_with_a_config_is_told_apart(values, code, prepared, tmp_path):
+    folder = saved(tmp_path / "llama", "LlamaForCausalLM", **LLAMA)
+    edit_config(folder, **values)
+    with raises_error(ModelError, code, where="llama"):
+        load(folder, prepared, tmp_path)
+
+
+def test_a_model_without_fused_attention_is_loaded_with_its_own(prepared, tmp_path):
+    small = {"d_model": 16, "n_layers": 1, "n_heads": 2}
+    folder = saved(tmp_path / "mpt", "MptForCausalLM", **small)
+    _, base = load(folder, prepared, tmp_path)
+    assert base.choices.attention.value == "eager"
+    with raises_error(ModelError, "attention_not_supported", figures=["model.attention"]):
+        load(folder, prepared, tmp_path, model__attention="sdpa")
+
+
+def test_layers_that_a_model_has_are_named(prepared, tmp_path):
+    folder = saved(tmp_path / "gpt2", "GPT2LMHeadModel", **GPT2)
+    config, base = load(folder, prepared, tmp_path, lora__target_modules="[q_proj]")
+    assert not base.model.config.attn_pdrop
+    with raises_error(ConfigError, "no_target_modules", figures=["[c_attn, c_fc, c_proj]"]):
+        add_adapter(base, config)
+    config, base = load(folder, prepared, tmp_path, lora__target_modules="[c_attn, c_fc, c_proj]")
+    add_adapter(base, config)
+
+
+def test_layers_that_cannot_be_adapted_are_not_named(prepared, tmp_path):
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "state_size": 4}
+    folder = saved(tmp_path / "mamba", "MambaForCausalLM", **small)
+    config, base = load(folder, prepared, tmp_path)
+    with raises_error(ConfigError, "no_target_modules", figures=["[dt_proj, in_proj, x_proj]"]):
+        add_adapter(base, config)
+    config, base = load(folder, prepared, tmp_path, lora__target_modules="[dt_proj, in_proj]")
+    add_adapter(base, config)
+
+
+def test_a_padding_token_beyond_the_vocabulary_is_refused(prepared, tmp_path):
+    folder = saved(tmp_path / "gpt2", "GPT2LMHeadModel", **GPT2 | {"n_positions": 4096})
+    tokenizer = load_tokenizer(str(folder))
+    tokenizer.add_tokens([f"<extra{i}>" for i in range(448 - len(tokenizer))])
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.save_pretrained(folder)
+    config = tiny_config(folder, prepared.path, tmp_path)
+    with raises_error(ModelError, "vocabulary_too_small", figures=["<pad>", 448, "pad_token"]):
+        _ = load_model(config).tokens
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
+    assert load_model(config).tokens

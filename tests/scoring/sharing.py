@@ -56,9 +56,11 @@ def drawn_model(folder: Path, device: str = "cpu") -> PeftModel:
     return drawn(AutoModelForCausalLM.from_pretrained(folder), device)
 
 
-def drawn(base: PreTrainedModel, device: str = "cpu") -> PeftModel:
+def drawn(
+    base: PreTrainedModel, device: str = "cpu", targets: str | list[str] = "all-linear"
+) -> PeftModel:
     """Put an adapter on a model and draw all matrices wide enough that predictions differ."""
-    config = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=4, lora_alpha=4)
+    config = LoraConfig(task_type="CAUSAL_LM", target_modules=targets, r=4, lora_alpha=4)
     model = get_peft_model(base, config)
     assert isinstance(model, PeftModel)
     random = torch.Generator().manual_seed(0)

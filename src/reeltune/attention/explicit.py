@@ -82,20 +82,18 @@ def explicit_attention(
     chunks: list[QueryChunk],
     scale: float,
 ) -> torch.Tensor:
-    """Return the attention of packed rows, shape ``(rows, length, heads, value size)``.
-
-    It is 0 at padding.
+    """Return the attention of packed rows, shape ``(rows, length, heads, size)``; 0 at padding.
 
     Args:
         query: Shape ``(rows, heads, length, size)``.
         key: Shape ``(rows, key heads, length, size)``; query heads share them in equal groups.
-        value: The same shape, except for the size.
+        value: The same shape; its size is that of the result.
         chunks: From :func:`plan`.
         scale: Factor of the products of queries and keys.
     """
     rows, heads, length, size = query.shape
-    groups, value_size = key.shape[1], value.shape[-1]
-    out = query.new_zeros(rows, length, heads, value_size)
+    groups = key.shape[1]
+    out = query.new_zeros(rows, length, heads, value.shape[-1])
     for chunk in chunks:
         count = chunk.last - chunk.first
         # The query heads of a group become more queries of its key head.
@@ -105,9 +103,7 @@ def explicit_attention(
         ]
         mask = chunk.mask.repeat(heads // groups, 1)
         attended = _MaskedAttention.apply(queries, *visible, mask, scale)
-        out[chunk.row, chunk.first : chunk.last] = attended.view(
-            heads, count, value_size
-        ).transpose(0, 1)
+        out[chunk.row, chunk.first : chunk.last] = attended.view(heads, count, -1).transpose(0, 1)
     return out
 
 

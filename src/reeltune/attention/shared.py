@@ -14,7 +14,6 @@ import torch
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.flex_attention import flex_attention_forward
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from reeltune.attention.explicit import QueryChunk, explicit_attention, plan
 from reeltune.attention.packed import Packed
@@ -23,18 +22,12 @@ from reeltune.errors import ModelError
 
 NAME: Final = "reeltune_shared"
 
-_UNSUPPORTED: Final = {
-    "softcap": "capped attention scores",
-    "s_aux": "attention sinks",
-    "position_bias": "a position bias",
-    "dropout": "attention dropout",
-}
+_UNSUPPORTED: Final = ("softcap", "s_aux", "position_bias", "dropout")
 """Variants of attention that models request and that are not implemented here."""
 
 NOT_SHARED_HINT: Final = (
     "Set train.share_history and scoring.share_history to false and train.pairwise_weight to 0"
 )
-"""The setting that works for every model whose attention cannot be shared."""
 
 Visible = BlockMask | list[QueryChunk]
 """The visibility of a batch, in the form of the device's backend."""
@@ -49,26 +42,24 @@ def shared_attention(
     *,
     visible: Visible | None = None,
     scaling: float | None = None,
+    windows: list[int | None] | None = None,
     **other: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention of packed rows, by transformers' attention interface.
 
     Shapes are those of :func:`reeltune.attention.explicit.explicit_attention`; ``visible`` is from
-    :func:`visibility`.
+    :func:`visibility`. ``windows`` receives the sliding window that the layer requests.
 
     Raises:
         ModelError: The model requests a variant of attention that is not implemented.
     """
     del attention_mask
-    wanted = [
-        text
-        for name, text in _UNSUPPORTED.items()
-        if isinstance(given := other.get(name), torch.Tensor) or given
-    ]
+    wanted = [n for n in _UNSUPPORTED if isinstance(g := other.get(n), torch.Tensor) or g]
     if wanted or visible is None:
-        where = getattr(getattr(module, "config", None), "name_or_path", None)
-        reason = f"has {', '.join(wanted)}" if wanted else "does not receive the visible tokens"
-        raise not_shareable(type(module).__name__, reason, where or None)
+        reason = f"attends with {', '.join(wanted)}" if wanted else "is not given what is visible"
+        raise not_shareable(module, reason)
+    if windows is not None:
+        windows.append(other.get("sliding_window"))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if isinstance(visible, BlockMask):
         attended, _ = flex_attention_forward(module, query, key, value, visible, scaling=scale)
@@ -79,12 +70,12 @@ def shared_attention(
 AttentionInterface.register(NAME, shared_attention)
 
 
-def not_shareable(name: str, reason: str, where: str | None = None) -> ModelError:
-    """Return the error for a model whose attention cannot be shared."""
+def not_shareable(module: torch.nn.Module, reason: str) -> ModelError:
+    """Return the error for a model, or its attention, that cannot share histories."""
     return ModelError(
-        f"{name} {reason}: histories cannot be shared",
+        f"{type(module).__name__} {reason}, so histories cannot be shared",
         code="histories_not_shareable",
-        where=where,
+        where=getattr(getattr(module, "config", None), "name_or_path", None) or None,
         hint=NOT_SHARED_HINT,
     )
 
@@ -111,20 +102,3 @@ def sharing(causal: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = before
-
-
-@contextlib.contextmanager
-def recording() -> Iterator[list[dict[str, Any]]]:
-    """Yield a list of the arguments of every call of :func:`shared_attention` in the block."""
-    calls: list[dict[str, Any]] = []
-    registered = ALL_ATTENTION_FUNCTIONS[NAME]
-
-    def recorded(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
-        calls.append(kwargs)
-        return registered(*args, **kwargs)
-
-    ALL_ATTENTION_FUNCTIONS[NAME] = recorded
-    try:
-        yield calls
-    finally:
-        ALL_ATTENTION_FUNCTIONS[NAME] = registered

@@ -180,19 +180,13 @@ def quantization_config(config: Config, choices: ModelChoices) -> BitsAndBytesCo
 
 
 def switch_off_dropout(config: PreTrainedConfig) -> Choice[bool] | None:
-    """Set every dropout rate of a base model's configuration to 0, and return the choice.
-
-    The base is frozen and ``lora.dropout`` is the adapter's, so that with ``lora.dropout`` 0 a step
-    of shared histories equals one of single prompts. None if the model has no dropout.
-    """
+    """Set a base model's own dropout rates to 0; return None if it has none."""
     parts = [part for part in vars(config).values() if isinstance(part, PreTrainedConfig)]
-    found: dict[str, float] = {}
-    for section in (config, *parts):
-        for name, value in vars(section).items():
-            if "drop" in name and isinstance(value, float) and value:
-                setattr(section, name, 0.0)
-                found[name] = value
-    if not found:
-        return None
-    rates = ", ".join(f"{name} {value:g}" for name, value in found.items())
-    return Choice(False, f"the base's own is switched off: {rates}; lora.dropout still applies")
+    rates: dict[str, float] = {}
+    for part in (config, *parts):
+        found = {name: rate for name, rate in vars(part).items() if "drop" in name}
+        found = {name: rate for name, rate in found.items() if isinstance(rate, float) and rate}
+        vars(part).update(dict.fromkeys(found, 0.0))
+        rates |= found
+    listed = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
+    return Choice(False, f"of the base: {listed}; lora.dropout is kept") if rates else None

@@ -106,22 +106,17 @@ class LoadedModel:
         return tokens
 
     def _refuse_unknown_tokens(self, tokens: PromptTokens) -> None:
-        """Refuse a tokenizer with token ids, padding included, beyond the model's vocabulary."""
-        pieces, answers = tokens.pieces, tokens.answers
-        rows = (pieces.before_item, pieces.items, pieces.after_item, *pieces.context)
-        used = [*(row.values for row in rows), pieces.head, pieces.before_candidate, pieces.tail]
-        single = [answers.yes, answers.no, answers.end, self.base.tokenizer.pad_token_id or 0]
-        largest = max(*(int(ids.max(initial=0)) for ids in used), *single)
+        pieces, tokenizer = tokens.pieces, self.base.tokenizer
+        others = (tokens.answers.end, tokenizer.pad_token_id or 0)
+        ids = np.concatenate([pieces.head, pieces.items.values, pieces.tail, others])
         embedding = cast("torch.nn.Embedding", self.base.model.get_input_embeddings())
-        size = embedding.weight.shape[0]
-        if largest >= size:
+        if ids.max() >= len(embedding.weight):
             raise ModelError(
-                f"the tokenizer has token {largest} "
-                f"({self.base.tokenizer.convert_ids_to_tokens(largest)!r}), and the model's "
-                f"vocabulary has {size} tokens",
+                f"{tokenizer.convert_ids_to_tokens(int(ids.max()))!r} is token {ids.max()} of the "
+                f"tokenizer, and the model has {len(embedding.weight)} tokens",
                 code="vocabulary_too_small",
-                where=str(self.base.tokenizer.name_or_path),
-                hint="Use the model's own tokenizer, with a pad_token from its vocabulary",
+                where=str(tokenizer.name_or_path),
+                hint="Use the model's own tokenizer, with a pad_token that the model has",
             )
 
     @property

@@ -76,97 +76,78 @@ class Scorer:
         scorer.check(sequences, longest=longest)
         return scorer
 
-    def score(self, sequences: Sequences, progress: Progress | None = None) -> Predictions:
-        """Return a prediction for every answer position, in their order."""
-        logits = self._logits(sequences, not sequences.plain, progress)
-        return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
+    def score(
+        self, sequences: Sequences, progress: Progress | None = None, *, packed: bool = False
+    ) -> Predictions:
+        """Return a prediction for every answer position, in their order.
 
-    def _logits(
-        self, sequences: Sequences, shared: bool, progress: Progress | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Return the logits of Yes and No, shape ``(n, 2)``, from packed rows if ``shared``."""
+        Sequences share packed rows unless all are plain prompts and ``packed`` is not set.
+        """
         logits = np.empty((sequences.answer_count, 2), dtype=np.float32)
         done = 0
         if progress is not None:
             progress(done, sequences.answer_count)
-        if shared:
-            batches = self._shared(sequences)
-        else:
+        if sequences.plain and not packed:
             batches = self._plain(sequences.alone() if sequences.answered else sequences.ids)
+        else:
+            batches = self._shared(sequences)
         with evaluating(self.model), torch.no_grad(), compute_context(self.model):
             for indices, batch_logits in batches:
                 logits[indices] = batch_logits
                 done += len(indices)
                 if progress is not None:
                     progress(done, sequences.answer_count)
-        return logits
+        return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
 
     def check(
         self, sequences: Sequences, *, packed: bool = False, longest: int | None = None
     ) -> None:
-        """Check in evaluation mode that the model predicts as :class:`Scorer` assumes.
-
-        A few predictions are compared with the model's own logits, and two sequences in one packed
-        row with their single prompts.
+        """Compare a few predictions with the model's own logits, and with those of single prompts.
 
         Args:
-            sequences: What will be scored or learned, or a sample of it.
+            sequences: What will be scored or learned.
             packed: Whether plain prompts share packed rows as well, as in training.
-            longest: Tokens of the longest prompt; by default that of the sequences.
+            longest: Tokens of the longest prompt; by default that of ``sequences``.
 
         Raises:
             ModelError: The model is not causal, transforms its logits in an unknown way, attends
                 in a way that histories cannot be shared in, or has fewer positions than a prompt.
         """
-        if longest is None:
-            longest = int(sequences.prompt_lengths.max()) + sequences.answered
-        self._refuse_too_few_positions(longest)
-        shared = np.flatnonzero(np.diff(sequences.answer_offsets) > 1)
-        some = sequences.take(np.resize(shared[:2] if len(shared) else np.arange(1), 2))
+        longest = longest or int(sequences.prompt_lengths.max()) + sequences.answered
+        shared = np.flatnonzero(np.diff(sequences.answer_offsets) > 1)[:2]
+        some = sequences.take(np.resize(shared if len(shared) else np.arange(1), 2))
         alone = some.alone()
+        prompt, config = alone[0].tolist(), self.head.causal.config.get_text_config()
+        if not getattr(config, "rope_parameters", None):  # rotary embeddings have no last position
+            limit = getattr(config, "max_position_embeddings", None)
+            self._refuse_longer(longest, limit, "positions", "too_few_positions", _SHORTER_HINT)
         with evaluating(self.model), torch.no_grad():
             with torch.compiler.set_stance("force_eager"):
-                self.head.check(alone[0].tolist(), self.answers)
+                self.head.check(prompt, self.answers)
             if some.plain and not packed:
                 return
-            self._refuse_short_window(self.head.shareable_window(alone[0].tolist()), longest)
+            window = self.head.shareable_window(prompt)
+        hint = f"{NOT_SHARED_HINT}. Or: {_SHORTER_HINT}"
+        noun = "tokens in its sliding window, which sharing histories ignores"
+        self._refuse_longer(longest, window, noun, "attention_window_too_short", hint)
         checked = np.unique(np.linspace(0, len(alone) - 1, _CHECKED).astype(np.int64))
         expected = self.score(Sequences.single(alone.take(checked))).log_odds
-        # Both in one row, as any two sequences may be.
+        # Both in one packed row, as any two sequences may be.
         wide = max(self.tokens_per_batch, int(some.ids.lengths.sum()))
-        actual = Scorer(self.model, self.answers, wide)._logits(some, shared=True)
-        actual = Predictions(*actual.T).log_odds[checked]
+        scorer = Scorer(self.model, self.answers, wide)
+        actual = scorer.score(some, packed=True).log_odds[checked]
         worst = float(np.abs(actual - expected).max())
         if not worst <= _SHARED_TOLERANCE[self.head.causal.dtype == torch.float32]:
-            reason = f"gives log-odds that differ by {worst:.4f} from those of single prompts"
-            raise not_shareable(
-                type(self.head.causal).__name__, reason, str(self.head.causal.config.name_or_path)
-            )
+            reason = f"gives log-odds {worst:.4f} from those of single prompts"
+            raise not_shareable(self.head.causal, reason)
 
-    def _refuse_too_few_positions(self, longest: int) -> None:
-        """Refuse prompts beyond a table of positions; rotary embeddings have no last position."""
-        config = self.head.causal.config.get_text_config()
-        limit = getattr(config, "max_position_embeddings", None)
-        if limit is None or longest <= limit or getattr(config, "rope_parameters", None):
-            return
-        raise ModelError(
-            f"{type(self.head.causal).__name__} has {limit} positions, and a prompt has {longest} "
-            "tokens",
-            code="too_few_positions",
-            where=str(self.head.causal.config.name_or_path),
-            hint=_SHORTER_HINT,
-        )
-
-    def _refuse_short_window(self, window: int | None, longest: int) -> None:
-        """Refuse models with a sliding window shorter than a prompt: sharing ignores windows."""
-        if window is not None and longest > window:
-            raise ModelError(
-                f"{type(self.head.causal).__name__} has a sliding window of {window} tokens, and a "
-                f"prompt has {longest}: histories that long cannot be shared",
-                code="attention_window_too_short",
-                where=str(self.head.causal.config.name_or_path),
-                hint=f"{NOT_SHARED_HINT}. Or: {_SHORTER_HINT}",
-            )
+    def _refuse_longer(
+        self, longest: int, limit: int | None, noun: str, code: str, hint: str
+    ) -> None:
+        if limit is not None and longest > limit:
+            causal = self.head.causal
+            message = f"{type(causal).__name__} has {limit} {noun}, and a prompt has {longest}"
+            raise ModelError(message, code=code, where=causal.config.name_or_path, hint=hint)
 
     def _plain(self, prompts: Ragged) -> Iterator[_Batch]:
         for rows in batches_by_length(prompts.lengths, self.tokens_per_batch):
