@@ -222,7 +222,9 @@ def edit_config(folder: Path, **values) -> None:
 def test_an_encoder_decoder_is_no_causal_model(prepared, tmp_path):
     small = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
     folder = saved(tmp_path / "t5", "T5ForConditionalGeneration", **small)
-    with raises_error(ModelError, "not_a_causal_model", where="t5", figures=["T5ForConditionalGeneration"]):
+    with raises_error(
+        ModelError, "not_a_causal_model", where="t5", figures=["T5ForConditionalGeneration"]
+    ):
         load(folder, prepared, tmp_path)
 
 
