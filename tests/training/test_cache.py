@@ -139,8 +139,10 @@ def test_a_failed_write_leaves_the_old_cache(prepared, tokenizer, tmp_path, monk
 
 def test_other_files_in_the_folder_are_not_replaced(prepared, tokenizer, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
+    rows, key = tokenized(prepared, tokenizer), key_of(prepared, tokenizer)
     with raises_error(RunError, "other_files_in_cache", where=str(tmp_path), figures=["thesis"]):
-        look_up(tmp_path, key_of(prepared, tokenizer))
+        store(tmp_path, key, rows)
+    assert rows_of(tmp_path, key, lambda: rows, "train") is rows
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -127,7 +127,6 @@ def stored_rows(path: Path, stored: dict[str, Any]) -> TokenRows:
 def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
     """Return the cached rows at ``path`` if their key is equal, else None; and the reason."""
     try:
-        refuse_foreign(path, _FILES, RunError, code="other_files_in_cache")
         stored = stored_key(path)
         if stored is None:
             return None, "nothing cached yet"
@@ -140,7 +139,12 @@ def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
 
 
 def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
-    """Write token rows to the cache atomically, and return them memory-mapped."""
+    """Write token rows to the cache atomically, and return them memory-mapped.
+
+    Raises:
+        RunError: The folder cannot be replaced, or holds other files.
+    """
+    refuse_foreign(path, _FILES, RunError, code="other_files_in_cache")
     from datasets import Dataset, disable_progress_bars
     from datasets.table import InMemoryTable
 
@@ -178,7 +182,7 @@ def rows_of(path: Path, key: CacheKey, tokenize: Callable[[], TokenRows], name: 
         rows = tokenize()
         try:
             return store(path, key, rows)
-        except OSError as error:
+        except (OSError, RunError) as error:
             # The rows are needed now; the cache only saves time in the next run.
             LOGGER.warning("%s rows are not cached: %s", name, error)
             return rows
