@@ -64,6 +64,13 @@ def test_truncated_json_is_located(strict: Running):
     error_of(answer, 422, "invalid_json", where="body, character 13")
 
 
+def test_names_of_fields_have_no_control_characters(strict: Running):
+    answer = strict.post("/predictions", history=[], **{"a\n\x1b[2J\x7f": 1})
+    message = error_of(answer, 422, "invalid_field", where="item_ids")["message"]
+    assert "a\\n\\x1b[2J\\x7f: " in message
+    assert message.isprintable()
+
+
 def test_all_bad_fields_are_named_up_to_five(strict: Running):
     error = error_of(
         strict.post("/predictions", item_ids="1", base="yes", a=1, b=1, c=1, d=1),

@@ -18,7 +18,7 @@ from reeltune.config.bounded_yaml import parse_yaml
 from reeltune.config.presets import PRESETS
 from reeltune.config.renamed import RENAMED, RENAMED_VALUES, new_key_hint
 from reeltune.config.schema import Config, contradictions
-from reeltune.errors import ConfigError, Problem, printable
+from reeltune.errors import ConfigError, Problem
 
 _MAX_BYTES: Final = 65_536  # a complete configuration has about 5,000
 _MAX_PROBLEMS: Final = 20  # that one error lists
@@ -74,7 +74,7 @@ def _validate(tree: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
             # Union members add their own names to the location; only names of keys belong in it.
             parts = (str(part) for part in item["loc"])
             path = ".".join(part for part in parts if not part.startswith(("literal[", "tuple[")))
-            by_path.setdefault(_one_line(path), []).append(item)
+            by_path.setdefault(_shorten(path), []).append(item)
         problems = [_problem(*found) for found in itertools.islice(by_path.items(), _MAX_PROBLEMS)]
         if more := len(by_path) - len(problems):
             problems.append(Problem("other keys", "invalid_setting", f"{more} more errors"))
@@ -122,7 +122,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"the configuration cannot be read ({error.strerror})",
             code="config_not_readable",
-            where=_one_line(str(path)),
+            where=_shorten(str(path)),
             hint=f"Name a file, or a preset: {', '.join(sorted(PRESETS))}",
         ) from None
     if len(content) > _MAX_BYTES:
@@ -159,7 +159,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _apply(tree: dict[str, Any], override: str) -> Problem | None:
     """Set one key of the tree; return the problem if the override is not a valid one."""
-    where = _one_line(f"--set {override}")
+    where = _shorten(f"--set {override}")
     path, equals, value = (part.strip() for part in override.partition("="))
     if not equals or not path:
         return Problem(
@@ -180,7 +180,7 @@ def _apply(tree: dict[str, Any], override: str) -> Problem | None:
             child = node[parent] = {}
         if not isinstance(child, dict):
             return Problem(
-                where, "override_below_value", f"{_one_line(parent)} is a value, not a section"
+                where, "override_below_value", f"{_shorten(parent)} is a value, not a section"
             )
         node = child
     try:
@@ -209,9 +209,8 @@ def _problem(path: str, items: list[Any]) -> Problem:
     expected = [_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items]
     message = " or ".join(f"{text[0].lower()}{text[1:]}" for text in expected)
     message = message.replace(" or input should be ", " or ")
-    return Problem(path, "invalid_setting", f"{message}, got {_one_line(reprlib.repr(value))}")
+    return Problem(path, "invalid_setting", f"{message}, got {_shorten(reprlib.repr(value))}")
 
 
-def _one_line(text: str) -> str:
-    """Return a text shortened and without control characters."""
-    return printable(text if len(text) <= 200 else f"{text[:200]}...")
+def _shorten(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
