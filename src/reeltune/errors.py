@@ -70,10 +70,8 @@ class ConfigError(ReeltuneError, ValueError):
         A single problem's code becomes that of the error; several have ``invalid_config``.
         """
         if len(problems) == 1:
-            (only,) = problems
-            error = cls(
-                only.message, code=only.code, where=f"{where}: {only.where}", hint=only.hint
-            )
+            (one,) = problems
+            error = cls(one.message, code=one.code, where=f"{where}: {one.where}", hint=one.hint)
         else:
             lines = "\n".join(f"  - {problem}" for problem in problems)
             error = cls(f"{len(problems)} errors:\n{lines}", code="invalid_config", where=where)
