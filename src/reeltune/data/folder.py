@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
-from reeltune.domain import HALF_STARS, WHOLE_STARS, Item, PromptSettings
+from reeltune.domain import HALF_STARS, WHOLE_STARS, Item, PromptSettings, plain_text
 from reeltune.errors import DataError
 from reeltune.files import file_digest
 
@@ -333,9 +333,8 @@ def _read_columns(
             table = source.read(columns=list(names))
             table.validate(full=True)
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
         raise DataError(
-            f"the table cannot be read ({reason})",
+            f"the table cannot be read ({plain_text(str(error))})",
             code="unreadable_table",
             where=str(file),
             hint=hint,

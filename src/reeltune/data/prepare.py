@@ -207,14 +207,9 @@ def _describe(
 
 
 def check_invariants(table: EventTable, events: int) -> list[str]:
-    """Return the names of the invariants after checking all of them on every row.
+    """Return the names of the invariants, or raise a DataError if one does not hold.
 
-    Args:
-        table: The events written.
-        events: Their number: ratings in the source less those dropped.
-
-    Raises:
-        DataError: An invariant does not hold, which is a bug of this program.
+    ``events`` is the number there should be: ratings in the source less those dropped.
     """
     broken = [] if len(table) == events else ["event count"]
     broken += [invariant.name for invariant in INVARIANTS if not invariant.holds(table)]
