@@ -154,6 +154,18 @@ def test_a_damaged_file_is_one_line(reader, content, tmp_path):
         assert error.where == str(path)
 
 
+def test_a_page_that_pyarrow_cannot_decode_is_damage_and_no_error_of_the_system(tmp_path):
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"a": MUCH}), path, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[4:40] = b"\x0f" * 36
+    path.write_bytes(content)
+    error = translate(caught(lambda p: pq.ParquetFile(p).read(), path))
+    assert error is not None
+    assert error.code == "file_damaged"
+    assert str(error).isprintable()
+
+
 def test_an_empty_file_of_torch_is_no_abort(tmp_path):
     path = tmp_path / "optimizer.pt"
     path.touch()

@@ -22,8 +22,8 @@ _FULL: Final = re.compile(
     r"iostream error"
 )
 _MEMORY: Final = re.compile(r"can't allocate memory|bad_alloc|out of memory", re.IGNORECASE)
-# Modules whose plain ValueError or RuntimeError is about the content of a file.
-_READERS: Final = ("numpy.lib._npyio", "numpy.lib._format", "torch.serialization")
+# Modules whose ValueError, RuntimeError or OSError without a number is about the content of a file.
+_READERS: Final = ("numpy.lib._npyio", "numpy.lib._format", "pyarrow", "torch.serialization")
 # The libraries that read and write files; the class tells them, so none is imported here.
 _LIBRARIES: Final = {
     *("_csv", "_pickle", "binascii", "json", "lzma", "pickle", "struct", "zipfile", "zlib"),
@@ -68,10 +68,11 @@ def translate(error: Exception) -> ReeltuneError | None:
             code="out_of_memory",
             hint="Lower train.batch_size or scoring.tokens_per_batch, or free memory",
         )
-    if isinstance(error, OSError):
+    damaged = _damaged(error, text, path)
+    if isinstance(error, OSError) and (error.errno or damaged is None):
         hint = _HINTS.get(number, "Check the path, its permissions and free space")
         return FileError(error.strerror or text, code="os_error", where=path, hint=hint)
-    return _damaged(error, text, path)
+    return damaged
 
 
 def _damaged(error: Exception, text: str, path: str | None) -> FileError | None:
