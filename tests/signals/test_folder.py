@@ -42,6 +42,33 @@ def test_another_key_is_a_miss_that_names_what_changed(tmp_path: Path, part: str
     assert reason.endswith(f": {part}")
 
 
+def test_damage_of_a_byte_is_a_miss_or_changes_nothing(tmp_path: Path):
+    cache = SignalCache(tmp_path / SIGNALS_FILE, KEY)
+    cache.store(CODES)
+    content = cache.path.read_bytes()
+    indices = range(0, len(content), 3)
+    misses = 0
+    for index in indices:
+        damaged = bytearray(content)
+        damaged[index] ^= 0xFF
+        cache.path.write_bytes(damaged)
+        codes, reason = cache.look_up()
+        misses += codes is None
+        assert codes is None or np.array_equal(codes, CODES), index
+        assert "\n" not in reason
+    assert misses > len(indices) / 2
+
+
+def test_a_folder_in_place_of_the_cache_or_a_foreign_key_is_a_miss(tmp_path: Path, caplog):
+    cache = SignalCache(tmp_path / SIGNALS_FILE, KEY)
+    np.savez(cache.path, codes=CODES, key=np.array("[]"))
+    assert cache.look_up()[0] is None
+    cache.path.unlink()
+    cache.path.mkdir()
+    assert np.array_equal(cache.codes(lambda: CODES), CODES)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 @pytest.mark.parametrize("size", [0, 10, 200])
 def test_a_truncated_file_is_a_miss(tmp_path: Path, size: int):
     cache = SignalCache(tmp_path / SIGNALS_FILE, KEY)

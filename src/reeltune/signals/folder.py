@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +18,15 @@ from reeltune.config import Config
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.data.timelines import Codes
 from reeltune.domain import PROMPT_VERSION, SignalKind
+from reeltune.errors import RunError
 from reeltune.files import atomic_file
 from reeltune.signals.source import SignalSource
 
 SIGNALS_FILE: Final = "signals.npz"
 """Within ``data.cache_dir``."""
+
+_UNREADABLE: Final = (OSError, BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError)
+"""Raised by numpy and zipfile for damaged files; some header fields raise a RuntimeError."""
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -81,9 +86,9 @@ class SignalCache:
         _LOGGER.info("signals of %s events: computed (%s)", f"{len(codes):,}", reason)
         try:
             self.store(codes)
-        except OSError as error:
+        except (OSError, RunError) as error:
             # The codes are needed now; the cache only saves time in the next run.
-            _LOGGER.warning("signals: not cached in %s (%s)", self.path, error.strerror)
+            _LOGGER.warning("signals: not cached in %s (%s)", self.path, error)
         return codes
 
     def look_up(self) -> tuple[Codes | None, str]:
@@ -93,8 +98,10 @@ class SignalCache:
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 stored, codes = json.loads(str(arrays["key"])), arrays["codes"]
-        except (BadZipFile, EOFError, KeyError, ValueError) as error:
-            return None, f"unreadable cache: {error}"
+            if not isinstance(stored, dict):
+                raise ValueError("its key is no object")
+        except _UNREADABLE as error:
+            return None, f"unreadable cache: {' '.join(str(error).split())}"
         changed = self.key.changed_from(stored)
         return (None, f"changed: {', '.join(changed)}") if changed else (codes, "")
 
