@@ -40,5 +40,10 @@ def raises_error(
 
 def error_code(stderr: str) -> str:
     """Return the code in the one error line that a command printed."""
-    (code,) = re.findall(r"^error\[(\w+)\]: ", stderr, flags=re.MULTILINE)
+    (code,) = error_codes(stderr)
     return code
+
+
+def error_codes(stderr: str) -> list[str]:
+    """Return the codes of the error lines that commands printed."""
+    return re.findall(r"^error\[(\w+)\]: ", stderr, flags=re.MULTILINE)

@@ -178,6 +178,16 @@ def test_an_adapter_with_unknown_prompt_is_refused(tmp_path):
         refuse_other_prompt(tmp_path, RECORD.settings, 7)
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", "\x00", "[" * 100_000, '{"settings": {"version": "5"}}', '{"settings": []}'],
+)
+def test_a_damaged_record_is_named(content, tmp_path):
+    (tmp_path / PROMPT_FILE).write_text(content)
+    with raises_error(ModelError, "prompt_record_damaged", where=PROMPT_FILE):
+        read_prompt_record(tmp_path)
+
+
 @pytest.mark.parametrize("form", ["window", "interview"])
 def test_another_template_or_tokenizer_than_in_training_is_refused(form, tmp_path):
     settings = PromptSettings(form=form)

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,50 +68,6 @@ def change_record(run: Path, **values: Any) -> None:
     record = json.loads((run / RUN_FILE).read_text()) | values
     kept = {name: value for name, value in record.items() if value is not None}
     (run / RUN_FILE).write_text(json.dumps(kept))
-
-
-_COMMANDS = """
-import json, sys
-used = []
-def hook(event, arguments):
-    if event in ("socket.getaddrinfo", "socket.connect", "socket.gethostbyname"):
-        used.append(f"{event} {arguments}")
-        raise OSError("no network")
-sys.addaudithook(hook)
-from reeltune.cli import main
-for command in json.loads(sys.argv[1]):
-    try:
-        main(command)
-    except SystemExit as left:
-        assert not left.code, (command, left.code)
-assert not used, used
-"""
-
-
-def test_commands_work_on_a_moved_run_without_network(moved, prepared):
-    run = moved / "output" / "run"
-    common = ["--config", os.devnull, "--adapter", str(run), *settings_of(prepared, moved)]
-    few = ["--no-baselines", "--ablations", "0"]
-    commands = [
-        ["recommend", *common, "--user", str(prepared.ratings.user_id[0]), "--candidates", "5"],
-        ["evaluate", *common, *few],
-        ["compare", *common, "--samples", "0"],
-        ["export", *common, "--merged", str(moved / "merged"), "--rows", "5", "--allow-drift"],
-    ]
-    # The tests' setting against the hub is left out, so that any use of the network shows.
-    environment = {key: value for key, value in os.environ.items() if "OFFLINE" not in key}
-    cache = {"HF_HOME": str(moved / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-c", _COMMANDS, json.dumps(commands)],
-        env=environment | cache,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (run / "evaluation" / "report.html").is_file()
-    assert (moved / "merged" / WEIGHTS).is_file()
 
 
 def test_the_record_names_the_base_relative_to_the_run_with_the_digest_of_its_weights(home):

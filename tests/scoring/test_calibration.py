@@ -213,6 +213,28 @@ def test_a_broken_calibration_is_refused(tmp_path: Path, text: str):
         load_calibration(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"temperature": float("nan")},
+        {"temperature": 0},
+        {"temperature": -1.0},
+        {"platt": {"slope": -1.0, "shift": 0.0}},
+        {"platt": {"slope": 1.0, "shift": float("inf")}},
+        {"isotonic": {"from": [0.1, 0.9], "to": [0.8, 0.2]}},
+        {"isotonic": {"from": [0.9, 0.1], "to": [0.2, 0.8]}},
+        {"isotonic": {"from": [0.1, 0.9], "to": [0.2, 1.8]}},
+        {"isotonic": {"from": [0.1, 0.9], "to": [0.2]}},
+        {"isotonic": {"from": [], "to": []}},
+    ],
+)
+def test_a_calibration_that_maps_to_no_probabilities_is_refused(values, some, tmp_path):
+    file = write_calibration(tmp_path, some)
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    with raises_error(ModelError, "not_a_calibration", where="calibration.json"):
+        load_calibration(tmp_path)
+
+
 def test_another_format_is_refused(some, tmp_path):
     file = write_calibration(tmp_path, some)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 9}))

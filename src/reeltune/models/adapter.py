@@ -68,11 +68,7 @@ def adapter_record(adapter: Path) -> dict[str, str]:
 
 
 def read_adapter(adapter: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the options and the weights of an adapter.
-
-    Raises:
-        ModelError: A file is missing, damaged, or of an adapter that changes the base model itself.
-    """
+    """Return options and weights of an adapter that leaves its base model as it is."""
     file, weights = adapter / ADAPTER_CONFIG, adapter / ADAPTER_WEIGHTS
     if missing := [path.name for path in (file, weights) if not path.is_file()]:
         raise ModelError(
@@ -97,11 +93,7 @@ def read_adapter(adapter: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]
 
 
 def refuse_unfit(model: PeftModel, tensors: Mapping[str, torch.Tensor], adapter: Path) -> None:
-    """Refuse weights unless they are exactly those that the model's adapter has.
-
-    Raises:
-        ModelError: ``adapter_does_not_fit``.
-    """
+    """Refuse weights unless they are exactly those that the model's adapter has."""
     with no_hub(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = get_peft_model_state_dict(model)

@@ -82,6 +82,16 @@ class Calibration:
         """Form and ``share_history``; the predictions to calibrate must have the same."""
         return self.form, self.share_history
 
+    def check(self) -> None:
+        """Raise ValueError unless every method maps P(Yes) to finite P(Yes) in the same order."""
+        curve = np.array([self.isotonic_from, self.isotonic_to])
+        positive = np.array([self.temperature, self.platt[0]])
+        values = np.concatenate([positive, self.platt, curve.ravel()])
+        if not (np.isfinite(values).all() and (positive > 0).all() and curve.size):
+            raise ValueError("a parameter is not finite or not positive")
+        if (np.diff(curve) < 0).any() or curve.min() < 0 or curve.max() > 1:
+            raise ValueError("the isotonic curve is not one of probabilities")
+
     def apply(self, p_yes: npt.NDArray[np.floating[Any]], method: Method) -> Floats:
         """Return calibrated P(Yes); ``none`` returns it unchanged."""
         given = np.asarray(p_yes, dtype=np.float64)
@@ -158,7 +168,7 @@ def load_calibration(adapter: Path) -> Calibration:
         record = json.loads(file.read_text(encoding="utf-8"))
         version = record["format_version"]
         if version == FORMAT_VERSION:
-            return Calibration(
+            calibration = Calibration(
                 rows=int(record["rows"]),
                 form=record["form"],
                 share_history=record["layout"] == layout_name(True),
@@ -167,7 +177,9 @@ def load_calibration(adapter: Path) -> Calibration:
                 isotonic_from=tuple(map(float, record["isotonic"]["from"])),
                 isotonic_to=tuple(map(float, record["isotonic"]["to"])),
             )
-    except (ValueError, TypeError, KeyError):
+            calibration.check()
+            return calibration
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise ModelError(
             "not a calibration", code="not_a_calibration", where=str(file), hint=hint
         ) from None

@@ -108,11 +108,7 @@ def no_hub() -> Iterator[None]:
 
 
 def check_safetensors(file: Path) -> None:
-    """Refuse a file that is cut, padded or not safetensors.
-
-    Raises:
-        ModelError: ``weights_damaged``.
-    """
+    """Refuse a file that is cut, padded or not safetensors (``weights_damaged``)."""
     try:
         with safe_open(file, framework="pt"):
             return
@@ -124,11 +120,7 @@ def check_safetensors(file: Path) -> None:
 
 
 def refuse_damaged(tensors: Mapping[str, torch.Tensor], where: str) -> None:
-    """Refuse weights that are not finite, and matrices A of LoRA that are zero.
-
-    Raises:
-        ModelError: ``weights_damaged``.
-    """
+    """Refuse weights that are not finite, and matrices A of LoRA that are zero."""
     for name, tensor in tensors.items():
         weight = tensor.detach()
         if weight.element_size() in (1, 8):  # float8 has no minimum; float64 is rounded to float32

@@ -77,21 +77,30 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
             where=str(adapter),
             hint="Train it with reeltune, or copy the file that belongs to it",
         )
-    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    version = values["settings"]["version"]
-    if version != PROMPT_VERSION:
+    try:
+        values: dict[str, Any] = json.loads(file.read_bytes())
+        version = values["settings"]["version"]
+        if version == PROMPT_VERSION:
+            digests = ("frame_sha256", "tokens_sha256", "template_date")
+            return PromptRecord(
+                settings=PromptSettings.from_dict(values["settings"]),
+                history_len=int(values["history_len"]),
+                base_model=str(values["base_model"]),
+                **{name: values.get(name) for name in digests},
+            )
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
-            f"the adapter was trained on prompt version {version}, this package renders "
-            f"{PROMPT_VERSION}: its predictions would be wrong",
-            code="other_prompt_version",
+            f"not the record of a prompt ({type(error).__name__}: {error})",
+            code="prompt_record_damaged",
             where=str(file),
-            hint="Train it again, or install the version of reeltune it was trained with",
-        )
-    return PromptRecord(
-        settings=PromptSettings.from_dict(values["settings"]),
-        history_len=int(values["history_len"]),
-        base_model=str(values["base_model"]),
-        **{name: values.get(name) for name in ("frame_sha256", "tokens_sha256", "template_date")},
+            hint="Copy the file again from where the adapter was trained",
+        ) from error
+    raise ModelError(
+        f"the adapter was trained on prompt version {version}, this package renders "
+        f"{PROMPT_VERSION}: its predictions would be wrong",
+        code="other_prompt_version",
+        where=str(file),
+        hint="Train it again, or install the version of reeltune it was trained with",
     )
 
 
