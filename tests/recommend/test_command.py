@@ -259,8 +259,9 @@ def test_a_file_is_written_whole_or_stays_as_it_was(
 
     monkeypatch.setattr("reeltune.recommend.render.csv_text", disk_full)
     assert trained.recommend(*USER, "--output", file) == ReeltuneError.exit_code
-    _, error = re.findall(r"^error\[(\w+)\]: (.*)", capsys.readouterr().err, re.MULTILINE)
-    assert error == ("os_error", "no space left")
+    _, (code, line) = re.findall(r"^error\[(\w+)\]: (.*)", capsys.readouterr().err, re.MULTILINE)
+    assert code == "os_error"
+    assert line.startswith(f"{file}: no space left")
     assert file.read_text(encoding="utf-8") == "an older list"
     assert list(tmp_path.iterdir()) == [file]
 
