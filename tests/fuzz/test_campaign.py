@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from reeltune.errors import DataError
-from tests.fuzz.campaign import Case, CleanError, Kind, Outcome, attempt
+from tests.fuzz.campaign import Case, CleanError, Kind, Limits, Outcome, Supervisor, attempt
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.workplace import Workplace
 
@@ -22,7 +23,7 @@ WAYS = {
     "wrong": lambda _: "other ratings",
     "clean": lambda _: _raise(DataError("is empty", code="empty_file")),
     "response": lambda _: _raise(CleanError("422")),
-    "two lines": lambda _: _raise(DataError("is\nempty", code="empty_file")),
+    "endless": lambda _: _raise(DataError("x" * 5000, code="empty_file")),
     "type": lambda _: _raise(TypeError("x")),
     "file": lambda _: _raise(OSError(2, "no such file", "x.csv")),
     "no file": lambda _: _raise(OSError("thrift")),
@@ -47,7 +48,7 @@ class Scripted(Kind):
         ("wrong", Outcome.WRONG),
         ("clean", Outcome.CLEAN_ERROR),
         ("response", Outcome.CLEAN_ERROR),
-        ("two lines", Outcome.TRACEBACK),
+        ("endless", Outcome.TRACEBACK),
         ("type", Outcome.TRACEBACK),
         ("file", Outcome.CLEAN_ERROR),
         ("no file", Outcome.TRACEBACK),
@@ -77,3 +78,14 @@ def test_a_few_inputs_of_each_kind(name: str, workplace: Workplace, tmp_path: Pa
     kind.close()
     assert [str(result) for result in results if result.failed] == []
     assert {result.outcome for result in results} & {Outcome.CLEAN_ERROR, Outcome.RIGHT}
+
+
+@pytest.mark.parametrize(
+    ("limits", "fault"), [(Limits(seconds=0), "within"), (Limits(megabytes=-1), "memory")]
+)
+def test_a_worker_is_stopped_at_its_limits(limits: Limits, fault: str, tmp_path: Path):
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    supervisor, worker = Supervisor(tmp_path, 0, limits), multiprocessing.current_process()
+    assert fault in str(supervisor._wait(worker, receiver))
+    sender.send("an outcome")
+    assert supervisor._wait(worker, receiver) is None
