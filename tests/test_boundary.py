@@ -22,6 +22,7 @@ import yaml
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+import reeltune
 from reeltune.boundary import disk_full, translate, translated_errors
 from reeltune.cli import main
 from reeltune.errors import DataError, FileError, RunError
@@ -188,6 +189,15 @@ def test_bugs_and_our_errors_are_left_as_they_are():
             raise error
         assert raised.value is error
     assert (translate(ours), translate(BrokenPipeError())) == (ours, None)
+
+
+def test_functions_of_the_api_raise_errors_of_files(monkeypatch):
+    def fail(*_: object) -> None:
+        raise EOFError("Ran out of input")
+
+    monkeypatch.setattr("reeltune.api.runs.as_config", fail)
+    with raises_error(FileError, "file_damaged"):
+        reeltune.train()
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
