@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -92,6 +93,22 @@ def test_a_changed_export_is_not_uploaded(trained: Trained, exported: Path, tmp_
     missing = next(name for name in record["files"] if name != "prompt.json")
     with raises_error(RunError, "export_incomplete", where=missing):
         files_to_upload(tmp_path)
+
+
+def test_files_of_other_bytes_or_other_folders_are_not_uploaded(exported: Path, tmp_path: Path):
+    folder = shutil.copytree(exported, tmp_path / "merged")
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with raises_error(RunError, "export_incomplete", where=weights.name):
+        files_to_upload(folder)
+    weights.write_bytes(content)
+    record = json.loads((folder / "export.json").read_text())
+    record["files"]["../secret"] = record["files"]["model.safetensors"]
+    (tmp_path / "secret").write_bytes(content)
+    (folder / "export.json").write_text(json.dumps(record))
+    with raises_error(RunError, "export_incomplete", where="../secret"):
+        files_to_upload(folder)
 
 
 def test_a_public_repository_gets_nothing_private(hub: Hub, exported: Path):

@@ -79,12 +79,13 @@ def files_to_upload(folder: Path) -> list[Upload]:
     """Return the files that the export wrote, and no others; paths of this machine are removed.
 
     Raises:
-        RunError: A file is missing, or differs from the record in size.
+        RunError: A file is missing, outside the folder, or not as recorded.
     """
     record, prompt = _read(folder / EXPORT_FILE), _read(folder / PROMPT_FILE)
     for name, written in record["files"].items():
         file = folder / name
-        if not file.is_file() or file.stat().st_size != written["bytes"]:
+        inside = Path(name).name == name and file.is_file()
+        if not inside or file_digest(file) != written["sha256"]:
             raise RunError(
                 "missing or changed since the export",
                 code="export_incomplete",

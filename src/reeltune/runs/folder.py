@@ -57,6 +57,7 @@ class _Record(BaseModel):
     resumed_from: list[str] = []
     config: dict[str, dict[str, Any]] = {}
     base: dict[str, str | None] = {}
+    adapter: dict[str, str] = {}
     prompt: dict[str, Any] = {}
     data: _Data = _Data()
     rows: dict[str, int] = {}
