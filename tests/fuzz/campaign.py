@@ -123,8 +123,7 @@ def attempt(kind: Kind, seed: int, index: int, folder: Path) -> Result:
 
     with warnings_of_reeltune() as warned:
         try:
-            with translated_errors():  # as every command and function of the API does
-                wrong = case.run(warned)
+            wrong = _run(case, warned)
         except CleanError as error:
             return result(Outcome.CLEAN_ERROR, str(error))
         except ReeltuneError as error:
@@ -141,6 +140,12 @@ def attempt(kind: Kind, seed: int, index: int, folder: Path) -> Result:
             )
             return result(Outcome.TRACEBACK, f"{type(error).__name__}: {str(error)[:200]!r}{where}")
     return result(Outcome.WRONG, wrong) if wrong else result(Outcome.RIGHT, "")
+
+
+def _run(case: Case, warned: list[str]) -> str | None:
+    """Use an input as commands and the API do; here, where no local variable names a file."""
+    with translated_errors():
+        return case.run(warned)
 
 
 def _fault(error: ReeltuneError) -> str:
