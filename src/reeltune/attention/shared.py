@@ -48,7 +48,8 @@ def shared_attention(
     """Return the attention of packed rows, by transformers' attention interface.
 
     Shapes are those of :func:`reeltune.attention.explicit.explicit_attention`; ``visible`` is from
-    :func:`visibility`. ``windows`` receives the sliding window that the layer requests.
+    :func:`visibility`. If ``windows`` is given, it receives the layer's sliding window and nothing
+    is computed.
 
     Raises:
         ModelError: The model requests a variant of attention that is not implemented.
@@ -60,6 +61,8 @@ def shared_attention(
         raise not_shareable(module, reason)
     if windows is not None:
         windows.append(other.get("sliding_window"))
+        rows, heads, length, _ = query.shape
+        return value.new_zeros(rows, length, heads, value.shape[-1]), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if isinstance(visible, BlockMask):
         attended, _ = flex_attention_forward(module, query, key, value, visible, scaling=scale)

@@ -179,7 +179,7 @@ def quantization_config(config: Config, choices: ModelChoices) -> BitsAndBytesCo
     )
 
 
-def switch_off_dropout(config: PreTrainedConfig) -> Choice[bool] | None:
+def switch_off_dropout(config: PreTrainedConfig) -> Choice[str] | None:
     """Set a base model's own dropout rates to 0; return None if it has none."""
     parts = [part for part in vars(config).values() if isinstance(part, PreTrainedConfig)]
     rates: dict[str, float] = {}
@@ -189,4 +189,4 @@ def switch_off_dropout(config: PreTrainedConfig) -> Choice[bool] | None:
         vars(part).update(dict.fromkeys(found, 0.0))
         rates |= found
     listed = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
-    return Choice(False, f"of the base: {listed}; lora.dropout is kept") if rates else None
+    return Choice("off", f"the base's {listed}; lora.dropout stays") if rates else None
