@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_shard_with_zeros_within_is_scored_again_in_one_line(bench, table, out
     shard[40:60] = bytes(20)
     (out / "part-00001.parquet").write_bytes(shard)
     assert bench.plan(table, out).missing == [1]
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert [r.levelname for r in caplog.records if r.levelno > logging.INFO] == ["WARNING"]
     assert "part-00001.parquet" in caplog.text
     bench.score(table, out)
     assert contents(out) == before
