@@ -60,10 +60,10 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     score = Scorer.score
 
-    def counting(self: Scorer, sequences: Sequences, progress=None):
+    def counting(self: Scorer, sequences: Sequences, progress=None, **options):
         if progress is not None:
             counts.append(sequences.answer_count)
-        return score(self, sequences, progress)
+        return score(self, sequences, progress, **options)
 
     monkeypatch.setattr(Scorer, "score", counting)
     return counts
@@ -84,12 +84,12 @@ def equal(one: CollectedPredictions, other: CollectedPredictions) -> bool:
 def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     score, left = Scorer.score, [count]
 
-    def failing(self: Scorer, sequences: Sequences, progress=None):
+    def failing(self: Scorer, sequences: Sequences, progress=None, **options):
         if progress is not None:
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
-        return score(self, sequences, progress)
+        return score(self, sequences, progress, **options)
 
     monkeypatch.setattr(Scorer, "score", failing)
 
@@ -295,12 +295,12 @@ from reeltune.scoring.scorer import Progress, Scorer
 
 score, left = Scorer.score, [int(sys.argv[1])]
 
-def killing(self, sequences, progress=None):
+def killing(self, sequences, progress=None, **options):
     if progress is not None:
         left[0] -= 1
         if left[0] < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-    return score(self, sequences, progress)
+    return score(self, sequences, progress, **options)
 
 Scorer.score = killing
 main(sys.argv[2:])
