@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reeltune.data import layouts
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
@@ -267,3 +268,13 @@ def test_a_separator_in_a_title_belongs_to_it(tmp_path) -> None:
     edit(tmp_path / "in" / "movies.dat", lambda text: text.replace(b"Drama\n", b"Drama::\n", 1))
     with raises_error(DataError, "bad_row", where="movies.dat, line 1", figures=[4, 3]):
         run(tmp_path / "in")
+
+
+def test_a_file_without_a_line_break_at_its_end_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = tmp_path / "movies.csv"
+    for content, warnings in ((b"a\n", 0), (b"a\r\n", 0), (b"a", 1)):
+        path.write_bytes(content)
+        assert layouts.check_text(path)[1] == (warnings == 0)
+        assert sum(path.name in record.getMessage() for record in caplog.records) == warnings

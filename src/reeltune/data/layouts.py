@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Final
 
 from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
 from reeltune.errors import ConfigError, DataError
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,9 @@ def check_text(path: Path, *, by_line: bool = True, latin1: bool = False) -> tup
             quoted = quoted or b'"' in block
     if not block:
         raise fault(0, "is empty", "empty_file", "Check that the file is complete")
-    return quoted, block.endswith((b"\n", b"\r"))
+    if not (complete := block.endswith((b"\n", b"\r"))):
+        _LOGGER.warning("%s has no line break at its end: check that it is whole", path.name)
+    return quoted, complete
 
 
 def cut_off_error(name: str, line: int, text: str) -> DataError:
