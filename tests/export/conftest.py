@@ -52,7 +52,7 @@ def record(target: Path) -> dict[str, Any]:
     return json.loads((target / "export.json").read_text(encoding="utf-8"))
 
 
-def change_record(adapter: Path, **values: Any) -> None:
+def change_record(adapter: Path, /, **values: Any) -> None:
     """Change values in the record of a copied run."""
     file = adapter / RUN_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | values))

@@ -15,9 +15,10 @@ from reeltune.config import load_config
 from reeltune.errors import ModelError
 from reeltune.export.drift import Measurement, difference
 from reeltune.export.measure import Setup, measure_adapter, measure_merged
+from reeltune.models.adapter import adapter_record
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 from tests.errors import error_code, raises_error
-from tests.export.conftest import WEIGHTS, Trained
+from tests.export.conftest import WEIGHTS, Trained, change_record
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_one_model_is_in_memory_at_a_time(trained, monkeypatch, tmp_path):
     def counting(cls, *args, **kwargs):
         alive.append(sum(model() is not None for model in loaded))
         model = load(cls, *args, **kwargs)
-        loaded.append(weakref.ref(model))
+        loaded.append(weakref.ref(model[0] if isinstance(model, tuple) else model))
         return model
 
     monkeypatch.setattr(PreTrainedModel, "from_pretrained", classmethod(counting))
@@ -92,6 +93,7 @@ def test_activations_that_overflow_the_dtype_are_an_error(trained, tmp_path, cap
         for name, weight in weights.items()
     }
     save_file(larger, adapter / ADAPTER_WEIGHTS, {"format": "pt"})
+    change_record(adapter, adapter=adapter_record(adapter))
     flags = ("--dtype", "float16", "--rows", "3")
     assert trained.export(tmp_path / "merged", *flags, adapter=adapter) == ModelError.exit_code
     error = capsys.readouterr().err
