@@ -169,3 +169,24 @@ def test_a_file_that_shrinks_during_reading_is_an_error(tmp_path):
     write_rows(path, [Row(n, n) for n in range(5)])
     with raises_error(DataError, "input_changed", where=str(path)):
         list(table.slices([range(6)]))
+
+
+def test_a_count_of_rows_that_differs_from_the_row_groups_is_refused(tmp_path):
+    path, other = tmp_path / "pairs.parquet", []
+    pq.write_table(pa.table({"user_id": [1, 2], "item_id": [3, 4]}), path)
+    content = path.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for place in range(footer, footer + 200):
+        damaged = bytearray(content)
+        damaged[place] ^= 4  # two rows, written as 4, become none
+        try:
+            rows = pq.ParquetFile(pa.BufferReader(bytes(damaged))).metadata.num_rows
+        except (pa.ArrowInvalid, OSError):
+            continue
+        if rows != 2:
+            other.append(bytes(damaged))
+    assert other
+    for damaged in other:
+        path.write_bytes(damaged)
+        with raises_error(DataError, "not_parquet", where=str(path)):
+            InputTable.open(path, NEEDED)

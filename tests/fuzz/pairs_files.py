@@ -199,4 +199,5 @@ def _rows(path: Path, given: list[Row]) -> list[Row] | None:
         if isinstance(column.dtype, pl.Datetime):
             per_second = {"ms": 10**3, "us": 10**6, "ns": 10**9}[column.dtype.time_unit]
             times = [None if time is None else -(-time // per_second) for time in times]
+        times = [YEAR_2100 if time is None else time for time in times]  # an invalid row
     return list(zip(*found, times, strict=True))

@@ -55,7 +55,10 @@ class InputTable:
         """
         try:
             with pq.ParquetFile(path) as file:
-                schema, rows = file.schema_arrow, file.metadata.num_rows
+                schema, meta = file.schema_arrow, file.metadata
+            rows = sum(meta.row_group(group).num_rows for group in range(meta.num_row_groups))
+            if rows != meta.num_rows:
+                raise pa.ArrowInvalid(f"{meta.num_rows} rows in the footer, {rows} in its groups")
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(
                 f"cannot be read as parquet ({' '.join(str(error).split())[:200]})",
