@@ -94,3 +94,10 @@ def test_errors_have_one_line_whatever_they_quote():
         r"  - a: no\nkey",
         r"  - b: no\nkey",
     ]
+
+
+def test_each_problem_of_a_configuration_is_one_line():
+    problems = [Problem("a\n  - b", "unknown_key", "m\r"), Problem("c", "unknown_key", "m")]
+    lines = str(ConfigError.of(problems, "file")).splitlines()
+    assert len(lines) == 1 + len(problems)
+    assert all(line.isprintable() for line in lines)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 
 def printable(text: str) -> str:
-    """Return a text with control characters escaped; only items of a list begin a new line."""
-    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    return escaped.replace(r"\n  - ", "\n  - ")
+    """Return a text with control characters and line breaks escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class ReeltuneError(Exception):
@@ -73,8 +72,9 @@ class ConfigError(ReeltuneError, ValueError):
             (one,) = problems
             error = cls(one.message, code=one.code, where=f"{where}: {one.where}", hint=one.hint)
         else:
-            lines = "\n".join(f"  - {problem}" for problem in problems)
-            error = cls(f"{len(problems)} errors:\n{lines}", code="invalid_config", where=where)
+            error = cls(f"{len(problems)} errors:", code="invalid_config", where=where)
+            error.message += "".join(f"\n  - {printable(str(problem))}" for problem in problems)
+            error.args = (str(error),)
         error.problems = tuple(problems)
         return error
 
