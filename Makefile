@@ -19,7 +19,7 @@ BUILD_SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 help:
 	@echo "make demo    train a small model on real ratings and evaluate it, in minutes"
 	@echo "make test    run the tests"
-	@echo "make quick   run the tests that take no more than a second each"
+	@echo "make quick   run the tests that take no more than 0.3 s each"
 	@echo "make fuzz    use thousands of damaged inputs and count what becomes of them, in minutes"
 	@echo "make lint    check style and types"
 	@echo "make format  put the code into the house style"

@@ -78,6 +78,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
     assert f" {command} " in next(line for line in out.splitlines() if "Usage:" in line)
 
 
+@pytest.mark.slow
 def test_every_script_is_a_command_with_help():
     scripts = sorted((ROOT / "scripts").glob("*.py"))
     assert {script.stem for script in scripts} == {

@@ -74,11 +74,13 @@ def listed_codes() -> list[tuple[str, str]]:
     return [(name, code) for code, name in rows]
 
 
+@pytest.mark.slow
 def test_a_code_belongs_to_one_class():
     codes = sorted(code for _, code in literal_codes())
     assert [code for code in set(codes) if codes.count(code) > 1] == []
 
 
+@pytest.mark.slow
 def test_the_page_lists_every_code_once_and_in_order():
     listed = [code for _, code in listed_codes()]
     assert listed == sorted(set(listed))

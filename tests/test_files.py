@@ -160,6 +160,7 @@ class Writer:
         assert self.process.exitcode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_and_wait, fill_and_wait])
 def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path, write):
     alive, dead = Writer(write, tmp_path / "a"), Writer(write, tmp_path / "b")
@@ -179,6 +180,7 @@ def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path, write):
     assert remove_leftovers(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_next_writer_removes_leftovers_of_its_folder_only(tmp_path: Path):
     for path in ("folder", "other"):
         Writer(fill_and_wait, tmp_path / path).kill()

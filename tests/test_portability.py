@@ -80,6 +80,7 @@ def python(code: str, *args: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_no_module_imports_what_only_unix_has():
     found = []
     for file in (ROOT / "src").rglob("*.py"):

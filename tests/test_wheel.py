@@ -114,6 +114,7 @@ def settings(model: Path) -> list[str]:
     return [word for value in overrides for word in ("--set", value)]
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path):
     source = ROOT / "src"
     files = (path for path in (source / "reeltune").rglob("*") if path.is_file())
@@ -133,6 +134,7 @@ def test_the_source_distribution_holds_the_configurations(sdist: Path):
     assert {"configs/qwen3_movielens_qlora.yaml", "pyproject.toml", "LICENSE"} <= names
 
 
+@pytest.mark.slow
 def test_every_command_works_from_an_empty_folder(site: Path, tiny_qwen3: Path, tmp_path: Path):
     flags = settings(tiny_qwen3)
     shares = ["--val-fraction", "0.2", "--test-fraction", "0.2"]

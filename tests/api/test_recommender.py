@@ -35,6 +35,7 @@ def columns(pairs: list[tuple[int, int]]) -> dict[str, Any]:
     return {"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]}
 
 
+@pytest.mark.slow
 @BOTH
 def test_predictions_come_beside_the_input_in_the_same_kind_of_frame(recommender, frame: MakeFrame):
     given = frame({"note": ["a", "b", "c"], **columns(PAIRS)})
@@ -219,6 +220,7 @@ def test_a_run_is_loaded_from_its_folder(recommender, run: reeltune.Run):
     assert_frame_equal(again.predict(PAIRS), recommender.predict(PAIRS))
 
 
+@pytest.mark.slow
 def test_the_base_model_needs_no_adapter(recommender, run: reeltune.Run, values: dict[str, Any]):
     base = reeltune.load(run, base_only=True).predict(PAIRS)
     assert base["p_yes"].to_list() != recommender.predict(PAIRS)["p_yes"].to_list()

@@ -59,6 +59,7 @@ def check(drawn, heads, dtype, seed):
     assert (found[0][packed.parent == PADDING] == 0).all()
 
 
+@pytest.mark.slow
 @given(packed_rows(), st.sampled_from(HEADS), st.integers(0, 99))
 def test_equals_the_dense_softmax(drawn, heads, seed):
     check(drawn, heads, torch.float64, seed)

@@ -37,6 +37,7 @@ def test_visible_pairs_are_in_visible_tiles_and_full_tiles_have_no_hidden_pair(d
     assert not (found.partial & found.full).any()
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(LONG)
 def test_the_block_mask_equals_the_visibility_of_the_rows(drawn):

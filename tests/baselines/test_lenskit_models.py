@@ -29,6 +29,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_each_event_is_scored_with_all_earlier_events_of_its_user(name: str):
     problem = random_problem(11, users=30)

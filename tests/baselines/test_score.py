@@ -47,6 +47,7 @@ def scored(prepared: PreparedFolder):
     return scores, reported
 
 
+@pytest.mark.slow
 def test_every_baseline_scores_every_row(prepared: PreparedFolder, scored):
     scores, reported = scored
     assert list(scores) == reported == list(BASELINES)

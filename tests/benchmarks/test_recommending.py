@@ -101,6 +101,7 @@ def test_it_writes_every_scorer_and_differences(
     assert f"tuned, seed 3 minus {result['best_baseline']['auc']}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_runs_evaluated_on_other_rows_are_refused(prepared: PreparedFolder, tmp_path: Path):
     runs = [
         evaluated(prepared, tmp_path / "one", 1),

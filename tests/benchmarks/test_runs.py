@@ -31,6 +31,7 @@ def result_of(file: Path, name: str) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_tokenizing(
     tokenizer: Path, prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -109,6 +110,7 @@ def test_scoring_real_weights_and_few_films(prepared: PreparedFolder, tmp_path: 
     assert [c["predictions"] for c in result["cases"] if c["case"] == "rank"] == [5, 5]
 
 
+@pytest.mark.slow
 def test_predictions_that_differ_are_refused(
     prepared: PreparedFolder, tiny_qwen3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -31,6 +31,7 @@ def score(tiny_qwen3, prepared, capsys):
     return score
 
 
+@pytest.mark.slow
 def test_pairs(score, predictor, tmp_path):
     table = write_rows(tmp_path / "in.parquet", ROWS)
     code, stdout, progress = score(

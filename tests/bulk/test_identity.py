@@ -145,6 +145,7 @@ def test_paths_are_not_part_of_the_identity(setting, tmp_path_factory):
     assert Setting(moved).score().already_done
 
 
+@pytest.mark.slow
 def test_the_prompt_of_the_adapters_run_overrides_the_configuration(setting):
     record = {"rows": {"train": 9}, "config": config_tree(setting.config())}
     RunFolder(setting.work / "adapter").write_record(record)
@@ -154,6 +155,7 @@ def test_the_prompt_of_the_adapters_run_overrides_the_configuration(setting):
     assert setting.score().already_done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["none", "temperature", "platt", "isotonic"])
 def test_the_adapter_predicts_and_is_calibrated_as_configured(setting, method):
     shutil.rmtree(setting.out)
@@ -169,6 +171,7 @@ def test_the_adapter_predicts_and_is_calibrated_as_configured(setting, method):
     assert ("calibration.json" in identity) == (method != "none")
 
 
+@pytest.mark.slow
 def test_another_calibration_is_another_identity(setting):
     shutil.rmtree(setting.out)
     setting.score(scoring__calibration="temperature")

@@ -48,6 +48,7 @@ def scored(predictor: Predictor, events: np.ndarray, tmp_path: Path) -> np.ndarr
     return pairs.score(table, predictor, lambda _: None)["p_yes"].to_numpy()
 
 
+@pytest.mark.slow
 def test_a_held_out_rating_has_the_prediction_of_the_evaluation(
     predictor: Predictor, tmp_path: Path
 ):
@@ -80,6 +81,7 @@ def with_other_rating(folder: PreparedFolder, events: np.ndarray, to: Path) -> P
     return PreparedFolder.open(to)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 1, 6])
 def test_no_prediction_depends_on_the_rating_it_predicts(
     predictor: Predictor, tiny_qwen3: Path, tmp_path: Path, before: int
@@ -96,6 +98,7 @@ def test_no_prediction_depends_on_the_rating_it_predicts(
     np.testing.assert_allclose(found, scored(predictor, events, tmp_path), atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_signals_use_ratings_that_prompts_do_not_show(
     predictor: Predictor, tiny_qwen3, tmp_path: Path
 ):

@@ -192,6 +192,7 @@ def text_and_answer(row: dict[str, Any]) -> tuple[str, str]:
     return row["instruction"] + row["input"], row["output"]
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(rating_lists(), st.randoms(use_true_random=False))
 def test_same_ratings_in_any_file_order_give_the_same_tables(

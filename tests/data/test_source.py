@@ -187,6 +187,7 @@ def test_odd_paths_in_a_zip_are_read(tmp_path, inside) -> None:
         assert opened.edition.isprintable()
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, archive) -> None:
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("more/tags.csv", bytes(101 << 20))  # not needed, so not unpacked

@@ -112,6 +112,7 @@ def test_a_block_is_a_stretch_of_one_timeline_with_one_start(
         assert len(set(shown.tolist())) == 1
 
 
+@pytest.mark.slow
 @given(cuts())
 def test_a_block_ends_only_where_it_is_full_or_the_next_example_is_elsewhere(
     cut: tuple[Timelines, Examples, int, Blocks],

@@ -20,6 +20,7 @@ def exact(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return case.export(tmp_path_factory.mktemp("exact") / "merged", "float32")
 
 
+@pytest.mark.slow
 def test_the_script_gives_the_adapters_predictions(case: Case, exact: Path, tmp_path, capsys):
     converted = tmp_path / "converted"
     folders = [str(exact), str(converted)]
@@ -29,6 +30,7 @@ def test_the_script_gives_the_adapters_predictions(case: Case, exact: Path, tmp_
     assert np.ptp(case.p_yes) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_conversion_is_reused(case: Case, exact: Path, tmp_path, capsys):
     folders = [str(exact), str(tmp_path / "converted")]
     first = tell(SCRIPT, [*folders, *case.told[0]], capsys)
@@ -39,6 +41,7 @@ def test_a_conversion_is_reused(case: Case, exact: Path, tmp_path, capsys):
 
 
 # The weights are rounded; what is computed with them is not.
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [("qwen3", "interview")], indirect=True, ids=["qwen3-interview"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 0.002), ("bfloat16", 0.02)])
 def test_rounded_weights_drift_as_their_export_does(case, dtype, tolerance, tmp_path, capsys):

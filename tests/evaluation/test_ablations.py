@@ -63,6 +63,7 @@ def test_unaltered_rows_get_the_predictions_of_the_single_layout(loaded, events)
     assert np.ptp(again.p_yes) > 1e-4
 
 
+@pytest.mark.slow
 def test_every_ablation_is_measured_on_its_own_predictions(loaded, events, ablations):
     rows, liked = PromptRows.of_events(loaded, events), loaded.folder.timelines.liked[events]
     plain = roc_auc_score(liked, score_prompt_rows(loaded, rows).log_odds)
@@ -82,6 +83,7 @@ def test_every_ablation_is_measured_on_its_own_predictions(loaded, events, ablat
     assert any(ablation.difference and ablation.difference.value for ablation in ablations)
 
 
+@pytest.mark.slow
 def test_signals_are_shuffled_where_prompts_have_them(tiny_qwen3, prepared, tmp_path):
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, prompt__signals=["recent"])
     telling = load_model(config, None)
@@ -90,6 +92,7 @@ def test_signals_are_shuffled_where_prompts_have_them(tiny_qwen3, prepared, tmp_
     assert names == list(ALTERATIONS)
 
 
+@pytest.mark.slow
 def test_the_seed_determines_everything(loaded, events, ablations):
     assert measured(loaded, events, seed=7) == ablations
     assert measured(loaded, events, seed=8) != ablations
@@ -126,6 +129,7 @@ def test_progress_is_reported_by_name(loaded, events):
     assert all(batches[-1] == (10, 10) for batches in told.values())
 
 
+@pytest.mark.slow
 def test_calibration_changes_no_ablation(loaded, events, ablations, monkeypatch):
     """A curve with steps makes ties; ablations use the model's own logits."""
     monkeypatch.setattr(LoadedModel, "adapter_active", True)

@@ -63,6 +63,7 @@ def repeated(weights: np.ndarray, user_id: np.ndarray) -> tuple[np.ndarray, np.n
     return np.concatenate(rows), np.concatenate(users)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(ROWS, THRESHOLDS, SEEDS)
 def test_every_sample_equals_its_rows_repeated(sampled, thresholds, seed):
@@ -173,6 +174,7 @@ def test_intervals_equal_those_of_all_possible_samples(metric: str):
     assert (result.low, result.high) == pytest.approx((low, high), rel=0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_users_are_resampled_not_rows():
     """Copies of a user's rows add no information; rows of further users would."""
     labels, user_id, p_yes = random_rows(40, 5)
@@ -195,6 +197,7 @@ def width(result: Bootstrap, metric: str) -> float:
     return interval(result, metric).high - interval(result, metric).low
 
 
+@pytest.mark.slow
 def test_about_95_of_100_intervals_contain_the_true_value():
     """Users of a known population, each with their accuracy."""
     random = np.random.default_rng(0)

@@ -91,6 +91,7 @@ def test_the_order_of_rows_does_not_matter(sampled, random):
     assert close(other, result.value, result.low, result.high)
 
 
+@pytest.mark.slow
 @given(ROWS)
 def test_the_value_is_the_difference_on_the_rows(sampled):
     labels, p_yes, other, users = columns(sampled)

@@ -50,6 +50,7 @@ def calibration(run, load) -> Calibration:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", CALIBRATED)
 def test_the_predictions_of_the_adapter_are_calibrated(load, calibration, method):
     uncalibrated = p_yes(load("none"))
@@ -58,6 +59,7 @@ def test_the_predictions_of_the_adapter_are_calibrated(load, calibration, method
     assert np.abs(calibrated - uncalibrated).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", CALIBRATED)
 def test_the_base_model_is_not_calibrated(load, calibration, method):
     base = p_yes(load("none", adapter=None))
@@ -69,6 +71,7 @@ def test_the_base_model_is_not_calibrated(load, calibration, method):
     assert p_yes(tuned).tolist() == before.tolist()
 
 
+@pytest.mark.slow
 def test_a_model_loaded_without_calibration_is_not_calibrated(load, calibration):
     result = p_yes(load("isotonic", calibrated=False))
     assert result.tolist() == p_yes(load("none")).tolist()

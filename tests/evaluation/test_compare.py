@@ -37,6 +37,7 @@ def compared(
     return " ".join(capsys.readouterr().out.split()), json.loads(output.read_text())
 
 
+@pytest.mark.slow
 def test_the_difference_is_shown_and_written_with_its_interval(overrides, tmp_path, capsys):
     output_text, written = compared(overrides, tmp_path / "comparison.json", capsys)
     interval = Interval(**written["auc_difference"])

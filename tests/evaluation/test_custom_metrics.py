@@ -45,6 +45,7 @@ def brier(labels: np.ndarray, p_yes: np.ndarray, users: np.ndarray) -> np.floati
     return ((p_yes - labels) ** 2).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "builtin"), [(auc, "auc"), (auc_per_user, "auc_per_user_mean"), (brier, "brier")]
 )
@@ -122,6 +123,7 @@ def test_names_and_values_are_checked(name: str, metric, code: str):
         bootstrap(labels, user_id, {"one": p_yes}, {}, 5, SAMPLES, {name: metric})
 
 
+@pytest.mark.slow
 def test_a_custom_metric_is_in_result_table_lines_and_report(tiny_qwen3, prepared, tmp_path):
     changes = {"evaluation__bootstrap_samples": 20, "evaluation__baselines": False}
     loaded = load_model(tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes), None)

@@ -46,6 +46,7 @@ def evaluated(run) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_scorer_scores_the_same_rows_and_averages_are_means(evaluated, prepared):
     rows = read_predictions(evaluated / "evaluation" / "predictions.parquet")
     assert rows["test"].event.tolist() == prepared.examples("test").target.tolist()
@@ -148,6 +149,7 @@ def test_kept_predictions_are_used_and_the_rest_is_computed(
     assert json.loads((there / "metrics.json").read_text())["ablations"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", ['{"format_version": 1}', "no JSON"])
 def test_an_unreadable_calibration_is_replaced(evaluated, run, tmp_path, written: str):
     _, overrides = run
@@ -227,6 +229,7 @@ def test_a_renamed_flag_is_an_error_naming_the_new_one(old, new, capsys):
     assert new in stderr
 
 
+@pytest.mark.slow
 def test_a_base_model_is_evaluated_alone(run, tiny_qwen3, prepared, tmp_path):
     overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **SHORT)
     evaluate(overrides, "--base-only", "--no-baselines", "--max-examples", "20")

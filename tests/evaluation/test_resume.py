@@ -94,6 +94,7 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scorer, "score", failing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_finished_shards_are_not_computed_again(load, scored, tmp_path, monkeypatch, count: int):
     loaded = load()
@@ -113,6 +114,7 @@ def test_finished_shards_are_not_computed_again(load, scored, tmp_path, monkeypa
     assert scored == []
 
 
+@pytest.mark.slow
 def test_damaged_shards_are_computed_again_in_one_line_each(load, scored, tmp_path, caplog):
     loaded = load()
     whole = collect(loaded, tmp_path)
@@ -132,6 +134,7 @@ def test_damaged_shards_are_computed_again_in_one_line_each(load, scored, tmp_pa
     assert scored == []
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_refused_while_another_writes_or_the_run_is_trained(
     run, scored, tmp_path, capsys
 ):
@@ -145,6 +148,7 @@ def test_an_evaluation_is_refused_while_another_writes_or_the_run_is_trained(
     assert not any(path.name.startswith(".") for path in (*folder.iterdir(), *tmp_path.iterdir()))
 
 
+@pytest.mark.slow
 def test_one_shard_is_as_many_up_to_rounding(load, tmp_path):
     loaded = load()
     for one, other in zip(
@@ -153,6 +157,7 @@ def test_one_shard_is_as_many_up_to_rounding(load, tmp_path):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"scoring__share_history": False}, {"scoring__tokens_per_batch": 20}]
 )
@@ -168,6 +173,7 @@ def test_shards_of_other_settings_are_not_used(load, scored, tmp_path, changes):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_sample_gets_the_predictions_of_its_rows(load, scored, tmp_path):
     """Shards with the same rows are used, others are not."""
     collect(load(), tmp_path)
@@ -179,6 +185,7 @@ def test_a_sample_gets_the_predictions_of_its_rows(load, scored, tmp_path):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_shards_of_another_adapter_are_not_used(load, scored, tmp_path):
     loaded = load()
     before = collect(loaded, tmp_path)
@@ -208,6 +215,7 @@ def test_the_digest_of_weights_depends_on_every_tensor_and_on_the_scaling(load):
     assert state_digest(model) != before
 
 
+@pytest.mark.slow
 def test_the_limit_bounds_reported_and_validation_rows(load):
     collected = collect(load(evaluation__max_examples=9), None)
     assert (len(collected.reported), len(collected.validation)) == (9, 9)
@@ -223,6 +231,7 @@ def work_line(caplog: pytest.LogCaptureFixture) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_the_log_names_rows_models_and_tokens_before_scoring(load, tmp_path, caplog):
     caplog.set_level("INFO", logger="reeltune")
     loaded = load()
@@ -238,6 +247,7 @@ def test_the_log_names_rows_models_and_tokens_before_scoring(load, tmp_path, cap
     assert " 0 " in work_line(caplog)
 
 
+@pytest.mark.slow
 def test_every_phase_reports_its_progress(load, caplog):
     """Off a terminal, the heartbeat repeats the last line while a phase is silent."""
     caplog.set_level("INFO", logger="reeltune")

@@ -81,6 +81,7 @@ def test_plain_transformers_gives_the_adapters_predictions(
     assert np.ptp(adapter) > 3 * tolerance
 
 
+@pytest.mark.slow
 def test_measurements_are_in_the_record(exact, trained, prepared):
     written = record(exact)
     drift = written["drift"]
@@ -275,6 +276,7 @@ def test_merging_into_dequantized_weights_equals_the_adapter(trained_in_4_bits, 
     assert "dequantized" in (target / "README.md").read_text()
 
 
+@pytest.mark.slow
 @on_cpu
 def test_onto_4bit_without_4_bits_is_an_error(trained, tmp_path, capsys):
     assert trained.export(tmp_path / OUT, "--onto", "4bit") == ModelError.exit_code

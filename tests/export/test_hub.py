@@ -50,6 +50,7 @@ def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("private", "revision"), [(False, None), (True, "v1")])
 def test_exactly_the_files_of_the_export_are_uploaded(
     hub: Hub, exported: Path, private: bool, revision: str | None
@@ -175,6 +176,7 @@ def test_offline_mode(hub: Hub, monkeypatch: pytest.MonkeyPatch):
         check_access(HubTarget(REPO))
 
 
+@pytest.mark.slow
 def test_the_command_exports_and_uploads_and_later_uploads_the_same_again(
     hub: Hub, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

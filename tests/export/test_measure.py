@@ -45,6 +45,7 @@ def test_changed_weights_change_the_measurement(adapter, merged):
     assert difference(expected, measure_merged(setup, merged)).p_yes_max > 1e-4
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_writes_other_prompts_is_refused(adapter, merged):
     file = merged / "tokenizer.json"
     content = json.loads(file.read_text(encoding="utf-8"))

@@ -164,6 +164,7 @@ def test_file_that_is_also_a_folder_is_refused(tmp_path: Path, folder: Path) -> 
         unpack(archive, folder, EDITION)
 
 
+@pytest.mark.slow
 def test_bomb_is_refused_by_expansion(tmp_path: Path, folder: Path) -> None:
     archive = write_zip(tmp_path / "a.zip", ("ml-latest-small/tags.csv", b"0" * (101 << 20)))
     content = len(RATINGS) + len(MOVIES)

@@ -147,6 +147,7 @@ def test_a_cached_row_of_another_split_is_named(
     assert f" {split} " in failed["cached training rows"].offenders.first[0].message
 
 
+@pytest.mark.slow
 def test_cached_rows_with_other_label_or_unknown_user_are_named(
     run: RunFolder, folder: Path, config: Config
 ):
@@ -160,6 +161,7 @@ def test_cached_rows_with_other_label_or_unknown_user_are_named(
     assert "label" in other.message
 
 
+@pytest.mark.slow
 def test_cache_of_other_data_is_not_checked(run: RunFolder, folder: Path, config: Config):
     cache(folder, config, token_rows(folder, config))
     rows = read_events(folder)

@@ -233,6 +233,7 @@ def test_the_record_does_not_depend_on_the_place_of_the_base(adapter):
     assert adapter_record(adapter) == record
 
 
+@pytest.mark.slow
 def test_another_adapter_than_training_wrote_is_refused(tiny_qwen3, prepared, tmp_path, base):
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=2)
     run = train(config)

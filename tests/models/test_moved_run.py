@@ -70,6 +70,7 @@ def change_record(run: Path, **values: Any) -> None:
     (run / RUN_FILE).write_text(json.dumps(kept))
 
 
+@pytest.mark.slow
 def test_the_record_names_the_base_relative_to_the_run_with_the_digest_of_its_weights(home):
     base = json.loads((home / "output" / "run" / RUN_FILE).read_text())["base"]
     file = hashlib.sha256((home / "models" / "tiny" / WEIGHTS).read_bytes()).hexdigest()

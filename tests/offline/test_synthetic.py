@@ -33,6 +33,7 @@ def movies(made: Path) -> pl.DataFrame:
     return pl.read_csv(made / "movies.csv")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_invariants_hold_for_any_size(data: st.DataObject) -> None:

@@ -55,6 +55,7 @@ def pip_ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return replace_pip
 
 
+@pytest.mark.slow
 def test_real_pip_brings_the_pinned_wheel(pin: PinnedWheel, tmp_path: Path) -> None:
     wheel = get_wheel(pin, tmp_path / "out")
     assert file_digest(wheel) == pin.sha256
@@ -62,6 +63,7 @@ def test_real_pip_brings_the_pinned_wheel(pin: PinnedWheel, tmp_path: Path) -> N
     assert (tmp_path / "data.bin").read_bytes() == b"payload"
 
 
+@pytest.mark.slow
 def test_real_pip_refuses_another_hash(pin: PinnedWheel, tmp_path: Path) -> None:
     wrong = replace(pin, sha256="0" * 64)
     with raises_error(FetchError, "pip_failed", where="tiny-films==1.0", figures=[1]) as caught:

@@ -78,6 +78,7 @@ def test_prompts_of_candidates_are_the_whole_chats(
         assert lists(prompts) == expected
 
 
+@pytest.mark.slow
 @given(st.sampled_from(KINDS), forms, item_lists)
 def test_a_title_never_makes_a_control_token(kind: Kind, form: Form, items: list[Item]):
     tokenizer = tokenizer_of(kind)

@@ -79,6 +79,7 @@ def test_every_film_of_an_edition(
     assert_equal_for(items, tokenizer, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("genres", [False, True])
 @pytest.mark.parametrize("signals", [(), tuple(SIGNALS)], ids=["no signals", "signals"])

@@ -63,6 +63,7 @@ def test_the_correct_answer_follows_every_answer_position(
         assert sequences.ids[int(row)][place + 1] == word
 
 
+@pytest.mark.slow
 @given(kinds, st.booleans(), cut_timelines())
 def test_a_window_has_its_history_once_and_a_branch_for_each_candidate(
     kind: Kind, answered: bool, cut: tuple[Timelines, Blocks]
@@ -96,6 +97,7 @@ def test_an_interview_is_its_last_prompt_and_has_no_branches(
     assert (sequences.leave == sequences.answer_position + 1).all()
 
 
+@pytest.mark.slow
 @given(kinds, forms, st.booleans(), cut_timelines(), st.integers(1, 600))
 def test_divided_blocks_have_the_same_predictions(
     kind: Kind, form: Form, answered: bool, cut: tuple[Timelines, Blocks], limit: int
@@ -104,6 +106,7 @@ def test_divided_blocks_have_the_same_predictions(
     assert lists(sequences.divided(limit).alone()) == prompts
 
 
+@pytest.mark.slow
 @given(kinds, forms, random_timelines(len(ITEMS)), st.data())
 def test_candidates_after_each_history_have_their_prompts(
     kind: Kind, form: Form, timelines: Timelines, data: st.DataObject

@@ -46,6 +46,7 @@ def select(catalogue: Catalogue, request: RecommendationRequest) -> Selection:
     return pipeline(catalogue).select(request)
 
 
+@pytest.mark.slow
 @given(catalogues(), st.sets(st.integers(0, 11)), st.integers(0, 3))
 def test_all_unrated_matching_items_are_eligible(
     catalogue: Catalogue, rated: set[int], fewest: int
@@ -64,6 +65,7 @@ def test_all_unrated_matching_items_are_eligible(
         require_eligible(catalogue, request)
 
 
+@pytest.mark.slow
 @given(catalogues(), st.just(ALL) | st.integers(1, 12), st.data())
 def test_the_most_rated_are_chosen_and_stay_in_catalogue_order(
     catalogue: Catalogue, count: CandidateCount, data: st.DataObject

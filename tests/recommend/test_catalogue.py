@@ -34,6 +34,7 @@ SHELF = catalogue_of(
 )
 
 
+@pytest.mark.slow
 @given(catalogues())
 def test_every_film_is_found_by_its_id(catalogue: Catalogue):
     for row, item in enumerate(catalogue.items):
@@ -41,6 +42,7 @@ def test_every_film_is_found_by_its_id(catalogue: Catalogue):
         assert catalogue.find(f" #{item.item_id} ") == row
 
 
+@pytest.mark.slow
 @given(catalogues())
 def test_every_film_is_found_by_its_own_name_with_year_or_all_of_that_name_are_offered(
     catalogue: Catalogue,
@@ -143,6 +145,7 @@ def test_an_offer_is_one_line_whatever_titles_hold():
     assert "<|" not in str(caught.value)
 
 
+@pytest.mark.slow
 @given(catalogues(), st.text(max_size=8), st.integers(0, 5))
 def test_a_search_gives_the_nearest_first_and_the_most_rated_of_equals(
     catalogue: Catalogue, text: str, limit: int
@@ -158,6 +161,7 @@ def test_a_search_gives_the_nearest_first_and_the_most_rated_of_equals(
         assert catalogue.search(looked_for, limit) == found[:limit]
 
 
+@pytest.mark.slow
 @given(catalogues())
 def test_a_whole_title_is_nearest_to_itself(catalogue: Catalogue):
     for item in catalogue.items:

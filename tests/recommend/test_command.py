@@ -62,6 +62,7 @@ def ratings(content: list[dict[str, Any]]) -> list[tuple[int, float]]:
     return [(each["item"]["item_id"], each["rating"]) for each in content]
 
 
+@pytest.mark.slow
 def test_a_users_recommendations_are_those_of_the_recommender(recommend_json, predictor: Predictor):
     result, err = recommend_json(*USER, "--top", 7, "--why", 2, "--with-base")
     history = user_history(predictor.loaded.folder.timelines, 11)
@@ -89,6 +90,7 @@ def test_each_table_is_read_once(recommend_json, monkeypatch: pytest.MonkeyPatch
     assert sorted(files) == sorted([ITEMS_FILE, TIMELINES_FILE])
 
 
+@pytest.mark.slow
 def test_the_terminal_gets_a_table_and_nothing_else(
     trained: Trained, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -136,6 +138,7 @@ def test_filters_leave_films_out(recommend_json, catalogue: Catalogue, prepared:
     assert result["eligible"] == len(expected)
 
 
+@pytest.mark.slow
 def test_the_most_rated_are_candidates_where_not_all_are(
     recommend_json, catalogue: Catalogue, prepared: PreparedFolder, monkeypatch: pytest.MonkeyPatch
 ):
@@ -166,6 +169,7 @@ def test_base_and_reasons_are_given_on_request(recommend_json):
     assert [each["reasons"] for each in result["recommendations"]] == [[], []]
 
 
+@pytest.mark.slow
 def test_the_base_model_alone_needs_no_adapter(recommend_json, tmp_path: Path):
     beside, _ = recommend_json(*USER, "--with-base", "--top", 40)
     alone, _ = recommend_json(
@@ -180,6 +184,7 @@ def test_the_base_model_alone_needs_no_adapter(recommend_json, tmp_path: Path):
     assert p_like == sorted(p_like, reverse=True)
 
 
+@pytest.mark.slow
 def test_history_sets_how_many_ratings_are_shown(recommend_json):
     longer, _ = recommend_json(*USER, "--history", 8)
     assert len(longer["history"]) == 8
@@ -190,6 +195,7 @@ def test_history_sets_how_many_ratings_are_shown(recommend_json):
     assert note in err
 
 
+@pytest.mark.slow
 def test_predictions_are_calibrated_as_configured(recommend_json, trained: Trained, tmp_path: Path):
     kept = shutil.ignore_patterns("checkpoint-*", "logs")
     adapter = Path(shutil.copytree(trained.adapter, tmp_path / "run", ignore=kept))
@@ -207,6 +213,7 @@ def test_predictions_are_calibrated_as_configured(recommend_json, trained: Train
     np.testing.assert_allclose([each["p_like"] for each in calibrated], expected, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "flags"),
     [

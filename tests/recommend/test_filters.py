@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def fits(wanted: Filters, catalogue: Catalogue, row: int) -> bool:
     return ratings >= wanted.min_ratings
 
 
+@pytest.mark.slow
 @given(filtered())
 def test_what_fits_is_what_every_filter_lets_through(drawn: tuple[Catalogue, Filters]):
     catalogue, wanted = drawn
@@ -57,6 +59,7 @@ def test_what_fits_is_what_every_filter_lets_through(drawn: tuple[Catalogue, Fil
     assert wanted.matching(catalogue).tolist() == expected
 
 
+@pytest.mark.slow
 @given(catalogues(), st.sampled_from(["year_from", "year_to", "min_ratings", "max_ratings"]))
 def test_bounds_are_inclusive(catalogue: Catalogue, bound: str):
     """A film is within every bound set at its own year or number of ratings."""
@@ -66,11 +69,13 @@ def test_bounds_are_inclusive(catalogue: Catalogue, bound: str):
             assert row in Filters(**{bound: own}).matching(catalogue)
 
 
+@pytest.mark.slow
 @given(catalogues())
 def test_default_filters_match_everything(catalogue: Catalogue):
     assert Filters().matching(catalogue).tolist() == list(range(len(catalogue.items)))
 
 
+@pytest.mark.slow
 @given(catalogues(), st.sampled_from(GENRES))
 def test_capitals_make_no_difference_and_the_two_ways_share_the_films_out(
     catalogue: Catalogue, genre: str

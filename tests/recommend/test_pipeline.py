@@ -80,6 +80,7 @@ def test_ties_made_by_calibration_are_ordered_by_the_models_own_odds(items: list
     assert len(set(ranking.p_like)) < 6
 
 
+@pytest.mark.slow
 def test_recommendations_are_predictions_made_one_at_a_time(predictor: Predictor, pipeline, run):
     alone = {item: p_like(predictor, HISTORY, item) for item in range(40)}
     unrated = {item: p for item, p in alone.items() if item not in HISTORY.item_idx}
@@ -113,6 +114,7 @@ def test_items_carry_what_the_catalogue_knows(predictor: Predictor, pipeline, ru
         assert each.item.ratings == (ratings.item_idx == index).sum()
 
 
+@pytest.mark.slow
 def test_base_predictions_belong_to_their_items(predictor: Predictor, pipeline, run):
     result = run(top_k=3, base=True)
     for index, each in zip(indices(pipeline, result), result.recommendations, strict=True):
@@ -121,6 +123,7 @@ def test_base_predictions_belong_to_their_items(predictor: Predictor, pipeline, 
     assert len({each.p_like_base for each in result.recommendations}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rated", [0, 1, 4, 9])
 def test_an_effect_is_the_difference_of_two_predictions(
     predictor: Predictor, pipeline, run, rated: int
@@ -189,6 +192,7 @@ def test_a_history_shorter_than_those_in_training_is_noted(predictor: Predictor,
     assert numbers == ([[str(shown), "5"]] if shown < 5 else [])
 
 
+@pytest.mark.slow
 def test_the_base_model_alone_has_no_note_and_no_base_beside_it(predictor: Predictor):
     plain = Predictor(replace(predictor.loaded, model=predictor.loaded.base.model))
     request = RecommendationRequest(HISTORY.last(1), top_k=2, base=True)
@@ -197,6 +201,7 @@ def test_the_base_model_alone_has_no_note_and_no_base_beside_it(predictor: Predi
     assert [each.p_like_base for each in result.recommendations] == [None, None]
 
 
+@pytest.mark.slow
 def test_there_is_a_progress_bar_for_each_kind_of_query(predictor: Predictor, pipeline):
     bars: dict[str, tuple[int, int]] = {}
 

@@ -70,6 +70,7 @@ def open_report(browser: Browser, path: Path, width: int, scheme: Scheme = "ligh
     return Opened(context, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_requests_and_no_console_errors(browser: Browser, report: Path, width: int):
     opened = open_report(browser, report, width)
@@ -77,6 +78,7 @@ def test_no_requests_and_no_console_errors(browser: Browser, report: Path, width
     assert opened.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "highest"), [(390, 3600), (1280, 2600)])
 def test_page_is_short_while_sections_are_folded(
     browser: Browser, report: Path, width: int, highest: int
@@ -88,6 +90,7 @@ def test_page_is_short_while_sections_are_folded(
     assert first["y"] + first["height"] < 800  # visible without scrolling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [*WIDTHS, 390])
 def test_no_horizontal_overflow(browser: Browser, report: Path, width: int):
     page = open_report(browser, report, width).page
@@ -96,11 +99,13 @@ def test_no_horizontal_overflow(browser: Browser, report: Path, width: int):
     assert page.evaluate(_OVERFLOW) == 0
 
 
+@pytest.mark.slow
 def test_all_columns_fit_a_desktop(browser: Browser, report: Path):
     box = open_report(browser, report, 1280).page.locator("#scorers ~ .scroll").first
     assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
 
 
+@pytest.mark.slow
 def test_wide_table_scrolls_inside_its_box(browser: Browser, report: Path):
     page = open_report(browser, report, 360).page
     box = page.locator("#scorers ~ .scroll").first
@@ -113,6 +118,7 @@ def test_wide_table_scrolls_inside_its_box(browser: Browser, report: Path):
     assert first["x"] == pytest.approx(outer["x"], abs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_light_and_dark_screenshots(browser: Browser, report: Path, width: int):
     light = open_report(browser, report, width, "light").pictures()
@@ -125,6 +131,7 @@ def test_light_and_dark_screenshots(browser: Browser, report: Path, width: int):
             assert (picture.reshape(-1, 3).std(axis=0) > 5).all()
 
 
+@pytest.mark.slow
 def test_charts_follow_the_theme(browser: Browser, report: Path):
     colours = {}
     for scheme in ("light", "dark"):
@@ -136,6 +143,7 @@ def test_charts_follow_the_theme(browser: Browser, report: Path):
     assert colours["light"].isdisjoint(colours["dark"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_chart_labels_do_not_overlap(browser: Browser, report: Path, width: int):
     page = open_report(browser, report, width).page
@@ -144,6 +152,7 @@ def test_chart_labels_do_not_overlap(browser: Browser, report: Path, width: int)
     assert page.evaluate(_OVERLAPPING) == []
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_only_text(
     browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: PredictionTable
 ):
@@ -159,6 +168,7 @@ def test_hostile_texts_are_only_text(
     assert page.evaluate(_OVERFLOW) == 0
 
 
+@pytest.mark.slow
 def test_long_words_cause_no_overflow(
     browser: Browser, tmp_path: Path, evaluation: Evaluation, predictions: PredictionTable
 ):
@@ -171,6 +181,7 @@ def test_long_words_cause_no_overflow(
     assert open_report(browser, path, 360).page.evaluate(_OVERFLOW) == 0
 
 
+@pytest.mark.slow
 def test_print_uses_the_light_theme(browser: Browser, report: Path):
     page = open_report(browser, report, 1280, "dark").page
     page.emulate_media(media="print", color_scheme="dark")

@@ -140,6 +140,7 @@ def test_one_mark_of_several_can_be_undefined():
     assert words_of(drawn).count("undefined") == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.floats(-0.5, 0.5), st.floats(0, 0.3), st.floats(0, 0.3), st.booleans())
 def test_ticks_are_within_the_drawing_and_distinct(

@@ -142,6 +142,7 @@ def test_examples_show_predictions_and_labels(page: Page, evaluation: Evaluation
             assert ("✓" in prediction, "✗" in prediction) == (says == answer, says != answer)
 
 
+@pytest.mark.slow
 def test_undefined_metrics_have_a_reason(evaluation: Evaluation, predictions: PredictionTable):
     bare = evaluation
     for key in METRICS:
@@ -159,6 +160,7 @@ def test_undefined_metrics_have_a_reason(evaluation: Evaluation, predictions: Pr
     assert not page.section("differences").all("svg")
 
 
+@pytest.mark.slow
 def test_metric_not_measured_for_one_scorer_is_shown_as_such(
     evaluation: Evaluation, predictions: PredictionTable
 ):
@@ -168,6 +170,7 @@ def test_metric_not_measured_for_one_scorer_is_shown_as_such(
     assert cells == [f"undefined {ONE_LABEL}", *[f"undefined {NOT_MEASURED}"] * 7]
 
 
+@pytest.mark.slow
 def test_rows_of_one_label_make_a_report(evaluation: Evaluation, predictions: PredictionTable):
     page = read(without(evaluation, "auc"), replace(predictions, liked=predictions.liked | True))
     assert f"undefined: {ONE_LABEL}" in page.section("curves").text
@@ -186,12 +189,14 @@ def test_one_scorer_alone_makes_a_report(name: str):
         assert "undefined: " in page.section(section).text
 
 
+@pytest.mark.slow
 def test_none_cannot_be_printed(evaluation: Evaluation, predictions: PredictionTable):
     lost: dict[str, Any] = {"seed": None}
     with pytest.raises(TypeError):
         render(replace(evaluation, about=lost), predictions, None)
 
 
+@pytest.mark.slow
 def test_learning_curves_are_shown_for_a_run(evaluation: Evaluation, predictions: PredictionTable):
     page = Page(render(evaluation, predictions, make_training()))
     learning = page.section("learning")

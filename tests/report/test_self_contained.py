@@ -27,6 +27,7 @@ def read(evaluation: Evaluation, predictions: PredictionTable) -> Page:
     return Page(render(evaluation, predictions, None))
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_escaped(
     evaluation: Evaluation, predictions: PredictionTable, page: Page
 ):
@@ -44,6 +45,7 @@ def test_hostile_texts_are_escaped(
         assert " ".join(text.split()) in shown
 
 
+@pytest.mark.slow
 def test_dollar_signs_are_not_parsed_as_math(evaluation: Evaluation, predictions: PredictionTable):
     formula = "$\\frac{1}{2}$ for $5"
     (first, *rest) = evaluation.ablations
@@ -52,6 +54,7 @@ def test_dollar_signs_are_not_parsed_as_math(evaluation: Evaluation, predictions
     assert formula in [text.text for text in drawing.all("text")]
 
 
+@pytest.mark.slow
 def test_control_characters_do_not_reach_the_page(
     evaluation: Evaluation, predictions: PredictionTable
 ):
@@ -153,6 +156,7 @@ def test_contrast_of_known_colors():
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
 
 
+@pytest.mark.slow
 def test_entities_are_not_escaped_twice(evaluation: Evaluation, predictions: PredictionTable):
     text = render(replace(evaluation, warnings=["Tom & Jerry's <3"]), predictions, None)
     (line,) = (line for line in text.splitlines() if "Tom" in line)

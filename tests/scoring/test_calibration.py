@@ -74,6 +74,7 @@ def test_calibration_is_monotone(rows):
         assert (np.diff(calibration.apply(GRID, method)) >= -1e-15).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", SLOPED)
 @given(ROWS)
 def test_slopes_keep_the_order_of_rows(method, rows):
@@ -82,6 +83,7 @@ def test_slopes_keep_the_order_of_rows(method, rows):
     assert roc_auc_score(liked, calibrated) == roc_auc_score(liked, p_yes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", SLOPED)
 @given(ROWS)
 def test_slopes_do_not_raise_the_fitted_log_loss(method, rows):
@@ -90,6 +92,7 @@ def test_slopes_do_not_raise_the_fitted_log_loss(method, rows):
     assert loss(liked, calibrated) <= loss(liked, p_yes) + 1e-12
 
 
+@pytest.mark.slow
 @given(rows_saying(DOUBTED))
 def test_platt_has_at_most_the_log_loss_of_temperature(rows):
     liked, p_yes = columns(rows)
@@ -98,6 +101,7 @@ def test_platt_has_at_most_the_log_loss_of_temperature(rows):
     assert loss(liked, both) <= loss(liked, one) + 1e-6
 
 
+@pytest.mark.slow
 @given(ROWS)
 def test_isotonic_has_the_lowest_log_loss_of_bounded_curves(rows):
     """The model's own predictions are one such curve, once they stay as far from 0 and 1."""

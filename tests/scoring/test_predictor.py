@@ -41,6 +41,7 @@ def p_yes(
     return predictor.predict([query], base=base)[0].p_yes
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_predictions_of_queries_equal_those_of_whole_prompts(
@@ -61,6 +62,7 @@ def test_predictions_of_queries_equal_those_of_whole_prompts(
         np.testing.assert_allclose(predictions.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_predictions_with_signals_equal_those_of_whole_prompts(
@@ -74,6 +76,7 @@ def test_predictions_with_signals_equal_those_of_whole_prompts(
         np.testing.assert_allclose(predictions.p_yes, expected, rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_signals_use_more_of_the_history_than_is_shown(
     predictor_with_signals: Predictor, predictor: Predictor
 ):
@@ -85,6 +88,7 @@ def test_signals_use_more_of_the_history_than_is_shown(
     assert predictor.max_history == predictor.history_len
 
 
+@pytest.mark.slow
 def test_queries_together_equal_queries_one_by_one(predictor: Predictor):
     random = np.random.default_rng(3)
     queries = [
@@ -97,6 +101,7 @@ def test_queries_together_equal_queries_one_by_one(predictor: Predictor):
     assert together.std() > 0.01
 
 
+@pytest.mark.slow
 def test_the_newest_events_are_shown_and_no_others(predictor: Predictor):
     history = random_history(np.random.default_rng(0), ITEMS, 12)
     assert predictor.history_len == 5
@@ -110,6 +115,7 @@ def test_the_newest_events_are_shown_and_no_others(predictor: Predictor):
     )
 
 
+@pytest.mark.slow
 def test_the_base_model_predicts_differently_and_leaves_the_adapter_active(predictor: Predictor):
     history, items = random_history(np.random.default_rng(1), ITEMS, 5), [0, 1, 2, 3]
     tuned = p_yes(predictor, history, items)
@@ -123,6 +129,7 @@ def test_the_base_model_predicts_differently_and_leaves_the_adapter_active(predi
     assert p_yes(predictor, history, items, base=True).tolist() == base.tolist()
 
 
+@pytest.mark.slow
 def test_without_an_adapter_base_changes_nothing(predictor: Predictor):
     loaded = predictor.loaded
     plain = Predictor(replace(loaded, model=loaded.base.model))
@@ -132,6 +139,7 @@ def test_without_an_adapter_base_changes_nothing(predictor: Predictor):
     assert found.tolist() == p_yes(plain, history, [4, 5], base=True).tolist()
 
 
+@pytest.mark.slow
 def test_calibration_is_of_the_adapter_and_not_of_the_base(predictor: Predictor):
     calibrated = Predictor(replace(predictor.loaded, calibrate=lambda given: given / 2))
     history = random_history(np.random.default_rng(4), ITEMS, 5)

@@ -66,11 +66,13 @@ def changed(sequences: Sequences, row: int, place: int) -> Sequences:
     return replace(sequences, ids=ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("targets", "limit", "seed"), BLOCKS)
 def test_predictions_equal_those_of_the_prompts_alone(case, targets, limit, seed):
     check_predictions(case, case.rows(targets, limit, seed).sequences, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [True, False])
 def test_gradients_equal_those_of_the_prompts_alone(case, end):
     check_gradients(case, case.rows(3, 20, 0, answered=True), end, rtol=2e-5)
@@ -96,6 +98,7 @@ def test_an_event_of_the_history_is_seen_by_the_predictions_behind_it(case):
     assert not (sequences.leave > place).all()
 
 
+@pytest.mark.slow
 def test_candidates_of_one_history_are_predicted_as_if_alone(case):
     history = History.from_timelines(case.folder.timelines, range(3, 12))
     candidates = np.arange(0, 60, 4)

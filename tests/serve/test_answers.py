@@ -65,6 +65,7 @@ def test_a_prediction_is_that_of_a_whole_prompt(
     assert {each["p_like_base"] for each in predictions} == {None}
 
 
+@pytest.mark.slow
 def test_signals_are_computed_from_every_rating_that_is_sent(
     prepared: PreparedFolder, tiny_qwen3: Path
 ):

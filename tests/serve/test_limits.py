@@ -83,6 +83,7 @@ def test_more_than_max_requests_get_a_503(served_predictor: Predictor, held: Hel
     assert sorted(held.items) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_timed_out_request_gets_a_503_and_is_not_computed(
     served_predictor: Predictor, held: Held
 ):
@@ -115,6 +116,7 @@ def test_requests_of_disconnected_clients_are_not_computed(served_predictor: Pre
     assert held.items == [0, 2]
 
 
+@pytest.mark.slow
 def test_a_long_request_does_not_keep_short_ones_waiting(served_predictor: Predictor, held: Held):
     # A batch of one token holds little more than one history.
     with (

@@ -83,6 +83,7 @@ def assert_shows(listed: list[dict[str, Any]], response: list[dict[str, Any]]) -
         assert shown["tuned"] == pytest.approx(100 * one["p_like"], abs=ROUNDING)
 
 
+@pytest.mark.slow
 def test_three_ratings_show_an_ordered_list_and_a_fourth_changes_it(
     visit: Visit, service: Running
 ) -> None:
@@ -101,6 +102,7 @@ def test_three_ratings_show_an_ordered_list_and_a_fourth_changes_it(
     assert after != before
 
 
+@pytest.mark.slow
 def test_the_base_model_is_shown_beside_the_tuned_one_when_asked_for(
     visit: Visit, service: Running
 ) -> None:
@@ -117,6 +119,7 @@ def test_the_base_model_is_shown_beside_the_tuned_one_when_asked_for(
     assert {one["base"] for one in visitor.listed()} == {None}
 
 
+@pytest.mark.slow
 def test_reasons_name_the_ratings_with_the_largest_effects(visit: Visit, service: Running) -> None:
     visitor = visit()
     visitor.give_three()
@@ -133,6 +136,7 @@ def test_reasons_name_the_ratings_with_the_largest_effects(visit: Visit, service
         assert f", {reason['rating']:g} star" in text
 
 
+@pytest.mark.slow
 def test_search_and_stars_need_no_mouse(visit: Visit, service: Running) -> None:
     film = next(one for one in most_rated(service, 50) if one["title"] == "Amélie")
     visitor = visit()
@@ -164,6 +168,7 @@ def test_search_and_stars_need_no_mouse(visit: Visit, service: Running) -> None:
     assert_shows(visitor.listed(), response.json()["recommendations"])
 
 
+@pytest.mark.slow
 def test_ratings_outlive_a_reload_until_one_starts_over(visit: Visit) -> None:
     visitor = visit()
     page = visitor.page
@@ -187,6 +192,7 @@ def test_ratings_outlive_a_reload_until_one_starts_over(visit: Visit) -> None:
     assert page.locator("#list-none button").count() == 0
 
 
+@pytest.mark.slow
 def test_ratings_in_the_former_format_are_read(visit: Visit, service: Running) -> None:
     visitor = visit()
     data = service.client.get("/health").json()["data"]
@@ -198,6 +204,7 @@ def test_ratings_in_the_former_format_are_read(visit: Visit, service: Running) -
     assert visitor.page.locator("#base").is_checked()
 
 
+@pytest.mark.slow
 def test_hostile_titles_are_only_text(visit: Visit) -> None:
     visitor = visit(title=HOSTILE)
     page = visitor.page
@@ -214,6 +221,7 @@ def test_hostile_titles_are_only_text(visit: Visit) -> None:
     assert page.locator("img, iframe, body script").count() == 0
 
 
+@pytest.mark.slow
 def test_only_stars_of_the_scale_can_be_given(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url)
     page = visitor.page

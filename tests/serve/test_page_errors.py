@@ -27,6 +27,7 @@ def url(service: Running) -> str:
     return f"http://127.0.0.1:{service.port}"
 
 
+@pytest.mark.slow
 def test_the_message_of_the_service_is_shown(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     page = visitor.page
@@ -52,6 +53,7 @@ def test_the_message_of_the_service_is_shown(browser: Browser, url: str) -> None
     visitor.context.close()
 
 
+@pytest.mark.slow
 def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     page = visitor.page
@@ -69,6 +71,7 @@ def test_a_busy_service_is_asked_again_when_it_says_so(browser: Browser, url: st
     visitor.context.close()
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_for_and_the_right_one_lets_in(
     browser: Browser, served_predictor: Predictor
 ) -> None:

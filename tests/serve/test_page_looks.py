@@ -114,10 +114,12 @@ def walk(browser: Browser, url: str) -> list[Seen]:
     return found
 
 
+@pytest.mark.slow
 def test_a_phone_need_not_scroll_sideways(walk: list[Seen]) -> None:
     assert {seen.state: seen.wider for seen in walk} == {show.__name__: 0 for show in STATES}
 
 
+@pytest.mark.slow
 def test_one_very_long_word_does_not_widen_the_page(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url, width=PHONE[0], height=PHONE[1], title="W" * 300)
     for show in (begin, show_list, show_found):
@@ -153,6 +155,7 @@ def test_every_control_has_a_name(walk: list[Seen]) -> None:
     assert all(name.startswith("Stars for ") for name in sliders)
 
 
+@pytest.mark.slow
 def test_a_reason_points_up_or_down_from_its_line(browser: Browser, url: str) -> None:
     visitor = Visitor(browser, url).begun()
     visitor.give_three()

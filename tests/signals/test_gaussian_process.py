@@ -84,6 +84,7 @@ def covariance(seed: int, rows: list[int]) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 @given(st.integers(0, 30), st.integers(1, 6))
 def test_it_is_the_mean_given_all_earlier_events(seed: int, events: int):
     random = np.random.default_rng(seed)
@@ -165,6 +166,7 @@ def test_an_unknown_user_sees_the_ratings_of_all_users():
     assert result[0] != result[1]
 
 
+@pytest.mark.slow
 @given(st.integers(0, 30), st.integers(0, 8))
 def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: int):
     random = np.random.default_rng(seed)

@@ -162,6 +162,7 @@ def test_a_candidate_has_the_signals_of_the_held_out_event(seed: int):
         assert np.array_equal(codes[0], whole[event])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50), st.integers(1, 9))
 def test_events_of_a_history_have_the_signals_they_had_as_candidates(seed: int, shown: int):
     source = source_of(drawn(seed))

@@ -108,6 +108,7 @@ def names(checkpoints: list[Path]) -> list[str]:
     return [path.name for path in checkpoints]
 
 
+@pytest.mark.slow
 def test_every_file_of_a_checkpoint_has_a_checksum(whole):
     for checkpoint in RunFolder(whole).checkpoints():
         present = {path.name for path in checkpoint.iterdir()}

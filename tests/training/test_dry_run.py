@@ -19,6 +19,7 @@ def step_of(shown: str) -> dict[str, float]:
     return {name: float(value) for name, value in figures}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "form", "loss"),
     [
@@ -56,6 +57,7 @@ def test_a_block_longer_than_a_packed_row_is_refused(tiny_qwen3, prepared, tmp_p
         dry_run(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["blocks", "single"])
 def test_gradient_checkpointing_leaves_the_step_unchanged(
     layout, tiny_qwen3, prepared, tmp_path, capsys

@@ -52,6 +52,7 @@ def gradients(loaded: LoadedModel, scale: float) -> dict[str, torch.Tensor]:
     return {name: p.grad / scale for name, p in named.items() if p.grad is not None}
 
 
+@pytest.mark.slow
 def test_scaled_gradients_are_those_of_float32(tiny_qwen3, prepared, tmp_path):
     """What a GPU does under fp16: float16 products, a scaled loss, float32 adapter weights."""
     exact = gradients(with_adapter("float32", tiny_qwen3, prepared, tmp_path), 1.0)
@@ -64,6 +65,7 @@ def test_scaled_gradients_are_those_of_float32(tiny_qwen3, prepared, tmp_path):
         assert similarity > 0.99, name
 
 
+@pytest.mark.slow
 def test_loss_scaling_keeps_gradients_that_float16_loses(tiny_qwen3, prepared, tmp_path):
     """A loss of a millionth: without scaling its gradients are below what float16 represents."""
     loaded = with_adapter("float16", tiny_qwen3, prepared, tmp_path)
@@ -74,6 +76,7 @@ def test_loss_scaling_keeps_gradients_that_float16_loses(tiny_qwen3, prepared, t
     assert lost > kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_predictions_in_float16_are_those_of_float32(shared, tiny_qwen3, prepared, tmp_path):
     changes = {"train__max_steps": 2, "scoring__share_history": shared}

@@ -55,6 +55,7 @@ def learned(request: pytest.FixtureRequest, eager_model, prepared, tmp_path_fact
     return config, train(config)
 
 
+@pytest.mark.slow
 def test_training_learns_the_form_of_the_answer(learned):
     losses = losses_of(learned[1])
     # two tokens are learned; once their form is known, only the choice of Yes or No is left

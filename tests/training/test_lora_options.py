@@ -20,6 +20,7 @@ def read(run: Path, name: str) -> dict[str, Any]:
     return json.loads((run / f"{name}.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{"use_dora": True}, {"use_rslora": True}], ids="".join)
 def test_a_saved_adapter_predicts_as_at_the_end_of_training(extra, tiny_qwen3, prepared, tmp_path):
     option = json.dumps(extra)

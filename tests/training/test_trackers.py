@@ -60,6 +60,7 @@ def run_with(tracker: str, model: Path, prepared: Any, work: Path) -> Path:
     return train(tiny_config(model, prepared.path, work, **changes))
 
 
+@pytest.mark.slow
 def test_tensorboard(tiny_qwen3, prepared, tmp_path):
     run = run_with("tensorboard", tiny_qwen3, prepared, tmp_path)
     events = EventAccumulator(str(run / "logs"))
@@ -73,6 +74,7 @@ def test_tensorboard(tiny_qwen3, prepared, tmp_path):
     assert (values["lora.r"], values["train.block_size"]) == (4, 8)
 
 
+@pytest.mark.slow
 def test_no_tracker(tiny_qwen3, prepared, tmp_path):
     run = run_with("", tiny_qwen3, prepared, tmp_path)
     assert not (run / "logs").exists()
@@ -133,6 +135,7 @@ def test_a_missing_tracker_names_its_extra(start, tiny_qwen3, prepared, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variable", "reports"), [(None, 0), ("0", 1)])
 def test_trl_reports_a_training_only_if_the_environment_allows_it(
     variable, reports, tiny_qwen3, prepared, tmp_path, monkeypatch

@@ -40,6 +40,7 @@ def read(path: Path):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_the_run_folder_is_complete(run):
     names = {path.name for path in run.iterdir()}
     assert {
@@ -287,6 +288,7 @@ def test_a_linked_run_folder_is_replaced_where_it_is(tmp_path):
     assert list(run.path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_predictions_that_are_not_finite_end_the_run(tiny_qwen3, prepared, tmp_path, monkeypatch):
     nothing = np.full(1, np.nan)
     monkeypatch.setattr(YesNoTrainer, "_p_yes", lambda *_: nothing)
@@ -336,6 +338,7 @@ def test_resuming_on_other_data_is_refused(tiny_qwen3, tmp_path):
         train(config, resume=True)
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_the_base_model_makes_no_run_folder(tiny_qwen3, prepared, tmp_path):
     overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path)
     sets = [part for override in overrides for part in ("--set", override)]

@@ -45,6 +45,7 @@ def test_a_live_run_is_left_alone_until_it_is_killed(tiny_qwen3, prepared, tmp_p
     assert not lock.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("lock", [exclusive, shared])
 def test_a_run_that_is_in_use_is_not_touched(tiny_qwen3, prepared, tmp_path, lock, flags):
