@@ -6,7 +6,7 @@ lists classes and codes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -23,14 +23,21 @@ class ReeltuneError(Exception):
         code: Stable snake_case identifier of the problem, used by one class only.
         where: The file, row, key or flag at fault.
         hint: How to fix it.
+        items: Listed below the message, a line each.
     """
 
     exit_code = 1
 
     def __init__(
-        self, message: str, *, code: str, where: str | None = None, hint: str | None = None
+        self,
+        message: str,
+        *,
+        code: str,
+        where: str | None = None,
+        hint: str | None = None,
+        items: Iterable[object] = (),
     ) -> None:
-        self.message = printable(message)
+        self.message = printable(message) + "".join(f"\n  - {printable(str(i))}" for i in items)
         self.code = code
         self.where = where and printable(where)
         self.hint = hint and printable(hint)
@@ -72,9 +79,8 @@ class ConfigError(ReeltuneError, ValueError):
             (one,) = problems
             error = cls(one.message, code=one.code, where=f"{where}: {one.where}", hint=one.hint)
         else:
-            error = cls(f"{len(problems)} errors:", code="invalid_config", where=where)
-            error.message += "".join(f"\n  - {printable(str(problem))}" for problem in problems)
-            error.args = (str(error),)
+            message = f"{len(problems)} errors:"
+            error = cls(message, code="invalid_config", where=where, items=problems)
         error.problems = tuple(problems)
         return error
 

@@ -151,7 +151,7 @@ def _run(case: Case, warned: list[str]) -> str | None:
 def _fault(error: ReeltuneError) -> str:
     """Return why an error is not one clear line (or one line per key), or nothing."""
     text = str(error)
-    lines = text.split("\n  - ")  # an error may list several
+    lines = text.split("\n  - ")  # its items
     if len(text) > MAX_MESSAGE:
         return f"(a message of {len(text)} characters) "
     if not all(line.isprintable() for line in lines):

@@ -141,10 +141,8 @@ class _Reader:
             more = len(errors) - _MAX_LISTED
             lines = [str(error) for error in errors[:_MAX_LISTED]]
             lines += [f"and {more} more"] if more > 0 else []
-            listed = "\n".join(f"  - {line}" for line in lines)
-            raise RequestError(
-                f"{len(errors)} faults in the ratings:\n{listed}", code="invalid_ratings"
-            )
+            message = f"{len(errors)} faults in the ratings:"
+            raise RequestError(message, code="invalid_ratings", items=lines)
 
     def _collect(self, parse: Callable[[Entry], T], entry: Entry) -> T | Literal[0]:
         try:

@@ -40,7 +40,7 @@ def error_response(
 ) -> Response:
     """Return an error as JSON, with the fields of :class:`reeltune.errors.ReeltuneError`."""
     # Written as ASCII: a field name may hold half a surrogate pair, which UTF-8 cannot encode.
-    body = json.dumps({"code": code, "message": printable(message), "where": where, "hint": hint})
+    body = json.dumps({"code": code, "message": message, "where": where, "hint": hint})
     return Response(body, status, headers, media_type="application/json")
 
 
@@ -95,7 +95,7 @@ def _validation_error(_: Request, error: Exception) -> Response:
     more = len(errors) - _MAX_FIELDS
     message = "; ".join([first["msg"], *others, *([f"and {more} more"] if more > 0 else [])])
     return error_response(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_field", message, where=_field(first)
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_field", printable(message), where=_field(first)
     )
 
 
