@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 
+def is_locked_by(lock: Path, pid: int | None) -> bool:
+    """Whether a lock file names a process: it is created before it is locked, and named last."""
+    return lock.exists() and f" {pid} " in lock.read_text()
+
+
 @contextmanager
 def elsewhere(lock: Any, path: Path) -> Iterator[None]:
     """Hold a lock in another thread, which is refused as another process is."""

@@ -19,6 +19,7 @@ from reeltune.files import is_temporary
 from tests.bulk.build import Row, output_rows, parts, write_rows
 from tests.bulk.command import arguments, call, fork_server, run_silently
 from tests.errors import error_code
+from tests.locked import is_locked_by
 
 KILLS = 20
 SHARDS = 80
@@ -52,7 +53,8 @@ class Runs:
 
     def wait_for_lock(self, process: BaseProcess) -> None:
         """Wait until the output is locked, before the model is loaded."""
-        while not self.out.with_name(f".{self.out.name}.lock").exists():
+        lock = self.out.with_name(f".{self.out.name}.lock")
+        while not is_locked_by(lock, process.pid):
             assert process.is_alive(), self.log.read_text()
             time.sleep(0.002)
 

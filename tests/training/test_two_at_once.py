@@ -13,7 +13,7 @@ from reeltune.models.loaded_model import load_model
 from reeltune.runs.folder import ADAPTER_CONFIG, RUN_FILE
 from reeltune.training.train import train
 from tests.errors import raises_error
-from tests.locked import elsewhere
+from tests.locked import elsewhere, is_locked_by
 from tests.runs import tiny_config, tiny_overrides
 from tests.training.test_resume import start
 
@@ -28,7 +28,7 @@ def test_a_live_run_is_left_alone_until_it_is_killed(tiny_qwen3, prepared, tmp_p
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **MANY)
     lock = tmp_path / ".run.lock"
     try:
-        while not lock.exists():
+        while not is_locked_by(lock, process.pid):
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.01)
         for flags in FLAGS:
