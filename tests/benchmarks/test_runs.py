@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from benchmarks import float16, full_run, score_throughput, tokenize_throughput
+from benchmarks.launching import Launch
 from benchmarks.render import problems, render
+from reeltune import cli
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Scorer
@@ -155,8 +157,16 @@ def test_number_types_side_by_side(
     prepared: PreparedFolder,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    """In types that a CPU trains in."""
+    """In types that a CPU trains in, and in this process, which has loaded the libraries."""
+
+    def run_here(_: Launch, *words: str | Path) -> None:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*map(str, words)])
+        assert not ended.value.code
+
+    monkeypatch.setattr(Launch, "run", run_here)
     file = tmp_path / "result.json"
     overrides = ("train.pack_length=1280", "train.eval_steps=2", "train.save_steps=2")
     float16.main(
