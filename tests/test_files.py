@@ -237,6 +237,16 @@ def test_what_only_has_the_name_of_a_temporary_is_kept(tmp_path: Path):
     assert tree(tmp_path) == {**contents, "a/b": "new", "c": "new"}
 
 
+def test_the_lock_of_a_writer_killed_before_it_named_its_temporary_is_removed(tmp_path: Path):
+    (tmp_path / ".a.0123abcd.part.lock").touch()
+    (tmp_path / ".b.0123abcd.part.lock").touch()
+    with atomic_file(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+    assert names(tmp_path) == [".b.0123abcd.part.lock", "a"]
+    assert remove_leftovers(tmp_path) == []
+    assert names(tmp_path) == ["a"]
+
+
 def test_a_leftover_that_cannot_be_removed_blocks_nothing(tmp_path: Path, monkeypatch):
     left = plant(tmp_path / ".a.0123abcd.part", "a")
 

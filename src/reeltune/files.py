@@ -14,6 +14,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -34,6 +35,7 @@ _LOCK: Final = ".lock"
 _MARK: Final = b"reeltune temporary"
 """Begins the content of a lock file; the names of temporary and target follow."""
 
+_NAME: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:part|old)")
 _LONGEST_NAME: Final = 200  # bytes; with what a temporary adds, file systems allow 255
 _DEEPEST: Final = 250  # folders; pathlib makes them one within the other
 _AT_FDCWD: Final = -100
@@ -256,7 +258,10 @@ def _locked_target(handle: int, temporary: Path) -> Path | None:
     """Lock a lock file and return what its temporary was to become; None if in use or foreign."""
     if not lock_descriptor(handle, blocking=False):
         return None
-    mark = os.read(handle, 1024).split(b"\0")
+    content = os.read(handle, 1024)
+    if not content and (name := _NAME.fullmatch(temporary.name)) and not os.path.lexists(temporary):
+        return temporary.with_name(name[1])  # killed before it wrote the mark
+    mark = content.split(b"\0")
     if len(mark) != 3 or mark[:2] != [_MARK, os.fsencode(temporary.name)]:
         return None
     return temporary.with_name(Path(os.fsdecode(mark[2])).name)
