@@ -27,7 +27,7 @@ from typing import Any, Final
 from filelock import lock_descriptor
 
 from reeltune.errors import ReeltuneError, RunError
-from reeltune.locks import exclusive, locked
+from reeltune.locks import exclusive, locked, short_name
 
 _PART: Final = ".part"
 _OLD: Final = ".old"
@@ -36,7 +36,6 @@ _MARK: Final = b"reeltune temporary"
 """Begins the content of a lock file; the names of temporary and target follow."""
 
 _NAME: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:part|old)")
-_LONGEST_NAME: Final = 200  # bytes; with what a temporary adds, file systems allow 255
 _DEEPEST: Final = 250  # folders; pathlib makes them one within the other
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -227,11 +226,8 @@ def _real_path(path: Path) -> Path:
 @contextlib.contextmanager
 def _locked_name(path: Path, suffix: str) -> Iterator[Path]:
     """Yield an unused name beside ``path``, locked in the block; remove what has it afterwards."""
-    base = path.name
-    if len(os.fsencode(base)) > _LONGEST_NAME:
-        base = hashlib.sha256(os.fsencode(base)).hexdigest()[:16]
     while True:
-        temporary = path.with_name(f".{base}.{secrets.token_hex(4)}{suffix}")
+        temporary = path.with_name(f".{short_name(path)}.{secrets.token_hex(4)}{suffix}")
         lock = temporary.with_name(temporary.name + _LOCK)
         try:
             handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)

@@ -32,7 +32,7 @@ _READER: Final = ".reader"
 _HOLDER: Final = re.compile(rb" (\d+) ([\w.-]+)")
 """The content of a lock file: process and machine."""
 _MAX_BYTES: Final = 300
-_LONGEST_NAME: Final = 200  # bytes; with what a lock adds, file systems allow 255
+_LONGEST_NAME: Final = 200  # bytes; with what a lock or temporary adds, 255 are allowed
 _TRIES: Final = 5
 _POLL_SECONDS: Final = 0.05
 
@@ -115,10 +115,13 @@ def _lock_of(path: Path) -> Path:
     parent = next((folder for folder in path.parents if folder.exists()), path)
     if os.path.ismount(path) or not os.access(parent, os.W_OK):
         return path / LOCK_FILE
-    name = path.name
-    if len(os.fsencode(name)) > _LONGEST_NAME:
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-    return path.with_name(f".{name}{LOCK_FILE}")
+    return path.with_name(f".{short_name(path)}{LOCK_FILE}")
+
+
+def short_name(path: Path) -> str:
+    """Return the name of a path, or a digest of it if nothing could be added to it."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) <= _LONGEST_NAME else hashlib.sha256(name).hexdigest()[:16]
 
 
 def _acquire(lock: Path, path: Path, *, wait: bool = False) -> int:
