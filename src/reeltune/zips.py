@@ -80,7 +80,7 @@ def open_zip(
         raise error(str(found), code=code, where=str(path), hint=hint) from found
 
 
-def printable(name: str) -> str:
+def replace_unprintable(name: str) -> str:
     """Return a name with every character replaced that cannot be printed or written as UTF-8."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
@@ -88,7 +88,7 @@ def printable(name: str) -> str:
 def member_path(member: zipfile.ZipInfo) -> PurePosixPath:
     r"""Return the path of a member below the top of the zip, printable, also of ``..\a//b``."""
     # orig_filename: zipfile itself cuts names at a NUL.
-    parts = printable(member.orig_filename).replace("\\", "/").split("/")
+    parts = replace_unprintable(member.orig_filename).replace("\\", "/").split("/")
     return PurePosixPath(*(part for part in parts if part not in ("", ".", "..")))
 
 

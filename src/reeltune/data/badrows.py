@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from reeltune.errors import DataError
+from reeltune.errors import DataError, printable
 
 ROWS_LISTED: Final = 100
 """How many rows ``meta.json`` lists for each reason; counts are always complete."""
@@ -18,9 +18,9 @@ _FEW: Final = 10
 _SKIP: Final = ", or pass --skip-bad-rows to drop and count such rows"
 
 
-def printable(text: str, width: int = 60) -> str:
+def shortened(text: str, width: int = 60) -> str:
     """Return untrusted text with control characters escaped, shortened to ``width``."""
-    safe = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: width + 1])
+    safe = printable(text[: width + 1])
     return safe if len(safe) <= width else f"{safe[: width - 3]}..."
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from reeltune.data.badrows import printable
+from reeltune.data.badrows import shortened
 from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
@@ -161,7 +161,7 @@ def print_report(folder: PreparedFolder, console: Console) -> None:
         first = dropped["first"][0]
         console.print(
             f"dropped: {dropped['count']:,} {reason}, the first in {first['file']}, line "
-            f"{first['line']}: {printable(first['value'])}",
+            f"{first['line']}: {shortened(first['value'])}",
             style="yellow",
             markup=False,
             soft_wrap=True,

@@ -14,7 +14,7 @@ from typing import Final
 
 from reeltune.data.layouts import Layout, edition_name, missing_files_error, recognise
 from reeltune.errors import ConfigError, DataError
-from reeltune.zips import check_members, copy_member, member_path, open_zip, printable
+from reeltune.zips import check_members, copy_member, member_path, open_zip, replace_unprintable
 
 EDITIONS_FOLDER: Final = Path("data/raw")
 DEFAULT_EDITION: Final = "ml-latest-small"
@@ -58,7 +58,7 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         inner, layout = _find(path, relative, edition)
         folder = path / inner
         name = edition or folder.resolve().name
-        yield Source(edition_name(printable(name)), layout, folder)
+        yield Source(edition_name(replace_unprintable(name)), layout, folder)
         return
     if not path.exists():
         raise DataError(
@@ -72,7 +72,7 @@ def open_source(path: Path, edition: str | None, scratch: Path) -> Iterator[Sour
         with open_zip(path, DataError) as archive:
             inner, layout = _unpack(path, archive, edition, folder)
         name = edition or (inner if inner != "." else path.stem)
-        yield Source(edition_name(printable(PurePosixPath(name).name)), layout, folder)
+        yield Source(edition_name(replace_unprintable(PurePosixPath(name).name)), layout, folder)
 
 
 def find_ratings(
