@@ -1,4 +1,4 @@
-"""Usage reports of libraries, and downloads of theirs that nobody asked for: off by default."""
+"""Telemetry of libraries, and downloads that they start by themselves: off by default."""
 
 from __future__ import annotations
 
