@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from reeltune.errors import FileError, ReeltuneError
+from reeltune.errors import FileError, ReeltuneError, one_line
 
 # What libraries that do not pass the system's error on say of a full disk; torch and numpy only
 # that fewer bytes were written.
@@ -24,7 +24,7 @@ _FULL: Final = re.compile(
 _MEMORY: Final = re.compile(r"can't allocate memory|bad_alloc|out of memory", re.IGNORECASE)
 # Modules whose ValueError, RuntimeError or OSError without a number is about the content of a file.
 _READERS: Final = ("numpy.lib._npyio", "numpy.lib._format", "pyarrow", "torch.serialization")
-# The libraries that read and write files; the class tells them, so none is imported here.
+# Libraries that read and write files, recognized by the exception's class: none is imported here.
 _LIBRARIES: Final = {
     *("_csv", "_pickle", "binascii", "json", "lzma", "pickle", "struct", "zipfile", "zlib"),
     *("datasets", "gguf", "huggingface_hub", "polars", "pyarrow", "tokenizers", "yaml"),
@@ -57,7 +57,7 @@ def translate(error: Exception) -> ReeltuneError | None:
     if isinstance(error, ReeltuneError | BrokenPipeError):  # nobody reads standard output any more
         return error if isinstance(error, ReeltuneError) else None
     chain = list(_chain(error))
-    text = " ".join(str(error).split())[:160]
+    text = one_line(error)[:160]
     number = next((e.errno for e in chain if isinstance(e, OSError) and e.errno), 0)
     path = _path(chain)
     if is_disk_full(error):

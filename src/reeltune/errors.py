@@ -15,6 +15,17 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def one_line(error: BaseException) -> str:
+    """Return the text of an exception on one line; its class if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, without its full stop; its class if none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 class ReeltuneError(Exception):
     """Base of all errors raised on purpose.
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from reeltune.bulk.lookup import UNKNOWN, Lookup
 from reeltune.data.columns import YEAR_2100, Columns
-from reeltune.errors import DataError, RequestError
+from reeltune.errors import DataError, RequestError, one_line
 
 Ints = npt.NDArray[np.int64]
 
@@ -61,7 +61,7 @@ class InputTable:
                 raise pa.ArrowInvalid(f"{meta.num_rows} rows in the footer, {rows} in its groups")
         except (OSError, pa.ArrowInvalid) as error:
             raise DataError(
-                f"cannot be read as parquet ({' '.join(str(error).split())[:200]})",
+                f"cannot be read as parquet ({one_line(error)[:200]})",
                 code="not_parquet",
                 where=str(path),
             ) from None

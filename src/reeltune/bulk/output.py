@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from reeltune import __version__
 from reeltune.bulk.identity import differences, digest
 from reeltune.bulk.tasks import P_YES
-from reeltune.errors import RunError
+from reeltune.errors import RunError, one_line
 from reeltune.files import (
     atomic_file,
     is_temporary,
@@ -224,7 +224,7 @@ def _read_shard(path: Path) -> Shard | None:
             rows = sum(batch.num_rows for batch in file.iter_batches())
         return Shard(**about, rows=rows)
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, RecursionError) as error:
-        LOGGER.warning("damaged, so scored again: %s (%s)", path, " ".join(str(error).split()))
+        LOGGER.warning("damaged, so scored again: %s (%s)", path, one_line(error))
         return None
 
 

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
-from reeltune.domain import HALF_STARS, WHOLE_STARS, Item, PromptSettings, plain_text
-from reeltune.errors import DataError
+from reeltune.domain import HALF_STARS, WHOLE_STARS, Item, PromptSettings
+from reeltune.errors import DataError, one_line
 from reeltune.files import file_digest
 
 FORMAT_VERSION: Final = 2
@@ -334,7 +334,7 @@ def _read_columns(
             table.validate(full=True)
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         raise DataError(
-            f"the table cannot be read ({plain_text(str(error))})",
+            f"the table cannot be read ({one_line(error)})",
             code="unreadable_table",
             where=str(file),
             hint=hint,

@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from reeltune import __version__
-from reeltune.errors import FetchError, RunError
+from reeltune.errors import FetchError, RunError, first_line
 from reeltune.export.provenance import EXPORT_FILE
 from reeltune.files import file_digest
 from reeltune.models.prompt_record import PROMPT_FILE
@@ -196,12 +196,12 @@ def _request_failed(repo_id: str, error: BaseException) -> FetchError:
     if response is None:
         if isinstance(error, httpx.TransportError):
             return FetchError(
-                f"the hub cannot be reached ({_first_line(error)})",
+                f"the hub cannot be reached ({first_line(error)})",
                 code="hub_unreachable",
                 where=str(HfApi().endpoint),
                 hint="Check the network and HF_ENDPOINT; the same command uploads the export later",
             )
-        return _hub_failed(repo_id, _first_line(error))
+        return _hub_failed(repo_id, first_line(error))
     status = response.status_code
     if status == 401:
         return FetchError(
@@ -223,7 +223,7 @@ def _request_failed(repo_id: str, error: BaseException) -> FetchError:
             where=repo_id,
             hint="Check owner, name and --revision",
         )
-    message = response.headers.get("X-Error-Message") or _first_line(error)
+    message = response.headers.get("X-Error-Message") or first_line(error)
     return _hub_failed(repo_id, f"{status}: {message}")
 
 
@@ -234,10 +234,6 @@ def _hub_failed(repo_id: str, message: str) -> FetchError:
         where=repo_id,
         hint="The same command uploads the export again",
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from peft.tuners.lora import LoraModel
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from reeltune.config import Config
-from reeltune.errors import ModelError
+from reeltune.errors import ModelError, first_line
 from reeltune.models.adapter import load_adapter
 from reeltune.models.choices import Choice, ModelChoices, make_choices
 from reeltune.models.load import BaseModel, load_base
-from reeltune.models.pretrained import first_line, from_pretrained, load_tokenizer
+from reeltune.models.pretrained import from_pretrained, load_tokenizer
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.chat import AnswerTokens
 

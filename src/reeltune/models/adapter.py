@@ -14,12 +14,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from reeltune.errors import ModelError
+from reeltune.errors import ModelError, first_line
 from reeltune.files import file_digest
 from reeltune.models.load import PEFT_ERRORS, BaseModel, changes_base
 from reeltune.models.pretrained import (
     check_safetensors,
-    first_line,
     is_json_object,
     no_hub,
     refuse_damaged,

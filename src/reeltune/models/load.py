@@ -21,7 +21,7 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from reeltune.config.schema import Config
-from reeltune.errors import ConfigError, ModelError
+from reeltune.errors import ConfigError, ModelError, first_line
 from reeltune.models.causal_lm import CAUSAL_HINT
 from reeltune.models.choices import (
     AUTO,
@@ -31,7 +31,6 @@ from reeltune.models.choices import (
     switch_off_dropout,
 )
 from reeltune.models.pretrained import (
-    first_line,
     from_pretrained,
     load_tokenizer,
     refuse_damaged,

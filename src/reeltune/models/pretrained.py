@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import find_adapter_config_file
 
-from reeltune.errors import ModelError
+from reeltune.errors import ModelError, first_line
 from reeltune.models.base_identity import is_path, refuse_missing_folder
 
 _LFS_POINTER: Final = b"version https://git-lfs"
@@ -171,9 +171,3 @@ def is_json_object(file: Path) -> bool:
     with contextlib.suppress(ValueError, RecursionError):
         return isinstance(json.loads(file.read_bytes()), dict)
     return False
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, without its full stop."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -18,7 +18,7 @@ from reeltune.config import Config
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.data.timelines import Codes
 from reeltune.domain import PROMPT_VERSION, SignalKind
-from reeltune.errors import RunError
+from reeltune.errors import RunError, one_line
 from reeltune.files import atomic_file
 from reeltune.signals.source import SignalSource
 
@@ -101,7 +101,7 @@ class SignalCache:
             if not isinstance(stored, dict):
                 raise ValueError("its key is no object")
         except _UNREADABLE as error:
-            return None, f"unreadable cache: {' '.join(str(error).split())}"
+            return None, f"unreadable cache: {one_line(error)}"
         changed = self.key.changed_from(stored)
         return (None, f"changed: {', '.join(changed)}") if changed else (codes, "")
 

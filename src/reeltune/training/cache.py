@@ -20,7 +20,7 @@ import pyarrow as pa
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.domain import PromptSettings
-from reeltune.errors import RunError
+from reeltune.errors import RunError, one_line
 from reeltune.files import atomic_folder, refuse_foreign, write_json
 from reeltune.locks import exclusive
 from reeltune.prompts.chat import chat_frame, tokens_digest
@@ -135,7 +135,7 @@ def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
             return None, f"changed since: {', '.join(changed)}"
         return stored_rows(path, stored), "data, prompt, tokenizer and settings are the same"
     except (OSError, ValueError) as error:
-        return None, f"the cache is damaged ({' '.join(str(error).split())})"
+        return None, f"the cache is damaged ({one_line(error)})"
 
 
 def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:

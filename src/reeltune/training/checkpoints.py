@@ -12,6 +12,7 @@ from typing import Any, Final
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from reeltune.errors import one_line
 from reeltune.files import file_digest, write_json
 from reeltune.models.choices import process_state
 from reeltune.models.prompt_record import PROMPT_FILE
@@ -124,8 +125,7 @@ def _inspect(file: Path, read: Callable[[Path], Any]) -> Any:
     except PermissionError:  # not damaged
         raise
     except _UNREADABLE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise _DamageError(f"{file.name} cannot be read ({reason})") from error
+        raise _DamageError(f"{file.name} cannot be read ({one_line(error)})") from error
 
 
 def _read_object(file: Path) -> dict[str, Any]:
