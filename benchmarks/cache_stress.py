@@ -2,7 +2,7 @@
 
     python -m benchmarks.cache_stress --lookups 1000
 
-Each look-up asks for the rows of one of two keys and compares every array with those rows. Any
+Each look-up requests the rows of one of two keys and compares every array with those rows. Any
 wrong look-up ends the command with exit code 1. ``--without-locks`` shows that rows are right on a
 file system without locks, too.
 """

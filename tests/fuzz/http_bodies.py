@@ -24,7 +24,7 @@ class RepeatedKeyError(Exception):
 
 
 class HttpBodies(Kind):
-    """A response must be an error in JSON, or what the body asks for when read with ``json``."""
+    """A response must be an error in JSON, or the answer to the body as read with ``json``."""
 
     name: ClassVar[str] = "http"
 
@@ -156,30 +156,30 @@ class HttpBodies(Kind):
         )
 
     def _fault(self, path: str, body: bytes, answer: dict[str, Any]) -> str | None:
-        """Return how an answer differs from what the body asks for, if it does."""
+        """Return how an answer differs from the request in the body, if it does."""
         try:
-            asked = json.loads(body, object_pairs_hook=_without_repeats)
+            requested = json.loads(body, object_pairs_hook=_without_repeats)
         except RepeatedKeyError as error:
             return f"the key {error} is there twice"
         except ValueError:
             return "answered, although the body is not JSON"
-        rated = [(each["item_id"], each["rating"]) for each in asked["history"]]
+        rated = [(each["item_id"], each["rating"]) for each in requested["history"]]
         oracle = self._oracle
         if path == "/predictions":
-            if unknown := asked.keys() - {"history", "item_ids", "base"}:
+            if unknown := requested.keys() - {"history", "item_ids", "base"}:
                 return f"fields without effect: {sorted(unknown)}"
             given = [each["item_id"] for each in answer["predictions"]]
-            if given != asked["item_ids"] or not all(
-                type(each) is int for each in asked["item_ids"]
+            if given != requested["item_ids"] or not all(
+                type(each) is int for each in requested["item_ids"]
             ):
-                return f"answered for {given}, asked for {asked['item_ids']}"
+                return f"answered for {given}, requested were {requested['item_ids']}"
             found = {each["item_id"]: each["p_like"] for each in answer["predictions"]}
         else:
             items = [each["item"] for each in answer["recommendations"]]
             found = {e["item"]["item_id"]: e["p_like"] for e in answer["recommendations"]}
-            eligible = self._eligible(asked.get("filters", {}), {item for item, _ in rated})
-            candidates = asked.get("candidates")
-            top = min(asked.get("top_k", 10), len(eligible), candidates or len(eligible))
+            eligible = self._eligible(requested.get("filters", {}), {item for item, _ in rated})
+            candidates = requested.get("candidates")
+            top = min(requested.get("top_k", 10), len(eligible), candidates or len(eligible))
             if len(items) != top or not found.keys() <= eligible:
                 return f"{sorted(found)} recommended, {top} of {sorted(eligible)} expected"
             if candidates is None or candidates >= len(eligible):

@@ -1,4 +1,4 @@
-"""The campaign itself: outcomes are told apart, inputs repeat, and a few of each kind are clean."""
+"""The campaign itself: outcomes are distinguished, inputs repeat, a few of each kind are clean."""
 
 from __future__ import annotations
 
