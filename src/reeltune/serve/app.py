@@ -118,7 +118,10 @@ def _make_routes(
 
 
 def _add_page(app: FastAPI) -> set[str]:
-    """Add a route for every file of the page, and return their paths; they need no token."""
+    """Add a route for every file of the page, and return their paths; they need no token.
+
+    The files are read once: StaticFiles opens one per request, which fails without descriptors.
+    """
     files: dict[str, tuple[bytes, str | None, str]] = {}
     for file in (Path(__file__).parent / "page").iterdir():
         path = "/" if file.name == "index.html" else f"/{file.name}"
