@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.common import SHAPES, command_line, common_options, make_model, write_result
+from reeltune.runs.folder import CHECKSUMS_FILE
 
 CASES: Final = {
     "qlora_nf4": [],
@@ -38,7 +39,7 @@ def reeltune(*arguments: str) -> None:
 def train_and_kill(arguments: list[str], checkpoint: Path) -> None:
     """Start a run and kill it as soon as a checkpoint is complete."""
     process = subprocess.Popen([sys.executable, "-m", "reeltune", "train", *arguments])
-    while not (checkpoint / "trainer_state.json").is_file():
+    while not (checkpoint / CHECKSUMS_FILE).is_file():  # written last, in one piece
         if process.poll() is not None:
             raise SystemExit("the run ended before it could be killed")
         time.sleep(0.01)  # the steps of a tiny model are short

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from reeltune.config import Config
-from reeltune.runs.folder import ADAPTER_WEIGHTS, TRAINER_STATE
+from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 
@@ -45,7 +45,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 def kill_once_saved(process: subprocess.Popen[str], checkpoint: Path) -> None:
     deadline = time.monotonic() + _DEADLINE_S
-    while not (checkpoint / TRAINER_STATE).is_file():
+    while not (checkpoint / CHECKSUMS_FILE).is_file():  # written last, in one piece
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
