@@ -25,7 +25,7 @@ from benchmarks.common import command_line, common_options, write_result
 from reeltune.baselines.score import BASELINES, score_baselines, signal_baselines
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import SIGNALS, PromptSettings, SignalKind
+from reeltune.domain import FILM, SIGNALS, PromptSettings, SignalKind
 from reeltune.evaluation.collect import (
     BASE,
     RANKING_METRICS,
@@ -231,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
         users=resampled.users,
         users_with_both_labels=resampled.users_scored,
         positive_rate=float(test.liked.mean()),
-        signals={kind: SIGNALS[kind].announcement for kind in competitors.kinds},
+        signals={kind: SIGNALS[kind].announced(FILM) for kind in competitors.kinds},
         best_baseline=competitors.best,
         differences_of_auc=of_auc,
         differences_of_auc_per_user=differences_of(rows, resampled, per_user, "auc_per_user_mean"),

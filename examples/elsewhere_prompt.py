@@ -22,6 +22,8 @@ def encode_prompt(folder: str, tokenizer: Any, items: list[str]) -> tuple[list[i
         raise SystemExit(f"{folder}: prompt version {prompt['version']} is not supported, only 5")
     if prompt.get("signals") or prompt.get("evidence"):  # the second is their name in 0.1
         raise SystemExit(f"{folder}: trained with prompt.signals, which only reeltune computes")
+    if "domain" in prompt or "scale_step" in prompt or prompt["scale_max"] > 5:
+        raise SystemExit(f"{folder}: trained on other words than of films and stars")
     *rated, candidate = items
     pairs = (event.split(":", 1) for event in rated)
     history = [(float(rating), safe(title, tokenizer)) for rating, title in pairs]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.domain import Item, PromptSettings, Renderer, plain_text
+from reeltune.domain import Domain, Item, PromptSettings, Renderer, plain_text
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.encoding import break_tokens, control_tokens
 from tests.elsewhere.conftest import Case
@@ -60,6 +60,17 @@ def test_scale_and_threshold_are_those_of_the_record(form, writer, tmp_path):
 def test_an_adapter_with_signals_is_refused(writer, tmp_path):
     folder = record(tmp_path, PromptSettings(signals=("recent",)))
     with pytest.raises(SystemExit, match="prompt\\.signals"):
+        writer.encode_prompt(folder, TOKENIZER, ["4.0: Heat (1995)", "Fargo (1996)"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [PromptSettings(domain=Domain("book", "book", "books")), PromptSettings(7.0, 1.0, 10.0)],
+    ids=["books", "of 10"],
+)
+def test_an_adapter_of_other_words_is_refused(writer, tmp_path, settings):
+    folder = record(tmp_path, settings)
+    with pytest.raises(SystemExit, match="other words"):
         writer.encode_prompt(folder, TOKENIZER, ["4.0: Heat (1995)", "Fargo (1996)"])
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reeltune.data.history import History
 from reeltune.data.timelines import Timelines, cut_blocks
 from reeltune.domain import (
+    FILM,
     INTERVIEW,
     SIGNALS,
     WINDOW,
@@ -112,10 +113,10 @@ def test_branches_contain_the_context_of_their_candidates(
 def test_the_instruction_announces_the_signals_in_order(form: Form):
     renderer = Renderer(PromptSettings(form=form, signals=tuple(SIGNALS)))
     head = renderer.head()
-    places = [head.index(kind.announcement) for kind in SIGNALS.values()]
+    places = [head.index(kind.announced(FILM)) for kind in SIGNALS.values()]
     assert places == sorted(places)
     bare = Renderer(PromptSettings(form=form)).head()
-    assert not any(kind.announcement in bare for kind in SIGNALS.values())
+    assert not any(kind.announced(FILM) in bare for kind in SIGNALS.values())
 
 
 def test_a_window_shows_context_lines_of_the_candidate_only_and_an_interview_of_every_item():

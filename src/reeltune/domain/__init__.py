@@ -19,8 +19,10 @@ from reeltune.domain.renderer import (
     PromptSettings,
     Renderer,
 )
+from reeltune.domain.words import FILM, Domain, RatingWords, capitalized
 
 __all__ = [
+    "FILM",
     "HALF_STARS",
     "INTERVIEW",
     "NO",
@@ -30,12 +32,15 @@ __all__ = [
     "WINDOW",
     "YES",
     "ContextKind",
+    "Domain",
     "Form",
     "Item",
     "PromptSettings",
     "RatingScale",
+    "RatingWords",
     "Renderer",
     "SignalKind",
+    "capitalized",
     "format_rating",
     "plain_text",
 ]

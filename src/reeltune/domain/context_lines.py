@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from reeltune.domain.words import Domain
+
 SignalKind = Literal["film", "user", "recent", "expected"]
 """The collaborative signals:
 
@@ -30,7 +32,7 @@ class ContextKind:
     """One kind of context line.
 
     Attributes:
-        announcement: Its mention in the instruction.
+        announcement: Its mention in the instruction, with the words of a domain in braces.
         lines: Every text it can have, each with its line break.
         shares: The share or probability each line states, kept half a step from 0 and from 1.
         counts: The index in :data:`COUNTS` of the count each line states; empty if it states none.
@@ -43,6 +45,10 @@ class ContextKind:
     shares: tuple[float, ...]
     counts: tuple[int, ...] = ()
     example: int = 0
+
+    def announced(self, domain: Domain) -> str:
+        """Return its mention in the instruction of a domain."""
+        return self.announcement.format_map(vars(domain))
 
 
 def _share_kind(
@@ -82,13 +88,13 @@ def _shares(steps: int) -> tuple[float, ...]:
 SIGNALS: Final[dict[SignalKind, ContextKind]] = {
     "film": _counted_kind(
         "film",
-        "the share of other users who liked it and how many rated it",
+        "the share of other users who {liked} it and how many rated it",
         "Others",
         example=7 * SHARE_STEPS + 14,
     ),
     "user": _counted_kind(
         "user",
-        "the share of films this user has liked so far and how many they are",
+        "the share of {items} this user has {liked} so far and how many they are",
         "User",
         example=5 * SHARE_STEPS + 12,
     ),
@@ -97,7 +103,7 @@ SIGNALS: Final[dict[SignalKind, ContextKind]] = {
     ),
     "expected": _share_kind(
         "expected",
-        "how likely this user is expected to like it",
+        "how likely this user is expected to {like} it",
         "Expected",
         CHANCE_STEPS,
         example=62,

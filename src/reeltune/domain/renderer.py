@@ -1,4 +1,6 @@
-"""The renderer: the only module that knows the words of the prompt.
+"""The renderer: the only module that knows the sentences of the prompt.
+
+The words for items and ratings are those of a :class:`reeltune.domain.words.Domain`, here of films.
 
 A prompt is a row of pieces that begin and end where tokenizers split text anyway, so each item is
 tokenized once (:mod:`reeltune.prompts.pieces`). The *window*::
@@ -25,7 +27,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from reeltune.domain.context_lines import SIGNALS, ContextKind, SignalKind
-from reeltune.domain.items import Item, RatingScale, format_rating, plain_text
+from reeltune.domain.items import Item, RatingScale, plain_text
+from reeltune.domain.words import FILM, Domain, RatingWords, capitalized
 
 PROMPT_VERSION: Final = "5"
 """Changes with every change of a rendered prompt or of how a signal is computed; stored with every
@@ -48,6 +51,7 @@ class PromptSettings:
         threshold: The lowest rating that counts as a like.
         genres: Whether items are shown with their genres.
         signals: The signals shown under items, in the order of :data:`SIGNALS`.
+        domain: The words for items and ratings.
     """
 
     threshold: float = 4.0
@@ -57,6 +61,7 @@ class PromptSettings:
     form: Form = WINDOW
     signals: tuple[SignalKind, ...] = ()
     version: str = PROMPT_VERSION
+    domain: Domain = FILM
 
     @property
     def scale(self) -> RatingScale:
@@ -64,13 +69,19 @@ class PromptSettings:
         return RatingScale(self.scale_min, self.scale_max, step=self.scale_min)
 
     @property
+    def rating_words(self) -> RatingWords:
+        """How ratings are said."""
+        return RatingWords(self.domain, self.scale)
+
+    @property
     def context(self) -> tuple[ContextKind, ...]:
         """The kinds of context lines under an item, in their order."""
         return tuple(SIGNALS[signal] for signal in self.signals)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values for JSON."""
-        return {**asdict(self), "signals": list(self.signals)}
+        """Return the settings as plain values for JSON; no domain means films."""
+        values = {**asdict(self), "signals": list(self.signals), "domain": self.domain.to_dict()}
+        return {key: values[key] for key in values if key != "domain" or self.domain != FILM}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
@@ -80,7 +91,8 @@ class PromptSettings:
         """
         known = dict(values)
         signals = known.pop("signals", known.pop("evidence", ()))
-        return cls(**known, signals=tuple(signals))
+        domain = Domain.from_dict(known.pop("domain")) if "domain" in known else FILM
+        return cls(**known, signals=tuple(signals), domain=domain)
 
 
 class Renderer:
@@ -88,31 +100,30 @@ class Renderer:
 
     def __init__(self, settings: PromptSettings) -> None:
         self.settings = settings
+        self._words = settings.rating_words
 
     def head(self) -> str:
         """Return the instruction, up to the first item."""
-        s = self.settings
-        scale = (
-            f"Users rate films from {format_rating(s.scale_min)} to {format_rating(s.scale_max)} "
-            f"stars; liking a film means rating it {format_rating(s.threshold)} or higher. Answer "
-            "Yes or No"
-        )
-        if s.form == INTERVIEW:
+        domain, words = self.settings.domain, self._words
+        scale = f"{words.instruction(self.settings.threshold)}. Answer Yes or No"
+        if self.settings.form == INTERVIEW:
             return (
-                f"Predict, film after film, whether a user will like the next one. {scale}; after "
-                f"each answer you are told the stars.{self._announcement('Under each film')}\n"
-                "First:"
+                f"Predict, {domain.item} after {domain.item}, whether a user will {domain.like} "
+                f"the next one. {scale}; after each answer you are told the {words.noun}."
+                f"{self._announcement(f'Under each {domain.item}')}\nFirst:"
             )
         return (
-            f"Predict whether a user will like a film. {scale}."
-            f"{self._announcement('Under the film to judge')}\n"
-            "Films this user has rated, oldest first, each after its stars:\n"
+            f"Predict whether a user will {domain.like} {domain.an_item}. {scale}."
+            f"{self._announcement(f'Under the {domain.item} to judge')}\n"
+            f"{capitalized(domain.items)} this user has rated, oldest first, each after its "
+            f"{words.noun}:\n"
         )
 
     def rating(self, rating: float) -> str:
         """Return the text of a rating: before its item in a window, after it in an interview."""
-        text = format_rating(rating)
-        return f"{text} stars. Next:" if self.settings.form == INTERVIEW else f"{text}:"
+        if self.settings.form == INTERVIEW:
+            return f"{capitalized(self._words.said(rating))}. Next:"
+        return f"{self._words.label(rating)}:"
 
     def item(self, item: Item) -> str:
         """Return the text of an item, in the history and as a candidate, with its line break."""
@@ -124,12 +135,14 @@ class Renderer:
         return text + "\n"
 
     def _announcement(self, where: str) -> str:
-        kinds = [kind.announcement for kind in self.settings.context]
+        kinds = [kind.announced(self.settings.domain) for kind in self.settings.context]
         return f" {where} you are told {', then '.join(kinds)}." if kinds else ""
 
     def before_candidate(self) -> str:
         """Return the text between the history and the candidate."""
-        return "" if self.settings.form == INTERVIEW else "Film to judge:"
+        if self.settings.form == INTERVIEW:
+            return ""
+        return f"{capitalized(self.settings.domain.item)} to judge:"
 
     def question(self) -> str:
         """Return the text after the candidate in the user message."""

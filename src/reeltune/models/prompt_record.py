@@ -60,7 +60,7 @@ class PromptRecord:
 
 def write_prompt_record(adapter: Path, record: PromptRecord) -> None:
     """Write ``prompt.json`` into an adapter's folder."""
-    write_json(adapter / PROMPT_FILE, asdict(record))
+    write_json(adapter / PROMPT_FILE, {**asdict(record), "settings": record.settings.to_dict()})
 
 
 def read_prompt_record(adapter: Path) -> PromptRecord:
