@@ -19,7 +19,10 @@ INTERVAL_SECONDS: Final = 25.0
 """Less than 30, since a busy machine may delay a line by some seconds."""
 
 ESTIMATE_SECONDS: Final = 5.0
-"""A task's first line, with its expected time, comes with the first progress after this."""
+"""A task's expected time comes with the first progress after this."""
+
+POLL_SECONDS: Final = 1.0
+"""How often a line may become due."""
 
 BYTES: Final = "bytes"
 
@@ -74,11 +77,6 @@ class Task:
     def advance(self, count: int) -> None:
         """Add to the count."""
         self.update(self.done + count)
-
-    def size(self) -> str:
-        """Return the total and how much of it is done already."""
-        done = f", {self._amount(self.done)} done already" if self._done_before else ""
-        return f"{self._amount(self.total or 0)} {self._unit_shown}{done}"
 
     def status(self) -> str:
         """Return count, rate since the start, and the time left or, without a rate, elapsed."""
@@ -163,26 +161,20 @@ def _bars(unit: str, console: Console) -> Iterator[StartTask]:
 def _lines(unit: str) -> Iterator[StartTask]:
     """Print unfinished tasks from a thread, since one step may take longer than the interval.
 
-    A task's first line has the total. The next one has the expected time and comes with the first
-    progress after a few seconds. The last one comes when the task is finished or the block ends.
+    A task's first line, with its expected time, comes with the first progress after a few seconds;
+    the last one when the task is finished or the block ends. In between, lines come where none was
+    written for an interval.
     """
     mine: list[Task] = []
-    announced: set[Task] = set()
     estimated: set[Task] = set()
-
-    def write(task: Task, status: str) -> None:
-        print(f"{task.name}: {status}", file=sys.stderr, flush=True)
+    written = 0.0
 
     def show(task: Task) -> None:
-        write(task, task.status())
-
-    def announce(task: Task) -> None:
-        if task.total is not None and task not in announced:
-            announced.add(task)
-            write(task, task.size())
+        nonlocal written
+        written = time.monotonic()
+        print(f"{task.name}: {task.status()}", file=sys.stderr, flush=True)
 
     def redraw(task: Task) -> None:
-        announce(task)
         if task.finished and task in mine:
             mine.remove(task)
             running_tasks.remove(task)
@@ -192,18 +184,25 @@ def _lines(unit: str) -> Iterator[StartTask]:
             show(task)
 
     def start(name: str, total: int | None = None, done: int = 0) -> Task:
+        nonlocal written
+        if not mine:
+            # What others wrote last may be nearly an interval ago.
+            written = max(written, time.monotonic() - INTERVAL_SECONDS + ESTIMATE_SECONDS)
         task = Task(name, unit, total, done, redraw)
         mine.append(task)
         running_tasks.append(task)
-        announce(task)
         return task
 
     def show_all() -> None:
         for task in list(mine):
             show(task)
 
+    def show_if_due() -> None:
+        if time.monotonic() - written >= INTERVAL_SECONDS:
+            show_all()
+
     try:
-        with repeat(show_all, INTERVAL_SECONDS):
+        with repeat(show_if_due, min(POLL_SECONDS, INTERVAL_SECONDS)):
             yield start
     finally:
         show_all()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 from reeltune import progress
+from reeltune.progress import POLL_SECONDS
 
-POLL_SECONDS: Final = 1.0
 _MAX_ACTIVITY: Final = 120
 
 
