@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -268,7 +269,7 @@ def test_every_phase_reports_its_progress(load, caplog):
     assert all(done == sorted(done) and done[-1] > 0 for done in tasks.values())
     text = caplog.text
     assert all(f"fitting baseline: {name}" in text for name in BASELINES)
-    assert "intervals: 20 " in text
+    assert "intervals (20 bootstrap samples, " in text
 
 
 def test_the_expected_time_follows_the_first_batches(caplog):
@@ -289,6 +290,14 @@ def test_the_expected_time_follows_the_first_batches(caplog):
     assert "1:24" in record.getMessage()  # 840 tokens are left
     estimate.watch(None, 600)(300, 300)
     assert len(caplog.records) == 1
+
+
+def test_the_expected_time_of_a_single_pass_is_left_to_its_progress(caplog):
+    caplog.set_level("INFO", logger="reeltune")
+    report = TimeEstimate(100, clock=time.monotonic).watch(None, 100)
+    for done in range(1, 101):
+        report(done, 100)
+    assert not caplog.records
 
 
 def evaluate(overrides: list[str], output: Path) -> list[str]:

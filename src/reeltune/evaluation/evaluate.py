@@ -64,11 +64,14 @@ def evaluate(
         for name, p_yes in collected.validation.p_yes.items()
     }
     samples = loaded.config.evaluation.bootstrap_samples
-    LOGGER.info("intervals: %d bootstrap samples, %d scorers", samples, len(rows.p_yes))
+    LOGGER.info(
+        "intervals (%d bootstrap samples, %d scorers), breakdowns and ablations",
+        samples,
+        len(rows.p_yes),
+    )
     resampled = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, samples, metrics)
     strongest = _strongest(collected)
     best = strongest["auc"].get("baseline")
-    LOGGER.info("breakdowns, ablations and calibration")
     leads = {name: rows.p_yes[name] for name in (TUNED, BASE, best) if name in rows.p_yes}
     return Evaluation(
         about=_about(loaded, collected),

@@ -215,9 +215,10 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
 
 
 class TimeEstimate:
-    """Logs the expected time of a number of tokens, once the first batches are computed.
+    """Logs the expected time of all passes, once the first batches are computed.
 
-    The first batch is not timed, as it may include compilation.
+    The first batch is not timed, as it may include compilation. Progress has the time of the last
+    pass.
     """
 
     def __init__(self, tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -247,7 +248,7 @@ class TimeEstimate:
         now = self._clock()
         if self._first is None:
             self._first = now, tokens
-        elif self._batches == _TIMED_BATCHES + 1 and tokens < self._tokens:
+        elif self._batches == _TIMED_BATCHES + 1 and self._finished < self._tokens:
             began, before = self._first
             left = (self._tokens - tokens) * (now - began) / (tokens - before)
             LOGGER.info("expected time for the remaining predictions: %s", format_seconds(left))
