@@ -135,7 +135,7 @@ def test_tensorboard_has_losses_and_validation(run):
 
 def test_the_log_shows_phases_choices_and_cache(run, prepared):
     log = (run / "training.log").read_text()
-    assert re.findall(r"\[(\d)/4\] .*: done in", log) == ["1", "2", "3", "4"]
+    assert re.findall(r"\[(\d)/4\] .* \(\d:\d\d since the start\)", log) == ["1", "2", "3", "4"]
     for expected in (
         "device: cpu (",
         "gradient checkpointing: off (configured)",
@@ -145,6 +145,14 @@ def test_the_log_shows_phases_choices_and_cache(run, prepared):
         f"train rows: 64 of {len(prepared.examples('train'))} ",
     ):
         assert expected in log
+
+
+def test_loss_and_evaluation_of_a_step_are_one_line(run):
+    log = (run / "training.log").read_text()
+    lines = re.findall(r" step (\d)/5: (loss .* left)?(?:, )?(eval_auc .*)?", log)
+    shown = [(int(step), bool(loss), bool(evaluation)) for step, loss, evaluation in lines]
+    both = [(step, True, True) for step in (2, 4)]
+    assert shown == [(0, False, True), (1, True, False), *both, (5, False, True)]
 
 
 def test_the_card_shows_the_numbers_of_metrics_json(run):

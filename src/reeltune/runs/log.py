@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from reeltune.progress import format_seconds
+
 LOGGER: Final = logging.getLogger("reeltune")
 
 
@@ -98,10 +100,7 @@ def quiet_libraries() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-@contextlib.contextmanager
-def phase(number: int, name: str) -> Iterator[None]:
-    """Log the beginning of a phase of training, and its duration."""
-    LOGGER.info("[%d/4] %s", number, name)
-    began = time.monotonic()
-    yield
-    LOGGER.info("[%d/4] %s: done in %.1f s", number, name, time.monotonic() - began)
+def begin_phase(number: int, name: str, began: float) -> None:
+    """Log the beginning of a phase of training that began at a monotonic time."""
+    elapsed = format_seconds(time.monotonic() - began)
+    LOGGER.info("[%d/4] %s (%s since the start)", number, name, elapsed)

@@ -49,11 +49,12 @@ class KeepBest(TrainerCallback):
 
 
 class ProgressLog(TrainerCallback):
-    """Writes each report of the trainer as one line."""
+    """Writes the reports of a step, training loss and evaluation, as one line."""
 
     def __init__(self) -> None:
         self._began: float | None = None
         self._first_step = 0
+        self._training: list[str] = []  # of a step that is about to be evaluated
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -71,19 +72,22 @@ class ProgressLog(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write one line for a report."""
-        del args, control, kwargs
+        """Write a report, or keep that of a step that is evaluated next for its one line."""
+        del args, kwargs
         if not state.is_world_process_zero or not logs:
             return
         if "eval_rows" in logs:
-            line = evaluation_line(logs)
+            parts, self._training = [*self._training, evaluation_line(logs)], []
         elif "loss" in logs and self._began is not None:
             seconds, steps = time.monotonic() - self._began, state.global_step - self._first_step
             left = (state.max_steps - state.global_step) * seconds / steps
-            line = f"{training_line(logs)}, {format_seconds(left)} left"
+            parts = [training_line(logs), f"{format_seconds(left)} left"]
+            if control.should_evaluate:
+                self._training = parts
+                return
         else:
             return
-        LOGGER.info("step %d/%d: %s", state.global_step, state.max_steps, line)
+        LOGGER.info("step %d/%d: %s", state.global_step, state.max_steps, ", ".join(parts))
 
 
 def training_line(logs: dict[str, float]) -> str:

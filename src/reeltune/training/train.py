@@ -26,7 +26,7 @@ from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
-from reeltune.runs.log import LOGGER, logging_to, phase, quiet_libraries
+from reeltune.runs.log import LOGGER, begin_phase, logging_to, quiet_libraries
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
@@ -113,25 +113,25 @@ def _begin(
 def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: bool) -> None:
     clock = StepClock()
     LOGGER.info("run folder: %s", run.path)
-    with phase(1, "load"):
-        folder = open_prepared(config)
-        if checkpoint is not None:
-            settings = prompt_settings(folder, config.prompt)
-            run.refuse_other_data(folder.meta["files"], settings.to_dict())
-            check_base(run, config.model)
-        loaded = load_model(config, trainable=True, folder=folder)
-        if checkpoint is not None:
-            refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
-            refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
-    with phase(2, "preprocess"):
-        rows = cached_rows(loaded, train_rows(config))
-        eval_rows = cached_rows(loaded, validation_rows(config))
-        log_rows(loaded, TRAIN, rows)
-        log_rows(loaded, VALIDATION, eval_rows)
-        refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
-        _warn_of_few_pairs(config, rows)
-        inputs = trainer_inputs(loaded, rows, eval_rows)
-        LOGGER.info(describe_checkpointing(inputs.checkpointing))
+    begin_phase(1, "load", clock.began)
+    folder = open_prepared(config)
+    if checkpoint is not None:
+        settings = prompt_settings(folder, config.prompt)
+        run.refuse_other_data(folder.meta["files"], settings.to_dict())
+        check_base(run, config.model)
+    loaded = load_model(config, trainable=True, folder=folder)
+    if checkpoint is not None:
+        refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
+        refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
+    begin_phase(2, "preprocess", clock.began)
+    rows = cached_rows(loaded, train_rows(config))
+    eval_rows = cached_rows(loaded, validation_rows(config))
+    log_rows(loaded, TRAIN, rows)
+    log_rows(loaded, VALIDATION, eval_rows)
+    refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
+    _warn_of_few_pairs(config, rows)
+    inputs = trainer_inputs(loaded, rows, eval_rows)
+    LOGGER.info(describe_checkpointing(inputs.checkpointing))
     with _space_named(run, loaded):
         record = first_record(inputs, run, checkpoint)
         trainer = build_trainer(inputs, run, clock, checkpoint)
@@ -141,14 +141,14 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         if main:
             run.remove_earlier()
             run.write_record(record)
-        with phase(3, "train, with periodic evaluation"):
-            _log_batch(config, trainer, len(rows))
-            if checkpoint is not None:
-                LOGGER.info("resuming from %s", checkpoint.name)
-            trainer.args.eval_on_start = checkpoint is None
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        with phase(4, "save"):
-            _save(run, trainer, record)
+        begin_phase(3, "train, with periodic evaluation", clock.began)
+        _log_batch(config, trainer, len(rows))
+        if checkpoint is not None:
+            LOGGER.info("resuming from %s", checkpoint.name)
+        trainer.args.eval_on_start = checkpoint is None
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        begin_phase(4, "save", clock.began)
+        _save(run, trainer, record)
 
 
 @contextlib.contextmanager
