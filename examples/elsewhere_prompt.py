@@ -53,11 +53,12 @@ def turns(prompt: dict[str, Any], history: list[tuple[float, str]], candidate: s
         f"liking a film means rating it {prompt['threshold']:.1f} or higher. Answer Yes or No"
     )
     if prompt["form"] == "window":
-        head = "Films this user has rated, oldest first, each after its stars:"
+        heading = "Films this user has rated, oldest first, each after its stars:"
         lines = [f"{rating:.1f}: {title}" for rating, title in history]
+        lines = [heading, *lines] if lines else []
         question = [f"Film to judge: {candidate}", "Yes or No?"]
         start = f"Predict whether a user will like a film. {scale}."
-        return ["\n".join([start, head, *lines, *question])]
+        return ["\n".join([start, *lines, *question])]
     start = "Predict, film after film, whether a user will like the next one."
     contents, lead = [], f"{start} {scale}; after each answer you are told the stars.\nFirst:"
     for rating, title in history:

@@ -75,7 +75,8 @@ def test_alpaca_instruction_and_input_together_are_the_user_text(folder) -> None
     assert [(row["instruction"] + row["input"], row["output"]) for row in rows] == expected_rows(
         prepared, "train"
     )
-    assert {row["instruction"] for row in rows} == {Renderer(prepared.prompt_settings).head()}
+    renderer = Renderer(prepared.prompt_settings)
+    assert {row["instruction"] for row in rows} == {renderer.head() + renderer.heading()}
 
 
 def test_raw_test_rows_hold_facts_and_no_prompt(folder) -> None:

@@ -82,12 +82,24 @@ def test_the_wording_is_that_of_its_version(form: Form):
     assert turns == GOLDEN[PROMPT_VERSION][form]
 
 
+def test_a_prompt_without_history_has_no_heading_of_one():
+    heat = Item(1, "Heat", 1995, ())
+    window = Renderer(PromptSettings(form=WINDOW)).turns([], heat)
+    assert window == [
+        "Predict whether a user will like a film. Users rate films from 0.5 to 5.0 stars; liking a "
+        "film means rating it 4.0 or higher. Answer Yes or No.\n"
+        "Film to judge: Heat (1995)\nYes or No?"
+    ]
+    (interview,) = Renderer(PromptSettings(form=INTERVIEW)).turns([], heat)
+    assert interview.endswith("you are told the stars.\nFirst: Heat (1995)\n")
+
+
 @pytest.mark.slow
 @given(renderers, histories, items)
 def test_a_window_is_one_turn_of_pieces_one_after_another(
     renderer: Renderer, history: list[tuple[float, Item]], candidate: Item
 ):
-    expected = renderer.head()
+    expected = renderer.head() + (renderer.heading() if history else "")
     for given_rating, item in history:
         expected += renderer.rating(given_rating) + renderer.item(item)
     expected += renderer.before_candidate() + renderer.item(candidate) + renderer.question()
@@ -122,7 +134,9 @@ def test_every_event_of_a_window_is_one_line(
     renderer: Renderer, history: list[tuple[float, Item]], candidate: Item
 ):
     (text,) = renderer.turns(history, candidate)
-    before, after = renderer.head().count("\n"), 2  # the candidate's line and the question
+    heading = renderer.heading() if history else ""
+    before = (renderer.head() + heading).count("\n")
+    after = 2  # the candidate's line and the question
     assert len(text.splitlines()) == text.count("\n") + 1 == before + len(history) + after
     assert text[:1].isalpha()
     assert text[-1:] == "?"

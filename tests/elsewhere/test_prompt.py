@@ -49,9 +49,10 @@ def test_every_row_has_reeltunes_tokens(case: Case, writer: ModuleType):
 
 
 @pytest.mark.parametrize("form", ["window", "interview"])
-def test_scale_and_threshold_are_those_of_the_record(form, writer, tmp_path):
+@pytest.mark.parametrize("events", [[], [(3.0, "Heat"), (2.5, "Fargo")]])
+def test_scale_and_threshold_are_those_of_the_record(form, events, writer, tmp_path):
     settings = PromptSettings(threshold=3.0, scale_min=1.0, scale_max=4.0, form=form)
-    events, candidate = [(3.0, "Heat"), (2.5, "Fargo")], "Casino"
+    candidate = "Casino"
     items = [(rating, Item(1, title, None, ())) for rating, title in events]
     expected = Renderer(settings).turns(items, Item(1, candidate, None, ()))
     assert writer.turns(settings.to_dict(), events, candidate) == expected

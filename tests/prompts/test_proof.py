@@ -57,7 +57,8 @@ def test_items_are_compared_in_every_context(form: Form, token: str):
     [
         (WINDOW, "stars:\n5.0"),
         (WINDOW, "stars:\n0.5"),
-        (WINDOW, "stars:\nFilm to"),
+        (WINDOW, "No.\nFilms"),
+        (WINDOW, "No.\nFilm to"),
         (INTERVIEW, "First: "),
     ],
 )

@@ -45,7 +45,7 @@ class _Prompts:
     def __init__(self, folder: PreparedFolder, form: ExportFormat) -> None:
         renderer = Renderer(folder.prompt_settings)
         self._folder = folder
-        self._head = _escape(renderer.head())
+        self._head, self._heading = _escape(renderer.head()), _escape(renderer.heading())
         self._items = [_escape(renderer.item(item)) for item in folder.items]
         self._ratings = {
             rating: _escape(renderer.rating(rating))
@@ -72,7 +72,8 @@ class _Prompts:
                 self._ratings[r] + self._items[i] for r, i in zip(ratings, items, strict=True)
             )
             rest = "".join((*pieces, self._before, self._items[candidate], self._question))
-            yield self._row % (self._head, rest, self._answers[bool(timelines.liked[target])])
+            head = self._head + (self._heading if items else "")
+            yield self._row % (head, rest, self._answers[bool(timelines.liked[target])])
 
 
 def _raw_rows(folder: PreparedFolder) -> Iterator[str]:

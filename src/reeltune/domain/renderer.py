@@ -5,7 +5,8 @@ The words for items and ratings are those of a :class:`reeltune.domain.words.Dom
 A prompt is a row of pieces that begin and end where tokenizers split text anyway, so each item is
 tokenized once (:mod:`reeltune.prompts.pieces`). The *window*::
 
-    head              instruction, then the heading of the history
+    head              instruction
+    Films this ...    the heading of the history; only if there is one
     4.5:              the rating of one event
      Heat (1995)      the item of one event, with its line break
     Film to judge:    before the candidate
@@ -103,7 +104,7 @@ class Renderer:
         self._words = settings.rating_words
 
     def head(self) -> str:
-        """Return the instruction, up to the first item."""
+        """Return the instruction, up to the first item or to the heading of the history."""
         domain, words = self.settings.domain, self._words
         scale = f"{words.instruction(self.settings.threshold)}. Answer Yes or No"
         if self.settings.form == INTERVIEW:
@@ -115,9 +116,14 @@ class Renderer:
         return (
             f"Predict whether a user will {domain.like} {domain.an_item}. {scale}."
             f"{self._announcement(f'Under the {domain.item} to judge')}\n"
-            f"{capitalized(domain.items)} this user has rated, oldest first, each after its "
-            f"{words.noun}:\n"
         )
+
+    def heading(self) -> str:
+        """Return the heading of the history. A prompt without history has none."""
+        if self.settings.form == INTERVIEW:
+            return ""
+        items = capitalized(self.settings.domain.items)
+        return f"{items} this user has rated, oldest first, each after its {self._words.noun}:\n"
 
     def rating(self, rating: float) -> str:
         """Return the text of a rating: before its item in a window, after it in an interview."""
@@ -165,8 +171,9 @@ class Renderer:
         context = context or [""] * (len(history) + 1)
         last = f"{self.before_candidate()}{self.item(candidate)}{context[-1]}{self.question()}"
         if self.settings.form == WINDOW:
-            lines = (self.rating(rating) + self.item(item) for rating, item in history)
-            return ["".join((self.head(), *lines, last))]
+            lines = [self.rating(rating) + self.item(item) for rating, item in history]
+            heading = self.heading() if history else ""
+            return ["".join((self.head(), heading, *lines, last))]
         messages, lead = [], self.head()
         for (rating, item), lines in zip(history, context[:-1], strict=True):
             messages += [lead + self.item(item) + lines, self.answer(self.likes(rating))]

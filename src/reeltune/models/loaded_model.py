@@ -108,7 +108,8 @@ class LoadedModel:
     def _refuse_unknown_tokens(self, tokens: PromptTokens) -> None:
         pieces, tokenizer = tokens.pieces, self.base.tokenizer
         others = (tokens.answers.end, tokenizer.pad_token_id or 0)
-        ids = np.concatenate([pieces.head, pieces.items.values, pieces.tail, others])
+        head = pieces.heads(np.array([1])).values
+        ids = np.concatenate([head, pieces.items.values, pieces.tail, others])
         embedding = cast("torch.nn.Embedding", self.base.model.get_input_embeddings())
         if ids.max() >= len(embedding.weight):
             raise ModelError(

@@ -20,6 +20,7 @@ class PieceTexts:
     """The pieces of :class:`reeltune.prompts.pieces.Pieces` as text, without the items."""
 
     head: str
+    heading: str
     before_item: list[str]
     after_item: list[str]
     before_candidate: str
@@ -42,7 +43,8 @@ class PieceTexts:
 
     def whole(self, lines: str, candidate: str, context: str = "") -> str:
         """Return a whole prompt."""
-        return f"{self.head}{lines}{self.query(candidate, context)}"
+        heading = self.heading if lines else ""
+        return f"{self.head}{heading}{lines}{self.query(candidate, context)}"
 
 
 def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
@@ -62,6 +64,7 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
     interview = renderer.settings.form == INTERVIEW
     return PieceTexts(
         head=frame.before + renderer.head(),
+        heading=renderer.heading(),
         before_item=none if interview else rating,
         after_item=replies if interview else none,
         before_candidate=renderer.before_candidate(),

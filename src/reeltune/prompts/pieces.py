@@ -35,7 +35,8 @@ class Pieces:
     """The pieces of every prompt over one list of items, in units: token ids, or characters.
 
     Attributes:
-        head: From the start of the prompt to the first event's line.
+        head: From the start of the prompt to the heading of the history.
+        heading: The heading of the history, if it has an event.
         before_item: The start of an event's line; one row per entry of :data:`STAR_STEPS`.
         items: One row per item.
         after_item: The end of an event's line; one row per entry of :data:`STAR_STEPS`.
@@ -48,6 +49,7 @@ class Pieces:
     """
 
     head: npt.NDArray[np.int32]
+    heading: npt.NDArray[np.int32]
     before_item: Ragged
     items: Ragged
     after_item: Ragged
@@ -55,6 +57,11 @@ class Pieces:
     tail: npt.NDArray[np.int32]
     context: tuple[Ragged, ...] = ()
     context_in_history: bool = False
+
+    def heads(self, events: npt.NDArray[np.integer]) -> Ragged:
+        """Return the start of prompts up to the first event, given their numbers of events."""
+        both = Ragged.from_rows([self.head, np.concatenate([self.head, self.heading])])
+        return both.take((events > 0).astype(np.int64))
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
@@ -114,7 +121,7 @@ class Pieces:
         item = int(self.items.lengths.max())
         line = int(self.before_item.lengths.max() + self.after_item.lengths.max()) + item
         line += context if self.context_in_history else 0
-        around = len(self.head) + len(self.before_candidate) + len(self.tail)
+        around = len(self.head) + len(self.heading) + len(self.before_candidate) + len(self.tail)
         return around + history_len * line + item + context
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
@@ -124,9 +131,8 @@ class Pieces:
         for first in range(0, len(examples), _ASSEMBLE_ROWS):
             start = examples.start[first : first + _ASSEMBLE_ROWS]
             target = examples.target[first : first + _ASSEMBLE_ROWS]
-            head = repeat_row(self.head, len(start))
             queries = self.queries(timelines.item_idx[target], timelines.context_of(target))
-            batches.append(join(head, lines.spans(start, target), queries))
+            batches.append(join(self.heads(target - start), lines.spans(start, target), queries))
         return concatenate(batches)
 
     def query_lengths(
@@ -149,7 +155,8 @@ class Pieces:
             line = line + self.context_lengths(timelines.context)
         before = offsets_of(line)
         history = before[examples.target] - before[examples.start]
-        return len(self.head) + history + self.query_lengths(timelines, examples.target)
+        heads = self.heads(examples.target - examples.start).lengths
+        return heads + history + self.query_lengths(timelines, examples.target)
 
 
 def star_steps(rating: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -234,9 +241,12 @@ def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
 def _pieces(
     texts: PieceTexts, items: list[str], encode_all: Callable[[list[str]], Ragged]
 ) -> Pieces:
-    head, before_candidate, tail = encode_all([texts.head, texts.before_candidate, texts.tail])
+    head, heading, before_candidate, tail = encode_all(
+        [texts.head, texts.heading, texts.before_candidate, texts.tail]
+    )
     return Pieces(
         head=head,
+        heading=heading,
         before_item=encode_all(texts.before_item),
         items=encode_all(items),
         after_item=encode_all(texts.after_item),

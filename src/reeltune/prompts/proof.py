@@ -87,7 +87,8 @@ class PiecesProof:
     @cached_property
     def _head(self) -> tuple[_Part, _Part]:
         """The part of the instruction shown once, and the part shown before every item."""
-        text, ids = self.texts.head, self.pieces.head
+        text = self.texts.head + self.texts.heading
+        ids = np.concatenate([self.pieces.head, self.pieces.heading])
         if self.texts.before_item[0]:  # a rating follows, not an item
             return _Part(text, ids), _Part("", ids[:0])
         last_line = text.rstrip().rfind("\n") + 1
@@ -164,7 +165,7 @@ class PiecesProof:
         codes = self._many_codes(np.arange(count))
         contexts = [texts.context_text(row) for row in codes.tolist()]
         queries = pieces.queries(rows, codes)
-        pieced = join(repeat_row(pieces.head, count), pieces.lines(steps, rows, codes), queries)
+        pieced = join(pieces.heads(steps + 1), pieces.lines(steps, rows, codes), queries)
         without = np.concatenate([pieces.head, queries[0]])
         whole = [texts.whole("", item, contexts[0])]
         for step, context in zip(steps.tolist(), contexts, strict=True):

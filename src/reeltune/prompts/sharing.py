@@ -49,11 +49,11 @@ def candidate_sequences(
         np.concatenate([history.item_idx for history in histories]),
         _concatenate_codes([history.context for history in histories]),
     )
-    shown = offsets_of(np.array([len(history) for history in histories]))
+    events = np.array([len(history) for history in histories])
     # The text before a candidate is the same for all of them, so it belongs to the trunk.
     trunk = join(
-        repeat_row(pieces.head, count),
-        Ragged(lines.values, lines.offsets[shown]),
+        pieces.heads(events),
+        Ragged(lines.values, lines.offsets[offsets_of(events)]),
         repeat_row(pieces.before_candidate, count),
     )
     branches = pieces.candidates(np.concatenate(candidates), _concatenate_codes(context))
@@ -117,9 +117,10 @@ def _histories(pieces: Pieces, timelines: Timelines, blocks: Blocks) -> tuple[Ra
     examples, offsets = blocks.examples, blocks.offsets
     lines = pieces.event_lines(timelines)
     first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
-    history = join(repeat_row(pieces.head, len(blocks)), lines.spans(first, last))
+    history = join(pieces.heads(last - first), lines.spans(first, last))
     shown = lines.offsets[examples.target] - lines.offsets[examples.start]
-    return history, len(pieces.head) + shown
+    # An example without history leaves the trunk before the heading.
+    return history, pieces.heads(examples.target - examples.start).lengths + shown
 
 
 def _concatenate_codes(context: Sequence[Codes | None]) -> Codes | None:

@@ -76,7 +76,7 @@ class TokenCounts:
         self._items = pieces.items.lengths
         self._rating = pieces.before_item.lengths + pieces.after_item.lengths
         self._rating = self._rating + (signals if pieces.context_in_history else 0)
-        self._around = len(pieces.head) + len(pieces.before_candidate)
+        self._heads = pieces.heads(np.arange(2)).lengths + len(pieces.before_candidate)
         self._tail = signals + len(pieces.tail)
         self._shared = share_history and not tokens.differing
 
@@ -84,7 +84,7 @@ class TokenCounts:
         """Return the tokens of a history, and of each candidate after it, shape ``(n,)``."""
         history = history.last(self._history_len)
         lines = self._items[history.item_idx] + self._rating[star_steps(history.rating)]
-        trunk = self._around + int(lines.sum())
+        trunk = int(self._heads[min(1, len(history))] + lines.sum())
         branches = self._items[candidates] + self._tail
         return (trunk, branches) if self._shared else (0, branches + trunk)
 
