@@ -242,3 +242,20 @@ def test_the_script_takes_the_same_flags_and_exits_by_kind_of_error(source, tmp_
     assert len(failed.stderr.splitlines()) == 1
     assert error_code(failed.stderr) == "ratings_not_found"
     assert str(tmp_path / "nowhere") in failed.stderr
+
+
+def test_the_words_of_a_domain(run, source) -> None:
+    output = run("--ratings-dir", source, "--domain", "book")
+    prepared = Path("data/movielens_qwen3")
+    domain = {"name": "book", "item": "book", "items": "books"}
+    assert meta(prepared)["prompt"]["domain"] == domain
+    assert "60 books" in output
+    examples = (prepared / "train.json").read_text(encoding="utf-8")
+    assert "a user will like a book" in examples
+    assert "film" not in output.lower() + examples.lower()
+
+
+def test_a_domain_that_is_unknown(run, source) -> None:
+    with raises_error(ConfigError, "config_not_readable", where="boook", figures=["book, game"]):
+        run("--ratings-dir", source, "--domain", "boook")
+    assert not Path("data").exists()

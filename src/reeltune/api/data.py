@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,7 @@ def prepare(
     min_history: int | None = None,
     rating_threshold: float = 4.0,
     genres: bool = False,
+    domain: str | os.PathLike[str] | Mapping[str, str] | None = None,
     split: Literal["user", "time"] = "user",
     val_fraction: float | None = None,
     test_fraction: float | None = None,
@@ -46,6 +47,8 @@ def prepare(
         min_history: Fewest events shown; by default ``history_len``.
         rating_threshold: Lowest rating that counts as liked.
         genres: Whether the exported prompts show genres.
+        domain: What prompts and pages call items and ratings: the name of a preset (``film``, the
+            default, ``book``, ``game``, ``product``, ``song``), a YAML file, or its words by key.
         split: Hold out the end of each timeline (``user``), or of the whole period (``time``).
         val_fraction: Share of examples in validation; by default 0.05.
         test_fraction: Share of examples in test; by default 0.10.
@@ -71,6 +74,7 @@ def prepare(
     >>> folder.counts["users"], folder.counts["test"] > 0
     (20, True)
     """
+    from reeltune.config.domains import find_domain
     from reeltune.data.prepare import check_replaceable
     from reeltune.data.prepare import prepare as prepare_ratings
     from reeltune.data.source import find_ratings
@@ -100,6 +104,7 @@ def prepare(
         genres=genres,
         skip_bad_rows=skip_bad_rows,
         export=export,
+        domain=find_domain(domain),
     )
     check_replaceable(settings.output)  # before a download, not after
     given = None if ratings is None else Path(ratings)

@@ -79,6 +79,15 @@ def prepare(
             "--genres", help="Show genres in the exported prompts; training follows prompt.genres."
         ),
     ] = False,
+    domain: Annotated[
+        str | None,
+        _examples(
+            metavar="NAME|FILE.yaml",
+            show_default="film",
+            help="What prompts and pages call items and ratings: film, book, game, product, song, "
+            "or a YAML file of your own words.",
+        ),
+    ] = None,
     split: Annotated[
         Literal["user", "time"],
         _split(help="Hold out the end of each timeline, or of the whole period."),
@@ -145,6 +154,7 @@ def prepare(
         min_history=min_history,
         rating_threshold=rating_threshold,
         genres=genres,
+        domain=domain,
         split=split,
         val_fraction=val_fraction,
         test_fraction=test_fraction,

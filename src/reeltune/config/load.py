@@ -111,7 +111,12 @@ def nearest_key(path: str) -> str | None:
     return by_leaf[leaves[0]] if leaves else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, hint: str) -> Any:
+    """Return the value of a YAML file of bounded size; ``hint`` is for a file that does not exist.
+
+    Raises:
+        ConfigError: It cannot be read, or is not YAML; ``where`` has the file and line.
+    """
     try:
         # A pipe or a device may have no end; the null device is an empty configuration.
         if path.exists() and not path.is_file() and str(path) != os.devnull:
@@ -120,16 +125,16 @@ def _read(path: Path) -> dict[str, Any]:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
-            f"the configuration cannot be read ({error.strerror})",
+            f"the file cannot be read ({error.strerror})",
             code="config_not_readable",
             where=_shorten(str(path)),
-            hint=f"Name a file, or a preset: {', '.join(sorted(PRESETS))}",
+            hint=hint,
         ) from None
     if len(content) > _MAX_BYTES:
-        message = f"more than the {_MAX_BYTES} bytes that a configuration may have"
+        message = f"more than the {_MAX_BYTES} bytes that are read"
         raise ConfigError(message, code="config_too_large", where=str(path))
     try:
-        tree = parse_yaml(content.decode())
+        return parse_yaml(content.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"not UTF-8 (byte {error.start})",
@@ -140,6 +145,10 @@ def _read(path: Path) -> dict[str, Any]:
     except ConfigError as error:
         where = f"{path}, {error.where}"
         raise ConfigError(error.message, code=error.code, where=where, hint=error.hint) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    tree = read_yaml(path, f"Name a file, or a preset: {', '.join(sorted(PRESETS))}")
     if tree is None:
         return {}
     if not isinstance(tree, dict):

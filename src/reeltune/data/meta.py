@@ -20,6 +20,7 @@ from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.data.settings import Cuts, PrepareSettings, iso_time
+from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
 from reeltune.files import file_digest
 
@@ -64,6 +65,7 @@ def count_tables(table: EventTable) -> dict[str, Any]:
 def implausible(table: EventTable) -> Iterator[str]:
     """Yield what is unlikely of the events and items of a prepared folder, a sentence each."""
     time, user = table.timelines.timestamp, table.timelines.user_id
+    item = table.folder.prompt_settings.domain.item
     first, last = int(time.min()), int(time.max())
     if last < _FIRST * _YEAR or first > _LAST * _YEAR:
         yield (
@@ -80,7 +82,7 @@ def implausible(table: EventTable) -> Iterator[str]:
         few, event = min((before, time.argmin()), (len(time) - before, time.argmax()))
         yield (
             f"{few:,} of {len(time):,} ratings lie {gaps.max() - 1} years or more from the others, "
-            f"such as that of film {table.item_id[event]} by user {user[event]} at second "
+            f"such as that of {item} {table.item_id[event]} by user {user[event]} at second "
             f"{time[event]} ({iso_time(int(time[event]))}). Correct their timestamps"
         )
     liked, rating = table.timelines.liked[table.is_in(TRAIN)], table.timelines.rating
@@ -149,12 +151,12 @@ def describe_file(path: Path, rows: int) -> dict[str, Any]:
 def print_report(folder: PreparedFolder, console: Console) -> None:
     """Print counts of ratings, rows and likes of each split, and the files."""
     meta = folder.meta
-    counts, settings = meta["counts"], meta["settings"]
+    counts, settings, domain = meta["counts"], meta["settings"], folder.prompt_settings.domain
     console.print(
         f"{counts['ratings_in_source']:,} ratings = {counts['dropped']:,} dropped + "
         f"{counts['events']:,} events of {counts['users']:,} users "
         f"({counts['users_without_examples']:,} without an example), "
-        f"{counts['items']:,} films ({counts['items_without_year']:,} without a year)",
+        f"{domain.count(counts['items'])} ({counts['items_without_year']:,} without a year)",
         soft_wrap=True,
     )
     for reason, dropped in meta["dropped"].items():
@@ -166,7 +168,7 @@ def print_report(folder: PreparedFolder, console: Console) -> None:
             markup=False,
             soft_wrap=True,
         )
-    console.print(_splits_table(meta))
+    console.print(_splits_table(meta, folder.prompt_settings))
     if settings["val_from"] is not None:
         console.print(
             f"validation from {settings['val_from']['iso']}, test from "
@@ -183,11 +185,12 @@ def print_report(folder: PreparedFolder, console: Console) -> None:
     console.print(f"Prepared data: {folder.path}", markup=False, soft_wrap=True)
 
 
-def _splits_table(meta: dict[str, Any]) -> Table:
+def _splits_table(meta: dict[str, Any], prompt: PromptSettings) -> Table:
+    words = prompt.rating_words
     counts, rates, settings = meta["counts"], meta["label_rates"], meta["settings"]
     table = Table(
         title=f"{meta['edition']}, {settings['split']} split, history {settings['history_len']}",
-        caption=f"liked: {settings['rating_threshold']:.1f} stars or more",
+        caption=f"liked: {words.said(prompt.threshold)}{'' if words.are_likes else ' or more'}",
         caption_justify="left",
     )
     table.add_column("split")

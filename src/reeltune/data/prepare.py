@@ -117,9 +117,9 @@ def prepare(
 def _write_tables(
     folder: Path, source: Source, settings: PrepareSettings, notify: Notify
 ) -> _Tables:
-    """Read the source and write timelines and films."""
+    """Read the source and write timelines and items."""
     layout, skip = source.layout, settings.skip_bad_rows
-    notify(f"Reading {source.edition}: layout {layout.name}, stars {layout.scale}")
+    notify(f"Reading {source.edition}: layout {layout.name}, ratings from {layout.scale}")
     item_list, dropped_items = read_items(source.items, layout, skip_bad_rows=skip)
     items = items_frame(item_list)
     ratings = read_ratings(source.ratings, layout, items[Columns.ITEM])
@@ -131,7 +131,7 @@ def _write_tables(
             where=source.ratings.name,
             hint="Check that the file is complete",
         )
-    notify(f"Sorting {in_source:,} ratings of {len(items):,} films into timelines")
+    notify(f"Sorting {in_source:,} ratings of {settings.domain.count(len(items))} into timelines")
     events, dropped_ratings = build_timelines(source.ratings, layout, ratings, skip_bad_rows=skip)
     del ratings  # the unsorted copy of 32 million rows is a gigabyte
     table, cuts = split_events(events, settings)
@@ -175,6 +175,7 @@ def _describe(
             scale_min=source.layout.scale.min,
             scale_max=source.layout.scale.max,
             genres=settings.genres,
+            domain=settings.domain,
         ).to_dict(),
     }
     folder = PreparedFolder(path, meta)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from reeltune.domain import RatingScale
+from reeltune.domain import FILM, Domain, RatingScale
 from reeltune.errors import ConfigError
 
 SplitKind = Literal["user", "time"]
@@ -115,6 +115,7 @@ class PrepareSettings:
         history_len: The most events shown before a candidate.
         min_history: The fewest events before an example; by default ``history_len``.
         rating_threshold: The lowest rating that counts as liked.
+        domain: The words for items and ratings.
         export: The format of ``train.json`` and ``eval.json``; None writes no JSON files.
 
     Raises:
@@ -130,6 +131,7 @@ class PrepareSettings:
     genres: bool = False
     skip_bad_rows: bool = False
     export: ExportFormat | None = "chat"
+    domain: Domain = FILM
 
     def __post_init__(self) -> None:
         for flag, value in (
