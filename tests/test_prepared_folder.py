@@ -200,6 +200,8 @@ def test_a_broken_description_is_refused(folder: Path, text: str):
         ({"counts": None}, "counts"),
         ({"files": {}}, "files"),
         ({"settings": {"history_len": 6, "min_history": 7}}, "settings.min_history"),
+        ({"settings": {"history_len": 6, "min_history": -1}}, "settings.min_history"),
+        ({"settings": {"history_len": 0, "min_history": 0}}, "settings.history_len"),
         ({"prompt": PromptSettings(scale_min=0.0).to_dict()}, "prompt"),
     ],
 )

@@ -175,7 +175,7 @@ def test_nobody_with_enough_events(tmp_path) -> None:
 
 def test_only_one_rating_each(tmp_path) -> None:
     source = write_edition(tmp_path / "in", [*timeline(1, 1), *timeline(2, 1)], items(1))
-    with raises_error(DataError, "timelines_too_short", figures=["user 1", 1]):
+    with raises_error(DataError, "timelines_too_short", figures=["user 1", 1, "--min-history 0"]):
         prepare(source, PrepareSettings(tmp_path / "out", history_len=1))
 
 

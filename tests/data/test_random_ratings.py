@@ -52,7 +52,7 @@ def prepared(draw: st.DrawFn) -> tuple[list[Rating], PrepareSettings]:
     return draw(rating_lists()), PrepareSettings(
         Path("set by run"),
         history_len=history_len,
-        min_history=draw(st.integers(1, history_len)),
+        min_history=draw(st.integers(0, history_len)),
         rating_threshold=draw(st.sampled_from([1.0, 3.5, 4.0])),
         split=draw(SPLITS),
         export=draw(st.sampled_from(["chat", "alpaca"])),
@@ -114,8 +114,8 @@ def every_example_sees_its_past_only(folder: PreparedFolder, wanted: PrepareSett
         examples = folder.examples(split)
         for start, target in zip(examples.start, examples.target, strict=True):
             assert wanted.least_history <= target - start <= wanted.history_len
-            assert set(t.user_id[start:target]) == {t.user_id[target]}
-            assert t.timestamp[start:target].max() <= t.timestamp[target]
+            assert set(t.user_id[start : target + 1]) == {t.user_id[target]}
+            assert t.timestamp[start : target + 1].max() == t.timestamp[target]
             assert t.item_idx[target] not in t.item_idx[start:target]
 
 

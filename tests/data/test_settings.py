@@ -38,7 +38,7 @@ def test_contradicting_splits(values, code, flags) -> None:
     ("values", "flags"),
     [
         ({"history_len": 0}, ["--history-len is 0"]),
-        ({"min_history": 0}, ["--min-history is 0"]),
+        ({"min_history": -1}, ["--min-history is -1"]),
         ({"min_history": 16}, ["--min-history 16", "--history-len 15"]),
     ],
 )
@@ -63,7 +63,9 @@ def test_threshold_on_the_scale(threshold, layout) -> None:
 
 def test_min_history_follows_history_len() -> None:
     assert PrepareSettings(Path("out"), history_len=7).least_history == 7
-    assert PrepareSettings(Path("out"), history_len=7, min_history=3).least_history == 3
+    for least in (0, 3):
+        chosen = PrepareSettings(Path("out"), history_len=7, min_history=least)
+        assert chosen.least_history == least
 
 
 @pytest.mark.parametrize(

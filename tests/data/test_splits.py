@@ -38,6 +38,12 @@ def test_min_history_makes_examples_of_earlier_events(splits) -> None:
     assert splits(timeline(1, 5), split, history_len=4, min_history=1) == "ctttt"
 
 
+def test_without_a_least_history_every_event_is_an_example(splits) -> None:
+    split = SplitSettings(val_fraction=0.0, test_fraction=0.5)
+    ratings = [*timeline(1, 1), *timeline(2, 2), *timeline(3, 5)]
+    assert splits(ratings, split, history_len=4, min_history=0) == "t" * 8
+
+
 def test_time_split_cuts_everybody_at_the_same_second(splits) -> None:
     ratings = [
         *(Rating(1, 10 * n, "4", time) for n, time in enumerate((1, 5, 10, 15, 20), start=1)),

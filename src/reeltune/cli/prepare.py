@@ -69,7 +69,7 @@ def prepare(
         _examples(
             show_default="--history-len",
             help="Fewest films shown; below --history-len, a user's first ratings become examples "
-            "too, with shorter histories.",
+            "too, with shorter histories. With 0, also the very first, without any.",
         ),
     ] = None,
     rating_threshold: Annotated[float, _examples(help="Lowest rating that counts as liked.")] = 4.0,

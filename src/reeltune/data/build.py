@@ -144,8 +144,8 @@ def _check_lengths(users: pl.DataFrame, settings: PrepareSettings) -> None:
             f"longest timeline is that of user {user} with {longest}",
             code="timelines_too_short",
             hint=f"Lower {flag} to at most {longest - 1}"
-            if longest > 1
-            else "An example needs a user with at least two ratings",
+            if longest > 1 or flag == "--min-history"
+            else "Add --min-history 0: an example then needs no earlier rating",
         )
 
 

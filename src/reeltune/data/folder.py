@@ -110,8 +110,8 @@ class PreparedFolder:
             "files": lambda: [
                 meta["files"][name][key] for name in _TABLES for key in ("sha256", "rows")
             ],
-            "settings.history_len": lambda: self.history_len < _LONGEST,
-            "settings.min_history": lambda: 1 <= self.min_history <= self.history_len,
+            "settings.history_len": lambda: 0 < self.history_len < _LONGEST,
+            "settings.min_history": lambda: 0 <= self.min_history <= self.history_len,
             "settings.split": lambda: settings["split"] == "user" or self.time_cuts,
             "prompt": lambda: self.prompt_settings.scale in (HALF_STARS, WHOLE_STARS),
             "prompt.threshold": lambda: (

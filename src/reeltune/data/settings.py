@@ -113,7 +113,8 @@ class PrepareSettings:
         output: The prepared folder to write.
         edition: The edition's name; by default the name of the folder or zip.
         history_len: The most events shown before a candidate.
-        min_history: The fewest events before an example; by default ``history_len``.
+        min_history: The fewest events before an example; by default ``history_len``. With 0, a
+            user's first event is an example, too.
         rating_threshold: The lowest rating that counts as liked.
         domain: The words for items and ratings.
         export: The format of ``train.json`` and ``eval.json``; None writes no JSON files.
@@ -134,15 +135,15 @@ class PrepareSettings:
     domain: Domain = FILM
 
     def __post_init__(self) -> None:
-        for flag, value in (
-            ("--history-len", self.history_len),
-            ("--min-history", self.least_history),
+        for flag, value, least in (
+            ("--history-len", self.history_len, 1),
+            ("--min-history", self.least_history, 0),
         ):
-            if value < 1:
+            if value < least:
                 raise ConfigError(
                     f"{flag} is {value}",
                     code="bad_history_length",
-                    hint=f"Give {flag} at least 1: an example needs a history",
+                    hint=f"Give {flag} at least {least}",
                 )
         if self.least_history > self.history_len:
             raise ConfigError(
