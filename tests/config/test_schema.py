@@ -28,6 +28,7 @@ OTHER: dict[str, Any] = {
     "prompt.form": "window",
     "prompt.genres": True,
     "prompt.signals": ["film", "expected"],
+    "prompt.item_text_tokens": 8,
     "data.prepared_dir": "elsewhere",
     "data.cache_dir": "elsewhere",
     "data.max_length": 512,

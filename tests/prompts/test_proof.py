@@ -75,7 +75,8 @@ def proven(tokens: PromptTokens) -> tuple[list[int], list[int]]:
         return encode_rows(tokens.tokenizer, these)
 
     texts = piece_texts(tokens.renderer, tokens.frame)
-    proof = PiecesProof(texts, tokens.item_texts, tokens.pieces, tokens.tokenizer.encode, count)
+    both = (tokens.item_texts, tokens.candidate_texts)
+    proof = PiecesProof(texts, *both, tokens.pieces, tokens.tokenizer.encode, count)
     return proof.differing(), rounds
 
 

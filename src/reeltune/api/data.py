@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ def prepare(
     rating_threshold: float = 4.0,
     genres: bool = False,
     domain: str | os.PathLike[str] | Mapping[str, str] | None = None,
+    item_text: Sequence[str] = (),
     split: Literal["user", "time"] = "user",
     val_fraction: float | None = None,
     test_fraction: float | None = None,
@@ -49,6 +50,7 @@ def prepare(
         genres: Whether the exported prompts show genres.
         domain: What prompts and pages call items and ratings: the name of a preset (``film``, the
             default, ``book``, ``game``, ``product``, ``song``), a YAML file, or its words by key.
+        item_text: Columns of the films file whose text prompts show under a film.
         split: Hold out the end of each timeline (``user``), or of the whole period (``time``).
         val_fraction: Share of examples in validation; by default 0.05.
         test_fraction: Share of examples in test; by default 0.10.
@@ -102,6 +104,7 @@ def prepare(
             test_from=parse_time("--test-from", test_from),
         ),
         genres=genres,
+        item_text=tuple(item_text),
         skip_bad_rows=skip_bad_rows,
         export=export,
         domain=find_domain(domain),

@@ -65,6 +65,8 @@ def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSetting
     different, count = len(tokens.differing), len(folder.items)
     way = "prompts are tokenized whole" if different else "prompts are assembled from token pieces"
     typer.echo(f"{way} (pieces differ for {different} of {count} films)")
+    for line in tokens.describe_cut():
+        typer.echo(line)
     return tokens
 
 

@@ -88,6 +88,15 @@ def prepare(
             "or a YAML file of your own words.",
         ),
     ] = None,
+    item_text: Annotated[
+        str,
+        _examples(
+            metavar="COLUMNS",
+            show_default="none",
+            help="Columns of the films file whose text prompts show under a film, as genres or "
+            "author,description.",
+        ),
+    ] = "",
     split: Annotated[
         Literal["user", "time"],
         _split(help="Hold out the end of each timeline, or of the whole period."),
@@ -155,6 +164,7 @@ def prepare(
         rating_threshold=rating_threshold,
         genres=genres,
         domain=domain,
+        item_text=[column.strip() for column in item_text.split(",")] if item_text else (),
         split=split,
         val_fraction=val_fraction,
         test_fraction=test_fraction,

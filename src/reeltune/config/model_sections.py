@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, field_validator
 from pydantic_core import PydanticCustomError
 
 from reeltune.config.section import Section, key
-from reeltune.domain import SIGNALS, SignalKind
+from reeltune.domain import ITEM_TEXT_TOKENS, SIGNALS, SignalKind
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -154,6 +154,13 @@ class PromptSection(Section):
         "large edition takes time: see [PERFORMANCE.md](PERFORMANCE.md). How much they help: "
         "[QUALITY.md](QUALITY.md).",
         "about 9 more tokens per event and line; in a window, per candidate.",
+    )
+    item_text_tokens: PositiveInt = key(
+        ITEM_TEXT_TOKENS,
+        "Maximum tokens of each column of item text (`reeltune prepare --item-text`), counted "
+        "without its label. A longer text is cut between words, and the log says how many were.",
+        "texts that matter are cut (more), or prompts do not fit (fewer).",
+        "in an interview, up to so many tokens per event and column; in a window, per candidate.",
     )
 
     @field_validator("signals")

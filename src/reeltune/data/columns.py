@@ -15,7 +15,8 @@ class Columns:
     the rating reaches the threshold) and ``split`` (string).
 
     ``items.parquet`` holds one row per item, sorted by ``item_id`` (int64): ``title`` (string,
-    without the year), ``year`` (int16, null when the title has none), ``genres`` (list of string).
+    without the year), ``year`` (int16, null when the title has none), ``genres`` (list of string)
+    and, if prepared with item text, ``text`` (list of string: one per column, empty if unknown).
     """
 
     USER: Final = "user_id"
@@ -29,6 +30,7 @@ class Columns:
     TITLE: Final = "title"
     YEAR: Final = "year"
     GENRES: Final = "genres"
+    TEXT: Final = "text"
 
 
 TRAIN: Final = "train"

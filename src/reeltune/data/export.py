@@ -47,6 +47,8 @@ class _Prompts:
         self._folder = folder
         self._head, self._heading = _escape(renderer.head()), _escape(renderer.heading())
         self._items = [_escape(renderer.item(item)) for item in folder.items]
+        texts = (renderer.text_lines(renderer.first_words(item)) for item in folder.items)
+        self._texts = [_escape(text) for text in texts]
         self._ratings = {
             rating: _escape(renderer.rating(rating))
             for rating in folder.prompt_settings.scale.ratings()
@@ -71,7 +73,8 @@ class _Prompts:
             pieces = (
                 self._ratings[r] + self._items[i] for r, i in zip(ratings, items, strict=True)
             )
-            rest = "".join((*pieces, self._before, self._items[candidate], self._question))
+            shown = self._items[candidate] + self._texts[candidate]
+            rest = "".join((*pieces, self._before, shown, self._question))
             head = self._head + (self._heading if items else "")
             yield self._row % (head, rest, self._answers[bool(timelines.liked[target])])
 

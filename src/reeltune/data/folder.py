@@ -207,9 +207,13 @@ class PreparedFolder:
     def items(self) -> list[Item]:
         """All items of the edition, indexed by ``item_idx``."""
         names = (Columns.ITEM, Columns.TITLE, Columns.YEAR, Columns.GENRES)
+        names += (Columns.TEXT,) if self.prompt_settings.item_text else ()
         column = self._read(ITEMS_FILE, names, nullable={Columns.YEAR})
         rows = zip(*(column[name].to_pylist() for name in names), strict=True)
-        return [Item(item_id, title, year, tuple(genres)) for item_id, title, year, genres in rows]
+        return [
+            Item(item_id, title, year, tuple(genres), *map(tuple, text))
+            for item_id, title, year, genres, *text in rows
+        ]
 
     def examples(self, split: str) -> Examples:
         """Return every example of ``train``, ``validation`` or ``test``, in timeline order."""

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -76,12 +76,19 @@ def split_genres(text: str) -> tuple[str, ...]:
 
 
 def read_items(
-    path: Path, layout: Layout, *, skip_bad_rows: bool
+    path: Path, layout: Layout, *, skip_bad_rows: bool, text: Sequence[str] = ()
 ) -> tuple[list[Item], DroppedRows]:
     """Read all films, sorted by id, and the rows dropped. Of duplicate ids the first row is kept.
 
+    Args:
+        path: The films file.
+        layout: Its layout.
+        skip_bad_rows: Drop bad rows instead of refusing them.
+        text: Columns whose text items get; a CSV file may have others than ``genres``.
+
     Raises:
-        DataError: The file does not have this layout, or has a bad row that is not to be skipped.
+        DataError: The file does not have this layout or one of the columns, or has a bad row that
+            is not to be skipped.
     """
     items: dict[int, Item] = {}
     lines: dict[int, int] = {}
@@ -89,8 +96,8 @@ def read_items(
     row = None
     old = layout is not CSV
     _, complete = check_text(path, by_line=old, latin1=old)
-    for row in _rows(path, layout):
-        item = _to_item(path.name, row)
+    for row in _rows(path, layout, text):
+        item = _to_item(path.name, row, text)
         if isinstance(item, BadRow):
             bad.append(item)
         elif item.item_id in items:
@@ -123,8 +130,8 @@ def _is_cut(last: _Row, bad: list[BadRow], items: dict[int, Item]) -> bool:
     return end not in known and any(genre.startswith(end) for genre in known)
 
 
-def items_frame(items: list[Item]) -> pl.DataFrame:
-    """Return films as the table of ``items.parquet``."""
+def items_frame(items: list[Item], *, text: bool = False) -> pl.DataFrame:
+    """Return films as the table of ``items.parquet``, with their text or without."""
     schema = {
         Columns.ITEM: pl.Int64(),
         Columns.TITLE: pl.String(),
@@ -132,22 +139,31 @@ def items_frame(items: list[Item]) -> pl.DataFrame:
         Columns.GENRES: pl.List(pl.String()),
     }
     rows = [(item.item_id, item.title, item.year, list(item.genres)) for item in items]
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    texts = pl.Series(Columns.TEXT, [list(item.text) for item in items], pl.List(pl.String()))
+    return table.with_columns(texts) if text else table
 
 
 class _Row(NamedTuple):
-    """One row of a films file: its first physical line, its fields, and how many are expected."""
+    """One row of a films file: its first physical line, its fields, and how many are expected.
+
+    ``text`` holds the fields of the columns of text other than genres, in their order.
+    """
 
     line: int
     fields: list[str]
     expected: int
+    text: Sequence[str] = ()
 
 
-def _rows(path: Path, layout: Layout) -> Iterator[_Row]:
+def _rows(path: Path, layout: Layout, columns: Sequence[str]) -> Iterator[_Row]:
     """Yield every row that is not blank."""
     text = _decode(path.read_bytes())
+    more = [column for column in columns if column != Columns.GENRES]
+    if layout is not CSV and more:
+        raise _no_text_column(path.name, more[0], [Columns.GENRES])
     if layout is CSV:
-        yield from _csv_rows(path.name, text)
+        yield from _csv_rows(path.name, text, more)
     elif layout is TAB_100K:
         yield from _line_rows(text, "|", _FIELDS_BEFORE_FLAGS + len(GENRE_FLAGS))
     else:
@@ -164,16 +180,30 @@ def _line_rows(text: str, separator: str, expected: int) -> Iterator[_Row]:
             yield _Row(line, fields, expected)
 
 
-def _csv_rows(name: str, text: str) -> Iterator[_Row]:
+def _no_text_column(name: str, column: str, known: Sequence[str]) -> DataError:
+    return DataError(
+        f"has no column {column!r} for --item-text",
+        code="no_item_text_column",
+        where=name,
+        hint=f"Choose from: {', '.join(known)}",
+    )
+
+
+def _csv_rows(name: str, text: str, more: Sequence[str]) -> Iterator[_Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     begin = 1
     try:
         header = next(reader, [])
         indices = column_indices(name, header, CSV_COLUMNS)
+        known = {column.strip(): index for index, column in enumerate(header)}
+        usable = known.keys() - set(CSV_COLUMNS)
+        if missing := [column for column in more if column not in usable]:
+            raise _no_text_column(name, missing[0], [Columns.GENRES, *sorted(usable)])
         begin = reader.line_num + 1
         for fields in reader:
             if len(fields) == len(header):
-                yield _Row(begin, [fields[index] for index in indices], len(CSV_COLUMNS))
+                texts = [fields[known[column]] for column in more]
+                yield _Row(begin, [fields[index] for index in indices], len(CSV_COLUMNS), texts)
             elif any(field.strip() for field in fields):
                 yield _Row(begin, fields, len(header))
             begin = reader.line_num + 1
@@ -198,7 +228,7 @@ def _decode(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _to_item(name: str, row: _Row) -> Item | BadRow:
+def _to_item(name: str, row: _Row, text: Sequence[str]) -> Item | BadRow:
     """Return the film of a row, or what is wrong with it."""
     if len(row.fields) != row.expected:
         message = f"{len(row.fields)} fields, expected {row.expected}"
@@ -220,7 +250,9 @@ def _to_item(name: str, row: _Row) -> Item | BadRow:
         genres = tuple(genre for genre in flagged if genre not in NO_GENRES)
     else:
         genres = split_genres(row.fields[2])
-    return Item(int(item_id), title, year, genres)
+    further, joined = iter(row.text), ", ".join(genres)
+    texts = (joined if column == Columns.GENRES else next(further) for column in text)
+    return Item(int(item_id), title, year, genres, tuple(texts))
 
 
 def _bad(name: str, row: _Row, reason: str, message: str, hint: str = "Correct the row") -> BadRow:

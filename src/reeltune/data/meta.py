@@ -138,6 +138,7 @@ def settings_meta(settings: PrepareSettings, cuts: Cuts | None) -> dict[str, Any
         "test_fraction": None if split.by_dates else split.test_fraction,
         **dates,
         "genres": settings.genres,
+        **({"item_text": list(settings.item_text)} if settings.item_text else {}),
         "skip_bad_rows": settings.skip_bad_rows,
         "export": settings.export,
     }

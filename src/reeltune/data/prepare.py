@@ -120,8 +120,10 @@ def _write_tables(
     """Read the source and write timelines and items."""
     layout, skip = source.layout, settings.skip_bad_rows
     notify(f"Reading {source.edition}: layout {layout.name}, ratings from {layout.scale}")
-    item_list, dropped_items = read_items(source.items, layout, skip_bad_rows=skip)
-    items = items_frame(item_list)
+    item_list, dropped_items = read_items(
+        source.items, layout, skip_bad_rows=skip, text=settings.item_text
+    )
+    items = items_frame(item_list, text=bool(settings.item_text))
     ratings = read_ratings(source.ratings, layout, items[Columns.ITEM])
     in_source = len(ratings)
     if not in_source:
@@ -176,6 +178,7 @@ def _describe(
             scale_max=source.layout.scale.max,
             genres=settings.genres,
             domain=settings.domain,
+            item_text=settings.item_text,
         ).to_dict(),
     }
     folder = PreparedFolder(path, meta)

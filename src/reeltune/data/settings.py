@@ -117,6 +117,7 @@ class PrepareSettings:
             user's first event is an example, too.
         rating_threshold: The lowest rating that counts as liked.
         domain: The words for items and ratings.
+        item_text: Columns of the items file whose text prompts show under items.
         export: The format of ``train.json`` and ``eval.json``; None writes no JSON files.
 
     Raises:
@@ -130,6 +131,7 @@ class PrepareSettings:
     rating_threshold: float = 4.0
     split: SplitSettings = field(default_factory=SplitSettings)
     genres: bool = False
+    item_text: tuple[str, ...] = ()
     skip_bad_rows: bool = False
     export: ExportFormat | None = "chat"
     domain: Domain = FILM
@@ -145,6 +147,12 @@ class PrepareSettings:
                     code="bad_history_length",
                     hint=f"Give {flag} at least {least}",
                 )
+        if len(set(self.item_text)) < len(self.item_text) or not all(self.item_text):
+            raise ConfigError(
+                f"--item-text {','.join(self.item_text)} names a column twice, or none",
+                code="bad_item_text",
+                hint="Name each column once, separated by commas",
+            )
         if self.least_history > self.history_len:
             raise ConfigError(
                 f"--min-history {self.min_history} is more than --history-len {self.history_len}",

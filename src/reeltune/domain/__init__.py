@@ -11,6 +11,7 @@ from reeltune.domain.items import (
 )
 from reeltune.domain.renderer import (
     INTERVIEW,
+    ITEM_TEXT_TOKENS,
     NO,
     PROMPT_VERSION,
     WINDOW,
@@ -25,6 +26,7 @@ __all__ = [
     "FILM",
     "HALF_STARS",
     "INTERVIEW",
+    "ITEM_TEXT_TOKENS",
     "NO",
     "PROMPT_VERSION",
     "SIGNALS",

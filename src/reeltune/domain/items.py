@@ -13,12 +13,16 @@ _ANGLE_TOKEN = re.compile(r"<(?=[|/]?[\w|]+[^<>]*>)")
 
 
 class Item(NamedTuple):
-    """One item of an edition; in MovieLens, a film."""
+    """One item of an edition; in MovieLens, a film.
+
+    ``text`` has a value for each column of the data's item text, or is empty.
+    """
 
     item_id: int
     title: str
     year: int | None
     genres: tuple[str, ...]
+    text: tuple[str, ...] = ()
 
 
 def plain_text(text: str) -> str:

@@ -10,7 +10,7 @@ tokenized once (:mod:`reeltune.prompts.pieces`). The *window*::
     4.5:              the rating of one event
      Heat (1995)      the item of one event, with its line break
     Film to judge:    before the candidate
-     Fargo (1996)     the candidate: the same piece as in a history line
+     Fargo (1996)     the candidate: as in a history line, and the lines of its text below it
     Yes or No?        the question
 
 The *interview* shows the same events as a conversation with one question per item::
@@ -43,6 +43,9 @@ INTERVIEW: Final[Form] = "interview"
 YES: Final = "Yes"
 NO: Final = "No"
 
+ITEM_TEXT_TOKENS: Final = 32
+"""Tokens shown of a column of item text, unless the configuration says otherwise."""
+
 
 @dataclass(frozen=True)
 class PromptSettings:
@@ -53,6 +56,8 @@ class PromptSettings:
         genres: Whether items are shown with their genres.
         signals: The signals shown under items, in the order of :data:`SIGNALS`.
         domain: The words for items and ratings.
+        item_text: The columns of the items' text shown under items, a line each.
+        item_text_tokens: The most tokens of each of these texts.
     """
 
     threshold: float = 4.0
@@ -61,6 +66,8 @@ class PromptSettings:
     genres: bool = False
     form: Form = WINDOW
     signals: tuple[SignalKind, ...] = ()
+    item_text: tuple[str, ...] = ()
+    item_text_tokens: int = ITEM_TEXT_TOKENS
     version: str = PROMPT_VERSION
     domain: Domain = FILM
 
@@ -81,8 +88,15 @@ class PromptSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values for JSON; no domain means films."""
-        values = {**asdict(self), "signals": list(self.signals), "domain": self.domain.to_dict()}
-        return {key: values[key] for key in values if key != "domain" or self.domain != FILM}
+        values = {
+            **asdict(self),
+            "signals": list(self.signals),
+            "domain": self.domain.to_dict(),
+            "item_text": list(self.item_text),
+        }
+        absent = {"domain"} if self.domain == FILM else set()
+        absent |= set() if self.item_text else {"item_text", "item_text_tokens"}
+        return {key: value for key, value in values.items() if key not in absent}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
@@ -93,7 +107,8 @@ class PromptSettings:
         known = dict(values)
         signals = known.pop("signals", known.pop("evidence", ()))
         domain = Domain.from_dict(known.pop("domain")) if "domain" in known else FILM
-        return cls(**known, signals=tuple(signals), domain=domain)
+        columns = tuple(known.pop("item_text", ()))
+        return cls(**known, signals=tuple(signals), domain=domain, item_text=columns)
 
 
 class Renderer:
@@ -141,8 +156,27 @@ class Renderer:
         return text + "\n"
 
     def _announcement(self, where: str) -> str:
-        kinds = [kind.announced(self.settings.domain) for kind in self.settings.context]
+        kinds = [f"its {_label(column)}" for column in self.settings.item_text]
+        kinds += [kind.announced(self.settings.domain) for kind in self.settings.context]
         return f" {where} you are told {', then '.join(kinds)}." if kinds else ""
+
+    def text_values(self, item: Item) -> list[str]:
+        """Return the whole text of an item, column by column; empty without any."""
+        return [plain_text(text) for text in item.text]
+
+    def text_lines(self, values: Sequence[str]) -> str:
+        """Return the lines of an item's text, given :meth:`text_values`, cut or not."""
+        lines = zip(self.settings.item_text, values, strict=False)
+        labels = ((_label(column), value) for column, value in lines if value)
+        return "".join(f"{capitalized(label)}: {value}\n" for label, value in labels)
+
+    def first_words(self, item: Item) -> list[str]:
+        """Return the text of an item cut to as many words as it may have tokens.
+
+        A word has at least one token, so a cut by a tokenizer is never longer.
+        """
+        limit = self.settings.item_text_tokens
+        return [" ".join(text.split(" ")[:limit]) for text in self.text_values(item)]
 
     def before_candidate(self) -> str:
         """Return the text between the history and the candidate."""
@@ -167,16 +201,21 @@ class Renderer:
             candidate: The item to predict.
             context: One text per event and one for the candidate, with the context lines under
                 each item; a window shows the candidate's only. Empty without context lines.
+
+        Without a tokenizer, an item's text is cut to :meth:`first_words`.
         """
         context = context or [""] * (len(history) + 1)
-        last = f"{self.before_candidate()}{self.item(candidate)}{context[-1]}{self.question()}"
+        text = self.text_lines(self.first_words(candidate))
+        shown = f"{self.item(candidate)}{text}{context[-1]}"
+        last = f"{self.before_candidate()}{shown}{self.question()}"
         if self.settings.form == WINDOW:
             lines = [self.rating(rating) + self.item(item) for rating, item in history]
             heading = self.heading() if history else ""
             return ["".join((self.head(), heading, *lines, last))]
         messages, lead = [], self.head()
         for (rating, item), lines in zip(history, context[:-1], strict=True):
-            messages += [lead + self.item(item) + lines, self.answer(self.likes(rating))]
+            text = self.text_lines(self.first_words(item))
+            messages += [lead + self.item(item) + text + lines, self.answer(self.likes(rating))]
             lead = self.rating(rating)
         return [*messages, lead + last]
 
@@ -188,3 +227,8 @@ class Renderer:
     def answer(liked: bool) -> str:
         """Return the answer for a label."""
         return YES if liked else NO
+
+
+def _label(column: str) -> str:
+    """Return a column's name as prompts show it: ``num_pages`` as ``num pages``."""
+    return plain_text(column.replace("_", " "))

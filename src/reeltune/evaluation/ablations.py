@@ -88,7 +88,7 @@ def hide_rating(rows: PromptRows, random: np.random.Generator) -> PromptRows:
 
 
 def titles_as_ids(rows: PromptRows, random: np.random.Generator) -> PromptRows:
-    """Return the rows with ``Film <id>`` as the title of every item, without year and genres."""
+    """Return the rows with ``Film <id>`` as the title of every item, without year, genres, text."""
     # Only items that occur, since every item of the list is tokenized.
     used, item_idx = np.unique(rows.timelines.item_idx, return_inverse=True)
     ids = [rows.items[index].item_id for index in used]
@@ -171,8 +171,8 @@ ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
     ),
     "titles replaced by ids": (
         titles_as_ids,
-        "Every item is a number, without title, year and genres. A loss means that the model uses "
-        "what it knows about the items.",
+        "Every item is a number, without title, year, genres and text. A loss means that the "
+        "model uses what it knows about the items.",
     ),
     "signals shuffled": (
         shuffle_context,

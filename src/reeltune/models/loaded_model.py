@@ -94,6 +94,8 @@ class LoadedModel:
     def tokens(self) -> PromptTokens:
         """Turns examples into prompts; the first use tokenizes all items."""
         tokens = PromptTokens(self.base.tokenizer, Renderer(self.settings), self.folder.items)
+        for line in tokens.describe_cut():
+            LOGGER.info(line)
         if tokens.differing:
             LOGGER.warning(
                 "token pieces differ from whole prompts for %d of %d items (first: %r): prompts "
@@ -109,7 +111,7 @@ class LoadedModel:
         pieces, tokenizer = tokens.pieces, self.base.tokenizer
         others = (tokens.answers.end, tokenizer.pad_token_id or 0)
         head = pieces.heads(np.array([1])).values
-        ids = np.concatenate([head, pieces.items.values, pieces.tail, others])
+        ids = np.concatenate([head, pieces.candidate_items.values, pieces.tail, others])
         embedding = cast("torch.nn.Embedding", self.base.model.get_input_embeddings())
         if ids.max() >= len(embedding.weight):
             raise ModelError(

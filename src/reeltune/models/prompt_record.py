@@ -110,9 +110,9 @@ def refuse_other_prompt(adapter: Path, wanted: PromptSettings, history_len: int)
     trained = {**record.settings.to_dict(), "history_len": record.history_len}
     now = {**wanted.to_dict(), "history_len": history_len}
     differing = [
-        f"{name}: trained with {trained[name]!r}, now {value!r}"
-        for name, value in now.items()
-        if trained[name] != value
+        f"{name}: trained with {trained.get(name)!r}, now {now.get(name)!r}"
+        for name in {**trained, **now}
+        if trained.get(name) != now.get(name)
     ]
     if differing:
         raise ModelError(

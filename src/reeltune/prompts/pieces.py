@@ -20,6 +20,7 @@ from reeltune.domain import Item, Renderer
 from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame
 from reeltune.prompts.encoding import break_tokens, control_tokens, encode, encode_rows
+from reeltune.prompts.item_text import cut_item_text
 from reeltune.prompts.piece_texts import STAR_STEPS, PieceTexts, piece_texts
 from reeltune.prompts.proof import PiecesProof
 from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
@@ -38,7 +39,8 @@ class Pieces:
         head: From the start of the prompt to the heading of the history.
         heading: The heading of the history, if it has an event.
         before_item: The start of an event's line; one row per entry of :data:`STAR_STEPS`.
-        items: One row per item.
+        items: One row per item, as history lines show it.
+        candidate_items: One row per item, as a candidate: with the lines of its text.
         after_item: The end of an event's line; one row per entry of :data:`STAR_STEPS`.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
@@ -52,6 +54,7 @@ class Pieces:
     heading: npt.NDArray[np.int32]
     before_item: Ragged
     items: Ragged
+    candidate_items: Ragged
     after_item: Ragged
     before_candidate: npt.NDArray[np.int32]
     tail: npt.NDArray[np.int32]
@@ -86,7 +89,7 @@ class Pieces:
     def candidates(self, item_idx: npt.NDArray[np.integer], context: Codes | None = None) -> Ragged:
         """Return candidates with their context lines, up to where the answer begins."""
         tail = repeat_row(self.tail, len(item_idx))
-        return join(self.items.take(item_idx), *self.context_lines(context), tail)
+        return join(self.candidate_items.take(item_idx), *self.context_lines(context), tail)
 
     def context_lines(self, context: Codes | None) -> list[Ragged]:
         """Return the context lines of each kind, one row per item."""
@@ -122,7 +125,7 @@ class Pieces:
         line = int(self.before_item.lengths.max() + self.after_item.lengths.max()) + item
         line += context if self.context_in_history else 0
         around = len(self.head) + len(self.heading) + len(self.before_candidate) + len(self.tail)
-        return around + history_len * line + item + context
+        return around + history_len * line + int(self.candidate_items.lengths.max()) + context
 
     def assemble(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the prompt of every example, up to where the answer begins."""
@@ -139,7 +142,7 @@ class Pieces:
         self, timelines: Timelines, events: npt.NDArray[np.integer]
     ) -> npt.NDArray[np.int64]:
         """Return the length of the query for each of some events (:meth:`queries`)."""
-        items = self.items.lengths[timelines.item_idx[events]]
+        items = self.candidate_items.lengths[timelines.item_idx[events]]
         context = self.context_lengths(timelines.context_of(events))
         return len(self.before_candidate) + items + context + len(self.tail)
 
@@ -169,6 +172,9 @@ class PromptTokens:
 
     Attributes:
         differing: Items for which pieces and whole texts differ; empty means pieces are used.
+        item_texts: The text of each item in a history.
+        candidate_texts: The text of each item as a candidate: with the lines of its text.
+        cut: How many items have a text that was cut, by column.
     """
 
     def __init__(
@@ -179,14 +185,28 @@ class PromptTokens:
         self.frame: ChatFrame = chat_frame(tokenizer, renderer.settings.form)
         self.answers: AnswerTokens = answer_tokens(tokenizer, self.frame)
         control = control_tokens(tokenizer)
-        self.item_texts = [break_tokens(renderer.item(item), control) for item in items]
         self._texts = piece_texts(renderer, self.frame)
         self._encode = partial(encode, tokenizer)
         self._encode_all = partial(encode_rows, tokenizer)
-        self.pieces = _pieces(self._texts, self.item_texts, self._encode_all)
-        encoders = (self._encode, self._encode_all)
-        proof = PiecesProof(self._texts, self.item_texts, self.pieces, *encoders)
+        titles = [break_tokens(renderer.item(item), control) for item in items]
+        values, self.cut = cut_item_text(renderer, items, control, self._encode_all)
+        self.candidate_texts = [
+            title + break_tokens(renderer.text_lines(text), control)
+            for title, text in zip(titles, values, strict=True)
+        ]
+        self.item_texts = self.candidate_texts if self._texts.context_in_history else titles
+        both = (self.item_texts, self.candidate_texts)
+        self.pieces = _pieces(self._texts, *both, self._encode_all)
+        proof = PiecesProof(self._texts, *both, self.pieces, self._encode, self._encode_all)
         self.differing: list[Item] = [items[row] for row in proof.differing()]
+
+    def describe_cut(self) -> list[str]:
+        """Return a line for each column of item text: how many items have a text that was cut."""
+        budget, count = self.renderer.settings.item_text_tokens, len(self.item_texts)
+        return [
+            f"item text, {column}: {cut:,} of {count:,} items cut to {budget} tokens"
+            for column, cut in self.cut.items()
+        ]
 
     def prompts(self, timelines: Timelines, examples: Examples) -> Ragged:
         """Return the token ids of every example's prompt, up to where the answer begins."""
@@ -200,7 +220,7 @@ class PromptTokens:
         """Return the prompt of every candidate after one history, each tokenized whole."""
         lines = self._lines(history)
         context_texts = self._context_texts(context, len(candidates))
-        shown = zip((self.item_texts[row] for row in candidates), context_texts, strict=True)
+        shown = zip((self.candidate_texts[row] for row in candidates), context_texts, strict=True)
         return self._encode_all([self._texts.whole(lines, *candidate) for candidate in shown])
 
     def texts(self, timelines: Timelines, examples: Examples) -> Iterator[str]:
@@ -211,7 +231,8 @@ class PromptTokens:
             user_id = int(timelines.user_id[target])
             history = History.from_timelines(timelines, range(start, target), user_id)
             lines = self._lines(history)
-            yield self._texts.whole(lines, self.item_texts[timelines.item_idx[target]], context)
+            candidate = self.candidate_texts[timelines.item_idx[target]]
+            yield self._texts.whole(lines, candidate, context)
 
     def _lines(self, history: History) -> str:
         steps = star_steps(history.rating).tolist()
@@ -231,16 +252,26 @@ class PromptTokens:
 def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
     """Return pieces in characters, all zeros, to measure lengths without a tokenizer."""
     texts = piece_texts(renderer, ChatFrame(before="", after="", end=""))
+    titles = [renderer.item(item) for item in items]
+    candidates = [
+        title + renderer.text_lines(renderer.first_words(item))
+        for title, item in zip(titles, items, strict=True)
+    ]
     return _pieces(
         texts,
-        [renderer.item(item) for item in items],
+        candidates if texts.context_in_history else titles,
+        candidates,
         lambda parts: Ragged.from_rows([np.zeros(len(part), np.int32) for part in parts]),
     )
 
 
 def _pieces(
-    texts: PieceTexts, items: list[str], encode_all: Callable[[list[str]], Ragged]
+    texts: PieceTexts,
+    items: list[str],
+    candidates: list[str],
+    encode_all: Callable[[list[str]], Ragged],
 ) -> Pieces:
+    shown = encode_all(items)
     head, heading, before_candidate, tail = encode_all(
         [texts.head, texts.heading, texts.before_candidate, texts.tail]
     )
@@ -248,7 +279,8 @@ def _pieces(
         head=head,
         heading=heading,
         before_item=encode_all(texts.before_item),
-        items=encode_all(items),
+        items=shown,
+        candidate_items=shown if candidates == items else encode_all(candidates),
         after_item=encode_all(texts.after_item),
         before_candidate=before_candidate,
         tail=tail,

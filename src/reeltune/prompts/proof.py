@@ -54,13 +54,15 @@ class PiecesProof:
     """Compares pieces with whole texts.
 
     Attributes:
-        items: The text of every item.
+        items: The text of every item, as history lines show it.
+        candidates: The text of every item, as a candidate.
         encode: Returns the token ids of one text, by an ordinary call of the tokenizer.
         encode_all: Returns the token ids of many texts fast, one row each.
     """
 
     texts: PieceTexts
     items: Sequence[str]
+    candidates: Sequence[str]
     pieces: Pieces
     encode: Callable[[str], list[int]]
     encode_all: Callable[[list[str]], Ragged]
@@ -133,7 +135,7 @@ class PiecesProof:
             item, context = self.items[row], texts.context_text(self._codes(row))
             parts.append(lead)
             parts += [texts.line(line[i], item, context) for line in steps]
-            parts += [texts.before_candidate, item, context, close]
+            parts += [texts.before_candidate, self.candidates[row], context, close]
         return "".join([*parts, self._tail[1].text])
 
     def _pieced(self, groups: list[Ints]) -> Ragged:
@@ -145,7 +147,7 @@ class PiecesProof:
             repeat_row(self._head[1].ids, count),
             *(pieces.lines(steps, rows, codes) for steps in self._steps(rows)),
             repeat_row(pieces.before_candidate, count),
-            pieces.items.take(rows),
+            pieces.candidate_items.take(rows),
             *pieces.context_lines(codes),
             repeat_row(self._tail[0].ids, count),
         )
@@ -160,6 +162,7 @@ class PiecesProof:
     def _whole_prompts_equal(self, row: int) -> bool:
         """Return whether prompts with one item are equal: all ratings, all codes, no history."""
         texts, pieces, item = self.texts, self.pieces, self.items[row]
+        candidate = self.candidates[row]
         count = max(len(STAR_STEPS), *(len(lines) for lines in texts.context), 0)
         steps, rows = np.arange(count) % len(STAR_STEPS), np.full(count, row)
         codes = self._many_codes(np.arange(count))
@@ -167,8 +170,8 @@ class PiecesProof:
         queries = pieces.queries(rows, codes)
         pieced = join(pieces.heads(steps + 1), pieces.lines(steps, rows, codes), queries)
         without = np.concatenate([pieces.head, queries[0]])
-        whole = [texts.whole("", item, contexts[0])]
+        whole = [texts.whole("", candidate, contexts[0])]
         for step, context in zip(steps.tolist(), contexts, strict=True):
-            whole.append(texts.whole(texts.line(step, item, context), item, context))
+            whole.append(texts.whole(texts.line(step, item, context), candidate, context))
         assembled = [ids.tolist() for ids in (without, *pieced)]
         return [self.encode(text) for text in whole] == assembled

@@ -68,6 +68,7 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
         genres=section.genres,
         form=section.form,
         signals=section.signals,
+        item_text_tokens=section.item_text_tokens,
         version=PROMPT_VERSION,
     )
 

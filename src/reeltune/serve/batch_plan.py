@@ -73,7 +73,7 @@ class TokenCounts:
         # Signals differ by a token or two from film to film: the mean is near enough.
         signals = round(sum(float(lines.lengths.mean()) for lines in pieces.context))
         self._history_len = history_len
-        self._items = pieces.items.lengths
+        self._items, self._candidates = pieces.items.lengths, pieces.candidate_items.lengths
         self._rating = pieces.before_item.lengths + pieces.after_item.lengths
         self._rating = self._rating + (signals if pieces.context_in_history else 0)
         self._heads = pieces.heads(np.arange(2)).lengths + len(pieces.before_candidate)
@@ -85,7 +85,7 @@ class TokenCounts:
         history = history.last(self._history_len)
         lines = self._items[history.item_idx] + self._rating[star_steps(history.rating)]
         trunk = int(self._heads[min(1, len(history))] + lines.sum())
-        branches = self._items[candidates] + self._tail
+        branches = self._candidates[candidates] + self._tail
         return (trunk, branches) if self._shared else (0, branches + trunk)
 
 

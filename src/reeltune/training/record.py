@@ -149,8 +149,10 @@ def write_card(
 def example_turns(renderer: Renderer) -> list[str]:
     """Return the turns of an example prompt about invented films."""
     lines = "".join(kind.lines[kind.example] for kind in renderer.settings.context)
-    items = len(_EXAMPLE_HISTORY) + 1
-    return renderer.turns(_EXAMPLE_HISTORY, _EXAMPLE_CANDIDATE, [lines] * items)
+    text = ("...",) * len(renderer.settings.item_text)
+    history = [(rating, item._replace(text=text)) for rating, item in _EXAMPLE_HISTORY]
+    candidate = _EXAMPLE_CANDIDATE._replace(text=text)
+    return renderer.turns(history, candidate, [lines] * (len(history) + 1))
 
 
 def _value(interval: Interval | None) -> str:
