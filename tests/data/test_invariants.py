@@ -30,6 +30,8 @@ def folders(tmp_path_factory) -> Path:
     splits = {
         "user": SplitSettings(val_fraction=0.2, test_fraction=0.2),
         "time": SplitSettings(kind="time", val_from=VAL_FROM, test_from=TEST_FROM),
+        "items": SplitSettings(kind="items", val_fraction=0.2, test_fraction=0.2),
+        "users": SplitSettings(kind="users", val_fraction=0.0, test_fraction=0.5),
     }
     for kind, split in splits.items():
         prepare(source, PrepareSettings(root / kind, history_len=3, split=split, export=None))
@@ -44,7 +46,7 @@ def checked(folder: Path, into: Path, change: Any = (), events: int = 20) -> lis
     return check_invariants(EventTable.read(PreparedFolder(into, meta)), events)
 
 
-@pytest.mark.parametrize("kind", ["user", "time"])
+@pytest.mark.parametrize("kind", ["user", "time", "items", "users"])
 def test_good_tables_pass(tmp_path, folders, kind) -> None:
     names = checked(folders / kind, tmp_path)
     assert names == json.loads((folders / kind / "meta.json").read_text())["checks"]
@@ -78,6 +80,10 @@ def at(row: int, column: str, value) -> pl.Expr:
         ("time", at(4, "split", "validation"), "splits in order"),
         ("time", at(11, "split", "validation"), "splits in order"),
         ("time", at(4, "split", "test"), "splits in order"),
+        ("items", at(4, "split", "test"), "splits in order"),
+        ("items", at(11, "split", "train"), "splits in order"),
+        ("items", at(11, "split", "context"), "context first"),
+        ("users", at(4, "split", "validation"), "splits in order"),
     ],
 )
 def test_broken_tables_are_refused(tmp_path, folders, kind, change, invariant) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def rating_lists(draw: st.DrawFn) -> list[Rating]:
 
 SPLITS = st.builds(
     SplitSettings,
-    kind=st.sampled_from(["user", "time"]),
+    kind=st.sampled_from(["user", "time", "items", "users"]),
     val_fraction=st.sampled_from([0.0, 0.1, 0.25]),
     test_fraction=st.sampled_from([0.0, 0.2, 0.3]),
 )
@@ -79,7 +80,7 @@ def test_random_ratings_are_prepared_as_stated(case: tuple[list[Rating], Prepare
         folder = run(ratings, wanted, Path(root))
         assume(folder is not None)
         no_event_lost(folder, ratings)
-        counts_add_up(folder)
+        counts_add_up(folder, wanted)
         every_example_sees_its_past_only(folder, wanted)
         splits_are_in_order(folder, wanted)
         exports_hold_their_split_alone(folder, ratings, wanted)
@@ -95,7 +96,7 @@ def no_event_lost(folder: PreparedFolder, ratings: list[Rating]) -> None:
     assert t.liked.tolist() == (t.rating >= folder.meta["settings"]["rating_threshold"]).tolist()
 
 
-def counts_add_up(folder: PreparedFolder) -> None:
+def counts_add_up(folder: PreparedFolder, wanted: PrepareSettings) -> None:
     counts = folder.meta["counts"]
     assert counts["ratings_in_source"] == counts["dropped"] + counts["events"]
     assert counts["events"] == counts["context"] + counts["examples"]
@@ -104,8 +105,9 @@ def counts_add_up(folder: PreparedFolder) -> None:
         assert len(folder.examples(split)) == counts[split]
     lengths = np.unique(folder.timelines.user_id, return_counts=True)[1]
     assert counts["users"] == len(lengths)
-    assert counts["examples"] == np.maximum(lengths - folder.min_history, 0).sum()
-    assert counts["users_without_examples"] == (lengths <= folder.min_history).sum()
+    if wanted.split.kind != "items":
+        assert counts["examples"] == np.maximum(lengths - folder.min_history, 0).sum()
+        assert counts["users_without_examples"] == (lengths <= folder.min_history).sum()
 
 
 def every_example_sees_its_past_only(folder: PreparedFolder, wanted: PrepareSettings) -> None:
@@ -130,12 +132,51 @@ def splits_are_in_order(folder: PreparedFolder, wanted: PrepareSettings) -> None
             assert ranks.count(3) == int(examples * wanted.split.test_share)
             assert ranks.count(2) == int(examples * wanted.split.val_share)
         return
+    if wanted.split.kind == "items":
+        held_out_items_are_the_newest(folder, wanted.split)
+        return
+    if wanted.split.kind == "users":
+        users_are_in_one_split(folder, wanted.split)
+        return
     times = {split: t.timestamp[t.split == split] for split in rank}
     for earlier, later in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if len(times[earlier]) and len(times[later]):
             assert times[earlier].max() < times[later].min()
     examples = folder.meta["counts"]["examples"]
     assert len(times["test"]) >= int(examples * wanted.split.test_share)
+
+
+def split_of_each(names: list[Any], split: SplitSettings) -> dict[Any, str]:
+    """The split of things in order, by the shares: the last are for test."""
+    test, validation = (int(len(names) * s) for s in (split.test_share, split.val_share))
+    train = len(names) - test - validation
+    splits = ["train"] * train + ["validation"] * validation + ["test"] * test
+    return dict(zip(names, splits, strict=True))
+
+
+def held_out_items_are_the_newest(folder: PreparedFolder, split: SplitSettings) -> None:
+    t = folder.timelines
+    first: dict[int, int] = {}
+    for item, time in zip(t.item_idx.tolist(), t.timestamp.tolist(), strict=True):
+        first[item] = min(time, first.get(item, time))
+    own = split_of_each(sorted(first, key=lambda item: (first[item], item)), split)
+    later = {"train": {"validation", "test"}, "validation": {"test"}, "test": set()}
+    for event in range(len(t)):
+        wanted = own[int(t.item_idx[event])]
+        before = [own[item] for item in t.item_idx[event - t.position[event] : event].tolist()]
+        early = len(before) < folder.min_history
+        hidden = early or later[wanted].intersection(before)
+        assert t.split[event] == ("context" if hidden else wanted)
+
+
+def users_are_in_one_split(folder: PreparedFolder, split: SplitSettings) -> None:
+    t = folder.timelines
+    users = np.unique(t.user_id).tolist()
+    found = {user: set(t.split[t.user_id == user].tolist()) - {"context"} for user in users}
+    assert all(len(splits) <= 1 for splits in found.values())
+    by_hash = sorted(users, key=lambda u: sha256(f"held-out users: {u}".encode()).digest())
+    own = split_of_each(by_hash, split)
+    assert all(splits <= {own[user]} for user, splits in found.items())
 
 
 def exports_hold_their_split_alone(

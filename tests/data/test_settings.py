@@ -23,6 +23,7 @@ from tests.errors import raises_error
         ({"test_fraction": 1.0}, "bad_fraction", ["--test-fraction", 1.0]),
         ({"test_fraction": float("nan")}, "bad_fraction", ["--test-fraction", "nan"]),
         ({"val_from": 5, "test_from": 6}, "dates_need_time_split", ["--split time"]),
+        ({"kind": "items", "val_from": 5}, "dates_need_time_split", ["--val-from", "by items"]),
         ({"kind": "time", "val_from": 5}, "bad_split_dates", ["--val-from", "--test-from"]),
         ({"kind": "time", "test_from": 5}, "bad_split_dates", ["--test-from", "--val-from"]),
         ({"kind": "time", "val_from": 5, "test_from": 5}, "bad_split_dates", ["--test-from"]),

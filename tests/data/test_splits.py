@@ -2,6 +2,7 @@
 
 import pytest
 
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.errors import DataError
@@ -73,6 +74,44 @@ def test_cuts_are_in_meta_as_seconds_and_iso(tmp_path) -> None:
     assert report.meta["counts"]["train"] == 6  # seconds 2 to 7
 
 
+ITEMS = SplitSettings(kind="items", val_fraction=0.2, test_fraction=0.2)
+
+
+def ratings_of(user: int, *events: tuple[int, int]) -> list[Rating]:
+    """Ratings by one user of films, each with its second."""
+    return [Rating(user, 10 * item, "4" if item % 2 else "3", time) for item, time in events]
+
+
+def test_the_newest_items_are_held_out_with_all_their_ratings(splits, tmp_path) -> None:
+    # Films 1 to 5 are first rated in seconds 1, 2, 3, 4, 4: film 4 is for validation, 5 for test.
+    ratings = [
+        *ratings_of(1, (1, 1), (2, 2), (3, 3), (4, 4), (5, 9)),
+        *ratings_of(2, (2, 3), (5, 4), (1, 5), (4, 6), (3, 7)),
+        *ratings_of(3, (4, 5), (1, 6), (2, 7)),
+    ]
+    # After film 5 nothing but test rows: user 2 has none. After film 4 no training rows.
+    assert splits(ratings, ITEMS, history_len=1) == "cttvtctcccccc"
+    settings = PreparedFolder.open(tmp_path / "out").meta["settings"]
+    assert (settings["val_fraction"], settings["test_fraction"]) == (0.2, 0.2)
+    assert [settings[name]["seconds"] for name in ("val_from", "test_from")] == [4, 4]
+
+
+def test_items_of_one_second_are_ordered_by_id(splits) -> None:
+    split = SplitSettings(kind="items", val_fraction=0.0, test_fraction=0.5)
+    ratings = [*ratings_of(1, (1, 5), (2, 5), (3, 5), (4, 5)), *ratings_of(2, (1, 6), (4, 7))]
+    assert splits(ratings, split, history_len=1) == "ctttct"
+
+
+def test_users_are_held_out_whole(splits) -> None:
+    split = SplitSettings(kind="users", val_fraction=0.25, test_fraction=0.25)
+    ratings = [rating for user in range(1, 10) for rating in timeline(user, 4)]
+    found = splits(ratings, split, history_len=2)
+    by_user = [found[i : i + 4] for i in range(0, len(found), 4)]
+    assert sorted(by_user) == [*["cctt"] * 7, *["ccvv"] * 2]  # t is train or test
+    # The same users, whatever else is in the data.
+    assert splits([*ratings, *timeline(99, 2)], split, history_len=2) == found + "cc"
+
+
 @pytest.mark.parametrize(
     ("split", "figures"),
     [
@@ -84,6 +123,14 @@ def test_cuts_are_in_meta_as_seconds_and_iso(tmp_path) -> None:
             SplitSettings(kind="time", val_fraction=0.01, test_fraction=0.2),
             ["no validation", "--val-fraction"],
         ),
+        (
+            SplitSettings(kind="items", val_fraction=0.04, test_fraction=0.2),
+            ["no validation rows: no item", "--val-fraction"],
+        ),
+        (
+            SplitSettings(kind="users", val_fraction=0.0, test_fraction=0.4),
+            ["no test rows: no user", "--test-fraction"],
+        ),
     ],
 )
 def test_empty_splits_are_refused(splits, split, figures) -> None:
@@ -92,6 +139,6 @@ def test_empty_splits_are_refused(splits, split, figures) -> None:
 
 
 def test_a_share_of_zero_asks_for_no_rows(splits) -> None:
-    for kind in ("user", "time"):
+    for kind in ("user", "time", "items", "users"):
         split = SplitSettings(kind=kind, val_fraction=0.0, test_fraction=0.0)
         assert splits(timeline(1, 5), split, history_len=1) == "ctttt"

@@ -86,3 +86,46 @@ def cut_in_time(folder: Path) -> None:
 
     change_meta(folder, describe)
     write_events(folder, rows)
+
+
+def hold_out_items(folder: Path) -> None:
+    """Hold out the items that are rated first last, with every rating they have."""
+    rows = read_events(folder)
+    first: dict[int, int] = {}
+    for row in rows:
+        first[row["item_idx"]] = min(row["timestamp"], first.get(row["item_idx"], 2**62))
+    newest = sorted(first, key=lambda item: (first[item], item))
+    few = len(newest) // 5
+    own = dict.fromkeys(newest, 0) | dict.fromkeys(newest[-2 * few :], 1)
+    own |= dict.fromkeys(newest[-few:], 2)
+    for event, row in enumerate(rows):
+        shown = [own[r["item_idx"]] for r in rows[event - row["position"] : event + 1]]
+        hidden = row["position"] < 5 or max(shown) > shown[-1]
+        row["split"] = "context" if hidden else ("train", "validation", "test")[shown[-1]]
+
+    def describe(meta: dict[str, Any]) -> None:
+        cuts = {"val_from": {"seconds": 0}, "test_from": {"seconds": 0}}  # of no use
+        meta["settings"] |= {"split": "items", **cuts}
+
+    change_meta(folder, describe)
+    write_events(folder, rows)
+
+
+def hold_out_users(folder: Path) -> None:
+    """Hold out some users with all of their examples."""
+    rows = read_events(folder)
+    splits = ("train", "test", "train", "validation", "train")
+    for row in rows:
+        if row["split"] != "context":
+            row["split"] = splits[row["user_id"] // 10 % 5]
+    change_meta(folder, lambda meta: meta["settings"].update(split="users"))
+    write_events(folder, rows)
+
+
+DIVIDE = {
+    "user": lambda _: None,
+    "time": cut_in_time,
+    "items": hold_out_items,
+    "users": hold_out_users,
+}
+"""Divides the examples of a prepared folder, which are divided by user, by each kind."""

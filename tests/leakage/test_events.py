@@ -18,15 +18,20 @@ from reeltune.leakage.outcomes import SHOWN
 from reeltune.leakage.suite import find_target, run_checks
 from tests.errors import raises_error
 from tests.leakage.plant import (
+    DIVIDE,
     TIMELINES,
     Rows,
     cut_in_time,
     failing,
+    hold_out_items,
+    hold_out_users,
     named,
     read_events,
     row_of,
     write_events,
 )
+
+SPLITS = ("train", "validation", "test")
 
 WITHOUT_DATA = {
     "the run's data",
@@ -41,15 +46,14 @@ WITHOUT_DATA = {
 """Checks that have nothing to look at in a prepared folder."""
 
 
-@pytest.mark.parametrize("split", ["user", "time"])
+@pytest.mark.parametrize("split", DIVIDE)
 def test_valid_data_pass_every_check(folder: Path, split: str):
-    if split == "time":
-        cut_in_time(folder)
+    DIVIDE[split](folder)
     outcomes = list(run_checks(find_target(folder)))
     ok = {outcome.check for outcome in outcomes if outcome.status == "ok"}
     idle = {outcome.check for outcome in outcomes if outcome.status == "not applicable"}
     assert idle == WITHOUT_DATA
-    assert len(ok) == len(outcomes) - len(idle) == 13
+    assert len(ok) == len(outcomes) - len(idle) == 14
 
 
 def first(rows: Rows, wanted: Callable[[int], bool]) -> int:
@@ -175,9 +179,7 @@ def test_test_event_before_a_training_event_is_reported_with_it(folder: Path):
         assert fact in found.message
 
 
-@pytest.mark.parametrize(
-    ("held", "planted"), list(itertools.permutations(("train", "validation", "test"), 2))
-)
+@pytest.mark.parametrize(("held", "planted"), list(itertools.permutations(SPLITS, 2)))
 def test_time_split_is_the_same_for_all_users(folder: Path, held: str, planted: str):
     cut_in_time(folder)
     rows = read_events(folder)
@@ -186,6 +188,46 @@ def test_time_split_is_the_same_for_all_users(folder: Path, held: str, planted: 
     failed = failing(folder)
     assert list(failed) == ["splits in order"]
     assert named(failed["splits in order"]) == [row_of(folder, event)]
+
+
+def planted(folder: Path, kind: str, event: int, split: str) -> list[tuple[int | None, ...]]:
+    """Put one event of a split of a kind into another split, and return what is found."""
+    rows = read_events(folder)
+    write_events(folder, [*rows[:event], rows[event] | {"split": split}, *rows[event + 1 :]])
+    failed = failing(folder)
+    assert "splits in order" in failed, (kind, failed)
+    return named(failed["splits in order"])
+
+
+@pytest.mark.parametrize(("held", "other"), list(itertools.permutations(SPLITS, 2)))
+def test_an_item_is_in_one_split(folder: Path, held: str, other: str):
+    hold_out_items(folder)
+    event = first(read_events(folder), lambda i: read_events(folder)[i]["split"] == held)
+    assert planted(folder, "items", event, other)[0] == row_of(folder, event)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_no_row_follows_an_item_of_a_later_split(folder: Path, split: str):
+    hold_out_items(folder)
+    rows = read_events(folder)
+    own = {row["item_idx"]: row["split"] for row in rows if row["split"] != "context"}
+    event = first(
+        rows,
+        lambda i: (
+            rows[i]["split"] == "context"
+            and rows[i]["position"] >= 5
+            and own.get(rows[i]["item_idx"]) == split
+        ),
+    )
+    assert planted(folder, "items", event, split) == [row_of(folder, event)]
+
+
+@pytest.mark.parametrize(("held", "other"), list(itertools.permutations(SPLITS, 2)))
+def test_a_user_is_in_one_split(folder: Path, held: str, other: str):
+    hold_out_users(folder)
+    rows = read_events(folder)
+    event = first(rows, lambda i: rows[i]["split"] == rows[i - 1]["split"] == held)
+    assert planted(folder, "users", event, other)[0] == row_of(folder, event)
 
 
 def test_the_first_offenders_are_named_and_all_are_counted(folder: Path):

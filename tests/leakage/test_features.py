@@ -21,13 +21,14 @@ from reeltune.leakage.features import (
     FeatureFunction,
     baseline_features,
     features_are_from_the_past,
+    held_out_ratings_are_hidden,
     learned_from,
     signals_are_from_the_past,
     without_the_future,
 )
 from reeltune.leakage.outcomes import Outcome
 from reeltune.signals.gaussian_process import Posterior
-from tests.leakage.plant import cut_in_time, failing, named
+from tests.leakage.plant import DIVIDE, failing, hold_out_items, hold_out_users, named
 
 Column = Callable[[Timelines, Bools], np.ndarray]
 
@@ -221,14 +222,14 @@ def test_targets_in_one_copy_do_not_depend_on_each_other(many_events: EventTable
         assert copy.timelines.rating[target] != known.rating[event]
 
 
-@pytest.mark.parametrize("split", ["user", "time"])
+@pytest.mark.parametrize("split", DIVIDE)
 def test_the_features_of_the_baselines_are_from_the_past(folder: Path, split: str):
-    if split == "time":
-        cut_in_time(folder)
+    DIVIDE[split](folder)
     events = EventTable.read(PreparedFolder.open(folder, verify=False))
     mask = learned_from(events)
     assert mask[events.is_in("train")].all()
-    assert not mask[events.is_in("validation", "test")].any()
+    assert not mask[events.held_out].any()
+    assert events.held_out[events.is_in("validation", "test")].all()
     outcome = features_are_from_the_past(events, mask, baseline_features, BASELINE_FEATURES)
     assert outcome.status == "ok", outcome.offenders
 
@@ -239,15 +240,18 @@ def test_a_leak_in_the_baselines_features_is_found(folder: Path, monkeypatch: py
         lambda self, values: np.cumsum(values.astype(np.float64)) * (self.before > 0),
     )
     failed = failing(folder)
-    assert list(failed) == ["features from the past", "signals from the past"]
+    assert list(failed) == [
+        "features from the past",
+        "signals from the past",
+        "held-out ratings hidden",
+    ]
     assert "user_rating is" in failed["features from the past"].offenders.first[0].message
     assert "user is" in failed["signals from the past"].offenders.first[0].message
 
 
-@pytest.mark.parametrize("split", ["user", "time"])
+@pytest.mark.parametrize("split", DIVIDE)
 def test_signals_are_from_the_past(folder: Path, split: str):
-    if split == "time":
-        cut_in_time(folder)
+    DIVIDE[split](folder)
     outcome = signals_are_from_the_past(EventTable.read(PreparedFolder.open(folder, verify=False)))
     assert outcome.status == "ok", outcome.offenders
 
@@ -262,3 +266,46 @@ def test_a_signal_that_depends_on_the_target_rating_is_found(
     failed = failing(folder)
     assert list(failed) == ["signals from the past"]
     assert "expected is" in failed["signals from the past"].offenders.first[0].message
+
+
+@pytest.mark.parametrize("split", DIVIDE)
+def test_training_rows_know_no_held_out_rating(folder: Path, split: str):
+    DIVIDE[split](folder)
+    events = EventTable.read(PreparedFolder.open(folder, verify=False))
+    outcome = held_out_ratings_are_hidden(events)
+    assert outcome.status == "ok", outcome.offenders
+    assert outcome.about == f"features and signals of {events.is_in('train').sum()} training rows"
+
+
+@pytest.mark.parametrize("hold_out", [hold_out_items, hold_out_users])
+def test_statistics_of_held_out_items_and_users_are_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, hold_out: Callable[[Path], None]
+):
+    """Where all context events are learned from, also those after a held-out item."""
+    hold_out(folder)
+
+    def all_context(known: Timelines, train: Ints) -> Ints:
+        return np.union1d(train, np.flatnonzero(known.split == "context"))
+
+    monkeypatch.setattr("reeltune.signals.source.training_ratings", all_context)
+    monkeypatch.setattr("reeltune.baselines.problem.training_ratings", all_context)
+    events = EventTable.read(PreparedFolder.open(folder, verify=False))
+    outcome = held_out_ratings_are_hidden(events)
+    assert outcome.status == "failed"
+    held = events.held_out & events.is_in("context")
+    assert outcome.offenders.count == held.sum() > 0
+    for (_, _, event), found in zip(named(outcome), outcome.offenders.first, strict=True):
+        assert event is not None and held[event]
+        assert found.message == "is held out, but learned from"
+
+
+def test_a_signal_that_a_held_out_rating_changes_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        "reeltune.signals.source.training_ratings", lambda known, _: np.arange(len(known))
+    )
+    failed = failing(folder)
+    assert list(failed) == ["signals from the past", "held-out ratings hidden"]
+    found = failed["held-out ratings hidden"].offenders
+    assert "expected is" in found.first[0].message or "film is" in found.first[0].message

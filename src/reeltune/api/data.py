@@ -9,7 +9,7 @@ from typing import Literal
 
 from reeltune.boundary import translated_errors
 from reeltune.data.folder import PreparedFolder
-from reeltune.data.settings import PrepareSettings, SplitSettings, parse_time
+from reeltune.data.settings import PrepareSettings, SplitKind, SplitSettings, parse_time
 from reeltune.errors import ConfigError
 
 DEFAULT_OUTPUT = Path("data/movielens_qwen3")
@@ -28,7 +28,7 @@ def prepare(
     genres: bool = False,
     domain: str | os.PathLike[str] | Mapping[str, str] | None = None,
     item_text: Sequence[str] = (),
-    split: Literal["user", "time"] = "user",
+    split: SplitKind = "user",
     val_fraction: float | None = None,
     test_fraction: float | None = None,
     val_from: str | None = None,
@@ -51,9 +51,10 @@ def prepare(
         domain: What prompts and pages call items and ratings: the name of a preset (``film``, the
             default, ``book``, ``game``, ``product``, ``song``), a YAML file, or its words by key.
         item_text: Columns of the films file whose text prompts show under a film.
-        split: Hold out the end of each timeline (``user``), or of the whole period (``time``).
-        val_fraction: Share of examples in validation; by default 0.05.
-        test_fraction: Share of examples in test; by default 0.10.
+        split: Hold out the end of each timeline (``user``), the end of the whole period (``time``),
+            the newest items (``items``), or some users (``users``).
+        val_fraction: Share of examples, items or users in validation; by default 0.05.
+        test_fraction: Share of them in test; by default 0.10.
         val_from: First day of validation, an ISO date, for the time split; excludes shares.
         test_from: First day of test.
         skip_bad_rows: Drop and count bad rows instead of stopping at the first.

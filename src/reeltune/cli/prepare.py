@@ -23,7 +23,7 @@ HELP: Final = "\n\n".join(  # one paragraph each: the help keeps line breaks ins
         "for people and other tools train.json, eval.json and test_raw.jsonl.",
         "The user split trains on the beginning of each user's ratings and tests on their end. The "
         "time split has the same cuts in time for all users, so nothing of the test period is "
-        "learned.",
+        "learned. The items split holds out the newest films, the users split whole users.",
     )
 )
 
@@ -98,16 +98,19 @@ def prepare(
         ),
     ] = "",
     split: Annotated[
-        Literal["user", "time"],
-        _split(help="Hold out the end of each timeline, or of the whole period."),
+        Literal["user", "time", "items", "users"],
+        _split(
+            help="Hold out the end of each timeline, of the whole period, the newest films, or "
+            "some users."
+        ),
     ] = "user",
     val_fraction: Annotated[
         float | None,
-        _split(show_default="0.05", help="Share of examples in validation."),
+        _split(show_default="0.05", help="Share of examples, films or users in validation."),
     ] = None,
     test_fraction: Annotated[
         float | None,
-        _split(show_default="0.10", help="Share of examples in test."),
+        _split(show_default="0.10", help="Share of them in test."),
     ] = None,
     val_from: Annotated[
         str | None,

@@ -6,10 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from reeltune.data.badrows import DroppedRows
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
+from reeltune.data.holdout import follows_later_split, rank_items, rank_users
 from reeltune.data.layouts import Layout
 from reeltune.data.ratings import FAULT, FAULTS, FIRST_LINE, LINE, count_faults, describe_faults
 from reeltune.data.settings import Cuts, PrepareSettings, SplitSettings
@@ -75,11 +77,13 @@ def split_events(
 ) -> tuple[pl.LazyFrame, Cuts | None]:
     """Add position, label and split to events sorted by user, timestamp and film id.
 
-    An event with fewer than ``least_history`` events before it is ``context``; every other one is
-    an example.
+    An event with fewer than ``least_history`` events before it is ``context``. With held-out items,
+    so is an event after one of its user whose item is held out for a later split: its history would
+    show that item. Every other event is an example.
 
     Returns:
-        The table of ``timelines.parquet``, and the cuts of a time split.
+        The table of ``timelines.parquet``, and the cuts of a time split, or when the first
+        validation and test items were first rated.
 
     Raises:
         DataError: No user has rated enough films for a single example.
@@ -87,16 +91,24 @@ def split_events(
     split, least = settings.split, settings.least_history
     users = _users_table(events)
     _check_lengths(users, settings)
+    cuts: Cuts | None = None
+    if split.kind == "items":
+        events, cuts = _with_item_ranks(events, split)
+    elif split.kind == "users":
+        users = users.with_columns(rank=rank_users(users[Columns.USER].to_list(), split))
     numbered = _with_user_columns(events, _add_user_cuts(users, split, least))
     example = pl.col(Columns.POSITION) >= least
-    cuts: Cuts | None = None
     if split.kind == "user":
         is_train = pl.col(Columns.POSITION) < pl.col("first_validation")
         is_validation = pl.col(Columns.POSITION) < pl.col("first_test")
-    else:
+    elif split.kind == "time":
         cuts = _time_cuts(numbered.filter(example), split)
         is_train = pl.col(Columns.TIMESTAMP) < cuts.val_from
         is_validation = pl.col(Columns.TIMESTAMP) < cuts.test_from
+    else:
+        is_train, is_validation = pl.col("rank") == 0, pl.col("rank") == 1
+        if split.kind == "items":
+            example &= ~pl.col("follows_later_split")
     named = (
         pl.when(~example)
         .then(pl.lit(CONTEXT))
@@ -176,6 +188,16 @@ def _with_user_columns(events: pl.DataFrame, users: pl.DataFrame) -> pl.LazyFram
         .join(users.lazy(), on=Columns.USER, how="left", maintain_order="left")
         .with_columns(position.cast(pl.Int32).alias(Columns.POSITION))
     )
+
+
+def _with_item_ranks(events: pl.DataFrame, split: SplitSettings) -> tuple[pl.DataFrame, Cuts]:
+    """Add ``rank`` and ``follows_later_split``, and return when held-out items begin."""
+    time, user = events[Columns.TIMESTAMP].to_numpy(), events[Columns.USER].rle_id().to_numpy()
+    rank = rank_items(events[Columns.ITEM_IDX].to_numpy(), time, split)
+    after_all = int(time.max()) + 1
+    cuts = Cuts(*(int(time[rank >= least].min(initial=after_all)) for least in (1, 2)))
+    follows = follows_later_split(user.astype(np.int64), rank)
+    return events.with_columns(rank=rank, follows_later_split=follows), cuts
 
 
 def _time_cuts(examples: pl.LazyFrame, split: SplitSettings) -> Cuts:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.history import ContextSource, NoContext
+from reeltune.data.settings import SplitKind, SplitSettings
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
 from reeltune.domain import HALF_STARS, WHOLE_STARS, Item, PromptSettings
 from reeltune.errors import DataError, one_line
@@ -112,7 +113,7 @@ class PreparedFolder:
             ],
             "settings.history_len": lambda: 0 < self.history_len < _LONGEST,
             "settings.min_history": lambda: 0 <= self.min_history <= self.history_len,
-            "settings.split": lambda: settings["split"] == "user" or self.time_cuts,
+            "settings.split": lambda: self.split.kind in ("user", "users") or self.time_cuts,
             "prompt": lambda: self.prompt_settings.scale in (HALF_STARS, WHOLE_STARS),
             "prompt.threshold": lambda: (
                 self.prompt_settings.threshold == float(settings["rating_threshold"])
@@ -151,8 +152,20 @@ class PreparedFolder:
         return int(self.meta["settings"]["min_history"])
 
     @property
+    def split(self) -> SplitSettings:
+        """How examples were divided, without the dates of a time split."""
+        settings = self.meta["settings"]
+        if (kind := settings["split"]) not in get_args(SplitKind):
+            raise ValueError(f"unknown split {kind!r}")
+        shares = {name: settings.get(name) for name in ("val_fraction", "test_fraction")}
+        return SplitSettings(kind, **{name: s for name, s in shares.items() if s is not None})
+
+    @property
     def time_cuts(self) -> tuple[int, int]:
-        """When validation and test begin in a time split, in seconds since 1970, UTC."""
+        """When validation and test begin in a time split, in seconds since 1970, UTC.
+
+        With held-out items: when the first validation and the first test item were first rated.
+        """
         settings = self.meta["settings"]
         return int(settings["val_from"]["seconds"]), int(settings["test_from"]["seconds"])
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import TIMELINES_FILE, PreparedFolder
+from reeltune.data.holdout import follows_later_split, rank_items
 from reeltune.data.timelines import Bools, Ints, Timelines
 from reeltune.errors import DataError
 
@@ -78,6 +79,28 @@ class EventTable:
     def is_in(self, *splits: str) -> Bools:
         """Return whether each event is in one of the splits."""
         return self.timelines.split.is_in(*splits)
+
+    @cached_property
+    def item_rank(self) -> Ints:
+        """Index of the split that each event's item is held out for, 0 for none."""
+        if self.folder.split.kind != "items":
+            return np.zeros(len(self), dtype=np.int64)
+        # An index that points at no item breaks another invariant.
+        item_idx = np.clip(self.timelines.item_idx, 0, len(self.folder.items) - 1)
+        return rank_items(item_idx, self.timelines.timestamp, self.folder.split)
+
+    @cached_property
+    def follows_later_split(self) -> Bools:
+        """Whether the user has rated an item before that is held out for a later split."""
+        return follows_later_split(self.user_index, self.item_rank)
+
+    @cached_property
+    def held_out(self) -> Bools:
+        """Whether each event's rating is hidden from training: held-out rows, items and users."""
+        rows = self.is_in(VALIDATION, TEST)
+        if self.folder.split.kind == "users":
+            return np.isin(self.user_index, self.user_index[rows])
+        return rows | (self.item_rank > 0)
 
     def find(self, user_id: Ints, item_id: Ints) -> Ints:
         """Return the event index of each user and film, or :data:`NOT_FOUND`."""
@@ -184,7 +207,7 @@ def _context_first(table: EventTable) -> Iterator[Violations]:
     least, earlier, split = table.folder.min_history, table.earlier, table.timelines.split
     early = earlier < least
     yield _violations(
-        table.is_in(CONTEXT) & ~early,
+        table.is_in(CONTEXT) & ~early & ~table.follows_later_split,
         lambda i: f"context, with {earlier[i]} earlier events; an example needs {least}",
     )
     yield _violations(
@@ -194,17 +217,34 @@ def _context_first(table: EventTable) -> Iterator[Violations]:
 
 
 def _splits_in_order(table: EventTable) -> Iterator[Violations]:
-    if table.folder.meta["settings"]["split"] == "time":
+    kind = table.folder.split.kind
+    if kind == "time":
         yield from _outside_cuts(table, *table.folder.time_cuts)
+    elif kind == "items":
+        yield from _held_out_items_known(table)
     else:
-        yield _out_of_order_within_users(table)
+        yield _out_of_order_within_users(table, whole=kind == "users")
 
 
-def _out_of_order_within_users(table: EventTable) -> Violations:
+def _held_out_items_known(table: EventTable) -> Iterator[Violations]:
+    split, example = table.timelines.split, table.is_in(*EXAMPLE_SPLITS)
+    own = np.array([SPLITS.index(name) for name in EXAMPLE_SPLITS])[table.item_rank]
+    yield _violations(
+        example & (split.codes != own), lambda i: f"{split[i]}, of a {SPLITS[own[i]]} item"
+    )
+    yield _violations(
+        example & table.follows_later_split,
+        lambda i: f"{split[i]}, after an item of its user that is held out for a later split",
+    )
+
+
+def _out_of_order_within_users(table: EventTable, *, whole: bool) -> Violations:
+    """Return rows of an earlier split than the row before them; of any other split if ``whole``."""
     split = table.timelines.split
     examples = np.flatnonzero(table.is_in(*EXAMPLE_SPLITS))
     user, rank = table.timelines.user_id[examples], split.codes[examples]
-    falls = (user[1:] == user[:-1]) & (rank[1:] < rank[:-1])
+    falls = rank[1:] != rank[:-1] if whole else rank[1:] < rank[:-1]
+    falls &= user[1:] == user[:-1]
 
     def explain(event: int) -> str:
         before = int(examples[np.searchsorted(examples, event) - 1])
@@ -260,13 +300,15 @@ INVARIANTS: Final = (
     Invariant("one split per event", f"each event is in one of {', '.join(SPLITS)}", _known_splits),
     Invariant(
         "context first",
-        "the context is exactly the events with too few events before them",
+        "the context is exactly the events with too few events before them, or after an item of a "
+        "later split",
         _context_first,
         at_reading=False,
     ),
     Invariant(
         "splits in order",
-        "train before validation before test, within each user or by cuts in time",
+        "train before validation before test, within each user or by cuts in time; held-out items "
+        "and users are in one split, and no history shows an item of a later split",
         _splits_in_order,
     ),
     Invariant("ratings", "each rating is on the scale", _on_scale),

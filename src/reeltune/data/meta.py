@@ -28,6 +28,12 @@ _YEAR: Final = 31_556_952  # seconds
 _FIRST, _LAST = 1990 - 1970, 2040 - 1970  # no ratings are likely outside these years
 _LONGEST_GAP: Final = 10  # years
 
+_NONE_LEFT: Final = {
+    "user": "the shares of every user's examples round down to none",
+    "items": "no item of the share has a rating that is an example",
+    "users": "no user of the share has an example",
+}
+
 
 def count_tables(table: EventTable) -> dict[str, Any]:
     """Return the sections ``counts``, ``label_rates`` and ``span`` of ``meta.json``.
@@ -105,10 +111,9 @@ def check_no_empty_split(
     empty = [name for name, is_wanted in wanted.items() if is_wanted and not counts[name]]
     if not empty:
         return
-    if cuts is None:
+    if cuts is None or split.kind == "items":
         raise DataError(
-            f"no {' and no '.join(empty)} rows: the shares of every user's examples round down to "
-            "none",
+            f"no {' and no '.join(empty)} rows: {_NONE_LEFT[split.kind]}",
             code="empty_split",
             hint="Raise --val-fraction and --test-fraction, lower --min-history for more examples, "
             "or give the share as 0 to go without",
@@ -173,7 +178,8 @@ def print_report(folder: PreparedFolder, console: Console) -> None:
     if settings["val_from"] is not None:
         console.print(
             f"validation from {settings['val_from']['iso']}, test from "
-            f"{settings['test_from']['iso']}",
+            f"{settings['test_from']['iso']}"
+            f"{': first ratings of the held-out items' if settings['split'] == 'items' else ''}",
             soft_wrap=True,
         )
     files = Table(box=None, show_header=False, pad_edge=False)

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from reeltune.domain import FILM, Domain, RatingScale
 from reeltune.errors import ConfigError
 
-SplitKind = Literal["user", "time"]
+SplitKind = Literal["user", "time", "items", "users"]
 ExportFormat = Literal["chat", "alpaca"]
 
 DEFAULT_VAL_FRACTION: Final = 0.05
@@ -24,9 +24,10 @@ class SplitSettings:
     """How examples are divided into train, validation and test.
 
     Attributes:
-        kind: ``user``: the end of each user's timeline is held out; ``time``: cuts in time for all.
-        val_fraction: Share of examples in validation.
-        test_fraction: Share of examples in test.
+        kind: ``user``: the end of each user's timeline is held out; ``time``: cuts in time for all;
+            ``items``: the items rated first most recently; ``users``: some users.
+        val_fraction: Share of examples, items or users in validation.
+        test_fraction: Share of them in test.
         val_from: First second of validation (since 1970, UTC); for ``time``, instead of shares.
         test_from: First second of test.
 
@@ -66,9 +67,9 @@ class SplitSettings:
             for flag, value in (("--val-from", self.val_from), ("--test-from", self.test_from))
             if value is not None
         ]
-        if given and self.kind == "user":
+        if given and self.kind != "time":
             raise ConfigError(
-                f"{' and '.join(given)} given, but the user split cuts each timeline by share",
+                f"{' and '.join(given)} given, but the split by {self.kind} is made by shares",
                 code="dates_need_time_split",
                 hint="Add --split time, or leave the dates out",
             )

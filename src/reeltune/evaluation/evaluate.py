@@ -181,11 +181,10 @@ def _row_warnings(loaded: LoadedModel, collected: CollectedPredictions) -> list[
             "These are validation rows. Thresholds, settings, calibration and the training step "
             "were chosen on them, so every figure is optimistic. Use test rows instead."
         )
-    if meta["settings"]["split"] == "user":
+    if (kind := meta["settings"]["split"]) != "time":
         listed.append(
-            "Split method: user. Each timeline is split separately, so models and baselines were "
-            "trained on ratings that other users gave later than these rows. The split method "
-            "time avoids this."
+            f"Split method: {kind}. Models and baselines were trained on ratings that other users "
+            "gave later than these rows. The split method time avoids this."
         )
     return listed
 

@@ -34,11 +34,16 @@ SIGNALS_FROM_THE_PAST: Final = Check(
     "Compute this signal from other users' training ratings and the user's own earlier events "
     "alone",
 )
+HIDDEN: Final = Check(
+    "held-out ratings hidden",
+    "Leave this rating out of what training rows, their features and their signals are made of",
+)
 BASELINE_FEATURES: Final = tuple(FEATURES)
 
 _SAMPLED_USERS: Final = 1000
 """Users whose events are used: how features are computed is checked, not every feature."""
 _USERS: Final = 200
+_TRAINING_ROWS: Final = 1000
 _EVENTS: Final = 8
 _MIRROR: Final = HALF_STARS.min + HALF_STARS.max
 """An altered rating is this minus the rating, which always differs."""
@@ -96,17 +101,65 @@ def signals_are_from_the_past(table: EventTable) -> Outcome:
 
     Signals choose their own training events: the training mask is not passed to them.
     """
-    settings, names = table.folder.prompt_settings, tuple(SIGNALS)
+    mask = learned_from(table)
+    return features_are_from_the_past(
+        table, mask, _signals(table), tuple(SIGNALS), check=SIGNALS_FROM_THE_PAST
+    )
+
+
+def _signals(table: EventTable) -> FeatureFunction:
+    settings = table.folder.prompt_settings
 
     def compute(
         timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
     ) -> npt.NDArray[np.floating]:
-        source = SignalSource(timelines, items, settings.threshold, settings.scale.step, names)
+        threshold, step = settings.threshold, settings.scale.step
+        source = SignalSource(timelines, items, threshold, step, tuple(SIGNALS))
         return source.of_events(events).astype(np.float64)
 
-    return features_are_from_the_past(
-        table, learned_from(table), compute, names, check=SIGNALS_FROM_THE_PAST
+    return compute
+
+
+def held_out_ratings_are_hidden(table: EventTable, seed: int = 0) -> Outcome:
+    """No held-out rating is learned from, and none changes a feature or signal of a training row.
+
+    Held out are validation and test rows, and every rating of a held-out item or user. Only a
+    sample of users is used for the features.
+    """
+    mask, items = learned_from(table), table.folder.items
+    learned = np.flatnonzero(mask & table.held_out)
+    offenders = Offenders.of_rows(
+        learned, lambda event: event_finding(table, event, "is held out, but learned from")
     )
+    sample = _events_of_some_users(table, seed)
+    timelines, mask = table.timelines.take(sample), mask[sample]
+    altered = _altered(timelines, ~mask, len(items), stream(seed, "altered events"))
+    train = np.flatnonzero(timelines.split == TRAIN)
+    rows = train[sample_rows(len(train), _TRAINING_ROWS, seed, "training rows")]
+    for names, features in (
+        (BASELINE_FEATURES, baseline_features),
+        (tuple(SIGNALS), _signals(table)),
+    ):
+        before, after = (features(t, items, mask, rows) for t in (timelines, altered))
+        offenders += _differing(table, sample[rows], before, after, names)
+    about = f"features and signals of {len(rows):,} training rows"
+    return HIDDEN.result(about, offenders)
+
+
+def _altered(
+    timelines: Timelines, events: Bools, items: int, random: np.random.Generator
+) -> Timelines:
+    """Return a copy in which some events have a random item and another rating and label."""
+    item_idx = timelines.item_idx.copy()
+    item_idx[events] = random.integers(items, size=int(events.sum()))
+    return replace(_with_other_ratings(timelines, events), item_idx=item_idx)
+
+
+def _with_other_ratings(timelines: Timelines, events: Bools) -> Timelines:
+    rating, liked = timelines.rating.copy(), timelines.liked.copy()
+    rating[events] = _MIRROR - rating[events]
+    liked[events] = ~liked[events]
+    return replace(timelines, rating=rating, liked=liked)
 
 
 def features_are_from_the_past(
@@ -163,12 +216,7 @@ def without_the_future(
     index = np.arange(len(timelines))
     is_target = same_user & (index == by_user[at])
     hidden = ~same_user & ~train_mask
-    rating, liked = timelines.rating.copy(), timelines.liked.copy()
-    rating[hidden | is_target] = _MIRROR - rating[hidden | is_target]
-    liked[hidden | is_target] = ~liked[hidden | is_target]
-    item_idx = timelines.item_idx.copy()
-    item_idx[hidden] = random.integers(items, size=int(hidden.sum()))
-    altered = replace(timelines, rating=rating, liked=liked, item_idx=item_idx)
+    altered = _with_other_ratings(_altered(timelines, hidden, items, random), is_target)
     remains = ~same_user | (index <= by_user[at])
     return AlteredTimelines(
         altered.take(np.flatnonzero(remains)), train_mask[remains], (remains.cumsum() - 1)[targets]

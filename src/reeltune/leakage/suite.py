@@ -96,11 +96,13 @@ def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
     if not sound:
         yield features.FEATURES_FROM_THE_PAST.not_applicable(_UNSOUND)
         yield features.SIGNALS_FROM_THE_PAST.not_applicable(_UNSOUND)
+        yield features.HIDDEN.not_applicable(_UNSOUND)
         return
     yield features.features_are_from_the_past(
         table, features.learned_from(table), features.baseline_features, features.BASELINE_FEATURES
     )
     yield features.signals_are_from_the_past(table)
+    yield features.held_out_ratings_are_hidden(table)
 
 
 def _training(table: EventTable, run: RunFolder | None, sound: bool) -> Iterator[Outcome]:

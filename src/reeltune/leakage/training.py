@@ -12,7 +12,6 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder, table_digests
 from reeltune.data.invariants import NOT_FOUND, EventTable
 from reeltune.data.timelines import Bools, Ints
-from reeltune.leakage.features import HELD_OUT
 from reeltune.leakage.outcomes import Check, Finding, Offenders, Outcome, event_finding
 from reeltune.prompts.rows import choose_blocks, train_rows
 from reeltune.training.cache import CACHE_FORMAT, TRAIN_CACHE, stored_key, stored_rows
@@ -40,16 +39,16 @@ def run_learned_from_these_data(folder: PreparedFolder, record: dict[str, Any]) 
 def training_rows_are_not_held_out(
     table: EventTable, config: Config, record: dict[str, Any]
 ) -> Outcome:
-    """The run's rows are training events, and none of their histories contains a held-out event.
+    """The run's rows are training events, and none of their histories shows a held-out rating.
 
     The rows are selected again with the run's configuration.
     """
     examples = choose_blocks(table.folder, train_rows(config)).examples
     target = examples.target
-    before = np.concatenate([[0], np.cumsum(table.is_in(*HELD_OUT))])
+    before = np.concatenate([[0], np.cumsum(table.held_out)])
     held_out_in_history = before[target] > before[examples.start]
     offenders = _at(table, target, ~table.is_in(TRAIN)[target], "is trained on") + _at(
-        table, target, held_out_in_history, "is trained on with a held-out event in its history"
+        table, target, held_out_in_history, "is trained on with a held-out rating in its history"
     )
     trained = record["rows"][TRAIN]
     if trained != len(target):

@@ -58,12 +58,15 @@ class ItemStatistics:
 def training_ratings(known: Timelines, train: Ints) -> Ints:
     """Return the events whose ratings may be learned from, ascending.
 
-    They are the training rows and the context events of users with a training row: in a split by
-    time, context events of other users may be later than the rows to predict.
+    They are the training rows and the context events before a training row of the same user: in a
+    split by time, context events of other users may be later than the rows to predict, and with
+    held-out items, those after the last training row may be of such an item. ``train`` ascends.
     """
-    learns = np.isin(known.user_id, known.user_id[train])
-    before = np.flatnonzero((known.split == CONTEXT) & learns)
-    return np.union1d(train, before).astype(np.int64)
+    context = np.flatnonzero(known.split == CONTEXT)
+    at = np.searchsorted(train, context)
+    context, at = context[at < len(train)], at[at < len(train)]
+    learns = known.user_id[train[at]] == known.user_id[context]
+    return np.union1d(train, context[learns]).astype(np.int64)
 
 
 def item_statistics(known: Timelines, ratings: Ints, items: int, seed: int) -> ItemStatistics:
