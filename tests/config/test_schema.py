@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "train.seed": 0,
     "scoring.share_history": False,
     "scoring.tokens_per_batch": 1024,
+    "scoring.allow_domain_shift": True,
     "scoring.calibration": "temperature",
     "evaluation.max_examples": 10,
     "evaluation.validation_examples": 10,

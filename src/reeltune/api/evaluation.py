@@ -51,7 +51,7 @@ class Evaluation:
     _loaded: LoadedModel
     _collected: CollectedPredictions
     _run: RunFolder | None
-    _own_form: bool
+    _own_prompt: bool
 
     def table(self, *, intervals: bool = False) -> pl.DataFrame:
         """Return a row per scorer and a column per metric.
@@ -85,7 +85,7 @@ class Evaluation:
         target = self.folder if folder is None else Path(folder)
         with evaluation_locks(target, None if self._run is None else self._run.path):
             save_evaluation(target, self._loaded, self._collected, self.result, self._run)
-            if self._run is not None and self._own_form and self.result.split == "test":
+            if self._run is not None and self._own_prompt and self.result.split == "test":
                 save_with_adapter(self._run, self._collected, self.result)
         return target / REPORT_FILE
 
@@ -101,6 +101,7 @@ def evaluate(
     prepared: PathLike | None = None,
     base: PathLike | None = None,
     base_only: bool = False,
+    allow_domain_shift: bool = False,
     form: Form | None = None,
     keep_predictions: bool = False,
     output: PathLike | None = None,
@@ -117,6 +118,7 @@ def evaluate(
         prepared: The prepared folder, if it has been moved.
         base: The folder of the base model, if it has been moved; its weights must be the same.
         base_only: Score the base model, without the adapter.
+        allow_domain_shift: Accept data of another domain or rating scale than the adapter's.
         form: The form of the prompts, if not that of the training.
         keep_predictions: Use the models' predictions of the last evaluation in the output folder.
         output: The folder for the report; by default in the run's.
@@ -138,7 +140,15 @@ def evaluate(
     >>> evaluation.report().name
     'report.html'
     """
-    resolved, adapter = resolve_run(run, config, overrides, prepared, base, base_only=base_only)
+    resolved, adapter = resolve_run(
+        run,
+        config,
+        overrides,
+        prepared,
+        base,
+        base_only=base_only,
+        allow_domain_shift=allow_domain_shift,
+    )
     return evaluate_model(
         resolved,
         adapter,
@@ -165,13 +175,14 @@ def evaluate_model(
     """Evaluate an adapter, or without one the base model; see :func:`evaluate`."""
     require("report")
     run = None if adapter is None else RunFolder(adapter)
-    folder = output or default_folder(adapter, config.train.output_dir, split, form)
+    folder = output or default_folder(adapter, config, split, form)
     with evaluation_locks(folder, adapter), scoring_progress() as progress:
         loaded = load_model(config, adapter, form=form, calibrated=False, other_base=other_base)
         earlier = read_earlier(folder, loaded, run) if keep_predictions else None
         collected = collect_predictions(loaded, split, progress, earlier, folder)
         result = evaluate_predictions(loaded, collected, progress, metrics)
-    return Evaluation(result, folder, loaded, collected, run, form is None)
+    own_prompt = form is None and not config.scoring.allow_domain_shift
+    return Evaluation(result, folder, loaded, collected, run, own_prompt)
 
 
 @contextmanager
@@ -181,9 +192,15 @@ def evaluation_locks(folder: Path, adapter: Path | None) -> Iterator[None]:
         yield
 
 
-def default_folder(adapter: Path | None, output_dir: Path, split: str, form: str | None) -> Path:
+def default_folder(adapter: Path | None, config: Config, split: str, form: str | None) -> Path:
     """Return the folder an evaluation is written to by default."""
-    parts = ["evaluation", *([split] if split != "test" else []), *([form] if form else [])]
-    name = "-".join(parts)
+    names = ("evaluation", "" if split == "test" else split, form or "", domain_shift_name(config))
+    name = "-".join(filter(None, names))
     # A base model has no run folder, and a file in an empty one would block training.
+    output_dir = config.train.output_dir
     return adapter / name if adapter else output_dir.with_name(f"{output_dir.name}-base-{name}")
+
+
+def domain_shift_name(config: Config) -> str:
+    """Return a part of file names, so that results of another domain replace none of the own."""
+    return "domain-shift" if config.scoring.allow_domain_shift else ""

@@ -57,6 +57,7 @@ def load(
     prepared: PathLike | None = None,
     base: PathLike | None = None,
     base_only: bool = False,
+    allow_domain_shift: bool = False,
     history_len: int | None = None,
 ) -> Recommender:
     """Load the model of a training run, with the prepared data it was trained on.
@@ -68,6 +69,7 @@ def load(
         prepared: The prepared folder, if it has been moved.
         base: The folder of the base model, if it has been moved; its weights must be the same.
         base_only: Use the base model, without the adapter.
+        allow_domain_shift: Accept data of another domain or rating scale than the adapter's.
         history_len: Number of the newest ratings shown to the model; by default as prepared.
 
     Raises:
@@ -80,7 +82,15 @@ def load(
     >>> recommender.recommend(user=7, k=3).columns
     ['item_id', 'title', 'year', 'genres', 'p_yes']
     """
-    resolved, adapter = resolve_run(run, config, overrides, prepared, base, base_only=base_only)
+    resolved, adapter = resolve_run(
+        run,
+        config,
+        overrides,
+        prepared,
+        base,
+        base_only=base_only,
+        allow_domain_shift=allow_domain_shift,
+    )
     loaded = load_model(resolved, adapter, other_base=base is not None)
     return Recommender(Predictor(loaded, history_len))
 

@@ -159,6 +159,7 @@ def resolve_run(
     base: PathLike | None,
     *,
     base_only: bool,
+    allow_domain_shift: bool,
 ) -> tuple[Config, Path | None]:
     """Return the configuration to use with a run, and its adapter unless the base model is used.
 
@@ -182,5 +183,7 @@ def resolve_run(
         moved["data.prepared_dir"] = Path(prepared)
     if base is not None:
         moved |= {"model.name_or_path": str(Path(base)), "model.revision": None}
+    if allow_domain_shift:
+        moved["scoring.allow_domain_shift"] = True
     adapter = None if run is None or base_only else as_run(run).adapter
     return as_config(config, {**(overrides or {}), **moved}), adapter

@@ -19,6 +19,7 @@ def evaluate(
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
+    domain_shift: options.DomainShiftOption = False,
     split: options.SplitOption = "test",
     max_examples: options.LimitOption = None,
     base_only: Annotated[
@@ -73,9 +74,9 @@ def evaluate(
         "evaluation.baselines": baselines,
         "evaluation.ablation_examples": ablations,
     }
-    resolved = options.resolve_config(config, override, flags, base=base)
+    resolved = options.resolve_config(config, override, flags, base=base, domain_shift=domain_shift)
     folder = options.adapter_of(resolved, adapter, base_only)
-    target = output or default_folder(folder, resolved.train.output_dir, split, form)
+    target = output or default_folder(folder, resolved, split, form)
     if output is not None:
         check_writable(output / "report.html")
     with logging_to(None), evaluation_locks(target, folder):
@@ -107,6 +108,7 @@ def compare(
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
+    domain_shift: options.DomainShiftOption = False,
     split: options.SplitOption = "test",
     max_examples: options.LimitOption = None,
     samples: Annotated[
@@ -119,10 +121,11 @@ def compare(
 ) -> None:
     """Compare base and tuned model on the same rows: metrics, difference, and rows in full."""
     flags = {_MAX_EXAMPLES: max_examples, "evaluation.samples": samples}
-    resolved = options.resolve_config(config, override, flags, base=base)
+    resolved = options.resolve_config(config, override, flags, base=base, domain_shift=domain_shift)
     folder = options.require_adapter(resolved, adapter)
     from rich.console import Console
 
+    from reeltune.api.evaluation import domain_shift_name
     from reeltune.evaluation.compare import compare as compare_models
     from reeltune.evaluation.tables import (
         difference_line,
@@ -137,7 +140,8 @@ def compare(
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
-    target = output or folder / f"comparison-{split}.json"
+    names = filter(None, ("comparison", split, domain_shift_name(resolved)))
+    target = output or folder / f"{'-'.join(names)}.json"
     check_writable(target)
     with logging_to(None), shared(folder):
         loaded = load_model(resolved, folder, other_base=options.other_base(override, base))

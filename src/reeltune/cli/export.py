@@ -21,6 +21,7 @@ def export(
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
+    domain_shift: options.DomainShiftOption = False,
     split: options.SplitOption = "test",
     rows: Annotated[
         int, typer.Option("--rows", min=1, help="Measure on a random sample of this many rows.")
@@ -75,7 +76,7 @@ def export(
     from reeltune.progress import scoring_progress
     from reeltune.runs.log import logging_to
 
-    resolved = options.resolve_config(config, override, base=base)
+    resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
     adapter = options.require_adapter(resolved, adapter)
     hub = _hub_target(push_to_hub, private, revision)
     if hub is not None and not overwrite and exported_before(merged, adapter, dtype, onto):

@@ -60,6 +60,13 @@ BaseOption = Annotated[
         "must be those of the training.",
     ),
 ]
+DomainShiftOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-domain-shift",
+        help="Predict for data of another domain or rating scale than the adapter's.",
+    ),
+]
 HistoryOption = Annotated[
     int | None,
     typer.Option(
@@ -93,6 +100,7 @@ def resolve_config(
     flags: Mapping[str, object] | None = None,
     *,
     base: Path | None = None,
+    domain_shift: bool = False,
 ) -> Config:
     """Load the configuration with its overrides.
 
@@ -101,6 +109,7 @@ def resolve_config(
         override: The values of ``--set``.
         flags: By key, the value of the flag that sets it; None leaves the key as it is.
         base: The folder of ``--base``.
+        domain_shift: Whether ``--allow-domain-shift`` is given.
 
     Raises:
         ModelError: The folder of ``--base`` does not exist.
@@ -118,6 +127,8 @@ def resolve_config(
                 hint="Give the folder that holds the base model with --base",
             )
         given += [f"{_BASE_KEY}={json.dumps(str(base))}", "model.revision=null"]
+    if domain_shift:
+        given.append("scoring.allow_domain_shift=true")
     return load_config(find_config(config), [*(override or ()), *given])
 
 

@@ -49,6 +49,7 @@ def recommend(
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
+    domain_shift: options.DomainShiftOption = False,
     base_only: options.BaseOnlyOption = False,
     user: Annotated[int | None, typer.Option("--user", help="A user id of the data.")] = None,
     rated: Annotated[
@@ -119,7 +120,7 @@ def recommend(
 
     # Errors of the request are reported before a model is loaded.
     file_format, count = _format_of(output_format, output), _candidate_count(candidates)
-    resolved = options.resolve_config(config, override, base=base)
+    resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
     run = options.adapter_of(resolved, adapter, base_only, with_base=with_base)
     folder = PreparedFolder.open(resolved.data.prepared_dir)
     catalogue = Catalogue.of(folder)

@@ -30,6 +30,7 @@ def score(
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
+    domain_shift: options.DomainShiftOption = False,
     base_only: options.BaseOnlyOption = False,
     history: options.HistoryOption = None,
     top: Annotated[
@@ -95,7 +96,7 @@ def score(
             genre, without_genre, year_from, year_to, min_ratings, max_ratings
         )
         make_task = _top(paths[:-1], top, filters, candidates, rows_per_shard)
-    resolved = options.resolve_config(config, override, base=base)
+    resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
     run = options.adapter_of(resolved, adapter, base_only)
     other_base = options.other_base(override, base)
     chosen = Options(history, skip_unknown, overwrite, other_base)

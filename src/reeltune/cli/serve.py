@@ -15,6 +15,7 @@ def serve(
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
+    domain_shift: options.DomainShiftOption = False,
     base_only: Annotated[
         bool, typer.Option("--base-only", help="Serve the base model, without any adapter.")
     ] = False,
@@ -41,7 +42,11 @@ def serve(
     from reeltune.serve.server import listen, read_token, run
 
     resolved = options.resolve_config(
-        config, override, {"serving.host": host, "serving.port": port}, base=base
+        config,
+        override,
+        {"serving.host": host, "serving.port": port},
+        base=base,
+        domain_shift=domain_shift,
     )
     folder = options.adapter_of(resolved, adapter, base_only)
     with logging_to(None):

@@ -42,6 +42,15 @@ class ScoringSection(Section):
         "`isotonic` with thousands of them and a curved reliability diagram.",
         resume=True,
     )
+    allow_domain_shift: bool = key(
+        False,
+        "Predict with an adapter that was trained on data of another domain, rating scale or "
+        "threshold (`reeltune prepare --domain`). Items and ratings are called as in the data to "
+        "predict, all other prompt settings are those of the training. `--allow-domain-shift` sets "
+        "it.",
+        "you measure how an adapter transfers.",
+        resume=True,
+    )
 
 
 class EvaluationSection(Section):

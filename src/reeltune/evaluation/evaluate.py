@@ -239,6 +239,7 @@ def prompt_facts(loaded: LoadedModel) -> dict[str, Any]:
     """Return the data and the prompt of a model, for JSON."""
     return {
         "edition": loaded.folder.meta["edition"],
+        "domain": loaded.settings.domain.to_dict(),
         "prompt_version": loaded.settings.version,
         "form": loaded.form,
         "layout": layout_name(loaded.config.scoring.share_history),

@@ -217,7 +217,8 @@ def load_model(
         folder = with_signals(folder, config.prompt.signals, config.data.cache_dir)
     settings = prompt_settings(folder, config.prompt)
     if adapter is not None:
-        refuse_other_prompt(adapter, settings, folder.history_len)
+        shift = config.scoring.allow_domain_shift
+        refuse_other_prompt(adapter, settings, folder.history_len, domain_shift=shift)
     if form is not None and form != settings.form:
         LOGGER.info("prompt form: %s (requested), instead of %s", form, settings.form)
         settings = replace(settings, form=form)

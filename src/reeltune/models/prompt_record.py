@@ -11,11 +11,15 @@ from reeltune.domain import PROMPT_VERSION, PromptSettings
 from reeltune.errors import ModelError
 from reeltune.files import write_json
 from reeltune.prompts.chat import TEMPLATE_DATE, chat_frame, tokens_digest, writes_date
+from reeltune.runs.log import LOGGER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PROMPT_FILE: Final = "prompt.json"
+
+_OF_DATA: Final = {"domain", "threshold", "scale_min", "scale_max", "scale_step"}
+"""The settings that belong to the data: prompts have those of the data to predict."""
 
 
 @dataclass(frozen=True)
@@ -104,23 +108,50 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
     )
 
 
-def refuse_other_prompt(adapter: Path, wanted: PromptSettings, history_len: int) -> None:
-    """Refuse an adapter that was trained on another prompt, naming every setting that differs."""
+def refuse_other_prompt(
+    adapter: Path, wanted: PromptSettings, history_len: int, *, domain_shift: bool = False
+) -> None:
+    """Refuse an adapter that was trained on another prompt, naming every setting that differs.
+
+    Args:
+        adapter: The adapter's folder.
+        wanted: The settings of the prompts to predict.
+        history_len: Events shown before a candidate.
+        domain_shift: Accept data with other words, another scale or another threshold.
+
+    Raises:
+        ModelError: The domain differs (``domain_differs``), or something else (``other_prompt``).
+    """
     record = read_prompt_record(adapter)
-    trained = {**record.settings.to_dict(), "history_len": record.history_len}
-    now = {**wanted.to_dict(), "history_len": history_len}
-    differing = [
-        f"{name}: trained with {trained.get(name)!r}, now {now.get(name)!r}"
+    trained = {**_settings(record.settings), "history_len": record.history_len}
+    now = {**_settings(wanted), "history_len": history_len}
+    differing = {
+        name: f"{name}: trained with {trained.get(name)!r}, now {now.get(name)!r}"
         for name in {**trained, **now}
         if trained.get(name) != now.get(name)
-    ]
-    if differing:
-        raise ModelError(
-            f"the adapter was trained on another prompt ({'; '.join(differing)})",
-            code="other_prompt",
-            where=str(adapter),
-            hint="Use the data and prompt settings of its run.json",
-        )
+    }
+    of_data = differing.keys() <= _OF_DATA
+    if domain_shift and of_data:
+        for setting in differing.values():
+            LOGGER.warning("another domain than in training: %s", setting)
+        return
+    if not differing:
+        return
+    code, other = "other_prompt", "another prompt"
+    if "domain" in differing and not domain_shift:
+        code = "domain_differs"
+        other = f"data of the domain {record.settings.domain.name}, not {wanted.domain.name}"
+    raise ModelError(
+        f"the adapter was trained on {other} ({'; '.join(differing.values())})",
+        code=code,
+        where=str(adapter),
+        hint="Use the data and prompt settings of its run.json"
+        + (", or measure how it transfers with --allow-domain-shift" if of_data else ""),
+    )
+
+
+def _settings(settings: PromptSettings) -> dict[str, Any]:
+    return {**settings.to_dict(), "domain": settings.domain.to_dict()}
 
 
 def refuse_other_tokenizer(adapter: Path, tokenizer: PreTrainedTokenizerBase) -> None:
