@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.baselines.features import feature_table
+from reeltune.baselines.item_text import text_table
 from reeltune.baselines.learned import gradient_boosting, logistic_regression
 from reeltune.baselines.lenskit_models import item_knn, matrix_factorization
 from reeltune.baselines.problem import (
@@ -41,6 +42,8 @@ BASELINES: Final[dict[str, Baseline]] = {
 EXPECTED_ALONE: Final = "expected alone"
 SIGNALS_ALONE: Final = "signals alone"
 WITH_SIGNALS: Final = "gradient boosting with signals"
+WITH_TEXT: Final = "gradient boosting with text"
+WITH_BOTH: Final = "gradient boosting with signals and text"
 
 
 def score_baselines(
@@ -96,6 +99,16 @@ def signal_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
         column = list(kinds).index(expected)
         baselines = {EXPECTED_ALONE: partial(expected_alone, column=column), **baselines}
     return baselines
+
+
+def text_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
+    """Return the baseline on the item text of a prompt, and on its signals if it shows any."""
+
+    def with_text(problem: Problem, event: Ints) -> Floats:
+        tables = [feature_table(problem, event), text_table(problem, event)]
+        return np.column_stack([*tables, signal_table(problem, event, kinds)] if kinds else tables)
+
+    return {WITH_BOTH if kinds else WITH_TEXT: partial(gradient_boosting, features=with_text)}
 
 
 def expected_alone(problem: Problem, column: int) -> BaselineScores:

@@ -166,16 +166,23 @@ def _add_tuned(
 
 
 def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None:
-    from reeltune.baselines.score import BASELINES, score_baselines, signal_baselines
+    from reeltune.baselines.score import (
+        BASELINES,
+        score_baselines,
+        signal_baselines,
+        text_baselines,
+    )
 
-    with_signals = signal_baselines(loaded.settings.context)
+    kinds = loaded.settings.context
+    with_text = text_baselines(kinds) if loaded.settings.item_text else {}
+    with_signals = signal_baselines(kinds) | (with_text if kinds else {})
     scores = score_baselines(
         loaded.folder,
         collected.validation.event,
         collected.reported.event,
         seed=loaded.config.train.seed,
         progress=partial(LOGGER.info, "fitting baseline: %s"),
-        baselines={**with_signals, **BASELINES},
+        baselines={**with_signals, **with_text, **BASELINES},
     )
     for name, score in scores.items():
         kind: Kind = "signals" if name in with_signals else "baseline"
