@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltune.domain import HALF_STARS
+from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
 from reeltune.errors import RequestError
 from reeltune.recommend.ratings_file import read_ratings_file
 from reeltune.recommend.user_ratings import rated_history
@@ -185,3 +185,46 @@ def test_entries_of_json_are_named_by_their_number(write):
     assert [entry.where for entry in read] == [f"{path}, entry 1", f"{path}, entry 2"]
     with raises_error(RequestError, "rating_not_on_scale", where="entry 2", figures=["'NaN'"]):
         rated_history(catalogue_of("Harbour (1995)", "X (2)"), HALF_STARS, read)
+
+
+IMDB = (
+    "Const,Your Rating,Date Rated,Title,Original Title,URL,Title Type,IMDb Rating,Runtime (mins),"
+    'Year,Genres,Num Votes,Release Date,Directors\ntt1,9,2024-05-02,"Harbour, The",Harbour,u,Movie,'
+    "8.3,170,1995,Crime,7,1995-12-15,M\ntt2,1,2024-05-01,Snow Line,Snow Line,u,Movie,5.1,90,2010,"
+    "Drama,9,2010-01-01,N\ntt3,7,2024-05-03,Some Series,S,u,TV Series,8.0,50,2011,Drama,9,,\n"
+)
+LETTERBOXD = (
+    "Date,Name,Year,Letterboxd URI,Rating\n2024-05-02,Harbour,1995,https://boxd.it/1,4.5\n"
+    "2024-05-01,Snow Line,2010,https://boxd.it/2,0.5\n2024-05-03,Nowhere,1999,https://boxd.it/3,5\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "scale", "expected"),
+    [
+        ("imdb.csv", IMDB, HALF_STARS, [(1, 0.5), (0, 4.5)]),
+        ("imdb.csv", IMDB, WHOLE_STARS, [(1, 1.0), (0, 5.0)]),
+        ("imdb.csv", IMDB, RatingScale(1, 10, 1), [(1, 1.0), (0, 9.0)]),
+        ("letterboxd.csv", LETTERBOXD, HALF_STARS, [(1, 0.5), (0, 4.5)]),
+        ("letterboxd.csv", LETTERBOXD, RatingScale(1, 10, 1), [(1, 1.0), (0, 9.0)]),
+    ],
+)
+def test_exports_are_converted_and_unknown_items_left_out_aloud(
+    write, name, content, scale, expected
+):
+    said: list[str] = []
+    catalogue = catalogue_of("The Harbour (1995)", "Snow Line (2010)", "Snow Line (1980)")
+    history = rated_history(
+        catalogue, scale, read_ratings_file(write(name, content)), notify=said.append
+    )
+    assert list(zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)) == expected
+    site = {"imdb.csv": "IMDb", "letterboxd.csv": "Letterboxd"}[name]
+    assert said[0].startswith(f"2 ratings of {site} ")
+    assert said[1].startswith("1 of 3 ratings left out")
+    assert ("Some Series (2011)" in said[1]) == (site == "IMDb")
+
+
+def test_a_rating_off_the_scale_of_the_site_is_an_error(write):
+    path = write("imdb.csv", IMDB.replace("tt1,9,", "tt1,11,"))
+    with raises_error(RequestError, "rating_not_on_scale", where="line 2", figures=["'11'"]):
+        rated_history(catalogue_of("The Harbour (1995)"), HALF_STARS, read_ratings_file(path))

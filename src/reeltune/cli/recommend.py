@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -196,7 +197,8 @@ def _history(
         return user_history(folder.ratings, user)
     from_file = read_ratings_file(rated_file) if rated_file is not None else []
     typed = [typed_entry(text) for text in rated or ()]
-    return rated_history(catalogue, folder.prompt_settings.scale, from_file, typed)
+    notify = partial(typer.echo, err=True)
+    return rated_history(catalogue, folder.prompt_settings.scale, from_file, typed, notify)
 
 
 def _write(

@@ -9,8 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from reeltune.domain import RatingScale
 from reeltune.errors import RequestError
-from reeltune.recommend.user_ratings import Entry
+from reeltune.recommend.user_ratings import Entry, Export
+
+_EXPORTS: Final = {
+    "IMDb": ({"const", "your rating", "title", "year"}, RatingScale(1.0, 10.0, 1.0)),
+    "Letterboxd": ({"letterboxd uri", "name", "year", "rating"}, RatingScale(0.5, 5.0, 0.5)),
+}
+"""The columns that tell an export of a site, and the site's scale."""
 
 TITLE: Final = ("title", "film")
 ITEM_ID: Final = ("movieid", "item_id", "film_id")
@@ -31,7 +38,8 @@ def read_ratings_file(path: Path) -> list[Entry]:
 
     The film is in a column ``title`` or ``film`` (a title, or ``#6``), or in ``movieId``,
     ``item_id`` or ``film_id``, which takes precedence. The rating is in ``rating`` or ``stars``;
-    ``timestamp`` is optional. Other columns are ignored, and so is case.
+    ``timestamp`` is optional. Other columns are ignored, and so is case. The exports of IMDb and
+    Letterboxd are read as they are.
 
     Raises:
         RequestError: The file cannot be read, lacks a column or has no rows.
@@ -65,6 +73,9 @@ def _entries(where: str, columns: Sequence[str], rows: Sequence[_Row]) -> list[E
         raise RequestError(
             "holds no rating", code="empty_ratings_file", where=where, hint=_COLUMNS_HINT
         )
+    for site, (names, scale) in _EXPORTS.items():
+        if names <= set(columns):
+            return [_exported(f"{where}, {row}", values, site, scale) for row, values in rows]
     rating = _column(where, columns, RATING)
     title, item_id, time = (_column(where, columns, names) for names in (TITLE, ITEM_ID, TIME))
     if rating is None or (title is None and item_id is None):
@@ -92,6 +103,17 @@ def _entry(where: str, values: _Values | RequestError, columns: Sequence[str]) -
         )
         return Entry(where, error=error)
     return Entry(where, f"#{item_id}" if item_id else title, rating, time)
+
+
+def _exported(where: str, values: _Values | RequestError, site: str, scale: RatingScale) -> Entry:
+    """Return a row of an export; both sites have a column ``Year``."""
+    if isinstance(values, RequestError):
+        return Entry(where, error=values)
+    title = values.get("title") or values.get("name", "")
+    item = f"{title} ({values['year']})" if values["year"] else title
+    rating = values["your rating" if site == "IMDb" else "rating"]
+    time = values.get("date rated") or values.get("date", "")
+    return Entry(where, item, rating, time, export=Export(site, scale))
 
 
 def _column(where: str, columns: Sequence[str], names: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ input cannot reach the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -26,6 +26,17 @@ T = TypeVar("T")
 _MAX_LISTED: Final = 20
 """An error lists this many faults and counts the rest."""
 
+_SHOWN: Final = 5
+"""Ratings left out that are named."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """The site that a rating was exported from, and the site's scale."""
+
+    site: str
+    scale: RatingScale
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -37,6 +48,8 @@ class Entry:
         rating: As text.
         time: Seconds or an ISO date; empty if not given.
         error: Why the entry as a whole cannot be read; None if it can.
+        export: Where it was exported. Such a rating is converted to the scale of the data, and left
+            out if the catalogue has no such item.
     """
 
     where: str
@@ -44,6 +57,7 @@ class Entry:
     rating: str = ""
     time: str = ""
     error: RequestError | None = None
+    export: Export | None = None
 
 
 def refuse_user_and_ratings(user: int | None, *, ratings: bool, hint: str) -> None:
@@ -94,6 +108,7 @@ def rated_history(
     scale: RatingScale,
     from_file: Sequence[Entry] = (),
     typed: Sequence[Entry] = (),
+    notify: Callable[[str], None] = lambda _: None,
 ) -> History:
     """Return ratings as a history.
 
@@ -102,15 +117,19 @@ def rated_history(
         scale: The edition's ratings.
         from_file: Ordered by time if any entry has one, else in file order.
         typed: Oldest first; they follow those of the file.
+        notify: Receives a line about converted ratings, and one about those that are left out.
 
     Raises:
         RequestError: Lists the faults of all entries.
     """
     reader = _Reader(catalogue, scale)
     timed = any(entry.time for entry in from_file)
-    ratings = [reader.read(entry, timed) for entry in from_file]
-    newer = [reader.read(entry, timed=False) for entry in typed]
+    ratings = [found for entry in from_file if (found := reader.read(entry, timed))]
+    newer = [found for entry in typed if (found := reader.read(entry, timed=False))]
     reader.raise_errors()
+    if export := next((entry.export for entry in from_file), None):
+        for line in reader.about(export, len(from_file)):
+            notify(line)
     ordered = sorted(ratings, key=itemgetter(0)) + newer
     return History.of([item_idx for _, item_idx, _ in ordered], [r for _, _, r in ordered])
 
@@ -123,14 +142,41 @@ class _Reader:
         self._scale = scale
         self._errors: list[RequestError] = []
         self._where_rated: dict[int, str] = {}
+        self._left_out: list[str] = []
 
-    def read(self, entry: Entry, timed: bool) -> tuple[float, int, float]:
-        """Return an entry's time, item index and rating; 0 stands for parts with errors."""
+    def read(self, entry: Entry, timed: bool) -> tuple[float, int, float] | None:
+        """Return an entry's time, item index and rating; 0 stands for parts with errors.
+
+        None is an exported rating of an item that is not found.
+        """
+        if entry.export is not None and not self._is_known(entry):
+            self._left_out.append(entry.item)
+            return None
         if entry.error is not None:
             self._errors.append(entry.error)
             return 0.0, 0, 0.0
         time = self._collect(self._time, entry) if timed else 0.0
         return time, self._collect(self._item_idx, entry), self._collect(self._rating, entry)
+
+    def about(self, export: Export, entries: int) -> Iterator[str]:
+        """Yield how an export was read, and what was left out of it."""
+        kept = entries - len(self._left_out)
+        converted = f" converted from {export.scale} to {self._scale}"
+        how = " read" if export.scale == self._scale else converted
+        yield f"{kept:,} ratings of {export.site}{how}"
+        if left_out := len(self._left_out):
+            shown = ", ".join(plain_text(item) for item in self._left_out[:_SHOWN])
+            yield (
+                f"{left_out:,} of {entries:,} ratings left out, since no item or several have the "
+                f"title and year: {shown}{' ...' if left_out > _SHOWN else ''}"
+            )
+
+    def _is_known(self, entry: Entry) -> bool:
+        """Return whether exactly one item has the title and year, and is not yet rated."""
+        try:
+            return self._catalogue.find(entry.item) not in self._where_rated
+        except RequestError:
+            return False
 
     def raise_errors(self) -> None:
         """Raise the collected errors, if any, as one."""
@@ -168,17 +214,19 @@ class _Reader:
         return item_idx
 
     def _rating(self, entry: Entry) -> float:
-        hint = f"Give a rating from {self._scale}"
+        hint = f"Give a rating from {entry.export.scale if entry.export else self._scale}"
         if not entry.rating:
             raise RequestError("no rating is given", code="missing_rating", hint=hint)
-        rating = _number(entry.rating)
-        if rating is None or not self._scale.contains(rating):
+        rating, scale = _number(entry.rating), self._scale
+        if entry.export is not None:
+            scale = entry.export.scale
+        if rating is None or not scale.contains(rating):
             raise RequestError(
                 f"the rating {entry.rating!r} is not on the scale",
                 code="rating_not_on_scale",
                 hint=hint,
             )
-        return rating
+        return rating if scale == self._scale else _converted(rating, scale, self._scale)
 
     def _time(self, entry: Entry) -> float:
         if not entry.time:
@@ -199,6 +247,13 @@ class _Reader:
                 hint="Give seconds, or a date such as 2024-05-31",
             ) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _converted(rating: float, scale: RatingScale, to: RatingScale) -> float:
+    """Return the rating on another scale that is as far from its ends, rounded to its steps."""
+    share = (rating - scale.min) / (scale.max - scale.min)
+    wanted = to.min + share * (to.max - to.min)
+    return min(to.ratings(), key=lambda rating: abs(rating - wanted))
 
 
 def _number(text: str) -> float | None:
