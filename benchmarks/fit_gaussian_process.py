@@ -22,13 +22,10 @@ from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn, Timelines
+from reeltune.domain import GP_HYPERPARAMETERS, GPHyperparameters
 from reeltune.domain.context_lines import CHANCE_STEPS
 from reeltune.evaluation.metrics import measure
-from reeltune.signals.gaussian_process import (
-    GP_HYPERPARAMETERS,
-    GaussianProcess,
-    GPHyperparameters,
-)
+from reeltune.signals.gaussian_process import GaussianProcess
 from reeltune.signals.item_statistics import training_ratings
 from reeltune.signals.source import SignalSource
 from reeltune.signals.target import gp_target
@@ -132,10 +129,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     folder = PreparedFolder.open(options.prepared)
     known = held_out_by_any(folder.timelines, options.and_of)
-    settings = folder.prompt_settings
-    source = SignalSource(
-        known, folder.items, settings.threshold, settings.scale.step, ("expected",)
-    )
+    settings = replace(folder.prompt_settings, signals=("expected",))
+    source = SignalSource(known, folder.items, settings)
     timelines = training_timelines(source, options.users, options.seed)
     fitted = fit(source.gaussian_process, timelines, options.tries)
     cases = []

@@ -12,6 +12,7 @@ well as real ones, since only their number matters::
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
     folder = PreparedFolder.open(prepared)
     known, items = folder.ratings, folder.items
     began = time.perf_counter()
-    settings = folder.prompt_settings
-    source = SignalSource(known, items, settings.threshold, settings.scale.step, ("expected",))
+    settings = replace(folder.prompt_settings, signals=("expected",))
+    source = SignalSource(known, items, settings)
     no_events = np.empty(0, dtype=np.int64)
     for fold in range(FOLDS):
         source.gaussian_process.posterior(fold, no_events, np.empty(0)).before_each_event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pyarrow.parquet as pq
 
 from reeltune import __version__
 from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
-from reeltune.data.folder import DIGEST, FORMAT_VERSION, meta_digest
+from reeltune.data.folder import DIGEST, FORMAT_VERSION, META_FILE, meta_digest
 from reeltune.data.invariants import EventTable
 from reeltune.data.meta import count_tables, describe_file, settings_meta
-from reeltune.domain import Item, PromptSettings
+from reeltune.domain import GPHyperparameters, Item, PromptSettings
 from reeltune.files import file_digest
 
 ODD_TITLES = (
@@ -40,6 +41,14 @@ ODD_TITLES = (
 )
 _WORDS = ("The", "Night", "Star", "Love", "Winter", "Paris", "Return", "Lost", "Summer", "Story")
 _GENRES = ("Action", "Comedy", "Drama", "Film-Noir", "Sci-Fi")
+
+
+def set_process(folder: Path, process: GPHyperparameters) -> None:
+    """Give prepared data hyperparameters of its own, as if they had been fitted."""
+    meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+    meta["signals"] = {"gaussian_process": asdict(process)}
+    text = json.dumps(meta | {DIGEST: meta_digest(meta)})
+    (folder / META_FILE).write_text(text, encoding="utf-8")
 
 
 def make_items(count: int, seed: int = 0) -> list[Item]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from reeltune.bulk.score import Job, Options, Outcome, Processes, score
 from reeltune.bulk.tasks import Pairs
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import GP_HYPERPARAMETERS
 from reeltune.errors import ModelError, RunError
 from reeltune.models.calibration import Calibration, write_calibration
 from reeltune.models.choices import make_choices
@@ -31,6 +32,7 @@ from reeltune.scoring.predictor import Predictor
 from tests.bulk.build import Row, output_rows, p_yes_alone, write_rows
 from tests.errors import raises_error
 from tests.helpers import write_prepared
+from tests.prepared_data import set_process
 from tests.runs import tiny_config
 
 ROWS = [Row(1, 1), Row(11, 4), Row(1, 7)]
@@ -186,3 +188,26 @@ def test_an_adapter_without_weights(setting):
     (setting.work / "adapter" / WEIGHTS).unlink()
     with raises_error(ModelError, "adapter_not_found", figures=[WEIGHTS]):
         setting.score()
+
+
+def test_hyperparameters_of_the_adapter_make_its_prompts(setting, caplog):
+    config = setting.config(prompt__signals="[expected]")
+    data, adapter = setting.work / "prepared", setting.work / "adapter"
+    set_process(data, replace(GP_HYPERPARAMETERS, noise=9.0, spread=1.5))
+    shutil.rmtree(adapter)
+    make_adapter(adapter, config)
+    shutil.rmtree(setting.out)
+    setting.score(prompt__signals="[expected]")
+    trained = load_model(config, adapter)
+    set_process(data, replace(GP_HYPERPARAMETERS, noise=0.01))
+    caplog.set_level("INFO")
+    again = load_model(config, adapter)
+    assert "hyperparameters of the adapter" in caplog.text
+    assert again.settings == trained.settings
+    codes = trained.folder.timelines.context
+    assert np.array_equal(again.folder.timelines.context, codes)
+    assert not np.array_equal(load_model(config).folder.timelines.context, codes)
+    assert setting.score(prompt__signals="[expected]").already_done
+    with raises_error(RunError, "output_of_other_inputs") as error:
+        setting.score(adapter=False, prompt__signals="[expected]")
+    assert "prompt.gaussian_process.noise: 9.0 -> 0.01" in str(error.value)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reeltune.data.folder import CacheKey, PreparedFolder
-from reeltune.domain import SignalKind
+from reeltune.domain import GP_HYPERPARAMETERS, SignalKind
+from reeltune.errors import DataError
 from reeltune.signals.folder import SIGNALS_FILE, SignalCache, with_signals
 from reeltune.signals.source import SignalSource
+from tests.errors import raises_error
+from tests.prepared_data import set_process
 
 KEY = CacheKey({"prepared data": {"a": "1"}, "signals": ["recent"]})
 CODES = np.array([[1, 20], [3, 0]], dtype=np.int16)
@@ -127,3 +132,37 @@ def test_signals_that_cannot_be_cached_are_used_all_the_same(
     assert np.array_equal(codes, context_of(prepared, tmp_path / "free", "recent"))
     (record,) = caplog.records
     assert str(taken) in record.getMessage()
+
+
+def test_other_hyperparameters_are_computed_again(prepared: PreparedFolder, tmp_path: Path):
+    path, cache = tmp_path / "data", tmp_path / "cache"
+    shutil.copytree(prepared.path, path)
+    shipped = context_of(PreparedFolder.open(path), cache, "recent", "expected")
+    set_process(path, replace(GP_HYPERPARAMETERS, noise=9.0))
+    fitted = context_of(PreparedFolder.open(path), cache, "recent", "expected")
+    assert np.array_equal(fitted[:, 0], shipped[:, 0])
+    assert not np.array_equal(fitted[:, 1], shipped[:, 1])
+    # Those of an adapter override the data's.
+    folder = with_signals(PreparedFolder.open(path), ("expected",), cache, GP_HYPERPARAMETERS)
+    assert np.array_equal(folder.timelines.context, shipped[:, 1:])  # type: ignore[arg-type]
+
+
+def test_only_expected_depends_on_hyperparameters(
+    prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "data"
+    shutil.copytree(prepared.path, path)
+    made = context_of(PreparedFolder.open(path), tmp_path, "recent")
+    set_process(path, replace(GP_HYPERPARAMETERS, noise=9.0))
+    monkeypatch.delattr(SignalSource, "_codes")
+    assert np.array_equal(context_of(PreparedFolder.open(path), tmp_path, "recent"), made)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, "much", True, None])
+def test_hyperparameters_that_are_none_are_refused(
+    prepared: PreparedFolder, tmp_path: Path, value: object
+):
+    shutil.copytree(prepared.path, tmp_path / "data")
+    set_process(tmp_path / "data", replace(GP_HYPERPARAMETERS, noise=value))  # type: ignore
+    with raises_error(DataError, "bad_prepared_meta", figures=["signals"]):
+        PreparedFolder.open(tmp_path / "data")

@@ -12,9 +12,9 @@ from scipy.stats import multivariate_normal
 
 from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
-from reeltune.domain import SIGNALS, Item
+from reeltune.domain import GP_HYPERPARAMETERS, SIGNALS, Item, PromptSettings
 from reeltune.signals import gaussian_process, item_similarity
-from reeltune.signals.gaussian_process import GP_HYPERPARAMETERS, GaussianProcess
+from reeltune.signals.gaussian_process import GaussianProcess
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
     FOLDS,
@@ -24,10 +24,11 @@ from reeltune.signals.item_statistics import (
     training_ratings,
 )
 from reeltune.signals.source import SignalSource
-from reeltune.signals.target import gp_target, like_probability
+from reeltune.signals.target import gp_target, like_probability, stars_per_unit
 from reeltune.signals.user_features import USER_PRIOR
 from tests.signals.test_source import ITEMS, drawn, with_ratings
 
+FILM_ALONE = PromptSettings(signals=("film",))
 ITEM_KIND = tuple(SIGNALS).index("film")
 
 
@@ -142,21 +143,19 @@ def test_item_statistics_exclude_the_users_own_ratings(seed: int, place: int):
     event = place % len(known)
     own = known.user_id == known.user_id[event]
     changed = with_ratings(known, event, 0.5)
-    before, after = (
-        SignalSource(one, ITEMS, 4.0, 0.5, ("film",)).of_events() for one in (known, changed)
-    )
+    before, after = (SignalSource(one, ITEMS, FILM_ALONE).of_events() for one in (known, changed))
     assert np.array_equal(before[own], after[own])
     # An unknown user with the same history: no fold is excluded.
     history = History.from_timelines(known, range(int(np.flatnonzero(own)[0]), event + 1))
     candidates = np.arange(len(ITEMS))
-    sources = [SignalSource(one, ITEMS, 4.0, 0.5, ("film",)) for one in (known, changed)]
+    sources = [SignalSource(one, ITEMS, FILM_ALONE) for one in (known, changed)]
     result = [one.of_query(history, candidates, 0)[1] for one in sources]
     assert np.array_equal(result[0], result[1])
 
 
 def test_an_unknown_user_sees_the_ratings_of_all_users():
     known = drawn(5)
-    source = SignalSource(known, ITEMS, 4.0, 0.5, ("film",))
+    source = SignalSource(known, ITEMS, FILM_ALONE)
     own = History.from_timelines(known, range(0, 3))
     unknown_user = History(own.item_idx, own.rating)
     assert own.user_id == known.user_id[0]
@@ -232,10 +231,23 @@ def test_a_chance_is_even_between_the_last_dislike_and_the_first_like(
     step: float, threshold: float, disliked: float, liked: float
 ):
     rating = np.array([step, disliked, liked, 5.0])
-    result = like_probability(gp_target(rating, rating >= threshold), threshold, step)
+    result = like_probability(
+        gp_target(rating, rating >= threshold),
+        PromptSettings(threshold=threshold, scale_min=step),
+    )
     assert result[1] + result[2] == pytest.approx(1)
     assert 0 < result[0] < result[1] < 0.25
     assert 0.75 < result[2] < result[3] < 1
+
+
+def test_a_wide_scale_is_shrunk_to_the_width_of_stars():
+    settings = PromptSettings(threshold=7.0, scale_min=1.0, scale_max=10.0)
+    rating = np.array([1.0, 6.0, 7.0, 10.0])
+    targets = gp_target(rating * stars_per_unit(settings), rating >= 7.0)
+    assert np.ptp(targets) == pytest.approx(5.0 / 2 + 1)
+    result = like_probability(targets, settings)
+    assert result[1] + result[2] == pytest.approx(1)
+    assert 0 < result[0] < result[1] < 0.25
 
 
 def test_every_scale_begins_with_its_step():

@@ -16,6 +16,7 @@ from reeltune.domain import (
     PROMPT_VERSION,
     SIGNALS,
     Item,
+    PromptSettings,
 )
 from reeltune.domain.context_lines import COUNTS
 from reeltune.signals.item_statistics import assign_folds
@@ -43,7 +44,7 @@ def drawn(seed: int, users: int = 12, held_out: int = 2) -> Timelines:
 
 
 def source_of(known: Timelines) -> SignalSource:
-    return SignalSource(known, ITEMS, 4.0, 0.5, KINDS)
+    return SignalSource(known, ITEMS, PromptSettings(signals=KINDS))
 
 
 GOLDEN = {

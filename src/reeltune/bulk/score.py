@@ -19,6 +19,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ReeltuneError, RunError
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import as_trained, load_model
+from reeltune.models.prompt_record import adapter_process
 from reeltune.progress import StartTask
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictor import Predictor
@@ -88,7 +89,7 @@ class Job:
         """Open data and input, without reading any row."""
         if adapter is not None:
             config = as_trained(config, adapter, other_base=options.other_base)
-        folder = open_prepared(config)
+        folder = open_prepared(config, adapter_process=adapter_process(adapter))
         lookup = Lookup(folder)
         task = make_task(folder, lookup)
         return cls(config, adapter, folder, lookup, task, output, options)

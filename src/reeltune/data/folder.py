@@ -22,7 +22,13 @@ from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.settings import SplitKind, SplitSettings
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
-from reeltune.domain import HALF_STARS, WHOLE_STARS, Item, PromptSettings
+from reeltune.domain import (
+    HALF_STARS,
+    WHOLE_STARS,
+    GPHyperparameters,
+    Item,
+    PromptSettings,
+)
 from reeltune.errors import DataError, one_line
 from reeltune.files import file_digest
 
@@ -48,6 +54,8 @@ class PreparedFolder:
     Attributes:
         meta: The content of ``meta.json``: edition, checksums, settings, counts, prompt version.
         make_context: Returns the source of the context lines; None for prompts without any.
+        adapter_process: Hyperparameters of the adapter that prompts are made for; None for those
+            of the data.
         verify: Whether tables are refused that differ from their checksums or break an invariant.
     """
 
@@ -55,6 +63,7 @@ class PreparedFolder:
     meta: dict[str, Any]
     make_context: Callable[[PreparedFolder], ContextSource] | None = None
     verify: bool = False
+    adapter_process: GPHyperparameters | None = None
 
     @classmethod
     def open(cls, path: Path, *, verify: bool = True) -> PreparedFolder:
@@ -115,6 +124,7 @@ class PreparedFolder:
             "settings.min_history": lambda: 0 <= self.min_history <= self.history_len,
             "settings.split": lambda: self.split.kind in ("user", "users") or self.time_cuts,
             "prompt": lambda: self.prompt_settings.scale in (HALF_STARS, WHOLE_STARS),
+            "signals": lambda: self.gaussian_process,
             "prompt.threshold": lambda: (
                 self.prompt_settings.threshold == float(settings["rating_threshold"])
             ),
@@ -174,11 +184,21 @@ class PreparedFolder:
         """The settings of the prompts in the JSON files."""
         return PromptSettings.from_dict(self.meta["prompt"])
 
+    @property
+    def gaussian_process(self) -> GPHyperparameters:
+        """What the signal ``expected`` is computed with: an adapter's, or fitted to the data."""
+        if self.adapter_process is not None:
+            return self.adapter_process
+        signals = self.meta.get("signals", {})
+        return GPHyperparameters.from_dict(signals.get("gaussian_process", {}))
+
     def with_context(
-        self, make_context: Callable[[PreparedFolder], ContextSource]
+        self,
+        make_context: Callable[[PreparedFolder], ContextSource],
+        adapter_process: GPHyperparameters | None = None,
     ) -> PreparedFolder:
         """Return the same data with context lines. Tables that were read already are shared."""
-        folder = replace(self, make_context=make_context)
+        folder = replace(self, make_context=make_context, adapter_process=adapter_process)
         tables = ("ratings", "rated_item_id", "items")
         vars(folder).update({name: vars(self)[name] for name in tables if name in vars(self)})
         return folder

@@ -1,6 +1,12 @@
 """The domain: items, ratings, and the words of a prompt. It imports no other package."""
 
-from reeltune.domain.context_lines import SIGNALS, ContextKind, SignalKind
+from reeltune.domain.context_lines import (
+    GP_HYPERPARAMETERS,
+    SIGNALS,
+    ContextKind,
+    GPHyperparameters,
+    SignalKind,
+)
 from reeltune.domain.items import (
     HALF_STARS,
     WHOLE_STARS,
@@ -24,6 +30,7 @@ from reeltune.domain.words import FILM, Domain, RatingWords, capitalized
 
 __all__ = [
     "FILM",
+    "GP_HYPERPARAMETERS",
     "HALF_STARS",
     "INTERVIEW",
     "ITEM_TEXT_TOKENS",
@@ -36,6 +43,7 @@ __all__ = [
     "ContextKind",
     "Domain",
     "Form",
+    "GPHyperparameters",
     "Item",
     "PromptSettings",
     "RatingScale",

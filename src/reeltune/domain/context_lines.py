@@ -7,7 +7,8 @@ of a signal and the tokens handles codes only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from math import inf
+from typing import Any, Final, Literal
 
 from reeltune.domain.words import Domain
 
@@ -110,3 +111,61 @@ SIGNALS: Final[dict[SignalKind, ContextKind]] = {
     ),
 }
 """Every signal, in the order a prompt shows them."""
+
+
+@dataclass(frozen=True)
+class GPHyperparameters:
+    """What the signal ``expected`` depends on besides ratings (:mod:`reeltune.signals`).
+
+    Variances of the terms, in units of the target squared; lengths after which 37 % is left. The
+    defaults are fitted by maximum likelihood on ratings of ml-latest-small that neither split holds
+    out; ``prepare`` fits a data set's own.
+
+    Attributes:
+        long_term: Drift of the user over many events.
+        long_term_length: In events.
+        short_term: Drift over a few events.
+        short_term_length: In events.
+        rating_similarity: Items that other users rate alike.
+        co_occurrence: Items that the same users have rated.
+        genres: Items of the same genres.
+        years: Items of about the same year.
+        years_length: In years.
+        popularity: Items with about as many ratings.
+        mean_rating: Items with about the same mean.
+        noise: Independent noise of each event.
+        item_mean_variance: Variance of an item's mean, times the ratings it is computed from.
+        spread: Target above the decision boundary at which the odds of a like are e to 1.
+    """
+
+    long_term: float = 0.0402
+    long_term_length: float = 46.97
+    short_term: float = 0.0781
+    short_term_length: float = 1.172
+    rating_similarity: float = 0.1937
+    co_occurrence: float = 0.2618
+    genres: float = 0.0466
+    years: float = 0.1264
+    years_length: float = 84.59
+    popularity: float = 0.0020
+    mean_rating: float = 0.1704
+    noise: float = 0.2356
+    item_mean_variance: float = 2.6619
+    spread: float = 0.4
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GPHyperparameters:
+        """Return the hyperparameters in a JSON object; what it lacks is as shipped.
+
+        Raises:
+            ValueError: There is another name, or a value that is no positive number.
+        """
+        if not all(type(value) in (int, float) and 0 < value < inf for value in values.values()):
+            raise ValueError("a hyperparameter is no positive number")
+        if unknown := sorted(values.keys() - vars(GP_HYPERPARAMETERS).keys()):
+            raise ValueError(f"unknown hyperparameters: {', '.join(unknown)}")
+        return cls(**values)
+
+
+GP_HYPERPARAMETERS: Final = GPHyperparameters()
+"""Those of every data set that has none of its own."""

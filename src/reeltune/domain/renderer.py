@@ -27,7 +27,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from reeltune.domain.context_lines import SIGNALS, ContextKind, SignalKind
+from reeltune.domain.context_lines import (
+    GP_HYPERPARAMETERS,
+    SIGNALS,
+    ContextKind,
+    GPHyperparameters,
+    SignalKind,
+)
 from reeltune.domain.items import Item, RatingScale, plain_text
 from reeltune.domain.words import FILM, Domain, RatingWords, capitalized
 
@@ -58,6 +64,7 @@ class PromptSettings:
         domain: The words for items and ratings.
         item_text: The columns of the items' text shown under items, a line each.
         item_text_tokens: The most tokens of each of these texts.
+        gaussian_process: What ``expected`` is computed with.
     """
 
     threshold: float = 4.0
@@ -70,6 +77,7 @@ class PromptSettings:
     item_text_tokens: int = ITEM_TEXT_TOKENS
     version: str = PROMPT_VERSION
     domain: Domain = FILM
+    gaussian_process: GPHyperparameters = GP_HYPERPARAMETERS
 
     @property
     def scale(self) -> RatingScale:
@@ -87,7 +95,7 @@ class PromptSettings:
         return tuple(SIGNALS[signal] for signal in self.signals)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values for JSON; no domain means films."""
+        """Return the settings as plain values for JSON; the newer keys only if not the default."""
         values = {
             **asdict(self),
             "signals": list(self.signals),
@@ -96,6 +104,7 @@ class PromptSettings:
         }
         absent = {"domain"} if self.domain == FILM else set()
         absent |= set() if self.item_text else {"item_text", "item_text_tokens"}
+        absent |= {"gaussian_process"} if self.gaussian_process == GP_HYPERPARAMETERS else set()
         return {key: value for key, value in values.items() if key not in absent}
 
     @classmethod
@@ -108,7 +117,14 @@ class PromptSettings:
         signals = known.pop("signals", known.pop("evidence", ()))
         domain = Domain.from_dict(known.pop("domain")) if "domain" in known else FILM
         columns = tuple(known.pop("item_text", ()))
-        return cls(**known, signals=tuple(signals), domain=domain, item_text=columns)
+        process = GPHyperparameters.from_dict(known.pop("gaussian_process", {}))
+        return cls(
+            **known,
+            signals=tuple(signals),
+            domain=domain,
+            item_text=columns,
+            gaussian_process=process,
+        )
 
 
 class Renderer:

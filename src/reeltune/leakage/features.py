@@ -108,13 +108,13 @@ def signals_are_from_the_past(table: EventTable) -> Outcome:
 
 
 def _signals(table: EventTable) -> FeatureFunction:
-    settings = table.folder.prompt_settings
+    settings, process = table.folder.prompt_settings, table.folder.gaussian_process
+    settings = replace(settings, signals=tuple(SIGNALS), gaussian_process=process)
 
     def compute(
         timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
     ) -> npt.NDArray[np.floating]:
-        threshold, step = settings.threshold, settings.scale.step
-        source = SignalSource(timelines, items, threshold, step, tuple(SIGNALS))
+        source = SignalSource(timelines, items, settings)
         return source.of_events(events).astype(np.float64)
 
     return compute

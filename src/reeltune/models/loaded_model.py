@@ -33,6 +33,7 @@ from reeltune.models.load import (
 )
 from reeltune.models.prompt_record import (
     PromptRecord,
+    adapter_process,
     refuse_other_prompt,
     refuse_other_tokenizer,
 )
@@ -214,7 +215,8 @@ def load_model(
             config = as_trained(config, adapter, other_base=other_base)
     folder = folder or PreparedFolder.open(config.data.prepared_dir)
     if folder.make_context is None:
-        folder = with_signals(folder, config.prompt.signals, config.data.cache_dir)
+        process = adapter_process(adapter)
+        folder = with_signals(folder, config.prompt.signals, config.data.cache_dir, process)
     settings = prompt_settings(folder, config.prompt)
     if adapter is not None:
         shift = config.scoring.allow_domain_shift

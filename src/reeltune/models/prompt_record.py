@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reeltune.domain import PROMPT_VERSION, PromptSettings
+from reeltune.domain import PROMPT_VERSION, GPHyperparameters, PromptSettings
 from reeltune.errors import ModelError
 from reeltune.files import write_json
 from reeltune.prompts.chat import TEMPLATE_DATE, chat_frame, tokens_digest, writes_date
@@ -106,6 +106,11 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
         where=str(file),
         hint="Train it again, or install the version of reeltune it was trained with",
     )
+
+
+def adapter_process(adapter: Path | None) -> GPHyperparameters | None:
+    """Return the hyperparameters that an adapter learned with; None without an adapter."""
+    return None if adapter is None else read_prompt_record(adapter).settings.gaussian_process
 
 
 def refuse_other_prompt(

@@ -11,7 +11,7 @@ from reeltune.config.schema import Config, PromptSection
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Blocks, cut_blocks, sample_blocks
-from reeltune.domain import PROMPT_VERSION, PromptSettings
+from reeltune.domain import GP_HYPERPARAMETERS, PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.sequences import Sequences
@@ -63,6 +63,7 @@ class Selection:
 
 def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSettings:
     """Return the prompt's settings: the data's scale and threshold, the rest as configured."""
+    expected = "expected" in section.signals  # no other signal depends on the process
     return replace(
         folder.prompt_settings,
         genres=section.genres,
@@ -70,6 +71,7 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
         signals=section.signals,
         item_text_tokens=section.item_text_tokens,
         version=PROMPT_VERSION,
+        gaussian_process=folder.gaussian_process if expected else GP_HYPERPARAMETERS,
     )
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,12 @@ import numpy as np
 from reeltune.config import Config
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.data.timelines import Codes
-from reeltune.domain import PROMPT_VERSION, SignalKind
+from reeltune.domain import (
+    GP_HYPERPARAMETERS,
+    PROMPT_VERSION,
+    GPHyperparameters,
+    SignalKind,
+)
 from reeltune.errors import RunError, one_line
 from reeltune.files import atomic_file
 from reeltune.signals.source import SignalSource
@@ -31,42 +36,62 @@ _UNREADABLE: Final = (OSError, BadZipFile, zlib.error, EOFError, KeyError, Value
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def open_prepared(config: Config, *, use_cache: bool = True) -> PreparedFolder:
+def open_prepared(
+    config: Config,
+    *,
+    use_cache: bool = True,
+    adapter_process: GPHyperparameters | None = None,
+) -> PreparedFolder:
     """Open the prepared folder of a configuration, with the context lines of its prompt.
+
+    Args:
+        config: Names the folder, the signals and the cache.
+        use_cache: Whether signals are cached.
+        adapter_process: Hyperparameters that an adapter learned with; None for those of the data.
 
     Raises:
         DataError: The folder is missing, incomplete or written in another format version.
     """
     folder = PreparedFolder.open(config.data.prepared_dir)
     cache_dir = config.data.cache_dir if use_cache else None
-    return with_signals(folder, config.prompt.signals, cache_dir)
+    return with_signals(folder, config.prompt.signals, cache_dir, adapter_process)
 
 
 def with_signals(
-    folder: PreparedFolder, kinds: tuple[SignalKind, ...], cache_dir: Path | None = None
+    folder: PreparedFolder,
+    kinds: tuple[SignalKind, ...],
+    cache_dir: Path | None = None,
+    adapter_process: GPHyperparameters | None = None,
 ) -> PreparedFolder:
-    """Return a prepared folder whose events have signals; without kinds, the folder itself."""
+    """Return a prepared folder whose events have signals; without kinds, the folder itself.
+
+    An adapter's hyperparameters define its prompts, so they are used instead of the data's.
+    """
     if not kinds:
         return folder
-    return folder.with_context(partial(_source, kinds=kinds, cache_dir=cache_dir))
+    if "expected" in kinds and adapter_process not in (None, folder.gaussian_process):
+        _LOGGER.info("signal expected: hyperparameters of the adapter, not those of the data")
+    return folder.with_context(partial(_source, kinds=kinds, cache_dir=cache_dir), adapter_process)
 
 
 def _source(
     folder: PreparedFolder, *, kinds: tuple[SignalKind, ...], cache_dir: Path | None
 ) -> SignalSource:
-    settings = folder.prompt_settings
-    threshold, step = settings.threshold, settings.scale.step
+    process = folder.gaussian_process if "expected" in kinds else GP_HYPERPARAMETERS
+    settings = replace(folder.prompt_settings, signals=kinds, gaussian_process=process)
     cache = None
     if cache_dir is not None:
         key = {
             **prepared_data(folder),
             "prompt version": PROMPT_VERSION,
-            "threshold": threshold,
-            "step": step,
+            "threshold": settings.threshold,
+            "step": settings.scale.step,
             "signals": list(kinds),
         }
+        if process != GP_HYPERPARAMETERS:
+            key["gaussian process"] = asdict(process)
         cache = SignalCache(cache_dir / SIGNALS_FILE, CacheKey(key))
-    return SignalSource(folder.ratings, folder.items, threshold, step, kinds, cache)
+    return SignalSource(folder.ratings, folder.items, settings, cache)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular, toeplitz
 
+from reeltune.domain import GP_HYPERPARAMETERS, GPHyperparameters
 from reeltune.signals.item_similarity import ItemSimilarities, ItemSimilarity
 
 Ints = npt.NDArray[np.int64]
@@ -29,52 +30,15 @@ STRIDE: Final = 2048
 twice as many: the cost of an event grows with the square of their number."""
 
 
-@dataclass(frozen=True)
-class GPHyperparameters:
-    """Variances of the terms, in units of the target squared; lengths after which 37 % is left.
-
-    Fitted by maximum likelihood (``benchmarks.fit_gaussian_process``) on ratings of ml-latest-small
-    that neither split holds out.
-
-    Attributes:
-        long_term: Drift of the user over many events.
-        long_term_length: In events.
-        short_term: Drift over a few events.
-        short_term_length: In events.
-        rating_similarity: Items that other users rate alike.
-        co_occurrence: Items that the same users have rated.
-        genres: Items of the same genres.
-        years: Items of about the same year.
-        years_length: In years.
-        popularity: Items with about as many ratings.
-        mean_rating: Items with about the same mean.
-        noise: Independent noise of each event.
-        item_mean_variance: Variance of an item's mean, times the ratings it is computed from.
-    """
-
-    long_term: float = 0.0402
-    long_term_length: float = 46.97
-    short_term: float = 0.0781
-    short_term_length: float = 1.172
-    rating_similarity: float = 0.1937
-    co_occurrence: float = 0.2618
-    genres: float = 0.0466
-    years: float = 0.1264
-    years_length: float = 84.59
-    popularity: float = 0.0020
-    mean_rating: float = 0.1704
-    noise: float = 0.2356
-    item_mean_variance: float = 2.6619
-
-
-GP_HYPERPARAMETERS: Final = GPHyperparameters()
-
-
 class GaussianProcess:
     """The process, with item similarities from training ratings."""
 
-    def __init__(self, similarities: ItemSimilarities) -> None:
-        self.hyperparameters = GP_HYPERPARAMETERS
+    def __init__(
+        self,
+        similarities: ItemSimilarities,
+        hyperparameters: GPHyperparameters = GP_HYPERPARAMETERS,
+    ) -> None:
+        self.hyperparameters = hyperparameters
         self._similarities = similarities
 
     def posterior(self, fold: int, item_idx: Ints, targets: Floats) -> Posterior:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from reeltune.data.columns import TRAIN
 from reeltune.data.history import History
 from reeltune.data.timelines import Codes, Timelines
-from reeltune.domain import Item, SignalKind
+from reeltune.domain import Item, PromptSettings, SignalKind
 from reeltune.domain.context_lines import CHANCE_STEPS, COUNTS, SHARE_STEPS
 from reeltune.progress import show_progress
 from reeltune.signals.gaussian_process import GaussianProcess, Posterior
@@ -30,7 +30,7 @@ from reeltune.signals.item_statistics import (
     training_ratings,
 )
 from reeltune.signals.running_statistics import RunningStatistics
-from reeltune.signals.target import gp_target, like_probability
+from reeltune.signals.target import gp_target, like_probability, stars_per_unit
 from reeltune.signals.user_features import UserFeatures, user_features
 
 if TYPE_CHECKING:
@@ -50,11 +50,9 @@ class SignalSource:
     """Computes signals: a :class:`reeltune.data.history.ContextSource`.
 
     Args:
-        known: All events of the prepared data.
+        known: All events of the prepared data. The attribute has their ratings in stars.
         items: Its items.
-        threshold: The lowest rating that counts as a like.
-        step: The step of the rating scale.
-        kinds: The signals to compute.
+        settings: The signals to compute, threshold, scale, and the process's hyperparameters.
         cache: Of the codes of all events.
 
     Attributes:
@@ -67,13 +65,15 @@ class SignalSource:
         self,
         known: Timelines,
         items: Sequence[Item],
-        threshold: float,
-        step: float,
-        kinds: tuple[SignalKind, ...],
+        settings: PromptSettings,
         cache: SignalCache | None = None,
     ) -> None:
-        self.known, self.threshold, self.kinds = known, threshold, kinds
-        self._items, self._rating_step, self._cache = items, step, cache
+        self.settings, self.kinds = settings, settings.signals
+        self._items, self._cache = items, cache
+        self._stars = np.float32(stars_per_unit(settings))
+        self.known = (
+            known if self._stars == 1 else replace(known, rating=known.rating * self._stars)
+        )
         train = np.flatnonzero(known.split == TRAIN)
         self._ratings = training_ratings(known, train)
         self.fold = assign_folds(known, _SEED)
@@ -86,9 +86,10 @@ class SignalSource:
     @cached_property
     def gaussian_process(self) -> GaussianProcess:
         """The Gaussian process behind ``expected``."""
-        return GaussianProcess(
-            ItemSimilarities(self.known, self._ratings, self.fold, self._statistics, self._items)
+        similarities = ItemSimilarities(
+            self.known, self._ratings, self.fold, self._statistics, self._items
         )
+        return GaussianProcess(similarities, self.settings.gaussian_process)
 
     def of_all_events(self) -> Codes:
         """Return the codes of every event, from the cache if it is fresh; ``(events, kinds)``."""
@@ -111,16 +112,15 @@ class SignalSource:
         Events that are not shown count, too.
         """
         fold, rows = self._excluded_fold(history), history.item_idx
-        liked = history.rating >= self.threshold
+        liked = history.rating >= self.settings.threshold
         # One more event without a rating: the features before it cover the whole history.
         running = RunningStatistics(np.arange(len(rows) + 1))
         any_like = float(self._statistics.any_like[fold, 0])
         user = user_features(running, np.append(liked, False), any_like)
         posterior: Posterior | None = None
         if "expected" in self.kinds:
-            posterior = self.gaussian_process.posterior(
-                fold, rows, gp_target(history.rating, liked)
-            )
+            targets = gp_target(history.rating * self._stars, liked)
+            posterior = self.gaussian_process.posterior(fold, rows, targets)
         if history.context is None:
             expected = np.zeros(len(rows)) if posterior is None else posterior.before_each_event()
             item = self._statistics.take(fold, rows)
@@ -162,7 +162,7 @@ class SignalSource:
             "user": lambda: _share_and_count(user.like_rate, user.events),
             "recent": lambda: _nearest_step(user.lately, SHARE_STEPS),
             "expected": lambda: _nearest_step(
-                like_probability(expected, self.threshold, self._rating_step), CHANCE_STEPS
+                like_probability(expected, self.settings), CHANCE_STEPS
             ),
         }
         codes = np.zeros((len(item.rating), len(self.kinds)), dtype=np.int16)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from reeltune.domain import PromptSettings
 
-_SPREAD: Final = 0.4
-"""Distance above the decision boundary at which the odds of a like are e to 1."""
+Floats = npt.NDArray[np.float64]
 
 
 def gp_target(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
-    """Return half the (mean) rating, plus 1 for a like (or the share of likes).
+    """Return half the (mean) rating in stars, plus 1 for a like (or the share of likes).
 
     The rating alone would weight every step of the scale alike; the like alone would ignore how
     clear it was.
@@ -23,8 +21,22 @@ def gp_target(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
     return rating.astype(np.float64) / 2 + like
 
 
-def like_probability(expected: Floats, threshold: float, step: float) -> Floats:
+def stars_per_unit(settings: PromptSettings) -> float:
+    """Return the factor that shrinks a scale wider than that of stars to its width.
+
+    Variances of the target are then about as large on every scale; that of stars itself has 1.
+    """
+    return min(1.0, 5.0 / (settings.scale_max - settings.scale_min))
+
+
+def decision_boundary(settings: PromptSettings) -> float:
+    """Return the target midway between the best dislike and the least like."""
+    scale, stars = settings.scale, stars_per_unit(settings)
+    liked = scale.round_up(settings.threshold)
+    return ((liked * stars / 2 + 1) + (liked - scale.step) * stars / 2) / 2
+
+
+def like_probability(expected: Floats, settings: PromptSettings) -> Floats:
     """Return the probability of a like, a logistic function of the expected target."""
-    least_liked = math.ceil(threshold / step) * step
-    middle = ((least_liked / 2 + 1) + (least_liked - step) / 2) / 2
-    return 1 / (1 + np.exp((middle - expected) / _SPREAD))
+    middle = decision_boundary(settings)
+    return 1 / (1 + np.exp((middle - expected) / settings.gaussian_process.spread))
