@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from reeltune.data.history import History
-from reeltune.domain import Item
+from reeltune.domain import FILM_STARS, Domain, Item, RatingScale, RatingWords
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.render import CSV_COLUMNS, Format, Source, file_text, history_text, table
 from reeltune.recommend.results import (
@@ -48,7 +48,7 @@ NO_NAME_JSON = {"item_id": 8, "title": "", "year": 2001, "genres": ["Comedy"], "
 
 def on_terminal(result: Recommendations, source: Source = SOURCE) -> str:
     console = Console(file=io.StringIO(), width=200, color_system=None)
-    console.print(table(result, source))
+    console.print(table(result, source, FILM_STARS))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -87,11 +87,11 @@ def test_a_table_without_base_and_reasons_has_no_room_for_them():
 
 @pytest.mark.parametrize("file_format", ["table", "json"])
 def test_no_title_reaches_the_terminal_with_escape_sequences(file_format: Format):
-    assert "\x1b" not in file_text(FULL, SOURCE, file_format)
+    assert "\x1b" not in file_text(FULL, SOURCE, file_format, FILM_STARS)
 
 
 def test_json_holds_everything_in_full():
-    content = json.loads(file_text(FULL, SOURCE, "json"))
+    content = json.loads(file_text(FULL, SOURCE, "json", FILM_STARS))
     first, *_, last = content.pop("recommendations")
     assert content == {
         "user_id": 42,
@@ -123,15 +123,15 @@ def test_json_holds_everything_in_full():
 
 
 def test_json_has_every_field_whatever_was_requested():
-    (short,) = json.loads(file_text(SHORT, SOURCE, "json"))["recommendations"]
-    full = json.loads(file_text(FULL, SOURCE, "json"))["recommendations"][0]
+    (short,) = json.loads(file_text(SHORT, SOURCE, "json", FILM_STARS))["recommendations"]
+    full = json.loads(file_text(FULL, SOURCE, "json", FILM_STARS))["recommendations"][0]
     assert short.keys() == full.keys()
     assert (short["p_like_base"], short["reasons"]) == (None, [])
 
 
 def test_csv_holds_the_same_recommendations():
-    recommendations = json.loads(file_text(FULL, SOURCE, "json"))["recommendations"]
-    rows = list(csv.DictReader(io.StringIO(file_text(FULL, SOURCE, "csv"), newline="")))
+    recommendations = json.loads(file_text(FULL, SOURCE, "json", FILM_STARS))["recommendations"]
+    rows = list(csv.DictReader(io.StringIO(file_text(FULL, SOURCE, "csv", FILM_STARS), newline="")))
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
     for row, each in zip(rows, recommendations, strict=True):
         assert tuple(row) == CSV_COLUMNS
@@ -147,14 +147,16 @@ def test_csv_holds_the_same_recommendations():
 
 @pytest.mark.parametrize("result", [SHORT, replace(SHORT, recommendations=())])
 def test_csv_has_every_column_whatever_was_requested(result: Recommendations):
-    header, *rows = csv.reader(io.StringIO(file_text(result, SOURCE, "csv"), newline=""))
+    header, *rows = csv.reader(
+        io.StringIO(file_text(result, SOURCE, "csv", FILM_STARS), newline="")
+    )
     assert tuple(header) == CSV_COLUMNS
     assert [row[-2:] for row in rows] == [["", ""] for _ in result.recommendations]
 
 
 def test_a_table_in_a_file_is_as_wide_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "40")
-    assert "Drama, Sci-Fi" in file_text(FULL, SOURCE, "table")
+    assert "Drama, Sci-Fi" in file_text(FULL, SOURCE, "table", FILM_STARS)
 
 
 def test_a_history_in_one_line():
@@ -163,3 +165,11 @@ def test_a_history_in_one_line():
     text = history_text(catalogue, History.of([2, 0, 1], [3.0, 4.5, 0.5]))
     assert text == 'Untitled (2001): 3.0, Harbour (1995): 4.5, [red]Odd[/red], "quoted" [31m: 0.5'
     assert history_text(catalogue, History.of([], [])) == ""
+
+
+def test_a_table_of_books_has_no_word_of_films():
+    words = RatingWords(Domain("book", "book", "books"), RatingScale(1.0, 10.0, 1.0))
+    text = file_text(FULL, SOURCE, "table", words)
+    assert "eligible books scored" in text
+    assert "below each book" in text
+    assert "film" not in text

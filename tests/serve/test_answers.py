@@ -224,6 +224,16 @@ def test_health_tells_what_is_served(
         "history_len": 5,
         "uses_all_ratings": False,
         "scale": {"min": 0.5, "max": 5.0, "step": 0.5},
+        "domain": {
+            "name": "film",
+            "item": "film",
+            "items": "films",
+            "noun": "stars",
+            "ratings": [
+                {"rating": step / 2, "said": f"{step / 2:.1f} stars", "label": f"{step / 2:.1f}"}
+                for step in range(1, 11)
+            ],
+        },
         "genres": ["Action", "Comedy", "Drama", "Film-Noir", "Sci-Fi"],
         "limits": {"candidates": 5000, "history": 1000, "top_k": 100},
     }

@@ -1,1 +1,1 @@
-"""Predictions for tables of users and films, in shards that survive a kill."""
+"""Predictions for tables of users and items, in shards that survive a kill."""

@@ -121,9 +121,8 @@ class Top(Task):
 
     def __post_init__(self) -> None:
         if not len(self._pool.items):
-            raise RequestError(
-                "no film matches the filters", code="no_matching_items", hint="Loosen the filters"
-            )
+            message = f"no {self.catalogue.words.domain.item} matches the filters"
+            raise RequestError(message, code="no_matching_items", hint="Loosen the filters")
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSetting
     tokens = PromptTokens(tokenizer, Renderer(settings), folder.items)
     different, count = len(tokens.differing), len(folder.items)
     way = "prompts are tokenized whole" if different else "prompts are assembled from token pieces"
-    typer.echo(f"{way} (pieces differ for {different} of {count} films)")
+    shown = settings.domain.count(count)
+    typer.echo(f"{way} (pieces differ for {different} of {shown})")
     for line in tokens.describe_cut():
         typer.echo(line)
     return tokens

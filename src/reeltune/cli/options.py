@@ -77,20 +77,20 @@ HistoryOption = Annotated[
 ]
 GenreOption = Annotated[
     list[str] | None,
-    typer.Option("--genre", help="Only films of this genre. Repeat it to allow several."),
+    typer.Option("--genre", help="Only items of this genre. Repeat it to allow several."),
 ]
 WithoutGenreOption = Annotated[
-    list[str] | None, typer.Option("--without-genre", help="No films of this genre.")
+    list[str] | None, typer.Option("--without-genre", help="No items of this genre.")
 ]
-YearFromOption = Annotated[int | None, typer.Option("--year-from", help="First year of a film.")]
-YearToOption = Annotated[int | None, typer.Option("--year-to", help="Last year of a film.")]
+YearFromOption = Annotated[int | None, typer.Option("--year-from", help="First year of an item.")]
+YearToOption = Annotated[int | None, typer.Option("--year-to", help="Last year of an item.")]
 MinRatingsOption = Annotated[
     int | None,
-    typer.Option("--min-ratings", min=0, help="Only films with at least this many ratings."),
+    typer.Option("--min-ratings", min=0, help="Only items with at least this many ratings."),
 ]
 MaxRatingsOption = Annotated[
     int | None,
-    typer.Option("--max-ratings", min=0, help="Only films with at most this many ratings."),
+    typer.Option("--max-ratings", min=0, help="Only items with at most this many ratings."),
 ]
 
 

@@ -15,15 +15,15 @@ DEFAULT_OUTPUT: Final = Path("data/movielens_qwen3")
 HELP: Final = "\n\n".join(  # one paragraph each: the help keeps line breaks inside them
     (
         "Turn MovieLens ratings into training data.",
-        "Every rating with enough earlier ratings of the same user becomes an example: the films "
-        "rated before it, the film to predict, and the answer, Yes if the rating reaches the "
+        "Every rating with enough earlier ratings of the same user becomes an example: the items "
+        "rated before it, the item to predict, and the answer, Yes if the rating reaches the "
         "threshold.",
         "Reads the CSV, :: and tab layouts of all editions, from a folder or a zip. Writes "
         "timelines and items (parquet, what training reads), meta.json (settings and counts), and "
         "for people and other tools train.json, eval.json and test_raw.jsonl.",
         "The user split trains on the beginning of each user's ratings and tests on their end. The "
         "time split has the same cuts in time for all users, so nothing of the test period is "
-        "learned. The items split holds out the newest films, the users split whole users.",
+        "learned. The items split holds out the newest items, the users split whole users.",
     )
 )
 
@@ -63,12 +63,12 @@ def prepare(
             help="Drop bad rows and list them in meta.json, instead of stopping at the first.",
         ),
     ] = False,
-    history_len: Annotated[int, _examples(help="Films shown before the one to predict.")] = 15,
+    history_len: Annotated[int, _examples(help="Items shown before the one to predict.")] = 15,
     min_history: Annotated[
         int | None,
         _examples(
             show_default="--history-len",
-            help="Fewest films shown; below --history-len, a user's first ratings become examples "
+            help="Fewest items shown; below --history-len, a user's first ratings become examples "
             "too, with shorter histories. With 0, also the very first, without any.",
         ),
     ] = None,
@@ -93,20 +93,20 @@ def prepare(
         _examples(
             metavar="COLUMNS",
             show_default="none",
-            help="Columns of the films file whose text prompts show under a film, as genres or "
+            help="Columns of the items file whose text prompts show under an item, as genres or "
             "author,description.",
         ),
     ] = "",
     split: Annotated[
         Literal["user", "time", "items", "users"],
         _split(
-            help="Hold out the end of each timeline, of the whole period, the newest films, or "
+            help="Hold out the end of each timeline, of the whole period, the newest items, or "
             "some users."
         ),
     ] = "user",
     val_fraction: Annotated[
         float | None,
-        _split(show_default="0.05", help="Share of examples, films or users in validation."),
+        _split(show_default="0.05", help="Share of examples, items or users in validation."),
     ] = None,
     test_fraction: Annotated[
         float | None,

@@ -15,6 +15,7 @@ from reeltune.errors import ConfigError
 if TYPE_CHECKING:
     from reeltune.data.folder import PreparedFolder
     from reeltune.data.history import History
+    from reeltune.domain import RatingWords
     from reeltune.recommend.catalogue import Catalogue
     from reeltune.recommend.render import Source
     from reeltune.recommend.results import Recommendations
@@ -57,7 +58,7 @@ def recommend(
         list[str] | None,
         typer.Option(
             "--rated",
-            metavar="TITLE=STARS",
+            metavar="TITLE=RATING",
             help='A rating, "Heat (1995)=4.5" or #6=4.5 by id. Repeat it, oldest first.',
         ),
     ] = None,
@@ -78,7 +79,7 @@ def recommend(
         typer.Option(
             "--candidates",
             metavar="N|all",
-            help="Number of films to score, the most rated first. Default: all with a CUDA "
+            help="Number of items to score, the most rated first. Default: all with a CUDA "
             "device, else 100.",
         ),
     ] = None,
@@ -101,7 +102,7 @@ def recommend(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write to this file.")] = None,
 ) -> None:
-    """Recommend films: those with the highest predicted probability of being liked."""
+    """Recommend items: those with the highest predicted probability of being liked."""
     import contextlib
     import sys
 
@@ -146,7 +147,7 @@ def recommend(
             result = pipeline.recommend(predictor, request, progress)
     model, calibration = loaded.config.model.name_or_path, loaded.config.scoring.calibration
     source = Source(user, model, str(run) if run else None, calibration if run else "none")
-    _write(result, source, file_format, output)
+    _write(result, source, file_format, output, catalogue.words)
 
 
 def _format_of(given: Format | None, output: Path | None) -> Format:
@@ -202,7 +203,11 @@ def _history(
 
 
 def _write(
-    result: Recommendations, source: Source, file_format: Format, output: Path | None
+    result: Recommendations,
+    source: Source,
+    file_format: Format,
+    output: Path | None,
+    words: RatingWords,
 ) -> None:
     """Print or write the recommendations; notes go to standard error."""
     from rich.console import Console
@@ -213,11 +218,11 @@ def _write(
     for note in result.notes:
         typer.echo(f"Note: {note}", err=True)
     if output is not None:
-        text = file_text(result, source, file_format)
+        text = file_text(result, source, file_format, words)
         with atomic_file(output) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
         typer.echo(f"written to {output}", err=True)
     elif file_format == "table":
-        Console().print(table(result, source))
+        Console().print(table(result, source, words))
     else:
-        typer.echo(file_text(result, source, file_format), nl=False)
+        typer.echo(file_text(result, source, file_format, words), nl=False)

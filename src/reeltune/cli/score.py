@@ -36,7 +36,7 @@ def score(
     top: Annotated[
         int | None,
         typer.Option(
-            "--top", min=1, help="Recommend this many films to every user, or to those in IN."
+            "--top", min=1, help="Recommend this many items to every user, or to those in IN."
         ),
     ] = None,
     genre: options.GenreOption = None,
@@ -50,7 +50,7 @@ def score(
         typer.Option(
             "--candidates",
             min=1,
-            help="Number of films to score per user, the most rated first. Default: all.",
+            help="Number of items to score per user, the most rated first. Default: all.",
         ),
     ] = None,
     rows_per_shard: Annotated[
@@ -67,7 +67,7 @@ def score(
         bool, typer.Option("--overwrite", help="Remove earlier predictions in OUT and start again.")
     ] = False,
 ) -> None:
-    """Score a table of users and films, or recommend to every user, in resumable shards."""
+    """Score a table of users and items, or recommend to every user, in resumable shards."""
     import contextlib
 
     from reeltune.bulk.output import Output
@@ -133,7 +133,7 @@ def _check_paths(paths: list[Path], top: int | None) -> None:
 def _refuse_filters(flags: dict[str, object]) -> None:
     if given := [flag for flag, value in flags.items() if value is not None]:
         raise ConfigError(
-            f"{given[0]} chooses films, and the input table names them already",
+            f"{given[0]} chooses items, and the input table names them already",
             code="filter_without_top",
             hint="Leave it out, or give --top as well",
         )
@@ -158,7 +158,9 @@ def _top(
         table = InputTable.open(tables[0], (Columns.USER,)) if tables else None
         users = max(1, rows_per_shard // top_k)
         task = Top(table, lookup, users, Catalogue.of(folder), filters, top_k, candidates)
-        LOGGER.info("scoring up to %s films per user", f"{task.max_candidates:,}")
+        LOGGER.info(
+            "scoring up to %s per user", task.catalogue.words.domain.count(task.max_candidates)
+        )
         return task
 
     return make

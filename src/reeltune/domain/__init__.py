@@ -26,10 +26,11 @@ from reeltune.domain.renderer import (
     PromptSettings,
     Renderer,
 )
-from reeltune.domain.words import FILM, Domain, RatingWords, capitalized
+from reeltune.domain.words import FILM, FILM_STARS, Domain, RatingWords, capitalized
 
 __all__ = [
     "FILM",
+    "FILM_STARS",
     "GP_HYPERPARAMETERS",
     "HALF_STARS",
     "INTERVIEW",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from reeltune.domain.items import RatingScale
+from reeltune.domain.items import HALF_STARS, RatingScale
 
 _LONGEST: Final = 40
 _STARS_UP_TO: Final = 5
@@ -176,6 +176,10 @@ class RatingWords:
             f"{unit}; {domain.liking} {domain.an_item} means rating it {self.number(threshold)} or "
             "higher"
         )
+
+
+FILM_STARS: Final = RatingWords(FILM, HALF_STARS)
+"""The words of MovieLens."""
 
 
 def _decimals(value: float) -> int:

@@ -69,7 +69,7 @@ def _has_any(catalogue: Catalogue, genres: tuple[str, ...]) -> Bools:
     known = {genre.casefold(): genre for item in catalogue.items for genre in item.genres}
     if unknown := [genre for genre in genres if genre.casefold() not in known]:
         raise RequestError(
-            f"no film has the genre {unknown[0]!r}",
+            f"no {catalogue.words.domain.item} has the genre {unknown[0]!r}",
             code="unknown_genre",
             hint=f"Choose from {', '.join(sorted(known.values()))}",
         )

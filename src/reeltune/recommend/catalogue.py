@@ -14,20 +14,20 @@ from rapidfuzz import fuzz, process
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.items import split_year
-from reeltune.domain import Item, plain_text
+from reeltune.domain import FILM_STARS, Item, RatingWords, plain_text
 from reeltune.errors import RequestError
 from reeltune.recommend.results import ItemSummary
 
 Ints = npt.NDArray[np.int64]
 
 _MAX_CHOICES: Final = 5
-"""An error about an unclear title offers this many films."""
+"""An error about an unclear title offers this many items."""
 
 _MIN_SIMILARITY: Final = 70.0
-"""Films less similar to a search text, of 100, are not offered."""
+"""Items less similar to a search text, of 100, are not offered."""
 
 _CONFIDENT: Final = 90.0
-"""From this similarity on, a film is accepted without an exact match ..."""
+"""From this similarity on, an item is accepted without an exact match ..."""
 
 _MARGIN: Final = 5.0
 """... if the next one is less similar by this much."""
@@ -49,15 +49,23 @@ class Match:
 class Catalogue:
     """Finds items by id or title; ``ratings`` counts the ratings of each, shape ``(items,)``.
 
+    ``words`` say what items and ratings are called.
+
     >>> heat, fargo = Item(6, "Heat", 1995, ()), Item(608, "Fargo", 1996, ())
     >>> catalogue = Catalogue([heat, fargo], np.array([102, 181]))
     >>> catalogue.find("fargo"), catalogue.find("#6")
     (1, 0)
     """
 
-    def __init__(self, items: Sequence[Item], ratings: Ints) -> None:
+    def __init__(
+        self,
+        items: Sequence[Item],
+        ratings: Ints,
+        words: RatingWords = FILM_STARS,
+    ) -> None:
         self.items = items
         self.ratings = ratings
+        self.words = words
         self.index_of_id = {item.item_id: index for index, item in enumerate(items)}
         self._titles = [normalize(item.title) for item in items]
         self._lengths = np.array([len(title) for title in self._titles])
@@ -73,7 +81,7 @@ class Catalogue:
     def of(cls, folder: PreparedFolder) -> Catalogue:
         """Return the catalogue of prepared data; ratings of all splits count."""
         counts = np.bincount(folder.ratings.item_idx, minlength=len(folder.items))
-        return cls(folder.items, counts)
+        return cls(folder.items, counts, folder.prompt_settings.rating_words)
 
     def name(self, item_idx: int) -> str:
         """Return a title with its year."""
@@ -94,11 +102,12 @@ class Catalogue:
         """
         index = self.index_of_id.get(item_id)
         if index is None:
+            domain = self.words.domain
             raise RequestError(
-                f"no film has the id {item_id}",
+                f"no {domain.item} has the id {item_id}",
                 code="unknown_item",
-                hint=f"The {len(self.items)} films have ids from {min(self.index_of_id)} to "
-                f"{max(self.index_of_id)}, with gaps",
+                hint=f"The {domain.count(len(self.items))} have ids from "
+                f"{min(self.index_of_id)} to {max(self.index_of_id)}, with gaps",
             )
         return index
 
@@ -139,11 +148,12 @@ class Catalogue:
             if typed in ([], _numbers(self._titles[similar[0].item_idx])):
                 return similar[0].item_idx
         hint = self._offer(exact or [match.item_idx for match in similar])
+        domain = self.words.domain
         if exact:
-            raise RequestError(
-                f"{len(exact)} films are called {text!r}", code="ambiguous_title", hint=hint
-            )
-        raise RequestError(f"no film is called {text!r}", code="unknown_title", hint=hint)
+            message = f"{domain.count(len(exact))} are called {text!r}"
+            raise RequestError(message, code="ambiguous_title", hint=hint)
+        message = f"no {domain.item} is called {text!r}"
+        raise RequestError(message, code="unknown_title", hint=hint)
 
     def _with_title(self, text: str) -> list[int]:
         words, year = split_year(text)

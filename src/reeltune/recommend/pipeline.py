@@ -76,9 +76,9 @@ class Selection:
         """Return the number of candidates and its reason, for the log."""
         scored = len(self.query.candidates)
         if scored < self.eligible:
-            choice = f"the {scored:,} most rated of {self.eligible:,} eligible films"
+            choice = f"the {scored:,} most rated of {self.eligible:,} eligible items"
             return f"scoring {choice} ({self.limit.reason})"
-        return f"scoring all {self.eligible:,} eligible films"
+        return f"scoring all {self.eligible:,} eligible items"
 
 
 @dataclass(frozen=True)
@@ -276,9 +276,8 @@ def require_eligible(catalogue: Catalogue, request: RecommendationRequest) -> No
     matching = request.filters.matching(catalogue)
     if not len(np.setdiff1d(matching, request.history.item_idx)):
         rated = f", and all {len(matching)} that match are rated" if len(matching) else ""
-        raise RequestError(
-            f"no film is left to recommend{rated}", code="no_items_left", hint="Loosen the filters"
-        )
+        message = f"no {catalogue.words.domain.item} is left to recommend{rated}"
+        raise RequestError(message, code="no_items_left", hint="Loosen the filters")
 
 
 def leave_one_out(shown: History) -> list[History]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reeltune.data.history import History
-from reeltune.domain import format_rating, plain_text
+from reeltune.domain import Domain, RatingWords, plain_text
 from reeltune.models.calibration import Method
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.results import ItemSummary, Recommendation, Recommendations
@@ -55,14 +55,14 @@ class Source:
         return f"For {user}, by {self.model} {adapter}"
 
 
-def table(result: Recommendations, source: Source) -> Table:
+def table(result: Recommendations, source: Source, words: RatingWords) -> Table:
     """Return a table with a row per recommendation; probabilities in per cent."""
     grid = Table(title=Text(source.title()), title_justify="left", caption_justify="left")
     base = any(each.p_like_base is not None for each in result.recommendations)
     grid.add_column("", justify="right")
     for name in ("P(like)", *(["base"] if base else [])):
         grid.add_column(name, justify="right", no_wrap=True)
-    for name in ("film", "year"):
+    for name in (words.domain.item, "year"):
         grid.add_column(name)
     grid.add_column("genres", max_width=_GENRES_WIDTH)
     for rank, each in enumerate(result.recommendations, 1):
@@ -72,30 +72,35 @@ def table(result: Recommendations, source: Source) -> Table:
         # Text, so that brackets in a title are not read as markup.
         item = Text(_title(each.item))
         for reason in each.reasons:
-            effect, rating = f"{100 * reason.effect:+.1f}", format_rating(reason.rating)
+            effect, rating = f"{100 * reason.effect:+.1f}", words.label(reason.rating)
             item.append(f"\n{effect} {_name(reason.item)}: {rating}", style="dim")
         genres = Text(plain_text(", ".join(each.item.genres)))
         year = str(each.item.year or "")
         grid.add_row(str(rank), *probabilities, item, year, genres)
-    grid.caption = Text(_caption(result))
+    grid.caption = Text(_caption(result, words.domain))
     return grid
 
 
-def _caption(result: Recommendations) -> str:
+def _caption(result: Recommendations, domain: Domain) -> str:
     text = (
-        f"{result.scored:,} of {result.eligible:,} eligible films scored; "
+        f"{result.scored:,} of {result.eligible:,} eligible {domain.items} scored; "
         f"{len(result.history):,} of {result.rated:,} ratings shown to the model"
     )
     if any(each.reasons for each in result.recommendations):
-        text += "\nbelow each film: the change of P(like), in percentage points, due to that rating"
+        text += (
+            f"\nbelow each {domain.item}: the change of P(like), in percentage points, due to that "
+            "rating"
+        )
     return text
 
 
-def file_text(result: Recommendations, source: Source, file_format: Format) -> str:
+def file_text(
+    result: Recommendations, source: Source, file_format: Format, words: RatingWords
+) -> str:
     """Return recommendations as the text of a file."""
     if file_format == "table":
         stream = io.StringIO()
-        Console(file=stream, width=_FILE_WIDTH).print(table(result, source))
+        Console(file=stream, width=_FILE_WIDTH).print(table(result, source, words))
         return stream.getvalue()
     if file_format == "json":
         content = asdict(source) | result.to_dict()
@@ -121,7 +126,8 @@ def history_text(catalogue: Catalogue, history: History) -> str:
     """Return a history in one line, oldest first."""
     ratings = zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
     return ", ".join(
-        f"{_name(catalogue.summary(item))}: {format_rating(rating)}" for item, rating in ratings
+        f"{_name(catalogue.summary(item))}: {catalogue.words.label(rating)}"
+        for item, rating in ratings
     )
 
 

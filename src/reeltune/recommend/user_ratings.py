@@ -113,7 +113,7 @@ def rated_history(
     """Return ratings as a history.
 
     Args:
-        catalogue: Finds the films.
+        catalogue: Finds the items.
         scale: The edition's ratings.
         from_file: Ordered by time if any entry has one, else in file order.
         typed: Oldest first; they follow those of the file.
@@ -200,9 +200,8 @@ class _Reader:
 
     def _item_idx(self, entry: Entry) -> int:
         if not entry.item:
-            raise RequestError(
-                "no film is given", code="missing_item", hint="Give its title or its id"
-            )
+            message = f"no {self._catalogue.words.domain.item} is given"
+            raise RequestError(message, code="missing_item", hint="Give its title or its id")
         item_idx = self._catalogue.find(entry.item)
         if (first := self._where_rated.get(item_idx)) is not None:
             raise RequestError(

@@ -30,8 +30,8 @@ from reeltune.serve.request_body import RequestBodyMiddleware, unique_fields
 from reeltune.serve.service import Service
 
 _DESCRIPTION: Final = (
-    "Will a user who has rated these films like that one? A language model answers. Items have "
-    "their MovieLens ids. Where the service has a token, requests carry it in the header "
+    "Will a user who has rated these items like that one? A language model answers. Items have "
+    "the ids of the data. Where the service has a token, requests carry it in the header "
     "Authorization: Bearer TOKEN; the page, its files and /health are open to all. GET /health "
     "tells what is served, the rating scale, and the limits of one request."
 )

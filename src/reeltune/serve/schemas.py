@@ -16,7 +16,9 @@ MAX_QUERY_LENGTH: Final = 200
 MAX_ITEMS_FOUND: Final = 50
 MAX_REASONS: Final = 5
 
-ItemId = Annotated[int, Field(ge=0, lt=2**53, description="A MovieLens id.")]
+ItemId = Annotated[
+    int, Field(ge=0, lt=2**53, description="An id of the data, as GET /items gives it.")
+]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Year = Annotated[int, Field(ge=0, lt=10_000)]
@@ -113,6 +115,24 @@ class LimitsResponse(ResponseModel):
     top_k: int
 
 
+class SaidRating(ResponseModel):
+    """A rating of the scale, and how it is said."""
+
+    rating: float
+    said: Annotated[str, Field(description='In words, such as "4.5 stars" or "8 of 10".')]
+    label: Annotated[str, Field(description="Beside its item, such as 4.5 or liked.")]
+
+
+class DomainResponse(ResponseModel):
+    """What items and ratings are called."""
+
+    name: str
+    item: Annotated[str, Field(description="An item.")]
+    items: Annotated[str, Field(description="Several items.")]
+    noun: Annotated[str, Field(description="What an item is given: stars, or a rating.")]
+    ratings: Annotated[list[SaidRating], Field(description="Every rating, lowest first.")]
+
+
 class HealthResponse(ResponseModel):
     """What is served."""
 
@@ -128,6 +148,7 @@ class HealthResponse(ResponseModel):
         bool, Field(description="Whether older ratings count in the collaborative signals.")
     ]
     scale: RatingScale
+    domain: DomainResponse
     genres: list[str]
     limits: LimitsResponse
 

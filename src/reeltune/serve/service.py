@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE
 from reeltune.data.history import History
-from reeltune.domain import RatingScale
+from reeltune.domain import RatingScale, RatingWords
 from reeltune.errors import RequestError
 from reeltune.files import file_digest
 from reeltune.recommend.candidates import ALL, CandidateLimit, Filters, ItemPool, default_limit
@@ -65,6 +65,7 @@ class Service:
             history_len=predictor.history_len,
             uses_all_ratings=predictor.max_history > predictor.history_len,
             scale=scale,
+            domain=_domain_response(self._catalogue.words),
             genres=sorted({genre for item in self._catalogue.items for genre in item.genres}),
             limits=schemas.LimitsResponse(
                 candidates=serving.max_candidates,
@@ -96,7 +97,7 @@ class Service:
             raise UnavailableError(
                 f"no answer within {serving.timeout_s:g} s (serving.timeout_s)",
                 code="answer_timed_out",
-                hint="Ask about fewer films, or try again later",
+                hint="Ask about fewer items, or try again later",
             ) from None
         finally:
             self._active_requests -= 1
@@ -176,6 +177,7 @@ class RequestValidator:
         self._scale = scale
         self._serving = serving
         self._index_of_id = catalogue.index_of_id
+        self._domain = catalogue.words.domain
 
     def history(self, ratings: Sequence[schemas.RatedItem]) -> History:
         """Return the ratings of a request as a history."""
@@ -185,7 +187,7 @@ class RequestValidator:
         for position, rated in enumerate(ratings):
             if rated.item_id in seen:
                 raise RequestError(
-                    f"film {rated.item_id} is rated twice",
+                    f"{self._domain.item} {rated.item_id} is rated twice",
                     code="item_rated_twice",
                     where=f"history.{position}.item_id",
                     hint="Send the latest rating only",
@@ -222,10 +224,11 @@ class RequestValidator:
             listed = ", ".join(str(item_id) for item_id in unknown[:_MAX_LISTED])
             more = len(unknown) - _MAX_LISTED
             raise RequestError(
-                f"no film has the id {listed}" + (f" (and {more} more)" if more > 0 else ""),
+                f"no {self._domain.item} has the id {listed}"
+                + (f" (and {more} more)" if more > 0 else ""),
                 code="unknown_item",
                 where=where,
-                hint="GET /items finds films and their ids",
+                hint=f"GET /items finds {self._domain.items} and their ids",
             )
         return np.array([self._index_of_id[item_id] for item_id in item_ids], dtype=np.int64)
 
@@ -239,6 +242,20 @@ def candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit
     if limit.count == ALL or limit.count > serving.max_candidates:
         return CandidateLimit(serving.max_candidates, "serving.max_candidates")
     return limit
+
+
+def _domain_response(words: RatingWords) -> schemas.DomainResponse:
+    domain = words.domain
+    return schemas.DomainResponse(
+        name=domain.name,
+        item=domain.item,
+        items=domain.items,
+        noun=words.noun,
+        ratings=[
+            schemas.SaidRating(rating=rating, said=words.said(rating), label=words.label(rating))
+            for rating in words.scale.ratings()
+        ],
+    )
 
 
 def _model_name(predictor: Predictor) -> str:
