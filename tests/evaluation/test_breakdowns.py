@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from reeltune.data.columns import TEST, TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import SplitColumn
-from reeltune.evaluation.breakdowns import breakdowns, by_quantile, groupings, training_events
+from reeltune.evaluation.breakdowns import (
+    ITEM_RATINGS,
+    LEAST_ROWS,
+    USER_RATINGS,
+    breakdowns,
+    by_edges,
+    by_quantile,
+    cold_to_warm,
+    groupings,
+    training_events,
+)
 from reeltune.evaluation.predictions import PredictionTable
 from tests.helpers import write_prepared
 
@@ -189,3 +199,72 @@ def test_one_moment_is_one_quarter(folder, predictions):
     one = replace(predictions, timestamp=np.full(len(predictions), 10**9))
     sizes = [len(rows) for _, rows in groups_of(folder, one, "time of the rating")]
     assert sorted(sizes) == [0, 0, 0, len(predictions)]
+
+
+def test_edges_begin_their_group():
+    labels, group = by_edges(np.array([0, 1, 2, 4, 5, 19, 20, 999]), USER_RATINGS)
+    assert labels == ["0", "1", "2 to 4", "5 to 9", "10 to 19", "20 and more"]
+    assert group.tolist() == [0, 1, 2, 2, 3, 4, 5, 5]
+    assert by_edges(np.array([2, 3, 10]), ITEM_RATINGS)[1].tolist() == [1, 2, 3]
+
+
+def made_up(counts: list[int], seed: int = 0) -> PredictionTable:
+    """As many rows as counted of users with 0, 1, 2, 5, 10 and 20 earlier ratings."""
+    random = np.random.default_rng(seed)
+    position = np.repeat(USER_RATINGS, counts)
+    many = len(position)
+    event = np.zeros(many, dtype=np.int64)
+    table = PredictionTable(
+        TEST, event, np.arange(many) % 13, event, position, event, random.random(many) < 0.5, {}
+    )
+    for name in ("tuned", "base", "item mean"):
+        table = table.scored(name, random.random(many))
+    return table
+
+
+def test_groups_from_cold_to_warm_are_measured_for_every_scorer(folder: PreparedFolder):
+    table = made_up([40, 0, LEAST_ROWS - 1, LEAST_ROWS, 0, 60])
+    by_user, _ = cold_to_warm(folder, table, "tuned", seed=0, samples=20)
+    sizes = {group.label: (group.rows, group.undefined) for group in by_user.groups}
+    assert sizes == {
+        "0": (40, ""),
+        "1": (0, "no rows"),
+        "2 to 4": (LEAST_ROWS - 1, f"fewer than {LEAST_ROWS} rows"),
+        "5 to 9": (LEAST_ROWS, ""),
+        "10 to 19": (0, "no rows"),
+        "20 and more": (60, ""),
+    }
+    for group, first in zip(by_user.groups, USER_RATINGS, strict=True):
+        rows = table.position == first
+        for name, p_yes in table.p_yes.items():
+            auc, loss, lead = (x.get(name) for x in (group.auc, group.log_loss, group.lead))
+            if group.undefined:
+                assert (auc, loss, lead) == (None, None, None)
+                continue
+            assert auc is not None and loss is not None
+            assert auc.value == pytest.approx(roc_auc_score(table.liked[rows], p_yes[rows]))
+            assert loss.value == pytest.approx(log_loss(table.liked[rows], p_yes[rows]))
+            assert loss.low < loss.value < loss.high
+            tuned = group.auc["tuned"]
+            assert tuned is not None
+            assert (lead is None) == (name == "tuned")
+            assert lead is None or lead.value == pytest.approx(tuned.value - auc.value)
+
+
+def test_a_group_of_one_label_says_so(folder: PreparedFolder):
+    table = made_up([40, 40, 0, 0, 0, 0])
+    same = replace(table, liked=table.liked | (table.position == 0))
+    first, second, *_ = cold_to_warm(folder, same, "tuned", seed=0, samples=5)[0].groups
+    assert (first.undefined, first.auc["tuned"]) == ("all rows have one label", None)
+    assert not second.undefined and second.auc["tuned"] is not None
+
+
+def test_items_are_grouped_by_their_training_ratings(folder, predictions):
+    items = folder.timelines.item_idx[training_events(folder)].tolist()
+    counts = [items.count(item) for item in folder.timelines.item_idx[predictions.event].tolist()]
+    _, by_item = cold_to_warm(folder, predictions, "tuned", seed=0, samples=5)
+    expected = [0, 0, 0, 0]
+    for count in counts:
+        expected[0 if count == 0 else 1 if count < 3 else 2 if count < 10 else 3] += 1
+    assert [group.rows for group in by_item.groups] == expected
+    assert sum(count > 0 for count in expected) > 1

@@ -12,11 +12,13 @@ from reeltune.domain import Item
 from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics, measure
-from reeltune.evaluation.result import Gain
+from reeltune.evaluation.result import Breakdown, Gain, Group
 from reeltune.evaluation.tables import (
+    cold_to_warm_table,
     difference_line,
     gain_sentence,
     gain_table,
+    lead_sentence,
     metrics_table,
     samples_table,
 )
@@ -203,3 +205,43 @@ def test_the_closing_table_has_both_models_and_their_difference():
     assert cells(lines, "AUC") == ["0.7500", "0.7800", "+0.0300", "+0.0160 to +0.0450"]
     few = rendered(gain_table(gain_of(0.75, 0.016, 0.03, 0.045, users=3)))
     assert not any("0.0160" in line for line in few)
+
+
+def lead(value: float, half: float, users: int = 60) -> Interval:
+    return Interval(value, value - half, value + half, 1000, users)
+
+
+BREAKDOWN = Breakdown(
+    "ratings of the user",
+    "Ratings before the candidate.",
+    [
+        Group("0", 40, 40, 0.5, {"tuned": lead(0.75, 0.05), "kNN": lead(0.5, 0.05)},
+              {"tuned": lead(0.5, 0.1), "kNN": lead(0.625, 0.1)}, {"kNN": lead(0.25, 0.1)}),
+        Group("1", 1234, 90, 0.5, {"tuned": lead(0.75, 0.05, 4), "kNN": lead(0.8125, 0.05, 4)},
+              {"tuned": lead(0.5, 0.1), "kNN": lead(0.625, 0.1)}, {"kNN": lead(-0.0625, 0.05)}),
+        Group("2", 50, 9, 0.5, {"tuned": lead(0.7, 0.1), "kNN": lead(0.6, 0.1)},
+              {"tuned": lead(0.5, 0.1), "kNN": lead(0.625, 0.1)}, {"kNN": lead(0.1, 0.05, 9)}),
+        Group("3", 2, 2, 0.5, dict.fromkeys(["tuned", "kNN"]), {}, {}, "fewer than 30 rows"),
+        Group("4", 0, 0, None, dict.fromkeys(["tuned", "kNN"]), {}, {}, "no rows"),
+    ],
+)  # fmt: skip
+
+
+def test_groups_from_cold_to_warm_are_columns():
+    lines = rendered(cold_to_warm_table(BREAKDOWN))
+    assert cells(lines, "kNN") == [
+        "0.500 0.45-0.55 0.625",
+        "0.812 0.625",  # 4 users are too few for an interval
+        "0.600 0.50-0.70 0.625",
+        "-",
+    ]
+    text = " ".join(" ".join(lines).split())
+    assert "1,234 rows" in text
+    assert "At 3: fewer than 30 rows. At 4: no rows." in text
+
+
+def test_a_sentence_says_where_a_model_leads():
+    assert lead_sentence(BREAKDOWN, "tuned", "kNN") == (
+        "Tuned against kNN: better at 0; worse at 1; no clear difference at 2."
+    )
+    assert lead_sentence(BREAKDOWN, "tuned", "MF") == "Tuned against MF: undefined."

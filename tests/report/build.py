@@ -17,7 +17,16 @@ from reeltune.evaluation.result import (
     ScorerResult,
 )
 from reeltune.report import TrainingCurves
-from tests.report.parts import SKILL, ablations, around, breakdowns, examples, gap, reliability
+from tests.report.parts import (
+    SKILL,
+    ablations,
+    around,
+    breakdowns,
+    cold_to_warm,
+    examples,
+    gap,
+    reliability,
+)
 
 METRICS = (
     "auc",
@@ -78,6 +87,7 @@ def make_evaluation(
         scorers=scorers,
         differences=[_difference(tuned, other) for other in scorers[1:]],
         breakdowns=breakdowns(list(skill)),
+        cold_to_warm=cold_to_warm(list(skill)),
         ablations=ablations(),
         reliability=reliability(predictions),
         examples=examples(predictions, list(skill)),

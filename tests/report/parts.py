@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -82,6 +83,32 @@ def _group(label: str, names: list[str], random: np.random.Generator, empty: boo
         for name in names
     }
     return Group(label, rows, rows // 15 + 1, float(random.uniform(0.3, 0.7)), dict(auc))
+
+
+def cold_to_warm(names: list[str]) -> list[Breakdown]:
+    random = np.random.default_rng(5)
+    properties = {
+        "ratings of the user": ("0", "1", "2 to 4", "5 to 9", "10 to 19", "20 and more"),
+        "training ratings of the item": ("0", "1 to 2", "3 to 9", "10 and more"),
+    }
+    return [
+        Breakdown(name, f"Rows by {name}.", [_from_cold(label, names, random) for label in labels])
+        for name, labels in properties.items()
+    ]
+
+
+def _from_cold(label: str, names: list[str], random: np.random.Generator) -> Group:
+    if label == "1":
+        none = dict.fromkeys(names)
+        return Group(label, 12, 11, 0.5, none, none, none, "fewer than 30 rows")
+    group = _group(label, names, random, empty=False)
+    wide = {name: around(auc.value, 0.04) for name, auc in group.auc.items() if auc is not None}
+    return replace(
+        group,
+        auc=dict(wide),
+        log_loss={name: around(1.2 - auc.value) for name, auc in wide.items()},
+        lead={n: around(wide[names[0]].value - auc.value, 0.02) for n, auc in wide.items()},
+    )
 
 
 def ablations() -> list[Ablation]:

@@ -119,6 +119,37 @@ def test_breakdowns_ablations_and_calibration_have_their_numbers(
     ]
 
 
+def test_every_scorer_is_shown_from_cold_to_warm(page: Page, evaluation: Evaluation):
+    charts = page.section("cold").all("figure")
+    assert len(charts) == len(evaluation.cold_to_warm) == 2
+    assert all(chart.all("svg") for chart in charts)
+    table = page.table("cold-to-warm-0")
+    assert set(table) == {scorer.name for scorer in evaluation.scorers}
+    for name, cells in table.items():
+        for group, cell in zip(evaluation.cold_to_warm[0].groups, cells, strict=True):
+            auc, loss = group.auc[name], group.log_loss[name]
+            assert (auc is None) == (group.label == "1")
+            if auc is None or loss is None:
+                assert cell == "undefined fewer than 30 rows"
+            else:
+                ends = f"{auc.low:.4f} to {auc.high:.4f}; log loss {loss.value:.4f}"
+                assert cell == f"{auc.value:.4f} {ends}"
+    words = charts[0].all("figcaption")[0].text
+    assert "Tuned against base: better at 0, 2 to 4" in words
+    assert "At 1: fewer than 30 rows." in words
+
+
+def test_groups_without_metrics_have_no_chart(evaluation: Evaluation, predictions: PredictionTable):
+    first = evaluation.cold_to_warm[0]
+    page = read(
+        replace(evaluation, cold_to_warm=[replace(first, groups=[first.groups[1]])]), predictions
+    )
+    assert "undefined: no group has enough rows with both labels" in page.section("cold").text
+    page = read(replace(evaluation, cold_to_warm=[]), predictions)
+    named = [section.attributes["aria-labelledby"] for section in page.root.all("section")]
+    assert "cold" not in named
+
+
 def test_examples_show_predictions_and_labels(page: Page, evaluation: Evaluation):
     cards = page.section("examples").all("article")
     assert len(cards) == 10

@@ -1,10 +1,11 @@
-"""Breakdowns: AUC within groups of rows, by one property after another."""
+"""Breakdowns: metrics within groups of rows, by one property after another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -12,12 +13,24 @@ import numpy.typing as npt
 
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
-from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
+from reeltune.evaluation.intervals import (
+    BOOTSTRAP_SAMPLES,
+    Interval,
+    bootstrap_auc,
+    bootstrap_auc_and_log_loss,
+)
 from reeltune.evaluation.predictions import Ints, Labels, PredictionTable
 from reeltune.evaluation.result import Breakdown, Group
 
 QUANTILES: Final = 5
 QUARTERS: Final = 4
+
+USER_RATINGS: Final = (0, 1, 2, 5, 10, 20)
+ITEM_RATINGS: Final = (0, 1, 3, 10)
+"""Where the groups from cold to warm begin."""
+
+LEAST_ROWS: Final = 30
+"""Fewer rows say nothing: the standard error of their AUC is 0.1 and more."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +65,9 @@ def breakdowns(
 
 def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[Grouping]:
     """Yield the rows grouped by one property after another."""
-    in_training = training_events(folder)
-    timelines = folder.timelines
-    count = np.bincount(timelines.item_idx[in_training], minlength=len(folder.items))
+    timelines, in_training = folder.timelines, training_events(folder)
     item_idx = timelines.item_idx[predictions.event]
-    ratings = count[item_idx].astype(np.int64)
+    ratings = _training_ratings(folder, predictions)
     seen_user = np.isin(predictions.user_id, np.unique(timelines.user_id[in_training]))
     fifths = f"Up to {QUANTILES} groups of about equal size."
     yield Grouping(
@@ -79,6 +90,63 @@ def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[
         "these rows.",
         *_by_quarter(predictions.timestamp),
     )
+
+
+def cold_to_warm(
+    folder: PreparedFolder,
+    predictions: PredictionTable,
+    main: str,
+    seed: int,
+    samples: int = BOOTSTRAP_SAMPLES,
+) -> list[Breakdown]:
+    """Return AUC, log loss and the lead of scorer ``main``, for every scorer.
+
+    Rows are grouped by the ratings known of the user, and by those known of the item.
+    """
+    groupings = (
+        Grouping(
+            "ratings of the user",
+            "Ratings of the user before the candidate; a prompt shows the newest of them.",
+            *by_edges(predictions.position, USER_RATINGS),
+        ),
+        Grouping(
+            "training ratings of the item",
+            "Ratings of the candidate in the training data, as candidate or in a history.",
+            *by_edges(_training_ratings(folder, predictions), ITEM_RATINGS),
+        ),
+    )
+    return [
+        Breakdown(
+            grouping.name,
+            grouping.about,
+            [
+                _measured_in_full(predictions, grouping.group == i, label, main, seed, samples)
+                for i, label in enumerate(grouping.labels)
+            ],
+        )
+        for grouping in groupings
+    ]
+
+
+def _training_ratings(folder: PreparedFolder, predictions: PredictionTable) -> Ints:
+    """Return the training ratings of each row's candidate."""
+    item_idx = folder.timelines.item_idx
+    count = np.bincount(item_idx[training_events(folder)], minlength=len(folder.items))
+    return count[item_idx[predictions.event]].astype(np.int64)
+
+
+def by_edges(values: Ints, edges: Sequence[int]) -> tuple[list[str], Ints]:
+    """Return labels and groups of values, each from an edge to just below the next.
+
+    >>> by_edges(np.array([0, 7, 1]), (0, 1, 5))
+    (['0', '1 to 4', '5 and more'], array([0, 2, 1]))
+    """
+    labels = [
+        str(low) if low == high else f"{low} to {high}"
+        for low, high in ((low, following - 1) for low, following in pairwise(edges))
+    ]
+    group = np.searchsorted(edges, values, side="right") - 1
+    return [*labels, f"{edges[-1]} and more"], group.astype(np.int64)
 
 
 def training_events(folder: PreparedFolder) -> Labels:
@@ -136,4 +204,30 @@ def _measured(
         users=aucs.users,
         positive_rate=float(liked.mean()) if len(liked) else None,
         auc={name: aucs.interval(name, "auc") for name in scores},
+    )
+
+
+def _measured_in_full(
+    predictions: PredictionTable, rows: Labels, label: str, main: str, seed: int, samples: int
+) -> Group:
+    liked, user_id = predictions.liked[rows], predictions.user_id[rows]
+    scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
+    users, share = len(np.unique(user_id)), float(liked.mean()) if len(liked) else None
+    undefined = ""
+    if len(liked) < LEAST_ROWS:
+        undefined = f"fewer than {LEAST_ROWS} rows" if len(liked) else "no rows"
+    elif share in (0, 1):
+        undefined = "all rows have one label"
+    if undefined:
+        none: dict[str, Interval | None] = dict.fromkeys(scores)
+        return Group(label, len(liked), users, share, none, none, none, undefined)
+    resampled = bootstrap_auc_and_log_loss(liked, user_id, scores, seed, samples)
+    return Group(
+        label=label,
+        rows=len(liked),
+        users=users,
+        positive_rate=share,
+        auc={name: resampled.interval(name, "auc") for name in scores},
+        log_loss={name: resampled.interval(name, "log_loss") for name in scores},
+        lead={name: resampled.difference(main, name, "auc") for name in scores if name != main},
     )

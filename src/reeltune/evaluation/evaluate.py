@@ -10,7 +10,7 @@ import numpy as np
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.evaluation.ablations import measure_ablations
-from reeltune.evaluation.breakdowns import breakdowns
+from reeltune.evaluation.breakdowns import breakdowns, cold_to_warm
 from reeltune.evaluation.collect import (
     BASE,
     RANKING_METRICS,
@@ -88,6 +88,7 @@ def evaluate(
         warnings=[*_row_warnings(loaded, collected), *_method_warnings(loaded, collected)],
         strongest=strongest,
         custom_metrics=list(metrics or ()),
+        cold_to_warm=cold_to_warm(loaded.folder, rows, main, seed, samples),
     )
 
 

@@ -18,6 +18,7 @@ from reeltune.evaluation.metrics import (
     PER_USER_METRICS,
     MetricSums,
     WeightedAuc,
+    WeightedLogLoss,
     user_indices,
 )
 from reeltune.evaluation.predictions import Floats, Ints, Labels, Probabilities
@@ -144,6 +145,22 @@ def bootstrap_auc(
     """Compute the AUC alone, of scores that need not be probabilities; see :func:`bootstrap`."""
     user = user_indices(user_id)
     scorers = {name: [WeightedAuc(labels, values, user)] for name, values in scores.items()}
+    return _resample(scorers, user, 0, seed, samples)
+
+
+def bootstrap_auc_and_log_loss(
+    labels: Labels,
+    user_id: Ints,
+    p_yes: Mapping[str, Floats],
+    seed: int,
+    samples: int = BOOTSTRAP_SAMPLES,
+) -> Bootstrap:
+    """Compute AUC and log loss alone; see :func:`bootstrap`."""
+    user = user_indices(user_id)
+    scorers = {
+        name: [WeightedAuc(labels, values, user), WeightedLogLoss(labels, values, user)]
+        for name, values in p_yes.items()
+    }
     return _resample(scorers, user, 0, seed, samples)
 
 

@@ -119,14 +119,12 @@ class MetricSums:
         exact = probabilities(labels, p_yes)
         auc = auc_per_user(labels, exact, user)
         scored = ~np.isnan(auc)
-        p_true = np.where(labels, exact, 1 - exact)
         row_sums = (
             np.ones(len(labels)),
             labels,
             *_yes_and_hits(labels, exact, THRESHOLD),
             *_yes_and_hits(labels, exact, threshold),
-            # Clipped as in scikit-learn: a certain, wrong prediction has a finite loss.
-            -np.log(np.maximum(p_true, np.finfo(np.float64).eps)),
+            _nats(labels, exact),
             (exact - labels) ** 2,
         )
         self._auc = WeightedAuc(labels, exact, user)
@@ -171,6 +169,12 @@ class MetricSums:
         return dict(zip(METRICS, values, strict=True))
 
 
+def _nats(labels: Labels, p_yes: Floats) -> Floats:
+    """Return the log loss of each row, clipped as in scikit-learn: it is always finite."""
+    p_true = np.where(labels, p_yes, 1 - p_yes)
+    return -np.log(np.maximum(p_true, np.finfo(np.float64).eps))
+
+
 def _yes_and_hits(labels: Labels, p_yes: Floats, threshold: float | None) -> tuple[Floats, Floats]:
     """Return 0 or 1 for predicted Yes and for true positives; NaN without a threshold."""
     if threshold is None:
@@ -207,6 +211,19 @@ class WeightedAuc:
         won = np.einsum("ij,ij->i", yes, beaten) / 2
         with np.errstate(invalid="ignore"):
             return {"auc": won / (yes.sum(axis=1) * no[:, -1])}
+
+
+class WeightedLogLoss:
+    """The log loss of one scorer's rows under any weights of the users, given as indices."""
+
+    def __init__(self, labels: Labels, p_yes: Floats, user: Ints) -> None:
+        self._nats = np.bincount(user, weights=_nats(labels, p_yes))
+        self._rows = np.bincount(user)
+
+    def metrics(self, weights: Floats) -> dict[str, Floats]:
+        """Return ``{"log_loss": ...}`` in nats, shape ``(samples,)``; NaN without rows."""
+        with np.errstate(invalid="ignore"):
+            return {"log_loss": (weights @ self._nats) / (weights @ self._rows)}
 
 
 def auc_per_user(labels: Labels, p_yes: Floats, user: Ints) -> Floats:

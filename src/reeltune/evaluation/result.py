@@ -51,13 +51,22 @@ class Gain:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of a breakdown, with the AUC of each scorer within it; None where undefined."""
+    """One group of a breakdown, with the AUC of each scorer within it; None where undefined.
+
+    Attributes:
+        log_loss: In nats, by scorer; measured from cold to warm only, as is ``lead``.
+        lead: AUC of the tuned (or base) model minus that of each other scorer.
+        undefined: Why there are no metrics; empty if there are.
+    """
 
     label: str
     rows: int
     users: int
     positive_rate: float | None
     auc: dict[str, Interval | None]
+    log_loss: dict[str, Interval | None] = field(default_factory=dict)
+    lead: dict[str, Interval | None] = field(default_factory=dict)
+    undefined: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,7 @@ class Evaluation:
         strongest: By metric, then by kind: the scorer with the highest value on validation rows.
             If absent, the strongest scorer is chosen on the reported rows.
         custom_metrics: Names of the metrics that the caller gave.
+        cold_to_warm: The rows by how much is known of the user, and of the item, with every scorer.
     """
 
     about: dict[str, str]
@@ -182,6 +192,7 @@ class Evaluation:
     warnings: list[str]
     strongest: dict[str, dict[Kind, str]] = field(default_factory=dict)
     custom_metrics: list[str] = field(default_factory=list)
+    cold_to_warm: list[Breakdown] = field(default_factory=list)
 
     @property
     def gain(self) -> Gain | None:

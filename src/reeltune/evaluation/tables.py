@@ -13,7 +13,7 @@ from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.examples import title_of
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
-from reeltune.evaluation.result import Evaluation, Gain
+from reeltune.evaluation.result import Breakdown, Evaluation, Gain
 
 _UNDEFINED: Final = "undefined"
 
@@ -103,6 +103,47 @@ def scorers_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def cold_to_warm_table(breakdown: Breakdown) -> Table:
+    """Return one row per scorer, and for each group with rows: AUC, its interval and log loss."""
+    table = _table(f"AUC, 95 %, log loss, by {breakdown.name}")
+    table.add_column("scorer", min_width=12)
+    shown = [group for group in breakdown.groups if group.rows]
+    for group in shown:
+        table.add_column(f"{group.label}\n{group.rows:,} rows", justify="right")
+    for name in shown[0].auc if shown else ():
+        cells = []
+        for group in shown:
+            auc, log_loss = group.auc.get(name), group.log_loss.get(name)
+            if auc is None or log_loss is None:
+                cells.append("-")
+            else:
+                ends = f"{auc.low:.2f}-{auc.high:.2f} " if auc.enough_users else ""
+                cells.append(f"{auc.value:.3f} {ends}{log_loss.value:.3f}")
+        table.add_row(name, *cells)
+    table.caption = " ".join([breakdown.about, *undefined_groups(breakdown)])
+    table.caption_justify = "left"
+    return table
+
+
+def undefined_groups(breakdown: Breakdown) -> list[str]:
+    """Return why groups have no metrics, a sentence each."""
+    return [
+        f"At {group.label}: {group.undefined}." for group in breakdown.groups if group.undefined
+    ]
+
+
+def lead_sentence(breakdown: Breakdown, main: str, other: str) -> str:
+    """Return in which groups a model's AUC is clearly above or below that of another scorer."""
+    at: dict[str, list[str]] = {"better": [], "worse": [], "no clear difference": []}
+    for group in breakdown.groups:
+        if (lead := group.lead.get(other)) is not None:
+            clear = lead.enough_users and not lead.low <= 0 <= lead.high
+            found = ("better" if lead.value > 0 else "worse") if clear else "no clear difference"
+            at[found].append(group.label)
+    parts = [f"{found} at {', '.join(labels)}" for found, labels in at.items() if labels]
+    return f"{main.capitalize()} against {other}: {'; '.join(parts) or 'undefined'}."
+
+
 def _ends(interval: Interval | None, *, signed: bool = False) -> str:
     if interval is None:
         return ""
@@ -176,6 +217,16 @@ def difference_line(
         f"{value}; 95 % interval {interval.low:+.4f} to {interval.high:+.4f} over "
         f"{interval.bootstrap_samples} bootstrap samples of users {zero} zero."
     )
+
+
+def lead_sentences(evaluation: Evaluation, breakdown: Breakdown) -> list[str]:
+    """Return :func:`lead_sentence` for the base model and the strongest of each kind by AUC."""
+    others = {"base", *evaluation.strongest.get("auc", {}).values()}
+    return [
+        lead_sentence(breakdown, difference.scorer, difference.other)
+        for difference in evaluation.differences
+        if difference.other in others
+    ]
 
 
 def difference_lines(evaluation: Evaluation) -> list[str]:

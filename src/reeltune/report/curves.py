@@ -1,15 +1,16 @@
-"""ROC curves of every scorer, and reliability of P(Yes) before and after calibration."""
+"""ROC curves, reliability of P(Yes) before and after calibration, and AUC from cold to warm."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from sklearn.metrics import roc_curve
 
 from reeltune.evaluation.predictions import Floats, PredictionTable
-from reeltune.evaluation.result import Reliability
-from reeltune.report.metric_labels import ONE_LABEL
+from reeltune.evaluation.result import Breakdown, Evaluation, Group, Reliability
+from reeltune.evaluation.tables import lead_sentences, undefined_groups
+from reeltune.report.metric_labels import NOT_MEASURED, ONE_LABEL
 from reeltune.report.roles import Role, Roles
 from reeltune.report.svg import (
     FAINT,
@@ -26,7 +27,19 @@ from reeltune.report.svg import (
     styled,
     to_svg,
 )
-from reeltune.report.tables import Cell, Head, Table, count, number, percent, plain, words
+from reeltune.report.tables import (
+    Cell,
+    Head,
+    Table,
+    between,
+    count,
+    counted,
+    number,
+    percent,
+    plain,
+    undefined,
+    words,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +56,7 @@ _TOP: Final = 26.0
 _RIGHT: Final = 12.0
 _BELOW: Final = 48.0
 _STRIP: Final = 78.0
+_LEGEND: Final = 84.0
 _TICKS: Final = (0, 0.25, 0.5, 0.75, 1)
 _TICK_LABELS: Final = [f"{tick:g}" for tick in _TICKS]
 _LONGEST: Final = 38
@@ -84,7 +98,7 @@ def roc_chart(predictions: PredictionTable, roles: Roles) -> Chart:
     _unit_square(axes, "True positive rate", 1.035)
     axes.set_xticks(_TICKS, _TICK_LABELS)
     axes.set_xlabel("False positive rate")
-    _draw_curves(axes, curves, roles)
+    _draw_curves(axes, {name: thinned(*curve) for name, curve in curves.items()}, roles)
     rows = [
         [
             words(name),
@@ -112,20 +126,33 @@ def _unit_square(axes: Axes, label: str, label_y: float) -> None:
     axes.text(edge, label_y, label, transform=axes.transAxes, color=MUTED, fontsize=SMALL_SIZE)
 
 
-def _draw_curves(axes: Axes, curves: dict[str, Curve], roles: Roles) -> None:
-    """Draw the curves, the tuned model's on top, with a legend."""
+def _draw_curves(
+    axes: Axes, curves: dict[str, Curve], roles: Roles, *, marked: bool = False
+) -> None:
+    """Draw the curves, the tuned model's on top, with a legend; ``marked`` marks every point."""
     handles = []
     leads: dict[Role, str] = {role: s.name for role, s in roles.leads.items() if s.name in curves}
     for name, curve in curves.items():
         if name not in leads.values():
-            handles = axes.plot(*thinned(*curve), color=MUTED, linewidth=0.8, alpha=0.5)
+            line = {"color": MUTED, "linewidth": 0.8, "alpha": 0.5}
+            points = {"marker": ".", "markersize": 4} if marked else {}
+            handles = axes.plot(*curve, **line, **points)
     for handle in handles:
         handle.set_label("every other scorer")
     for role, name in reversed(leads.items()):
         pen = PENS[role]
         line = {"color": pen.color, "linestyle": pen.dashes, "linewidth": 2}
-        handles += axes.plot(*thinned(*curves[name]), label=shortened(name, _LONGEST), **line)
-    axes.legend(handles=handles[::-1], loc="lower right")
+        points = pen.marks if marked else {}
+        label = shortened(name, _LONGEST)
+        handles += axes.plot(*curves[name], label=label, **line, **points)
+    place: dict[str, Any] = {"loc": "lower right"}
+    if marked:  # below the axes, since marks may be anywhere within
+        place = {
+            "loc": "lower left",
+            "bbox_to_anchor": (0, 0),
+            "bbox_transform": axes.figure.transFigure,
+        }
+    axes.legend(handles=handles[::-1], **place)
 
 
 @styled()
@@ -215,3 +242,67 @@ def calibration_table(reliabilities: list[Reliability], roles: Roles) -> Table:
     ]
     caption = "How well P(Yes) is calibrated, without and with calibration."
     return Table("calibration", caption, heads, rows)
+
+
+@styled()
+def cold_to_warm_chart(evaluation: Evaluation, roles: Roles, index: int) -> Chart:
+    """Return the AUC of every scorer by how much is known, the leads with their intervals."""
+    breakdown = evaluation.cold_to_warm[index]
+    title, name = f"By {breakdown.name}", f"cold-to-warm-{index}"
+    table = _cold_to_warm_table(breakdown, roles, name)
+    drawn = [group for group in breakdown.groups if not group.undefined]
+    if not drawn:
+        missing = "no group has enough rows with both labels"
+        return Chart(title, breakdown.about, None, missing, table)
+    sentences = (*lead_sentences(evaluation, breakdown), *undefined_groups(breakdown))
+    about = " ".join([breakdown.about, *sentences])
+    figure = new_figure(_HEIGHT)
+    axes = frame(figure, _LEFT, _TOP, _RIGHT, _BELOW + _LEGEND)
+    values = {s.name: _aucs(breakdown.groups, s.name) for s in roles.ordered}
+    for role, scorer in roles.leads.items():
+        _, low, high = values[scorer.name]
+        places = np.arange(len(low))
+        axes.fill_between(places, low, high, color=PENS[role].color, alpha=0.14, linewidth=0)
+        # A band of a single group has no width.
+        axes.vlines(places, low, high, color=PENS[role].color, alpha=0.5, linewidth=1)
+    curves = {scorer: (np.arange(len(auc)), auc) for scorer, (auc, _, _) in values.items()}
+    _draw_curves(axes, curves, roles, marked=True)
+    labels = [group.label.replace(" to ", "\N{EN DASH}") for group in breakdown.groups]
+    axes.set_xticks(range(len(labels)), [label.replace(" and more", "+") for label in labels])
+    axes.set_xlim(-0.3, len(labels) - 0.7)
+    axes.set_xlabel(breakdown.name.capitalize())
+    edge = -_LEFT / (WIDTH - _LEFT - _RIGHT)
+    axes.text(edge, 1.035, "AUC", transform=axes.transAxes, color=MUTED, fontsize=SMALL_SIZE)
+    texts = "; ".join(
+        f"{role} at {group.label} {number(auc.value)}, {between(auc)}"
+        for role, scorer in roles.leads.items()
+        for group in drawn
+        if (auc := group.auc.get(scorer.name)) is not None
+    )
+    return Chart(title, about, to_svg(figure, name, f"AUC. {title}: {texts}."), table=table)
+
+
+def _aucs(groups: list[Group], scorer: str) -> tuple[Floats, Floats, Floats]:
+    """Return the AUC of each group and the ends of its interval; NaN where there is none."""
+    rows = []
+    for group in groups:
+        auc = group.auc.get(scorer)
+        ends = (auc.low, auc.high) if auc is not None and auc.enough_users else (np.nan, np.nan)
+        rows.append((np.nan if auc is None else auc.value, *ends))
+    auc, low, high = np.array(rows, dtype=np.float64).T
+    return auc, low, high
+
+
+def _cold_to_warm_table(breakdown: Breakdown, roles: Roles, name: str) -> Table:
+    def cell(group: Group, scorer: str) -> Cell:
+        auc, log_loss = group.auc.get(scorer), group.log_loss.get(scorer)
+        if auc is None or log_loss is None:
+            return undefined(group.undefined or NOT_MEASURED)
+        return Cell(number(auc.value), f"{between(auc)}; log loss {number(log_loss.value)}")
+
+    heads = [Head(group.label, counted(group.rows, "row")) for group in breakdown.groups]
+    rows = [
+        [words(s.name), *(cell(group, s.name) for group in breakdown.groups)] for s in roles.ordered
+    ]
+    caption = f"AUC with its 95 % interval, and log loss in nats, by {breakdown.name}"
+    return Table(name, caption, [Head("Scorer", numeric=False), *heads], rows)

@@ -14,7 +14,12 @@ from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
 from reeltune.report import tables
-from reeltune.report.curves import calibration_table, reliability_chart, roc_chart
+from reeltune.report.curves import (
+    calibration_table,
+    cold_to_warm_chart,
+    reliability_chart,
+    roc_chart,
+)
 from reeltune.report.forest import ablations_chart, answer_chart, breakdown_chart, forests
 from reeltune.report.headline import headline
 from reeltune.report.learning import TrainingCurves, learning_charts
@@ -64,6 +69,10 @@ def render(
         reliability=reliability_chart(evaluation.reliability, roles),
         calibration=calibration_table(evaluation.reliability, roles),
         learning=learning_charts(training) if training is not None else [],
+        cold_to_warm=[
+            cold_to_warm_chart(evaluation, roles, index)
+            for index in range(len(evaluation.cold_to_warm))
+        ],
         breakdowns=[
             breakdown_chart(breakdown, roles, index)
             for index, breakdown in enumerate(evaluation.breakdowns)
