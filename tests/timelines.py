@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reeltune.data.timelines import Blocks, Examples, SplitColumn, Timelines
-from reeltune.prompts.piece_texts import STAR_STEPS
+from reeltune.domain import HALF_STARS
 
 _T = TypeVar("_T")
 
@@ -44,7 +44,7 @@ def random_timelines(draw: st.DrawFn, items: int = 1) -> Timelines:
     split = st.sampled_from(["train", "train", "train", "test"])
     return timelines_of(
         draw(_many(st.integers(0, items - 1), count)),
-        draw(_many(st.sampled_from(STAR_STEPS.tolist()), count)),
+        draw(_many(st.sampled_from(HALF_STARS.ratings()), count)),
         np.repeat(np.arange(1, len(sizes) + 1), sizes).tolist(),
         draw(_many(split, count)),
     )

@@ -48,7 +48,7 @@ def test_meta_by_hand(tmp_path) -> None:
         }
 
     expected = {
-        "format_version": 2,
+        "format_version": 3,
         "reeltune_version": __version__,
         "edition": "ml-tiny",
         "layout": "csv",

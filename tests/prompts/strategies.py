@@ -9,8 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reeltune.data.timelines import Examples, Timelines
-from reeltune.domain import Item
-from reeltune.prompts.piece_texts import STAR_STEPS
+from reeltune.domain import HALF_STARS, Item
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged
 from tests.helpers import CONTROL_TOKENS, THINK_TOKENS
@@ -37,7 +36,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Item], Timelines, Examples]:
     items = draw(item_lists)
     size = draw(st.integers(1, 8))
     rows = draw(st.lists(st.integers(0, len(items) - 1), min_size=size, max_size=size))
-    rating = draw(st.lists(st.sampled_from(STAR_STEPS.tolist()), min_size=size, max_size=size))
+    rating = draw(st.lists(st.sampled_from(HALF_STARS.ratings()), min_size=size, max_size=size))
     target = draw(st.lists(st.integers(0, size - 1), max_size=4))
     start = [draw(st.integers(0, t)) for t in target]
     examples = Examples(np.array(start, dtype=np.int64), np.array(target, dtype=np.int64))

@@ -13,9 +13,8 @@ from transformers import AddedToken, PreTrainedTokenizerFast
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.data.timelines import Examples, Timelines
-from reeltune.domain import INTERVIEW, WINDOW, Form, Item, PromptSettings, Renderer
+from reeltune.domain import HALF_STARS, INTERVIEW, WINDOW, Form, Item, PromptSettings, Renderer
 from reeltune.prompts.encoding import break_tokens, control_tokens
-from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import (
     PromptTokens,
     char_pieces,
@@ -158,7 +157,9 @@ def test_a_single_differing_item_is_named(form: Form, token: str):
     tokenizer.add_tokens([AddedToken(token, normalized=False)])
     items = [Item(1, "Heat", 1995, ()), Item(2, "Heat", None, ()), Item(3, "Fargo", None, ())]
     # The check goes through the stars film by film; all of one step would miss the 5.
-    tokens = PromptTokens(tokenizer, Renderer(PromptSettings(form=form)), items * len(STAR_STEPS))
+    tokens = PromptTokens(
+        tokenizer, Renderer(PromptSettings(form=form)), items * len(HALF_STARS.ratings())
+    )
     assert {item.item_id for item in tokens.differing} <= {2}
     assert tokens.differing
 

@@ -13,9 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from reeltune.cli import main
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Examples
-from reeltune.domain import SIGNALS, Form, Item, PromptSettings, Renderer, SignalKind
+from reeltune.domain import HALF_STARS, SIGNALS, Form, Item, PromptSettings, Renderer, SignalKind
 from reeltune.models.pretrained import load_tokenizer
-from reeltune.prompts.piece_texts import STAR_STEPS
 from reeltune.prompts.pieces import PromptTokens
 from tests import registries
 from tests.helpers import make_items
@@ -53,7 +52,7 @@ def assert_equal_for(
     assert tokens.differing == []
     count = len(items)
     rows = [*range(count), 0, 1]
-    rating = [float(STAR_STEPS[i % len(STAR_STEPS)]) for i in range(len(rows))]
+    rating = [HALF_STARS.ratings()[i % len(HALF_STARS.ratings())] for i in range(len(rows))]
     random = np.random.default_rng(0)
     entries = [len(kind.lines) for kind in settings.context]
     codes = random.integers(0, entries, (len(rows), len(entries))).astype(np.int16)

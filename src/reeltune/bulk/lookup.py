@@ -28,7 +28,7 @@ class Lookup:
         self._timelines = folder.ratings
         self.user_ids, first = np.unique(self._timelines.user_id, return_index=True)
         self._first = np.append(first, len(self._timelines))
-        self.item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
+        self.item_ids = folder.item_keys
         self._item_order = np.argsort(self.item_ids)
 
     def users(self, ids: Ints) -> Ints:

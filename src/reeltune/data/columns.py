@@ -9,14 +9,18 @@ class Columns:
     """Column names of ``timelines.parquet`` and ``items.parquet``.
 
     ``timelines.parquet`` holds one row per event, sorted by user and then by position: ``user_id``
-    and ``item_id`` (int64), ``position`` (int32: 0 for the user's oldest event; ties in time are
-    broken by item id), ``item_idx`` (int32: the row of the item in ``items.parquet``), ``rating``
-    (float32, in stars), ``timestamp`` (int64: seconds since 1970, UTC), ``liked`` (bool: whether
-    the rating reaches the threshold) and ``split`` (string).
+    and ``item_id`` (int64: keys, as in :class:`reeltune.data.ids.Ids`), ``position`` (int32: 0 for
+    the user's oldest event; ties in time are broken by item id), ``item_idx`` (int32: the row of
+    the item in ``items.parquet``), ``rating`` (float32), ``timestamp`` (int64: seconds since 1970,
+    UTC), ``liked`` (bool: whether the rating reaches the threshold) and ``split`` (string).
 
-    ``items.parquet`` holds one row per item, sorted by ``item_id`` (int64): ``title`` (string,
-    without the year), ``year`` (int16, null when the title has none), ``genres`` (list of string)
-    and, if prepared with item text, ``text`` (list of string: one per column, empty if unknown).
+    ``items.parquet`` holds one row per item, sorted by ``item_id`` (int64, or string):
+    ``title`` (string, without the year), ``year`` (int16, null when the title has none), ``genres``
+    (list of string) and, if prepared with item text, ``text`` (list of string: one per column,
+    empty if unknown).
+
+    ``users.parquet`` exists if user ids are text. It holds one row per user, sorted by ``user_id``
+    (string).
     """
 
     USER: Final = "user_id"

@@ -85,7 +85,7 @@ def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
         *shown, candidate = (items[i] for i in timelines.item_idx[start : target + 1].tolist())
         row: dict[str, Any] = {
-            "user_id": int(timelines.user_id[target]),
+            "user_id": folder.user_ids.id(int(timelines.user_id[target])),
             "item_id": candidate.item_id,
             "title": candidate.title,
             "year": candidate.year,

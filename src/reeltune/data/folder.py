@@ -20,22 +20,20 @@ import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.history import ContextSource, NoContext
+from reeltune.data.ids import TEXT, Ids
 from reeltune.data.settings import SplitKind, SplitSettings
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
-from reeltune.domain import (
-    HALF_STARS,
-    WHOLE_STARS,
-    GPHyperparameters,
-    Item,
-    PromptSettings,
-)
+from reeltune.domain import GPHyperparameters, Item, PromptSettings
 from reeltune.errors import DataError, one_line
 from reeltune.files import file_digest
 
-FORMAT_VERSION: Final = 2
-"""Format 2 renamed columns to ``item_id``, ``item_idx`` and ``rating``, and ``films.parquet``."""
+FORMAT_VERSION: Final = 3
+"""Format 3 admits ids that are text and other scales than stars. Format 2 renamed columns to
+``item_id``, ``item_idx`` and ``rating``, and ``films.parquet``."""
+_READABLE: Final = (2, FORMAT_VERSION)
 TIMELINES_FILE: Final = "timelines.parquet"
 ITEMS_FILE: Final = "items.parquet"
+USERS_FILE: Final = "users.parquet"
 META_FILE: Final = "meta.json"
 TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
@@ -89,12 +87,12 @@ class PreparedFolder:
                 hint=hint,
             )
         _check_version(meta.get("format_version"), path)
-        for name in _TABLES:
+        folder = cls(path, meta, verify=verify)
+        for name in folder.tables:
             if not (path / name).is_file():
                 raise DataError(
                     f"{name} is missing", code="prepared_file_missing", where=str(path), hint=hint
                 )
-        folder = cls(path, meta, verify=verify)
         if missing := folder._missing_key():
             raise DataError(
                 f"the description of prepared data lacks a valid {missing}",
@@ -105,8 +103,15 @@ class PreparedFolder:
         digest = meta_digest(meta)
         if meta.get(DIGEST, digest) != digest:
             raise _changed_error(meta_file)
-        folder._refuse_changed(*_TABLES)
+        folder._refuse_changed(*folder.tables)
         return folder
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of the tables."""
+        ids = self.meta.get("ids")
+        users = isinstance(ids, dict) and ids.get("user") == TEXT
+        return (*_TABLES, USERS_FILE) if users else _TABLES
 
     def _missing_key(self) -> str | None:
         """Return the first needed key of ``meta.json`` that is absent or not valid."""
@@ -118,12 +123,12 @@ class PreparedFolder:
             ),
             "label_rates and span": lambda: meta["label_rates"].keys() | meta["span"].keys(),
             "files": lambda: [
-                meta["files"][name][key] for name in _TABLES for key in ("sha256", "rows")
+                meta["files"][name][key] for name in self.tables for key in ("sha256", "rows")
             ],
             "settings.history_len": lambda: 0 < self.history_len < _LONGEST,
             "settings.min_history": lambda: 0 <= self.min_history <= self.history_len,
             "settings.split": lambda: self.split.kind in ("user", "users") or self.time_cuts,
-            "prompt": lambda: self.prompt_settings.scale in (HALF_STARS, WHOLE_STARS),
+            "prompt": lambda: self.prompt_settings.scale.is_valid,
             "signals": lambda: self.gaussian_process,
             "prompt.threshold": lambda: (
                 self.prompt_settings.threshold == float(settings["rating_threshold"])
@@ -199,7 +204,7 @@ class PreparedFolder:
     ) -> PreparedFolder:
         """Return the same data with context lines. Tables that were read already are shared."""
         folder = replace(self, make_context=make_context, adapter_process=adapter_process)
-        tables = ("ratings", "rated_item_id", "items")
+        tables = ("ratings", "rated_item_id", "items", "user_ids", "item_ids")
         vars(folder).update({name: vars(self)[name] for name in tables if name in vars(self)})
         return folder
 
@@ -248,6 +253,24 @@ class PreparedFolder:
             for item_id, title, year, genres, *text in rows
         ]
 
+    @cached_property
+    def user_ids(self) -> Ids:
+        """The ids of users."""
+        if USERS_FILE not in self.tables:
+            return Ids()
+        return Ids(self._read(USERS_FILE, [Columns.USER])[Columns.USER].to_pylist())
+
+    @cached_property
+    def item_ids(self) -> Ids:
+        """The ids of items."""
+        texts = [item.item_id for item in self.items if isinstance(item.item_id, str)]
+        return Ids(texts or None)
+
+    @property
+    def item_keys(self) -> Ints:
+        """The key of each item's id, by ``item_idx``."""
+        return self.item_ids.keys([item.item_id for item in self.items])
+
     def examples(self, split: str) -> Examples:
         """Return every example of ``train``, ``validation`` or ``test``, in timeline order."""
         if split not in EXAMPLE_SPLITS:
@@ -285,7 +308,7 @@ class CacheKey:
 
 def table_digests(folder: PreparedFolder) -> dict[str, str]:
     """Return the SHA-256 of each table of prepared data, by file name."""
-    return {name: _digest(folder.path / name) for name in _TABLES}
+    return {name: _digest(folder.path / name) for name in folder.tables}
 
 
 def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
@@ -325,7 +348,7 @@ def _hint(path: Path) -> str:
 
 
 def _check_version(version: object, path: Path) -> None:
-    if version == FORMAT_VERSION:
+    if version in _READABLE:
         return
     is_newer = isinstance(version, int) and version > FORMAT_VERSION
     raise DataError(

@@ -188,12 +188,12 @@ def _items_once(table: EventTable) -> Iterator[Violations]:
 
 def _item_rows(table: EventTable) -> Iterator[Violations]:
     row = table.timelines.item_idx
-    ids = np.array([item.item_id for item in table.folder.items], dtype=np.int64)
+    ids, names = table.folder.item_keys, table.folder.item_ids
     inside = (row >= 0) & (row < len(ids))
     pointed = ids[np.where(inside, row, 0)]
 
     def explain(event: int) -> str:
-        target = f"film {pointed[event]}" if inside[event] else "no film"
+        target = f"film {names.id(int(pointed[event]))}" if inside[event] else "no film"
         return f"points at row {row[event]}, which is {target}"
 
     yield _violations(~inside | (pointed != table.item_id), explain)

@@ -90,8 +90,8 @@ def read_items(
         DataError: The file does not have this layout or one of the columns, or has a bad row that
             is not to be skipped.
     """
-    items: dict[int, Item] = {}
-    lines: dict[int, int] = {}
+    items: dict[int | str, Item] = {}
+    lines: dict[int | str, int] = {}
     bad: list[BadRow] = []
     row = None
     old = layout is not CSV
@@ -117,10 +117,10 @@ def read_items(
             where=path.name,
             hint="Check that the file is complete",
         )
-    return [items[item_id] for item_id in sorted(items)], dropped
+    return sorted(items.values()), dropped
 
 
-def _is_cut(last: _Row, bad: list[BadRow], items: dict[int, Item]) -> bool:
+def _is_cut(last: _Row, bad: list[BadRow], items: dict[int | str, Item]) -> bool:
     """Return whether the last row is bad, or ends in the beginning of another film's genre."""
     if bad and bad[-1].line == last.line:
         return True

@@ -26,6 +26,7 @@ from reeltune.data.folder import (
     TEST_EXPORT,
     TIMELINES_FILE,
     TRAIN_EXPORT,
+    USERS_FILE,
     PreparedFolder,
     meta_digest,
 )
@@ -54,7 +55,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _ROW_GROUP: Final = 1 << 20
 
 _OUR_FILES: Final = frozenset(
-    {TIMELINES_FILE, ITEMS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT}
+    {TIMELINES_FILE, ITEMS_FILE, USERS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT}
 ) | {"films.parquet"}  # of format 1
 
 

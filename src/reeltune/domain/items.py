@@ -8,6 +8,11 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+_MOST_STEPS: Final = 1000
+_DECIMALS: Final = 6
+_ROUNDING: Final = 1e-4
+"""Ratings are stored in 32 bits, so a step of 0.1 is met to seven digits."""
+
 # What chat templates use to delimit messages: <|im_end|>, <s>, </think>, <start_of_turn>.
 _ANGLE_TOKEN = re.compile(r"<(?=[|/]?[\w|]+[^<>]*>)")
 
@@ -15,10 +20,11 @@ _ANGLE_TOKEN = re.compile(r"<(?=[|/]?[\w|]+[^<>]*>)")
 class Item(NamedTuple):
     """One item of an edition; in MovieLens, a film.
 
-    ``text`` has a value for each column of the data's item text, or is empty.
+    ``item_id`` is as the data give it. ``text`` has a value for each column of the data's item
+    text, or is empty.
     """
 
-    item_id: int
+    item_id: int | str
     title: str
     year: int | None
     genres: tuple[str, ...]
@@ -50,20 +56,31 @@ class RatingScale:
     step: float
 
     def __str__(self) -> str:
-        return f"{self.min:.1f} to {self.max:.1f} in steps of {self.step:.1f}"
+        low, high, step = (format_rating(value) for value in (self.min, self.max, self.step))
+        return f"{low} to {high} in steps of {step}"
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it has at least two ratings, the last of which is ``max``."""
+        if not (math.isfinite(self.min + self.max) and 0 < self.step <= self.max - self.min):
+            return False
+        return (self.max - self.min) / self.step < _MOST_STEPS and self.contains(self.max)
 
     def contains(self, rating: float) -> bool:
-        """Return whether a rating is one of :meth:`ratings`; False for NaN."""
-        return self.min <= rating <= self.max and (rating / self.step).is_integer()
+        """Return whether a rating is one of :meth:`ratings`, up to rounding; False for NaN."""
+        if not self.min <= rating <= self.max:
+            return False
+        steps = (rating - self.min) / self.step
+        return abs(steps - round(steps)) < _ROUNDING
 
     def ratings(self) -> tuple[float, ...]:
         """Return every rating, lowest first."""
-        steps = range(math.ceil(self.min / self.step), math.floor(self.max / self.step) + 1)
-        return tuple(step * self.step for step in steps)
+        last = math.floor((self.max - self.min) / self.step + _ROUNDING)
+        return tuple(round(self.min + step * self.step, _DECIMALS) for step in range(last + 1))
 
     def round_up(self, value: float) -> float:
-        """Return the lowest multiple of ``step`` that is at least ``value``."""
-        return math.ceil(value / self.step) * self.step
+        """Return the lowest rating that is at least ``value``."""
+        return next(rating for rating in self.ratings() if rating >= value - _ROUNDING)
 
 
 HALF_STARS: Final = RatingScale(0.5, 5.0, 0.5)
@@ -73,5 +90,9 @@ WHOLE_STARS: Final = RatingScale(1.0, 5.0, 1.0)
 
 
 def format_rating(rating: float) -> str:
-    """Return a rating with the one decimal that prompts show: ``4.5``, ``3.0``."""
-    return f"{rating:.1f}"
+    """Return a rating with the one decimal that prompts show, or with all it has.
+
+    >>> format_rating(4.5), format_rating(3.0), format_rating(0.25)
+    ('4.5', '3.0', '0.25')
+    """
+    return f"{rating:.1f}" if round(rating, 1) == rating else f"{round(rating, _DECIMALS):g}"

@@ -59,6 +59,8 @@ class PromptSettings:
 
     Attributes:
         threshold: The lowest rating that counts as a like.
+        scale_step: The distance of two ratings; None if it is ``scale_min``, as in every edition of
+            MovieLens.
         genres: Whether items are shown with their genres.
         signals: The signals shown under items, in the order of :data:`SIGNALS`.
         domain: The words for items and ratings.
@@ -78,11 +80,13 @@ class PromptSettings:
     version: str = PROMPT_VERSION
     domain: Domain = FILM
     gaussian_process: GPHyperparameters = GP_HYPERPARAMETERS
+    scale_step: float | None = None
 
     @property
     def scale(self) -> RatingScale:
-        """The edition's ratings. The lowest rating of every edition equals its step."""
-        return RatingScale(self.scale_min, self.scale_max, step=self.scale_min)
+        """The ratings of the data."""
+        step = self.scale_min if self.scale_step is None else self.scale_step
+        return RatingScale(self.scale_min, self.scale_max, step)
 
     @property
     def rating_words(self) -> RatingWords:
@@ -105,6 +109,7 @@ class PromptSettings:
         absent = {"domain"} if self.domain == FILM else set()
         absent |= set() if self.item_text else {"item_text", "item_text_tokens"}
         absent |= {"gaussian_process"} if self.gaussian_process == GP_HYPERPARAMETERS else set()
+        absent |= {"scale_step"} if self.scale_step is None else set()
         return {key: value for key, value in values.items() if key not in absent}
 
     @classmethod

@@ -60,12 +60,11 @@ class PredictionTable:
     def of_events(cls, folder: PreparedFolder, split: str, event: Ints) -> PredictionTable:
         """Return the rows of some candidates of a split, without predictions."""
         timelines = folder.timelines
-        item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
         return cls(
             split=split,
             event=event,
             user_id=timelines.user_id[event],
-            item_id=item_ids[timelines.item_idx[event]],
+            item_id=folder.item_keys[timelines.item_idx[event]],
             position=timelines.position[event].astype(np.int64),
             timestamp=timelines.timestamp[event],
             liked=timelines.liked[event],

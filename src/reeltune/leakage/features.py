@@ -18,7 +18,7 @@ from reeltune.baselines.problem import Problem
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Bools, Ints, Timelines
-from reeltune.domain import HALF_STARS, SIGNALS, Item
+from reeltune.domain import SIGNALS, Item
 from reeltune.leakage.outcomes import Check, Finding, Offenders, Outcome, event_finding
 from reeltune.seeds import sample_rows, stream
 from reeltune.signals.source import SignalSource
@@ -45,8 +45,6 @@ _SAMPLED_USERS: Final = 1000
 _USERS: Final = 200
 _TRAINING_ROWS: Final = 1000
 _EVENTS: Final = 8
-_MIRROR: Final = HALF_STARS.min + HALF_STARS.max
-"""An altered rating is this minus the rating, which always differs."""
 _TOLERANCE: Final = 1e-9
 """Sums over other numbers of events may round differently; a leak is far larger."""
 
@@ -156,8 +154,10 @@ def _altered(
 
 
 def _with_other_ratings(timelines: Timelines, events: Bools) -> Timelines:
-    rating, liked = timelines.rating.copy(), timelines.liked.copy()
-    rating[events] = _MIRROR - rating[events]
+    rating, liked = timelines.rating, timelines.liked.copy()
+    lowest, highest = rating.min(), rating.max()
+    mirrored = lowest + highest - rating
+    rating = np.where(events, np.where(mirrored == rating, highest, mirrored), rating)
     liked[events] = ~liked[events]
     return replace(timelines, rating=rating, liked=liked)
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-import numpy as np
-
-from reeltune.domain import HALF_STARS, INTERVIEW, Renderer
+from reeltune.domain import INTERVIEW, Renderer
 from reeltune.prompts.chat import ChatFrame
-
-STAR_STEPS: Final = np.array([0.0, *HALF_STARS.ratings()], dtype=np.float32)
-"""0 and every rating of any edition, by index ``rating / step``."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class PieceTexts:
         return "".join(lines[code] for lines, code in zip(self.context, codes, strict=True))
 
     def line(self, step: int, item: str, context: str = "") -> str:
-        """Return the line of one event, given the index of its rating in :data:`STAR_STEPS`."""
+        """Return the line of one event, given the index of its rating on the scale."""
         context = context if self.context_in_history else ""
         return f"{self.before_item[step]}{item}{context}{self.after_item[step]}"
 
@@ -53,19 +47,19 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
     In a window, an event's line is its rating, then its item. In an interview it is the item, the
     answer, and the rating at the start of the user's next message.
     """
-    steps = [float(step) for step in STAR_STEPS]
-    rating = [renderer.rating(step) for step in steps]
-    none = [""] * len(steps)
+    ratings = renderer.settings.scale.ratings()
+    texts = [renderer.rating(rating) for rating in ratings]
+    none = [""] * len(ratings)
     tail = renderer.question() + frame.after
     replies = [
-        f"{tail}{renderer.answer(renderer.likes(step))}{frame.next_turn}{text}"
-        for step, text in zip(steps, rating, strict=True)
+        f"{tail}{renderer.answer(renderer.likes(rating))}{frame.next_turn}{text}"
+        for rating, text in zip(ratings, texts, strict=True)
     ]
     interview = renderer.settings.form == INTERVIEW
     return PieceTexts(
         head=frame.before + renderer.head(),
         heading=renderer.heading(),
-        before_item=none if interview else rating,
+        before_item=none if interview else texts,
         after_item=replies if interview else none,
         before_candidate=renderer.before_candidate(),
         tail=tail,

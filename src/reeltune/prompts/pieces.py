@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from reeltune.data.history import History
 from reeltune.data.timelines import Codes, Examples, Timelines
-from reeltune.domain import Item, Renderer
+from reeltune.domain import HALF_STARS, Item, RatingScale, Renderer
 from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame
 from reeltune.prompts.encoding import break_tokens, control_tokens, encode, encode_rows
 from reeltune.prompts.item_text import cut_item_text
-from reeltune.prompts.piece_texts import STAR_STEPS, PieceTexts, piece_texts
+from reeltune.prompts.piece_texts import PieceTexts, piece_texts
 from reeltune.prompts.proof import PiecesProof
 from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
 
@@ -38,14 +38,15 @@ class Pieces:
     Attributes:
         head: From the start of the prompt to the heading of the history.
         heading: The heading of the history, if it has an event.
-        before_item: The start of an event's line; one row per entry of :data:`STAR_STEPS`.
+        before_item: The start of an event's line; one row per rating of the scale.
         items: One row per item, as history lines show it.
         candidate_items: One row per item, as a candidate: with the lines of its text.
-        after_item: The end of an event's line; one row per entry of :data:`STAR_STEPS`.
+        after_item: The end of an event's line; one row per rating of the scale.
         before_candidate: Between the history and the candidate.
         tail: From the candidate to where the answer begins.
         context: The texts of each kind of context line, one row per code.
         context_in_history: Whether history lines show context lines, too.
+        scale: The ratings.
 
     Codes of context lines have shape ``(n, kinds)``; None is an error if prompts show any.
     """
@@ -60,6 +61,7 @@ class Pieces:
     tail: npt.NDArray[np.int32]
     context: tuple[Ragged, ...] = ()
     context_in_history: bool = False
+    scale: RatingScale = HALF_STARS
 
     def heads(self, events: npt.NDArray[np.integer]) -> Ragged:
         """Return the start of prompts up to the first event, given their numbers of events."""
@@ -68,7 +70,7 @@ class Pieces:
 
     def event_lines(self, timelines: Timelines) -> Ragged:
         """Return the history line of every event: one row per event."""
-        return self.lines(star_steps(timelines.rating), timelines.item_idx, timelines.context)
+        return self.lines(self.steps(timelines.rating), timelines.item_idx, timelines.context)
 
     def lines(
         self,
@@ -76,10 +78,14 @@ class Pieces:
         item_idx: npt.NDArray[np.integer],
         context: Codes | None = None,
     ) -> Ragged:
-        """Return history lines of ``n`` ratings, given by their indices in :data:`STAR_STEPS`."""
+        """Return history lines of ``n`` ratings, given by their indices on the scale."""
         lines = self.context_lines(context) if self.context_in_history else []
         items = self.items.take(item_idx)
         return join(self.before_item.take(steps), items, *lines, self.after_item.take(steps))
+
+    def steps(self, rating: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """Return the index of each rating on the scale, from 0 for the lowest."""
+        return np.rint((rating - self.scale.min) / self.scale.step).astype(np.int64)
 
     def queries(self, item_idx: npt.NDArray[np.integer], context: Codes | None = None) -> Ragged:
         """Return the query for each item: from the history to where the answer begins."""
@@ -148,7 +154,7 @@ class Pieces:
 
     def lengths(self, timelines: Timelines, examples: Examples) -> npt.NDArray[np.int64]:
         """Return the length of every prompt in units, without assembling it."""
-        steps = star_steps(timelines.rating)
+        steps = self.steps(timelines.rating)
         line = (
             self.before_item.lengths[steps]
             + self.items.lengths[timelines.item_idx]
@@ -160,11 +166,6 @@ class Pieces:
         history = before[examples.target] - before[examples.start]
         heads = self.heads(examples.target - examples.start).lengths
         return heads + history + self.query_lengths(timelines, examples.target)
-
-
-def star_steps(rating: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return the index of each rating in :data:`STAR_STEPS`."""
-    return np.rint(rating / STAR_STEPS[1]).astype(np.int64)
 
 
 class PromptTokens:
@@ -196,7 +197,7 @@ class PromptTokens:
         ]
         self.item_texts = self.candidate_texts if self._texts.context_in_history else titles
         both = (self.item_texts, self.candidate_texts)
-        self.pieces = _pieces(self._texts, *both, self._encode_all)
+        self.pieces = _pieces(self._texts, renderer.settings.scale, *both, self._encode_all)
         proof = PiecesProof(self._texts, *both, self.pieces, self._encode, self._encode_all)
         self.differing: list[Item] = [items[row] for row in proof.differing()]
 
@@ -235,7 +236,7 @@ class PromptTokens:
             yield self._texts.whole(lines, candidate, context)
 
     def _lines(self, history: History) -> str:
-        steps = star_steps(history.rating).tolist()
+        steps = self.pieces.steps(history.rating).tolist()
         items = [self.item_texts[row] for row in history.item_idx]
         if not self._texts.context_in_history:
             return "".join(map(self._texts.line, steps, items))
@@ -259,6 +260,7 @@ def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
     ]
     return _pieces(
         texts,
+        renderer.settings.scale,
         candidates if texts.context_in_history else titles,
         candidates,
         lambda parts: Ragged.from_rows([np.zeros(len(part), np.int32) for part in parts]),
@@ -267,6 +269,7 @@ def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
 
 def _pieces(
     texts: PieceTexts,
+    scale: RatingScale,
     items: list[str],
     candidates: list[str],
     encode_all: Callable[[list[str]], Ragged],
@@ -286,4 +289,5 @@ def _pieces(
         tail=tail,
         context=tuple(encode_all(list(lines)) for lines in texts.context),
         context_in_history=texts.context_in_history,
+        scale=scale,
     )

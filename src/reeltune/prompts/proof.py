@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.timelines import Codes
-from reeltune.prompts.piece_texts import STAR_STEPS, PieceTexts
+from reeltune.prompts.piece_texts import PieceTexts
 from reeltune.ragged import Ragged, join, offsets_of, repeat_row
 
 if TYPE_CHECKING:
@@ -114,9 +114,10 @@ class PiecesProof:
 
     def _steps(self, rows: Ints) -> list[Ints]:
         """Return the ratings of each line that items are shown in."""
-        steps = rows % len(STAR_STEPS)
+        ratings = len(self.texts.before_item)
+        steps = rows % ratings
         # If the instruction precedes every line, a second line would add nothing.
-        return [steps] if self._head[1].text else [steps, len(STAR_STEPS) - 1 - steps]
+        return [steps] if self._head[1].text else [steps, ratings - 1 - steps]
 
     def _codes(self, index: int) -> list[int]:
         """Return a code of each kind; consecutive indices cover all codes."""
@@ -162,9 +163,9 @@ class PiecesProof:
     def _whole_prompts_equal(self, row: int) -> bool:
         """Return whether prompts with one item are equal: all ratings, all codes, no history."""
         texts, pieces, item = self.texts, self.pieces, self.items[row]
-        candidate = self.candidates[row]
-        count = max(len(STAR_STEPS), *(len(lines) for lines in texts.context), 0)
-        steps, rows = np.arange(count) % len(STAR_STEPS), np.full(count, row)
+        candidate, ratings = self.candidates[row], len(texts.before_item)
+        count = max(ratings, *(len(lines) for lines in texts.context), 0)
+        steps, rows = np.arange(count) % ratings, np.full(count, row)
         codes = self._many_codes(np.arange(count))
         contexts = [texts.context_text(row) for row in codes.tolist()]
         queries = pieces.queries(rows, codes)

@@ -130,12 +130,11 @@ def tokenize(
         if answers is not None:
             prompts = join(prompts, answer_rows(timelines, target, answers))
         sequences = Sequences.single(prompts, answered=answers is not None)
-    item_ids = np.array([item.item_id for item in folder.items], dtype=np.int64)
     return TokenRows(
         sequences=sequences,
         liked=timelines.liked[target],
         user_id=timelines.user_id[target],
-        item_id=item_ids[timelines.item_idx[target]],
+        item_id=folder.item_keys[timelines.item_idx[target]],
     )
 
 

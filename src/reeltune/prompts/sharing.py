@@ -11,7 +11,7 @@ from reeltune.data.history import History
 from reeltune.data.timelines import Blocks, Codes, Timelines
 from reeltune.domain import INTERVIEW, Form
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.prompts.pieces import Pieces, star_steps
+from reeltune.prompts.pieces import Pieces
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged, join, offsets_of, repeat_row
 
@@ -45,7 +45,7 @@ def candidate_sequences(
     """Return one sequence per history, with one branch per candidate (an item index)."""
     count = len(histories)
     lines = pieces.lines(
-        star_steps(np.concatenate([history.rating for history in histories])),
+        pieces.steps(np.concatenate([history.rating for history in histories])),
         np.concatenate([history.item_idx for history in histories]),
         _concatenate_codes([history.context for history in histories]),
     )

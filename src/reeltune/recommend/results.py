@@ -22,7 +22,7 @@ class JsonObject:
 class ItemSummary(JsonObject):
     """An item of the catalogue; ``ratings`` counts its ratings in the prepared data."""
 
-    item_id: int
+    item_id: int | str
     title: str
     year: int | None
     genres: tuple[str, ...]

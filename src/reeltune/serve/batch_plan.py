@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.history import History
-from reeltune.prompts.pieces import PromptTokens, star_steps
+from reeltune.prompts.pieces import PromptTokens
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Query
 
@@ -74,6 +74,7 @@ class TokenCounts:
         signals = round(sum(float(lines.lengths.mean()) for lines in pieces.context))
         self._history_len = history_len
         self._items, self._candidates = pieces.items.lengths, pieces.candidate_items.lengths
+        self._steps = pieces.steps
         self._rating = pieces.before_item.lengths + pieces.after_item.lengths
         self._rating = self._rating + (signals if pieces.context_in_history else 0)
         self._heads = pieces.heads(np.arange(2)).lengths + len(pieces.before_candidate)
@@ -83,7 +84,7 @@ class TokenCounts:
     def of(self, history: History, candidates: Ints) -> tuple[int, Ints]:
         """Return the tokens of a history, and of each candidate after it, shape ``(n,)``."""
         history = history.last(self._history_len)
-        lines = self._items[history.item_idx] + self._rating[star_steps(history.rating)]
+        lines = self._items[history.item_idx] + self._rating[self._steps(history.rating)]
         trunk = int(self._heads[min(1, len(history))] + lines.sum())
         branches = self._candidates[candidates] + self._tail
         return (trunk, branches) if self._shared else (0, branches + trunk)
