@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -180,12 +180,29 @@ def test_an_adapter_with_unknown_prompt_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", "\x00", "[" * 100_000, '{"settings": {"version": "5"}}', '{"settings": []}'],
+    [
+        *(
+            "",
+            "[]",
+            "{}",
+            "\x00",
+            "[" * 100_000,
+            '{"settings": {"version": "5"}}',
+            '{"settings": []}',
+        ),
+        json.dumps(asdict(replace(RECORD, min_history="few"))),
+    ],
 )
 def test_a_damaged_record_is_named(content, tmp_path):
     (tmp_path / PROMPT_FILE).write_text(content)
     with raises_error(ModelError, "prompt_record_damaged", where=PROMPT_FILE):
         read_prompt_record(tmp_path)
+
+
+@pytest.mark.parametrize("least", [None, 0, 3])
+def test_the_record_holds_the_shortest_history_if_known(least, tmp_path):
+    write_prompt_record(tmp_path, replace(RECORD, min_history=least))
+    assert read_prompt_record(tmp_path).min_history == least
 
 
 @pytest.mark.parametrize("form", ["window", "interview"])

@@ -191,6 +191,20 @@ def test_no_item_matches(service: Running):
     assert (response["scored"], response["eligible"]) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"), [("predictions", {"item_ids": [4]}), ("recommendations", {})]
+)
+def test_histories_shorter_than_those_in_training_are_noted(
+    service: Running, served_predictor: Predictor, path: str, fields: dict[str, Any]
+):
+    assert served_predictor.loaded.trained_history == 5
+    for count in (0, 4, 5):
+        history = as_json(served_predictor, some_history(served_predictor, 1, count))
+        notes = service.post(f"/{path}", history=history, **fields).json()["notes"]
+        assert notes == [note] if (note := served_predictor.history_note(count)) else not notes
+        assert bool(notes) == (count < 5)
+
+
 def test_an_empty_history_has_no_reasons(service: Running):
     response = service.post("/recommendations", history=[], top_k=2, reasons=3).json()
     assert [each["reasons"] for each in response["recommendations"]] == [[], []]

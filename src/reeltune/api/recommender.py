@@ -36,6 +36,7 @@ from reeltune.recommend.user_ratings import (
     refuse_user_and_ratings,
     user_history,
 )
+from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictor import Predictor, Query
 
 if TYPE_CHECKING:
@@ -160,9 +161,12 @@ class Recommender:
             invalid = InvalidRows()
             invalid.add(table, rows)
             raise invalid.error(where)
+        self.predictor.count_short_histories()  # those of earlier calls
         with show_progress(shown=progress) as start:
             task = start("scoring", table.num_rows)
             p_yes = predict_pairs(rows, self._lookup, self.predictor, task.advance)
+        if short := self.predictor.count_short_histories():
+            LOGGER.warning("%d predictions are from histories shorter than all in training", short)
         return with_column(frame, P_YES, pa.array(p_yes, mask=rows.fault >= 0))
 
     def recommend(
@@ -200,7 +204,10 @@ class Recommender:
         history = self._history(user, ratings)
         request = RecommendationRequest(history, filters or Filters(), k, candidates)
         require_eligible(self.catalogue, request)
-        found = self._pipeline.recommend(self.predictor, request).recommendations
+        result = self._pipeline.recommend(self.predictor, request)
+        for note in result.notes:
+            LOGGER.warning(note)
+        found = result.recommendations
         columns = {
             Columns.ITEM: [each.item.item_id for each in found],
             Columns.TITLE: [each.item.title for each in found],
@@ -248,6 +255,8 @@ class Recommender:
         shown = history.last(self.predictor.history_len)
         queries = [Query(each, np.array([item_idx])) for each in leave_one_out(shown)]
         predictions = self.predictor.predict(queries)
+        if note := self.predictor.history_note(len(shown)):
+            LOGGER.warning(note)
         effects = rating_effects([each.p_yes for each in predictions])[:, 0]
         order = np.argsort(-np.abs(effects), kind="stable")[:k]
         items = [self.catalogue.items[index] for index in shown.item_idx[order]]

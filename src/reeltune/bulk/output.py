@@ -39,13 +39,17 @@ _METADATA_KEY: Final = b"reeltune"
 
 @dataclass(frozen=True)
 class Shard:
-    """The metadata of a shard: how many input rows it covers, how many rows have a P(Yes)."""
+    """The metadata of a shard: how many input rows it covers, how many rows have a P(Yes).
+
+    ``short_histories`` counts predictions from histories shorter than all in training.
+    """
 
     identity_sha256: str
     number: int
     input_rows: int
     scored: int
     rows: int
+    short_histories: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,16 @@ class Output:
         """Remove ``done.json``."""
         (self.path / DONE_FILE).unlink(missing_ok=True)
 
-    def write(self, number: int, table: pa.Table, sha256: str, input_rows: int) -> None:
+    def write(
+        self, number: int, table: pa.Table, sha256: str, input_rows: int, short_histories: int = 0
+    ) -> None:
         """Write a shard, completely or not at all."""
         about = {
             IDENTITY_DIGEST: sha256,
             "number": number,
             "input_rows": input_rows,
             "scored": table.num_rows - table[P_YES].null_count,
+            "short_histories": short_histories,
         }
         table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about)})
         with atomic_file(self.shard_path(number)) as temporary:
@@ -199,6 +206,7 @@ def _totals(shards: Collection[Shard]) -> dict[str, int]:
         "rows": rows,
         "scored": scored,
         "without_p_yes": rows - scored,
+        "short_histories": sum(shard.short_histories for shard in shards),
     }
 
 

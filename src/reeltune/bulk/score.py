@@ -166,6 +166,7 @@ class Job:
                 self.task.score(next(slices), predictor, bar.advance),
                 plan.identity_sha256,
                 len(spans[number]),
+                predictor.count_short_histories(),
             )
 
     def finish(self, plan: Plan) -> dict[str, Any]:

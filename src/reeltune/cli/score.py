@@ -173,4 +173,8 @@ def _print_outcome(outcome: Outcome, output: Path) -> None:
     rows, without = record["rows"], record["without_p_yes"]
     if without:
         typer.echo(f"{without:,} of {rows:,} rows could not be scored and have no p_yes")
+    if short := record["short_histories"]:
+        typer.echo(
+            f"{short:,} predictions are from shorter histories than any in training: less reliable"
+        )
     typer.echo(f"{rows:,} rows in {record['shards']:,} shards are in {output}")

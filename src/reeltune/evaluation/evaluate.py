@@ -200,6 +200,12 @@ def _method_warnings(loaded: LoadedModel, collected: CollectedPredictions) -> li
             f"The tuned model was trained on {learned_from} rows, the baselines on all "
             f"{training_rows}."
         )
+    shown = np.minimum(collected.reported.position, loaded.folder.history_len)
+    if short := int((shown < loaded.trained_history).sum()):
+        listed.append(
+            f"{short} rows have shorter histories than all that the tuned model was trained on "
+            f"({loaded.trained_history} ratings or more), so it is less reliable there."
+        )
     if collected.earlier is not None:
         listed.append(
             "The models' predictions come from an earlier evaluation of this run; baselines and "
@@ -228,7 +234,7 @@ def _about(loaded: LoadedModel, collected: CollectedPredictions) -> dict[str, st
         "chosen on": f"{len(collected.validation)} validation rows",
         "model": f"{config.model.name_or_path}, {adapter}",
         "prompt": f"form {settings.form}, version {settings.version}, history "
-        f"{loaded.folder.history_len} or more, layout {layout_name(config.scoring.share_history)}",
+        f"{loaded.folder.min_history} or more, layout {layout_name(config.scoring.share_history)}",
         "calibration": config.scoring.calibration,
         "intervals": f"95 %, {config.evaluation.bootstrap_samples} bootstrap samples of users, "
         f"seed {config.train.seed}",

@@ -34,6 +34,7 @@ from reeltune.models.load import (
 from reeltune.models.prompt_record import (
     PromptRecord,
     adapter_process,
+    read_prompt_record,
     refuse_other_prompt,
     refuse_other_tokenizer,
 )
@@ -76,6 +77,7 @@ class LoadedModel:
         model: The base model, with the adapter if there is one.
         calibrate: Calibrates the adapter's P(Yes).
         learned_from: Training rows of the adapter's run; None if unknown.
+        shortest_history: Fewest events shown in the adapter's training; None if unknown.
     """
 
     config: Config
@@ -85,6 +87,7 @@ class LoadedModel:
     settings: PromptSettings
     calibrate: Calibrate | None = None
     learned_from: int | None = None
+    shortest_history: int | None = None
 
     @cached_property
     def answers(self) -> AnswerTokens:
@@ -149,10 +152,18 @@ class LoadedModel:
         """Whether there is an adapter and it is switched on."""
         return isinstance(self.model, PeftModel) and self.model.get_model_status().enabled is True
 
+    @property
+    def trained_history(self) -> int:
+        """Fewest events shown in the adapter's training, by default as in the data; else 0."""
+        known = self.shortest_history
+        return (self.folder.min_history if known is None else known) if self.has_adapter else 0
+
     def prompt_record(self) -> PromptRecord:
         """Return the content of ``prompt.json``."""
-        name = self.config.model.name_or_path
-        return PromptRecord.of(self.settings, self.folder.history_len, name, self.base.tokenizer)
+        folder, name = self.folder, self.config.model.name_or_path
+        return PromptRecord.of(
+            self.settings, folder.history_len, name, self.base.tokenizer, folder.min_history
+        )
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
@@ -224,9 +235,10 @@ def load_model(
     if form is not None and form != settings.form:
         LOGGER.info("prompt form: %s (requested), instead of %s", form, settings.form)
         settings = replace(settings, form=form)
-    calibrate = learned_from = None
+    calibrate = learned_from = shortest_history = None
     if adapter is not None:
         learned_from = _training_rows(RunFolder(adapter))
+        shortest_history = read_prompt_record(adapter).min_history
         if calibrated:
             section = config.scoring
             calibrate = calibrate_with(
@@ -254,7 +266,9 @@ def load_model(
         model = base.model if adapter is None else load_adapter(base, adapter)
         model.requires_grad_(False)
         torch.manual_seed(config.train.seed)
-    return LoadedModel(config, folder, base, model, settings, calibrate, learned_from)
+    return LoadedModel(
+        config, folder, base, model, settings, calibrate, learned_from, shortest_history
+    )
 
 
 def _check_base_of(adapter: Path, config: Config, base: BaseModel) -> None:

@@ -33,6 +33,7 @@ class PromptRecord:
         frame_sha256: Digest of what the chat template writes; None in records of version 0.1.
         tokens_sha256: Digest of what the tokenizer makes of prompts; None as above.
         template_date: The date that the template writes, if it writes one.
+        min_history: Fewest events shown in training; None in records of earlier versions.
     """
 
     settings: PromptSettings
@@ -41,6 +42,7 @@ class PromptRecord:
     frame_sha256: str | None = None
     tokens_sha256: str | None = None
     template_date: str | None = None
+    min_history: int | None = None
 
     @classmethod
     def of(
@@ -49,6 +51,7 @@ class PromptRecord:
         history_len: int,
         base_model: str,
         tokenizer: PreTrainedTokenizerBase,
+        min_history: int | None = None,
     ) -> PromptRecord:
         """Return the record of prompts by a tokenizer."""
         frame = chat_frame(tokenizer, settings.form)
@@ -59,6 +62,7 @@ class PromptRecord:
             frame_sha256=frame.digest,
             tokens_sha256=tokens_digest(tokenizer, frame),
             template_date=str(TEMPLATE_DATE) if writes_date(tokenizer, settings.form) else None,
+            min_history=min_history,
         )
 
 
@@ -85,12 +89,14 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
         values: dict[str, Any] = json.loads(file.read_bytes())
         version = values["settings"]["version"]
         if version == PROMPT_VERSION:
-            digests = ("frame_sha256", "tokens_sha256", "template_date")
+            optional = ("frame_sha256", "tokens_sha256", "template_date")
+            least = values.get("min_history")
             return PromptRecord(
                 settings=PromptSettings.from_dict(values["settings"]),
                 history_len=int(values["history_len"]),
                 base_model=str(values["base_model"]),
-                **{name: values.get(name) for name in digests},
+                **{name: values.get(name) for name in optional},
+                min_history=None if least is None else int(least),
             )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(

@@ -29,7 +29,7 @@ from reeltune.recommend.candidates import (
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.results import RatedItem, Reason, Recommendation, Recommendations
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.predictor import Query
+from reeltune.scoring.predictor import Query, history_note
 
 if TYPE_CHECKING:
     from reeltune.scoring.predictions import Predictions
@@ -115,7 +115,7 @@ class RecommendationPipeline:
         history_len: Number of the newest ratings that the model is shown.
         used_history: Number of the newest ratings that predictions depend on.
         has_adapter: Whether the base model is another model.
-        trained_history: Length of the shortest history in training.
+        trained_history: Length of the shortest history in training; 0 without an adapter.
         limit: Number of candidates if a request sets none.
     """
 
@@ -145,13 +145,12 @@ class RecommendationPipeline:
         limit: CandidateLimit | None = None,
     ) -> RecommendationPipeline:
         """Return the pipeline of a predictor's model and data."""
-        folder = predictor.loaded.folder
         return cls(
-            Catalogue.of(folder) if catalogue is None else catalogue,
+            Catalogue.of(predictor.loaded.folder) if catalogue is None else catalogue,
             history_len=predictor.history_len,
             used_history=predictor.max_history,
             has_adapter=predictor.has_adapter,
-            trained_history=min(folder.min_history, folder.history_len),
+            trained_history=predictor.loaded.trained_history,
             limit=limit or default_limit(predictor.loaded.device.type),
         )
 
@@ -195,6 +194,7 @@ class RecommendationPipeline:
         reasons: list[tuple[Reason, ...]] = [()] * count
         if ablated:
             reasons = self._reasons(shown, [each.p_yes for each in ablated], request.reasons)
+        note = history_note(len(shown), self._trained_history)
         per_item = zip(ranking.items, ranking.p_like, p_base, reasons, strict=True)
         return Recommendations(
             recommendations=tuple(
@@ -203,7 +203,7 @@ class RecommendationPipeline:
             ),
             scored=len(selection.query.candidates),
             eligible=selection.eligible,
-            notes=self._notes(len(shown)),
+            notes=() if note is None else (note,),
             history=tuple(
                 RatedItem(self.catalogue.summary(item), rating)
                 for item, rating in zip(shown.item_idx.tolist(), shown.rating.tolist(), strict=True)
@@ -256,15 +256,6 @@ class RecommendationPipeline:
             )
             for item in range(effects.shape[1])
         ]
-
-    def _notes(self, shown: int) -> tuple[str, ...]:
-        if not self._has_adapter or shown >= self._trained_history:
-            return ()
-        ratings = "1 rating" if shown == 1 else f"{shown} ratings"
-        return (
-            f"the model is shown {ratings} and was trained on histories of "
-            f"{self._trained_history} or more: predictions are less reliable",
-        )
 
 
 def require_eligible(catalogue: Catalogue, request: RecommendationRequest) -> None:

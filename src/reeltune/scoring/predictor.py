@@ -82,6 +82,27 @@ def score_queries(
     return [predictions[int(start) : int(end)] for start, end in itertools.pairwise(ends)]
 
 
+def history_note(shown: int, trained: int) -> str | None:
+    """Return a warning if a history is shorter than all in training, which had ``trained`` events.
+
+    Args:
+        shown: Events of the history that the prompt shows.
+        trained: Fewest events shown in training; 0 if nothing was trained.
+    """
+    if shown >= trained:
+        return None
+    if not shown:
+        return (
+            "the model is shown no rating and was not trained on empty histories (the shortest had "
+            f"{trained}): predictions are less reliable"
+        )
+    ratings = "1 rating" if shown == 1 else f"{shown} ratings"
+    return (
+        f"the model is shown {ratings} and was trained on histories of {trained} or more: "
+        "predictions are less reliable"
+    )
+
+
 class Predictor:
     """Predicts queries with one model, which is checked once to share histories exactly.
 
@@ -99,6 +120,7 @@ class Predictor:
 
     def __init__(self, loaded: LoadedModel, history_len: int | None = None) -> None:
         self.loaded = loaded
+        self._short_histories = 0
         self.history_len = history_len or loaded.folder.history_len
         self._share_history = loaded.config.scoring.share_history
         self._refuse_too_long()
@@ -120,6 +142,10 @@ class Predictor:
         """Whether there is an adapter."""
         return self.loaded.has_adapter
 
+    def history_note(self, events: int) -> str | None:
+        """Return a warning about predictions from so many events, if training had only more."""
+        return history_note(min(events, self.history_len), self.loaded.trained_history)
+
     def predict(
         self, queries: Sequence[Query], *, base: bool = False, progress: Progress | None = None
     ) -> list[Predictions]:
@@ -131,9 +157,16 @@ class Predictor:
         shown = [self._shown(query) for query in queries]
         tokens = self.loaded.tokens
         if not base:
+            short = (query for query in shown if self.history_note(len(query.history)))
+            self._short_histories += sum(len(query.candidates) for query in short)
             return score_queries(self._scorer, tokens, shown, progress, self._share_history)
         with self.loaded.without_adapter():
             return score_queries(self._base_scorer, tokens, shown, progress, self._share_history)
+
+    def count_short_histories(self) -> int:
+        """Return the predictions since the last call that :meth:`history_note` warns about."""
+        count, self._short_histories = self._short_histories, 0
+        return count
 
     def check_base(self) -> None:
         """Check the base model now rather than at its first query."""

@@ -105,6 +105,9 @@ class PredictionsResponse(ResponseModel):
     """Predictions, in the order of the request."""
 
     predictions: list[Prediction]
+    notes: Annotated[
+        list[str], Field(description="Warnings about the reliability of the predictions.")
+    ]
 
 
 class LimitsResponse(ResponseModel):

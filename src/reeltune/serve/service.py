@@ -49,6 +49,9 @@ class Service:
         self._serving = serving
         self._has_adapter = predictor.has_adapter
         self._max_history = predictor.max_history
+        self._history_note = predictor.history_note
+        if note := predictor.history_note(0):
+            LOGGER.warning("requests without ratings: %s", note)
         self._catalogue = Catalogue.of(loaded.folder)
         self._pipeline = RecommendationPipeline.of(predictor, self._catalogue, limit)
         self._validator = RequestValidator(self._catalogue, scale, serving)
@@ -121,13 +124,15 @@ class Service:
         base_queries = [query] if request.base and self._has_adapter else []
         (tuned,), base = await self._predict([query], base_queries)
         p_base = base[0].p_yes.tolist() if base else [None] * len(query.candidates)
+        note = self._history_note(len(history))
         return schemas.PredictionsResponse(
             predictions=[
                 schemas.Prediction(item_id=item_id, p_like=p_like, p_like_base=p_like_base)
                 for item_id, p_like, p_like_base in zip(
                     request.item_ids, tuned.p_yes.tolist(), p_base, strict=True
                 )
-            ]
+            ],
+            notes=[] if note is None else [note],
         )
 
     async def recommend(self, request: schemas.RecommendationsRequest) -> Recommendations:
