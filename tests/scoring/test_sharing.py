@@ -73,6 +73,19 @@ def test_predictions_equal_those_of_the_prompts_alone(case, targets, limit, seed
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_blocks_that_begin_without_history_are_exact_too(model, form, tmp_path):
+    path, drawn = model
+    data = write_prepared(tmp_path / "cold", users=6, events=20, history_len=2, min_history=0)
+    case = sharing_case(PreparedFolder.open(data), drawn, path, form)
+    rows = case.rows(4, None, 0, answered=True)
+    examples = case.folder.examples("train")
+    assert (examples.start == examples.target).sum() == 6
+    check_predictions(case, case.rows(4, None, 0).sequences, atol=2e-6)
+    check_gradients(case, rows, True, rtol=2e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [True, False])
 def test_gradients_equal_those_of_the_prompts_alone(case, end):
     check_gradients(case, case.rows(3, 20, 0, answered=True), end, rtol=2e-5)
