@@ -14,11 +14,12 @@ DEFAULT_OUTPUT: Final = Path("data/movielens_qwen3")
 
 HELP: Final = "\n\n".join(  # one paragraph each: the help keeps line breaks inside them
     (
-        "Turn MovieLens ratings into training data.",
+        "Turn ratings into training data: a MovieLens edition, or a table of your own.",
         "Every rating with enough earlier ratings of the same user becomes an example: the items "
         "rated before it, the item to predict, and the answer, Yes if the rating reaches the "
         "threshold.",
-        "Reads the CSV, :: and tab layouts of all editions, from a folder or a zip. Writes "
+        "Reads the CSV, :: and tab layouts of all editions, from a folder or a zip; and with "
+        "--ratings any CSV, TSV, JSON Lines or Parquet file, also as .gz or .zst. Writes "
         "timelines and items (parquet, what training reads), meta.json (settings and counts), and "
         "for people and other tools train.json, eval.json and test_raw.jsonl.",
         "The user split trains on the beginning of each user's ratings and tests on their end. The "
@@ -39,6 +40,41 @@ def prepare(
         Path | None,
         _input(
             metavar="PATH", show_default="data/raw/EDITION", help="Folder or zip with the ratings."
+        ),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        _input(
+            metavar="FILE",
+            help="A table of ratings of your own: a row per rating, with user, item, rating and "
+            "time. Columns, scale and threshold are guessed, and printed.",
+        ),
+    ] = None,
+    items: Annotated[
+        Path | None,
+        _input(metavar="FILE", help="With --ratings: a table of the items, with id and title."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        _input(
+            metavar="ROLE=NAME,...",
+            show_default="guessed from usual names",
+            help="Columns of the tables: user, item, rating, time, title, year, genres.",
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        _input(
+            metavar="LOW:HIGH[:STEP]",
+            show_default="guessed from the ratings",
+            help="Scale of the ratings in --ratings, as 1:10 or 0.5:5:0.5; like for 0 and 1.",
+        ),
+    ] = None,
+    keep: Annotated[
+        Literal["last"] | None,
+        _input(
+            show_default="stop",
+            help="Of several ratings of one item by one user, keep the last in time.",
         ),
     ] = None,
     edition: Annotated[
@@ -72,7 +108,13 @@ def prepare(
             "too, with shorter histories. With 0, also the very first, without any.",
         ),
     ] = None,
-    rating_threshold: Annotated[float, _examples(help="Lowest rating that counts as liked.")] = 4.0,
+    rating_threshold: Annotated[
+        float | None,
+        _examples(
+            show_default="4.0; with --ratings the step nearest to the middle of likes and dislikes",
+            help="Lowest rating that counts as liked.",
+        ),
+    ] = None,
     genres: Annotated[
         bool,
         _examples(
@@ -152,14 +194,24 @@ def prepare(
             code="format_without_json",
             hint="Leave one of them out",
         )
+    if ratings is not None and (ratings_dir is not None or download is not None):
+        raise ConfigError(
+            "--ratings is given with --ratings-dir, --download or --no-download",
+            code="two_sources_of_ratings",
+            hint="Give --ratings FILE for a table, or --ratings-dir for an edition",
+        )
     from rich.console import Console
 
     from reeltune.api.data import prepare as run
     from reeltune.data.meta import print_report
 
     folder = run(
-        ratings_dir,
+        ratings_dir if ratings is None else ratings,
         output_dir,
+        items=items,
+        columns=columns,
+        scale=scale,
+        keep=keep,
         edition=edition,
         download=download,
         history_len=history_len,

@@ -33,6 +33,7 @@ class BadRow:
         line: The physical line on which the row begins, counted from 1, header included.
         reason: Stable key for counting.
         value: The text in the file.
+        unit: What ``line`` counts: lines, or rows where there are none.
     """
 
     file: str
@@ -41,6 +42,7 @@ class BadRow:
     message: str
     value: str
     hint: str = "Correct the row"
+    unit: str = "line"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class DroppedRows:
             raise DataError(
                 f"{first.message}{others}",
                 code="bad_row",
-                where=f"{first.file}, line {first.line}",
+                where=f"{first.file}, {first.unit} {first.line}",
                 hint=first.hint + (too_many if many else _SKIP),
             )
         return cls(rows, counts)

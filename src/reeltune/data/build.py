@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from reeltune.data.badrows import DroppedRows
+from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.holdout import follows_later_split, rank_items, rank_users
-from reeltune.data.layouts import Layout
-from reeltune.data.ratings import FAULT, FAULTS, FIRST_LINE, LINE, count_faults, describe_faults
+from reeltune.data.ratings import FAULT, FAULTS, FIRST_LINE, LINE, count_faults
 from reeltune.data.settings import Cuts, PrepareSettings, SplitSettings
 from reeltune.errors import DataError
 
 _DUPLICATE: Final = FAULTS.index("duplicate_rating")
+_REPLACED: Final = "replaced_rating"
 _OFF_SCALE: Final = FAULTS.index("rating_off_scale")
 
 
 def build_timelines(
-    path: Path, layout: Layout, ratings: pl.DataFrame, *, skip_bad_rows: bool
+    ratings: pl.DataFrame,
+    describe: Callable[[pl.DataFrame], list[BadRow]],
+    *,
+    skip_bad_rows: bool,
+    keep_last: bool = False,
 ) -> tuple[pl.DataFrame, DroppedRows]:
-    """Sort the good ratings by user, timestamp and film id.
+    """Sort the good ratings by user, timestamp and item key.
 
-    Of several ratings of one film by one user, the first in the file is kept. The file is read
-    again for the text of bad rows.
+    Of several ratings of one item by one user, the first in the file is kept; with ``keep_last``
+    the last in time, and the others are dropped without being bad rows.
 
     Returns:
         The events (``user_id``, ``item_id``, ``item_idx``, ``rating``, ``timestamp``), and the rows
@@ -36,38 +42,52 @@ def build_timelines(
     Raises:
         DataError: There is a bad row that is not to be skipped.
     """
+    total = len(ratings)
     bad = ratings.filter(pl.col(FAULT) > 0).select(
         LINE, FAULT, pl.lit(None, dtype=pl.UInt32).alias(FIRST_LINE)
     )
     events = (ratings.filter(pl.col(FAULT) == 0) if len(bad) else ratings).drop(FAULT)
+    del ratings
     events = events.sort(Columns.USER, Columns.TIMESTAMP, Columns.ITEM)
-    duplicates = _find_duplicates(events)
+    duplicates = _find_duplicates(events, keep_last=keep_last)
     bad = pl.concat([bad, duplicates])
     if bad.is_empty():
         return events.drop(LINE), DroppedRows()
-    rows = describe_faults(path, layout, bad, ratings[Columns.RATING])
+    rows, counts = describe(bad), count_faults(bad)
+    replaced = [row for row in rows if keep_last and row.reason == FAULTS[_DUPLICATE]]
+    rows = [row for row in rows if row not in replaced]
+    earlier = counts.pop(FAULTS[_DUPLICATE]) if replaced else 0
     # If the others are all alike, those off the scale are the other half of two.
-    keep = _OFF_SCALE in bad[FAULT] and events[Columns.RATING].n_unique() == 1
-    dropped = DroppedRows.of(rows, count_faults(bad), len(ratings), skip=skip_bad_rows, keep=keep)
+    alike = _OFF_SCALE in bad[FAULT] and events[Columns.RATING].n_unique() == 1
+    dropped = DroppedRows.of(rows, counts, total, skip=skip_bad_rows, keep=alike)
+    if replaced:
+        counts = dropped.counts + Counter({_REPLACED: earlier})
+        listed = [replace(row, reason=_REPLACED) for row in replaced]
+        dropped = DroppedRows([*dropped.rows, *listed], counts)
     if len(duplicates):
         events = events.join(duplicates, on=LINE, how="anti", maintain_order="left")
     return events.drop(LINE), dropped
 
 
-def _find_duplicates(events: pl.DataFrame) -> pl.DataFrame:
+def _find_duplicates(events: pl.DataFrame, *, keep_last: bool) -> pl.DataFrame:
     """Return ``line``, ``fault`` and ``first_line`` of ratings to drop; events sorted by user.
 
-    User and film are packed into one integer and sorted, which takes a fraction of the time and
-    memory of grouping.
+    ``first_line`` is that of the rating that is kept. User and item are packed into one integer and
+    sorted, which takes a fraction of the time and memory of grouping.
     """
     user = pl.col(Columns.USER).rle_id().cast(pl.UInt64)
     pair = user * 2**32 + pl.col(Columns.ITEM_IDX).cast(pl.UInt64)
     pairs = events.select(pair.alias("pair").sort())["pair"]
     twice = pairs.filter(pairs == pairs.shift()).unique()
-    repeated = events.select(LINE, pair.alias("pair")).filter(pl.col("pair").is_in(twice.implode()))
+    repeated = events.select(LINE, Columns.TIMESTAMP, pair.alias("pair")).filter(
+        pl.col("pair").is_in(twice.implode())
+    )
+    line = pl.col(LINE)
+    last = line.sort_by(Columns.TIMESTAMP, LINE).last()
+    kept = (last if keep_last else line.min()).over("pair")
     return (
-        repeated.with_columns(pl.col(LINE).min().over("pair").alias(FIRST_LINE))
-        .filter(pl.col(LINE) > pl.col(FIRST_LINE))
+        repeated.with_columns(kept.alias(FIRST_LINE))
+        .filter(pl.col(LINE) != pl.col(FIRST_LINE))
         .select(LINE, pl.lit(_DUPLICATE, dtype=pl.UInt8).alias(FAULT), FIRST_LINE)
     )
 

@@ -43,6 +43,9 @@ TEST: Final = "test"
 CONTEXT: Final = "context"
 """An event with too few events before it to be predicted; it only appears in histories."""
 
+NO_TIMES: Final = "order of rows"
+"""The unit of times, in ``meta.json``, of ratings without any."""
+
 YEAR_2100: Final = 4_102_444_800
 """Seconds from 1970 to 2100; larger timestamps are in milliseconds or wrong."""
 

@@ -169,7 +169,7 @@ def _positions(table: EventTable) -> Iterator[Violations]:
 def _items_once(table: EventTable) -> Iterator[Violations]:
     # One integer per user and item sorts in a fraction of the time of two columns.
     item, width = table.item_id, int(table.item_id.max()) + 1
-    if width * table.users > _LARGEST:
+    if width * table.users > _LARGEST or item.min() < 0:
         ids, item = np.unique(item, return_inverse=True)
         width = len(ids)
     key = table.user_index * width + item

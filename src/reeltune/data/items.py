@@ -132,8 +132,9 @@ def _is_cut(last: _Row, bad: list[BadRow], items: dict[int | str, Item]) -> bool
 
 def items_frame(items: list[Item], *, text: bool = False) -> pl.DataFrame:
     """Return films as the table of ``items.parquet``, with their text or without."""
+    named = any(isinstance(item.item_id, str) for item in items)
     schema = {
-        Columns.ITEM: pl.Int64(),
+        Columns.ITEM: pl.String() if named else pl.Int64(),
         Columns.TITLE: pl.String(),
         Columns.YEAR: pl.Int16(),
         Columns.GENRES: pl.List(pl.String()),
@@ -161,7 +162,7 @@ def _rows(path: Path, layout: Layout, columns: Sequence[str]) -> Iterator[_Row]:
     text = _decode(path.read_bytes())
     more = [column for column in columns if column != Columns.GENRES]
     if layout is not CSV and more:
-        raise _no_text_column(path.name, more[0], [Columns.GENRES])
+        raise no_text_column(path.name, more[0], [Columns.GENRES])
     if layout is CSV:
         yield from _csv_rows(path.name, text, more)
     elif layout is TAB_100K:
@@ -180,7 +181,8 @@ def _line_rows(text: str, separator: str, expected: int) -> Iterator[_Row]:
             yield _Row(line, fields, expected)
 
 
-def _no_text_column(name: str, column: str, known: Sequence[str]) -> DataError:
+def no_text_column(name: str, column: str, known: Sequence[str]) -> DataError:
+    """Return the error of a file without a column for ``--item-text``."""
     return DataError(
         f"has no column {column!r} for --item-text",
         code="no_item_text_column",
@@ -198,7 +200,7 @@ def _csv_rows(name: str, text: str, more: Sequence[str]) -> Iterator[_Row]:
         known = {column.strip(): index for index, column in enumerate(header)}
         usable = known.keys() - set(CSV_COLUMNS)
         if missing := [column for column in more if column not in usable]:
-            raise _no_text_column(name, missing[0], [Columns.GENRES, *sorted(usable)])
+            raise no_text_column(name, missing[0], [Columns.GENRES, *sorted(usable)])
         begin = reader.line_num + 1
         for fields in reader:
             if len(fields) == len(header):

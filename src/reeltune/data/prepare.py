@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,13 +42,15 @@ from reeltune.data.meta import (
     implausible,
     settings_meta,
 )
-from reeltune.data.ratings import read_ratings
+from reeltune.data.ratings import describe_faults, rating_span, read_ratings
 from reeltune.data.settings import Cuts, PrepareSettings
-from reeltune.data.source import Source, open_source
+from reeltune.data.source import Source, SourceTables, open_source
+from reeltune.data.tables import TableSource, read_tables
 from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
 from reeltune.files import atomic_folder, replaceable_folder, write_json
 from reeltune.progress import show_progress
+from reeltune.zips import replace_unprintable
 
 Notify = Callable[[str], None]
 
@@ -61,24 +66,22 @@ _OUR_FILES: Final = frozenset(
 
 @dataclass(frozen=True)
 class _Tables:
-    """The tables that were written, and the rows that were dropped."""
+    """The tables that were written, and the ratings that were dropped."""
 
     cuts: Cuts | None
-    items: int
     ratings_in_source: int
     dropped_ratings: DroppedRows
-    dropped_items: DroppedRows
 
 
 def prepare(
-    path: Path, settings: PrepareSettings, *, notify: Notify = lambda _: None
+    source: Path | TableSource, settings: PrepareSettings, *, notify: Notify = lambda _: None
 ) -> PreparedFolder:
-    """Prepare the edition in a folder or zip for training.
+    """Prepare the edition in a folder or zip, or tables of one's own, for training.
 
     If it fails or the process is killed, ``settings.output`` stays as it was.
 
     Args:
-        path: Folder or zip of an edition.
+        source: Folder or zip of an edition, or the tables.
         settings: Every option.
         notify: Receives progress, one line at a time.
 
@@ -87,7 +90,8 @@ def prepare(
             holds something else.
         ConfigError: The settings do not fit the edition.
     """
-    for folder in map(os.path.realpath, (path, settings.output)):
+    paths = (source.ratings, source.items) if isinstance(source, TableSource) else (source,)
+    for folder in map(os.path.realpath, filter(None, (*paths, settings.output))):
         if folder.encode("utf-8", "ignore").decode() != folder:
             raise DataError(
                 "the name is not UTF-8, which polars requires",
@@ -99,11 +103,13 @@ def prepare(
         check_replaceable(settings.output)
         with (
             atomic_folder(settings.output) as folder,
-            open_source(path, settings.edition, scratch=folder) as source,
+            _opened(source, settings, folder, notify) as (edition, layout, read),
         ):
-            settings.check_threshold(source.layout.scale)
-            tables = _write_tables(folder, source, settings, notify)
-            meta = _describe(folder, source, settings, tables, notify)
+            settings = replace(settings, rating_threshold=read.threshold)
+            settings.check_threshold(read.scale)
+            tables = _write_tables(folder, read, settings, notify)
+            about = {"edition": edition, "layout": layout}
+            meta = _describe(folder, about, read, settings, tables, notify)
             write_json(folder / META_FILE, meta)
     except OSError as error:
         raise DataError(
@@ -115,32 +121,77 @@ def prepare(
     return PreparedFolder(settings.output, meta)
 
 
-def _write_tables(
-    folder: Path, source: Source, settings: PrepareSettings, notify: Notify
-) -> _Tables:
-    """Read the source and write timelines and items."""
-    layout, skip = source.layout, settings.skip_bad_rows
+@contextlib.contextmanager
+def _opened(
+    source: Path | TableSource, settings: PrepareSettings, folder: Path, notify: Notify
+) -> Iterator[tuple[str, str, SourceTables]]:
+    """Yield the name, the layout and the content of an edition or of tables.
+
+    What is unpacked into the folder exists until the block ends.
+    """
+    skip = settings.skip_bad_rows
+    if isinstance(source, TableSource):
+        with tempfile.TemporaryDirectory(dir=folder, prefix="unpacked.") as scratch:
+            name = settings.edition or source.ratings.name.partition(".")[0]
+            read = read_tables(
+                source, Path(scratch), notify, skip_bad_rows=skip, text=settings.item_text
+            )
+            yield replace_unprintable(name), "tables", read
+        return
+    with open_source(source, settings.edition, scratch=folder) as edition:
+        settings.check_threshold(edition.layout.scale)
+        yield edition.edition, edition.layout.name, _read_edition(edition, settings, notify)
+
+
+def _read_edition(source: Source, settings: PrepareSettings, notify: Notify) -> SourceTables:
+    layout = source.layout
     notify(f"Reading {source.edition}: layout {layout.name}, ratings from {layout.scale}")
-    item_list, dropped_items = read_items(
-        source.items, layout, skip_bad_rows=skip, text=settings.item_text
+    items, dropped = read_items(
+        source.items, layout, skip_bad_rows=settings.skip_bad_rows, text=settings.item_text
     )
-    items = items_frame(item_list, text=bool(settings.item_text))
-    ratings = read_ratings(source.ratings, layout, items[Columns.ITEM])
-    in_source = len(ratings)
+    ids = pl.Series(Columns.ITEM, [item.item_id for item in items], dtype=pl.Int64)
+    ratings = read_ratings(source.ratings, layout, ids)
+    return SourceTables(
+        items=items,
+        dropped_items=dropped,
+        ratings=ratings,
+        describe=partial(describe_faults, source.ratings, layout, span=rating_span(ratings)),
+        scale=layout.scale,
+        files=[(source.ratings, len(ratings)), (source.items, len(items) + dropped.total)],
+        threshold=settings.rating_threshold,
+    )
+
+
+def _write_tables(
+    folder: Path, read: SourceTables, settings: PrepareSettings, notify: Notify
+) -> _Tables:
+    """Write timelines, items and the ids of users that are text."""
+    in_source = len(read.ratings)
     if not in_source:
         raise DataError(
             "holds no rating",
             code="no_ratings",
-            where=source.ratings.name,
+            where=read.files[0][0].name,
             hint="Check that the file is complete",
         )
-    notify(f"Sorting {in_source:,} ratings of {settings.domain.count(len(items))} into timelines")
-    events, dropped_ratings = build_timelines(source.ratings, layout, ratings, skip_bad_rows=skip)
-    del ratings  # the unsorted copy of 32 million rows is a gigabyte
+    notify(
+        f"Sorting {in_source:,} ratings of {settings.domain.count(len(read.items))} into timelines"
+    )
+    events, dropped_ratings = build_timelines(
+        read.take_ratings(),
+        read.describe,
+        skip_bad_rows=settings.skip_bad_rows,
+        keep_last=settings.keep == "last",
+    )
     table, cuts = split_events(events, settings)
     _write_parquet(table, folder / TIMELINES_FILE)
-    _write_parquet(items.lazy(), folder / ITEMS_FILE)
-    return _Tables(cuts, len(items), in_source, dropped_ratings, dropped_items)
+    _write_parquet(
+        items_frame(read.items, text=bool(settings.item_text)).lazy(), folder / ITEMS_FILE
+    )
+    if read.user_texts is not None:
+        users = pl.LazyFrame({Columns.USER: read.user_texts}, schema={Columns.USER: pl.String})
+        _write_parquet(users, folder / USERS_FILE)
+    return _Tables(cuts, in_source, dropped_ratings)
 
 
 def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
@@ -157,30 +208,31 @@ def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
 
 
 def _describe(
-    path: Path, source: Source, settings: PrepareSettings, tables: _Tables, notify: Notify
+    path: Path,
+    about: dict[str, Any],
+    read: SourceTables,
+    settings: PrepareSettings,
+    tables: _Tables,
+    notify: Notify,
 ) -> dict[str, Any]:
     """Check and count what was written, export it, and return the content of ``meta.json``."""
-    in_source = {
-        source.ratings: tables.ratings_in_source,
-        source.items: tables.items + tables.dropped_items.total,
-    }
+    scale = read.scale
     meta: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "reeltune_version": __version__,
-        "edition": source.edition,
-        "layout": source.layout.name,
-        "source": [
-            {"name": file.name, **describe_file(file, rows)} for file, rows in in_source.items()
-        ],
+        **about,
+        "source": [{"name": file.name, **describe_file(file, rows)} for file, rows in read.files],
         "settings": settings_meta(settings, tables.cuts),
         "prompt": PromptSettings(
             threshold=settings.rating_threshold,
-            scale_min=source.layout.scale.min,
-            scale_max=source.layout.scale.max,
+            scale_min=scale.min,
+            scale_max=scale.max,
+            scale_step=None if scale.step == scale.min else scale.step,
             genres=settings.genres,
             domain=settings.domain,
             item_text=settings.item_text,
         ).to_dict(),
+        **read.about,
     }
     folder = PreparedFolder(path, meta)
     table = EventTable.read(folder)
@@ -193,15 +245,17 @@ def _describe(
         "ratings_in_source": tables.ratings_in_source,
         "dropped": tables.dropped_ratings.total,
         **counts,
-        "items_in_source": in_source[source.items],
-        "items_dropped": tables.dropped_items.total,
+        "items_in_source": len(read.items) + read.dropped_items.total,
+        "items_dropped": read.dropped_items.total,
     }
-    meta["dropped"] = {**tables.dropped_items.to_dict(), **tables.dropped_ratings.to_dict()}
+    meta["dropped"] = {**read.dropped_items.to_dict(), **tables.dropped_ratings.to_dict()}
     meta["checks"] = checks
     meta["warnings"] = list(implausible(table))
     for warning in meta["warnings"]:
         _LOGGER.warning("warning: %s", warning)
-    rows = {TIMELINES_FILE: len(table), ITEMS_FILE: tables.items}
+    rows = {TIMELINES_FILE: len(table), ITEMS_FILE: len(read.items)}
+    if read.user_texts is not None:
+        rows[USERS_FILE] = len(read.user_texts)
     if settings.export is not None:
         notify(f"Writing {counts['examples']:,} examples as JSON ({settings.export})")
         with show_progress() as start:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,13 +40,16 @@ FAULTS: Final = (
     "timestamp_too_large",
     "unknown_item",
     "duplicate_rating",
+    "not_json",
+    "not_a_time",
+    "timestamp_other_unit",
 )
 
 _BLANKS: Final = " \t\r\ufeff"  # stripped from every field; the last is a BOM
 _QUOTES: Final = r'^"([^"]*)"$'
 _QUOTED: Final = r'(^|,)(?:(")(?:[^",]|"")*(?:,|"")(?:[^"]|"")*"|("[^",]*"))'
 """A quoted field; one that holds a comma or a quote, so no number, is replaced by one quote."""
-_CUT: Final = ("field_count", "empty_value", "not_a_number")
+_CUT: Final = ("field_count", "empty_value", "not_a_number", "not_json", "not_a_time")
 _SHOWN_CHARACTERS: Final = 80
 _YEAR_1995: Final = 788_918_400
 _LARGEST_SCALE: Final = 100
@@ -54,8 +58,8 @@ _WHOLE_NUMBER: Final = (
     re.compile(r"[+-]?[0-9]{1,18}"),
     "a whole number without decimals, of at most 18 digits",
 )
-_DECIMAL: Final = (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"), "a number")
-_EXPECTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, _DECIMAL, _WHOLE_NUMBER)
+DECIMAL: Final = (re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"), "a number")
+_EXPECTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, DECIMAL, _WHOLE_NUMBER)
 """The pattern and the description of each of :data:`FIELDS`."""
 
 
@@ -73,14 +77,14 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
     """
     quoted, complete = check_text(path)
     names, indices = _field_indices(path, layout)
-    fields = _split(path, layout, len(names), quoted=quoted)
+    fields = split_lines(path, layout.separator, len(names), header=layout.header, quoted=quoted)
     items = pl.LazyFrame({Columns.ITEM: item_ids}).with_row_index(Columns.ITEM_IDX)
     ratings = (
         fields.select(
             LINE,
             _field_fault(indices, len(names)).alias(FAULT),
             *(
-                pl.col(_field(index)).cast(dtype, strict=False).alias(name)
+                pl.col(field_name(index)).cast(dtype, strict=False).alias(name)
                 for index, name, dtype in zip(
                     indices, FIELDS, (pl.Int64, pl.Int64, pl.Float64, pl.Int64), strict=True
                 )
@@ -101,19 +105,20 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
     if quoted and layout.header:
         _refuse_open_quote(path)
     table = ratings.collect(engine="streaming")
-    if not complete and _is_cut(table):
+    if not complete and is_cut(table):
         (text,) = _scan_lines(path).select("text").tail(1).collect()["text"]
         raise cut_off_error(path.name, table[LINE][-1], text)
     return table
 
 
-def _is_cut(ratings: pl.DataFrame) -> bool:
+def is_cut(ratings: pl.DataFrame) -> bool:
     """Return whether the last row lacks a field, or digits of the time of all others."""
     if len(ratings) < 2:
         return False
     fault, time = ratings[FAULT][-1], ratings[Columns.TIMESTAMP][-1]
     others = ratings[:-1].filter(pl.col(FAULT) == 0)[Columns.TIMESTAMP].min()
-    return FAULTS[fault] in _CUT or (isinstance(others, int) and 3 * time < others)
+    shorter = isinstance(time, int) and isinstance(others, int) and 3 * time < others
+    return FAULTS[fault] in _CUT or shorter
 
 
 def _refuse_open_quote(path: Path) -> None:
@@ -141,18 +146,23 @@ def _scan_lines(path: Path) -> pl.LazyFrame:
     return pl.scan_lines(path, name="text", row_index_name=LINE, row_index_offset=1, glob=False)
 
 
-def _split(path: Path, layout: Layout, width: int, *, quoted: bool) -> pl.LazyFrame:
-    """Split every line, except the header and blank ones, into ``width`` fields and a rest."""
+def split_lines(
+    path: Path, separator: str, width: int, *, header: bool, quoted: bool
+) -> pl.LazyFrame:
+    """Split every line, except the header and blank ones, into ``width`` fields and a rest.
+
+    Numbers may be ``quoted``. The fields are columns named by :func:`field_name`.
+    """
     # Where tabs are separators, a line of tabs is a row of empty fields.
-    blank = pl.col("text").str.strip_chars(_BLANKS.replace(layout.separator, "")) == ""
+    blank = pl.col("text").str.strip_chars(_BLANKS.replace(separator, "")) == ""
     lines = _scan_lines(path).filter(~blank)
-    if layout.header:
+    if header:
         lines = lines.filter(pl.col(LINE) > 1)
-    names = [_field(index) for index in range(width + 1)]
+    names = [field_name(index) for index in range(width + 1)]
     text = pl.col("text")
-    if quoted and layout.header:
+    if quoted and header:
         text = text.str.replace_all(_QUOTED, "${1}${2}${3}")
-    fields = text.str.splitn(layout.separator, width + 1).struct.rename_fields(names)
+    fields = text.str.splitn(separator, width + 1).struct.rename_fields(names)
     table = lines.select(LINE, fields.alias("fields")).unnest("fields")
     bare = pl.col(names).str.strip_chars(_BLANKS)
     return table.with_columns(
@@ -160,15 +170,16 @@ def _split(path: Path, layout: Layout, width: int, *, quoted: bool) -> pl.LazyFr
     )
 
 
-def _field(index: int) -> str:
+def field_name(index: int) -> str:
+    """Return the name of the column of a field."""
     return f"field_{index}"
 
 
 def _field_fault(indices: list[int], width: int) -> pl.Expr:
     """Find rows with too few or too many fields, and rows with an empty one."""
-    wrong_count = pl.col(_field(width - 1)).is_null() | pl.col(_field(width)).is_not_null()
-    empty = pl.any_horizontal(pl.col(_field(index)) == "" for index in indices)
-    return _first_fault([(wrong_count, "field_count"), (empty, "empty_value")])
+    wrong_count = pl.col(field_name(width - 1)).is_null() | pl.col(field_name(width)).is_not_null()
+    empty = pl.any_horizontal(pl.col(field_name(index)) == "" for index in indices)
+    return first_fault([(wrong_count, "field_count"), (empty, "empty_value")])
 
 
 def _value_fault(scale: RatingScale) -> pl.Expr:
@@ -176,7 +187,7 @@ def _value_fault(scale: RatingScale) -> pl.Expr:
     rating, timestamp = pl.col(Columns.RATING), pl.col(Columns.TIMESTAMP)
     no_number = pl.any_horizontal(pl.col(name).is_null() for name in FIELDS) | rating.is_nan()
     off_scale = ~rating.is_between(scale.min, scale.max) | (rating / scale.step % 1 != 0)
-    fault = _first_fault(
+    fault = first_fault(
         [
             (no_number, "not_a_number"),
             (off_scale, "rating_off_scale"),
@@ -188,7 +199,7 @@ def _value_fault(scale: RatingScale) -> pl.Expr:
     return pl.when(pl.col(FAULT) > 0).then(pl.col(FAULT)).otherwise(fault)
 
 
-def _first_fault(tests: list[tuple[pl.Expr, str]]) -> pl.Expr:
+def first_fault(tests: list[tuple[pl.Expr, str]]) -> pl.Expr:
     """Return the index of the first fault whose test is true, 0 if none is."""
     numbered = [
         pl.when(test).then(pl.lit(FAULTS.index(fault), dtype=pl.UInt8)) for test, fault in tests
@@ -201,18 +212,24 @@ def count_faults(bad: pl.DataFrame) -> Counter[str]:
     return Counter({FAULTS[fault]: n for fault, n in bad.group_by(FAULT).len().iter_rows()})
 
 
+def rating_span(ratings: pl.DataFrame) -> tuple[float, float]:
+    """Return the lowest and the highest rating that is a number; 0 if none is."""
+    finite = ratings[Columns.RATING].filter(ratings[Columns.RATING].is_finite())
+    low, high = finite.min(), finite.max()
+    return (low, high) if isinstance(low, float) and isinstance(high, float) else (0.0, 0.0)
+
+
 def describe_faults(
-    path: Path, layout: Layout, bad: pl.DataFrame, ratings: pl.Series
+    path: Path, layout: Layout, bad: pl.DataFrame, span: tuple[float, float]
 ) -> list[BadRow]:
     """Describe the first ``ROWS_LISTED`` bad ratings of each reason, in file order.
 
-    ``bad`` has their ``line``, ``fault`` and, for duplicates, ``first_line``; ``ratings`` are all.
+    ``bad`` has their ``line``, ``fault`` and, for duplicates, ``first_line``; ``span`` is the
+    lowest and the highest rating of the file.
     """
     listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(ROWS_LISTED)
     lines = _scan_lines(path).join(listed.lazy(), on=LINE, maintain_order="left")
     header, indices = _field_indices(path, layout)
-    finite = ratings.filter(ratings.is_finite())
-    span = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     return [
         _describe(path.name, layout, header, indices, {**row, "span": span})
         for row in lines.collect(engine="streaming").iter_rows(named=True)
@@ -234,16 +251,48 @@ def _describe(
     if fields == header:
         return BadRow(file, row[LINE], reason, "the header is repeated", line, "Remove the line")
     named = [(header[index], fields[index]) for index in indices]
-    (_, user), (_, item), (_, rating), (_, timestamp) = named
+    return describe_values(file, row, named, scale=layout.scale, items_file=layout.items_file)
+
+
+def describe_values(
+    file: str,
+    row: dict[str, Any],
+    named: Sequence[tuple[str, str]],
+    *,
+    scale: RatingScale,
+    items_file: str,
+    noun: str = "film",
+    expected: Sequence[tuple[re.Pattern[str], str]] = _EXPECTED,
+) -> BadRow:
+    """Describe a bad row by the names and texts of its user, item, rating and time.
+
+    ``row`` has its line, fault and first line, and the span of all ratings; ``expected`` are the
+    pattern and the description of each value.
+    """
+    reason = FAULTS[row[FAULT]]
+    (_, user), (_, item), (_, rating), (time, timestamp) = named
+    whole = ",".join(text for _, text in named)
     empty = next((name for name, text in named if not text), "a field")
-    column, not_a_number, expected = _first_not_a_number(named)
+    column, not_a_number, words = _first_not_a_number(named, expected)
     message, value, hint = {
-        "empty_value": (f"{empty} is empty", ",".join(text for _, text in named), ""),
-        "not_a_number": (f"{column} is {not_a_number!r}, expected {expected}", not_a_number, ""),
+        "field_count": ("the number of fields is not that of the header", whole, ""),
+        "not_json": ("is not a JSON object", whole, "Write one object a line"),
+        "empty_value": (f"{empty} is empty", whole, ""),
+        "not_a_number": (f"{column} is {not_a_number!r}, expected {words}", not_a_number, ""),
         "rating_off_scale": (
-            f"{rating} stars, but the scale is {layout.scale}",
+            f"{rating} is no rating of the scale {scale}",
             rating,
-            _scale_hint(layout.scale, *row["span"]),
+            _scale_hint(scale, *row["span"]),
+        ),
+        "not_a_time": (
+            f"{time} is {timestamp!r}, neither an ISO date nor a number",
+            timestamp,
+            "Write times as 2015-01-31 or 2015-01-31T12:00:00Z, or as seconds since 1970 (UTC)",
+        ),
+        "timestamp_other_unit": (
+            f"{time} {timestamp} is in another unit than most times",
+            timestamp,
+            "Write all times in one unit, such as seconds since 1970 (UTC)",
         ),
         "timestamp_not_positive": (
             f"timestamp {timestamp} is not positive",
@@ -256,14 +305,14 @@ def _describe(
             _seconds_hint(timestamp) if reason == "timestamp_too_large" else "",
         ),
         "unknown_item": (
-            f"film {item} is not in {layout.items_file}",
+            f"{noun} {item} is not in {items_file}",
             item,
-            f"Add the film to {layout.items_file}",
+            f"Add the {noun} to {items_file}",
         ),
         "duplicate_rating": (
-            f"user {user} has already rated film {item}, on line {row[FIRST_LINE]}",
-            f"user {user}, film {item}",
-            "Remove one of the two",
+            f"user {user} has already rated {noun} {item}, on line {row[FIRST_LINE]}",
+            f"user {user}, {noun} {item}",
+            "Remove one of the two, or pass --keep last",
         ),
     }[reason]
     return BadRow(file, row[LINE], reason, message, value, hint or "Correct the row")
@@ -280,17 +329,19 @@ def _scale_hint(scale: RatingScale, lowest: float, highest: float) -> str:
 
 def _seconds_hint(timestamp: str) -> str:
     for unit in (10**3, 10**6, 10**9):
-        if _YEAR_1995 <= int(timestamp) // unit < YEAR_2100:
+        if timestamp.isdecimal() and _YEAR_1995 <= int(timestamp) // unit < YEAR_2100:
             return f"Divide the timestamps by {unit} to have seconds"
     return "Write the timestamps as seconds since 1970 (UTC)"
 
 
-def _first_not_a_number(fields: list[tuple[str, str]]) -> tuple[str, str, str]:
+def _first_not_a_number(
+    fields: Sequence[tuple[str, str]], expected: Sequence[tuple[re.Pattern[str], str]]
+) -> tuple[str, str, str]:
     """Return the name and text of the first field that is not a number, and what it should be."""
     return next(
         (
             (name, text, words)
-            for (name, text), (pattern, words) in zip(fields, _EXPECTED, strict=True)
+            for (name, text), (pattern, words) in zip(fields, expected, strict=True)
             if not pattern.fullmatch(text)
         ),
         ("the row", ",".join(text for _, text in fields), "numbers"),

@@ -117,6 +117,8 @@ class PrepareSettings:
         min_history: The fewest events before an example; by default ``history_len``. With 0, a
             user's first event is an example, too.
         rating_threshold: The lowest rating that counts as liked.
+        keep: Which of several ratings of one item by one user is kept: the last in time; None if
+            there must be only one.
         domain: The words for items and ratings.
         item_text: Columns of the items file whose text prompts show under items.
         export: The format of ``train.json`` and ``eval.json``; None writes no JSON files.
@@ -134,6 +136,7 @@ class PrepareSettings:
     genres: bool = False
     item_text: tuple[str, ...] = ()
     skip_bad_rows: bool = False
+    keep: Literal["last"] | None = None
     export: ExportFormat | None = "chat"
     domain: Domain = FILM
 

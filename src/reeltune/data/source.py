@@ -8,11 +8,15 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
+import polars as pl
+
+from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.layouts import Layout, edition_name, missing_files_error, recognise
+from reeltune.domain import Item, RatingScale
 from reeltune.errors import ConfigError, DataError
 from reeltune.zips import check_members, copy_member, member_path, open_zip, replace_unprintable
 
@@ -37,6 +41,36 @@ class Source:
     def items(self) -> Path:
         """The films file."""
         return self.folder / self.layout.items_file
+
+
+@dataclass
+class SourceTables:
+    """What is read from an edition, or from tables of one's own.
+
+    Attributes:
+        items: All items, in the order of ``item_idx``.
+        ratings: All ratings, as :func:`reeltune.data.ratings.read_ratings` returns them.
+        describe: Describes bad ratings, given their ``line``, ``fault`` and ``first_line``.
+        files: Each file that was read, with the number of its rows.
+        threshold: The lowest rating that counts as liked.
+        user_texts: The ids of users by key, if they are text.
+        about: Further sections of ``meta.json``.
+    """
+
+    items: list[Item]
+    dropped_items: DroppedRows
+    ratings: pl.DataFrame
+    describe: Callable[[pl.DataFrame], list[BadRow]]
+    scale: RatingScale
+    files: list[tuple[Path, int]]
+    threshold: float
+    user_texts: list[str] | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def take_ratings(self) -> pl.DataFrame:
+        """Return the ratings, and forget them: 32 million rows are a gigabyte."""
+        ratings, self.ratings = self.ratings, self.ratings.clear()
+        return ratings
 
 
 @contextlib.contextmanager

@@ -1,0 +1,163 @@
+"""Which column is which: named with ``--columns``, or guessed from usual names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from reeltune.data.table_files import Table
+from reeltune.errors import ConfigError, DataError
+
+USER, ITEM, RATING, TIME = "user", "item", "rating", "time"
+TITLE, YEAR, GENRES = "title", "year", "genres"
+EVENT_ROLES: Final = (USER, ITEM, RATING, TIME)
+ITEM_ROLES: Final = (ITEM, TITLE, YEAR, GENRES)
+
+_USUAL: Final[Mapping[str, tuple[str, ...]]] = {
+    USER: ("user", "userid", "uid", "username", "reviewerid", "reviewer", "userkey", "memberid"),
+    ITEM: (
+        *("item", "itemid", "iid", "movieid", "isbn", "asin", "productid", "bookid", "filmid"),
+        *("gameid", "songid", "trackid", "artistid", "recipeid", "businessid", "appid", "animeid"),
+        *("gmapid", "parentasin", "itemkey"),
+    ),
+    RATING: (
+        *("rating", "userrating", "score", "stars", "overall", "bookrating", "ratings", "like"),
+        *("reviewscore", "liked", "thumbs", "starrating"),
+    ),
+    TIME: (
+        *("timestamp", "time", "date", "unixreviewtime", "reviewedat", "reviewtime", "ratedat"),
+        *("createdat", "datetime", "dateadded", "unixtime"),
+    ),
+    TITLE: (
+        *("title", "name", "booktitle", "movietitle", "itemname", "itemtitle", "producttitle"),
+        *("productname", "filmtitle", "gametitle", "bookname"),
+    ),
+    YEAR: (
+        "year",
+        "releaseyear",
+        "yearofpublication",
+        "publicationyear",
+        "originalpublicationyear",
+    ),
+    GENRES: ("genres", "genre", "categories", "category", "class"),
+}
+"""Usual names of each column, as :func:`plain` writes them."""
+_BARE_ID: Final = "id"
+_HINT: Final = "Name the columns, such as --columns user=NAME,item=NAME,rating=NAME"
+
+Columns = Mapping[str, str]
+"""For each role, the name of a column."""
+
+
+def plain(column: str) -> str:
+    """Return a column name as it is compared.
+
+    >>> plain("Book-Rating"), plain("reviewerID")
+    ('bookrating', 'reviewerid')
+    """
+    return re.sub(r"[\W_]", "", column).casefold()
+
+
+def parse_columns(text: str | None) -> Columns:
+    """Return the value of ``--columns``, such as ``user=user_id,item=isbn``.
+
+    Raises:
+        ConfigError: A part is no ``role=name``, or a role is unknown or there twice.
+
+    >>> parse_columns("user=User ID,item=isbn")
+    {'user': 'User ID', 'item': 'isbn'}
+    """
+    found: dict[str, str] = {}
+    for part in text.split(",") if text else ():
+        role, _, name = (piece.strip() for piece in part.partition("="))
+        if role in found:
+            raise _bad_columns(f"--columns names {role} twice")
+        found[role] = name
+    return check_roles(found)
+
+
+def check_roles(columns: Columns) -> Columns:
+    """Return the columns if every role is known and has a name.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for role, name in columns.items():
+        if role not in _USUAL:
+            raise _bad_columns(f"--columns names {role!r}, which is no role of a column")
+        if not name:
+            raise _bad_columns(f"--columns gives {role} no column")
+    return columns
+
+
+def _bad_columns(message: str) -> ConfigError:
+    roles = ", ".join(_USUAL)
+    return ConfigError(message, code="bad_columns", hint=f"Write role=name,...; roles are {roles}")
+
+
+def has_header(named: Columns) -> bool:
+    """Return whether columns are named, rather than numbered for a file without a header."""
+    return not named or not all(name.isdecimal() for name in named.values())
+
+
+def match_columns(
+    table: Table, named: Columns, roles: Sequence[str], needed: Sequence[str]
+) -> dict[str, str]:
+    """Return the column of each role that a table has.
+
+    Args:
+        table: The table.
+        named: Columns that are named rather than guessed; those of another table are ignored.
+        roles: The roles this table may have.
+        needed: The roles it must have.
+
+    Raises:
+        DataError: A needed column is not found, is there twice, or two may be meant.
+    """
+    columns, found = table.columns, dict[str, str]()
+    for role in roles:
+        usual = [column for column in columns if plain(column) in _USUAL[role]]
+        if role == ITEM and USER not in roles and not usual:
+            usual = [column for column in columns if plain(column) == _BARE_ID]
+        if role in named and named[role] in columns:
+            usual = [column for column in columns if column == named[role]]
+        if len(usual) > 1:
+            raise DataError(
+                f"several columns may be the {role}: {', '.join(usual)}",
+                code="ambiguous_column",
+                where=table.name,
+                hint=f"Name one, as in --columns {role}={usual[0]}"
+                if len(set(usual)) > 1
+                else "Give every column its own name",
+            )
+        if usual:
+            found[role] = usual[0]
+    if missing := [role for role in needed if role not in found]:
+        shown = ", ".join(columns)[:200] or "none"
+        wanted = " and ".join(
+            f"{role} ({named[role]!r} is not there)" if role in named else role for role in missing
+        )
+        raise DataError(
+            f"no column is known as the {wanted}; the columns are: {shown}",
+            code="missing_columns",
+            where=table.name,
+            hint=_HINT
+            + ("; without ratings nothing says what was disliked" if RATING in missing else ""),
+        )
+    return found
+
+
+def refuse_unknown(
+    named: Columns, tables: Sequence[Table | None], found: Sequence[Columns]
+) -> None:
+    """Raise a DataError if a named column is in none of the tables."""
+    for role, name in named.items():
+        if not any(columns.get(role) == name for columns in found):
+            raise DataError(
+                f"no column {name!r} for the {role}; the columns are: "
+                + "; ".join(", ".join(table.columns) for table in tables if table),
+                code="missing_columns",
+                where=" and ".join(table.name for table in tables if table),
+                hint="Correct --columns",
+            )
