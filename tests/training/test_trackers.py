@@ -15,7 +15,9 @@ from huggingface_hub.utils import _telemetry
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reeltune.config import load_config
-from reeltune.errors import ConfigError, MissingExtraError
+from reeltune.errors import ConfigError, MissingExtraError, RunError
+from reeltune.training import trackers
+from reeltune.training.callbacks import ProgressLog
 from reeltune.training.dry_run import dry_run
 from reeltune.training.train import train
 from tests.errors import raises_error
@@ -133,6 +135,52 @@ def test_a_missing_tracker_names_its_extra(start, tiny_qwen3, prepared, tmp_path
     with raises_error(MissingExtraError, "missing_extra", where="wandb", figures=["[wandb]"]):
         start(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__report_to="[wandb]"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_tracker_that_does_not_start_leaves_the_earlier_run(
+    tiny_qwen3, prepared, tmp_path, monkeypatch
+):
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("nobody listens.\nDetails: ...")
+
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1)
+    run = train(config)
+    before = (run / "adapter_model.safetensors").read_bytes(), (run / "run.json").read_text()
+    monkeypatch.setattr(ProgressLog, "on_train_begin", refuse)
+    monkeypatch.setitem(trackers._CALLBACKS, ProgressLog, ("wandb", "Log in"))
+    with raises_error(
+        RunError,
+        "tracker_failed",
+        where="wandb",
+        figures=["ConnectionError: nobody listens)", "Log in; or remove wandb"],
+    ):
+        train(config, overwrite=True)
+    after = (run / "adapter_model.safetensors").read_bytes(), (run / "run.json").read_text()
+    assert after == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tracker", "variables"),
+    [
+        ("wandb", {"WANDB_MODE": "online", "WANDB_API_KEY": "no key"}),
+        ("mlflow", {"MLFLOW_TRACKING_URI": "nosuch://server"}),
+        ("trackio", {"TRACKIO_SERVER_URL": "http://127.0.0.1:9"}),
+    ],
+)
+def test_a_tracker_with_wrong_settings_is_an_error_that_names_it(
+    tracker, variables, tiny_qwen3, prepared, tmp_path, monkeypatch
+):
+    need(tracker)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if tracker == "wandb":
+        import wandb
+
+        wandb.teardown()  # a process keeps the settings it began with
+    with raises_error(RunError, "tracker_failed", where=tracker, figures=[]):
+        run_with(tracker, tiny_qwen3, prepared, tmp_path)
 
 
 @pytest.mark.slow

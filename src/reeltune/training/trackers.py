@@ -8,6 +8,11 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from transformers import Trainer
+from transformers.integrations import MLflowCallback, TrackioCallback, WandbCallback
+
+from reeltune.errors import RunError, first_line
+from reeltune.runs.log import LOGGER
 from reeltune.telemetry import switch_off_telemetry
 
 # Defaults for what the integrations read from the environment.
@@ -17,6 +22,12 @@ _DEFAULTS: Final = {
     "WANDB_CONSOLE": "off",
     "MLFLOW_EXPERIMENT_NAME": "reeltune",
     "MLFLOW_FLATTEN_PARAMS": "TRUE",
+}
+
+_CALLBACKS: Final = {
+    WandbCallback: ("wandb", "Log in with `wandb login`, or set WANDB_MODE=offline"),
+    MLflowCallback: ("mlflow", "Check MLFLOW_TRACKING_URI and that its server runs"),
+    TrackioCallback: ("trackio", "Check TRACKIO_DIR, or the server it was told to use"),
 }
 
 
@@ -45,3 +56,27 @@ def set_tracker_defaults() -> None:
         defaults |= {"MLFLOW_TRACKING_URI": "file:mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def start_trackers(trainer: Trainer) -> None:
+    """Start the trackers of a trainer, which by itself would do so after its first files.
+
+    Raises:
+        RunError: A tracker does not start.
+    """
+    for callback in trainer.callback_handler.callbacks:
+        if type(callback) not in _CALLBACKS:
+            continue
+        name, hint = _CALLBACKS[type(callback)]
+        LOGGER.info("starting the tracker %s", name)
+        try:
+            callback.on_train_begin(
+                trainer.args, trainer.state, trainer.control, model=trainer.model
+            )
+        except Exception as error:  # any, since every tracker has its own
+            raise RunError(
+                f"the tracker does not start ({type(error).__name__}: {first_line(error)})",
+                code="tracker_failed",
+                where=name,
+                hint=f"{hint}; or remove {name} from train.report_to",
+            ) from error

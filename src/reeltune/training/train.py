@@ -40,7 +40,7 @@ from reeltune.training.inputs import (
 )
 from reeltune.training.loss import PAIRS_PAY_FROM
 from reeltune.training.record import first_record, run_metrics, write_card
-from reeltune.training.trackers import finished_trackers
+from reeltune.training.trackers import finished_trackers, start_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
 
 _SMALL_FILES: Final = 100_000  # bytes: the tokenizer, the states of the trainer and of generators
@@ -138,6 +138,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         trainer.totals.run_started = record["started"]
         for checked in (rows, eval_rows):
             trainer.scorer.check(checked.sequences, packed=config.train.share_history)
+        start_trackers(trainer)
         if main:
             run.remove_earlier()
             run.write_record(record)
