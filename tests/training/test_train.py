@@ -125,6 +125,11 @@ def test_the_adapter_loads_in_plain_peft(run, tiny_qwen3):
     assert not torch.allclose(tuned(ids).logits, before)
 
 
+def test_other_users_can_read_every_file_of_the_run(run):
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert [path.name for path in files if not path.stat().st_mode & 0o044] == []
+
+
 def test_tensorboard_has_losses_and_validation(run):
     events = EventAccumulator(str(run / "logs"))
     events.Reload()

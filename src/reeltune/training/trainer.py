@@ -23,7 +23,7 @@ from reeltune.models.choices import process_state
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
-from reeltune.runs.folder import TENSORBOARD_DIR, RunFolder, flat_config
+from reeltune.runs.folder import ADAPTER_WEIGHTS, TENSORBOARD_DIR, RunFolder, flat_config
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest, ProgressLog, StepClock
 from reeltune.training.checkpoints import WriteChecksums
@@ -190,7 +190,10 @@ class YesNoTrainer(SFTTrainer):
             self.totals.save()
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
-            write_prompt_record(Path(output_dir or str(self.args.output_dir)), self.prompt_record)
+            folder = Path(output_dir or str(self.args.output_dir))
+            write_prompt_record(folder, self.prompt_record)
+            # safetensors 0.8 writes files only their owner can read
+            (folder / ADAPTER_WEIGHTS).chmod(0o644)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write nothing: the card is made from the run's record when training has ended."""
