@@ -4,7 +4,7 @@ Item statistics and similarities of all folds are computed; then random users ar
 total is extrapolated. The other signals are sums and take little time. Synthetic ratings serve as
 well as real ones, since only their number matters::
 
-    reeltune fetch synthetic --users 6040 --films 3706 --ratings-per-user 165 --into data/raw/as_1m
+    reeltune fetch synthetic --users 6040 --items 3706 --ratings-per-user 165 --into data/raw/as_1m
     reeltune prepare --ratings-dir data/raw/as_1m --output-dir data/as_1m --no-json
     python -m benchmarks.signals_time --prepared data/as_1m
 """

@@ -138,7 +138,7 @@ def test_the_source_distribution_holds_the_configurations(sdist: Path):
 def test_every_command_works_from_an_empty_folder(site: Path, tiny_qwen3: Path, tmp_path: Path):
     flags = settings(tiny_qwen3)
     shares = ["--val-fraction", "0.2", "--test-fraction", "0.2"]
-    size = ["--users", "12", "--films", "40", "--ratings-per-user", "30"]
+    size = ["--users", "12", "--items", "40", "--ratings-per-user", "30"]
     commands = [
         ["init"],
         ["fetch", "synthetic", *size],

@@ -74,7 +74,7 @@ def test_mirror_from_the_environment(site: Site, monkeypatch: pytest.MonkeyPatch
 
 
 def test_synthetic_is_made_once_and_named_as_such(here: Path) -> None:
-    arguments = ("synthetic", "--users", "5", "--films", "30")
+    arguments = ("synthetic", "--users", "5", "--items", "30")
     first = run(*arguments)
     assert first.count("terms: ") == 1
     folder = here / "dev_data" / "synthetic-5x30"
@@ -88,7 +88,7 @@ def test_synthetic_is_made_once_and_named_as_such(here: Path) -> None:
 
 
 def test_synthetic_needs_its_numbers() -> None:
-    with raises_error(FetchError, "synthetic_size_missing", where="--films"):
+    with raises_error(FetchError, "synthetic_size_missing", where="--items"):
         run("synthetic", "--users", "5")
 
 
@@ -98,9 +98,9 @@ def test_synthetic_needs_its_numbers() -> None:
         ("--users", ("1m", "--users", "5")),
         ("--seed", ("1m", "--seed", "5")),
         ("--allow-other-checksum", ("1m", "--allow-other-checksum")),
-        ("--from", ("synthetic", "--users", "5", "--films", "30", "--from", "x")),
+        ("--from", ("synthetic", "--users", "5", "--items", "30", "--from", "x")),
         ("--source", ("smollm2-135m", "--source", "wheel")),
-        ("--films", ("smollm2-135m", "--films", "30")),
+        ("--items", ("smollm2-135m", "--items", "30")),
         ("--source", ("100k", "--source", "wheel", "--from", "x.whl")),
     ],
 )

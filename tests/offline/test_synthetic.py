@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reeltune.errors import FetchError
-from reeltune.offline.synthetic import is_made_with, make_synthetic
+from reeltune.offline.synthetic import make_synthetic, readme_of
 from tests.errors import raises_error
 
 
@@ -134,17 +134,15 @@ def test_oddities_occur_in_a_minority_of_titles(movies: pl.DataFrame, condition:
 def test_readme_says_synthetic_and_how_to_repeat_it(made: Path) -> None:
     text = (made / "README.txt").read_text()
     assert text.startswith("SYNTHETIC ")
-    assert "--users 400 --films 300 --ratings-per-user 50 --seed 1" in text
-    assert is_made_with(made, 400, 300, 50, 1)
-    assert not is_made_with(made, 400, 300, 50, 2)
-    assert not is_made_with(made.parent, 400, 300, 50, 1)
+    assert "--users 400 --items 300 --ratings-per-user 50 --seed 1" in text
+    assert readme_of(400, 300, 50, 1) == text != readme_of(400, 300, 50, 2)
 
 
 @pytest.mark.parametrize(
     ("numbers", "flag"),
     [
         ((0, 50, 20, 0), "--users"),
-        ((1, 19, 20, 0), "--films"),
+        ((1, 19, 20, 0), "--items"),
         ((1, 50, 19, 0), "--ratings-per-user"),
         ((1, 50, 51, 0), "--ratings-per-user"),
         ((1, 50, 20, -1), "--seed"),

