@@ -205,9 +205,23 @@ def test_requests_that_cannot_be_answered_are_errors(recommender, method: str):
     with raises_error(RequestError, "missing_ratings_column", where="ratings", figures=["stern"]):
         call(ratings=pl.DataFrame({"title": [VIE], "stern": [4]}))
     with raises_error(ConfigError, "user_or_ratings"):
-        call()
-    with raises_error(ConfigError, "user_or_ratings"):
         call(user=USER, ratings={VIE: 4})
+
+
+def test_somebody_without_ratings_is_answered_with_a_warning(recommender, caplog):
+    answers = [
+        recommender.recommend(**given, k=3)
+        for given in ({}, {"ratings": {}}, {"ratings": pl.DataFrame({"title": [], "rating": []})})
+    ]
+    assert len(answers[0]) == 3
+    for answer in answers[1:]:
+        assert_frame_equal(answer, answers[0])
+    assert len(recommender.explain("Amélie")) == 0
+    assert [record.args for record in caplog.records if "empty histories" in record.msg] == [()] * 4
+    one = answers[0]["item_id"].head(1).to_list()
+    query = Query(History.of([], []), np.array([recommender.catalogue.index_of(one[0])]))
+    (predicted,) = recommender.predictor.predict([query])
+    assert answers[0]["p_yes"][0] == pytest.approx(predicted.p_yes[0], abs=1e-6)
 
 
 def test_an_unknown_item_cannot_be_explained(recommender):

@@ -63,6 +63,22 @@ def ratings(content: list[dict[str, Any]]) -> list[tuple[int, float]]:
 
 
 @pytest.mark.slow
+def test_somebody_without_ratings_is_answered(
+    recommend_json, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    result, err = recommend_json("--top", 3)
+    assert (result["user_id"], result["rated"], result["history"]) == (None, 0, [])
+    assert [len(result["recommendations"]), len(result["notes"])] == [3, 1]
+    assert f"Note: {result['notes'][0]}" in err.splitlines()
+    assert "oldest first: none" in err
+    empty = tmp_path / "empty.csv"
+    empty.write_text("title,rating\n")
+    assert recommend_json("--top", 3, "--rated-file", empty)[0] == result
+    assert trained.recommend("--top", 3) == 0
+    assert "For somebody without ratings" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_users_recommendations_are_those_of_the_recommender(recommend_json, predictor: Predictor):
     result, err = recommend_json(*USER, "--top", 7, "--why", 2, "--with-base")
     history = user_history(predictor.loaded.folder.timelines, 11)

@@ -17,7 +17,7 @@ USER = ("--user", 11)
     ("flags", "kind", "code", "figures"),
     [
         (("--user", 12), RequestError, "unknown_user", ["12", "71"]),
-        ((), ConfigError, "user_or_ratings", ["--user", "--rated", "--rated-file"]),
+        (("--rated", ""), RequestError, "missing_rating", ["--rated ''"]),
         ((*USER, "--rated", "#1=4"), ConfigError, "user_or_ratings", []),
         ((*USER, "--rated-file", "a.csv"), ConfigError, "user_or_ratings", []),
         (("--rated", "#1=9"), RequestError, "rating_not_on_scale", ["--rated '#1=9': ", "'9'"]),

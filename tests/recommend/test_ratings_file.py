@@ -89,11 +89,17 @@ def test_json_values_may_be_numbers(write):
 
 
 @pytest.mark.parametrize(
+    ("name", "content"), [("heading.csv", "title,rating\n\n"), ("empty.json", "[]")]
+)
+def test_a_file_may_hold_no_rating(write, name: str, content: str):
+    assert entries(write(name, content)) == []
+
+
+@pytest.mark.parametrize(
     ("name", "content", "code", "figures"),
     [
         ("empty.csv", "", "empty_ratings_file", ["title", "movieId", "rating"]),
-        ("heading.csv", "title,rating\n\n", "empty_ratings_file", []),
-        ("empty.json", "[]", "empty_ratings_file", []),
+        ("heading.csv", "title\n\n", "missing_ratings_column", ["rating;"]),
         ("blank.json", "", "ratings_file_not_json", []),
         ("one.json", '{"title": "Heat", "rating": 5}', "not_a_list_of_ratings", ['[{"title"']),
         ("list.json", '["Heat"]', "not_a_list_of_ratings", []),

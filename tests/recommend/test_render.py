@@ -164,7 +164,7 @@ def test_a_history_in_one_line():
     catalogue = Catalogue(items, np.zeros(3, dtype=np.int64))
     text = history_text(catalogue, History.of([2, 0, 1], [3.0, 4.5, 0.5]))
     assert text == 'Untitled (2001): 3.0, Harbour (1995): 4.5, [red]Odd[/red], "quoted" [31m: 0.5'
-    assert history_text(catalogue, History.of([], [])) == ""
+    assert history_text(catalogue, History.of([], [])) == "none"
 
 
 def test_a_table_of_books_has_no_word_of_films():

@@ -180,6 +180,8 @@ class Recommender:
     ) -> Any:
         """Return the ``k`` items that the user is most likely to like, as a frame.
 
+        Without a user and ratings, it answers for somebody who has rated nothing.
+
         Args:
             user: A user of the prepared data.
             ratings: Instead of a user, ratings oldest first: a mapping from titles or item ids, or
@@ -195,7 +197,7 @@ class Recommender:
         Raises:
             RequestError: The user or an item does not exist, a rating is not on the scale, or no
                 item is left.
-            ConfigError: Both a user and ratings are given, or neither.
+            ConfigError: Both a user and ratings are given.
 
         >>> recommender = load("output/demo")
         >>> len(recommender.recommend(ratings={"Heat (1995)": 5, "fargo": 4.5}, k=3))
@@ -238,7 +240,7 @@ class Recommender:
 
         Raises:
             RequestError: The user or an item does not exist, or a rating is not on the scale.
-            ConfigError: Both a user and ratings are given, or neither.
+            ConfigError: Both a user and ratings are given.
 
         >>> recommender = load("output/demo")
         >>> ratings = {"Heat (1995)": 5, "Fargo (1996)": 1}
@@ -271,10 +273,11 @@ class Recommender:
 
     def _history(self, user: int | None, ratings: Ratings | None) -> History:
         folder = self.predictor.loaded.folder
-        refuse_user_and_ratings(user, ratings=ratings is not None, hint="Give one of them")
-        if ratings is None:
-            assert user is not None
+        refuse_user_and_ratings(user, ratings=ratings is not None)
+        if user is not None:
             return user_history(folder.ratings, user)
+        if ratings is None:
+            return History.of([], [])
         if isinstance(ratings, Mapping):
             entries = [
                 Entry(f"ratings[{item!r}]", _name(item), str(rating))

@@ -177,10 +177,10 @@ def _history(
     rated: list[str] | None,
     rated_file: Path | None,
 ) -> History:
-    """Return the ratings to recommend from.
+    """Return the ratings to recommend from; none for somebody who has rated nothing.
 
     Raises:
-        ConfigError: Neither a user nor ratings are given, or both are.
+        ConfigError: Both a user and ratings are given.
         RequestError: The user or an item does not exist, or a rating is not on the scale.
     """
     from reeltune.recommend.ratings_file import read_ratings_file
@@ -191,9 +191,7 @@ def _history(
         user_history,
     )
 
-    given = bool(rated) or rated_file is not None
-    hint = 'Give --user ID, or ratings: --rated "Heat (1995)=4.5" or --rated-file FILE'
-    refuse_user_and_ratings(user, ratings=given, hint=hint)
+    refuse_user_and_ratings(user, ratings=bool(rated) or rated_file is not None)
     if user is not None:
         return user_history(folder.ratings, user)
     from_file = read_ratings_file(rated_file) if rated_file is not None else []

@@ -42,7 +42,7 @@ def read_ratings_file(path: Path) -> list[Entry]:
     Letterboxd are read as they are.
 
     Raises:
-        RequestError: The file cannot be read, lacks a column or has no rows.
+        RequestError: The file cannot be read, is empty or lacks a column.
     """
     readers = {".csv": _csv_rows, ".json": _json_rows}
     read = readers.get(path.suffix.lower())
@@ -61,7 +61,7 @@ def read_ratings_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str])
     """Return the ratings of a table as :func:`read_ratings_file` does.
 
     Raises:
-        RequestError: It lacks a column or has no rows.
+        RequestError: It lacks a column.
     """
     content = [{key.casefold(): _as_text(value) for key, value in row.items()} for row in rows]
     named = [(f"row {number}", row) for number, row in enumerate(content)]
@@ -69,10 +69,8 @@ def read_ratings_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str])
 
 
 def _entries(where: str, columns: Sequence[str], rows: Sequence[_Row]) -> list[Entry]:
-    if not rows:
-        raise RequestError(
-            "holds no rating", code="empty_ratings_file", where=where, hint=_COLUMNS_HINT
-        )
+    if not rows and not columns:  # an empty list of objects
+        return []
     for site, (names, scale) in _EXPORTS.items():
         if names <= set(columns):
             return [_exported(f"{where}, {row}", values, site, scale) for row, values in rows]
@@ -159,7 +157,9 @@ def _csv_rows(path: Path, text: str) -> tuple[list[str], list[_Row]]:
             hint="Put titles with commas or quotes in double quotes, and double the quotes inside",
         ) from None
     if not lines:
-        return [], []
+        raise RequestError(
+            "is empty", code="empty_ratings_file", where=str(path), hint=_COLUMNS_HINT
+        )
     columns = [name.strip().casefold() for name in lines[0][1]]
     return columns, [
         (where, _fields(f"{path}, {where}", columns, fields)) for where, fields in lines[1:]

@@ -48,16 +48,18 @@ class Source:
     adapter: str | None
     calibration: Method
 
-    def title(self) -> str:
-        """Return the heading of the table."""
-        user = "these ratings" if self.user_id is None else f"user {self.user_id}"
+    def title(self, rated: int) -> str:
+        """Return the heading of the table, given the number of ratings."""
+        given = "these ratings" if rated else "somebody without ratings"
+        user = given if self.user_id is None else f"user {self.user_id}"
         adapter = f"with the adapter {self.adapter}" if self.adapter else "without an adapter"
         return f"For {user}, by {self.model} {adapter}"
 
 
 def table(result: Recommendations, source: Source, words: RatingWords) -> Table:
     """Return a table with a row per recommendation; probabilities in per cent."""
-    grid = Table(title=Text(source.title()), title_justify="left", caption_justify="left")
+    title = Text(source.title(result.rated))
+    grid = Table(title=title, title_justify="left", caption_justify="left")
     base = any(each.p_like_base is not None for each in result.recommendations)
     grid.add_column("", justify="right")
     for name in ("P(like)", *(["base"] if base else [])):
@@ -123,12 +125,13 @@ def csv_text(result: Recommendations) -> str:
 
 
 def history_text(catalogue: Catalogue, history: History) -> str:
-    """Return a history in one line, oldest first."""
+    """Return a history in one line, oldest first; "none" if it is empty."""
     ratings = zip(history.item_idx.tolist(), history.rating.tolist(), strict=True)
-    return ", ".join(
+    text = ", ".join(
         f"{_name(catalogue.summary(item))}: {catalogue.words.label(rating)}"
         for item, rating in ratings
     )
+    return text or "none"
 
 
 def _csv_row(rank: int, each: Recommendation) -> dict[str, Any]:

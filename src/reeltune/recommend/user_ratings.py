@@ -60,17 +60,15 @@ class Entry:
     export: Export | None = None
 
 
-def refuse_user_and_ratings(user: int | None, *, ratings: bool, hint: str) -> None:
-    """Refuse a request with both a user and ratings, or with neither.
+def refuse_user_and_ratings(user: int | None, *, ratings: bool) -> None:
+    """Refuse a request with both a user and ratings; one with neither is for somebody new.
 
     Raises:
         ConfigError: ``user_or_ratings``.
     """
-    if (user is not None) == ratings:
+    if user is not None and ratings:
         raise ConfigError(
-            "both a user and ratings are given" if ratings else "no user and no ratings are given",
-            code="user_or_ratings",
-            hint=hint,
+            "both a user and ratings are given", code="user_or_ratings", hint="Give one of them"
         )
 
 
