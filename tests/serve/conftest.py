@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictor import Predictor
+from tests.prepared_data import change_meta
 from tests.scoring.models import random_loaded_model
 from tests.serve.running import MOST_BYTES, Running, running
 
@@ -31,6 +33,20 @@ def strict(served_predictor: Predictor) -> Iterator[Running]:
     """A service with narrow limits."""
     limits = {"max_history": 6, "max_candidates": 30, "max_top": 12, "receive_timeout_s": 1}
     with running(served_predictor, max_body_bytes=MOST_BYTES, **limits) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def books(
+    prepared: PreparedFolder, tiny_qwen3: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """The same data as books that get points, served."""
+    domain = {"name": "book", "item": "book", "items": "books", "unit": "points"}
+    folder = tmp_path_factory.mktemp("books") / "prepared"
+    shutil.copytree(prepared.path, folder)
+    change_meta(folder, lambda meta: meta["prompt"].update(domain=domain))
+    predictor = Predictor(random_loaded_model(PreparedFolder.open(folder), tiny_qwen3))
+    with running(predictor) as found:
         yield found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ def test_reasons_name_the_ratings_with_the_largest_effects(visit: Visit, service
     texts = reasons.all_text_contents()
     for text, reason in zip(texts, response, strict=True):
         assert (reason["item"]["title"] or "Untitled") in text
-        assert f", {reason['rating']:g} star" in text
+        assert f", {reason['rating']:.1f} stars" in text
 
 
 @pytest.mark.slow
@@ -226,17 +227,84 @@ def test_only_stars_of_the_scale_can_be_given(browser: Browser, url: str) -> Non
     visitor = Visitor(browser, url)
     page = visitor.page
 
-    def without_halves(route: Route) -> None:
-        answer = route.fetch()
-        response = answer.json() | {"scale": {"min": 1.0, "max": 5.0, "step": 1.0}}
-        route.fulfill(response=answer, json=response)
-
-    page.route("**/health", without_halves)
-    page.reload()
+    served_as(page, {"scale": {"min": 1.0, "max": 5.0, "step": 1.0}})
     visitor.begun()
     for place, rating in enumerate((0.5, 1.5, 4.0, 4.5)):
         visitor.give(place, rating)
     assert [rating for _, rating in visitor.rated()] == ["1.0", "2.0", "4.0", "5.0"]
     page.keyboard.press("ArrowLeft")
     assert visitor.rated()[-1][1] == "4.0"
+    visitor.context.close()
+
+
+def served_as(page: Any, changes: dict[str, Any]) -> None:
+    """Let /health answer with other values, and load the page again."""
+
+    def changed(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | changes)
+
+    page.route("**/health", changed)
+    page.reload()
+
+
+_NAMED = """() => [document.title, document.body.innerText,
+    ...[...document.querySelectorAll('[aria-label], [aria-valuetext]')].flatMap(
+        element => [element.ariaLabel, element.ariaValueText])].join(' ')"""
+
+
+@pytest.mark.slow
+def test_a_page_of_books_has_no_word_of_films(browser: Browser, books: Running) -> None:
+    visitor = Visitor(browser, f"http://127.0.0.1:{books.port}")
+    visitor.begun()
+    texts = [visitor.page.evaluate(_NAMED)]
+    visitor.give_three()
+    visitor.open_reasons()
+    visitor.page.locator("#query").fill("love")
+    visitor.page.locator("#found [role=option]").first.wait_for()
+    texts.append(visitor.page.evaluate(_NAMED))
+    visitor.page.locator("#year-from").evaluate("e => { e.value = 2099; }")
+    visitor.page.locator("#year-from").dispatch_event("change")
+    visitor.page.locator("#list-none .big, #notice .message").first.wait_for()
+    texts.append(visitor.page.evaluate(_NAMED))
+    shown = " ".join(texts)
+    for text in ("books for you", "Books for you", "Rate a few books", "Points for", "4.0 points"):
+        assert text in shown
+    titles = {item["title"] for item in books.client.get("/items?limit=50").json()["items"]}
+    for title in sorted(titles - {""}, key=len, reverse=True):
+        shown = shown.replace(title, "")
+    assert not re.search(r"\b(films?|movies?|stars?)\b", shown.replace("Film-Noir", ""), re.I)
+    assert visitor.complaints == []
+    visitor.context.close()
+
+
+@pytest.mark.slow
+def test_likes_are_given_with_a_click(browser: Browser, books: Running) -> None:
+    visitor = Visitor(browser, f"http://127.0.0.1:{books.port}")
+    said = [("not liked", 0.0), ("liked", 1.0)]
+    ratings = [{"rating": rating, "said": text, "label": text} for text, rating in said]
+    domain = {"item": "book", "items": "books", "noun": "rating", "ratings": ratings}
+    served_as(visitor.page, {"scale": {"min": 0.0, "max": 1.0, "step": 1.0}, "domain": domain})
+    visitor.begun()
+    visitor.give(0, 1.0)
+    visitor.give(1, 4.0)
+    assert [label for _, label in visitor.rated()] == ["not liked", "liked"]
+    assert visitor.page.locator("#rated input").last.get_attribute("aria-valuetext") == "liked"
+    visitor.page.keyboard.press("0")
+    assert [label for _, label in visitor.rated()] == ["not liked", "not liked"]
+    visitor.context.close()
+
+
+@pytest.mark.slow
+def test_ratings_up_to_ten_are_given_with_clicks_and_keys(browser: Browser, books: Running) -> None:
+    visitor = Visitor(browser, f"http://127.0.0.1:{books.port}")
+    ratings = [{"rating": n, "said": f"{n} of 10", "label": str(n)} for n in range(1, 11)]
+    domain = {"item": "book", "items": "books", "noun": "rating", "ratings": ratings}
+    served_as(visitor.page, {"scale": {"min": 1.0, "max": 10.0, "step": 1.0}, "domain": domain})
+    visitor.begun()
+    for place, half_star in enumerate((0.5, 4.5, 5.0)):
+        visitor.give(place, half_star)
+    assert [label for _, label in visitor.rated()] == ["1", "9", "10"]
+    visitor.page.keyboard.press("7")
+    assert visitor.rated()[-1][1] == "7"
     visitor.context.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import mimetypes
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
 
+import jinja2
 from fastapi import Depends, FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -16,7 +18,7 @@ from starlette.types import ASGIApp
 
 from reeltune import __version__
 from reeltune.config.schema import ServingSection
-from reeltune.files import file_digest
+from reeltune.domain import RatingWords, capitalized
 from reeltune.recommend.results import Recommendations
 from reeltune.scoring.predictor import Predictor
 from reeltune.serve import schemas
@@ -48,7 +50,7 @@ def make_app(predictor: Predictor, serving: ServingSection, token: str | None) -
     size = BatchSize(serving.target_batch_seconds, scoring.tokens_per_batch)
     batcher = Batcher(predictor, counts, size, serving.max_batch_queries, metrics)
     app = _make_routes(Service(predictor, batcher, serving), batcher, metrics, bool(token))
-    open_paths = _add_page(app) | {"/health"}
+    open_paths = _add_page(app, predictor.loaded.settings.rating_words) | {"/health"}
     paths = {str(getattr(route, "path", "")) for route in app.routes}
     with_body = RequestBodyMiddleware(app, serving.max_body_bytes, serving.receive_timeout_s)
     with_auth = AuthMiddleware(with_body, serving.host, token, open_paths)
@@ -117,15 +119,19 @@ def _make_routes(
     return app
 
 
-def _add_page(app: FastAPI) -> set[str]:
+def _add_page(app: FastAPI, words: RatingWords) -> set[str]:
     """Add a route for every file of the page, and return their paths; they need no token.
 
     The files are read once: StaticFiles opens one per request, which fails without descriptors.
+    ``index.html`` is a template, filled with the words of the data.
     """
     files: dict[str, tuple[bytes, str | None, str]] = {}
     for file in (Path(__file__).parent / "page").iterdir():
-        path = "/" if file.name == "index.html" else f"/{file.name}"
-        files[path] = file.read_bytes(), mimetypes.guess_type(file)[0], f'"{file_digest(file)}"'
+        path, content = f"/{file.name}", file.read_bytes()
+        if file.name == "index.html":
+            path, content = "/", _fill(content.decode(), words).encode()
+        etag = f'"{hashlib.sha256(content).hexdigest()}"'
+        files[path] = content, mimetypes.guess_type(file)[0], etag
 
     async def page_file(request: Request) -> Response:
         content, media_type, etag = files[request.scope["path"]]
@@ -138,3 +144,12 @@ def _add_page(app: FastAPI) -> set[str]:
     for path in files:
         app.add_route(path, page_file, include_in_schema=False)
     return set(files)
+
+
+def _fill(page: str, words: RatingWords) -> str:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["capitalized"] = capitalized
+    names = ("item", "items", "an_item", "like")
+    values = {name: getattr(words.domain, name) for name in names}
+    noun = words.noun if words.unit else "a rating"
+    return environment.from_string(page).render(values, noun=noun)

@@ -4,6 +4,7 @@
 /** @typedef {{item: Item, rating: number, effect: number}} Reason */
 /** @typedef {{item: Item, p_like: number, p_like_base: number | null, reasons: Reason[]}} Recommendation */
 /** @typedef {{recommendations: Recommendation[], scored: number, eligible: number, notes: string[]}} Recommendations */
+/** @typedef {{rating: number, said: string, label: string}} SaidRating */
 /**
  * @typedef {object} Health
  * @property {string} model
@@ -14,6 +15,7 @@
  * @property {boolean} uses_all_ratings
  * @property {string[]} genres
  * @property {{min: number, max: number, step: number}} scale
+ * @property {{item: string, items: string, noun: string, ratings: SaidRating[]}} domain
  * @property {{candidates: number, history: number, top_k: number}} limits
  */
 

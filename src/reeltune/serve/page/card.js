@@ -1,7 +1,7 @@
 /** One recommendation: rank, probabilities as bars, and reasons. */
 
 import { make } from './dom.js';
-import { countText, genreText, itemName, percent, points, starsText } from './format.js';
+import { countText, genreText, itemName, percent, points, ratingWords } from './format.js';
 
 /** @typedef {import('./format.js').Item} Item */
 /** @typedef {import('./api.js').Recommendation} Recommendation */
@@ -26,7 +26,7 @@ export class Card {
     this.details.addEventListener('toggle', () => {
       if (this.details.open && !this.explained) explain();
     });
-    const button = make('button', { type: 'button', class: 'quiet seen' }, 'Seen it', hidden(`: rate ${itemName(item)}`));
+    const button = make('button', { type: 'button', class: 'quiet seen' }, 'Rate it', hidden(`: ${itemName(item)}`));
     button.addEventListener('click', () => rate(item));
     this.element = make(
       'li',
@@ -93,7 +93,7 @@ function reasonLine(reason, largest) {
     {},
     bar,
     make('span', { class: 'effect' }, points(reason.effect), hidden(' points: ')),
-    make('span', {}, itemName(reason.item), make('span', { class: 'soft' }, `, ${starsText(reason.rating)}`)),
+    make('span', {}, itemName(reason.item), make('span', { class: 'soft' }, `, ${ratingWords(reason.rating).said}`)),
   );
 }
 

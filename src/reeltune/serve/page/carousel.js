@@ -1,4 +1,4 @@
-/** Often rated items, to give stars to at once. */
+/** Often rated items, to rate at once. */
 
 import { findItems } from './api.js';
 import { byId, make } from './dom.js';

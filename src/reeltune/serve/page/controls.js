@@ -1,7 +1,7 @@
 /** Number of candidates, comparison with the base model, and filters. */
 
 import { byId, make } from './dom.js';
-import { countText, numberText } from './format.js';
+import { itemCount, numberText } from './format.js';
 
 /** @typedef {import('./api.js').Health} Health */
 /** @typedef {import('./store.js').Settings} Settings */
@@ -66,7 +66,7 @@ export class Controls {
     byId('base-field', HTMLElement).hidden = !health.tuned;
     const counts = COUNTS.filter((count) => count < this.maxCount && count < health.items);
     const top = Math.min(this.maxCount, health.items);
-    fill(this.candidates, [...counts, top].map((count) => [String(count), countText(count, 'film')]));
+    fill(this.candidates, [...counts, top].map((count) => [String(count), itemCount(count)]));
     const genres = health.genres.map((genre) => /** @type {[string, string]} */ ([genre, genre]));
     fill(this.genre, [['', 'Any'], ...genres]);
     fill(this.without, [['', 'None'], ...genres]);

@@ -1,6 +1,6 @@
 /** Items and numbers as text. */
 
-/** @typedef {{item_id: number, title: string, year: number | null, genres: string[], ratings: number}} Item */
+/** @typedef {{item_id: number | string, title: string, year: number | null, genres: string[], ratings: number}} Item */
 
 const NUMBER = new Intl.NumberFormat('en');
 
@@ -15,14 +15,38 @@ export function genreText(item) {
   return item.genres.slice(0, 3).join(', ');
 }
 
-/** @param {number} count @param {string} noun Singular. @returns {string} "1 film" or "9,742 films". */
+/** @type {import('./api.js').Health['domain']} What items and ratings are called in the data. */
+let domain = { item: 'item', items: 'items', noun: 'rating', ratings: [] };
+
+/** @param {import('./api.js').Health['domain']} served The words to use from now on. */
+export function useDomain(served) {
+  domain = served;
+}
+
+/** @returns {import('./api.js').Health['domain']} The words in use. */
+export function words() {
+  return domain;
+}
+
+/** @param {number} count @returns {string} "1 film" or "9,742 films". */
+export function itemCount(count) {
+  return `${numberText(count)} ${count === 1 ? domain.item : domain.items}`;
+}
+
+/** @param {number} count @param {string} noun Singular. @returns {string} "1 rating" or "12 ratings". */
 export function countText(count, noun) {
   return `${numberText(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** @param {number} stars @returns {string} "1 star" or "4.5 stars". */
-export function starsText(stars) {
-  return `${stars} ${stars === 1 ? 'star' : 'stars'}`;
+/** @param {number} rating @returns {{said: string, label: string}} "4.5 stars" and "4.5", or "8 of 10" and "8". */
+export function ratingWords(rating) {
+  const known = domain.ratings.find((each) => Math.abs(each.rating - rating) < 1e-6);
+  return known ?? { said: String(rating), label: String(rating) };
+}
+
+/** @param {string} text @returns {string} With its first letter in upper case. */
+export function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /**

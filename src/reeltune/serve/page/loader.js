@@ -2,7 +2,7 @@
 
 import { recommend, ServiceError } from './api.js';
 import { announce, byId, make } from './dom.js';
-import { countText, numberText } from './format.js';
+import { itemCount, numberText, words } from './format.js';
 
 const DEBOUNCE_MS = 350;
 const TOP_K = 10;
@@ -116,13 +116,12 @@ export class RecommendationLoader {
     const most = this.limits?.top_k ?? 0;
     const topK = Math.min(this.topK, most);
     this.more.hidden = recommendations.length < topK || topK >= scored || topK === most;
-    this.status.textContent = `${numberText(scored)} of ${countText(eligible, 'film')} scored in ${seconds.toFixed(1)} s`;
+    this.status.textContent = `${numberText(scored)} of ${itemCount(eligible)} scored in ${seconds.toFixed(1)} s`;
   }
 
   /** @param {number} start When the request began, in milliseconds. */
   #showProgress(start) {
-    const films = countText(this.controls.candidateCount, 'film');
-    const message = `Scoring ${films}${this.list.showsReasons ? ' and their reasons' : ''}…`;
+    const message = `Scoring ${itemCount(this.controls.candidateCount)}${this.list.showsReasons ? ' and their reasons' : ''}…`;
     let announced = false;
     const tick = () => {
       const seconds = Math.floor((performance.now() - start) / 1000);
@@ -167,15 +166,15 @@ export class RecommendationLoader {
     this.more.hidden = true;
     this.topK = TOP_K;
     this.list.clear(
-      make('p', { class: 'big' }, 'Your list begins with one star.'),
-      make('p', { class: 'soft' }, 'Give stars to a film you know. The list appears here, and each further rating sharpens it.'),
+      make('p', { class: 'big' }, 'Your list begins with one rating.'),
+      make('p', { class: 'soft' }, `Rate one of the ${words().items} that you know. The list appears here, and each further rating sharpens it.`),
     );
   }
 
   #showNoMatch() {
     const button = make('button', { type: 'button' }, 'Clear filters');
     button.addEventListener('click', () => this.store.clearFilters());
-    this.list.clear(make('p', { class: 'big' }, 'No film matches these filters.'), button);
-    announce('No film matches these filters');
+    this.list.clear(make('p', { class: 'big' }, `No ${words().item} matches these filters.`), button);
+    announce(`No ${words().item} matches these filters`);
   }
 }

@@ -1,11 +1,11 @@
-/** The page: rate films, and see which others the model thinks you will like. */
+/** The page: rate items, and see which others the model thinks you will like. */
 
 import { getHealth, ServiceError } from './api.js';
 import { Carousel } from './carousel.js';
 import { Controls } from './controls.js';
 import { byId } from './dom.js';
 import { ErrorNotice } from './error_notice.js';
-import { countText } from './format.js';
+import { itemCount, useDomain } from './format.js';
 import { RecommendationLoader } from './loader.js';
 import { RatingList } from './rating_list.js';
 import { ResultList } from './results.js';
@@ -33,9 +33,10 @@ async function start() {
   try {
     const health = await getHealth();
     const model = health.tuned ? `${health.model}, tuned` : `${health.model}, not tuned`;
-    byId('facts', HTMLElement).textContent = `${model} · ${countText(health.items, 'film')}`;
+    useDomain(health.domain);
+    byId('facts', HTMLElement).textContent = `${model} · ${itemCount(health.items)}`;
     useScale(health.scale);
-    store.useData(health.data);
+    store.useData(health.data, health.scale);
     await carousel.load();
     controls.setOptions(health, carousel.mostRatings);
     ratings.setHistory(health.history_len, health.uses_all_ratings);

@@ -1,7 +1,7 @@
 /** The visitor's ratings, which can be changed and removed. */
 
 import { byId, make } from './dom.js';
-import { countText, itemName } from './format.js';
+import { countText, itemName, ratingWords } from './format.js';
 import { StarInput } from './star_input.js';
 
 /** @typedef {import('./format.js').Item} Item */
@@ -19,7 +19,7 @@ export class RatingList {
     this.startOver = byId('start-over', HTMLButtonElement);
     this.undoLine = byId('undo-line', HTMLElement);
     this.undoMessage = byId('undo-message', HTMLElement);
-    /** @type {Map<number, Row>} */
+    /** @type {Map<Item['item_id'], Row>} */
     this.rows = new Map();
     this.historyLength = Infinity;
     this.usesAllRatings = false;
@@ -42,6 +42,8 @@ export class RatingList {
   setHistory(length, usesAllRatings) {
     this.historyLength = length;
     this.usesAllRatings = usesAllRatings;
+    // Rows that were made before the scale and its words were known are made again.
+    for (const id of this.rows.keys()) this.#drop(id);
     this.show();
   }
 
@@ -62,7 +64,7 @@ export class RatingList {
     for (const [index, { item, rating }] of ratings.entries()) {
       const row = /** @type {Row} */ (this.rows.get(item.item_id));
       row.stars.show(rating);
-      row.value.textContent = rating === null ? '–' : rating.toFixed(1);
+      row.value.textContent = rating === null ? '–' : ratingWords(rating).label;
       row.element.classList.toggle('old', old.has(item.item_id));
       row.element.classList.toggle('draft', rating === null);
       if (this.list.children[index] !== row.element) {
@@ -110,7 +112,7 @@ export class RatingList {
     /** @type {HTMLElement} */ (target).focus();
   }
 
-  /** @param {number} id */
+  /** @param {Item['item_id']} id */
   #drop(id) {
     this.rows.get(id)?.element.remove();
     this.rows.delete(id);

@@ -2,7 +2,7 @@
 
 import { Card } from './card.js';
 import { byId, make, reducedMotion } from './dom.js';
-import { countText, itemName, percent } from './format.js';
+import { itemCount, itemName, percent } from './format.js';
 
 /** @typedef {import('./format.js').Item} Item */
 /** @typedef {import('./api.js').Recommendation} Recommendation */
@@ -22,7 +22,7 @@ export class ResultList {
     this.explain = explain;
     this.list = byId('list', HTMLOListElement);
     this.none = byId('list-none', HTMLElement);
-    /** @type {Map<number, Card>} */
+    /** @type {Map<Item['item_id'], Card>} */
     this.cards = new Map();
   }
 
@@ -83,11 +83,11 @@ export class ResultList {
     const inside = this.list.contains(focused);
     this.list.replaceChildren(...[...this.cards.values()].map((card) => card.element));
     if (!inside || !(focused instanceof HTMLElement)) return;
-    const target = this.list.contains(focused) ? focused : byId('films-for-you', HTMLElement);
+    const target = this.list.contains(focused) ? focused : byId('for-you', HTMLElement);
     target.focus({ preventScroll: true });
   }
 
-  /** @param {Map<number, number>} before Vertical position of each item before. */
+  /** @param {Map<Item['item_id'], number>} before Vertical position of each item before. */
   #animate(before) {
     for (const [id, { element }] of this.cards) {
       const from = before.get(id);
@@ -106,9 +106,9 @@ export class ResultList {
  */
 function changes(before, after) {
   const first = `${itemName(after[0].item)}, ${percent(after[0].p_like)}`;
-  if (!before.length) return `${countText(after.length, 'film')} for you. First: ${first}`;
+  if (!before.length) return `${itemCount(after.length)} for you. First: ${first}`;
   const added = after.filter(({ item }) => !before.includes(item.item_id)).length;
   const same = !added && after.every(({ item }, index) => item.item_id === before[index]);
   if (same) return 'The order stays as it was';
-  return `New order. First: ${first}. ${added ? `${countText(added, 'film')} new` : 'No new films'}`;
+  return `New order. First: ${first}. ${added ? `${itemCount(added)} new` : 'Nothing new'}`;
 }

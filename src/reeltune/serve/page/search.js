@@ -2,7 +2,7 @@
 
 import { findItems, ServiceError } from './api.js';
 import { announce, byId, make, set } from './dom.js';
-import { countText, genreText, itemName, starsText } from './format.js';
+import { genreText, itemCount, itemName, ratingWords } from './format.js';
 
 /** @typedef {import('./format.js').Item} Item */
 
@@ -73,7 +73,7 @@ export class Search {
     this.list.hidden = false;
     set(this.input, { 'aria-expanded': 'true' });
     this.#activate(-1);
-    announce(`${countText(found.length, 'film')} found`);
+    announce(`${itemCount(found.length)} found`);
   }
 
   /** @param {string} text */
@@ -86,8 +86,8 @@ export class Search {
 
   /** @param {Item} item @param {number} index */
   #option(item, index) {
-    const stars = this.store.get(item.item_id)?.rating ?? null;
-    const about = [genreText(item), stars === null ? '' : `you gave ${starsText(stars)}`];
+    const rating = this.store.get(item.item_id)?.rating ?? null;
+    const about = [genreText(item), rating === null ? '' : `your rating: ${ratingWords(rating).said}`];
     return make(
       'li',
       { role: 'option', id: `found-${index}`, 'aria-selected': 'false' },

@@ -1,10 +1,10 @@
 /** The visitor's ratings and settings, saved in the browser. */
 
 /** @typedef {import('./format.js').Item} Item */
-/** @typedef {{item: Item, rating: number | null}} Rating The rating is null until stars are given. */
+/** @typedef {{item: Item, rating: number | null}} Rating The rating is null until one is given. */
 /**
  * @typedef {object} Settings
- * @property {number | null} candidates How many films to score; null for the page's default.
+ * @property {number | null} candidates How many items to score; null for the page's default.
  * @property {boolean} base Whether to compare with the base model.
  * @property {string} genre
  * @property {string} without
@@ -43,25 +43,27 @@ export class Store extends EventTarget {
   }
 
   /**
-   * Drop what was saved for another data set: the same ids mean other items there.
+   * Drop what was saved for another data set, where the same ids mean other items, or another scale.
    * @param {string} data Identifies the data set that is served.
+   * @param {import('./api.js').Health['scale']} scale Its ratings.
    */
-  useData(data) {
-    if (this.data === data) return;
-    this.dropped = this.ratings.length;
-    this.ratings = [];
-    this.settings = DEFAULTS;
+  useData(data, scale) {
+    const kept = this.data === data ? this.ratings.filter(({ rating }) => isOnScale(rating, scale)) : [];
+    if (this.data === data && kept.length === this.ratings.length) return;
+    this.dropped = this.ratings.length - kept.length;
+    this.ratings = kept;
+    if (this.data !== data) this.settings = DEFAULTS;
     this.data = data;
     this.#changed('ratings');
     this.#changed('settings');
   }
 
-  /** @returns {Rating[]} Those with stars. */
+  /** @returns {Rating[]} Those with a rating. */
   get rated() {
     return this.ratings.filter(({ rating }) => rating !== null);
   }
 
-  /** @param {number} itemId @returns {Rating | undefined} */
+  /** @param {Item['item_id']} itemId @returns {Rating | undefined} */
   get(itemId) {
     return this.ratings.find(({ item }) => item.item_id === itemId);
   }
@@ -157,7 +159,7 @@ function parseRatings(saved) {
     // The former format is {film: {id, ...}, stars}.
     const item = parseItem(entry?.item ?? entry?.film);
     const rating = entry?.rating ?? entry?.stars;
-    if (!item || seen.has(item.item_id) || !isRating(rating)) return [];
+    if (!item || seen.has(item.item_id) || !Number.isFinite(rating)) return [];
     seen.add(item.item_id);
     return [{ item, rating }];
   });
@@ -166,7 +168,7 @@ function parseRatings(saved) {
 /** @param {any} saved @returns {Item | null} */
 function parseItem(saved) {
   const itemId = saved?.item_id ?? saved?.id;
-  if (!Number.isSafeInteger(itemId) || typeof saved.title !== 'string') return null;
+  if (!(Number.isSafeInteger(itemId) || isText(itemId)) || typeof saved.title !== 'string') return null;
   const genres = Array.isArray(saved.genres) ? saved.genres.filter(isText) : [];
   const ratings = Number.isSafeInteger(saved.ratings) ? saved.ratings : 0;
   return { item_id: itemId, title: saved.title, year: parseYear(saved.year), genres, ratings };
@@ -196,7 +198,9 @@ function isText(value) {
   return typeof value === 'string';
 }
 
-/** @param {any} rating @returns {boolean} */
-function isRating(rating) {
-  return Number.isInteger(2 * rating) && rating >= 0.5 && rating <= 5;
+/** @param {number | null} rating @param {import('./api.js').Health['scale']} scale @returns {boolean} */
+function isOnScale(rating, { min, max, step }) {
+  if (rating === null) return true;
+  const steps = (rating - min) / step;
+  return rating >= min && rating <= max && Math.abs(steps - Math.round(steps)) < 1e-4;
 }
