@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from lenskit.knn import ItemKNNScorer
 
 from reeltune.baselines.features import FEATURES, feature_table
+from reeltune.baselines.lenskit_models import (
+    FALLBACK_DAMPING,
+    expected_by,
+    ratings_for_lenskit,
+)
 from reeltune.baselines.problem import Problem, make_problem
 from reeltune.baselines.score import (
     BASELINES,
@@ -19,8 +27,10 @@ from reeltune.baselines.score import (
     signal_baselines,
     signal_table,
 )
+from reeltune.baselines.simple import bias_parts
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import SplitColumn
 from reeltune.domain import SIGNALS
 from reeltune.domain.context_lines import SHARE_STEPS
@@ -28,6 +38,8 @@ from reeltune.errors import DataError
 from tests.baselines.problems import problem_of, random_problem
 from tests.docs.pages import ROOT, table
 from tests.errors import raises_error
+from tests.helpers import write_prepared
+from tests.leakage.plant import hold_out_items, hold_out_users
 
 
 def events(folder: PreparedFolder, split: str) -> np.ndarray:
@@ -255,3 +267,45 @@ def test_codes_become_log_odds_and_counts():
 def test_the_page_explains_each_signal_baseline():
     rows = table(ROOT / "docs" / "EVALUATION.md", "With the prompt's signals")
     assert [name for name, *_ in rows] == list(signal_baselines(KINDS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hold_out", [hold_out_items, hold_out_users])
+def test_nothing_held_out_changes_what_baselines_learn(
+    tmp_path: Path, hold_out: Callable[[Path], None]
+):
+    """Held-out ratings of other users never change a prediction, and every row has one."""
+    hold_out(write_prepared(tmp_path / "prepared", users=20, items=60))
+    folder = PreparedFolder.open(tmp_path / "prepared", verify=False)
+    user, target = folder.timelines.user_id, events(folder, TEST)[:1]
+    # Settings are chosen on validation rows, which have their users' earlier ratings.
+    seen = np.isin(user, [user[target[0]], *user[events(folder, VALIDATION)]])
+    other = EventTable.read(folder).held_out & ~seen
+    altered = PreparedFolder(folder.path, folder.meta)
+    rating = np.where(other, 5.5 - folder.timelines.rating, folder.timelines.rating)
+    changed = replace(
+        folder.timelines, rating=rating.astype(np.float32), liked=folder.timelines.liked ^ other
+    )
+    altered.__dict__["ratings"] = changed
+    assert other.sum() > 10
+    first, second = (
+        score_baselines(each, events(folder, VALIDATION), target, seed=1)
+        for each in (folder, altered)
+    )
+    for name, scores in first.items():
+        assert 0 < scores.test[0] < 1, name
+        assert scores.test == pytest.approx(second[name].test, abs=1e-12), name
+
+
+@pytest.mark.slow
+def test_the_bias_model_answers_for_items_that_nobody_has_rated(tmp_path: Path):
+    hold_out_items(write_prepared(tmp_path / "prepared", users=20, items=60))
+    folder = PreparedFolder.open(tmp_path / "prepared", verify=False)
+    test = events(folder, TEST)
+    problem = make_problem(folder, events(folder, VALIDATION), test, seed=1)
+    known = folder.timelines.item_idx[problem.ratings]
+    assert not np.isin(folder.timelines.item_idx[test], known).any()
+    model = ItemKNNScorer()
+    model.train(ratings_for_lenskit(problem))
+    bias = bias_parts(problem, FALLBACK_DAMPING).expected(FALLBACK_DAMPING, test)
+    assert expected_by(model, problem, test) == pytest.approx(bias)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -422,3 +423,20 @@ def test_missing_value_of_a_frame_names_its_row(tmp_path):
     frame = FRAME.with_columns(pl.Series("item", [None, *FRAME["item"][1:]]))
     with raises_error(DataError, "bad_row", where="ratings, row 1", figures=["item is empty"]):
         reeltune.prepare(frame, tmp_path / "out", **SMALL)
+
+
+def test_whole_users_and_items_with_ids_of_text_are_held_out(tmp_path):
+    rows = [(f"u-{u}", f"{i:03d}X", str(1 + i % 5), START + i) for u in range(10) for i in range(6)]
+    (tmp_path / "a.csv").write_text(table(rows))
+    many = {**SMALL, "export": None}
+    users = reeltune.prepare(tmp_path / "a.csv", tmp_path / "users", split="users", **many)
+    by_hash = sorted(
+        {user for user, *_ in rows}, key=lambda u: sha256(f"held-out users: {u}".encode()).digest()
+    )
+    t = users.timelines
+    for split, expected in (("validation", by_hash[-4:-2]), ("test", by_hash[-2:])):
+        assert set(users.user_ids.ids(t.user_id[t.split == split])) == set(expected)
+    items = reeltune.prepare(tmp_path / "a.csv", tmp_path / "items", split="items", **many)
+    t = items.timelines
+    for split, expected in (("validation", "004X"), ("test", "005X")):
+        assert set(items.item_ids.ids(items.rated_item_id[t.split == split])) == {expected}

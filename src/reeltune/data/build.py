@@ -14,6 +14,7 @@ import polars as pl
 from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.columns import CONTEXT, TEST, TRAIN, VALIDATION, Columns
 from reeltune.data.holdout import follows_later_split, rank_items, rank_users
+from reeltune.data.ids import Ids
 from reeltune.data.ratings import FAULT, FAULTS, FIRST_LINE, LINE, count_faults
 from reeltune.data.settings import Cuts, PrepareSettings, SplitSettings
 from reeltune.errors import DataError
@@ -93,7 +94,7 @@ def _find_duplicates(events: pl.DataFrame, *, keep_last: bool) -> pl.DataFrame:
 
 
 def split_events(
-    events: pl.DataFrame, settings: PrepareSettings
+    events: pl.DataFrame, settings: PrepareSettings, user_ids: Ids
 ) -> tuple[pl.LazyFrame, Cuts | None]:
     """Add position, label and split to events sorted by user, timestamp and film id.
 
@@ -115,7 +116,9 @@ def split_events(
     if split.kind == "items":
         events, cuts = _with_item_ranks(events, split)
     elif split.kind == "users":
-        users = users.with_columns(rank=rank_users(users[Columns.USER].to_list(), split))
+        users = users.with_columns(
+            rank=rank_users(user_ids.ids(users[Columns.USER].to_numpy()), split)
+        )
     numbered = _with_user_columns(events, _add_user_cuts(users, split, least))
     example = pl.col(Columns.POSITION) >= least
     if split.kind == "user":

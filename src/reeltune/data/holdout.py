@@ -34,7 +34,7 @@ def rank_items(item_idx: Ints, timestamp: Ints, split: SplitSettings) -> Ints:
 def rank_users(user_ids: Sequence[int | str], split: SplitSettings) -> Ints:
     """Return the rank of each user, shape ``(users,)``; shares as in :func:`rank_items`.
 
-    Users are ordered by a hash of their ids, so equal ids are held out in equal data on every
+    Users are ordered by a hash of their ids as given, so equal data hold out equal users on every
     machine, and hardly any user changes sides when others join.
     """
     digests = [sha256(f"held-out users: {user}".encode()).digest() for user in user_ids]

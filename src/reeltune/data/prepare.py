@@ -33,6 +33,7 @@ from reeltune.data.folder import (
     PreparedFolder,
     meta_digest,
 )
+from reeltune.data.ids import Ids
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
 from reeltune.data.meta import (
@@ -183,7 +184,7 @@ def _write_tables(
         skip_bad_rows=settings.skip_bad_rows,
         keep_last=settings.keep == "last",
     )
-    table, cuts = split_events(events, settings)
+    table, cuts = split_events(events, settings, Ids(read.user_texts))
     _write_parquet(table, folder / TIMELINES_FILE)
     _write_parquet(
         items_frame(read.items, text=bool(settings.item_text)).lazy(), folder / ITEMS_FILE
