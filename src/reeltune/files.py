@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from filelock import lock_descriptor
 
-from reeltune.errors import ReeltuneError, RunError
+from reeltune.errors import FileError, ReeltuneError, RunError
 from reeltune.locks import exclusive, locked, short_name
 
 _PART: Final = ".part"
@@ -76,9 +76,24 @@ class _AbandonedError(Exception):
 
 
 def check_writable(path: Path) -> None:
-    """Raise the error with which writing a file would end, before the work whose result it is."""
-    with contextlib.suppress(_AbandonedError), atomic_file(path):
-        raise _AbandonedError
+    """Raise the error with which writing a file would end, before the work whose result it is.
+
+    Raises:
+        FileError: It belongs to someone else, or the disk is read-only.
+        RunError: As :func:`atomic_file`.
+    """
+    try:
+        with contextlib.suppress(_AbandonedError), atomic_file(path):
+            raise _AbandonedError
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise FileError(
+            f"cannot be written ({error.strerror})",
+            code="not_writable",
+            where=str(path),
+            hint="Name another place with --output",
+        ) from error
 
 
 @contextlib.contextmanager

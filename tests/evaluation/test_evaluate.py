@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
+from reeltune.errors import FileError
 from reeltune.evaluation.intervals import MIN_USERS
 from reeltune.evaluation.metrics import choose_threshold, measure
 from reeltune.evaluation.predictions import read_predictions
@@ -159,6 +162,35 @@ def test_an_unreadable_calibration_is_replaced(evaluated, run, tmp_path, written
     (evaluated / "calibration.json").write_text(written)
     evaluate(overrides, "--output", str(there), "--keep-predictions", "--no-baselines")
     assert load_calibration(evaluated) == before
+
+
+@pytest.mark.slow
+def test_a_run_of_someone_else_is_evaluated_elsewhere(
+    evaluated, run, tmp_path, monkeypatch, capsys
+):
+    _, overrides = run
+    before = {path: path.read_bytes() for path in evaluated.rglob("*") if path.is_file()}
+    touch = Path.touch
+
+    def owned(path: Path, *args: Any, **kwargs: Any) -> None:
+        if evaluated in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        touch(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "touch", owned)
+    sets = [part for override in overrides for part in ("--set", override)]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--config", os.devnull, *sets])
+    assert left.value.code == FileError.exit_code
+    err = capsys.readouterr().err
+    assert error_code(err) == "not_writable"
+    assert "--output" in err and "scoring" not in err
+    shutil.copytree(evaluated / "evaluation", tmp_path / "mine")
+    flags = ("--no-baselines", "--ablations", "0", "--keep-predictions")
+    evaluate(overrides, "--output", str(tmp_path / "mine"), *flags)
+    warning = "calibration and model card are not updated: cannot be written (Permission denied)"
+    assert warning in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in evaluated.rglob("*") if path.is_file()} == before
 
 
 def test_predictions_of_an_evaluation_killed_before_its_metrics_are_refused(

@@ -17,6 +17,7 @@ from reeltune.evaluation.custom_metrics import CustomMetric
 from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
 from reeltune.evaluation.result import Evaluation as EvaluationResult
 from reeltune.extras import require
+from reeltune.files import check_writable
 from reeltune.locks import exclusive, shared
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.progress import scoring_progress
@@ -74,7 +75,8 @@ class Evaluation:
     def report(self, folder: PathLike | None = None) -> Path:
         """Write ``report.html``, ``metrics.json`` and ``predictions.parquet``.
 
-        An evaluation of test rows also leaves its calibration and its figures with the adapter.
+        An evaluation of test rows also leaves its calibration and its figures with the adapter,
+        if its folder can be written.
 
         Args:
             folder: By default :attr:`folder`.
@@ -129,6 +131,7 @@ def evaluate(
         DataError: There is no prepared folder, or no earlier evaluation to keep.
         ConfigError: The configuration or a metric is not valid.
         MissingExtraError: The extra ``report`` is not installed.
+        FileError: The output folder cannot be written.
 
     >>> def mean_error(labels, p_yes, users):
     ...     return abs(labels - p_yes).mean()
@@ -176,6 +179,7 @@ def evaluate_model(
     require("report")
     run = None if adapter is None else RunFolder(adapter)
     folder = output or default_folder(adapter, config, split, form)
+    check_writable((folder if folder.is_dir() else folder.parent) / REPORT_FILE)
     with evaluation_locks(folder, adapter), scoring_progress() as progress:
         loaded = load_model(config, adapter, form=form, calibrated=False, other_base=other_base)
         earlier = read_earlier(folder, loaded, run) if keep_predictions else None

@@ -68,7 +68,6 @@ def evaluate(
         lead_sentences,
         scorers_table,
     )
-    from reeltune.files import check_writable
     from reeltune.runs.log import logging_to
 
     flags = {
@@ -79,8 +78,6 @@ def evaluate(
     resolved = options.resolve_config(config, override, flags, base=base, domain_shift=domain_shift)
     folder = options.adapter_of(resolved, adapter, base_only)
     target = output or default_folder(folder, resolved, split, form)
-    if output is not None:
-        check_writable(output / "report.html")
     with logging_to(None), evaluation_locks(target, folder):
         evaluation = evaluate_model(
             resolved,

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from reeltune.data.folder import CacheKey, prepared_data
-from reeltune.errors import ConfigError, DataError, ModelError
+from reeltune.errors import ConfigError, DataError, FileError, ModelError
 from reeltune.evaluation.collect import CollectedPredictions, EarlierEvaluation
 from reeltune.evaluation.evaluate import prompt_facts
 from reeltune.evaluation.predictions import PREDICTIONS_FILE, read_predictions, write_predictions
 from reeltune.evaluation.result import Ablation, Evaluation
-from reeltune.files import file_digest, write_json
+from reeltune.files import check_writable, file_digest, write_json
 from reeltune.locks import exclusive
 from reeltune.models.calibration import (
     CALIBRATION_FILE,
@@ -110,8 +110,14 @@ def save_with_adapter(
 ) -> None:
     """Write the adapter's calibration, and add the metrics to its model card.
 
-    The predictions are of test rows, with prompts of the adapter's own form.
+    The predictions are of test rows, with prompts of the adapter's own form. A run that belongs to
+    someone else, or is on a read-only disk, stays as it is, with a warning.
     """
+    try:
+        check_writable(run.path / CALIBRATION_FILE)
+    except FileError as error:
+        LOGGER.warning("calibration and model card are not updated: %s", error.message)
+        return
     with exclusive(run.path / CALIBRATION_FILE, wait=True):
         if collected.calibration is not None and not _has_better(run.path, collected.calibration):
             write_calibration(run.path, collected.calibration)
