@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal
 
 from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
@@ -102,18 +99,6 @@ def test_it_is_the_mean_given_all_earlier_events(seed: int, events: int):
     assert along[-1] == pytest.approx(found[0], abs=1e-9)
 
 
-def test_surprise_is_the_negative_log_density():
-    made, mean = expectation_of(4)
-    rows, targets = np.array([3, 1, 5]), np.array([1.5, 3.0, 0.25])
-    density = multivariate_normal(mean[rows], covariance(4, rows.tolist()))
-    negative_log_likelihood = made.posterior(FOLDS, rows, targets).negative_log_likelihood()
-    assert negative_log_likelihood == pytest.approx(-density.logpdf(targets), abs=1e-4)
-    noisier = made.with_hyperparameters(replace(GP_HYPERPARAMETERS, noise=9.0))
-    assert (
-        noisier.posterior(FOLDS, rows, targets).negative_log_likelihood() > negative_log_likelihood
-    )
-
-
 def test_without_any_history_the_mean_is_expected():
     made, mean = expectation_of(2)
     nothing = np.array([], dtype=np.int64)
@@ -121,7 +106,6 @@ def test_without_any_history_the_mean_is_expected():
     unknown_user = made.posterior(FOLDS, nothing, np.array([]))
     assert unknown_user.after_all_events(candidates).tolist() == mean.tolist()
     assert unknown_user.before_each_event().tolist() == []
-    assert unknown_user.negative_log_likelihood() == 0
 
 
 def test_items_without_a_year_have_the_median_year():
@@ -177,11 +161,7 @@ def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: in
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(gaussian_process, "STRIDE", 2)
         long = made.posterior(FOLDS, rows, targets)
-        along, after, negative_log_likelihood = (
-            long.before_each_event(),
-            long.after_all_events(candidates),
-            long.negative_log_likelihood(),
-        )
+        along, after = long.before_each_event(), long.after_all_events(candidates)
     # Two events and fewer than four: what is further back is forgotten.
     first = [0, 0, 0, 0, 2, 2, 4, 4, 6][: events + 1]
     for place, start in enumerate(first):
@@ -189,10 +169,6 @@ def test_of_long_timelines_the_newest_events_are_looked_at(seed: int, events: in
         result = seen.after_all_events(candidates)
         assert (along[place] if place < events else after) == pytest.approx(
             result[rows[place]] if place < events else result, abs=1e-9
-        )
-    if events < 4:
-        assert negative_log_likelihood == pytest.approx(
-            made.posterior(FOLDS, rows, targets).negative_log_likelihood()
         )
 
 

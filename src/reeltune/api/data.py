@@ -42,6 +42,7 @@ def prepare(
     test_fraction: float | None = None,
     val_from: str | None = None,
     test_from: str | None = None,
+    fit: bool = True,
     skip_bad_rows: bool = False,
     export: Literal["chat", "alpaca"] | None = "chat",
     notify: Callable[[str], None] = lambda _: None,
@@ -75,6 +76,8 @@ def prepare(
         test_fraction: Share of them in test; by default 0.10.
         val_from: First day of validation, an ISO date, for the time split; excludes shares.
         test_from: First day of test.
+        fit: Fit the hyperparameters of the signal ``expected`` to the training ratings, and use
+            them if they are better on validation rows. False keeps the shipped ones.
         skip_bad_rows: Drop and count bad rows instead of stopping at the first.
         export: Format of the JSON files for other tools; None writes none.
         notify: Receives progress, one line at a time.
@@ -146,10 +149,13 @@ def prepare(
         domain=find_domain(domain),
     )
     check_replaceable(settings.output)  # before a download, not after
+    fit_signals = None
+    if fit:
+        from reeltune.signals.fit import fit_signals
     if not table:
         given = None if ratings is None else Path(ratings)  # type: ignore[arg-type]
         source = find_ratings(given, edition, download=download, notify=notify)
-        return prepare_ratings(source, settings, notify=notify)
+        return prepare_ratings(source, settings, fit_signals=fit_signals, notify=notify)
     with TemporaryDirectory(prefix="reeltune.") as scratch:
         tables = TableSource(
             _as_file(ratings, Path(scratch, "ratings")),
@@ -161,7 +167,7 @@ def prepare(
             rating_threshold,
             needs_times=split in ("time", "items"),
         )
-        return prepare_ratings(tables, settings, notify=notify)
+        return prepare_ratings(tables, settings, fit_signals=fit_signals, notify=notify)
 
 
 def _is_table(ratings: object) -> bool:

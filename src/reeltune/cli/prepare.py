@@ -165,6 +165,14 @@ def prepare(
         str | None,
         _split(metavar="DATE", help="Time split: test begins here (UTC)."),
     ] = None,
+    no_fit: Annotated[
+        bool,
+        _split(
+            "--no-fit",
+            help="Keep the shipped hyperparameters of the signal expected, instead of fitting them "
+            "to the training rows.",
+        ),
+    ] = False,
     output_dir: Annotated[
         Path,
         _output(help="Folder to write; an earlier prepared folder there is replaced."),
@@ -225,6 +233,7 @@ def prepare(
         test_fraction=test_fraction,
         val_from=val_from,
         test_from=test_from,
+        fit=not no_fit,
         skip_bad_rows=skip_bad_rows,
         export=None if no_json else form or "chat",
         notify=typer.echo,

@@ -54,6 +54,7 @@ from reeltune.progress import show_progress
 from reeltune.zips import replace_unprintable
 
 Notify = Callable[[str], None]
+FitSignals = Callable[[PreparedFolder, Notify], dict[str, Any]]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -75,7 +76,11 @@ class _Tables:
 
 
 def prepare(
-    source: Path | TableSource, settings: PrepareSettings, *, notify: Notify = lambda _: None
+    source: Path | TableSource,
+    settings: PrepareSettings,
+    *,
+    fit_signals: FitSignals | None = None,
+    notify: Notify = lambda _: None,
 ) -> PreparedFolder:
     """Prepare the edition in a folder or zip, or tables of one's own, for training.
 
@@ -84,6 +89,7 @@ def prepare(
     Args:
         source: Folder or zip of an edition, or the tables.
         settings: Every option.
+        fit_signals: Fits signals to the data; returns the section ``signals`` of ``meta.json``.
         notify: Receives progress, one line at a time.
 
     Raises:
@@ -111,6 +117,9 @@ def prepare(
             tables = _write_tables(folder, read, settings, notify)
             about = {"edition": edition, "layout": layout}
             meta = _describe(folder, about, read, settings, tables, notify)
+            if fit_signals is not None:
+                meta["signals"] = fit_signals(PreparedFolder(folder, meta), notify)
+                meta[DIGEST] = meta_digest(meta)
             write_json(folder / META_FILE, meta)
     except OSError as error:
         raise DataError(

@@ -39,7 +39,7 @@ class GaussianProcess:
         hyperparameters: GPHyperparameters = GP_HYPERPARAMETERS,
     ) -> None:
         self.hyperparameters = hyperparameters
-        self._similarities = similarities
+        self.similarities = similarities
 
     def posterior(self, fold: int, item_idx: Ints, targets: Floats) -> Posterior:
         """Return the process given one user's events.
@@ -49,7 +49,7 @@ class GaussianProcess:
             item_idx: The user's items, oldest first, shape ``(n,)``.
             targets: Their targets, shape ``(n,)``.
         """
-        return Posterior(self._similarities.of_fold(fold), self.hyperparameters, item_idx, targets)
+        return Posterior(self.similarities.of_fold(fold), self.hyperparameters, item_idx, targets)
 
     def with_hyperparameters(self, hyperparameters: GPHyperparameters) -> GaussianProcess:
         """Return a process with other hyperparameters; similarities are shared."""
@@ -74,16 +74,6 @@ class _Chunk:
         """Return the expected residual of each event to predict, given all before it."""
         # Given the earlier events, all z[j] in y[i] are known except z[i], whose mean is 0.
         return (np.tril(self.root, -1) @ self.innovations)[self.first :]
-
-    def negative_log_likelihood(self) -> float:
-        """Return the negative log likelihood of the events to predict."""
-        # Given all before it, y[i] is normal with standard deviation L[i, i].
-        innovations, deviation = self.innovations[self.first :], np.diag(self.root)[self.first :]
-        return float(
-            (innovations**2).sum() / 2
-            + np.log(deviation).sum()
-            + len(innovations) * np.log(2 * np.pi) / 2
-        )
 
 
 class Posterior:
@@ -117,10 +107,6 @@ class Posterior:
             self._hyperparameters, candidates, items, weights
         )
         return expected + self._timeline_covariance(np.arange(len(items), 0, -1)) @ weights
-
-    def negative_log_likelihood(self) -> float:
-        """Return the negative log likelihood of all events."""
-        return sum(chunk.negative_log_likelihood() for chunk in self._chunks())
 
     def _chunks(self) -> Iterator[_Chunk]:
         count, first = len(self._item_idx), 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -62,10 +62,15 @@ class ItemSimilarity:
         """Return the covariance of items, shape ``(n, n)``."""
         years, which = np.unique(self.years[items], return_inverse=True)
         covariance = _year_covariance(hyperparameters, years, years)[np.ix_(which, which)]
+        for name, products in self.products(items):
+            covariance += getattr(hyperparameters, name) * products
+        return covariance
+
+    def products(self, items: Ints) -> Iterator[tuple[str, Floats]]:
+        """Yield the similarities of items by hyperparameter, each of shape ``(n, n)``."""
         for name, features in self.features.items():
             own = features[items].astype(np.float64).toarray()
-            covariance += getattr(hyperparameters, name) * (own @ own.T)
-        return covariance
+            yield name, own @ own.T
 
     def weighted_covariance(
         self, hyperparameters: GPHyperparameters, candidates: Ints, items: Ints, weights: Floats

@@ -57,6 +57,8 @@ class SignalSource:
 
     Attributes:
         fold: The fold of each event's user, whose ratings are excluded from item statistics.
+        ratings: The events that may be learned from, ascending.
+        first: The first event of each user.
     """
 
     reads_whole_history = True
@@ -75,19 +77,19 @@ class SignalSource:
             known if self._stars == 1 else replace(known, rating=known.rating * self._stars)
         )
         train = np.flatnonzero(known.split == TRAIN)
-        self._ratings = training_ratings(known, train)
+        self.ratings = training_ratings(known, train)
         self.fold = assign_folds(known, _SEED)
-        self._users, self._first = np.unique(known.user_id, return_index=True)
+        self._users, self.first = np.unique(known.user_id, return_index=True)
 
     @cached_property
     def _statistics(self) -> ItemStatistics:
-        return statistics_without_folds(self.known, self._ratings, len(self._items), self.fold)
+        return statistics_without_folds(self.known, self.ratings, len(self._items), self.fold)
 
     @cached_property
     def gaussian_process(self) -> GaussianProcess:
         """The Gaussian process behind ``expected``."""
         similarities = ItemSimilarities(
-            self.known, self._ratings, self.fold, self._statistics, self._items
+            self.known, self.ratings, self.fold, self._statistics, self._items
         )
         return GaussianProcess(similarities, self.settings.gaussian_process)
 
@@ -100,9 +102,9 @@ class SignalSource:
         known = self.known
         item = self._statistics.take(self.fold, known.item_idx)
         user = user_features(RunningStatistics(known.position), known.liked, item.any_like)
-        users = np.arange(len(self._first))
+        users = np.arange(len(self.first))
         if events is not None:
-            users = np.unique(np.searchsorted(self._first, events, side="right") - 1)
+            users = np.unique(np.searchsorted(self.first, events, side="right") - 1)
         codes = self._codes(item, user, self._expected_targets(users))
         return codes if events is None else codes[events]
 
@@ -134,7 +136,7 @@ class SignalSource:
     def _excluded_fold(self, history: History) -> int:
         """Return the fold of the history's user, or ``FOLDS`` for an unknown user."""
         user = np.flatnonzero(self._users == history.user_id)
-        return int(self.fold[self._first[user[0]]]) if len(user) else FOLDS
+        return int(self.fold[self.first[user[0]]]) if len(user) else FOLDS
 
     def _expected_targets(self, users: Ints) -> Floats:
         """Return the expected target of every event of some users; 0 without ``expected``."""
@@ -142,12 +144,12 @@ class SignalSource:
         if "expected" not in self.kinds:
             return expected
         targets = gp_target(known.rating, known.liked)
-        ends = np.append(self._first[1:], len(known))
+        ends = np.append(self.first[1:], len(known))
         with show_progress("users", shown=len(known) >= _SHOWN_FROM) as progress:
             task = progress("signals", len(users))
             # Fold by fold: the similarities of a fold serve all its users.
-            for user in users[np.argsort(self.fold[self._first[users]])]:
-                own = slice(self._first[user], ends[user])
+            for user in users[np.argsort(self.fold[self.first[users]])]:
+                own = slice(self.first[user], ends[user])
                 rows, fold = known.item_idx[own].astype(np.int64), int(self.fold[own.start])
                 expected[own] = self.gaussian_process.posterior(
                     fold, rows, targets[own]
