@@ -58,8 +58,9 @@ class Visitor:
         self.page.goto(url)
 
     def begun(self) -> Visitor:
-        """Wait until there are films to rate."""
+        """Wait until there are films to rate, and the first list."""
         self.page.locator(".frame h3").first.wait_for()
+        self.page.locator("#list[aria-busy=false] .card:not(.skeleton)").first.wait_for()
         return self
 
     def response_to(self, act: Callable[[], object]) -> dict[str, Any]:

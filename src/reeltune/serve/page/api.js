@@ -3,7 +3,7 @@
 /** @typedef {import('./format.js').Item} Item */
 /** @typedef {{item: Item, rating: number, effect: number}} Reason */
 /** @typedef {{item: Item, p_like: number, p_like_base: number | null, reasons: Reason[]}} Recommendation */
-/** @typedef {{recommendations: Recommendation[], scored: number, eligible: number, notes: string[]}} Recommendations */
+/** @typedef {{recommendations: Recommendation[], scored: number, eligible: number, notes: string[], history: object[]}} Recommendations */
 /** @typedef {{rating: number, said: string, label: string}} SaidRating */
 /**
  * @typedef {object} Health

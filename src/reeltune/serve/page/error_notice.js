@@ -2,6 +2,7 @@
 
 import { saveToken } from './api.js';
 import { byId, make } from './dom.js';
+import { sentence } from './format.js';
 
 /** @typedef {import('./api.js').ServiceError} ServiceError */
 
@@ -85,10 +86,4 @@ export class ErrorNotice {
     this.container.replaceChildren(form);
     input.focus();
   }
-}
-
-/** @param {string} text @returns {string} With a capital and a full stop. */
-function sentence(text) {
-  const capitalized = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(capitalized) ? capitalized : `${capitalized}.`;
 }

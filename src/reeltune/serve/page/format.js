@@ -68,3 +68,8 @@ export function points(effect) {
 export function numberText(number) {
   return NUMBER.format(number);
 }
+
+/** @param {string} text @returns {string} With a capital and a full stop. */
+export function sentence(text) {
+  return /[.!?]$/.test(text) ? capitalized(text) : `${capitalized(text)}.`;
+}

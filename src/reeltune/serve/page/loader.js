@@ -2,7 +2,7 @@
 
 import { recommend, ServiceError } from './api.js';
 import { announce, byId, make } from './dom.js';
-import { itemCount, numberText, words } from './format.js';
+import { itemCount, numberText, sentence, words } from './format.js';
 
 const DEBOUNCE_MS = 350;
 const TOP_K = 10;
@@ -25,6 +25,7 @@ export class RecommendationLoader {
     this.list = list;
     this.notice = notice;
     this.status = byId('state', HTMLElement);
+    this.note = byId('list-note', HTMLElement);
     this.more = byId('more', HTMLButtonElement);
     this.running = new AbortController();
     /** The last request that was answered or is being answered, as JSON. */
@@ -35,7 +36,10 @@ export class RecommendationLoader {
     this.topK = TOP_K;
     /** @type {import('./api.js').Health['limits'] | null} */
     this.limits = null;
-    store.addEventListener('ratings', () => this.schedule());
+    store.addEventListener('ratings', () => {
+      if (!store.rated.length) this.topK = TOP_K;
+      this.schedule();
+    });
     store.addEventListener('settings', () => this.schedule());
     this.more.addEventListener('click', () => {
       this.topK += TOP_K;
@@ -54,8 +58,7 @@ export class RecommendationLoader {
     clearTimeout(this.timer);
     if (!this.limits || this.#isCurrent()) return;
     this.#cancel();
-    if (this.store.rated.length) this.timer = setTimeout(() => this.load(), DEBOUNCE_MS);
-    else this.#showInvitation();
+    this.timer = setTimeout(() => this.load(), DEBOUNCE_MS);
   }
 
   /** Load and show recommendations, unless the same request was answered or is being answered. */
@@ -63,10 +66,6 @@ export class RecommendationLoader {
     clearTimeout(this.timer);
     if (!this.limits || this.#isCurrent()) return;
     this.#cancel();
-    if (!this.store.rated.length) {
-      this.#showInvitation();
-      return;
-    }
     this.running = new AbortController();
     const { signal } = this.running;
     const compared = this.controls.compared;
@@ -107,12 +106,17 @@ export class RecommendationLoader {
 
   /** @param {import('./api.js').Recommendations} response @param {boolean} compared @param {number} seconds */
   #show(response, compared, seconds) {
-    const { recommendations, scored, eligible } = response;
+    const { recommendations, scored, eligible, history, notes } = response;
     this.answered = true;
     this.#setBusy(false);
     this.notice.clear();
     if (recommendations.length) announce(this.list.show(recommendations, compared));
     else this.#showNoMatch();
+    const texts = notes.map(sentence);
+    if (!history.length) texts.unshift(`This list is for somebody who has rated nothing yet. Rate one of the ${words().items} that you know, and it becomes yours.`);
+    this.note.textContent = texts.join(' ');
+    this.note.hidden = !texts.length;
+    byId('list', HTMLElement).classList.toggle('no-history', !history.length);
     const most = this.limits?.top_k ?? 0;
     const topK = Math.min(this.topK, most);
     this.more.hidden = recommendations.length < topK || topK >= scored || topK === most;
@@ -157,18 +161,6 @@ export class RecommendationLoader {
     if (!busy) clearInterval(this.clock);
     byId('progress', HTMLElement).hidden = !busy;
     byId('list', HTMLElement).setAttribute('aria-busy', String(busy));
-  }
-
-  #showInvitation() {
-    this.request = '';
-    this.notice.clear();
-    this.status.textContent = '';
-    this.more.hidden = true;
-    this.topK = TOP_K;
-    this.list.clear(
-      make('p', { class: 'big' }, 'Your list begins with one rating.'),
-      make('p', { class: 'soft' }, `Rate one of the ${words().items} that you know. The list appears here, and each further rating sharpens it.`),
-    );
   }
 
   #showNoMatch() {
