@@ -13,12 +13,7 @@ import numpy.typing as npt
 
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
-from reeltune.evaluation.intervals import (
-    BOOTSTRAP_SAMPLES,
-    Interval,
-    bootstrap_auc,
-    bootstrap_auc_and_log_loss,
-)
+from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, Interval, bootstrap_auc
 from reeltune.evaluation.predictions import Ints, Labels, PredictionTable
 from reeltune.evaluation.result import Breakdown, Group
 
@@ -51,14 +46,7 @@ def breakdowns(
 ) -> list[Breakdown]:
     """Return the AUC of every scorer within groups of at least one row."""
     return [
-        Breakdown(
-            grouping.name,
-            grouping.about,
-            [
-                _measured(predictions, grouping.group == i, label, seed, samples)
-                for i, label in enumerate(grouping.labels)
-            ],
-        )
+        _measured(grouping, predictions, seed, samples)
         for grouping in groupings(folder, predictions)
     ]
 
@@ -115,17 +103,7 @@ def cold_to_warm(
             *by_edges(_training_ratings(folder, predictions), ITEM_RATINGS),
         ),
     )
-    return [
-        Breakdown(
-            grouping.name,
-            grouping.about,
-            [
-                _measured_in_full(predictions, grouping.group == i, label, main, seed, samples)
-                for i, label in enumerate(grouping.labels)
-            ],
-        )
-        for grouping in groupings
-    ]
+    return [_measured(grouping, predictions, seed, samples, main) for grouping in groupings]
 
 
 def _training_ratings(folder: PreparedFolder, predictions: PredictionTable) -> Ints:
@@ -193,41 +171,56 @@ def _seen(what: str, about: str, seen: Labels) -> Grouping:
 
 
 def _measured(
-    predictions: PredictionTable, rows: Labels, label: str, seed: int, samples: int
+    grouping: Grouping,
+    predictions: PredictionTable,
+    seed: int,
+    samples: int,
+    main: str | None = None,
+) -> Breakdown:
+    """Measure every group; with the name of a model also log loss and lead, of enough rows."""
+    return Breakdown(
+        grouping.name,
+        grouping.about,
+        [
+            _group(predictions, grouping.group == i, label, seed, samples, main)
+            for i, label in enumerate(grouping.labels)
+        ],
+    )
+
+
+def _group(
+    predictions: PredictionTable,
+    rows: Labels,
+    label: str,
+    seed: int,
+    samples: int,
+    main: str | None,
 ) -> Group:
     liked, user_id = predictions.liked[rows], predictions.user_id[rows]
     scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
-    aucs = bootstrap_auc(liked, user_id, scores, seed, samples)
+    undefined = "" if main is None else _undefined(liked)
+    scored = {} if undefined else scores
+    resampled = bootstrap_auc(liked, user_id, scored, seed, samples, log_loss=main is not None)
+
+    def measured(metric: str) -> dict[str, Interval | None]:
+        return {n: resampled.interval(n, metric) if n in scored else None for n in scores}
+
     return Group(
         label=label,
         rows=len(liked),
-        users=aucs.users,
+        users=resampled.users,
         positive_rate=float(liked.mean()) if len(liked) else None,
-        auc={name: aucs.interval(name, "auc") for name in scores},
+        auc=measured("auc"),
+        log_loss={} if main is None else measured("log_loss"),
+        lead={}
+        if main is None
+        else {n: resampled.difference(main, n, "auc") for n in scored if n != main},
+        undefined=undefined,
     )
 
 
-def _measured_in_full(
-    predictions: PredictionTable, rows: Labels, label: str, main: str, seed: int, samples: int
-) -> Group:
-    liked, user_id = predictions.liked[rows], predictions.user_id[rows]
-    scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
-    users, share = len(np.unique(user_id)), float(liked.mean()) if len(liked) else None
-    undefined = ""
+def _undefined(liked: Labels) -> str:
+    """Return why rows have no metrics; nothing if they have."""
     if len(liked) < LEAST_ROWS:
-        undefined = f"fewer than {LEAST_ROWS} rows" if len(liked) else "no rows"
-    elif share in (0, 1):
-        undefined = "all rows have one label"
-    if undefined:
-        none: dict[str, Interval | None] = dict.fromkeys(scores)
-        return Group(label, len(liked), users, share, none, none, none, undefined)
-    resampled = bootstrap_auc_and_log_loss(liked, user_id, scores, seed, samples)
-    return Group(
-        label=label,
-        rows=len(liked),
-        users=users,
-        positive_rate=share,
-        auc={name: resampled.interval(name, "auc") for name in scores},
-        log_loss={name: resampled.interval(name, "log_loss") for name in scores},
-        lead={name: resampled.difference(main, name, "auc") for name in scores if name != main},
-    )
+        return f"fewer than {LEAST_ROWS} rows" if len(liked) else "no rows"
+    return "all rows have one label" if liked.all() or not liked.any() else ""

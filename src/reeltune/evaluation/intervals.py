@@ -141,26 +141,16 @@ def bootstrap_auc(
     scores: Mapping[str, Floats],
     seed: int,
     samples: int = BOOTSTRAP_SAMPLES,
+    *,
+    log_loss: bool = False,
 ) -> Bootstrap:
-    """Compute the AUC alone, of scores that need not be probabilities; see :func:`bootstrap`."""
-    user = user_indices(user_id)
-    scorers = {name: [WeightedAuc(labels, values, user)] for name, values in scores.items()}
-    return _resample(scorers, user, 0, seed, samples)
+    """Compute the AUC alone, of scores that need not be probabilities; see :func:`bootstrap`.
 
-
-def bootstrap_auc_and_log_loss(
-    labels: Labels,
-    user_id: Ints,
-    p_yes: Mapping[str, Floats],
-    seed: int,
-    samples: int = BOOTSTRAP_SAMPLES,
-) -> Bootstrap:
-    """Compute AUC and log loss alone; see :func:`bootstrap`."""
+    With ``log_loss`` that of the scores, which then are probabilities, is computed too.
+    """
     user = user_indices(user_id)
-    scorers = {
-        name: [WeightedAuc(labels, values, user), WeightedLogLoss(labels, values, user)]
-        for name, values in p_yes.items()
-    }
+    kinds = (WeightedAuc, WeightedLogLoss) if log_loss else (WeightedAuc,)
+    scorers = {name: [kind(labels, p, user) for kind in kinds] for name, p in scores.items()}
     return _resample(scorers, user, 0, seed, samples)
 
 
