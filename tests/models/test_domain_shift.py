@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from reeltune.domain import Domain, PromptSettings
 from reeltune.errors import ModelError
 from reeltune.models.loaded_model import load_model
 from reeltune.models.prompt_record import PromptRecord, refuse_other_prompt, write_prompt_record
+from reeltune.runs.folder import RunFolder
+from reeltune.training.record import write_card
 from reeltune.training.train import train
 from tests.errors import error_code, raises_error
 from tests.prepared_data import change_meta
@@ -111,8 +114,13 @@ def test_transfer_is_measured_beside_the_adapters_own_results(shifted):
     card = (run / "README.md").read_bytes()
     quick = ("--no-baselines", "--ablations", "0", "--set", "evaluation.bootstrap_samples=10")
     assert call(overrides, "evaluate", *quick, "--allow-domain-shift") == 0
-    metrics = json.loads((run / "evaluation-domain-shift" / "metrics.json").read_text())
+    folder = run / "evaluation-domain-shift"
+    metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["domain"] == BOOK.to_dict()
+    assert "book popularity" in [breakdown["name"] for breakdown in metrics["breakdowns"]]
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Newest books before it" in report
+    assert not any(word in report for word in ("film popularity", "of the film", "Newest films"))
     assert not (run / "evaluation").exists()
     assert not (run / "calibration.json").exists()
     assert (run / "README.md").read_bytes() == card
@@ -129,3 +137,15 @@ def test_a_shifted_model_has_the_words_of_the_data(shifted, tiny_qwen3, tmp_path
     loaded = load_model(tiny_config(tiny_qwen3, books.path, run.parent, **changes), run)
     assert (loaded.settings.domain, loaded.settings.form) == (BOOK, "window")
     assert "Book to judge:" in loaded.base.tokenizer.decode(loaded.tokens.pieces.before_candidate)
+
+
+@pytest.mark.slow
+def test_the_card_of_a_run_on_books_has_no_word_of_films(shifted, tmp_path):
+    run = RunFolder(shifted[0])
+    record = run.record()
+    record["prompt"] |= {"domain": BOOK.to_dict(), "scale_min": 1.0, "scale_max": 10.0}
+    write_card(tmp_path / "README.md", record, run.metrics())
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    for text in ("Given the books a user has rated", "rated books or more", "Another Book (2003)"):
+        assert text in card
+    assert not re.search(r"\b(films?|movies?|stars?|MovieLens)\b", card, re.I)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeltune.domain import Domain, RatingScale, RatingWords
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation, Kind
 from reeltune.report.headline import headline
@@ -257,3 +258,17 @@ def test_mark_best_keeps_the_rest_of_a_cell():
     cells = [Cell("0.2", "0.1 to 0.3"), Cell("0.4", "0.3 to 0.5")]
     found = mark_best(cells, [0.2, 0.4], highest=False)
     assert found == [Cell("0.2", "0.1 to 0.3", best=True), cells[1]]
+
+
+def test_a_report_on_books_says_their_ratings(evaluation: Evaluation, predictions: PredictionTable):
+    words = RatingWords(Domain("book", "book", "books"), RatingScale(0.0, 10.0, 0.5))
+    text = render(evaluation, predictions, None, words)
+    assert "Newest books before it" in text
+    assert " of 10.0" in text
+    assert "\N{BLACK STAR}" not in text
+
+
+def test_a_report_on_likes_says_them(evaluation: Evaluation, predictions: PredictionTable):
+    words = RatingWords(Domain("song", "song", "songs"), RatingScale(0.0, 1.0, 1.0))
+    text = render(evaluation, predictions, None, words)
+    assert "rated it <strong>liked</strong> afterwards" in text

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, metadata_eval_result
 
+from reeltune.domain import FILM
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation, ScorerResult
 from reeltune.offline.smollm2 import ORIGINAL_ID
@@ -61,7 +62,7 @@ def test_results_are_the_tuned_models_with_intervals():
         "log_loss": Interval(0.5, 0.4, 0.6, 1000, 3),
         "f1": None,
     }
-    results = card(evaluation_results(EDITION, evaluation(**intervals))).eval_results or []
+    results = card(evaluation_results(EDITION, FILM, evaluation(**intervals))).eval_results or []
     assert [(result.metric_type, result.metric_value) for result in results] == [
         ("roc_auc", 0.84),
         ("log_loss", 0.5),
@@ -74,7 +75,7 @@ def test_results_are_the_tuned_models_with_intervals():
 
 
 def test_the_index_has_the_form_of_the_hubs_own_function():
-    data = card([metric_result(EDITION, "test", {"rows": 7}, "auc", 0.75)])
+    data = card([metric_result(EDITION, FILM, "test", {"rows": 7}, "auc", 0.75)])
     index = data.to_dict()["model-index"]
     expected = metadata_eval_result(
         model_pretty_name="my-run",

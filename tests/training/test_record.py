@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from reeltune.domain import INTERVIEW, SIGNALS, PromptSettings, Renderer
+from reeltune.domain import FILM, INTERVIEW, SIGNALS, PromptSettings, Renderer
 from reeltune.training.record import example_turns, render_card
 from tests.prompts.build import FORMS
 
 
 def prompt_part(prompt: dict[str, object]) -> str:
     record = {"prompt": prompt, "data": {"history_len": 15}}
-    return render_card('{% include "prompt.md.j2" %}', record=record)
+    return render_card('{% include "prompt.md.j2" %}', record=record, domain=FILM)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from reeltune.data.timelines import Examples, Timelines
-from reeltune.domain import Item
+from reeltune.domain import Item, capitalized
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
 from reeltune.evaluation.model_predictions import ShardedScorer
 from reeltune.evaluation.predictions import Ints, Labels
@@ -88,11 +88,12 @@ def hide_rating(rows: PromptRows, random: np.random.Generator) -> PromptRows:
 
 
 def titles_as_ids(rows: PromptRows, random: np.random.Generator) -> PromptRows:
-    """Return the rows with ``Film <id>`` as the title of every item, without year, genres, text."""
+    """Return the rows with ``Film <id>`` as every title, as the domain has it, and nothing else."""
     # Only items that occur, since every item of the list is tokenized.
     used, item_idx = np.unique(rows.timelines.item_idx, return_inverse=True)
     ids = [rows.items[index].item_id for index in used]
-    items = [Item(item_id, f"Film {item_id}", None, ()) for item_id in ids]
+    title = capitalized(rows.tokens.renderer.settings.domain.item)
+    items = [Item(item_id, f"{title} {item_id}", None, ()) for item_id in ids]
     return PromptRows(
         timelines=replace(rows.timelines, item_idx=item_idx.astype(np.int32)),
         examples=rows.examples,
@@ -186,7 +187,7 @@ ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
         "alone, or from the signals, which stay the user's own.",
     ),
 }
-"""By name: the alteration, and what a loss means."""
+"""By name: the alteration, and what a loss means; other ratings are called as the domain has it."""
 
 
 def measure_ablations(
@@ -218,12 +219,12 @@ def measure_ablations(
         altered = alter(rows, stream(seed, name))
         if altered is not None:
             scores[name] = score_prompt_rows(loaded, altered, progress(name), scorer).log_odds
-    timelines = loaded.folder.timelines
+    timelines, ratings = loaded.folder.timelines, loaded.settings.rating_words.unit or "ratings"
     aucs = bootstrap_auc(timelines.liked[events], timelines.user_id[events], scores, seed, samples)
     return [
         Ablation(
-            name=name,
-            about=ALTERATIONS[name][1],
+            name=name.replace("stars", ratings),
+            about=ALTERATIONS[name][1].replace("stars", ratings),
             rows=len(events),
             auc=aucs.interval(name, "auc"),
             difference=aucs.difference(name, UNALTERED, "auc"),

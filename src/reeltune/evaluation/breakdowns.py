@@ -57,6 +57,7 @@ def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[
     item_idx = timelines.item_idx[predictions.event]
     ratings = _training_ratings(folder, predictions)
     seen_user = np.isin(predictions.user_id, np.unique(timelines.user_id[in_training]))
+    item = folder.prompt_settings.domain.item
     fifths = f"Up to {QUANTILES} groups of about equal size."
     yield Grouping(
         "history length",
@@ -64,14 +65,14 @@ def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[
         *by_quantile(predictions.position),
     )
     yield Grouping(
-        "film popularity",
+        f"{item} popularity",
         "Ratings of the candidate in the training data, as candidate or in a history. " + fifths,
         *by_quantile(ratings),
     )
-    yield _seen("film", "Whether the training data hold a rating of the candidate.", ratings > 0)
+    yield _seen(item, "Whether the training data hold a rating of the candidate.", ratings > 0)
     yield _seen("user", "Whether the training data hold a rating by the user.", seen_user)
-    years = [item.year for item in folder.items]
-    yield Grouping("year of the film", "From the title. " + fifths, *_by_year(years, item_idx))
+    years = [each.year for each in folder.items]
+    yield Grouping(f"year of the {item}", "From the title. " + fifths, *_by_year(years, item_idx))
     yield Grouping(
         "time of the rating",
         "When the candidate was rated (UTC): quarters of the time from the first to the last of "

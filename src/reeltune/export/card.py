@@ -19,7 +19,7 @@ from reeltune.export.drift import (
 from reeltune.export.provenance import AdapterOrigin
 from reeltune.files import atomic_file
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.training.card_metadata import base_link, card_metadata, metric_result
+from reeltune.training.card_metadata import base_link, card_metadata, data_source, metric_result
 from reeltune.training.record import example_turns, render_card
 
 _TEMPLATE: Final = """\
@@ -30,8 +30,9 @@ _TEMPLATE: Final = """\
 # {{ name }}
 
 {{ base }} with a LoRA adapter merged into its weights ({{ record.dtype }}).
-Given the films a user has rated, it predicts whether they will like another one: Yes or No. Made
-with reeltune {{ record.versions.reeltune }} on MovieLens ({{ record.data.edition }}).
+Given the {{ domain.items }} a user has rated, it predicts whether they will {{ domain.like }} \
+another one: Yes or No. Made
+with reeltune {{ record.versions.reeltune }} on {{ source }}.
 
 ## Prompt
 
@@ -118,9 +119,15 @@ def write_merged_card(
             edition=edition,
             results=[]
             if auc is None
-            else [metric_result(edition, drift.split, {"rows": drift.rows}, "auc", auc)],
+            else [
+                metric_result(
+                    edition, settings.domain, drift.split, {"rows": drift.rows}, "auc", auc
+                )
+            ],
         ),
         base=base_link(record["base"]["name_or_path"]),
+        domain=settings.domain,
+        source=data_source(edition),
         record=record,
         drift=drift,
         measurement_columns=MEASUREMENT_COLUMNS,

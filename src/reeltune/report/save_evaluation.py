@@ -56,7 +56,8 @@ def save_evaluation(
     curves = None
     if run is not None and (run.path / METRICS_FILE).is_file():
         curves = TrainingCurves.read(run.path / METRICS_FILE)
-    write_report(target / REPORT_FILE, evaluation, collected.reported, curves)
+    words = loaded.settings.rating_words
+    write_report(target / REPORT_FILE, evaluation, collected.reported, curves, words)
     if collected.scorer is not None:
         collected.scorer.clear()
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reeltune.domain import FILM_STARS, RatingWords
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
@@ -36,6 +37,7 @@ def write_report(
     evaluation: Evaluation,
     predictions: PredictionTable,
     training: TrainingCurves | None,
+    words: RatingWords = FILM_STARS,
 ) -> None:
     """Write the report, whole or not at all. The same input gives the same bytes.
 
@@ -44,18 +46,23 @@ def write_report(
         evaluation: The result.
         predictions: Its rows, for the ROC curves.
         training: The learning curves; None without an adapter or its run.
+        words: What items and ratings are called.
     """
-    page = render(evaluation, predictions, training)
+    page = render(evaluation, predictions, training, words)
     with atomic_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
 def render(
-    evaluation: Evaluation, predictions: PredictionTable, training: TrainingCurves | None
+    evaluation: Evaluation,
+    predictions: PredictionTable,
+    training: TrainingCurves | None,
+    words: RatingWords = FILM_STARS,
 ) -> str:
     """Return the HTML that :func:`write_report` writes."""
     roles = Roles.of(evaluation)
     return _fill(
+        words,
         evaluation=evaluation,
         roles=roles,
         headline=headline(evaluation, roles),
@@ -81,7 +88,7 @@ def render(
     )
 
 
-def _fill(**content: Any) -> str:
+def _fill(words: RatingWords, **content: Any) -> str:
     """Fill the template: every text is escaped, and a missing value is an error."""
     environment = Environment(
         loader=PackageLoader(_PACKAGE, _FOLDER),
@@ -94,6 +101,7 @@ def _fill(**content: Any) -> str:
     )
     names = ("between", "count", "number", "percent", "signed", "signed_between")
     environment.filters |= {name: getattr(tables, name) for name in names}
+    environment.globals["words"] = words
     style = files(_PACKAGE).joinpath(_FOLDER, "report.css").read_text(encoding="utf-8")
     # The style sheet is the package's own; escaping would break its selectors.
     return environment.get_template("report.html.j2").render(style=Markup(style), **content)

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from reeltune.domain import Domain
 from reeltune.evaluation.result import Evaluation
 from reeltune.fetch.editions import EDITIONS
 from reeltune.models.base_identity import is_path
@@ -56,14 +57,14 @@ def card_metadata(
         license_link=terms,
         datasets=[edition] if _is_id(edition) else None,
         metrics=list(dict.fromkeys(metric for metric, _ in _METRICS.values())),
-        tags=["lora", "recommendation", "movielens", "reeltune"],
+        tags=["lora", "recommendation", *(["movielens"] if known else []), "reeltune"],
         model_name=name,
         eval_results=results or None,
     )
     return data.to_yaml()
 
 
-def evaluation_results(edition: str, evaluation: Evaluation) -> list[EvalResult]:
+def evaluation_results(edition: str, domain: Domain, evaluation: Evaluation) -> list[EvalResult]:
     """Return the tuned model's metrics, with their intervals if there are enough users."""
     (tuned,) = (scorer for scorer in evaluation.scorers if scorer.kind == "tuned")
     counts = {"rows": evaluation.rows, "users": evaluation.users}
@@ -71,7 +72,7 @@ def evaluation_results(edition: str, evaluation: Evaluation) -> list[EvalResult]
     for key in _METRICS:
         interval = tuned.metrics.get(key)
         if interval is not None:
-            result = metric_result(edition, evaluation.split, counts, key, interval.value)
+            result = metric_result(edition, domain, evaluation.split, counts, key, interval.value)
             if interval.enough_users:
                 result.metric_args = {"interval_95": [interval.low, interval.high]}
             results.append(result)
@@ -79,21 +80,26 @@ def evaluation_results(edition: str, evaluation: Evaluation) -> list[EvalResult]
 
 
 def metric_result(
-    edition: str, split: str, counts: dict[str, int], key: str, value: float
+    edition: str, domain: Domain, split: str, counts: dict[str, int], key: str, value: float
 ) -> EvalResult:
     """Return one metric, by its name in ``docs/EVALUATION.md``, over so many rows of a split."""
     metric, label = _METRICS[key]
     return EvalResult(
         task_type="text-classification",
-        task_name="Predicting whether a user will like a film",
+        task_name=f"Predicting whether a user will {domain.like} {domain.an_item}",
         dataset_type=edition,
-        dataset_name=f"MovieLens ({edition})",
+        dataset_name=data_source(edition),
         dataset_split=split,
         dataset_args=counts,
         metric_type=metric,
         metric_name=label,
         metric_value=value,
     )
+
+
+def data_source(edition: str) -> str:
+    """Return what the data are called: an edition of MovieLens, or the name of other data."""
+    return f"MovieLens ({edition})" if any(e.name == edition for e in EDITIONS) else edition
 
 
 def base_link(name_or_path: str) -> str:

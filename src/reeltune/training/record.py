@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reeltune.config import config_hash, config_tree
 from reeltune.config.model_sections import ModelSection
-from reeltune.domain import Item, PromptSettings, Renderer
+from reeltune.domain import Item, PromptSettings, Renderer, capitalized
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
@@ -21,6 +21,7 @@ from reeltune.runs.folder import RunFolder
 from reeltune.training.card_metadata import (
     base_link,
     card_metadata,
+    data_source,
     evaluation_results,
     hub_id,
 )
@@ -29,10 +30,6 @@ from reeltune.training.inputs import TrainerInputs, describe_checkpointing
 if TYPE_CHECKING:
     from reeltune.training.trainer import YesNoTrainer
 
-_EXAMPLE_HISTORY: Final = (
-    (4.5, Item(1, "A Film", 1995, ("Drama",))),
-    (2.0, Item(2, "Another Film", 2003, ("Comedy",))),
-)
 _EXAMPLE_CANDIDATE: Final = Item(3, "The Candidate", 1999, ("Thriller",))
 
 
@@ -124,7 +121,7 @@ def write_card(
     """
     known = record.get("base", {}).get("hub_id")
     base_model = known or record["config"]["model"]["name_or_path"]
-    edition = record["data"]["edition"]
+    edition, settings = record["data"]["edition"], PromptSettings.from_dict(record["prompt"])
     text = render_card(
         '{% include "card.md.j2" %}',
         name=path.parent.name,
@@ -133,13 +130,17 @@ def write_card(
             kind="adapter",
             base_model=base_model,
             edition=edition,
-            results=[] if evaluation is None else evaluation_results(edition, evaluation),
+            results=[]
+            if evaluation is None
+            else evaluation_results(edition, settings.domain, evaluation),
         ),
         base=base_link(base_model),
+        domain=settings.domain,
+        source=data_source(edition),
         record=record,
         run=record,
         metrics=metrics,
-        turns=example_turns(Renderer(PromptSettings.from_dict(record["prompt"]))),
+        turns=example_turns(Renderer(settings)),
         evaluation=evaluation,
     )
     with atomic_file(path) as temporary:
@@ -147,10 +148,17 @@ def write_card(
 
 
 def example_turns(renderer: Renderer) -> list[str]:
-    """Return the turns of an example prompt about invented films."""
+    """Return the turns of an example prompt about invented items."""
+    domain, ratings = renderer.settings.domain, renderer.settings.scale.ratings()
+    one = " ".join(map(capitalized, domain.an_item.split()))
+    other = f"Another {capitalized(domain.item)}"
+    shown = (
+        (ratings[-2 if len(ratings) > 2 else -1], Item(1, one, 1995, ("Drama",))),
+        (ratings[3 * len(ratings) // 10], Item(2, other, 2003, ("Comedy",))),
+    )
     lines = "".join(kind.lines[kind.example] for kind in renderer.settings.context)
     text = ("...",) * len(renderer.settings.item_text)
-    history = [(rating, item._replace(text=text)) for rating, item in _EXAMPLE_HISTORY]
+    history = [(rating, item._replace(text=text)) for rating, item in shown]
     candidate = _EXAMPLE_CANDIDATE._replace(text=text)
     return renderer.turns(history, candidate, [lines] * (len(history) + 1))
 
