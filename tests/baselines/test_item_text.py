@@ -27,16 +27,33 @@ def worded(problem: Problem, *texts: str) -> Problem:
     return replace(problem, items=items)
 
 
+def vectors_of(problem: Problem) -> np.ndarray:
+    """The vectors of the items' texts."""
+    documents = [" ".join(item.text) for item in problem.items]
+    return text_vectors(problem, documents, problem.timelines.item_idx)
+
+
+def test_tags_have_columns_of_their_own_and_the_affinity_to_them():
+    problem = random_problem(6)
+    codes = np.arange(len(problem.timelines))[:, None] % 3
+    timelines = replace(problem.timelines, context=codes)
+    problem = replace(problem, timelines=timelines, tag_texts=["", "war", "love"])
+    known = np.arange(len(codes))
+    table = text_table(problem, known)
+    assert table.shape == (len(known), 1 + 2 + 1)  # the items have no text
+    assert [tuple(row) for row in table[:3, 1:3]] == [(0, 0), (0, 1), (1, 0)]
+
+
 def test_many_words_are_reduced_to_fewer_components():
     problem = random_problem(1, users=30, items=60)
     problem = worded(problem, *(f"word{row} war" for row in range(60)))
-    vectors = text_vectors(problem)
+    vectors = vectors_of(problem)
     assert vectors.shape == (60, COMPONENTS)
-    assert np.array_equal(vectors, text_vectors(problem))
+    assert np.array_equal(vectors, vectors_of(problem))
 
 
 def test_equal_texts_have_equal_vectors_and_texts_without_a_common_word_are_orthogonal():
-    vectors = text_vectors(worded(random_problem(1), "war", "love", ""))
+    vectors = vectors_of(worded(random_problem(1), "war", "love", ""))
     assert vectors.shape == (14, 2)
     expected = [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
     assert vectors[:3] @ vectors[:3].T == pytest.approx(np.array(expected), abs=1e-9)
@@ -60,14 +77,14 @@ def test_words_are_those_of_items_with_training_ratings():
     problem = random_problem(3, cold=2)  # the last two items are never trained on
     items = [item._replace(text=("war",)) for item in problem.items]
     items[-1] = items[-1]._replace(text=("war secret",))
-    vectors = text_vectors(replace(problem, items=items))
+    vectors = vectors_of(replace(problem, items=items))
     assert vectors.shape == (14, 1)
     assert vectors[-1] == pytest.approx(vectors[0])
 
 
 def test_items_without_words_give_no_component():
     problem = random_problem(4)
-    assert text_vectors(worded(problem, "", "a")).shape == (14, 0)
+    assert vectors_of(worded(problem, "", "a")).shape == (14, 0)
     assert text_table(problem, problem.test).shape == (len(problem.test), 1)
     (p_yes,) = (baseline(problem).test for baseline in text_baselines(()).values())
     assert p_yes.shape == problem.test.shape

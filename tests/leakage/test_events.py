@@ -38,6 +38,7 @@ WITHOUT_DATA = {
     "training rows",
     "cached training rows",
     "predicted rows",
+    "tags from the past",
     "predicted once",
     "probabilities",
     "predictions are not labels",

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from transformers import AddedToken
 
 from reeltune.data.history import History
+from reeltune.data.tags import ItemTags, Tag
 from reeltune.data.timelines import Timelines, cut_blocks
-from reeltune.domain import INTERVIEW, WINDOW, Form, PromptSettings, Renderer
+from reeltune.domain import INTERVIEW, WINDOW, Form, PromptSettings, Renderer, SignalKind
 from reeltune.prompts.encoding import encode_rows
 from reeltune.prompts.item_text import cut_texts
 from reeltune.prompts.pieces import PromptTokens, char_pieces
@@ -65,6 +66,44 @@ def test_shared_histories_hold_the_prompts_with_their_text(
     history, candidates = History.of([2, 4], [4.5, 1.0]), np.arange(6)
     branches = candidate_sequences(tokens.pieces, [history], [candidates])
     assert lists(branches.alone()) == lists(tokens.candidate_prompts(history, candidates))
+
+
+tags_of_items = st.lists(
+    st.builds(Tag, st.integers(0, 5), st.integers(0, 9), st.sampled_from(TEXTS[1:])), max_size=12
+).map(lambda tags: ItemTags.of(sorted(tags), 6))
+
+
+@pytest.mark.slow
+@given(tokenizers, forms, tags_of_items, st.booleans(), random_timelines(6), st.integers(1, 12))
+def test_tags_and_signals_are_shared_exactly(
+    kind: Kind, form: Form, tags: ItemTags, signals: bool, timelines: Timelines, budget: int
+):
+    some: tuple[SignalKind, ...] = ("recent", "expected") if signals else ()
+    settings = replace(settings_of(form, budget), item_text=("genres", "tags"), signals=some)
+    tokens = PromptTokens(tokenizer_of(kind), Renderer(settings), ITEMS[:6], tags)
+    assert tokens.differing == []
+    codes = [tags.before(timelines.item_idx, timelines.timestamp % 10), *[timelines.position] * 2]
+    timelines = replace(timelines, context=np.column_stack(codes)[:, : 1 + len(some)])
+    blocks = cut_blocks(timelines, examples_of(timelines, 2), 3)
+    sequences = block_sequences(tokens.pieces, timelines, blocks, form, tokens.answers)
+    expected = lists(tokens.prompts(timelines, blocks.examples))
+    assert lists(sequences.alone()) == expected
+    whole = list(tokens.texts(timelines, blocks.examples))
+    assert lists(encode_rows(tokenizer_of(kind), whole)) == expected
+    lengths = tokens.pieces.lengths(timelines, blocks.examples)
+    assert lengths.tolist() == [len(ids) for ids in expected]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_text_of_tags_whose_end_merges_with_the_next_piece_is_found(form: Form):
+    tokenizer = chat_tokenizer("qwen3")
+    ends = ("zz\nYes or", "zz\n<|im_end|>")
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in ends])
+    tags = ItemTags.of([Tag(2, 1, "dark"), Tag(3, 1, "dark"), Tag(3, 2, "zz"), Tag(3, 3, "a")], 6)
+    settings = replace(settings_of(form), item_text=("tags",))
+    tokens = PromptTokens(tokenizer, Renderer(settings), ITEMS[:6], tags)
+    assert tokens.differing == [ITEMS[3]]
+    assert tokens.describe_cut() == ["item text, tags: 0 of 10 texts cut to 99 tokens"]
 
 
 @pytest.mark.parametrize(

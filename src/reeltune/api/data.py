@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from reeltune.api.frames import as_table, is_frame
 from reeltune.boundary import translated_errors
+from reeltune.data.columns import TAGS
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.settings import PrepareSettings, SplitKind, SplitSettings, parse_time
 from reeltune.errors import ConfigError, DataError, one_line
@@ -69,7 +70,8 @@ def prepare(
         genres: Whether the exported prompts show genres.
         domain: What prompts and pages call items and ratings: the name of a preset (``film``, the
             default, ``book``, ``game``, ``product``, ``song``), a YAML file, or its words by key.
-        item_text: Columns of the films file whose text prompts show under a film.
+        item_text: Columns of the films file whose text prompts show under a film; ``tags`` takes
+            the tags given before, from ``tags.csv``.
         split: Hold out the end of each timeline (``user``), the end of the whole period (``time``),
             the newest items (``items``), or some users (``users``).
         val_fraction: Share of examples, items or users in validation; by default 0.05.
@@ -142,7 +144,7 @@ def prepare(
             test_from=parse_time("--test-from", test_from),
         ),
         genres=genres,
-        item_text=tuple(item_text),
+        item_text=tuple(sorted(item_text, key=TAGS.__eq__)),  # tags are shown last
         skip_bad_rows=skip_bad_rows,
         keep=keep,
         export=export,

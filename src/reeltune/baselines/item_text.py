@@ -1,10 +1,12 @@
-"""Item text as features: TF-IDF reduced by a truncated SVD (latent semantic analysis)."""
+"""Text of items as features: TF-IDF reduced by a truncated SVD (latent semantic analysis)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from reeltune.baselines.problem import Floats, Ints, Problem
 from reeltune.seeds import stream
@@ -21,31 +23,49 @@ def text_table(problem: Problem, event: Ints) -> Floats:
 
     The last column is the affinity of the user to the text: its dot product with the mean of the
     texts of the user's earlier items, each weighted by its rating minus the item's mean rating.
+    Tags, if there are any, have as many columns after these.
     """
-    vectors, item_idx = text_vectors(problem), problem.timelines.item_idx
+    documents = [" ".join(item.text) for item in problem.items]
+    tables = [_text_columns(problem, event, documents, problem.timelines.item_idx)]
+    if problem.tag_texts and (codes := problem.timelines.context) is not None:
+        tables.append(_text_columns(problem, event, problem.tag_texts, codes[:, 0]))
+    return np.column_stack(tables)
+
+
+def _text_columns(
+    problem: Problem, event: Ints, documents: Sequence[str], row: npt.NDArray[np.integer]
+) -> Floats:
+    """Return the columns of one text, given the document of each event."""
+    vectors = text_vectors(problem, documents, row)
     running = RunningStatistics(problem.timelines.position)
     item = item_statistics(problem.timelines, problem.ratings, len(problem.items), problem.seed)
     lift = problem.rating - item.rating
-    affinity = np.zeros(len(item_idx))
+    affinity = np.zeros(len(row))
     # One component at a time: a matrix of events and components would be large.
     for component in vectors.T:
-        values = component[item_idx]
+        values = component[row]
         affinity += running.earlier(lift * values) * values
     affinity /= running.before + USER_PRIOR
-    return np.column_stack([vectors[item_idx[event]], affinity[event]])
+    return np.column_stack([vectors[row[event]], affinity[event]])
 
 
-def text_vectors(problem: Problem) -> Floats:
-    """Return the text of each item as numbers, shape ``(items, components)``.
+def text_vectors(
+    problem: Problem, documents: Sequence[str], row: npt.NDArray[np.integer]
+) -> Floats:
+    """Return each document as numbers, shape ``(documents, components)``.
 
-    Words, their weights and the components are those of items with training ratings.
+    Words, their weights and the components are those of the documents of training ratings.
+
+    Args:
+        problem: The training ratings.
+        documents: Texts.
+        row: The document of each event.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    documents = [" ".join(item.text) for item in problem.items]
     words = TfidfVectorizer(sublinear_tf=True)
-    known = [documents[row] for row in np.unique(problem.timelines.item_idx[problem.ratings])]
+    known = [documents[index] for index in np.unique(row[problem.ratings])]
     analyze = words.build_analyzer()
     if not any(analyze(document) for document in known):
         return np.zeros((len(documents), 0))

@@ -31,6 +31,7 @@ class Problem:
         train: Candidates whose labels are learned from, ascending.
         validation: The rows on which settings are chosen.
         test: The rows to score.
+        tag_texts: The texts that the first column of the timelines' codes refers to, if any.
     """
 
     timelines: Timelines
@@ -39,6 +40,7 @@ class Problem:
     validation: Ints
     test: Ints
     seed: int
+    tag_texts: Sequence[str] = ()
 
     @cached_property
     def ratings(self) -> Ints:
@@ -97,6 +99,7 @@ def make_problem(
         validation=np.asarray(validation_event, dtype=np.int64),
         test=np.asarray(test_event, dtype=np.int64),
         seed=seed,
+        tag_texts=() if folder.tags is None else folder.tags.texts,
     )
     _refuse_wrong_rows(problem, folder.path)
     return problem

@@ -96,7 +96,7 @@ def signal_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
     }
     expected = SIGNALS["expected"]
     if expected in kinds:
-        column = list(kinds).index(expected)
+        column = list(kinds).index(expected) - len(kinds)  # tags may come before
         baselines = {EXPECTED_ALONE: partial(expected_alone, column=column), **baselines}
     return baselines
 
@@ -122,7 +122,7 @@ def signal_table(problem: Problem, event: Ints, kinds: Sequence[ContextKind]) ->
 
     The log-odds of each share, and of kinds that state a count its index among the counts.
     """
-    codes = _codes(problem)[event]
+    codes = _codes(problem)[event, -len(kinds) :]
     columns: list[Floats] = []
     for kind, code in zip(kinds, codes.T, strict=True):
         share = np.array(kind.shares)[code]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -55,7 +56,10 @@ class Lookup:
         """Return the newest ``length`` events of a user before ``end``, or fewer."""
         first = max(int(self._first[user]), end - length)
         user_id = int(self.user_ids[user])
-        return History.from_timelines(self._timelines, range(first, end), user_id)
+        history = History.from_timelines(self._timelines, range(first, end), user_id)
+        if end < self.end(user):  # what happened from the next rating on is not known yet
+            history = replace(history, asked_at=int(self._timelines.timestamp[end]))
+        return history
 
     def end(self, user: int) -> int:
         """Return the end of a user's whole history."""

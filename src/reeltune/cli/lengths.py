@@ -61,7 +61,7 @@ def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSetting
     from reeltune.prompts.pieces import PromptTokens
 
     tokenizer = load_tokenizer(config.model.name_or_path, config.model.revision)
-    tokens = PromptTokens(tokenizer, Renderer(settings), folder.items)
+    tokens = PromptTokens(tokenizer, Renderer(settings), folder.items, folder.tags)
     different, count = len(tokens.differing), len(folder.items)
     way = "prompts are tokenized whole" if different else "prompts are assembled from token pieces"
     shown = settings.domain.count(count)

@@ -21,6 +21,9 @@ class Columns:
 
     ``users.parquet`` exists if user ids are text. It holds one row per user, sorted by ``user_id``
     (string).
+
+    ``tags.parquet``, if prepared with tags, holds one row per tag, sorted by ``item_idx`` (int32),
+    ``timestamp`` (int64) and ``tag`` (string).
     """
 
     USER: Final = "user_id"
@@ -35,7 +38,11 @@ class Columns:
     YEAR: Final = "year"
     GENRES: Final = "genres"
     TEXT: Final = "text"
+    TAG: Final = "tag"
 
+
+TAGS: Final = "tags"
+"""The column of item text whose texts come from tags."""
 
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from reeltune.data.columns import TEST, TRAIN, VALIDATION
+import numpy as np
+
+from reeltune.data.columns import TAGS, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import EVAL_EXPORT, TEST_EXPORT, TRAIN_EXPORT, PreparedFolder
 from reeltune.data.settings import ExportFormat
 from reeltune.domain import Renderer
@@ -47,8 +49,14 @@ class _Prompts:
         self._folder = folder
         self._head, self._heading = _escape(renderer.head()), _escape(renderer.heading())
         self._items = [_escape(renderer.item(item)) for item in folder.items]
-        texts = (renderer.text_lines(renderer.first_words(item)) for item in folder.items)
+        values = map(renderer.text_values, folder.items)
+        texts = map(renderer.text_lines, map(renderer.first_words, values))
         self._texts = [_escape(text) for text in texts]
+        self._tags, self._versions = [""], np.zeros(len(folder.ratings), dtype=np.int64)
+        if folder.tags is not None:
+            lines = (renderer.text_line(TAGS, t) for t in renderer.first_words(folder.tags.texts))
+            known, self._tags = folder.ratings, [_escape(line) for line in lines]
+            self._versions = folder.tags.before(known.item_idx, known.timestamp)
         self._ratings = {
             rating: _escape(renderer.rating(rating))
             for rating in folder.prompt_settings.scale.ratings()
@@ -73,7 +81,8 @@ class _Prompts:
             pieces = (
                 self._ratings[r] + self._items[i] for r, i in zip(ratings, items, strict=True)
             )
-            shown = self._items[candidate] + self._texts[candidate]
+            tags = self._tags[self._versions[target]]
+            shown = self._items[candidate] + self._texts[candidate] + tags
             rest = "".join((*pieces, self._before, shown, self._question))
             head = self._head + (self._heading if items else "")
             yield self._row % (head, rest, self._answers[bool(timelines.liked[target])])

@@ -22,6 +22,7 @@ from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.ids import TEXT, Ids
 from reeltune.data.settings import SplitKind, SplitSettings
+from reeltune.data.tags import ItemTags, Tag
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
 from reeltune.domain import GPHyperparameters, Item, PromptSettings
 from reeltune.errors import DataError, one_line
@@ -34,6 +35,7 @@ _READABLE: Final = (2, FORMAT_VERSION)
 TIMELINES_FILE: Final = "timelines.parquet"
 ITEMS_FILE: Final = "items.parquet"
 USERS_FILE: Final = "users.parquet"
+TAGS_FILE: Final = "tags.parquet"
 META_FILE: Final = "meta.json"
 TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
@@ -108,10 +110,11 @@ class PreparedFolder:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names of the tables."""
-        ids = self.meta.get("ids")
-        users = isinstance(ids, dict) and ids.get("user") == TEXT
-        return (*_TABLES, USERS_FILE) if users else _TABLES
+        """The names of the tables, with those that not every prepared folder has."""
+        ids, files = self.meta.get("ids"), self.meta.get("files")
+        users = (USERS_FILE,) if isinstance(ids, dict) and ids.get("user") == TEXT else ()
+        tags = (TAGS_FILE,) if isinstance(files, dict) and TAGS_FILE in files else ()
+        return (*_TABLES, *users, *tags)
 
     def _missing_key(self) -> str | None:
         """Return the first needed key of ``meta.json`` that is absent or not valid."""
@@ -204,7 +207,7 @@ class PreparedFolder:
     ) -> PreparedFolder:
         """Return the same data with context lines. Tables that were read already are shared."""
         folder = replace(self, make_context=make_context, adapter_process=adapter_process)
-        tables = ("ratings", "rated_item_id", "items", "user_ids", "item_ids")
+        tables = ("ratings", "rated_item_id", "items", "user_ids", "item_ids", "tags")
         vars(folder).update({name: vars(self)[name] for name in tables if name in vars(self)})
         return folder
 
@@ -270,6 +273,19 @@ class PreparedFolder:
     def item_keys(self) -> Ints:
         """The key of each item's id, by ``item_idx``."""
         return self.item_ids.keys([item.item_id for item in self.items])
+
+    @cached_property
+    def tags(self) -> ItemTags | None:
+        """The texts that tags give the items; None if the data were prepared without."""
+        return ItemTags.of(self.tag_rows, len(self.items)) if TAGS_FILE in self.tables else None
+
+    @property
+    def tag_rows(self) -> list[Tag]:
+        """All tags, by item and time."""
+        names = (Columns.ITEM_IDX, Columns.TIMESTAMP, Columns.TAG)
+        column = self._read(TAGS_FILE, names)
+        rows = zip(*(column[name].to_pylist() for name in names), strict=True)
+        return [Tag(*row) for row in rows]
 
     def examples(self, split: str) -> Examples:
         """Return every example of ``train``, ``validation`` or ``test``, in timeline order."""

@@ -19,12 +19,16 @@ class History:
         context: Codes of the context lines under each item, shape ``(n, kinds)``; None if not
             computed.
         user_id: User id, if known. Excludes this user's fold from item statistics.
+        timestamp: When each item was rated, in seconds since 1970, shape ``(n,)``, if known.
+        asked_at: When candidates are judged, likewise; None for now.
     """
 
     item_idx: Ints
     rating: Floats
     context: Codes | None = None
     user_id: int | None = None
+    timestamp: Ints | None = None
+    asked_at: int | None = None
 
     @classmethod
     def of(cls, item_idx: Sequence[int], rating: Sequence[float]) -> History:
@@ -47,7 +51,8 @@ class History:
         span = slice(events.start, events.stop)
         context = None if timelines.context is None else timelines.context[span]
         items = timelines.item_idx[span].astype(np.int64)
-        return cls(items, timelines.rating[span], context, user_id)
+        times = timelines.timestamp[span]
+        return cls(items, timelines.rating[span], context, user_id, times)
 
     def __len__(self) -> int:
         return len(self.item_idx)
@@ -57,7 +62,11 @@ class History:
         first = max(0, len(self) - count)
         context = None if self.context is None else self.context[first:]
         return replace(
-            self, item_idx=self.item_idx[first:], rating=self.rating[first:], context=context
+            self,
+            item_idx=self.item_idx[first:],
+            rating=self.rating[first:],
+            context=context,
+            timestamp=None if self.timestamp is None else self.timestamp[first:],
         )
 
     def without(self, index: int) -> History:
@@ -67,6 +76,7 @@ class History:
             item_idx=np.delete(self.item_idx, index),
             rating=np.delete(self.rating, index),
             context=None,
+            timestamp=None if self.timestamp is None else np.delete(self.timestamp, index),
         )
 
 

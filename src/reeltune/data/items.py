@@ -187,7 +187,7 @@ def no_text_column(name: str, column: str, known: Sequence[str]) -> DataError:
         f"has no column {column!r} for --item-text",
         code="no_item_text_column",
         where=name,
-        hint=f"Choose from: {', '.join(known)}",
+        hint=f"Choose from: {', '.join(known)}; tags needs a tags.csv beside it",
     )
 
 

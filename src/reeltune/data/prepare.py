@@ -18,7 +18,7 @@ import polars as pl
 from reeltune import __version__
 from reeltune.data.badrows import DroppedRows
 from reeltune.data.build import build_timelines, split_events
-from reeltune.data.columns import Columns
+from reeltune.data.columns import TAGS, Columns
 from reeltune.data.export import export_json
 from reeltune.data.folder import (
     DIGEST,
@@ -26,6 +26,7 @@ from reeltune.data.folder import (
     FORMAT_VERSION,
     ITEMS_FILE,
     META_FILE,
+    TAGS_FILE,
     TEST_EXPORT,
     TIMELINES_FILE,
     TRAIN_EXPORT,
@@ -36,6 +37,7 @@ from reeltune.data.folder import (
 from reeltune.data.ids import Ids
 from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
+from reeltune.data.layouts import CSV
 from reeltune.data.meta import (
     check_no_empty_split,
     count_tables,
@@ -47,6 +49,7 @@ from reeltune.data.ratings import describe_faults, rating_span, read_ratings
 from reeltune.data.settings import Cuts, PrepareSettings
 from reeltune.data.source import Source, SourceTables, open_source
 from reeltune.data.tables import TableSource, read_tables
+from reeltune.data.tags import read_tags
 from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
 from reeltune.files import atomic_folder, replaceable_folder, write_json
@@ -62,7 +65,8 @@ _LOGGER: Final = logging.getLogger(__name__)
 _ROW_GROUP: Final = 1 << 20
 
 _OUR_FILES: Final = frozenset(
-    {TIMELINES_FILE, ITEMS_FILE, USERS_FILE, META_FILE, TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT}
+    {TIMELINES_FILE, ITEMS_FILE, USERS_FILE, TAGS_FILE, META_FILE}
+    | {TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT}
 ) | {"films.parquet"}  # of format 1
 
 
@@ -156,12 +160,13 @@ def _opened(
 def _read_edition(source: Source, settings: PrepareSettings, notify: Notify) -> SourceTables:
     layout = source.layout
     notify(f"Reading {source.edition}: layout {layout.name}, ratings from {layout.scale}")
-    items, dropped = read_items(
-        source.items, layout, skip_bad_rows=settings.skip_bad_rows, text=settings.item_text
-    )
+    with_tags = TAGS in settings.item_text and layout is CSV and source.tags.is_file()
+    columns = [column for column in settings.item_text if column != TAGS or not with_tags]
+    skip = settings.skip_bad_rows
+    items, dropped = read_items(source.items, layout, skip_bad_rows=skip, text=columns)
     ids = pl.Series(Columns.ITEM, [item.item_id for item in items], dtype=pl.Int64)
     ratings = read_ratings(source.ratings, layout, ids)
-    return SourceTables(
+    read = SourceTables(
         items=items,
         dropped_items=dropped,
         ratings=ratings,
@@ -170,12 +175,21 @@ def _read_edition(source: Source, settings: PrepareSettings, notify: Notify) -> 
         files=[(source.ratings, len(ratings)), (source.items, len(items) + dropped.total)],
         threshold=settings.rating_threshold,
     )
+    if with_tags:
+        read.tags, read.dropped_tags = read_tags(source.tags, items, skip_bad_rows=skip)
+        read.files.append((source.tags, len(read.tags) + read.dropped_tags.total))
+        tagged = settings.domain.count(len({tag.item_idx for tag in read.tags}))
+        notify(f"Reading {source.tags.name}: {len(read.tags):,} tags of {tagged}")
+        # A text for every column: that of tags depends on the time.
+        at = settings.item_text.index(TAGS)
+        read.items = [item._replace(text=(*item.text[:at], "", *item.text[at:])) for item in items]
+    return read
 
 
 def _write_tables(
     folder: Path, read: SourceTables, settings: PrepareSettings, notify: Notify
 ) -> _Tables:
-    """Write timelines, items and the ids of users that are text."""
+    """Write timelines, items, tags and the ids of users that are text."""
     in_source = len(read.ratings)
     if not in_source:
         raise DataError(
@@ -198,6 +212,10 @@ def _write_tables(
     _write_parquet(
         items_frame(read.items, text=bool(settings.item_text)).lazy(), folder / ITEMS_FILE
     )
+    if read.tags is not None:
+        types = (pl.Int32(), pl.Int64(), pl.String())
+        schema = dict(zip((Columns.ITEM_IDX, Columns.TIMESTAMP, Columns.TAG), types, strict=True))
+        _write_parquet(pl.LazyFrame(read.tags, schema=schema, orient="row"), folder / TAGS_FILE)
     if read.user_texts is not None:
         users = pl.LazyFrame({Columns.USER: read.user_texts}, schema={Columns.USER: pl.String})
         _write_parquet(users, folder / USERS_FILE)
@@ -258,7 +276,8 @@ def _describe(
         "items_in_source": len(read.items) + read.dropped_items.total,
         "items_dropped": read.dropped_items.total,
     }
-    meta["dropped"] = {**read.dropped_items.to_dict(), **tables.dropped_ratings.to_dict()}
+    dropped = (read.dropped_items, tables.dropped_ratings, read.dropped_tags)
+    meta["dropped"] = {reason: rows for part in dropped for reason, rows in part.to_dict().items()}
     meta["checks"] = checks
     meta["warnings"] = list(implausible(table))
     for warning in meta["warnings"]:
@@ -266,12 +285,15 @@ def _describe(
     rows = {TIMELINES_FILE: len(table), ITEMS_FILE: len(read.items)}
     if read.user_texts is not None:
         rows[USERS_FILE] = len(read.user_texts)
+    if read.tags is not None:
+        rows[TAGS_FILE] = len(read.tags)
+    meta["files"] = {name: describe_file(path / name, count) for name, count in rows.items()}
     if settings.export is not None:
         notify(f"Writing {counts['examples']:,} examples as JSON ({settings.export})")
         with show_progress() as start:
             task = start("writing JSON", counts["examples"])
-            rows |= export_json(folder, settings.export, task.advance)
-    meta["files"] = {name: describe_file(path / name, count) for name, count in rows.items()}
+            rows = export_json(folder, settings.export, task.advance)
+        meta["files"] |= {name: describe_file(path / name, count) for name, count in rows.items()}
     return meta | {DIGEST: meta_digest(meta)}
 
 

@@ -16,10 +16,12 @@ import polars as pl
 
 from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.layouts import Layout, edition_name, missing_files_error, recognise
+from reeltune.data.tags import Tag
 from reeltune.domain import Item, RatingScale
 from reeltune.errors import ConfigError, DataError
 from reeltune.zips import check_members, copy_member, member_path, open_zip, replace_unprintable
 
+TAGS_CSV: Final = "tags.csv"
 EDITIONS_FOLDER: Final = Path("data/raw")
 DEFAULT_EDITION: Final = "ml-latest-small"
 
@@ -38,6 +40,11 @@ class Source:
         return self.folder / self.layout.ratings_file
 
     @property
+    def tags(self) -> Path:
+        """The file of tags, which not every edition has."""
+        return self.folder / TAGS_CSV
+
+    @property
     def items(self) -> Path:
         """The films file."""
         return self.folder / self.layout.items_file
@@ -54,6 +61,7 @@ class SourceTables:
         files: Each file that was read, with the number of its rows.
         threshold: The lowest rating that counts as liked.
         user_texts: The ids of users by key, if they are text.
+        tags: The tags of items, if they are to be shown.
         about: Further sections of ``meta.json``.
     """
 
@@ -65,6 +73,8 @@ class SourceTables:
     files: list[tuple[Path, int]]
     threshold: float
     user_texts: list[str] | None = None
+    tags: list[Tag] | None = None
+    dropped_tags: DroppedRows = field(default_factory=DroppedRows)
     about: dict[str, Any] = field(default_factory=dict)
 
     def take_ratings(self) -> pl.DataFrame:
@@ -203,7 +213,7 @@ def _unpack(
     """Unpack the edition's files under their bare names, whatever paths the zip gives them."""
     files = [(member_path(info), info) for info in archive.infolist() if not info.is_dir()]
     inner, layout = _find(path, (name for name, _ in files), edition)
-    wanted = (PurePosixPath(inner, name) for name in layout.files)
+    wanted = (PurePosixPath(inner, name) for name in (*layout.files, TAGS_CSV))
     members = [info for needed in wanted for name, info in files if name == needed]
     check_members(path, members)
     size, free = sum(info.file_size for info in members), shutil.disk_usage(folder).free

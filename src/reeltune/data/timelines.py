@@ -17,8 +17,8 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-Codes = npt.NDArray[np.int16]
-"""Codes of context lines, one column per kind; shape ``(n, kinds)``."""
+Codes = npt.NDArray[np.signedinteger]
+"""Codes of context lines, one column per kind, that of tags first; shape ``(n, kinds)``."""
 
 UNKNOWN_SPLIT: Final = "unknown"
 """The name for any split that does not exist; its code is -1."""

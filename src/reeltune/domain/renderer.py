@@ -187,17 +187,20 @@ class Renderer:
 
     def text_lines(self, values: Sequence[str]) -> str:
         """Return the lines of an item's text, given :meth:`text_values`, cut or not."""
-        lines = zip(self.settings.item_text, values, strict=False)
-        labels = ((_label(column), value) for column, value in lines if value)
-        return "".join(f"{capitalized(label)}: {value}\n" for label, value in labels)
+        return "".join(map(self.text_line, self.settings.item_text, values))
 
-    def first_words(self, item: Item) -> list[str]:
-        """Return the text of an item cut to as many words as it may have tokens.
+    @staticmethod
+    def text_line(column: str, value: str) -> str:
+        """Return the line of a text; none if it is empty."""
+        return f"{capitalized(_label(column))}: {value}\n" if value else ""
+
+    def first_words(self, values: Sequence[str]) -> list[str]:
+        """Return texts cut to as many words as they may have tokens.
 
         A word has at least one token, so a cut by a tokenizer is never longer.
         """
         limit = self.settings.item_text_tokens
-        return [" ".join(text.split(" ")[:limit]) for text in self.text_values(item)]
+        return [" ".join(text.split(" ")[:limit]) for text in values]
 
     def before_candidate(self) -> str:
         """Return the text between the history and the candidate."""
@@ -226,7 +229,7 @@ class Renderer:
         Without a tokenizer, an item's text is cut to :meth:`first_words`.
         """
         context = context or [""] * (len(history) + 1)
-        text = self.text_lines(self.first_words(candidate))
+        text = self.text_lines(self.first_words(self.text_values(candidate)))
         shown = f"{self.item(candidate)}{text}{context[-1]}"
         last = f"{self.before_candidate()}{shown}{self.question()}"
         if self.settings.form == WINDOW:
@@ -235,7 +238,7 @@ class Renderer:
             return ["".join((self.head(), heading, *lines, last))]
         messages, lead = [], self.head()
         for (rating, item), lines in zip(history, context[:-1], strict=True):
-            text = self.text_lines(self.first_words(item))
+            text = self.text_lines(self.first_words(self.text_values(item)))
             messages += [lead + self.item(item) + text + lines, self.answer(self.likes(rating))]
             lead = self.rating(rating)
         return [*messages, lead + last]

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from reeltune.data.tags import ItemTags
 from reeltune.data.timelines import Examples, Timelines
 from reeltune.domain import Item, capitalized
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, bootstrap_auc
@@ -94,23 +95,26 @@ def titles_as_ids(rows: PromptRows, random: np.random.Generator) -> PromptRows:
     ids = [rows.items[index].item_id for index in used]
     title = capitalized(rows.tokens.renderer.settings.domain.item)
     items = [Item(item_id, f"{title} {item_id}", None, ()) for item_id in ids]
-    return PromptRows(
-        timelines=replace(rows.timelines, item_idx=item_idx.astype(np.int32)),
-        examples=rows.examples,
-        items=items,
-        tokens=PromptTokens(rows.tokens.tokenizer, rows.tokens.renderer, items),
-    )
+    timelines, tags = replace(rows.timelines, item_idx=item_idx.astype(np.int32)), None
+    if rows.tokens.tags is not None and (codes := timelines.context) is not None:
+        tags = ItemTags.of((), len(items))
+        codes = np.column_stack([tags.newest(item_idx), codes[:, 1:]])
+        timelines = replace(timelines, context=codes)
+    tokens = PromptTokens(rows.tokens.tokenizer, rows.tokens.renderer, items, tags)
+    return PromptRows(timelines, rows.examples, items, tokens)
 
 
 def shuffle_context(rows: PromptRows, random: np.random.Generator) -> PromptRows | None:
     """Return the rows with signals permuted among candidates and among past events, if any."""
-    timelines = rows.timelines
-    if timelines.context is None:
+    timelines, first = rows.timelines, 0 if rows.tokens.tags is None else 1
+    if timelines.context is None or timelines.context.shape[1] == first:
         return None
     order = np.arange(len(timelines))
     for events in (rows.is_candidate, ~rows.is_candidate):
         order[events] = random.permutation(order[events])
-    return replace(rows, timelines=replace(timelines, context=timelines.context[order]))
+    codes = timelines.context.copy()
+    codes[:, first:] = codes[order, first:]
+    return replace(rows, timelines=replace(timelines, context=codes))
 
 
 def exchange_history(rows: PromptRows, random: np.random.Generator) -> PromptRows | None:

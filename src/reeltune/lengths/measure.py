@@ -107,7 +107,7 @@ def char_lengths(
     folder: PreparedFolder, settings: PromptSettings, split: str, percentiles: Sequence[float]
 ) -> LengthReport:
     """Describe the characters of every example's messages, without the chat template."""
-    pieces = char_pieces(Renderer(settings), folder.items)
+    pieces = char_pieces(Renderer(settings), folder.items, folder.tags)
     lengths = pieces.lengths(folder.timelines, folder.examples(split))
     return describe_lengths(lengths, percentiles, "characters")
 

@@ -97,7 +97,8 @@ class LoadedModel:
     @cached_property
     def tokens(self) -> PromptTokens:
         """Turns examples into prompts; the first use tokenizes all items."""
-        tokens = PromptTokens(self.base.tokenizer, Renderer(self.settings), self.folder.items)
+        folder, renderer = self.folder, Renderer(self.settings)
+        tokens = PromptTokens(self.base.tokenizer, renderer, folder.items, folder.tags)
         for line in tokens.describe_cut():
             LOGGER.info(line)
         if tokens.differing:
@@ -105,7 +106,7 @@ class LoadedModel:
                 "token pieces differ from whole prompts for %d of %d items (first: %r): prompts "
                 "are tokenized whole, which is slower and equally exact",
                 len(tokens.differing),
-                len(self.folder.items),
+                len(folder.items),
                 tokens.differing[0].title,
             )
         self._refuse_unknown_tokens(tokens)

@@ -35,12 +35,20 @@ def cut_item_text(
     count = {}
     whole = [renderer.text_values(item) for item in items] if settings.item_text else []
     for index, column in enumerate(settings.item_text):
-        texts = [break_tokens("".join(row[index : index + 1]), control) for row in whole]
-        cut = cut_texts(texts, settings.item_text_tokens, encode_all)
+        texts = ["".join(row[index : index + 1]) for row in whole]
+        cut, count[column] = cut_column(renderer, texts, control, encode_all)
         for row, text in zip(shown, cut, strict=True):
             row.append(text)
-        count[column] = sum(text != known for text, known in zip(cut, texts, strict=True))
     return shown, count
+
+
+def cut_column(
+    renderer: Renderer, texts: Sequence[str], control: Sequence[str], encode_all: EncodeAll
+) -> tuple[list[str], int]:
+    """Return plain texts within the budget, and how many were cut."""
+    known = [break_tokens(text, control) for text in texts]
+    cut = cut_texts(known, renderer.settings.item_text_tokens, encode_all)
+    return cut, sum(text != whole for text, whole in zip(cut, known, strict=True))
 
 
 def cut_texts(texts: Sequence[str], budget: int, encode_all: EncodeAll) -> list[str]:

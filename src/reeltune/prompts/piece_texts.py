@@ -41,7 +41,9 @@ class PieceTexts:
         return f"{self.head}{heading}{lines}{self.query(candidate, context)}"
 
 
-def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
+def piece_texts(
+    renderer: Renderer, frame: ChatFrame, tag_lines: Sequence[str] | None = None
+) -> PieceTexts:
     """Split a conversation into pieces around its items.
 
     In a window, an event's line is its rating, then its item. In an interview it is the item, the
@@ -55,6 +57,7 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
         f"{tail}{renderer.answer(renderer.likes(rating))}{frame.next_turn}{text}"
         for rating, text in zip(ratings, texts, strict=True)
     ]
+    kinds = [kind.lines for kind in renderer.settings.context]
     interview = renderer.settings.form == INTERVIEW
     return PieceTexts(
         head=frame.before + renderer.head(),
@@ -63,6 +66,6 @@ def piece_texts(renderer: Renderer, frame: ChatFrame) -> PieceTexts:
         after_item=replies if interview else none,
         before_candidate=renderer.before_candidate(),
         tail=tail,
-        context=tuple(kind.lines for kind in renderer.settings.context),
+        context=(*([] if tag_lines is None else [tag_lines]), *kinds),
         context_in_history=interview,
     )

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from reeltune.data.columns import TAGS
 from reeltune.data.history import History
+from reeltune.data.tags import ItemTags
 from reeltune.data.timelines import Codes, Examples, Timelines
 from reeltune.domain import HALF_STARS, Item, RatingScale, Renderer
 from reeltune.errors import DataError
 from reeltune.prompts.chat import AnswerTokens, ChatFrame, answer_tokens, chat_frame
 from reeltune.prompts.encoding import break_tokens, control_tokens, encode, encode_rows
-from reeltune.prompts.item_text import cut_item_text
+from reeltune.prompts.item_text import cut_column, cut_item_text
 from reeltune.prompts.piece_texts import PieceTexts, piece_texts
 from reeltune.prompts.proof import PiecesProof
 from reeltune.ragged import Ragged, concatenate, join, offsets_of, repeat_row
@@ -175,22 +177,31 @@ class PromptTokens:
         differing: Items for which pieces and whole texts differ; empty means pieces are used.
         item_texts: The text of each item in a history.
         candidate_texts: The text of each item as a candidate: with the lines of its text.
-        cut: How many items have a text that was cut, by column.
+        tags: The texts of tags, if prompts show any.
+        cut: How many items have a text that was cut, by column; of tags, how many texts.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, renderer: Renderer, items: Sequence[Item]
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        renderer: Renderer,
+        items: Sequence[Item],
+        tags: ItemTags | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.renderer = renderer
         self.frame: ChatFrame = chat_frame(tokenizer, renderer.settings.form)
         self.answers: AnswerTokens = answer_tokens(tokenizer, self.frame)
         control = control_tokens(tokenizer)
-        self._texts = piece_texts(renderer, self.frame)
         self._encode = partial(encode, tokenizer)
         self._encode_all = partial(encode_rows, tokenizer)
         titles = [break_tokens(renderer.item(item), control) for item in items]
         values, self.cut = cut_item_text(renderer, items, control, self._encode_all)
+        self.tags, tag_lines = tags, None
+        if tags is not None:
+            texts, self.cut[TAGS] = cut_column(renderer, tags.texts, control, self._encode_all)
+            tag_lines = [renderer.text_line(TAGS, text) for text in texts]
+        self._texts = piece_texts(renderer, self.frame, tag_lines)
         self.candidate_texts = [
             title + break_tokens(renderer.text_lines(text), control)
             for title, text in zip(titles, values, strict=True)
@@ -198,14 +209,18 @@ class PromptTokens:
         self.item_texts = self.candidate_texts if self._texts.context_in_history else titles
         both = (self.item_texts, self.candidate_texts)
         self.pieces = _pieces(self._texts, renderer.settings.scale, *both, self._encode_all)
-        proof = PiecesProof(self._texts, *both, self.pieces, self._encode, self._encode_all)
+        tags_of = None if tags is None else tags.item_idx
+        proof = PiecesProof(
+            self._texts, *both, self.pieces, self._encode, self._encode_all, tags_of
+        )
         self.differing: list[Item] = [items[row] for row in proof.differing()]
 
     def describe_cut(self) -> list[str]:
         """Return a line for each column of item text: how many items have a text that was cut."""
-        budget, count = self.renderer.settings.item_text_tokens, len(self.item_texts)
+        budget, items = self.renderer.settings.item_text_tokens, f"{len(self.item_texts):,} items"
+        of = {} if self.tags is None else {TAGS: f"{len(self.tags.texts):,} texts"}
         return [
-            f"item text, {column}: {cut:,} of {count:,} items cut to {budget} tokens"
+            f"item text, {column}: {cut:,} of {of.get(column, items)} cut to {budget} tokens"
             for column, cut in self.cut.items()
         ]
 
@@ -250,12 +265,15 @@ class PromptTokens:
         return [self._texts.context_text(one) for one in np.column_stack(columns).tolist()]
 
 
-def char_pieces(renderer: Renderer, items: Sequence[Item]) -> Pieces:
+def char_pieces(renderer: Renderer, items: Sequence[Item], tags: ItemTags | None = None) -> Pieces:
     """Return pieces in characters, all zeros, to measure lengths without a tokenizer."""
-    texts = piece_texts(renderer, ChatFrame(before="", after="", end=""))
+    tag_lines = None
+    if tags is not None:
+        tag_lines = [renderer.text_line(TAGS, text) for text in renderer.first_words(tags.texts)]
+    texts = piece_texts(renderer, ChatFrame(before="", after="", end=""), tag_lines)
     titles = [renderer.item(item) for item in items]
     candidates = [
-        title + renderer.text_lines(renderer.first_words(item))
+        title + renderer.text_lines(renderer.first_words(renderer.text_values(item)))
         for title, item in zip(titles, items, strict=True)
     ]
     return _pieces(

@@ -58,6 +58,9 @@ class PiecesProof:
         candidates: The text of every item, as a candidate.
         encode: Returns the token ids of one text, by an ordinary call of the tokenizer.
         encode_all: Returns the token ids of many texts fast, one row each.
+        tags_of: The item of each text of tags, which the first context line shows; None for none.
+
+    A *case* is an item, or an item with one of its texts of tags.
     """
 
     texts: PieceTexts
@@ -66,20 +69,26 @@ class PiecesProof:
     pieces: Pieces
     encode: Callable[[str], list[int]]
     encode_all: Callable[[list[str]], Ragged]
+    tags_of: Ints | None = None
+
+    @cached_property
+    def _item(self) -> Ints:
+        """The item of each case."""
+        return np.arange(len(self.items)) if self.tags_of is None else self.tags_of
 
     def differing(self) -> list[int]:
         """Return the indices of items whose pieces cannot be used, ascending."""
-        rows = np.arange(len(self.items))
+        rows = np.arange(len(self._item))
         shared = [rows[first : first + _TOGETHER] for first in range(0, len(rows), _TOGETHER)]
         alone = [np.array([row]) for group in self._unequal(shared) for row in group]
         differing = [int(group[0]) for group in self._unequal(alone)]
         equal = np.setdiff1d(rows, differing)
         if len(equal) and not self._whole_prompts_equal(int(equal[0])):
-            return rows.tolist()
-        return differing
+            return list(range(len(self.items)))
+        return np.unique(self._item[differing]).tolist() if differing else []
 
     def _unequal(self, groups: list[Ints]) -> list[Ints]:
-        """Return the groups of items whose common text differs from its pieces."""
+        """Return the groups of cases whose common text differs from its pieces."""
         if not groups:
             return []
         whole = self.encode_all([self._text(group.tolist()) for group in groups])
@@ -112,10 +121,10 @@ class PiecesProof:
             return None
         return _Part(first, first_ids), _Part(second, second_ids)
 
-    def _steps(self, rows: Ints) -> list[Ints]:
+    def _steps(self, cases: Ints) -> list[Ints]:
         """Return the ratings of each line that items are shown in."""
         ratings = len(self.texts.before_item)
-        steps = rows % ratings
+        steps = cases % ratings
         # If the instruction precedes every line, a second line would add nothing.
         return [steps] if self._head[1].text else [steps, ratings - 1 - steps]
 
@@ -125,15 +134,16 @@ class PiecesProof:
 
     def _many_codes(self, indices: Ints) -> Codes:
         codes = [self._codes(index) for index in indices.tolist()]
-        return np.array(codes, dtype=np.int16).reshape(len(indices), len(self.texts.context))
+        return np.array(codes, dtype=np.int32).reshape(len(indices), len(self.texts.context))
 
     def _text(self, group: list[int]) -> str:
         texts = self.texts
         lead, close = self._head[1].text, self._tail[0].text
         steps = [lines.tolist() for lines in self._steps(np.array(group))]
         parts = [self._head[0].text]
-        for i, row in enumerate(group):
-            item, context = self.items[row], texts.context_text(self._codes(row))
+        for i, case in enumerate(group):
+            row = int(self._item[case])
+            item, context = self.items[row], texts.context_text(self._codes(case))
             parts.append(lead)
             parts += [texts.line(line[i], item, context) for line in steps]
             parts += [texts.before_candidate, self.candidates[row], context, close]
@@ -141,12 +151,11 @@ class PiecesProof:
 
     def _pieced(self, groups: list[Ints]) -> Ragged:
         """Return the ids of :meth:`_text` for every group, assembled from pieces."""
-        rows, pieces = np.concatenate(groups), self.pieces
-        count = len(rows)
-        codes = self._many_codes(rows)
+        cases, pieces = np.concatenate(groups), self.pieces
+        rows, count, codes = self._item[cases], len(cases), self._many_codes(cases)
         each = join(
             repeat_row(self._head[1].ids, count),
-            *(pieces.lines(steps, rows, codes) for steps in self._steps(rows)),
+            *(pieces.lines(steps, rows, codes) for steps in self._steps(cases)),
             repeat_row(pieces.before_candidate, count),
             pieces.candidate_items.take(rows),
             *pieces.context_lines(codes),
@@ -160,13 +169,15 @@ class PiecesProof:
             repeat_row(self._tail[1].ids, len(groups)),
         )
 
-    def _whole_prompts_equal(self, row: int) -> bool:
+    def _whole_prompts_equal(self, case: int) -> bool:
         """Return whether prompts with one item are equal: all ratings, all codes, no history."""
-        texts, pieces, item = self.texts, self.pieces, self.items[row]
-        candidate, ratings = self.candidates[row], len(texts.before_item)
-        count = max(ratings, *(len(lines) for lines in texts.context), 0)
+        texts, pieces, row = self.texts, self.pieces, int(self._item[case])
+        item, candidate, ratings = self.items[row], self.candidates[row], len(texts.before_item)
+        signals = texts.context if self.tags_of is None else texts.context[1:]
+        count = max(ratings, *(len(lines) for lines in signals), 0)
         steps, rows = np.arange(count) % ratings, np.full(count, row)
         codes = self._many_codes(np.arange(count))
+        codes[:, : self.tags_of is not None] = case
         contexts = [texts.context_text(row) for row in codes.tolist()]
         queries = pieces.queries(rows, codes)
         pieced = join(pieces.heads(steps + 1), pieces.lines(steps, rows, codes), queries)

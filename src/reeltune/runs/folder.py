@@ -19,7 +19,7 @@ from reeltune.config import (
     translate_record,
 )
 from reeltune.config.reference import resumable_keys
-from reeltune.data.folder import ITEMS_FILE, TIMELINES_FILE
+from reeltune.data.folder import ITEMS_FILE, TAGS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import is_temporary, replaceable_folder, write_json
 from reeltune.locks import LOCK_FILE
@@ -257,8 +257,8 @@ class RunFolder:
         before = record["data"]["files"]
         changed = [
             name
-            for name in (TIMELINES_FILE, ITEMS_FILE)
-            if before[name]["sha256"] != files[name]["sha256"]
+            for name in (TIMELINES_FILE, ITEMS_FILE, TAGS_FILE)
+            if before.get(name, {}).get("sha256") != files.get(name, {}).get("sha256")
         ]
         changed += [
             f"prompt {key}" for key, value in prompt.items() if record["prompt"].get(key) != value

@@ -16,6 +16,8 @@ import numpy as np
 
 from reeltune.config import Config
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
+from reeltune.data.history import ContextSource, NoContext
+from reeltune.data.tags import TagSource
 from reeltune.data.timelines import Codes
 from reeltune.domain import (
     GP_HYPERPARAMETERS,
@@ -63,11 +65,11 @@ def with_signals(
     cache_dir: Path | None = None,
     adapter_process: GPHyperparameters | None = None,
 ) -> PreparedFolder:
-    """Return a prepared folder whose events have signals; without kinds, the folder itself.
+    """Return a prepared folder whose events have signals and tags; without any, the folder itself.
 
     An adapter's hyperparameters define its prompts, so they are used instead of the data's.
     """
-    if not kinds:
+    if not kinds and folder.tags is None:
         return folder
     if "expected" in kinds and adapter_process not in (None, folder.gaussian_process):
         _LOGGER.info("signal expected: hyperparameters of the adapter, not those of the data")
@@ -76,6 +78,13 @@ def with_signals(
 
 def _source(
     folder: PreparedFolder, *, kinds: tuple[SignalKind, ...], cache_dir: Path | None
+) -> ContextSource:
+    signals = _signals(folder, kinds, cache_dir) if kinds else NoContext()
+    return signals if folder.tags is None else TagSource(folder.tags, folder.ratings, signals)
+
+
+def _signals(
+    folder: PreparedFolder, kinds: tuple[SignalKind, ...], cache_dir: Path | None
 ) -> SignalSource:
     process = folder.gaussian_process if "expected" in kinds else GP_HYPERPARAMETERS
     settings = replace(folder.prompt_settings, signals=kinds, gaussian_process=process)
