@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Tiny models gain nothing from threads, and lose ten times the time where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hypothesis import settings
 from reeltune.data.folder import PreparedFolder
 from tests import registries
 from tests.helpers import tiny_model, write_prepared
+from tests.prepared_data import with_text_ids
 
 # No test may fail because the machine is busy.
 settings.register_profile("reeltune", deadline=None, max_examples=60)
@@ -52,6 +54,15 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedFolder:
     """A small prepared folder with odd titles; read it, never write to it."""
     return PreparedFolder.open(write_prepared(tmp_path_factory.mktemp("data") / "prepared"))
+
+
+@pytest.fixture(scope="session")
+def text_prepared(prepared: PreparedFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder with text ids, such as ``isbn 03: <b>&`` and ``user/071``."""
+    folder = tmp_path_factory.mktemp("data") / "text"
+    shutil.copytree(prepared.path, folder)
+    with_text_ids(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

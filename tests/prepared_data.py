@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reeltune import __version__
 from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
+from reeltune.data.columns import Columns
 from reeltune.data.folder import DIGEST, FORMAT_VERSION, META_FILE, meta_digest
 from reeltune.data.invariants import EventTable
 from reeltune.data.meta import count_tables, describe_file, settings_meta
@@ -210,3 +212,31 @@ def sign(folder: Path) -> None:
             file["sha256"] = file_digest(folder / name)
 
     change_meta(folder, describe)
+
+
+def text_user(key: int) -> str:
+    """Return the text id of a user; none is a number, and they are ordered as the numbers are."""
+    return f"user/{key:04}"
+
+
+def text_item(index: int) -> str:
+    """Return the text id of an item, ordered by index."""
+    return f"isbn {index:02}: <b>&"
+
+
+def with_text_ids(folder: Path) -> list[str]:
+    """Give the users and items of a prepared folder text ids; return those of users."""
+    timelines = pl.read_parquet(folder / "timelines.parquet")
+    users = timelines[Columns.USER].unique().sort()
+    user_ids = [text_user(key) for key in users]
+    pl.DataFrame({Columns.USER: user_ids}).write_parquet(folder / "users.parquet")
+    key = timelines[Columns.USER].replace_strict(users, range(len(users)))
+    rows = timelines.with_columns(key, timelines[Columns.ITEM_IDX].cast(pl.Int64).alias("item_id"))
+    rows.write_parquet(folder / "timelines.parquet")
+    items = pl.read_parquet(folder / "items.parquet")
+    texts = pl.Series(Columns.ITEM, [text_item(row) for row in range(len(items))])
+    items.with_columns(texts).write_parquet(folder / "items.parquet")
+    change_meta(folder, lambda meta: meta.update(ids={"user": "text", "item": "text"}))
+    change_meta(folder, lambda meta: meta["files"].update({"users.parquet": {"rows": len(users)}}))
+    sign(folder)
+    return user_ids

@@ -10,11 +10,11 @@ import pytest
 
 from reeltune.data.columns import Columns
 from reeltune.data.folder import PreparedFolder
-from reeltune.data.ids import UNKNOWN_KEY, Ids, is_whole_number
+from reeltune.data.ids import Ids, is_whole_number, shown_id
 from reeltune.domain import RatingScale, format_rating
 from reeltune.errors import DataError
 from tests.errors import raises_error
-from tests.prepared_data import change_meta, sign, write_prepared
+from tests.prepared_data import change_meta, text_item, with_text_ids, write_prepared
 
 
 @pytest.mark.parametrize("text", ["0", "7", "-7", "9223372036854775807", "-9223372036854775808"])
@@ -28,33 +28,22 @@ def test_a_whole_number_is_its_own_key(text: str):
 )
 def test_other_texts_are_no_whole_numbers(text: str):
     assert not is_whole_number(text)
-    assert Ids().key(text) == UNKNOWN_KEY
+    assert Ids().key(text) is None
 
 
 def test_text_ids_have_their_row_as_key():
     ids = Ids(["007", "7", "b"])
-    assert ids.keys(["b", "7", 7, "8"]).tolist() == [2, 1, 1, UNKNOWN_KEY]
+    assert [ids.key(given) for given in ("b", "7", 7, "8", -1)] == [2, 1, 1, None, None]
     assert ids.ids(np.array([2, 0])) == ["b", "007"]
     assert ids.arrow(np.array([1])).to_pylist() == ["7"]
     assert Ids().arrow(np.array([1])).to_pylist() == [1]
 
 
-def with_text_ids(folder: Path) -> list[str]:
-    """Give the users and items of a prepared folder text ids; return those of users."""
-    timelines = pl.read_parquet(folder / "timelines.parquet")
-    users = timelines[Columns.USER].unique().sort()
-    user_ids = [f"user-{key:04}" for key in users]
-    pl.DataFrame({Columns.USER: user_ids}).write_parquet(folder / "users.parquet")
-    key = timelines[Columns.USER].replace_strict(users, range(len(users)))
-    rows = timelines.with_columns(key, timelines[Columns.ITEM_IDX].cast(pl.Int64).alias("item_id"))
-    rows.write_parquet(folder / "timelines.parquet")
-    items = pl.read_parquet(folder / "items.parquet")
-    texts = pl.Series(Columns.ITEM, [f"isbn-{row:04}" for row in range(len(items))])
-    items.with_columns(texts).write_parquet(folder / "items.parquet")
-    change_meta(folder, lambda meta: meta.update(ids={"user": "text", "item": "text"}))
-    change_meta(folder, lambda meta: meta["files"].update({"users.parquet": {"rows": len(users)}}))
-    sign(folder)
-    return user_ids
+def test_ids_in_messages_are_short_and_on_one_line():
+    assert Ids(["a\nb", "c", "d", "e"]).describe(np.arange(4)) == "such as a b, c, d"
+    assert Ids().describe(np.array([1, 1, 2, 3])) == "from 1 to 3"
+    assert Ids().describe(np.array([-1, 7])) == "from -1 to 7, with gaps"
+    assert len(shown_id("x" * 5000)) == len(shown_id("x" * 60)) == 60
 
 
 def test_a_prepared_folder_with_text_ids(tmp_path: Path):
@@ -68,7 +57,7 @@ def test_a_prepared_folder_with_text_ids(tmp_path: Path):
         item.item_id for item in folder.items
     ]
     assert folder.ratings.item_idx.tolist() == before.item_idx.tolist()
-    assert folder.items[3].item_id == "isbn-0003"
+    assert folder.items[3].item_id == text_item(3)
 
 
 def test_a_user_table_that_was_changed_or_is_missing_is_refused(tmp_path: Path):

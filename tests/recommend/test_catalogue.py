@@ -121,6 +121,33 @@ def test_an_unclear_title_offers_choices_and_is_not_guessed(
     assert [choice for choice in offered if choice not in str(caught.value.hint)] == []
 
 
+def test_items_are_found_by_ids_of_text():
+    ids = ["0006", "#x", "7=7", "isbn 3"]
+    items = [Item(given, f"Heat {row}", 1995, ()) for row, given in enumerate(ids)]
+    shelf = Catalogue([*items, Item("8", "#Alone", 2000, ())], np.arange(5))
+    assert [shelf.find(f" #{given} ") for given in ids] == [0, 1, 2, 3]
+    assert [shelf.index_of(given) for given in (*ids, 8)] == [0, 1, 2, 3, 4]
+    assert shelf.find("#Alone") == shelf.find("#8") == 4
+    for unknown in ("6", 6, -1, "isbn 3\n"):
+        with raises_error(RequestError, "unknown_item", figures=["0006"]):
+            shelf.index_of(unknown)
+    with raises_error(RequestError, "unknown_item"):
+        shelf.find("#nothing")
+    with raises_error(RequestError, "ambiguous_title", figures=["(#0006)", "(#isbn 3)"]):
+        Catalogue([item._replace(title="Heat") for item in items], np.arange(4)).find("heat")
+
+
+def test_numbers_are_found_as_text_and_at_the_limits():
+    limits = (-(2**63), -1, 2**63 - 1)
+    shelf = Catalogue([Item(i, "Heat", 1995, ()) for i in limits], np.arange(3))
+    for row, item_id in enumerate(limits):
+        found = {shelf.index_of(item_id), shelf.index_of(str(item_id)), shelf.find(f"#{item_id}")}
+        assert found == {row}
+    for unknown in ("x", "-01", 2**63):
+        with raises_error(RequestError, "unknown_item", figures=[*limits[::2]]):
+            shelf.index_of(unknown)
+
+
 @pytest.mark.parametrize("text", ["wholly unknown", "???", ""])
 def test_a_title_near_to_none_is_offered_nothing(text: str):
     with raises_error(RequestError, "unknown_title") as caught:

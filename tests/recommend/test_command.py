@@ -26,6 +26,7 @@ from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRe
 from reeltune.recommend.user_ratings import user_history
 from reeltune.scoring.predictor import Predictor
 from tests.docs.pages import ROOT, text_of
+from tests.prepared_data import text_item, text_user
 from tests.recommend.conftest import Trained
 
 USER = ("--user", 11)
@@ -140,6 +141,31 @@ def test_typed_ratings_and_a_file_are_one_history(
     assert re.findall(r"\d+", note) == ["4", "5"]
     assert note in err
     assert f"{catalogue.name(0)}: 3.0" in err
+
+
+def test_with_text_ids_the_same_items_are_recommended_under_their_ids(
+    recommend_json, text_prepared: Path, prepared: PreparedFolder, tmp_path: Path
+):
+    row = {item.item_id: index for index, item in enumerate(prepared.items)}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                name: text_item(row[content]) if name == "item_id" else renamed(content)
+                for name, content in value.items()
+            }
+        return [renamed(each) for each in value] if isinstance(value, list) else value
+
+    text = ("--set", f"data.prepared_dir={text_prepared}")
+    expected, _ = recommend_json(*USER, "--top", 4, "--why", 2)
+    found, _ = recommend_json("--user", text_user(11), "--top", 4, "--why", 2, *text)
+    assert found == renamed(expected) | {"user_id": text_user(11)}
+    file = tmp_path / "mine.csv"
+    file.write_text(f"item_id,rating\n{text_item(9)},4.5\n", encoding="utf-8")
+    rated = ("--rated-file", file, "--rated", f"#{text_item(1)}=5")
+    found, _ = recommend_json(*rated, *text)
+    expected, _ = recommend_json("--rated", "#28=4.5", "--rated", "#4=5")
+    assert found == renamed(expected)
 
 
 def test_filters_leave_films_out(recommend_json, catalogue: Catalogue, prepared: PreparedFolder):

@@ -76,7 +76,6 @@ def test_an_error_is_one_line_and_comes_before_a_model_is_loaded(
         ("--why", "0"),
         ("--why", "-1"),
         ("--format", "xml"),
-        ("--user", "me"),
     ],
 )
 def test_flags_that_mean_nothing_are_wrong_usage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from reeltune.recommend.catalogue import Catalogue, normalize
 from reeltune.recommend.user_ratings import Entry, rated_history, typed_entry, user_history
 from tests.errors import raises_error
 from tests.helpers import CONTROL_TOKENS, THINK_TOKENS
+from tests.prepared_data import text_user
 from tests.prompts.build import tokenizer_of
 from tests.recommend.build import catalogue_of
 from tests.timelines import random_timelines
@@ -92,8 +94,19 @@ def test_a_users_history_is_their_whole_timeline(timelines):
     assert ratings.tolist() == timelines.rating.tolist()
 
 
-@pytest.mark.parametrize("user", [0, 2, 72, -1, 10**30])
-def test_an_unknown_user_is_answered_with_the_range_of_ids(prepared: PreparedFolder, user: int):
+def test_users_are_found_by_ids_of_text(text_prepared: Path, prepared: PreparedFolder):
+    folder = PreparedFolder.open(text_prepared)
+    found = user_history(folder.ratings, text_user(11), folder.user_ids)
+    assert found.rating.tolist() == user_history(prepared.ratings, "11").rating.tolist()
+    for user in (-1, "-1", 11, "user"):
+        with raises_error(RequestError, "unknown_user", figures=[text_user(1), text_user(21)]):
+            user_history(folder.ratings, user, folder.user_ids)
+
+
+@pytest.mark.parametrize("user", [0, 2, 72, -1, 10**30, "011", "x"])
+def test_an_unknown_user_is_answered_with_the_range_of_ids(
+    prepared: PreparedFolder, user: int | str
+):
     assert len(user_history(prepared.timelines, 1)) >= 20
     assert len(user_history(prepared.timelines, 71)) >= 20
     with raises_error(RequestError, "unknown_user", figures=[user]) as caught:

@@ -53,7 +53,7 @@ def recommend(
     base: options.BaseOption = None,
     domain_shift: options.DomainShiftOption = False,
     base_only: options.BaseOnlyOption = False,
-    user: Annotated[int | None, typer.Option("--user", help="A user id of the data.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="A user id of the data.")] = None,
     rated: Annotated[
         list[str] | None,
         typer.Option(
@@ -146,7 +146,8 @@ def recommend(
         with scoring_progress() as progress:
             result = pipeline.recommend(predictor, request, progress)
     model, calibration = loaded.config.model.name_or_path, loaded.config.scoring.calibration
-    source = Source(user, model, str(run) if run else None, calibration if run else "none")
+    user_id = None if person.user_id is None else folder.user_ids.id(person.user_id)
+    source = Source(user_id, model, str(run) if run else None, calibration if run else "none")
     _write(result, source, file_format, output, catalogue.words)
 
 
@@ -173,7 +174,7 @@ def _candidate_count(candidates: str | None) -> int | Literal["all"] | None:
 def _history(
     folder: PreparedFolder,
     catalogue: Catalogue,
-    user: int | None,
+    user: str | None,
     rated: list[str] | None,
     rated_file: Path | None,
 ) -> History:
@@ -193,7 +194,7 @@ def _history(
 
     refuse_user_and_ratings(user, ratings=bool(rated) or rated_file is not None)
     if user is not None:
-        return user_history(folder.ratings, user)
+        return user_history(folder.ratings, user, folder.user_ids)
     from_file = read_ratings_file(rated_file) if rated_file is not None else []
     typed = [typed_entry(text) for text in rated or ()]
     notify = partial(typer.echo, err=True)

@@ -266,13 +266,14 @@ class PreparedFolder:
     @cached_property
     def item_ids(self) -> Ids:
         """The ids of items."""
-        texts = [item.item_id for item in self.items if isinstance(item.item_id, str)]
-        return Ids(texts or None)
+        return Ids.of([item.item_id for item in self.items])
 
     @property
     def item_keys(self) -> Ints:
         """The key of each item's id, by ``item_idx``."""
-        return self.item_ids.keys([item.item_id for item in self.items])
+        if self.item_ids.texts is not None:
+            return np.arange(len(self.items))
+        return np.array([item.item_id for item in self.items], dtype=np.int64)
 
     @cached_property
     def tags(self) -> ItemTags | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -10,15 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Ints = npt.NDArray[np.int64]
+from reeltune.domain import plain_text
 
-UNKNOWN_KEY: Final = -1
-"""The key of an id that does not exist, where ids are text."""
+Ints = npt.NDArray[np.int64]
 
 NUMBER: Final = "number"
 TEXT: Final = "text"
 
 _LIMITS: Final = np.iinfo(np.int64)
+
+_MAX_NAMED: Final = 3
+"""An error names this many ids as examples."""
+
+_MAX_SHOWN: Final = 60
+"""Characters of an id in an error."""
 
 
 class Ids:
@@ -28,7 +33,7 @@ class Ids:
 
     >>> ids = Ids(["0006", "x-7"])
     >>> ids.key("x-7"), ids.id(0), ids.key("6"), Ids().key("6")
-    (1, '0006', -1, 6)
+    (1, '0006', None, 6)
 
     Attributes:
         texts: All ids that are text, by key; None if ids are whole numbers.
@@ -36,6 +41,17 @@ class Ids:
 
     def __init__(self, texts: Sequence[str] | None = None) -> None:
         self.texts = texts
+
+    @classmethod
+    def of(cls, ids: Collection[int | str]) -> Ids:
+        """Return ids given by key if they are text, else those that are numbers."""
+        texts = [given for given in ids if isinstance(given, str)]
+        return cls(texts or None)
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The type of a column of ids."""
+        return pa.int64() if self.texts is None else pa.string()
 
     @property
     def kind(self) -> str:
@@ -50,29 +66,37 @@ class Ids:
         """Return the id of every key."""
         return [self.id(key) for key in keys.tolist()]
 
-    def key(self, given: int | str) -> int:
+    def key(self, given: int | str) -> int | None:
         """Return the key of an id, which may be typed: ``"6"`` is the number 6.
 
-        It is :data:`UNKNOWN_KEY` if there is no such text, or if the text is not a number although
-        all ids are. That a number exists is not checked.
+        It is None if there is no such text, or if the text is not a number of 64 bits although all
+        ids are. That a number exists is not checked.
         """
         if self.texts is not None:
-            return self._key_of.get(str(given), UNKNOWN_KEY)
-        if isinstance(given, int):
-            return given
-        return int(given) if is_whole_number(given) else UNKNOWN_KEY
+            return self._key_of.get(str(given))
+        return int(given) if is_whole_number(str(given)) else None
 
-    def keys(self, given: Sequence[int | str]) -> Ints:
-        """Return :meth:`key` of every id, shape ``(n,)``."""
-        return np.array([self.key(one) for one in given], dtype=np.int64)
+    def describe(self, keys: Ints) -> str:
+        """Return some ids in words, for a hint: those of ascending keys."""
+        if self.texts is not None:
+            return f"such as {', '.join(shown_id(text) for text in self.texts[:_MAX_NAMED])}"
+        first, last = int(keys[0]), int(keys[-1])
+        gaps = ", with gaps" if last - first >= len(np.unique(keys)) else ""
+        return f"from {first} to {last}{gaps}"
 
     def arrow(self, keys: npt.NDArray[np.integer]) -> pa.Array:
         """Return the ids of keys as a column: int64, or string."""
-        return pa.array(self.ids(keys), pa.int64() if self.texts is None else pa.string())
+        return pa.array(self.ids(keys), self.arrow_type)
 
     @cached_property
     def _key_of(self) -> dict[str, int]:
         return {text: key for key, text in enumerate(self.texts or ())}
+
+
+def shown_id(given: int | str) -> str:
+    """Return an id for a message: short, on one line, without control tokens."""
+    text = plain_text(str(given))
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
 
 
 def is_whole_number(text: str) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rapidfuzz import fuzz, process
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.ids import Ids, shown_id
 from reeltune.data.items import split_year
 from reeltune.domain import FILM_STARS, Item, RatingWords, plain_text
 from reeltune.errors import RequestError
@@ -66,7 +67,8 @@ class Catalogue:
         self.items = items
         self.ratings = ratings
         self.words = words
-        self.index_of_id = {item.item_id: index for index, item in enumerate(items)}
+        self._ids = Ids.of([item.item_id for item in items])
+        self._index_of_id = {item.item_id: index for index, item in enumerate(items)}
         self._titles = [normalize(item.title) for item in items]
         self._lengths = np.array([len(title) for title in self._titles])
         self._by_title: dict[str, list[int]] = {}
@@ -94,20 +96,26 @@ class Catalogue:
         ratings = int(self.ratings[item_idx])
         return ItemSummary(item.item_id, item.title, item.year, tuple(item.genres), ratings)
 
-    def index_of(self, item_id: int) -> int:
-        """Return the index of an item by its MovieLens id.
+    def index_by_id(self, item_id: int | str) -> int | None:
+        """Return the index of an item by its id, or None; the text of a number is the number."""
+        key = self._ids.key(item_id)
+        return None if key is None else self._index_of_id.get(self._ids.id(key))
+
+    def index_of(self, item_id: int | str) -> int:
+        """Return the index of an item by its id, as :meth:`index_by_id`.
 
         Raises:
             RequestError: There is no such item.
         """
-        index = self.index_of_id.get(item_id)
+        index = self.index_by_id(item_id)
         if index is None:
             domain = self.words.domain
+            keys = [self._ids.key(known) for known in self._index_of_id]
             raise RequestError(
-                f"no {domain.item} has the id {item_id}",
+                f"no {domain.item} has the id {shown_id(item_id)}",
                 code="unknown_item",
-                hint=f"The {domain.count(len(self.items))} have ids from "
-                f"{min(self.index_of_id)} to {max(self.index_of_id)}, with gaps",
+                hint=f"The {domain.count(len(self.items))} have ids "
+                f"{self._ids.describe(np.sort(keys))}",
             )
         return index
 
@@ -137,9 +145,12 @@ class Catalogue:
             RequestError: No item or several items match; the hint offers choices.
         """
         text = text.strip()
-        if re.fullmatch(r"#\d{1,18}", text):
+        if re.fullmatch(r"#-?\d{1,19}", text) and self._ids.texts is None:
             return self.index_of(int(text[1:]))
         exact = self._with_title(text)
+        if text.startswith("#") and self._ids.texts is not None:
+            index = self.index_by_id(text[1:])
+            return exact[0] if index is None and len(exact) == 1 else self.index_of(text[1:])
         if len(exact) == 1:
             return exact[0]
         similar = [] if exact else self.search(text, _MAX_CHOICES)
@@ -175,7 +186,8 @@ class Catalogue:
         if not items:
             return "No similar title exists"
         choices = ", ".join(
-            f"{plain_text(self.name(index))} (#{self.items[index].item_id})" for index in items
+            f"{plain_text(self.name(index))} (#{plain_text(str(self.items[index].item_id))})"
+            for index in items
         )
         return f"Choose by title and year, or by id: {choices}"
 

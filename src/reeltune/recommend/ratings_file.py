@@ -92,15 +92,7 @@ def _entry(where: str, values: _Values | RequestError, columns: Sequence[str]) -
     if isinstance(values, RequestError):
         return Entry(where, error=values)
     title, item_id, rating, time = (values.get(column, "") for column in columns)
-    if item_id and not item_id.isdecimal():
-        error = RequestError(
-            f"{item_id!r} is not a film id",
-            code="invalid_item_id",
-            where=where,
-            hint="Ids are whole numbers",
-        )
-        return Entry(where, error=error)
-    return Entry(where, f"#{item_id}" if item_id else title, rating, time)
+    return Entry(where, item_id or title, rating, time, by_id=bool(item_id))
 
 
 def _exported(where: str, values: _Values | RequestError, site: str, scale: RatingScale) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -43,7 +44,7 @@ _FILE_WIDTH: Final = 140
 class Source:
     """The user (None: given ratings) and the model (adapter None: the base model alone)."""
 
-    user_id: int | None
+    user_id: int | str | None
     model: str
     adapter: str | None
     calibration: Method
@@ -51,7 +52,7 @@ class Source:
     def title(self, rated: int) -> str:
         """Return the heading of the table, given the number of ratings."""
         given = "these ratings" if rated else "somebody without ratings"
-        user = given if self.user_id is None else f"user {self.user_id}"
+        user = given if self.user_id is None else f"user {plain_text(str(self.user_id))}"
         adapter = f"with the adapter {self.adapter}" if self.adapter else "without an adapter"
         return f"For {user}, by {self.model} {adapter}"
 
@@ -114,7 +115,7 @@ def csv_text(result: Recommendations) -> str:
     """Return a CSV line per recommendation, below a header.
 
     Genres are separated by ``|`` as in MovieLens. Reasons are ``item_id:rating:effect``, separated
-    by blanks.
+    by blanks; :func:`shlex.split` splits them, whatever an id holds.
     """
     stream = io.StringIO(newline="")
     columns: list[str] = list(CSV_COLUMNS)
@@ -135,7 +136,9 @@ def history_text(catalogue: Catalogue, history: History) -> str:
 
 
 def _csv_row(rank: int, each: Recommendation) -> dict[str, Any]:
-    reasons = (f"{one.item.item_id}:{one.rating}:{one.effect}" for one in each.reasons)
+    reasons = (
+        f"{shlex.quote(str(one.item.item_id))}:{one.rating}:{one.effect}" for one in each.reasons
+    )
     return {
         "rank": rank,
         **each.item.to_dict(),

@@ -16,12 +16,15 @@ from typing import Final, Literal, TypeVar
 import numpy as np
 
 from reeltune.data.history import History
+from reeltune.data.ids import Ids, shown_id
 from reeltune.data.timelines import Timelines
 from reeltune.domain import RatingScale, plain_text
 from reeltune.errors import ConfigError, RequestError
 from reeltune.recommend.catalogue import Catalogue
 
 T = TypeVar("T")
+
+_NUMBERS: Final = Ids()
 
 _MAX_LISTED: Final = 20
 """An error lists this many faults and counts the rest."""
@@ -44,10 +47,11 @@ class Entry:
 
     Attributes:
         where: Source of the entry, for errors: ``ratings.csv, line 3``.
-        item: A title as :meth:`Catalogue.find` reads it, or ``#`` and an id.
+        item: As :meth:`Catalogue.find` reads it, or an id.
         rating: As text.
         time: Seconds or an ISO date; empty if not given.
         error: Why the entry as a whole cannot be read; None if it can.
+        by_id: Whether the item is an id.
         export: Where it was exported. Such a rating is converted to the scale of the data, and left
             out if the catalogue has no such item.
     """
@@ -57,10 +61,11 @@ class Entry:
     rating: str = ""
     time: str = ""
     error: RequestError | None = None
+    by_id: bool = False
     export: Export | None = None
 
 
-def refuse_user_and_ratings(user: int | None, *, ratings: bool) -> None:
+def refuse_user_and_ratings(user: int | str | None, *, ratings: bool) -> None:
     """Refuse a request with both a user and ratings; one with neither is for somebody new.
 
     Raises:
@@ -72,21 +77,23 @@ def refuse_user_and_ratings(user: int | None, *, ratings: bool) -> None:
         )
 
 
-def user_history(timelines: Timelines, user_id: int) -> History:
+def user_history(timelines: Timelines, user_id: int | str, ids: Ids = _NUMBERS) -> History:
     """Return all ratings of a user of the prepared data, held-out ones included.
 
     Raises:
         RequestError: There is no such user.
     """
-    users = timelines.user_id
-    first, last = np.searchsorted(users, [user_id, user_id + 1]).tolist()
+    users, key = timelines.user_id, ids.key(user_id)
+    first, last = (
+        (0, 0) if key is None else (np.searchsorted(users, key, side) for side in ("left", "right"))
+    )
     if first == last:
         raise RequestError(
-            f"no user has the id {user_id}",
+            f"no user has the id {shown_id(user_id)}",
             code="unknown_user",
-            hint=f"User ids range from {users[0]} to {users[-1]}",
+            hint=f"User ids are {ids.describe(users)}",
         )
-    return History.from_timelines(timelines, range(first, last))
+    return History.from_timelines(timelines, range(int(first), int(last)))
 
 
 def typed_entry(text: str) -> Entry:
@@ -200,7 +207,8 @@ class _Reader:
         if not entry.item:
             message = f"no {self._catalogue.words.domain.item} is given"
             raise RequestError(message, code="missing_item", hint="Give its title or its id")
-        item_idx = self._catalogue.find(entry.item)
+        find = self._catalogue.index_of if entry.by_id else self._catalogue.find
+        item_idx = find(entry.item)
         if (first := self._where_rated.get(item_idx)) is not None:
             raise RequestError(
                 f"{plain_text(self._catalogue.name(item_idx))} is already rated by {first}",

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from reeltune.config.schema import ServingSection
 from reeltune.data.folder import ITEMS_FILE
 from reeltune.data.history import History
+from reeltune.data.ids import shown_id
 from reeltune.domain import RatingScale, RatingWords
 from reeltune.errors import RequestError
 from reeltune.files import file_digest
@@ -181,7 +182,7 @@ class RequestValidator:
     def __init__(self, catalogue: Catalogue, scale: RatingScale, serving: ServingSection) -> None:
         self._scale = scale
         self._serving = serving
-        self._index_of_id = catalogue.index_of_id
+        self._index_of = catalogue.index_by_id
         self._domain = catalogue.words.domain
 
     def history(self, ratings: Sequence[schemas.RatedItem]) -> History:
@@ -224,9 +225,11 @@ class RequestValidator:
             )
 
     def _indices(self, item_ids: Sequence[int], where: str) -> Ints:
-        unknown = list(dict.fromkeys(each for each in item_ids if each not in self._index_of_id))
-        if unknown:
-            listed = ", ".join(str(item_id) for item_id in unknown[:_MAX_LISTED])
+        indices = [self._index_of(item_id) for item_id in item_ids]
+        if None in indices:
+            missing = zip(item_ids, indices, strict=True)
+            unknown = list(dict.fromkeys(item_id for item_id, index in missing if index is None))
+            listed = ", ".join(shown_id(item_id) for item_id in unknown[:_MAX_LISTED])
             more = len(unknown) - _MAX_LISTED
             raise RequestError(
                 f"no {self._domain.item} has the id {listed}"
@@ -235,7 +238,7 @@ class RequestValidator:
                 where=where,
                 hint=f"GET /items finds {self._domain.items} and their ids",
             )
-        return np.array([self._index_of_id[item_id] for item_id in item_ids], dtype=np.int64)
+        return np.array(indices, dtype=np.int64)
 
 
 def candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit:
