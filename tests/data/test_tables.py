@@ -16,6 +16,8 @@ from reeltune.data import table_files
 from reeltune.errors import ConfigError, DataError
 from tests.errors import raises_error
 
+from .editions import items, timeline, write_edition
+
 START = 1_400_000_000
 DAY = 86_400
 SMALL = {"min_history": 1, "history_len": 3, "val_fraction": 0.2, "test_fraction": 0.2}
@@ -262,6 +264,22 @@ def test_hostile_table_is_refused(tmp_path, name):
     with raises_error(kind, code, figures=figures):
         reeltune.prepare(tmp_path / "mine.csv", tmp_path / "out", **SMALL, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_edition_read_as_tables_gives_the_same_bytes(tmp_path):
+    ratings = [rating for user in range(1, 5) for rating in timeline(user, 30, start=10**9 * user)]
+    folder = write_edition(tmp_path / "in", ratings, items(30))
+    edition = reeltune.prepare(folder, tmp_path / "edition", **SMALL)
+    tables = reeltune.prepare(
+        folder / "ratings.csv",
+        tmp_path / "tables",
+        items=folder / "movies.csv",
+        scale="0.5:5",
+        rating_threshold=4.0,
+        **SMALL,
+    )
+    for name in ("timelines.parquet", "items.parquet", "train.json", "test_raw.jsonl"):
+        assert (tables.path / name).read_bytes() == (edition.path / name).read_bytes()
 
 
 def test_more_values_than_a_scale_has(tmp_path):

@@ -174,11 +174,11 @@ class PrepareSettings:
         threshold = self.rating_threshold
         if not scale.min < threshold <= scale.max:
             raise ConfigError(
-                f"--rating-threshold {threshold} does not divide stars of {scale}",
+                f"--rating-threshold {threshold} does not divide ratings from {scale}",
                 code="bad_rating_threshold",
                 hint=f"Give --rating-threshold a value above {scale.min} and up to {scale.max}",
             )
-        if round(threshold, 1) != threshold:
+        if round(threshold, 1) != threshold and not scale.contains(threshold):
             raise ConfigError(
                 f"--rating-threshold {threshold} has more than the one decimal prompts show",
                 code="bad_rating_threshold",

@@ -23,7 +23,15 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     RATING: (
         *("rating", "userrating", "score", "stars", "overall", "bookrating", "ratings", "like"),
-        *("reviewscore", "liked", "thumbs", "starrating"),
+        *(
+            "reviewscore",
+            "liked",
+            "thumbs",
+            "starrating",
+            "isrecommended",
+            "recommended",
+            "votedup",
+        ),
     ),
     TIME: (
         *("timestamp", "time", "date", "unixreviewtime", "reviewedat", "reviewtime", "ratedat"),
