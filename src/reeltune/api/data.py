@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reeltune.api.frames import as_table, is_frame
 from reeltune.boundary import translated_errors
@@ -194,7 +194,7 @@ def _refuse_options_of_tables(table: bool, **options: object) -> None:
         )
 
 
-def _as_file(table: str | os.PathLike[str] | Frame, target: Path) -> Path:
+def _as_file(table: Any, target: Path) -> Path:
     """Return the path of a table; a frame is written to a Parquet file."""
     if not is_frame(table):
         return Path(table)

@@ -156,16 +156,14 @@ def match_columns(
     return found
 
 
-def refuse_unknown(
-    named: Columns, tables: Sequence[Table | None], found: Sequence[Columns]
-) -> None:
+def refuse_unknown(named: Columns, tables: Sequence[tuple[Table, Columns]]) -> None:
     """Raise a DataError if a named column is in none of the tables."""
     for role, name in named.items():
-        if not any(columns.get(role) == name for columns in found):
+        if not any(columns.get(role) == name for _, columns in tables):
             raise DataError(
                 f"no column {name!r} for the {role}; the columns are: "
-                + "; ".join(", ".join(table.columns) for table in tables if table),
+                + "; ".join(", ".join(table.columns) for table, _ in tables),
                 code="missing_columns",
-                where=" and ".join(table.name for table in tables if table),
+                where=" and ".join(table.name for table, _ in tables),
                 hint="Correct --columns",
             )

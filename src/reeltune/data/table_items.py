@@ -22,29 +22,20 @@ Notify = Callable[[str], None]
 
 _YEAR: Final = re.compile(r"(1[0-9]{3}|20[0-9]{2})(\.0+)?([-/ T].*)?")
 _SHOWN: Final = 80
-_TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+TEXTS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+FLOATS: Final = (pl.Float32, pl.Float64, pl.Decimal)
 _TEXT: Final = "text of "
 
 
-def as_text(column: pl.Series, where: str, name: str) -> pl.Series:
-    """Return ids as text, as they are given.
-
-    Raises:
-        DataError: They are neither text nor whole numbers.
-    """
-    if not (column.dtype.is_integer() or column.dtype in _TEXTS):
-        raise type_error(column, where, name, "ids as text or as whole numbers")
-    return column.cast(pl.String)
-
-
-def type_error(column: pl.Series, where: str, name: str, wanted: str) -> DataError:
-    """Return the error of a column that has the wrong type."""
-    return DataError(
-        f"column {name} has the type {column.dtype}",
-        code="unsupported_column_type",
-        where=where,
-        hint=f"Store {wanted}",
-    )
+def check_type(column: pl.Series, kinds: Sequence[Any], where: str, name: str, wanted: str) -> None:
+    """Raise a DataError unless a column holds whole numbers or one of the kinds."""
+    if not (column.dtype.is_integer() or column.dtype in kinds):
+        raise DataError(
+            f"column {name} has the type {column.dtype}",
+            code="unsupported_column_type",
+            where=where,
+            hint=f"Store {wanted}",
+        )
 
 
 def are_whole_numbers(ids: pl.Series) -> bool:
@@ -99,14 +90,14 @@ def read_item_table(
     notify: Notify,
     *,
     skip_bad_rows: bool,
-) -> tuple[list[Item], DroppedRows, int]:
-    """Return all items, sorted by id, the rows dropped, and the number of rows.
+) -> tuple[list[Item], DroppedRows]:
+    """Return all items, sorted by id, and the rows dropped.
 
     Raises:
         DataError: There is no item, or a bad row that is not to be skipped.
     """
     frame = table.read(columns)
-    frame = frame.with_columns(as_text(frame[ITEM], table.name, columns[ITEM]))
+    check_type(frame[ITEM], TEXTS, table.name, columns[ITEM], "ids as text or as whole numbers")
     lines: dict[str, int] = {}
     rows, bad = [], []
     for row in frame.iter_rows(named=True):
@@ -131,11 +122,7 @@ def read_item_table(
             where=table.name,
             hint="Check that the file is complete",
         )
-    return (
-        _sorted([_item(row, row[TITLE], text) for row in rows], rows, notify),
-        dropped,
-        len(frame),
-    )
+    return _sorted([_item(row, row[TITLE], text) for row in rows], rows, notify), dropped
 
 
 def _fault(row: Mapping[str, Any], lines: Mapping[str, int], unit: str) -> tuple[str, str] | None:

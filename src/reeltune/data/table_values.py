@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -36,6 +36,7 @@ _USUAL_SCALES: Final = (
 """Scales that are guessed, those with fewer ratings first where the same values fit several."""
 _DECIMALS: Final = 6  # of ratings that were stored in 32 bits
 _MOST_VALUES: Final = 101
+_FEW_VALUES: Final = 8  # values of a scale of likes
 _BAR: Final = 40  # characters
 _SCALE_TEXT: Final = re.compile(r"(-?[\d.]+):(-?[\d.]+)(?::([\d.]+))?")
 _HINT: Final = "Give the scale, such as --scale 1:10, --scale 0.5:5:0.5 (with the step) or like"
@@ -105,7 +106,7 @@ class Histogram:
         return min(scale.ratings()[1:], key=distance)
 
 
-def to_numbers(column: pl.Expr, scale: RatingScale | None) -> pl.Expr:
+def _to_numbers(column: pl.Expr, scale: RatingScale | None) -> pl.Expr:
     """Return ratings as float64, null where they are none. Words of liking are 1 and 0."""
     if scale == LIKE:
         text = column.cast(pl.String).str.to_lowercase().str.replace(r"\.0+$", "")
@@ -113,13 +114,13 @@ def to_numbers(column: pl.Expr, scale: RatingScale | None) -> pl.Expr:
     return column.cast(pl.Float64, strict=False)
 
 
-def says_like(values: pl.Series) -> bool:
+def _says_like(values: pl.Series) -> bool:
     """Return whether all values are of a scale of likes: 0 and 1, -1 and 1, or words."""
     texts = {str(value).lower().removesuffix(".0") for value in values.unique().drop_nulls()}
     return bool(texts) and texts <= _LIKE_VALUES.keys()
 
 
-def guess_scale(histogram: Histogram, where: str) -> RatingScale:
+def _guess_scale(histogram: Histogram, where: str) -> RatingScale:
     """Return the usual scale of the ratings.
 
     It ends at the highest rating, has all others, and at least half of its ratings occur.
@@ -129,7 +130,7 @@ def guess_scale(histogram: Histogram, where: str) -> RatingScale:
     """
     values = list(histogram.count)
     if len(values) == 1:
-        raise one_label_error(f"every rating is {format_rating(values[0])}", where)
+        raise _one_label_error(f"every rating is {format_rating(values[0])}", where)
     if len(values) > _MOST_VALUES:
         found = f"there are {len(values):,} different ratings"
     else:
@@ -151,7 +152,7 @@ def guess_scale(histogram: Histogram, where: str) -> RatingScale:
     )
 
 
-def one_label_error(found: str, where: str) -> DataError:
+def _one_label_error(found: str, where: str) -> DataError:
     """Return the error of data in which everything is liked, or nothing."""
     return DataError(
         f"{found}: likes alone, or dislikes alone, do not say what tells them apart",
@@ -159,6 +160,48 @@ def one_label_error(found: str, where: str) -> DataError:
         where=where,
         hint="Add the ratings of the other kind, or choose another --rating-threshold",
     )
+
+
+def read_scale(
+    given: pl.Series, scale: RatingScale | None, where: str, notify: Callable[[str], None]
+) -> tuple[pl.Series, RatingScale, Histogram]:
+    """Return ratings as numbers, their scale, given or guessed, and how often each occurs."""
+    how = "guessed from" if scale is None else "as given, for"
+    if scale is None and given.n_unique() <= _FEW_VALUES and _says_like(given):
+        scale = LIKE
+    ratings = given.to_frame().select(_to_numbers(pl.col(given.name), scale)).to_series()
+    histogram = Histogram.of(ratings)
+    scale = scale or _guess_scale(histogram, where)
+    notify(f"Scale: {scale}, {how} {sum(histogram.count.values()):,} ratings")
+    for line in histogram.lines():
+        notify(line)
+    return ratings, scale, histogram
+
+
+def choose_threshold(
+    given: float | None,
+    histogram: Histogram,
+    scale: RatingScale,
+    where: str,
+    notify: Callable[[str], None],
+) -> float:
+    """Return the threshold, by default the step with the share of likes nearest to one half.
+
+    Raises:
+        DataError: Everything is liked, or nothing.
+    """
+    on_scale = Histogram({r: n for r, n in histogram.count.items() if scale.contains(r)})
+    threshold = on_scale.threshold(scale) if given is None else given
+    total = sum(on_scale.count.values())
+    liked = sum(n for rating, n in on_scale.count.items() if rating >= threshold)
+    if total and liked in (0, total):
+        raise _one_label_error(f"of {total:,} ratings, {liked:,} are liked", where)
+    how = "the step nearest to the middle of likes and dislikes" if given is None else "as given"
+    notify(
+        f"Liked: {format_rating(threshold)} or higher, {how}: "
+        f"{liked / max(total, 1):.1%} of the ratings"
+    )
+    return threshold
 
 
 _UNITS: Final = (

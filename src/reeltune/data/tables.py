@@ -29,24 +29,23 @@ from reeltune.data.source import SourceTables
 from reeltune.data.table_columns import has_header, match_columns, refuse_unknown
 from reeltune.data.table_files import Table, open_table
 from reeltune.data.table_items import (
+    FLOATS,
+    TEXTS,
     are_whole_numbers,
-    as_text,
+    check_type,
     items_of_ratings,
     keys_of,
     read_item_table,
     text_columns,
-    type_error,
 )
 from reeltune.data.table_values import (
     LIKE,
     Histogram,
-    guess_scale,
-    one_label_error,
+    choose_threshold,
+    read_scale,
     read_times,
-    says_like,
-    to_numbers,
 )
-from reeltune.domain import RatingScale, format_rating
+from reeltune.domain import Item, RatingScale
 from reeltune.errors import ConfigError, DataError
 
 Notify = Callable[[str], None]
@@ -54,8 +53,15 @@ Notify = Callable[[str], None]
 _ANYTHING: Final = (re.compile(r"(?s).*"), "anything")
 _EXPECTED: Final = (_ANYTHING, _ANYTHING, DECIMAL, _ANYTHING)
 _SHOWN: Final = 80
-_FEW: Final = 8  # values of a scale of likes
 _ROUNDING: Final = 1e-4  # ratings may have been stored in 32 bits
+_DATES: Final = (pl.Date, pl.Datetime)
+_TYPES: Final = (
+    (roles.USER, TEXTS, "ids as text or as whole numbers"),
+    (roles.ITEM, TEXTS, "ids as text or as whole numbers"),
+    (roles.RATING, (pl.String, pl.Boolean, pl.Null, *FLOATS), "ratings as numbers"),
+    (roles.TIME, (pl.String, pl.Null, *_DATES, *FLOATS), "times as dates or numbers"),
+)
+"""Types of columns other than whole numbers."""
 _NEEDED: Final = (roles.USER, roles.ITEM, roles.RATING)
 
 
@@ -78,6 +84,15 @@ class TableSource:
     scale: RatingScale | None = None
     threshold: float | None = None
     needs_times: bool = False
+
+
+class _Opened(NamedTuple):
+    """The tables with their columns; without a table of items, the ratings describe them."""
+
+    ratings: Table
+    columns: dict[str, str]
+    items: Table | None
+    item_columns: dict[str, str]
 
 
 class _Ratings(NamedTuple):
@@ -105,70 +120,85 @@ def read_tables(
         ConfigError: There are no times, and the split needs them.
         DataError: A table or a guess is not clear, or a bad row is not to be skipped.
     """
-    header = has_header(source.columns)
-    table = open_table(source.ratings, scratch, header=header)
-    item_table = source.items and open_table(source.items, scratch, header=header)
-    described = () if item_table else roles.ITEM_ROLES[1:]
-    columns = match_columns(table, source.columns, (*roles.EVENT_ROLES, *described), _NEEDED)
-    item_columns = item_table and match_columns(
-        item_table, source.columns, roles.ITEM_ROLES, (roles.ITEM, roles.TITLE)
-    )
-    refuse_unknown(source.columns, [table, item_table], [columns, item_columns or {}])
-    for name, found in ((table.name, columns), (item_table and item_table.name, item_columns)):
-        if found:
-            notify(f"Columns of {name}: {', '.join(f'{role}={c}' for role, c in found.items())}")
-    if source.needs_times and roles.TIME not in columns:
-        raise ConfigError(
-            "the split needs a column of times, and none was found",
-            code="split_without_times",
-            where=table.name,
-            hint="Name it, as in --columns time=NAME, or choose --split user or users",
-        )
-    texts = text_columns(item_table or table, text)
-    wanted = columns if item_table else columns | texts
-    ratings = _read_ratings(table, wanted, source.scale, notify)
-    if item_table and item_columns:
-        items, dropped, item_rows = read_item_table(
-            item_table, item_columns | texts, text, notify, skip_bad_rows=skip_bad_rows
-        )
-        files = [(source.items or item_table.path, item_rows)]
+    opened = _open(source, scratch, notify)
+    texts = text_columns(opened.items or opened.ratings, text)
+    if opened.items is None:
+        columns = opened.columns | texts
+        ratings = _read_ratings(opened.ratings, columns, source.scale, notify)
+        items, dropped = items_of_ratings(ratings.events, columns, text, notify), DroppedRows()
     else:
-        items, dropped = items_of_ratings(ratings.events, wanted, text, notify), DroppedRows()
-        files = []
-    item_texts = pl.Series([str(item.item_id) for item in items], dtype=pl.String)
-    events, user_texts = _with_keys(ratings.events, item_texts, text_items=_has_text(items))
+        ratings = _read_ratings(opened.ratings, opened.columns, source.scale, notify)
+        columns = opened.item_columns | texts
+        items, dropped = read_item_table(
+            opened.items, columns, text, notify, skip_bad_rows=skip_bad_rows
+        )
+    text_items = any(isinstance(item.item_id, str) for item in items)
+    events, user_texts = _with_keys(ratings.events, items, text_items=text_items)
+    table = opened.ratings
     if not table.complete and is_cut(events):
         raise cut_off_error(table.name, events[LINE][-1], "the last row")
-    threshold = _choose_threshold(source.threshold, ratings, table.name, notify)
-    items_name = item_table.name if item_table else table.name
+    files = [(source.ratings, len(events))]
+    if source.items is not None:
+        files.append((source.items, len(items) + dropped.total))
     return SourceTables(
         items=items,
         dropped_items=dropped,
         ratings=events,
-        describe=partial(_describe, table, columns, ratings.scale, items_name),
+        describe=partial(_describe, opened, ratings.scale),
         scale=ratings.scale,
-        files=[(source.ratings, len(events)), *files],
-        threshold=threshold,
+        files=files,
+        threshold=choose_threshold(
+            source.threshold, ratings.histogram, ratings.scale, table.name, notify
+        ),
         user_texts=user_texts,
         about={
             "ids": {
                 "user": NUMBER if user_texts is None else TEXT,
-                "item": TEXT if _has_text(items) else NUMBER,
+                "item": TEXT if text_items else NUMBER,
             },
-            "tables": {
-                "columns": columns,
-                "item_columns": item_columns or {},
-                "times": ratings.times,
-                "scale": "guessed" if source.scale is None else "given",
-                "threshold": "chosen" if source.threshold is None else "given",
-                "histogram": [[rating, n] for rating, n in ratings.histogram.count.items()],
-            },
+            "tables": _about(source, opened, ratings),
         },
     )
 
 
-def _has_text(items: list[Any]) -> bool:
-    return any(isinstance(item.item_id, str) for item in items)
+def _about(source: TableSource, opened: _Opened, ratings: _Ratings) -> dict[str, Any]:
+    """Return what was named or guessed, for ``meta.json``."""
+    return {
+        "columns": opened.columns,
+        "item_columns": opened.item_columns,
+        "times": ratings.times,
+        "scale": "guessed" if source.scale is None else "given",
+        "threshold": "chosen" if source.threshold is None else "given",
+        "histogram": [[rating, n] for rating, n in ratings.histogram.count.items()],
+    }
+
+
+def _open(source: TableSource, scratch: Path, notify: Notify) -> _Opened:
+    """Open the tables and report which column is which."""
+    header = has_header(source.columns)
+    table = open_table(source.ratings, scratch, header=header)
+    described = roles.ITEM_ROLES[1:] if source.items is None else ()
+    columns = match_columns(table, source.columns, (*roles.EVENT_ROLES, *described), _NEEDED)
+    opened = _Opened(table, columns, None, {})
+    if source.items is not None:
+        items = open_table(source.items, scratch, header=header)
+        needed = (roles.ITEM, roles.TITLE)
+        found = match_columns(items, source.columns, roles.ITEM_ROLES, needed)
+        opened = opened._replace(items=items, item_columns=found)
+    tables = [(opened.ratings, opened.columns), (opened.items, opened.item_columns)]
+    refuse_unknown(source.columns, [(table, found) for table, found in tables if table])
+    for table, found in tables:
+        if table:
+            named = ", ".join(f"{role}={name}" for role, name in found.items())
+            notify(f"Columns of {table.name}: {named}")
+    if source.needs_times and roles.TIME not in columns:
+        raise ConfigError(
+            "the split needs a column of times, and none was found",
+            code="split_without_times",
+            where=opened.ratings.name,
+            hint="Name it, as in --columns time=NAME, or choose --split user or users",
+        )
+    return opened
 
 
 def _read_ratings(
@@ -183,37 +213,24 @@ def _read_ratings(
             where=table.name,
             hint="Check that the file is complete",
         )
-    ids = [as_text(events[role], table.name, columns[role]) for role in (roles.USER, roles.ITEM)]
-    events = events.with_columns(ids)
+    for role, kinds, wanted in _TYPES:
+        if role in columns:
+            check_type(events[role], kinds, table.name, columns[role], wanted)
+    events = events.with_columns(pl.col(roles.USER, roles.ITEM).cast(pl.String))
     # An empty text is a missing value.
     events = events.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)))
-    given = events[roles.RATING]
-    if not (given.dtype.is_numeric() or given.dtype in (pl.String, pl.Boolean, pl.Null)):
-        raise type_error(given, table.name, columns[roles.RATING], "ratings as numbers")
-    likes = scale is None and given.n_unique() <= _FEW and says_like(given)
-    found = LIKE if likes else scale
-    ratings = events.select(to_numbers(pl.col(roles.RATING), found))[roles.RATING]
-    histogram = Histogram.of(ratings)
-    found = found or guess_scale(histogram, table.name)
-    how = "guessed from" if scale is None else "as given, for"
-    notify(f"Scale: {found}, {how} {sum(histogram.count.values()):,} ratings")
-    for line in histogram.lines():
-        notify(line)
-    given_roles = [role for role in roles.EVENT_ROLES if role in columns]
-    missing = pl.any_horizontal(pl.col(role).is_null() for role in given_roles)
+    ratings, scale, histogram = read_scale(events[roles.RATING], scale, table.name, notify)
+    missing = pl.any_horizontal(pl.col(r).is_null() for r in roles.EVENT_ROLES if r in columns)
     empty = events.select(missing.alias("empty"))["empty"]
     if roles.TIME in columns:
-        given = events[roles.TIME]
-        if not (given.dtype.is_numeric() or given.dtype in (pl.String, pl.Date, pl.Datetime)):
-            raise type_error(given, table.name, columns[roles.TIME], "times as dates or numbers")
-        unit, seconds, other_unit = read_times(given)
+        unit, seconds, other_unit = read_times(events[roles.TIME])
         notify(f"Times: {unit}, kept as whole seconds since 1970 (UTC)")
     else:
         unit, seconds, other_unit = NO_TIMES, events[LINE].cast(pl.Int64), empty.clear(len(empty))
         notify("Times: no such column, so the order of the rows is taken for that of the ratings")
     events = events.with_columns(ratings, seconds.alias(roles.TIME))
-    fault = _fault(found, empty, other_unit.fill_null(value=False))
-    return _Ratings(events.with_columns(fault.alias(FAULT)), found, histogram, unit)
+    fault = _fault(scale, empty, other_unit.fill_null(value=False))
+    return _Ratings(events.with_columns(fault.alias(FAULT)), scale, histogram, unit)
 
 
 def _fault(scale: RatingScale, empty: pl.Series, other_unit: pl.Series) -> pl.Expr:
@@ -239,12 +256,10 @@ def _fault(scale: RatingScale, empty: pl.Series, other_unit: pl.Series) -> pl.Ex
 
 
 def _with_keys(
-    events: pl.DataFrame, item_texts: pl.Series, *, text_items: bool
+    events: pl.DataFrame, items: Sequence[Item], *, text_items: bool
 ) -> tuple[pl.DataFrame, list[str] | None]:
-    """Return the columns of all ratings with keys for ids, and the ids of users if they are text.
-
-    ``item_texts`` are the ids of all items, by ``item_idx``.
-    """
+    """Return all ratings with keys for ids, and the ids of users if they are text."""
+    item_texts = pl.Series([str(item.item_id) for item in items], dtype=pl.String)
     item_idx = keys_of(events[roles.ITEM], item_texts)
     unknown = pl.lit(FAULTS.index("unknown_item"), dtype=pl.UInt8)
     fault = (
@@ -270,31 +285,9 @@ def _with_keys(
     return table, user_texts if user_texts is None else user_texts.to_list()
 
 
-def _choose_threshold(given: float | None, ratings: _Ratings, where: str, notify: Notify) -> float:
-    """Return the threshold, by default the step with the share of likes nearest to one half."""
-    scale = ratings.scale
-    on_scale = Histogram({r: n for r, n in ratings.histogram.count.items() if scale.contains(r)})
-    threshold = on_scale.threshold(scale) if given is None else given
-    total = sum(on_scale.count.values())
-    liked = sum(n for rating, n in on_scale.count.items() if rating >= threshold)
-    if total and liked in (0, total):
-        raise one_label_error(f"of {total:,} ratings, {liked:,} are liked", where)
-    how = "the step nearest to the middle of likes and dislikes" if given is None else "as given"
-    notify(
-        f"Liked: {format_rating(threshold)} or higher, {how}: "
-        f"{liked / max(total, 1):.1%} of the ratings"
-    )
-    return threshold
-
-
-def _describe(
-    table: Table,
-    columns: Mapping[str, str],
-    scale: RatingScale,
-    items_file: str,
-    bad: pl.DataFrame,
-) -> list[BadRow]:
+def _describe(opened: _Opened, scale: RatingScale, bad: pl.DataFrame) -> list[BadRow]:
     """Describe the first ``ROWS_LISTED`` bad ratings of each reason, in file order."""
+    table, columns = opened.ratings, opened.columns
     listed = bad.sort(LINE).group_by(FAULT, maintain_order=True).head(ROWS_LISTED)
     given = {role: columns[role] for role in roles.EVENT_ROLES if role in columns}
     rows = table.read(given).drop(FAULT).join(listed, on=LINE, maintain_order="left")
@@ -307,7 +300,7 @@ def _describe(
             {**row, "span": (scale.min, scale.max)},
             named,
             scale=scale,
-            items_file=items_file,
+            items_file=(opened.items or table).name,
             noun="item",
             expected=_EXPECTED,
         )
