@@ -106,10 +106,12 @@ def scorers_table(evaluation: Evaluation) -> Table:
 def cold_to_warm_table(breakdown: Breakdown) -> Table:
     """Return one row per scorer, and for each group with rows: AUC, its interval and log loss."""
     table = _table(f"AUC, 95 %, log loss, by {breakdown.name}")
-    table.add_column("scorer", min_width=12)
+    table.padding = (0, 0, 0, 1)  # six groups fit a terminal of 80 columns
+    table.add_column("scorer", min_width=13)
     shown = [group for group in breakdown.groups if group.rows]
     for group in shown:
-        table.add_column(f"{group.label}\n{group.rows:,} rows", justify="right")
+        heading = f"{group.label.replace(' and more', '+')}\n{group.rows:,}\nrows"
+        table.add_column(heading, justify="right", no_wrap=True)
     for name in shown[0].auc if shown else ():
         cells = []
         for group in shown:
@@ -117,8 +119,8 @@ def cold_to_warm_table(breakdown: Breakdown) -> Table:
             if auc is None or log_loss is None:
                 cells.append("-")
             else:
-                ends = f"{auc.low:.2f}-{auc.high:.2f} " if auc.enough_users else ""
-                cells.append(f"{auc.value:.3f} {ends}{log_loss.value:.3f}")
+                ends = f"{auc.low:.2f}-{auc.high:.2f}\n" if auc.enough_users else ""
+                cells.append(f"{auc.value:.3f}\n{ends}{log_loss.value:.3f}")
         table.add_row(name, *cells)
     table.caption = " ".join([breakdown.about, *undefined_groups(breakdown)])
     table.caption_justify = "left"
