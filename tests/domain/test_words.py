@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,40 @@ First: Emma (1815)
         "8 of 10. Next: Ulysses (1922)\n",
         "No",
         "5 of 10. Next: Dune (1965)\n",
+    ]
+
+
+LIKES = PromptSettings(
+    1.0, 0.0, 1.0, scale_step=1.0, signals=("user",), domain=Domain("song", "song", "songs")
+)
+LIKED = [(1.0, Item(1, "Yesterday", 1965, ())), (0.0, Item(2, "Hurt", None, ()))]
+
+
+def test_a_window_of_likes():
+    assert Renderer(LIKES).turns(LIKED, CANDIDATE) == [
+        """\
+Predict whether a user will like a song. Users rate songs as liked or not liked. Answer Yes or No. \
+Under the song to judge you are told the share of songs this user has liked so far and how many \
+they are.
+Songs this user has rated, oldest first, each after its rating:
+liked: Yesterday (1965)
+not liked: Hurt
+Song to judge: Dune (1965)
+Yes or No?"""
+    ]
+
+
+def test_an_interview_of_likes():
+    assert Renderer(replace(LIKES, form=INTERVIEW, signals=())).turns(LIKED, CANDIDATE) == [
+        """\
+Predict, song after song, whether a user will like the next one. Users rate songs as liked or not \
+liked. Answer Yes or No; after each answer you are told the rating.
+First: Yesterday (1965)
+""",
+        "Yes",
+        "Liked. Next: Hurt\n",
+        "No",
+        "Not liked. Next: Dune (1965)\n",
     ]
 
 

@@ -11,9 +11,10 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from reeltune.cli import main
+from reeltune.config.domains import domain_presets, find_domain
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Examples
-from reeltune.domain import HALF_STARS, SIGNALS, Form, Item, PromptSettings, Renderer, SignalKind
+from reeltune.domain import SIGNALS, Form, Item, PromptSettings, Renderer, SignalKind
 from reeltune.models.pretrained import load_tokenizer
 from reeltune.prompts.pieces import PromptTokens
 from tests import registries
@@ -52,7 +53,8 @@ def assert_equal_for(
     assert tokens.differing == []
     count = len(items)
     rows = [*range(count), 0, 1]
-    rating = [HALF_STARS.ratings()[i % len(HALF_STARS.ratings())] for i in range(len(rows))]
+    scale = settings.scale.ratings()
+    rating = [scale[i % len(scale)] for i in range(len(rows))]
     random = np.random.default_rng(0)
     entries = [len(kind.lines) for kind in settings.context]
     codes = random.integers(0, entries, (len(rows), len(entries))).astype(np.int16)
@@ -87,3 +89,43 @@ def test_odd_titles(
 ):
     settings = PromptSettings(genres=genres, form=form, signals=signals)
     assert_equal_for(make_items(200), tokenizer, settings)
+
+
+OWN = {
+    "name": "disc",
+    "item": "Blu-ray",
+    "items": "Blu-rays",
+    "disliked": "don't care",
+    "unit": "points",
+}
+SCALES = {
+    "half stars": (4.0, 0.5, 5.0, None),
+    "quarters": (4.0, 0.25, 5.0, None),
+    "1 to 10": (7.0, 1.0, 10.0, None),
+    "0 to 100": (60.0, 0.0, 100.0, 1.0),
+    "tenths below zero": (0.5, -1.0, 1.0, 0.1),
+    "likes": (1.0, 0.0, 1.0, 1.0),
+}
+"""Threshold, lowest and highest rating, and step."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("domain", "scale"),
+    [*((name, "1 to 10") for name in domain_presets()), *(("own", scale) for scale in SCALES)],
+)
+def test_domains_and_scales(
+    tokenizer: PreTrainedTokenizerBase, domain: str, scale: str, form: Form
+):
+    threshold, lowest, highest, step = SCALES[scale]
+    settings = PromptSettings(
+        threshold,
+        lowest,
+        highest,
+        form=form,
+        signals=tuple(SIGNALS),
+        domain=find_domain(OWN if domain == "own" else domain),
+        scale_step=step,
+    )
+    assert_equal_for(make_items(120), tokenizer, settings)
