@@ -45,7 +45,7 @@ def test_leak_has_its_exit_code_and_row(capsys: pytest.CaptureFixture[str], leak
     code, out, err = check(capsys, leaking)
     user, item, event = row_of(leaking, 30)
     assert code == LeakError.exit_code == 9
-    assert f"    user {user}, film {item}, event {event}: " in out
+    assert f"    user {user}, item {item}, event {event}: " in out
     assert error_code(err) == "leak_found"
     assert len(err.splitlines()) == 1
     for fact in (str(leaking), "1 of 23", "(labels)"):

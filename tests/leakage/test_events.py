@@ -144,9 +144,9 @@ def flip_a_label(rows: Rows) -> int:
         (swap_items_of_one_second, "order in time"),
         (put_a_user_in_front, "order in time"),
         (miscount, "positions"),
-        (predict_an_item_of_the_history, "films once per user"),
-        (point_at_another_item, "film rows"),
-        (point_at_no_item, "film rows"),
+        (predict_an_item_of_the_history, "items once per user"),
+        (point_at_another_item, "item rows"),
+        (point_at_no_item, "item rows"),
         (put_in_no_split, "one split per event"),
         (context_after_an_example, "context first"),
         (example_without_history, "context first"),
@@ -176,7 +176,7 @@ def test_test_event_before_a_training_event_is_reported_with_it(folder: Path):
     assert list(failed) == ["splits in order"]
     (found,) = failed["splits in order"].offenders.first
     assert found.event == event + 1
-    for fact in (f"event {event} ", f"film {rows[event]['item_id']}", "test"):
+    for fact in (f"event {event} ", f"item {rows[event]['item_id']}", "test"):
         assert fact in found.message
 
 

@@ -128,28 +128,28 @@ class PromptSection(Section):
 
     form: Literal["window", "interview"] = key(
         "interview",
-        "`interview`: a conversation with a question and an answer for every past film, whose "
+        "`interview`: a conversation with a question and an answer for every past item, whose "
         "rating follows in the next turn. `window`: the history as a list, then one candidate, in "
         "one user turn with thinking switched off; `train.json` has this form.",
         "the model's chat template renders past and current turns differently (the run stops and "
         "says so), or the adapter is to answer plain one-question chats (`window`).",
-        "in blocks, an interview holds every film once, a window twice: in the history, and as a "
+        "in blocks, an interview holds every item once, a window twice: in the history, and as a "
         "candidate with its question.",
     )
     genres: bool = key(
         False,
-        "Show each film's genres after its title, in training and scoring. (`reeltune prepare "
+        "Show each item's genres after its title, in training and scoring. (`reeltune prepare "
         "--genres` concerns the JSON files only.)",
-        "the model is too small to know the films by name.",
+        "the model is too small to know the items by name.",
         "longer prompts: more memory and time per example. See `reeltune lengths`.",
     )
     signals: tuple[SignalKind, ...] = key(
         ("recent", "expected"),
-        "Collaborative signals, one line each for every film in question, computed from the past "
+        "Collaborative signals, one line each for every item in question, computed from the past "
         "alone: `film` is the share of other users who liked it and their number, `user` the share "
-        "of films the user has liked so far and their number, `recent` that share among the newest "
+        "of items the user has liked so far and their number, `recent` that share among the newest "
         "ones, `expected` the probability of a like according to a Gaussian process over all "
-        "earlier events of the user and over how others rate those films and this one.",
+        "earlier events of the user and over how others rate those items and this one.",
         "you measure what they bring (`[]` for none). With `expected`, the first training on a "
         "large edition takes time: see [PERFORMANCE.md](PERFORMANCE.md). How much they help: "
         "[QUALITY.md](QUALITY.md).",

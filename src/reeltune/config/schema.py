@@ -77,7 +77,7 @@ def contradictions(config: Config) -> Iterator[Problem]:
         yield Problem(
             "train.pairwise_weight",
             "pairs_need_blocks",
-            "films are compared within a block: without train.share_history, or with "
+            "items are compared within a block: without train.share_history, or with "
             "train.block_size 1, there are no two",
             "Change these, or set train.pairwise_weight to 0",
         )

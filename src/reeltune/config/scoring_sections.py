@@ -149,14 +149,14 @@ class ServingSection(Section):
     )
     max_candidates: PositiveInt = key(
         5000,
-        "Maximum films that one request may have predicted.",
-        "all films of a large edition are to be ranked at once, on a GPU.",
+        "Maximum items that one request may have predicted.",
+        "all items of a large edition are to be ranked at once, on a GPU.",
         "time of that request; others are served in between.",
         resume=True,
     )
     default_candidates: PositiveInt | None = key(
         None,
-        "Films predicted for recommendations if the request does not say: this many of the most "
+        "Items predicted for recommendations if the request does not say: this many of the most "
         "rated eligible ones. `null`: 100 on a CPU, `serving.max_candidates` elsewhere.",
         "the CPU is fast enough for more, or too slow for 100.",
         "time of such requests.",
@@ -164,9 +164,9 @@ class ServingSection(Section):
     )
     max_top: Annotated[int, Field(ge=10)] = key(
         100,
-        "Maximum films that one request may have returned, at least 10.",
+        "Maximum items that one request may have returned, at least 10.",
         "result pages are long.",
-        "hardly any; with `reasons`, every returned film is predicted once more per rating shown.",
+        "hardly any; with `reasons`, every returned item is predicted once more per rating shown.",
         resume=True,
     )
     max_requests: PositiveInt = key(

@@ -33,12 +33,12 @@ class TrainSection(Section):
         "`false` too.",
         "`true` reads far fewer tokens: on ml-latest-small with Qwen3's tokenizer `reeltune "
         "lengths` counts 39 for each training example as an interview and 49 as a window, against "
-        "309 for an unshared window of 15 films.",
+        "309 for an unshared window of 15 items.",
     )
     block_size: PositiveInt = key(
         60,
-        "Maximum examples per block. The history grows through a block by one film per example, "
-        "from the prepared length: up to 15 + 60 - 1 = 74 films by default. It also shapes "
+        "Maximum examples per block. The history grows through a block by one item per example, "
+        "from the prepared length: up to 15 + 60 - 1 = 74 items by default. It also shapes "
         "held-out blocks (`scoring.share_history`) and samples.",
         "histories should stay near the prepared length, or a block does not fit into "
         "`train.pack_length` or `data.max_length` (lower).",
@@ -70,9 +70,9 @@ class TrainSection(Section):
     pairwise_weight: Annotated[float, Field(ge=0)] = key(
         2.0,
         "Weight of the pairwise ranking loss (RankNet) beside the cross entropy: for every liked "
-        "and disliked film of one block, the negative log-probability that the liked one ranks "
+        "and disliked item of one block, the negative log-probability that the liked one ranks "
         "first, averaged over the block's pairs. Needs `train.share_history`.",
-        "films are to be ranked for one user: on validation rows the AUC within a user gained "
+        "items are to be ranked for one user: on validation rows the AUC within a user gained "
         "0.025 at 1 and 0.045 at 3 ([experiments/signals.md](experiments/signals.md)). Lower it "
         "if the AUC over all users or P(Yes) itself matters more: they lost 0.003 and 0.007 of log "
         "loss at 3. Use `0` with up to a thousand training rows ([QUALITY.md](QUALITY.md)).",

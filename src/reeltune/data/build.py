@@ -1,4 +1,4 @@
-"""Building timelines: events per user, oldest first, each film once, each event in one split."""
+"""Building timelines: events per user, oldest first, each item once, each event in one split."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _find_duplicates(events: pl.DataFrame, *, keep_last: bool) -> pl.DataFrame:
 def split_events(
     events: pl.DataFrame, settings: PrepareSettings, user_ids: Ids
 ) -> tuple[pl.LazyFrame, Cuts | None]:
-    """Add position, label and split to events sorted by user, timestamp and film id.
+    """Add position, label and split to events sorted by user, timestamp and item id.
 
     An event with fewer than ``least_history`` events before it is ``context``. With held-out items,
     so is an event after one of its user whose item is held out for a later split: its history would
@@ -107,7 +107,7 @@ def split_events(
         validation and test items were first rated.
 
     Raises:
-        DataError: No user has rated enough films for a single example.
+        DataError: No user has rated enough items for a single example.
     """
     split, least = settings.split, settings.least_history
     users = _users_table(events)

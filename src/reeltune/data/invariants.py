@@ -29,7 +29,7 @@ class EventTable:
     """Every event of a prepared folder, with nothing about it taken for granted.
 
     Attributes:
-        item_id: The film id in the file, which ``timelines.item_idx`` should point at.
+        item_id: The item id in the file, which ``timelines.item_idx`` should point at.
     """
 
     folder: PreparedFolder
@@ -103,7 +103,7 @@ class EventTable:
         return rows | (self.item_rank > 0)
 
     def find(self, user_id: Ints, item_id: Ints) -> Ints:
-        """Return the event index of each user and film, or :data:`NOT_FOUND`."""
+        """Return the event index of each user and item, or :data:`NOT_FOUND`."""
         users, items, keys, order = self._index
         row, column = _rank(users, user_id), _rank(items, item_id)
         key = row * len(items) + column
@@ -153,7 +153,7 @@ def _order_in_time(table: EventTable) -> Iterator[Violations]:
     back, tie = same & (time[1:] < time[:-1]), same & tied & (item[1:] < item[:-1])
     for broken, explain in (
         (back, lambda i: f"at second {time[i]}, after one at {time[i - 1]}"),
-        (tie, lambda i: f"same second as film {item[i - 1]}, but after it"),
+        (tie, lambda i: f"same second as item {item[i - 1]}, but after it"),
         (user[1:] < user[:-1], lambda i: f"after events of user {user[i - 1]}"),
     ):
         yield Violations(np.flatnonzero(broken) + 1, explain)
@@ -181,7 +181,7 @@ def _items_once(table: EventTable) -> Iterator[Violations]:
 
     def explain(event: int) -> str:
         earlier = np.flatnonzero(key[:event] == key[event])[-1]
-        return f"the user has already rated this film, in event {earlier}"
+        return f"the user has already rated this item, in event {earlier}"
 
     yield _violations(twice, explain)
 
@@ -193,7 +193,7 @@ def _item_rows(table: EventTable) -> Iterator[Violations]:
     pointed = ids[np.where(inside, row, 0)]
 
     def explain(event: int) -> str:
-        target = f"film {names.id(int(pointed[event]))}" if inside[event] else "no film"
+        target = f"item {names.id(int(pointed[event]))}" if inside[event] else "no item"
         return f"points at row {row[event]}, which is {target}"
 
     yield _violations(~inside | (pointed != table.item_id), explain)
@@ -249,7 +249,7 @@ def _out_of_order_within_users(table: EventTable, *, whole: bool) -> Violations:
     def explain(event: int) -> str:
         before = int(examples[np.searchsorted(examples, event) - 1])
         return (
-            f"{split[event]}, after event {before} (film {table.item_id[before]}), which is "
+            f"{split[event]}, after event {before} (item {table.item_id[before]}), which is "
             f"{split[before]}"
         )
 
@@ -276,7 +276,7 @@ def _outside_cuts(table: EventTable, validation: int, test: int) -> Iterator[Vio
 def _on_scale(table: EventTable) -> Iterator[Violations]:
     rating, scale = table.timelines.rating, table.folder.prompt_settings.scale
     off_scale = ~np.isin(rating, np.array(scale.ratings(), dtype=rating.dtype))
-    yield _violations(off_scale, lambda i: f"{rating[i]} stars, but the scale is {scale}")
+    yield _violations(off_scale, lambda i: f"the rating is {rating[i]:g}, but the scale is {scale}")
 
 
 def _labels(table: EventTable) -> Iterator[Violations]:
@@ -284,19 +284,19 @@ def _labels(table: EventTable) -> Iterator[Violations]:
     rating, liked = table.timelines.rating, table.timelines.liked
     yield _violations(
         liked != (rating >= threshold),
-        lambda i: f"{rating[i]:.1f} stars, but {'liked' if liked[i] else 'not liked'}",
+        lambda i: f"a rating of {rating[i]:g} is {'liked' if liked[i] else 'not liked'}",
     )
 
 
 INVARIANTS: Final = (
     Invariant(
         "order in time",
-        "users ascend; events of a user are ordered by time, then by film id",
+        "users ascend; events of a user are ordered by time, then by item id",
         _order_in_time,
     ),
     Invariant("positions", "positions count up from 0 within each user", _positions),
-    Invariant("films once per user", "no user has rated a film twice", _items_once, False),
-    Invariant("film rows", "each event points at the row of its film", _item_rows),
+    Invariant("items once per user", "no user has rated an item twice", _items_once, False),
+    Invariant("item rows", "each event points at the row of its item", _item_rows),
     Invariant("one split per event", f"each event is in one of {', '.join(SPLITS)}", _known_splits),
     Invariant(
         "context first",

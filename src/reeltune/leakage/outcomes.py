@@ -35,7 +35,7 @@ class Finding:
     event: int | None = None
 
     def __str__(self) -> str:
-        named = (("user", self.user_id), ("film", self.item_id), ("event", self.event))
+        named = (("user", self.user_id), ("item", self.item_id), ("event", self.event))
         row = ", ".join(f"{name} {value}" for name, value in named if value is not None)
         return f"{row}: {self.message}" if row else self.message
 
