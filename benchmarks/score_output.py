@@ -25,11 +25,11 @@ def write_pairs(file: Path, prepared: Path, users: int, items: int) -> Path:
     """
     lookup = Lookup(PreparedFolder.open(prepared))
     user_id, item_id = [], []
-    for user, known_id in enumerate(lookup.user_ids[:users]):
+    for user, known_id in enumerate(lookup.user_ids[:users].tolist()):
         unrated = np.setdiff1d(np.arange(len(lookup.item_ids)), lookup.rated(user))
         chosen = np.random.default_rng(user).permutation(unrated)[:items]
         user_id.append(np.full(len(chosen), known_id))
-        item_id.append(lookup.item_ids[chosen])
+        item_id.append(lookup.item_ids.take(pa.array(chosen)).to_numpy())
     columns = {Columns.USER: np.concatenate(user_id), Columns.ITEM: np.concatenate(item_id)}
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({str(name): values for name, values in columns.items()}), file)

@@ -22,6 +22,7 @@ from reeltune.recommend.user_ratings import user_history
 from reeltune.scoring.predictor import Query
 from tests.bulk.command import call
 from tests.errors import raises_error
+from tests.prepared_data import text_item, text_user
 
 USER = 11
 VIE = "C'est la vie?!"
@@ -31,7 +32,7 @@ BOTH = pytest.mark.parametrize("frame", [pl.DataFrame, pd.DataFrame])
 MakeFrame = Callable[[dict[str, Any]], Any]
 
 
-def columns(pairs: list[tuple[int, int]]) -> dict[str, Any]:
+def columns(pairs: list[Any]) -> dict[str, Any]:
     return {"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]}
 
 
@@ -99,7 +100,35 @@ def test_missing_columns_and_wrong_types_are_errors(recommender, frame: MakeFram
     with raises_error(DataError, "missing_column", where="pairs", figures=["item_id", "rated"]):
         recommender.predict(frame({"user_id": [11], "rated": [1]}))
     with raises_error(DataError, "wrong_column_type", figures=["user_id"]):
-        recommender.predict(frame({"user_id": ["eleven"], "item_id": [1]}))
+        recommender.predict(frame({"user_id": [1.5], "item_id": [1]}))
+
+
+@BOTH
+def test_ids_of_text_are_used_as_those_of_numbers(
+    recommender, run, text_prepared: Path, frame: MakeFrame
+):
+    texts = reeltune.load(run, prepared=text_prepared)
+    pairs = [(text_user(user), text_item(item // 3)) for user, item in PAIRS]
+    predicted = texts.predict(frame(columns(pairs)))
+    assert predicted[["user_id", "item_id"]].equals(frame(columns(pairs)))
+    expected = recommender.predict(PAIRS)["p_yes"].to_list()
+    assert predicted["p_yes"].to_list() == texts.predict(pairs)["p_yes"].to_list() == expected
+    with raises_error(RequestError, "invalid_input_rows", figures=["user_id 11"]):
+        texts.predict(PAIRS)
+
+    first, second = (recommender.recommend(USER, k=3), texts.recommend(text_user(USER), k=3))
+    assert second["item_id"].to_list() == [text_item(item // 3) for item in first["item_id"]]
+    assert second["p_yes"].to_list() == first["p_yes"].to_list()
+    first = recommender.explain(4, ratings={28: 5, 31: 1})
+    second = texts.explain(text_item(1), ratings={text_item(9): 5, text_item(10): 1})
+    assert second["item_id"].to_list() == [text_item(item // 3) for item in first["item_id"]]
+    assert second["effect"].to_list() == first["effect"].to_list()
+    rated = frame({"item_id": [text_item(9), text_item(10)], "rating": [5, 1]})
+    assert texts.explain(text_item(1), ratings=rated)["effect"].to_list() == (
+        second["effect"].to_list()
+    )
+    with raises_error(RequestError, "unknown_user", figures=[text_user(1)]):
+        texts.recommend("nobody")
 
 
 def test_recommendations_are_those_of_the_pipeline(recommender, prepared: PreparedFolder):

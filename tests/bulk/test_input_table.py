@@ -140,7 +140,7 @@ def test_a_large_row_group_is_not_read_ahead(tmp_path):
             ["user_id", "userId"],
         ),
         ({"user_id": [1.0], "item_id": [1]}, "wrong_column_type", ["user_id", "double"]),
-        ({"user_id": [1], "movieId": ["1"]}, "wrong_column_type", ["movieId", "string"]),
+        ({"user_id": [1], "movieId": [b"1"]}, "wrong_column_type", ["movieId", "binary"]),
         ({"user_id": [True], "item_id": [1]}, "wrong_column_type", ["user_id", "bool"]),
         ({"user_id": pa.array([1], pa.uint64()), "item_id": [1]}, "wrong_column_type", ["uint64"]),
         ({"user_id": [1], "item_id": [1], "timestamp": [1.5]}, "wrong_column_type", ["1970"]),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
@@ -121,7 +122,7 @@ class Recommender:
     @overload
     def predict(
         self,
-        pairs: Iterable[tuple[int, int]],
+        pairs: Iterable[tuple[int | str, int | str]],
         *,
         skip_unknown: bool = False,
         progress: bool = False,
@@ -133,7 +134,8 @@ class Recommender:
         ``timestamp``, before that time.
 
         Args:
-            pairs: A frame with columns ``user_id`` and ``item_id``, or pairs of both ids.
+            pairs: A frame with columns ``user_id`` and ``item_id``, or pairs of both ids, as the
+                data give them.
             skip_unknown: Keep rows that cannot be scored, without a ``p_yes``.
             progress: Show progress on standard error.
 
@@ -149,8 +151,8 @@ class Recommender:
         """
         frame = pairs
         if not is_frame(pairs):
-            ids = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-            frame = new_frame({Columns.USER: ids[:, 0], Columns.ITEM: ids[:, 1]})
+            users, items = zip(*pairs, strict=True) if (pairs := list(pairs)) else ((), ())
+            frame = new_frame({Columns.USER: _column(users), Columns.ITEM: _column(items)})
         table, where = as_table(frame), "pairs"
         columns, schema = standard_columns(
             table.schema, (Columns.USER, Columns.ITEM), (Columns.TIMESTAMP,), where
@@ -171,7 +173,7 @@ class Recommender:
 
     def recommend(
         self,
-        user: int | None = None,
+        user: int | str | None = None,
         ratings: Ratings | None = None,
         k: int = 10,
         *,
@@ -183,7 +185,7 @@ class Recommender:
         Without a user and ratings, it answers for somebody who has rated nothing.
 
         Args:
-            user: A user of the prepared data.
+            user: A user id, as the data give it.
             ratings: Instead of a user, ratings oldest first: a mapping from titles or item ids, or
                 a frame with columns ``title`` or ``item_id``, ``rating`` and perhaps ``timestamp``.
             k: Number of items.
@@ -222,7 +224,7 @@ class Recommender:
     def explain(
         self,
         item: int | str,
-        user: int | None = None,
+        user: int | str | None = None,
         ratings: Ratings | None = None,
         k: int | None = None,
     ) -> Any:
@@ -230,7 +232,7 @@ class Recommender:
 
         Args:
             item: An item id or a title. Ratings from the user's own rating of it on are left out.
-            user: A user of the prepared data.
+            user: A user id, as the data give it.
             ratings: Instead of a user, as for :meth:`recommend`.
             k: Number of ratings, strongest effect first; None for all that are shown.
 
@@ -249,7 +251,7 @@ class Recommender:
         ['Fargo', 'Heat']
         """
         history = self._history(user, ratings)
-        item_idx = self.catalogue.find(_name(item))
+        item_idx = self.catalogue.find(self._name(item))
         own = np.flatnonzero(history.item_idx == item_idx)
         if len(own):
             end = slice(own[0])
@@ -271,16 +273,16 @@ class Recommender:
         }
         return new_frame(columns, like=ratings)
 
-    def _history(self, user: int | None, ratings: Ratings | None) -> History:
+    def _history(self, user: int | str | None, ratings: Ratings | None) -> History:
         folder = self.predictor.loaded.folder
         refuse_user_and_ratings(user, ratings=ratings is not None)
         if user is not None:
-            return user_history(folder.ratings, user)
+            return user_history(folder.ratings, user, folder.user_ids)
         if ratings is None:
             return History.of([], [])
         if isinstance(ratings, Mapping):
             entries = [
-                Entry(f"ratings[{item!r}]", _name(item), str(rating))
+                Entry(f"ratings[{item!r}]", self._name(item), str(rating))
                 for item, rating in ratings.items()
             ]
         else:
@@ -288,7 +290,14 @@ class Recommender:
             entries = read_ratings_rows(table.to_pylist(), table.column_names)
         return rated_history(self.catalogue, folder.prompt_settings.scale, entries)
 
+    def _name(self, item: int | str) -> str:
+        """Return an item as :meth:`Catalogue.find` reads it; text that is an id is no title."""
+        given = item in self.catalogue.index_of_id or not isinstance(item, str)
+        return f"#{item}" if given else str(item)
 
-def _name(item: int | str) -> str:
-    """Return an item as :meth:`Catalogue.find` reads it."""
-    return item if isinstance(item, str) else f"#{item}"
+
+def _column(ids: Sequence[int | str]) -> pa.Array:
+    """Return ids as a column, of numbers if all are."""
+    if all(isinstance(given, Integral) for given in ids):
+        return pa.array(ids, pa.int64())
+    return pa.array([str(given) for given in ids], pa.string())

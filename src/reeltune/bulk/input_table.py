@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from reeltune.bulk.lookup import UNKNOWN, Lookup
 from reeltune.data.columns import YEAR_2100, Columns
+from reeltune.data.ids import shown_id
 from reeltune.errors import DataError, RequestError, one_line
 
 Ints = npt.NDArray[np.int64]
@@ -184,9 +185,9 @@ class InputRows:
     def resolve(cls, table: pa.Table, lookup: Lookup) -> InputRows:
         """Resolve rows of an :class:`InputTable`."""
         names = table.column_names
-        indices = {Columns.USER: _resolve(table[Columns.USER], lookup.users)}
+        indices = {Columns.USER: lookup.users(table[Columns.USER])}
         if Columns.ITEM in names:
-            indices[Columns.ITEM] = _resolve(table[Columns.ITEM], lookup.items)
+            indices[Columns.ITEM] = lookup.items(table[Columns.ITEM])
         faulty: dict[str, npt.NDArray[np.bool_]] = {}
         for name in names:
             null = table[name].is_null().to_numpy()
@@ -225,7 +226,7 @@ class InvalidRows:
         for row in invalid[: _MAX_NAMED - len(self._first)].tolist():
             name = rows.faults[rows.fault[row]]
             value = table[name.rpartition(" ")[2]][row].as_py()
-            fault = name if value is None else f"{name} {value}"
+            fault = name if value is None else f"{name} {shown_id(value)}"
             self._first.append(f"row {self._seen + row}: {fault}")
         self._seen += table.num_rows
 
@@ -271,7 +272,9 @@ def _checked_type(kind: pa.DataType, name: str, given: str, where: str) -> pa.Da
         return pa.int64()
     if name == Columns.TIMESTAMP and pa.types.is_timestamp(kind):
         return kind
-    expected = "whole numbers (int64)"
+    if name != Columns.TIMESTAMP and _is_text(kind):
+        return pa.string()
+    expected = "whole numbers (int64) or text"
     if name == Columns.TIMESTAMP:
         expected = "seconds since 1970 as whole numbers, or a parquet timestamp"
     raise DataError(
@@ -282,8 +285,10 @@ def _checked_type(kind: pa.DataType, name: str, given: str, where: str) -> pa.Da
     )
 
 
-def _resolve(ids: pa.ChunkedArray, indices: Callable[[Ints], Ints]) -> Ints:
-    return indices(pc.fill_null(ids, 0).to_numpy())
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_text(kind) for is_text in texts)
 
 
 def _seconds(column: pa.ChunkedArray) -> Ints:

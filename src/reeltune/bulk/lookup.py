@@ -1,4 +1,4 @@
-"""Finds users, items and histories by MovieLens id, for many table rows at once."""
+"""Finds users, items and histories by id, for many table rows at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
@@ -23,22 +25,26 @@ class Lookup:
 
     A user is an index into :attr:`user_ids`. The *end* of a history is the index, among all events,
     of the first event after it.
+
+    Attributes:
+        user_ids: The ids of all users who rated anything, as a column.
+        item_ids: The ids of all items, as a column.
     """
 
     def __init__(self, folder: PreparedFolder) -> None:
         self._timelines = folder.ratings
-        self.user_ids, first = np.unique(self._timelines.user_id, return_index=True)
+        self._user_keys, first = np.unique(self._timelines.user_id, return_index=True)
+        self.user_ids = folder.user_ids.arrow(self._user_keys)
         self._first = np.append(first, len(self._timelines))
-        self.item_ids = folder.item_keys
-        self._item_order = np.argsort(self.item_ids)
+        self.item_ids = folder.item_ids.arrow(folder.item_keys)
 
-    def users(self, ids: Ints) -> Ints:
-        """Return each user's index, or ``UNKNOWN``."""
-        return _indices(self.user_ids, np.arange(len(self.user_ids)), ids)
+    def users(self, ids: pa.ChunkedArray) -> Ints:
+        """Return the index of each user in a column of ids, or ``UNKNOWN``."""
+        return _indices(self.user_ids, ids)
 
-    def items(self, ids: Ints) -> Ints:
-        """Return each item's index, or ``UNKNOWN``."""
-        return _indices(self.item_ids[self._item_order], self._item_order, ids)
+    def items(self, ids: pa.ChunkedArray) -> Ints:
+        """Return the index of each item in a column of ids, or ``UNKNOWN``."""
+        return _indices(self.item_ids, ids)
 
     def history_ends(self, user: Ints, item_idx: Ints, before: Ints | None = None) -> Ints:
         """Return where the history of each row ends; arrays have the shape ``(n,)``.
@@ -55,7 +61,7 @@ class Lookup:
     def history(self, user: int, end: int, length: int) -> History:
         """Return the newest ``length`` events of a user before ``end``, or fewer."""
         first = max(int(self._first[user]), end - length)
-        user_id = int(self.user_ids[user])
+        user_id = int(self._user_keys[user])
         history = History.from_timelines(self._timelines, range(first, end), user_id)
         if end < self.end(user):  # what happened from the next rating on is not known yet
             history = replace(history, asked_at=int(self._timelines.timestamp[end]))
@@ -96,7 +102,9 @@ class Lookup:
         return self._owner * span + (times - earliest), earliest, span
 
 
-def _indices(known: Ints, indices: Ints, ids: Ints) -> Ints:
-    """Return the index of each id; ``known`` ascends and ``indices`` belong to it."""
-    position = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    return np.where(known[position] == ids, indices[position], UNKNOWN)
+def _indices(known: pa.Array, ids: pa.ChunkedArray) -> Ints:
+    """Return the index of each id among the known ones; of numbers and text, both as text."""
+    if ids.type != known.type:
+        known, ids = known.cast(pa.string()), ids.cast(pa.string())
+    found = pc.index_in(ids, value_set=known)  # pyright: ignore[reportAttributeAccessIssue]
+    return pc.fill_null(found, UNKNOWN).to_numpy().astype(np.int64)

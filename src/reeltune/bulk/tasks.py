@@ -34,15 +34,6 @@ Advance = Callable[[int], None]
 _BATCH_PREDICTIONS: Final = 1 << 14
 """Fewest predictions in a batch of queries: enough to fill the forward passes of a large GPU."""
 
-_TOP_SCHEMA: Final = pa.schema(
-    [
-        (Columns.USER, pa.int64()),
-        (RANK, pa.int32()),
-        (Columns.ITEM, pa.int64()),
-        (P_YES, pa.float64()),
-    ]
-)
-
 _INVALID: Final = Ranking(np.array([UNKNOWN]), np.zeros(1))
 """Stands for an invalid user; its values become nulls."""
 
@@ -77,7 +68,7 @@ class Task(ABC):
             yield from self.table.slices(wanted)
             return
         for span in wanted:
-            yield pa.table({Columns.USER: self.lookup.user_ids[span.start : span.stop]})
+            yield pa.table({Columns.USER: self.lookup.user_ids.slice(span.start, len(span))})
 
     @abstractmethod
     def score(self, table: pa.Table, predictor: Predictor, advance: Advance) -> pa.Table:
@@ -166,8 +157,12 @@ class Top(Task):
 
     def _output(self, users: pa.Table, rankings: list[Ranking]) -> pa.Table:
         """Return a row per user and item."""
+        item_ids = self.lookup.item_ids
+        kinds = [users[Columns.USER].type, pa.int32(), item_ids.type, pa.float64()]
+        names = (Columns.USER, RANK, Columns.ITEM, P_YES)
+        schema = pa.schema(list(zip(names, kinds, strict=True)))
         if not rankings:
-            return _TOP_SCHEMA.empty_table()
+            return schema.empty_table()
         item = np.concatenate([ranking.items for ranking in rankings])
         p_yes = np.concatenate([ranking.p_like for ranking in rankings])
         counts = [len(ranking.items) for ranking in rankings]
@@ -177,10 +172,10 @@ class Top(Task):
             [
                 users[Columns.USER].take(np.repeat(np.arange(len(rankings)), counts)),
                 pa.array(rank, pa.int32(), mask=invalid),
-                pa.array(self.lookup.item_ids[item], mask=invalid),
+                item_ids.take(pa.array(item, mask=invalid)),
                 pa.array(p_yes, mask=invalid),
             ],
-            schema=_TOP_SCHEMA,
+            schema=schema,
         )
 
 

@@ -68,7 +68,7 @@ class Catalogue:
         self.ratings = ratings
         self.words = words
         self._ids = Ids.of([item.item_id for item in items])
-        self._index_of_id = {item.item_id: index for index, item in enumerate(items)}
+        self.index_of_id = {item.item_id: index for index, item in enumerate(items)}
         self._titles = [normalize(item.title) for item in items]
         self._lengths = np.array([len(title) for title in self._titles])
         self._by_title: dict[str, list[int]] = {}
@@ -99,7 +99,7 @@ class Catalogue:
     def index_by_id(self, item_id: int | str) -> int | None:
         """Return the index of an item by its id, or None; the text of a number is the number."""
         key = self._ids.key(item_id)
-        return None if key is None else self._index_of_id.get(self._ids.id(key))
+        return None if key is None else self.index_of_id.get(self._ids.id(key))
 
     def index_of(self, item_id: int | str) -> int:
         """Return the index of an item by its id, as :meth:`index_by_id`.
@@ -110,7 +110,7 @@ class Catalogue:
         index = self.index_by_id(item_id)
         if index is None:
             domain = self.words.domain
-            keys = [self._ids.key(known) for known in self._index_of_id]
+            keys = [self._ids.key(known) for known in self.index_of_id]
             raise RequestError(
                 f"no {domain.item} has the id {shown_id(item_id)}",
                 code="unknown_item",
