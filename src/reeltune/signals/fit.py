@@ -87,13 +87,13 @@ class Timeline:
         weights = np.tril(np.outer(by_logit * deviation / process.spread, innovations), -1)
         for _ in range(2):
             weights = solve_triangular(root, weights, lower=True, trans=1).T
-        gradient = {
+        gradient: dict[str, Any] = {
             name: np.vdot(weights, term) if np.ndim(term) == 2 else np.diag(weights) @ term
             for name, term in terms.items()
         }
-        gradient["spread"] = -by_logit @ logits
+        gradient["spread"] = -np.vdot(by_logit, logits)
         losses = np.logaddexp(0, -sign * logits)[self.scored]
-        return float(losses.sum()), np.array([gradient[name] for name in _NAMES])
+        return float(losses.sum()), np.array([float(gradient[name]) for name in _NAMES])
 
     def _terms(self, process: GPHyperparameters) -> dict[str, npt.NDArray[Any]]:
         """Return the derivative of the covariance by the logarithm of each hyperparameter.
@@ -176,7 +176,7 @@ def fit(timelines: list[Timeline], boundary: float) -> GPHyperparameters:
         moved = logarithms - _SHIPPED
         process = GPHyperparameters(*np.exp(logarithms).tolist())
         losses = [timeline.loss(process, boundary) for timeline in timelines]
-        total = sum(loss for loss, _ in losses) + moved @ moved / 2
+        total = sum(loss for loss, _ in losses) + float(moved @ moved) / 2
         return total / rows, (sum(gradient for _, gradient in losses) + moved) / rows
 
     optimum = minimize(
@@ -203,10 +203,10 @@ def _timelines(
 ) -> Iterator[Timeline]:
     """Yield the used events of random users, up to the last scored one of each."""
     ends, chosen, pairs = np.append(source.first[1:], len(source.known)), [], 0
-    for user in stream(_SEED, name).permutation(len(ends)):
+    for user in stream(_SEED, name).permutation(len(ends)).tolist():
         if pairs > limit:
             break
-        events = np.arange(source.first[user], ends[user])
+        events = np.arange(int(source.first[user]), int(ends[user]))
         if not scored[events].any():
             continue
         events = events[: 1 + np.flatnonzero(scored[events])[-1]]
