@@ -226,6 +226,15 @@ def test_a_wide_scale_is_shrunk_to_the_width_of_stars():
     assert 0 < result[0] < result[1] < 0.25
 
 
+def test_likes_without_ratings_have_a_target_too():
+    settings = PromptSettings(threshold=1.0, scale_min=0.0, scale_max=1.0, scale_step=1.0)
+    rating = np.array([0.0, 1.0])
+    targets = gp_target(rating * stars_per_unit(settings), rating >= 1.0)
+    chances = like_probability(targets, settings)
+    assert chances.sum() == pytest.approx(1)
+    assert chances[0] < 0.25
+
+
 def test_every_scale_begins_with_its_step():
     """So that settings which hold where a scale begins know how far stars are apart."""
     for layout in EDITIONS.values():
