@@ -199,7 +199,7 @@ def _splits_table(meta: dict[str, Any], prompt: PromptSettings) -> Table:
     counts, rates, settings = meta["counts"], meta["label_rates"], meta["settings"]
     table = Table(
         title=f"{meta['edition']}, {settings['split']} split, history {settings['history_len']}",
-        caption=f"liked: {words.said(prompt.threshold)}{'' if words.are_likes else ' or more'}",
+        caption=None if words.are_likes else f"liked: {words.said(prompt.threshold)} or more",
         caption_justify="left",
     )
     table.add_column("split")
