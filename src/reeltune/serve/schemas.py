@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, PlainValidator
 
 from reeltune.domain import RatingScale
 from reeltune.recommend.results import ItemSummary
@@ -16,8 +16,20 @@ MAX_QUERY_LENGTH: Final = 200
 MAX_ITEMS_FOUND: Final = 50
 MAX_REASONS: Final = 5
 
+
+def _check_item_id(given: object) -> int | str:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise ValueError("an id is a whole number or text")
+    if isinstance(given, int) and not -(2**63) <= given < 2**63:
+        raise ValueError("a number of more than 64 bits is no id")
+    return given
+
+
+# Not a union, whose errors name a member of it beside the field.
 ItemId = Annotated[
-    int, Field(ge=0, lt=2**53, description="An id of the data, as GET /items gives it.")
+    int | str,
+    PlainValidator(_check_item_id, json_schema_input_type=int | str),
+    Field(description="An id of the data, as GET /items gives it."),
 ]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -96,7 +108,7 @@ class ItemsResponse(ResponseModel):
 class Prediction(ResponseModel):
     """The probability that the user likes an item."""
 
-    item_id: int
+    item_id: int | str
     p_like: Probability
     p_like_base: Probability | None = None
 

@@ -34,6 +34,9 @@ Ints = npt.NDArray[np.int64]
 
 _DIGEST_LENGTH: Final = 16
 
+_MAX_EXACT: Final = 2**53 - 1
+"""The largest integer that every reader of JSON keeps, JavaScript's among them."""
+
 _MAX_LISTED: Final = 10
 """How many unknown ids one error lists."""
 
@@ -53,7 +56,7 @@ class Service:
         self._history_note = predictor.history_note
         if note := predictor.history_note(0):
             LOGGER.warning("requests without ratings: %s", note)
-        self._catalogue = Catalogue.of(loaded.folder)
+        self._catalogue = _with_exact_ids(Catalogue.of(loaded.folder))
         self._pipeline = RecommendationPipeline.of(predictor, self._catalogue, limit)
         self._validator = RequestValidator(self._catalogue, scale, serving)
         self._pool = ItemPool.most_rated_first(
@@ -128,9 +131,13 @@ class Service:
         note = self._history_note(len(history))
         return schemas.PredictionsResponse(
             predictions=[
-                schemas.Prediction(item_id=item_id, p_like=p_like, p_like_base=p_like_base)
-                for item_id, p_like, p_like_base in zip(
-                    request.item_ids, tuned.p_yes.tolist(), p_base, strict=True
+                schemas.Prediction(
+                    item_id=self._catalogue.items[index].item_id,
+                    p_like=p_like,
+                    p_like_base=p_like_base,
+                )
+                for index, p_like, p_like_base in zip(
+                    query.candidates.tolist(), tuned.p_yes.tolist(), p_base, strict=True
                 )
             ],
             notes=[] if note is None else [note],
@@ -190,15 +197,15 @@ class RequestValidator:
         self.check_count(len(ratings), "history", "history")
         indices = self._indices([rated.item_id for rated in ratings], "history")
         seen: set[int] = set()
-        for position, rated in enumerate(ratings):
-            if rated.item_id in seen:
+        for position, (index, rated) in enumerate(zip(indices.tolist(), ratings, strict=True)):
+            if index in seen:
                 raise RequestError(
-                    f"{self._domain.item} {rated.item_id} is rated twice",
+                    f"{self._domain.item} {shown_id(rated.item_id)} is rated twice",
                     code="item_rated_twice",
                     where=f"history.{position}.item_id",
                     hint="Send the latest rating only",
                 )
-            seen.add(rated.item_id)
+            seen.add(index)
             if not self._scale.contains(rated.rating):
                 raise RequestError(
                     f"the rating {rated.rating} is not on the scale",
@@ -208,7 +215,7 @@ class RequestValidator:
                 )
         return History.of(indices.tolist(), [rated.rating for rated in ratings])
 
-    def candidates(self, item_ids: Sequence[int]) -> Ints:
+    def candidates(self, item_ids: Sequence[int | str]) -> Ints:
         """Return the indices of the items to predict, in the order given."""
         self.check_count(len(item_ids), "item_ids", "candidates")
         return self._indices(item_ids, "item_ids")
@@ -224,7 +231,7 @@ class RequestValidator:
                 hint=f"Ask for less, or raise serving.max_{limit}",
             )
 
-    def _indices(self, item_ids: Sequence[int], where: str) -> Ints:
+    def _indices(self, item_ids: Sequence[int | str], where: str) -> Ints:
         indices = [self._index_of(item_id) for item_id in item_ids]
         if None in indices:
             missing = zip(item_ids, indices, strict=True)
@@ -250,6 +257,15 @@ def candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit
     if limit.count == ALL or limit.count > serving.max_candidates:
         return CandidateLimit(serving.max_candidates, "serving.max_candidates")
     return limit
+
+
+def _with_exact_ids(catalogue: Catalogue) -> Catalogue:
+    """Return the catalogue with numbers as text if one is too large for JSON."""
+    items = catalogue.items
+    if all(isinstance(item.item_id, str) or abs(item.item_id) <= _MAX_EXACT for item in items):
+        return catalogue
+    named = [item._replace(item_id=str(item.item_id)) for item in items]
+    return Catalogue(named, catalogue.ratings, catalogue.words)
 
 
 def _domain_response(words: RatingWords) -> schemas.DomainResponse:
