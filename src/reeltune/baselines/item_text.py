@@ -71,6 +71,6 @@ def text_vectors(
         return np.zeros((len(documents), 0))
     weights, every = words.fit_transform(known), words.transform(documents)
     if weights.shape[1] <= COMPONENTS:
-        return every.toarray()
+        return every.toarray()  # pyright: ignore[reportAttributeAccessIssue]
     state = int(stream(problem.seed, "item text").integers(2**31))
     return TruncatedSVD(COMPONENTS, random_state=state).fit(weights).transform(every)

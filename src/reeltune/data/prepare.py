@@ -214,7 +214,7 @@ def _write_tables(
     )
     if read.tags is not None:
         types = (pl.Int32(), pl.Int64(), pl.String())
-        schema = dict(zip((Columns.ITEM_IDX, Columns.TIMESTAMP, Columns.TAG), types, strict=True))
+        schema = list(zip((Columns.ITEM_IDX, Columns.TIMESTAMP, Columns.TAG), types, strict=True))
         _write_parquet(pl.LazyFrame(read.tags, schema=schema, orient="row"), folder / TAGS_FILE)
     if read.user_texts is not None:
         users = pl.LazyFrame({Columns.USER: read.user_texts}, schema={Columns.USER: pl.String})
