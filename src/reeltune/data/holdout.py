@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from reeltune.data.columns import EXAMPLE_SPLITS
 from reeltune.data.settings import SplitSettings
@@ -16,7 +17,7 @@ _RANKS: Final = len(EXAMPLE_SPLITS)
 """A rank is an index into :data:`EXAMPLE_SPLITS`: 0 for train, 1 for validation, 2 for test."""
 
 
-def rank_items(item_idx: Ints, timestamp: Ints, split: SplitSettings) -> Ints:
+def rank_items(item_idx: npt.NDArray[np.integer], timestamp: Ints, split: SplitSettings) -> Ints:
     """Return the rank of each event's item, shape ``(events,)``.
 
     Rated items are ordered by their first rating, those of one second by index. The last

@@ -265,7 +265,10 @@ def cold_to_warm_chart(evaluation: Evaluation, roles: Roles, index: int) -> Char
         axes.fill_between(places, low, high, color=PENS[role].color, alpha=0.14, linewidth=0)
         # A band of a single group has no width.
         axes.vlines(places, low, high, color=PENS[role].color, alpha=0.5, linewidth=1)
-    curves = {scorer: (np.arange(len(auc)), auc) for scorer, (auc, _, _) in values.items()}
+    curves: dict[str, Curve] = {
+        scorer: (np.arange(len(auc), dtype=np.float64), auc)
+        for scorer, (auc, _, _) in values.items()
+    }
     _draw_curves(axes, curves, roles, marked=True)
     labels = [group.label.replace(" to ", "\N{EN DASH}") for group in breakdown.groups]
     axes.set_xticks(range(len(labels)), [label.replace(" and more", "+") for label in labels])
