@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.errors import DataError
 from reeltune.evaluation.predictions import P_YES, PredictionTable, write_predictions
-from reeltune.leakage.outcomes import Outcome
+from reeltune.leakage.outcomes import Outcome, event_finding, row_finding
 from reeltune.leakage.predictions import (
     FEWEST_ROWS,
     Parts,
@@ -27,6 +28,7 @@ from reeltune.leakage.predictions import (
 )
 from tests.errors import raises_error
 from tests.leakage.plant import named
+from tests.prepared_data import text_item
 
 
 @pytest.fixture
@@ -55,6 +57,29 @@ def run_all(events: EventTable, parts: Parts, strays: int = 0) -> dict[str, Outc
 
 def failed(events: EventTable, parts: Parts) -> dict[str, Outcome]:
     return {name: o for name, o in run_all(events, parts).items() if o.status == "failed"}
+
+
+def test_predictions_have_ids_of_text(text_prepared: Path, tmp_path: Path):
+    folder = PreparedFolder.open(text_prepared)
+    events = EventTable.read(folder)
+    rows = PredictionTable.of_events(folder, "test", np.flatnonzero(events.is_in("test")))
+    rows = rows.scored("tuned", np.random.default_rng(0).random(len(rows)))
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, [rows], folder.user_ids, folder.item_ids)
+    users, items = (pq.read_table(path)[name].to_pylist() for name in ("user_id", "item_id"))
+    assert users == [folder.user_ids.id(key) for key in rows.user_id]
+    assert items == [text_item(key) for key in rows.item_id]
+    parts, _ = read_parts(path)
+    assert failed(events, parts) == {}
+    parts["test"].item_id[3] = "isbn"
+    parts["test"].event[4] = len(events)
+    found = failed(events, parts)["predicted rows"].offenders
+    first, second = found.first
+    assert (first.user_id, first.item_id, second.item_id) == (users[3], "isbn", items[4])
+    assert text_item(rows.item_id[3]) in first.message
+    finding = event_finding(events, int(rows.event[3]), "leaks")
+    assert (finding.user_id, finding.item_id) == (users[3], items[3])
+    assert row_finding(folder, "has no ids", -1, 10**9).item_id == 10**9
 
 
 def row_of(rows: PredictionTable, row: int) -> tuple[int, int, int]:

@@ -62,6 +62,11 @@ class Ids:
         """Return the id of a key."""
         return key if self.texts is None else self.texts[key]
 
+    def named(self, key: int) -> int | str:
+        """Return the id of a key, or the key if a damaged table has one without an id."""
+        known = self.texts is None or 0 <= key < len(self.texts)
+        return self.id(key) if known else key
+
     def ids(self, keys: npt.NDArray[np.integer]) -> list[int | str]:
         """Return the id of every key."""
         return [self.id(key) for key in keys.tolist()]

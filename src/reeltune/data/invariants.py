@@ -149,12 +149,13 @@ class Invariant:
 
 def _order_in_time(table: EventTable) -> Iterator[Violations]:
     user, time, item = table.timelines.user_id, table.timelines.timestamp, table.item_id
+    users, items = table.folder.user_ids, table.folder.item_ids
     same, tied = table.continues[1:], time[1:] == time[:-1]
     back, tie = same & (time[1:] < time[:-1]), same & tied & (item[1:] < item[:-1])
     for broken, explain in (
         (back, lambda i: f"at second {time[i]}, after one at {time[i - 1]}"),
-        (tie, lambda i: f"same second as item {item[i - 1]}, but after it"),
-        (user[1:] < user[:-1], lambda i: f"after events of user {user[i - 1]}"),
+        (tie, lambda i: f"same second as item {items.named(int(item[i - 1]))}, but after it"),
+        (user[1:] < user[:-1], lambda i: f"after events of user {users.named(int(user[i - 1]))}"),
     ):
         yield Violations(np.flatnonzero(broken) + 1, explain)
 
@@ -193,7 +194,7 @@ def _item_rows(table: EventTable) -> Iterator[Violations]:
     pointed = ids[np.where(inside, row, 0)]
 
     def explain(event: int) -> str:
-        target = f"item {names.id(int(pointed[event]))}" if inside[event] else "no item"
+        target = f"item {names.named(int(pointed[event]))}" if inside[event] else "no item"
         return f"points at row {row[event]}, which is {target}"
 
     yield _violations(~inside | (pointed != table.item_id), explain)
@@ -248,10 +249,8 @@ def _out_of_order_within_users(table: EventTable, *, whole: bool) -> Violations:
 
     def explain(event: int) -> str:
         before = int(examples[np.searchsorted(examples, event) - 1])
-        return (
-            f"{split[event]}, after event {before} (item {table.item_id[before]}), which is "
-            f"{split[before]}"
-        )
+        item = table.folder.item_ids.named(int(table.item_id[before]))
+        return f"{split[event]}, after event {before} (item {item}), which is {split[before]}"
 
     return Violations(examples[1:][falls], explain)
 

@@ -86,10 +86,12 @@ def implausible(table: EventTable) -> Iterator[str]:
     gaps = np.diff(years)
     if len(gaps) and gaps.max() > _LONGEST_GAP:
         before = count[: years[gaps.argmax()] + 1].sum()
+        users, items = table.folder.user_ids, table.folder.item_ids
         few, event = min((before, time.argmin()), (len(time) - before, time.argmax()))
         yield (
             f"{few:,} of {len(time):,} ratings lie {gaps.max() - 1} years or more from the others, "
-            f"such as that of {item} {table.item_id[event]} by user {user[event]} at second "
+            f"such as that of {item} {items.named(int(table.item_id[event]))} by user "
+            f"{users.named(int(user[event]))} at second "
             f"{time[event]} ({iso_time(int(time[event]))}). Correct their timestamps"
         )
     liked, rating = table.timelines.liked[table.is_in(TRAIN)], table.timelines.rating

@@ -27,7 +27,7 @@ _NEW_TOKENS: Final = 8
 class Sample:
     """One row in full: candidate, label, P(Yes) and generated text of both models."""
 
-    user_id: int
+    user_id: int | str
     candidate: Item
     truth: str
     p_yes_base: float
@@ -93,7 +93,7 @@ def compare(loaded: LoadedModel, split: str, progress: ProgressFor) -> Compariso
             generated_base = generate(loaded, prompt)
         samples.append(
             Sample(
-                user_id=int(rows.user_id[row]),
+                user_id=loaded.folder.user_ids.id(int(rows.user_id[row])),
                 candidate=loaded.folder.items[loaded.folder.timelines.item_idx[rows.event[row]]],
                 truth=answer(float(rows.liked[row])),
                 p_yes_base=float(rows.p_yes[BASE][row]),

@@ -79,7 +79,7 @@ def _example(folder: PreparedFolder, predictions: PredictionTable, row: int, why
     shown = min(int(predictions.position[row]), folder.history_len)
     return Example(
         why=why,
-        user_id=int(predictions.user_id[row]),
+        user_id=folder.user_ids.id(int(predictions.user_id[row])),
         history=[
             PastEvent(title_of(items[timelines.item_idx[past]]), float(timelines.rating[past]))
             for past in range(event - shown, event)

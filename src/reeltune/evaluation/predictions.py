@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, Columns
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.ids import Ids
 from reeltune.errors import DataError
 from reeltune.files import atomic_file
 
@@ -29,6 +30,8 @@ P_YES: Final = "p_yes: "
 _ROW_COLUMNS: Final = ("event", "user_id", "item_id", "position", "timestamp", "liked")
 """Columns of the file that are attributes of :class:`PredictionTable`."""
 
+_NUMBERS: Final = Ids()
+
 
 @dataclass(frozen=True)
 class PredictionTable:
@@ -37,7 +40,8 @@ class PredictionTable:
     Attributes:
         split: ``validation`` or ``test``.
         event: Index of the candidate among the events of ``timelines.parquet``.
-        item_id: The candidate.
+        user_id: The key of the user, see :class:`reeltune.data.ids.Ids`.
+        item_id: The key of the candidate.
         position: Events of the user before the candidate.
         timestamp: When the candidate was rated, in seconds since 1970, UTC.
         liked: The label.
@@ -129,12 +133,19 @@ def probabilities(labels: Labels, p_yes: Probabilities, where: str = "") -> Floa
     return values
 
 
-def write_predictions(path: Path, splits: list[PredictionTable]) -> None:
-    """Write the rows of one or more splits, with the same scorers, as one parquet file."""
+def write_predictions(
+    path: Path, splits: list[PredictionTable], user_ids: Ids = _NUMBERS, item_ids: Ids = _NUMBERS
+) -> None:
+    """Write the rows of one or more splits, with the same scorers, as one parquet file.
+
+    Keys of users and items are written as ids.
+    """
     tables = [
         pa.table(
             {Columns.SPLIT: np.full(len(rows), rows.split)}
             | {name: getattr(rows, name) for name in _ROW_COLUMNS}
+            | {Columns.USER: user_ids.arrow(rows.user_id)}
+            | {Columns.ITEM: item_ids.arrow(rows.item_id)}
             | {P_YES + name: values for name, values in rows.p_yes.items()}
         )
         for rows in splits
@@ -144,7 +155,7 @@ def write_predictions(path: Path, splits: list[PredictionTable]) -> None:
 
 
 def read_predictions(path: Path) -> dict[str, PredictionTable]:
-    """Return the rows of each split in a file of predictions.
+    """Return the rows of each split in a file of predictions, with ids instead of keys.
 
     Raises:
         DataError: The file is missing or lacks a column.

@@ -154,7 +154,7 @@ class Example:
     """
 
     why: str
-    user_id: int
+    user_id: int | str
     history: list[PastEvent]
     candidate: str
     rating: float

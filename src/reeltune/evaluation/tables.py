@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from reeltune.data.ids import shown_id
 from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.examples import title_of
 from reeltune.evaluation.intervals import Interval
@@ -258,7 +259,7 @@ def samples_table(samples: Sequence[Sample]) -> Table:
         table.add_column(name, overflow="fold")
     for sample in samples:
         table.add_row(
-            str(sample.user_id),
+            Text(shown_id(sample.user_id)),
             Text(title_of(sample.candidate)),
             sample.truth,
             f"{sample.p_yes_base:.3f} {answer(sample.p_yes_base)}",

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from reeltune.data.folder import PreparedFolder
+from reeltune.data.ids import shown_id
 from reeltune.data.invariants import EventTable
 from reeltune.data.timelines import Ints
 
@@ -26,17 +28,19 @@ PREPARE_AGAIN: Final = "Prepare the data again, and train and evaluate on the re
 class Finding:
     """One fault; ``user_id``, ``item_id`` and ``event`` are None if it is not about a row.
 
+    Ids are as the data give them; one that no data give, of a damaged file, is its key.
+
     ``event`` is the row's index in ``timelines.parquet``, counted from 0.
     """
 
     message: str
-    user_id: int | None = None
-    item_id: int | None = None
+    user_id: int | str | None = None
+    item_id: int | str | None = None
     event: int | None = None
 
     def __str__(self) -> str:
         named = (("user", self.user_id), ("item", self.item_id), ("event", self.event))
-        row = ", ".join(f"{name} {value}" for name, value in named if value is not None)
+        row = ", ".join(f"{name} {shown_id(value)}" for name, value in named if value is not None)
         return f"{row}: {self.message}" if row else self.message
 
 
@@ -67,7 +71,14 @@ NONE: Final = Offenders(0, ())
 def event_finding(table: EventTable, event: int, message: str) -> Finding:
     """Return a finding about one event."""
     user, item = table.timelines.user_id[event], table.item_id[event]
-    return Finding(message, int(user), int(item), event)
+    return row_finding(table.folder, message, int(user), int(item), event)
+
+
+def row_finding(
+    folder: PreparedFolder, message: str, user: int, item: int, event: int | None = None
+) -> Finding:
+    """Return a finding about a row, given by the keys of its ids."""
+    return Finding(message, folder.user_ids.named(user), folder.item_ids.named(item), event)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from sklearn.metrics import roc_auc_score
 
 from reeltune.data.columns import Columns
+from reeltune.data.ids import Ids
 from reeltune.data.invariants import EventTable
-from reeltune.data.timelines import Bools
+from reeltune.data.timelines import Bools, Ints
 from reeltune.errors import DataError
 from reeltune.evaluation.predictions import Floats, PredictionTable, read_predictions
 from reeltune.leakage.features import HELD_OUT
@@ -91,8 +92,8 @@ def _wrong(table: EventTable, split: str, rows: PredictionTable) -> Wrong:
     event = np.where(exists, rows.event, 0)
     columns = {
         Columns.SPLIT: (np.full(len(rows), split), np.asarray(timelines.split[event])),
-        Columns.USER: (rows.user_id, timelines.user_id[event]),
-        Columns.ITEM: (rows.item_id, table.item_id[event]),
+        Columns.USER: (rows.user_id, _ids(table.folder.user_ids, timelines.user_id[event])),
+        Columns.ITEM: (rows.item_id, _ids(table.folder.item_ids, table.item_id[event])),
         Columns.POSITION: (rows.position, timelines.position[event]),
         Columns.TIMESTAMP: (rows.timestamp, timelines.timestamp[event]),
         Columns.LIKED: (rows.liked, timelines.liked[event]),
@@ -108,7 +109,15 @@ def _wrong(table: EventTable, split: str, rows: PredictionTable) -> Wrong:
 
 
 def _row_finding(rows: PredictionTable, row: int, message: str) -> Finding:
-    return Finding(message, int(rows.user_id[row]), int(rows.item_id[row]), int(rows.event[row]))
+    user, item = rows.user_id.tolist()[row], rows.item_id.tolist()[row]
+    return Finding(message, user, item, int(rows.event[row]))
+
+
+def _ids(ids: Ids, keys: Ints) -> npt.NDArray[Any]:
+    """Return ids as a file of predictions has them."""
+    if ids.texts is None:
+        return keys
+    return np.array([ids.named(key) for key in keys.tolist()], dtype=np.object_)
 
 
 def predicted_once(parts: Parts) -> Outcome:

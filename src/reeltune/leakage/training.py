@@ -12,7 +12,7 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder, table_digests
 from reeltune.data.invariants import NOT_FOUND, EventTable
 from reeltune.data.timelines import Bools, Ints
-from reeltune.leakage.outcomes import Check, Finding, Offenders, Outcome, event_finding
+from reeltune.leakage.outcomes import Check, Finding, Offenders, Outcome, event_finding, row_finding
 from reeltune.prompts.rows import choose_blocks, train_rows
 from reeltune.training.cache import CACHE_FORMAT, TRAIN_CACHE, stored_key, stored_rows
 
@@ -79,7 +79,9 @@ def cached_rows_are_not_held_out(table: EventTable, cache: Path) -> Outcome:
     mislabelled = ~unknown & ~not_trained & (table.timelines.liked[index] != liked)
     offenders = Offenders.of_rows(
         np.flatnonzero(unknown),
-        lambda row: Finding("is no event of these data", int(user_id[row]), int(item_id[row])),
+        lambda row: row_finding(
+            table.folder, "is no event of these data", int(user_id[row]), int(item_id[row])
+        ),
     )
     offenders += _at(table, index, not_trained, "is among the training rows")
     offenders += _at(table, index, mislabelled, "has another label")

@@ -47,7 +47,8 @@ def save_evaluation(
     splits = [collected.reported]
     if collected.validation.split != collected.reported.split:
         splits.insert(0, collected.validation)
-    write_predictions(target / PREDICTIONS_FILE, splits)
+    folder = loaded.folder
+    write_predictions(target / PREDICTIONS_FILE, splits, folder.user_ids, folder.item_ids)
     key = {
         _PREDICTIONS_KEY: predictions_key(loaded, run).parts,
         _PREDICTIONS_DIGEST: file_digest(target / PREDICTIONS_FILE),
