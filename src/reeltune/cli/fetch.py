@@ -195,8 +195,10 @@ def _fetch_synthetic(
             where="--users" if users is None else "--items",
             hint=f"For example: reeltune fetch {name} --users 200 --items 500",
         )
-    made = synthetic if name == _SYNTHETIC else synthetic_books
-    make = made.make_synthetic if made is synthetic else synthetic_books.make_synthetic_books
+    if name == _SYNTHETIC:
+        made, make = synthetic, synthetic.make_synthetic
+    else:
+        made, make = synthetic_books, synthetic_books.make_synthetic_books
     folder = into / f"{name}-{users}x{items}"
     usual = min(made.DEFAULT_RATINGS_PER_USER, items)
     numbers = (users, items, usual if ratings_per_user is None else ratings_per_user, seed)
