@@ -29,7 +29,7 @@ class EventTable:
     """Every event of a prepared folder, with nothing about it taken for granted.
 
     Attributes:
-        item_id: The item id in the file, which ``timelines.item_idx`` should point at.
+        item_id: The item key in the file, which ``timelines.item_idx`` should point at.
     """
 
     folder: PreparedFolder

@@ -22,9 +22,9 @@ MIN_RATINGS: Final = 2
 DEFAULT_RATINGS_PER_USER: Final = 12
 _LEAST_BOOKS: Final = 20
 
-_BOOKS_PER_AUTHOR: Final = 6
-_QUALITY: Final = 1.6
-_GENRE_PREFERENCE: Final = 1.6
+_BOOKS_PER_AUTHOR: Final = 10
+_QUALITY: Final = 2.2
+_GENRE_PREFERENCE: Final = 1.2
 _AUTHOR_PREFERENCE: Final = 0.8
 _LENIENCY: Final = 0.6
 _NOISE: Final = 1.2
@@ -53,8 +53,10 @@ _GENRES: Final = {
     "Science Fiction": ("orbit", "android", "signal", "colony", "reactor"),
     "Travel": ("caravan", "monsoon", "passport", "lagoon", "border"),
 }
-_FIRST_NAMES: Final = ("Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hugo", "Ines")
-_LAST_NAMES: Final = ("Abbott", "Brandt", "Castellanos", "Doležal", "Ekström", "Fournier", "Görgün")
+_NAMES: Final = (
+    ("Al", "Bren", "Cas", "Dor", "Ek", "Four"),
+    ("berg", "ley", "mann", "nier", "quist", "šova"),
+)
 _TITLES: Final = (
     "A House of {}",
     "After the {}",
@@ -181,7 +183,7 @@ def _books(isbns: list[str], author: Ints, genre: Ints, rng: np.random.Generator
 
 def _author(number: int) -> str:
     """Return a name; after all have been used, with a number as of a dynasty."""
-    round_, index = divmod(number, len(_FIRST_NAMES) * len(_LAST_NAMES))
-    last, first = divmod(index, len(_FIRST_NAMES))
-    name = f"{_FIRST_NAMES[first]} {_LAST_NAMES[last]}"
-    return name if not round_ else f"{name} {round_ + 1}"
+    first, last = _NAMES
+    round_, index = divmod(number, len(first) * len(last))
+    name = f"{chr(ord('A') + number % 26)}. {first[index % len(first)]}{last[index // len(first)]}"
+    return f"{name} {round_ + 1}" if round_ else name
