@@ -22,6 +22,7 @@ from reeltune.models.calibration import CALIBRATED, load_calibration
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
 from tests.errors import error_code
+from tests.prepared_data import text_item, text_user
 from tests.runs import tiny_config, tiny_overrides
 
 SHORT = {"evaluation__bootstrap_samples": 40, "evaluation__ablation_examples": 12}
@@ -108,6 +109,31 @@ def test_calibration_and_figures_are_written_beside_the_adapter(evaluated):
     assert f"{tuned['users']} users" in auc and f"{tuned['low']:.4f}" not in auc
     report = (evaluated / "evaluation" / "report.html").read_text()
     assert all(scorer["name"] in report for scorer in written["scorers"])
+
+
+@pytest.mark.slow
+def test_with_text_ids_every_figure_is_the_same(evaluated, run, text_prepared, tmp_path):
+    sets = [*run[1], f"data.prepared_dir={text_prepared}"]
+    evaluate(sets, "--output", str(tmp_path / "text"))
+    assert check(tmp_path / "text", text_prepared) == 0
+    before, after = (
+        read_predictions(folder / "predictions.parquet")["test"]
+        for folder in (evaluated / "evaluation", tmp_path / "text")
+    )
+    assert after.item_id.tolist() == [text_item(item // 3) for item in before.item_id.tolist()]
+    assert after.user_id.tolist() == [text_user(user) for user in before.user_id.tolist()]
+    assert {name: p.tolist() for name, p in after.p_yes.items()} == {
+        name: p.tolist() for name, p in before.p_yes.items()
+    }
+    written = json.loads((tmp_path / "text/metrics.json").read_text())
+    assert {example["user_id"] for example in written["examples"]} <= set(after.user_id)
+    assert written["examples"][0]["user_id"] in (tmp_path / "text/report.html").read_text()
+
+
+def check(folder: Path, data: Path) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(folder), "--data", str(data)])
+    return int(left.value.code or 0)
 
 
 @pytest.mark.slow
