@@ -110,12 +110,12 @@ class Catalogue:
         index = self.index_by_id(item_id)
         if index is None:
             domain = self.words.domain
-            keys = [self._ids.key(known) for known in self.index_of_id]
+            numbers = sorted(known for known in self.index_of_id if isinstance(known, int))
             raise RequestError(
                 f"no {domain.item} has the id {shown_id(item_id)}",
                 code="unknown_item",
                 hint=f"The {domain.count(len(self.items))} have ids "
-                f"{self._ids.describe(np.sort(keys))}",
+                f"{self._ids.describe(np.array(numbers, dtype=np.int64))}",
             )
         return index
 
