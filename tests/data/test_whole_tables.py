@@ -264,7 +264,7 @@ def test_genres_that_look_like_lists_are_warned_of(tmp_path, genres) -> None:
 def test_a_separator_in_a_title_belongs_to_it(tmp_path) -> None:
     rows = [*items(29), ItemRow(300, "Solo :: A :: Life (1999)")]
     folder = run(write_edition(tmp_path / "in", RATINGS, rows, "10m"))
-    assert folder.items[-1][1:] == ("Solo :: A :: Life", 1999, ("Drama",))
+    assert folder.items[-1][1:4] == ("Solo :: A :: Life", 1999, ("Drama",))
     edit(tmp_path / "in" / "movies.dat", lambda text: text.replace(b"Drama\n", b"Drama::\n", 1))
     with raises_error(DataError, "bad_row", where="movies.dat, line 1", figures=[4, 3]):
         run(tmp_path / "in")

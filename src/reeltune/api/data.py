@@ -107,7 +107,8 @@ def prepare(
     >>> stars = [i % 5 + 1 for i in range(80)]
     >>> books = pl.DataFrame({"reader": reader, "isbn": book, "stars": stars})
     >>> with TemporaryDirectory() as work:
-    ...     folder = prepare(books, Path(work), columns="user=reader", min_history=1, history_len=5)
+    ...     shares = {"val_fraction": 0.2, "test_fraction": 0.2}
+    ...     folder = prepare(books, Path(work), columns="user=reader", min_history=1, **shares)
     ...     folder.counts["users"], folder.items[0].item_id, folder.prompt_settings.threshold
     (8, 'b-0', 3.0)
     """
