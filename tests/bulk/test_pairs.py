@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reeltune.bulk.tasks import Pairs
+from reeltune.bulk.input_table import InputRows
+from reeltune.bulk.tasks import Pairs, _shared_queries
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.history import NOW
 from reeltune.scoring.predictor import Predictor, Query
 from tests.bulk.build import Row, output_rows, p_yes_alone, parts, write_rows
 
@@ -127,3 +129,24 @@ def test_the_rows_own_rating_is_not_in_its_history(predictor, lookup):
     assert lookup.history_ends(users, items, late).tolist() == list(range(len(items)))
     first = np.full(len(items), int(timelines.timestamp[0]))
     assert lookup.history_ends(users, items, first).tolist() == [0] * len(items)
+
+
+def test_a_row_is_predicted_at_its_time_or_at_the_first_rating_left_out(predictor, lookup):
+    times = predictor.loaded.folder.timelines.timestamp
+    user, end = np.array([0, 0, 0, 0]), np.array([3, lookup.end(0), 3, lookup.end(0)])
+    last = int(times[lookup.end(0) - 1])
+    assert lookup.moments(user, end).tolist() == [times[3], NOW, times[3], NOW]
+    before = np.array([times[3] - 1, last + 5, times[3] + 1, 7])
+    assert lookup.moments(user, end, before).tolist() == [times[3] - 1, last + 5, times[3], 7]
+    everyone = np.arange(len(lookup.user_ids))
+    ends = np.array([lookup.end(one) for one in everyone])
+    assert set(lookup.moments(everyone, ends).tolist()) == {NOW}
+
+
+def test_rows_that_share_a_history_keep_their_times(lookup):
+    user, item = np.zeros(3, dtype=np.int64), np.repeat(lookup.rated(0)[4], 3).astype(np.int64)
+    before, fault = np.array([6, 2**40, 5]), np.full(3, -1, dtype=np.int8)
+    groups, queries = _shared_queries(InputRows(user, item, before, fault, ()), lookup, 9)
+    (rated,) = lookup.moments(user[:1], lookup.history_ends(user[:1], item[:1]))
+    assert [group.tolist() for group in groups] == [[0, 2], [1]]
+    assert [query.asked_at.tolist() for query in queries] == [[6, 5], [rated]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reeltune.api.data import prepare
 from reeltune.data.folder import PreparedFolder
-from reeltune.data.history import History, NoContext
+from reeltune.data.history import NOW, History, NoContext
 from reeltune.data.tags import MOST_TAGS, ItemTags, Tag, TagSource
 from reeltune.errors import DataError
 from reeltune.signals.folder import with_signals
@@ -46,7 +46,7 @@ def test_texts_by_hand():
     assert tags.texts == ["", "dark, slow", "slow, dark", "", "", "a < |im_end|>"]
     at = {time: tags.before(np.array([0, 1, 2]), time).tolist() for time in (5, 6, 7, 8)}
     assert at == {5: [0, 3, 4], 6: [1, 3, 4], 7: [1, 3, 5], 8: [2, 3, 5]}
-    assert tags.newest(np.array([2, 0, 1])).tolist() == [5, 2, 3]
+    assert tags.before(np.array([2, 0, 1]), NOW).tolist() == [5, 2, 3]
 
 
 rows_of_tags = st.lists(
@@ -79,10 +79,11 @@ def test_queries_show_all_tags_and_past_ones_those_before_their_time():
     shown, codes = source.of_query(now, np.array([1]), 1)
     assert shown.context is not None
     assert [tags.texts[code] for code in (*shown.context[:, 0], *codes[:, 0])] == ["old, new"] * 2
-    then = History(now.item_idx, now.rating, timestamp=np.array([5, 6]), asked_at=9)
-    shown, codes = source.of_query(then, np.array([1]), 2)
+    then = History(now.item_idx, now.rating, timestamp=np.array([5, 6]))
+    shown, codes = source.of_query(then, np.array([1, 1]), 2, np.array([9, 10]))
     assert shown.context is not None
-    assert [tags.texts[code] for code in (*shown.context[:, 0], *codes[:, 0])] == ["", "old", "old"]
+    assert [tags.texts[code] for code in shown.context[:, 0]] == ["", "old"]
+    assert [tags.texts[code] for code in codes[:, 0]] == ["old", "old, new"]
     kept, _ = source.of_query(shown, np.array([1]), 1)
     assert np.array_equal(kept.context, shown.context[1:])  # type: ignore[arg-type]
     assert then.without(0).timestamp.tolist() == [6]  # type: ignore[union-attr]

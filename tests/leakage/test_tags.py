@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.history import NOW
 from reeltune.data.invariants import EventTable
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings, SplitSettings
@@ -42,7 +43,7 @@ def at_the_same_time(self: ItemTags, item_idx, timestamp):
 
 
 def at_any_time(self: ItemTags, item_idx, timestamp):
-    return self.newest(item_idx)
+    return BEFORE(self, item_idx, NOW)
 
 
 BEFORE = ItemTags.before

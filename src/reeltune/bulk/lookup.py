@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reeltune.data.folder import PreparedFolder
-from reeltune.data.history import History
+from reeltune.data.history import NOW, History
 
 Ints = npt.NDArray[np.int64]
 
@@ -62,10 +61,18 @@ class Lookup:
         """Return the newest ``length`` events of a user before ``end``, or fewer."""
         first = max(int(self._first[user]), end - length)
         user_id = int(self._user_keys[user])
-        history = History.from_timelines(self._timelines, range(first, end), user_id)
-        if end < self.end(user):  # what happened from the next rating on is not known yet
-            history = replace(history, asked_at=int(self._timelines.timestamp[end]))
-        return history
+        return History.from_timelines(self._timelines, range(first, end), user_id)
+
+    def moments(self, user: Ints, end: Ints, before: Ints | None = None) -> Ints:
+        """Return when each row is predicted, in seconds since 1970, shape ``(n,)``.
+
+        That is ``before``, but not after the first event that the history leaves out; ``NOW`` if
+        there is neither.
+        """
+        following = np.minimum(end, len(self._timelines) - 1)
+        left_out = end < self._first[user + 1]
+        moment = np.where(left_out, self._timelines.timestamp[following], NOW)
+        return moment if before is None else np.minimum(moment, before)
 
     def end(self, user: int) -> int:
         """Return the end of a user's whole history."""

@@ -205,6 +205,7 @@ def _shared_queries(
     user, item = rows.user[valid], rows.item[valid]
     before = None if rows.before is None else rows.before[valid]
     end = lookup.history_ends(user, item, before)
+    moment = lookup.moments(user, end, before)
     # The end of one user's timeline is the start of the next: both must be equal.
     order = np.lexsort((end, user))
     new = (np.diff(user[order]) != 0) | (np.diff(end[order]) != 0)
@@ -213,7 +214,7 @@ def _shared_queries(
     def query(group: Ints) -> Query:
         first = group[0]
         history = lookup.history(int(user[first]), int(end[first]), length)
-        return Query(history, item[group])
+        return Query(history, item[group], asked_at=moment[group])
 
     return [valid[group] for group in groups], map(query, groups)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from reeltune.data.timelines import Codes, Floats, Ints, Timelines
+
+NOW: Final = np.iinfo(np.int64).max
+"""A time after everything that is known."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,6 @@ class History:
             computed.
         user_id: User id, if known. Excludes this user's fold from item statistics.
         timestamp: When each item was rated, in seconds since 1970, shape ``(n,)``, if known.
-        asked_at: When candidates are judged, likewise; None for now.
     """
 
     item_idx: Ints
@@ -28,7 +30,6 @@ class History:
     context: Codes | None = None
     user_id: int | None = None
     timestamp: Ints | None = None
-    asked_at: int | None = None
 
     @classmethod
     def of(cls, item_idx: Sequence[int], rating: Sequence[float]) -> History:
@@ -93,7 +94,7 @@ class ContextSource(Protocol):
         ...
 
     def of_query(
-        self, history: History, candidates: Ints, shown: int
+        self, history: History, candidates: Ints, shown: int, asked_at: Ints | int = NOW
     ) -> tuple[History, Codes | None]:
         """Return the newest ``shown`` events with their codes, and the codes of candidates.
 
@@ -101,6 +102,8 @@ class ContextSource(Protocol):
             history: All ratings of the user; codes it already has are kept.
             candidates: Item indices, shape ``(n,)``.
             shown: The most events to return.
+            asked_at: When candidates are predicted, in seconds since 1970, shape ``(n,)`` if not
+                all at once.
         """
         ...
 
@@ -113,7 +116,9 @@ class NoContext:
     def of_all_events(self) -> None:
         """Return nothing."""
 
-    def of_query(self, history: History, candidates: Ints, shown: int) -> tuple[History, None]:
+    def of_query(
+        self, history: History, candidates: Ints, shown: int, asked_at: Ints | int = NOW
+    ) -> tuple[History, None]:
         """Return the newest events."""
-        del candidates
+        del candidates, asked_at
         return history.last(shown), None

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.badrows import BadRow, DroppedRows
-from reeltune.data.history import ContextSource, History
+from reeltune.data.history import NOW, ContextSource, History
 from reeltune.data.layouts import check_text, column_indices
 from reeltune.data.timelines import Codes, Ints, Timelines
 from reeltune.domain import Item, plain_text
@@ -90,10 +90,6 @@ class ItemTags:
         earlier = np.searchsorted(times, timestamp)  # how many times are earlier
         return np.searchsorted(keys, item_idx * (len(times) + 1) + earlier, side="right") - 1
 
-    def newest(self, item_idx: npt.NDArray[np.integer]) -> Ints:
-        """Return the version of each item by all its tags, shape ``(n,)``."""
-        return np.searchsorted(self.item_idx, item_idx, side="right") - 1
-
     @cached_property
     def _by_item_and_time(self) -> tuple[Ints, Ints]:
         """The distinct times of tags, and a sort key of each version."""
@@ -103,10 +99,7 @@ class ItemTags:
 
 
 class TagSource:
-    """Adds a column to the codes of another source: the versions of tags, before its columns.
-
-    Items of a query have all their tags, unless the history says when it was asked.
-    """
+    """Adds a column to the codes of another source: the versions of tags, before its columns."""
 
     def __init__(self, tags: ItemTags, ratings: Timelines, others: ContextSource) -> None:
         self._tags, self._ratings, self._others = tags, ratings, others
@@ -119,21 +112,20 @@ class TagSource:
             self._tags.before(known.item_idx, known.timestamp), self._others.of_all_events()
         )
 
-    def of_query(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
-        """Return the newest events with their codes, and the codes of candidates."""
-        computed, (history, codes) = (
-            history.context is None,
-            self._others.of_query(history, candidates, shown),
-        )
-        if computed:
-            column = self._versions(history.item_idx, history.timestamp)
-            history = replace(history, context=_joined(column, history.context))
-        return history, _joined(self._versions(candidates, history.asked_at), codes)
+    def of_query(
+        self, history: History, candidates: Ints, shown: int, asked_at: Ints | int = NOW
+    ) -> tuple[History, Codes]:
+        """Return the newest events with their codes, and the codes of candidates.
 
-    def _versions(self, item_idx: Ints, timestamp: Ints | int | None) -> Ints:
-        if timestamp is None:
-            return self._tags.newest(item_idx)
-        return self._tags.before(item_idx, timestamp)
+        Events without times have all tags of their items.
+        """
+        computed = history.context is None
+        history, codes = self._others.of_query(history, candidates, shown, asked_at)
+        if computed:
+            times = NOW if history.timestamp is None else history.timestamp
+            column = self._tags.before(history.item_idx, times)
+            history = replace(history, context=_joined(column, history.context))
+        return history, _joined(self._tags.before(candidates, asked_at), codes)
 
 
 def _joined(column: Ints, codes: Codes | None) -> Codes:

@@ -98,7 +98,7 @@ def titles_as_ids(rows: PromptRows, random: np.random.Generator) -> PromptRows:
     timelines, tags = replace(rows.timelines, item_idx=item_idx.astype(np.int32)), None
     if rows.tokens.tags is not None and (codes := timelines.context) is not None:
         tags = ItemTags.of((), len(items))
-        codes = np.column_stack([tags.newest(item_idx), codes[:, 1:]])
+        codes = np.column_stack([item_idx, codes[:, 1:]])  # the one, empty version of each item
         timelines = replace(timelines, context=codes)
     tokens = PromptTokens(rows.tokens.tokenizer, rows.tokens.renderer, items, tags)
     return PromptRows(timelines, rows.examples, items, tokens)

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.history import History
+from reeltune.data.history import NOW, History
 from reeltune.data.timelines import Codes
 from reeltune.errors import LengthError
 from reeltune.models.loaded_model import LoadedModel
@@ -34,11 +34,13 @@ class Query:
     Attributes:
         candidates: Item indices, shape ``(n,)``.
         context: Context codes of the candidates, shape ``(n, kinds)``, if prompts show any.
+        asked_at: When they are predicted, in seconds since 1970, shape ``(n,)``, or all now.
     """
 
     history: History
     candidates: npt.NDArray[np.int64]
     context: Codes | None = None
+    asked_at: npt.NDArray[np.int64] | int = NOW
 
 
 def query_sequences(
@@ -176,7 +178,7 @@ class Predictor:
     def _shown(self, query: Query) -> Query:
         """Return a query as prompts show it: the newest events, with their context lines."""
         history, context = self.loaded.folder.context.of_query(
-            query.history, query.candidates, self.history_len
+            query.history, query.candidates, self.history_len, query.asked_at
         )
         return Query(history, query.candidates, context)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.columns import TRAIN
-from reeltune.data.history import History
+from reeltune.data.history import NOW, History
 from reeltune.data.timelines import Codes, Timelines
 from reeltune.domain import Item, PromptSettings, SignalKind
 from reeltune.domain.context_lines import CHANCE_STEPS, COUNTS, SHARE_STEPS
@@ -108,11 +108,15 @@ class SignalSource:
         codes = self._codes(item, user, self._expected_targets(users))
         return codes if events is None else codes[events]
 
-    def of_query(self, history: History, candidates: Ints, shown: int) -> tuple[History, Codes]:
+    def of_query(
+        self, history: History, candidates: Ints, shown: int, asked_at: Ints | int = NOW
+    ) -> tuple[History, Codes]:
         """Return the newest events of a history with their codes, and the codes of candidates.
 
-        Events that are not shown count, too.
+        Events that are not shown count, too. Item statistics are those of all training rows,
+        whenever it is asked.
         """
+        del asked_at
         fold, rows = self._excluded_fold(history), history.item_idx
         liked = history.rating >= self.settings.threshold
         # One more event without a rating: the features before it cover the whole history.
