@@ -65,6 +65,17 @@ def test_a_text_is_that_of_the_earlier_tags_alone(rows: list[Tag], item: int, ti
     assert tags.item_idx[version].tolist() == [item]
 
 
+def test_items_of_32_bits_have_their_tags_among_many_items_and_times():
+    always, last, times = np.iinfo(np.int64).min, 70_000, range(1, 40_001)
+    tags = ItemTags(
+        texts=["", *map(str, times), "", "last"],
+        item_idx=np.array([0, *(0 for _ in times), last, last]),
+        since=np.array([always, *times, always, 5]),
+    )
+    version = tags.before(np.array([last, last], dtype=np.int32), np.array([5, 6]))
+    assert [tags.texts[one] for one in version] == ["", "last"]
+
+
 def test_a_text_has_the_most_frequent_tags_only():
     rows = [Tag(0, n, f"t{n}") for n in range(20)] + [Tag(0, 20, "t19")]
     text = ItemTags.of(rows, 1).texts[-1]

@@ -88,7 +88,9 @@ class ItemTags:
         """Return the version of each item by the tags given before a time, shape ``(n,)``."""
         times, keys = self._by_item_and_time
         earlier = np.searchsorted(times, timestamp)  # how many times are earlier
-        return np.searchsorted(keys, item_idx * (len(times) + 1) + earlier, side="right") - 1
+        # 32 bits are too few for the key of an item.
+        key = item_idx.astype(np.int64) * (len(times) + 1) + earlier
+        return np.searchsorted(keys, key, side="right") - 1
 
     @cached_property
     def _by_item_and_time(self) -> tuple[Ints, Ints]:
