@@ -411,6 +411,16 @@ def test_frames_keep_their_types(tmp_path):
     assert sorted(time for *_, time in events(folder)) == [START + n for n in range(18)]
 
 
+def test_ratings_with_decimals_are_those_of_the_scale(tmp_path):
+    wanted = [(10 + 37 * n % 91) / 10 for n in range(18)]
+    stored = [rating + (-1) ** n * 4e-6 for n, rating in enumerate(wanted)]
+    frame = FRAME.with_columns(pl.Series("rating", stored))
+    folder = reeltune.prepare(frame, tmp_path / "out", scale="1:10:0.1", **SMALL)
+    raw = [json.loads(line) for line in (folder.path / "test_raw.jsonl").read_text().splitlines()]
+    assert raw and all(row["rating"] in wanted for row in raw)
+    assert {r for row in raw for r in row["history"]["rating"]} <= set(wanted)
+
+
 def test_parquet_and_csv_of_one_frame_are_prepared_alike(tmp_path):
     FRAME.write_parquet(tmp_path / "a.parquet")
     FRAME.write_csv(tmp_path / "a.csv")

@@ -57,10 +57,8 @@ class _Prompts:
             lines = (renderer.text_line(TAGS, t) for t in renderer.first_words(folder.tags.texts))
             known, self._tags = folder.ratings, [_escape(line) for line in lines]
             self._versions = folder.tags.before(known.item_idx, known.timestamp)
-        self._ratings = {
-            rating: _escape(renderer.rating(rating))
-            for rating in folder.prompt_settings.scale.ratings()
-        }
+        ratings = _ratings_by_stored(folder).items()
+        self._ratings = {stored: _escape(renderer.rating(rating)) for stored, rating in ratings}
         self._before = _escape(renderer.before_candidate())
         self._question = _escape(renderer.question())
         self._answers = {liked: _escape(renderer.answer(liked)) for liked in (True, False)}
@@ -91,6 +89,7 @@ class _Prompts:
 def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
     """Yield every test example without its prompt: ids, titles, years, ratings, times, label."""
     timelines, items, examples = folder.timelines, folder.items, folder.examples(TEST)
+    ratings = _ratings_by_stored(folder)
     for start, target in zip(examples.start.tolist(), examples.target.tolist(), strict=True):
         *shown, candidate = (items[i] for i in timelines.item_idx[start : target + 1].tolist())
         row: dict[str, Any] = {
@@ -98,18 +97,23 @@ def _raw_rows(folder: PreparedFolder) -> Iterator[str]:
             "item_id": candidate.item_id,
             "title": candidate.title,
             "year": candidate.year,
-            "rating": float(timelines.rating[target]),
+            "rating": ratings[float(timelines.rating[target])],
             "timestamp": int(timelines.timestamp[target]),
             "label": Renderer.answer(bool(timelines.liked[target])),
             "history": {
                 "item_id": [item.item_id for item in shown],
                 "title": [item.title for item in shown],
                 "year": [item.year for item in shown],
-                "rating": timelines.rating[start:target].tolist(),
+                "rating": [ratings[stored] for stored in timelines.rating[start:target].tolist()],
                 "timestamp": timelines.timestamp[start:target].tolist(),
             },
         }
         yield json.dumps(row, ensure_ascii=False)
+
+
+def _ratings_by_stored(folder: PreparedFolder) -> dict[float, float]:
+    """Return the ratings of the scale by the number that 32 bits make of each."""
+    return {float(np.float32(rating)): rating for rating in folder.prompt_settings.scale.ratings()}
 
 
 def _escape(text: str) -> str:

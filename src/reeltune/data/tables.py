@@ -230,7 +230,10 @@ def _read_ratings(
         notify("Times: no such column, so the order of the rows is taken for that of the ratings")
     events = events.with_columns(ratings, seconds.alias(roles.TIME))
     fault = _fault(scale, empty, other_unit.fill_null(value=False))
-    return _Ratings(events.with_columns(fault.alias(FAULT)), scale, histogram, unit)
+    step = ((pl.col(roles.RATING) - scale.min) / scale.step).round()
+    on_scale = (scale.min + step * scale.step).round(6).alias(roles.RATING)  # as scale.ratings()
+    events = events.with_columns(on_scale, fault.alias(FAULT))
+    return _Ratings(events, scale, histogram, unit)
 
 
 def _fault(scale: RatingScale, empty: pl.Series, other_unit: pl.Series) -> pl.Expr:
