@@ -83,9 +83,7 @@ def test_bad_row_is_counted_and_listed(tmp_path, bad_edition, line, reason) -> N
 
 
 def test_whole_star_editions_refuse_halves(tmp_path, bad_edition) -> None:
-    with raises_error(
-        DataError, "bad_row", where="ratings.dat, line 4", figures=[3.5, "1.0 to 5.0"]
-    ):
+    with raises_error(DataError, "bad_row", where="ratings.dat, line 4", figures=[3.5, "1 to 5"]):
         prepare(bad_edition("9::10::3.5::500", "1m"), settings(tmp_path / "out"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from reeltune.data.columns import Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.ids import Ids, is_whole_number, shown_id
-from reeltune.domain import RatingScale, format_rating
+from reeltune.domain import HALF_STARS, RatingScale
 from reeltune.errors import DataError
 from tests.errors import raises_error
 from tests.prepared_data import change_meta, text_item, with_text_ids, write_prepared
@@ -113,6 +113,7 @@ def test_scales_that_are_none(scale: RatingScale):
 
 
 def test_ratings_keep_their_digits():
-    assert [format_rating(rating) for rating in (4, 4.5, 0.25, float(np.float32(0.1)))] == [
-        *("4.0", "4.5", "0.25", "0.1")
-    ]
+    assert [HALF_STARS.number(rating) for rating in (4, 4.5, 0.25)] == ["4.0", "4.5", "0.25"]
+    assert RatingScale(0, 1, 0.1).number(float(np.float32(0.1))) == "0.1"
+    assert str(RatingScale(1, 10, 1)) == "1 to 10 in steps of 1"
+    assert str(RatingScale(0.5, 10, 0.5)) == "0.5 to 10.0 in steps of 0.5"

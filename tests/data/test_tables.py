@@ -173,11 +173,16 @@ def test_guesses_are_printed(tmp_path):
     folder = reeltune.prepare(tmp_path / "mine.csv", tmp_path / "out", notify=said.append, **SMALL)
     text = "\n".join(said)
     assert "user=user, item=item, rating=rating, time=timestamp" in text
-    assert "Scale: 1.0 to 10.0 in steps of 1.0, guessed from 18 ratings" in text
-    assert "Liked: 5.0 or higher" in text  # 10 of 18; from 6.0 on it is 8 of 18, as near
+    assert "Scale: 1 to 10 in steps of 1, guessed from 18 ratings" in text
+    assert "Liked: 5 or higher" in text  # 10 of 18; from 6 on it is 8 of 18, as near
     assert "6 of 6 items have no title" in text
     assert folder.prompt_settings.scale.max == 10
     assert folder.prompt_settings.threshold == 5
+    said.clear()
+    (tmp_path / "votes.csv").write_text(table(LIKES))
+    reeltune.prepare(tmp_path / "votes.csv", tmp_path / "likes", notify=said.append, **SMALL)
+    assert any(line.startswith("Scale: dislikes (0) and likes (1), guessed") for line in said)
+    assert any(line.startswith("Liked: 1: ") for line in said)
 
 
 HOSTILE: dict[str, tuple[str | bytes, dict, str, list[object]]] = {
@@ -207,7 +212,7 @@ HOSTILE: dict[str, tuple[str | bytes, dict, str, list[object]]] = {
     "odd scale": (table(rated(lambda n: n * 0.37)), {}, "unclear_scale", ["0.37", "--scale"]),
     "little evidence": (table(rated(lambda n: 9 + n % 2)), {}, "unclear_scale", ["9, 10"]),
     "no scale": (table(), {"scale": "10:1"}, "bad_scale", ["10:1"]),
-    "off the scale": (table(), {"scale": "1:4"}, "bad_row", ["line 6", "1.0 to 4.0", "--scale"]),
+    "off the scale": (table(), {"scale": "1:4"}, "bad_row", ["line 6", "1 to 4", "--scale"]),
     "threshold off the scale": (table(), {"rating_threshold": 9.0}, "one_label", []),
     "decimal comma": (
         table([*ROWS[:-1], ("u", "i", "3,5", START)], separator=";"),

@@ -15,7 +15,6 @@ from reeltune.domain import (
     Item,
     PromptSettings,
     Renderer,
-    format_rating,
     plain_text,
 )
 
@@ -217,7 +216,6 @@ def test_scale_and_threshold_are_said(form: Form):
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (3, "3.0"), (4.5, "4.5"), (5.0, "5.0")])
 def test_stars_have_one_decimal(value: float, text: str):
-    assert format_rating(value) == text
     assert Renderer(PromptSettings()).rating(value) == f"{text}:"
     assert Renderer(PromptSettings(form=INTERVIEW)).rating(value) == f"{text} stars. Next:"
 

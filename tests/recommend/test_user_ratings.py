@@ -82,7 +82,7 @@ def test_the_scale_is_that_of_the_edition():
     for rating in ("0.5", "4.5"):
         error = fault(f"Harbour={rating}", scale=whole)
         assert error.code == "rating_not_on_scale"
-        assert re.findall(r"\d+\.\d", str(error.hint)) == ["1.0", "10.0", "1.0"]
+        assert re.findall(r"[\d.]+", str(error.hint)) == ["1", "10", "1"]
 
 
 @given(random_timelines(items=30))

@@ -111,7 +111,7 @@ def prepare(
     rating_threshold: Annotated[
         float | None,
         _examples(
-            show_default="4.0; with --ratings the step nearest to the middle of likes and dislikes",
+            show_default="4.0; with --ratings the one with a share of likes nearest to one half",
             help="Lowest rating that counts as liked.",
         ),
     ] = None,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from reeltune.data.columns import YEAR_2100
-from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale, format_rating
+from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
 from reeltune.errors import ConfigError, DataError
 
 LIKE: Final = RatingScale(0.0, 1.0, 1.0)
@@ -81,12 +81,12 @@ class Histogram:
         counts = ratings.value_counts().sort(ratings.name)
         return cls(dict(counts.iter_rows()))
 
-    def lines(self) -> list[str]:
+    def lines(self, scale: RatingScale) -> list[str]:
         """Return a line of text per rating, at most a dozen."""
         most, shown = max(self.count.values()), list(self.count.items())
         more = len(shown) - 12
         lines = [
-            f"  {format_rating(rating):>5}  {n:>11,}  {'#' * math.ceil(_BAR * n / most)}"
+            f"  {scale.number(rating):>5}  {n:>11,}  {'#' * math.ceil(_BAR * n / most)}"
             for rating, n in (shown if more <= 0 else shown[:6] + shown[-6:])
         ]
         if more > 0:
@@ -130,7 +130,7 @@ def _guess_scale(histogram: Histogram, where: str) -> RatingScale:
     """
     values = list(histogram.count)
     if len(values) == 1:
-        raise _one_label_error(f"every rating is {format_rating(values[0])}", where)
+        raise _one_label_error(f"every rating is {values[0]:g}", where)
     if len(values) > _MOST_VALUES:
         found = f"there are {len(values):,} different ratings"
     else:
@@ -172,8 +172,9 @@ def read_scale(
     ratings = given.to_frame().select(_to_numbers(pl.col(given.name), scale)).to_series()
     histogram = Histogram.of(ratings)
     scale = scale or _guess_scale(histogram, where)
-    notify(f"Scale: {scale}, {how} {sum(histogram.count.values()):,} ratings")
-    for line in histogram.lines():
+    which = "dislikes (0) and likes (1)" if scale == LIKE else scale
+    notify(f"Scale: {which}, {how} {sum(histogram.count.values()):,} ratings")
+    for line in histogram.lines(scale):
         notify(line)
     return ratings, scale, histogram
 
@@ -196,11 +197,9 @@ def choose_threshold(
     liked = sum(n for rating, n in on_scale.count.items() if rating >= threshold)
     if total and liked in (0, total):
         raise _one_label_error(f"of {total:,} ratings, {liked:,} are liked", where)
-    how = "the step nearest to the middle of likes and dislikes" if given is None else "as given"
-    notify(
-        f"Liked: {format_rating(threshold)} or higher, {how}: "
-        f"{liked / max(total, 1):.1%} of the ratings"
-    )
+    how = "the share nearest to one half" if given is None else "as given"
+    which = "1" if scale == LIKE else f"{scale.number(threshold)} or higher, {how}"
+    notify(f"Liked: {which}: {liked / max(total, 1):.1%} of the ratings")
     return threshold
 
 

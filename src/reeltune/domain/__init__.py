@@ -12,7 +12,6 @@ from reeltune.domain.items import (
     WHOLE_STARS,
     Item,
     RatingScale,
-    format_rating,
     plain_text,
 )
 from reeltune.domain.renderer import (
@@ -52,6 +51,5 @@ __all__ = [
     "Renderer",
     "SignalKind",
     "capitalized",
-    "format_rating",
     "plain_text",
 ]

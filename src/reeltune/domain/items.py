@@ -56,8 +56,19 @@ class RatingScale:
     step: float
 
     def __str__(self) -> str:
-        low, high, step = (format_rating(value) for value in (self.min, self.max, self.step))
+        low, high, step = map(self.number, (self.min, self.max, self.step))
         return f"{low} to {high} in steps of {step}"
+
+    def number(self, rating: float, decimals: int = 0) -> str:
+        """Return a rating with the decimals of the scale, or more if ``decimals`` says so.
+
+        A number between two ratings has all its decimals.
+
+        >>> RatingScale(0.5, 5.0, 0.5).number(3), RatingScale(1.0, 10.0, 1.0).number(3)
+        ('3.0', '3')
+        """
+        text = f"{rating:.{max(decimals, *map(_decimals, (self.step, self.min)))}f}"
+        return text if math.isclose(float(text), rating, rel_tol=1e-6) else f"{rating:g}"
 
     @property
     def is_valid(self) -> bool:
@@ -89,10 +100,5 @@ HALF_STARS: Final = RatingScale(0.5, 5.0, 0.5)
 WHOLE_STARS: Final = RatingScale(1.0, 5.0, 1.0)
 
 
-def format_rating(rating: float) -> str:
-    """Return a rating with the one decimal that prompts show, or with all it has.
-
-    >>> format_rating(4.5), format_rating(3.0), format_rating(0.25)
-    ('4.5', '3.0', '0.25')
-    """
-    return f"{rating:.1f}" if round(rating, 1) == rating else f"{round(rating, _DECIMALS):g}"
+def _decimals(value: float) -> int:
+    return len(f"{value:.6f}".rstrip("0").partition(".")[2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -144,14 +143,8 @@ class RatingWords:
         return self.unit or "rating"
 
     def number(self, rating: float) -> str:
-        """Return a rating as a number, with the decimals of the scale and at least one for stars.
-
-        A number between two ratings has all its decimals.
-        """
-        least = 1 if self.unit == "stars" else 0
-        decimals = max(_decimals(self.scale.step), _decimals(self.scale.min), least)
-        text = f"{rating:.{decimals}f}"
-        return text if math.isclose(float(text), rating, rel_tol=1e-6) else f"{rating:g}"
+        """Return a rating as :meth:`RatingScale.number`, with at least one decimal for stars."""
+        return self.scale.number(rating, decimals=1 if self.unit == "stars" else 0)
 
     def label(self, rating: float) -> str:
         """Return a rating as shown before or beside its item: ``4.5``, ``8``, ``liked``."""
@@ -180,7 +173,3 @@ class RatingWords:
 
 FILM_STARS: Final = RatingWords(FILM, HALF_STARS)
 """The words of MovieLens."""
-
-
-def _decimals(value: float) -> int:
-    return len(f"{value:.6f}".rstrip("0").partition(".")[2])
