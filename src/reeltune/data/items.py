@@ -5,7 +5,6 @@ Plain Python reads the hundred thousand rows at most, since every error names th
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections import Counter
@@ -17,7 +16,15 @@ import polars as pl
 
 from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.columns import Columns
-from reeltune.data.layouts import CSV, TAB_100K, Layout, check_text, column_indices, cut_off_error
+from reeltune.data.layouts import (
+    CSV,
+    TAB_100K,
+    Layout,
+    check_text,
+    column_indices,
+    csv_rows,
+    cut_off_error,
+)
 from reeltune.domain import Item
 from reeltune.errors import DataError
 
@@ -192,31 +199,19 @@ def no_text_column(name: str, column: str, known: Sequence[str]) -> DataError:
 
 
 def _csv_rows(name: str, text: str, more: Sequence[str]) -> Iterator[_Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begin = 1
-    try:
-        header = next(reader, [])
-        indices = column_indices(name, header, CSV_COLUMNS)
-        known = {column.strip(): index for index, column in enumerate(header)}
-        usable = known.keys() - set(CSV_COLUMNS)
-        if missing := [column for column in more if column not in usable]:
-            raise no_text_column(name, missing[0], [Columns.GENRES, *sorted(usable)])
-        begin = reader.line_num + 1
-        for fields in reader:
-            if len(fields) == len(header):
-                texts = [fields[known[column]] for column in more]
-                yield _Row(begin, [fields[index] for index in indices], len(CSV_COLUMNS), texts)
-            elif any(field.strip() for field in fields):
-                yield _Row(begin, fields, len(header))
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"the row that begins here is not CSV: {error}",
-            code="bad_csv",
-            where=f"{name}, line {begin}",
-            hint='Double the quotes inside a quoted field (""), close every quote, and keep fields '
-            f"below {csv.field_size_limit():,} characters",
-        ) from error
+    rows = csv_rows(name, io.StringIO(text, newline=""))
+    _, header = next(rows, (1, []))
+    indices = column_indices(name, header, CSV_COLUMNS)
+    known = {column.strip(): index for index, column in enumerate(header)}
+    usable = known.keys() - set(CSV_COLUMNS)
+    if missing := [column for column in more if column not in usable]:
+        raise no_text_column(name, missing[0], [Columns.GENRES, *sorted(usable)])
+    for line, fields in rows:
+        if len(fields) == len(header):
+            texts = [fields[known[column]] for column in more]
+            yield _Row(line, [fields[index] for index in indices], len(CSV_COLUMNS), texts)
+        elif any(field.strip() for field in fields):
+            yield _Row(line, fields, len(header))
 
 
 def _decode(data: bytes) -> str:

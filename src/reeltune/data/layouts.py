@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -216,6 +216,30 @@ def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> l
 def _plain(column: str) -> str:
     """Return a column name as it is compared: ``userId`` and ``User_ID`` are equal."""
     return re.sub(r"[\s_-]", "", column).lower()
+
+
+def csv_rows(
+    name: str, stream: Iterable[str], separator: str = ","
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each row of the file ``name`` begins, and its fields.
+
+    Raises:
+        DataError: The text is not CSV.
+    """
+    reader = csv.reader(stream, delimiter=separator, strict=True)
+    begin = 1
+    try:
+        for fields in reader:
+            yield begin, fields
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"the row that begins here is not CSV: {error}",
+            code="bad_csv",
+            where=f"{name}, line {begin}",
+            hint='Double the quotes inside a quoted field (""), close every quote, and keep fields '
+            f"below {csv.field_size_limit():,} characters",
+        ) from error
 
 
 def read_header(path: Path) -> list[str]:

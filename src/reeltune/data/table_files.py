@@ -20,7 +20,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from reeltune.data.layouts import check_text
+from reeltune.data.layouts import check_text, csv_rows
 from reeltune.data.ratings import FAULT, FAULTS, LINE, field_name, split_lines
 from reeltune.errors import DataError, one_line
 
@@ -168,7 +168,6 @@ def _delimited(name: str, path: Path, *, quoted: bool, complete: bool, header: b
     with path.open(encoding="utf-8-sig", newline="") as stream:
         sample = stream.read(_SAMPLE)
     separator = _separator(name, sample)
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=separator[0])
     first = sample.partition("\n")[0].rstrip("\r").split(separator)
     recbole = [_RECBOLE.fullmatch(column.strip()) for column in first]
     lists: frozenset[str] = frozenset()
@@ -177,10 +176,7 @@ def _delimited(name: str, path: Path, *, quoted: bool, complete: bool, header: b
         lists = frozenset(match[1] for match in recbole if match and match[2] == "token_seq")
         columns = [match[1] for match in recbole if match]
     elif quoted and len(separator) == 1:
-        try:
-            columns = next(reader, [])
-        except csv.Error as error:
-            raise _bad_csv(name, 1, error) from error
+        _, columns = next(csv_rows(name, io.StringIO(sample, newline=""), separator), (1, []))
     else:
         quoted, columns = False, first
     columns = [column.strip() for column in columns]
@@ -230,33 +226,17 @@ def _separator(name: str, sample: str) -> str:
     return agreed[0] if agreed else ","
 
 
-def _bad_csv(name: str, line: int, error: csv.Error) -> DataError:
-    return DataError(
-        f"the row that begins here is not CSV: {error}",
-        code="bad_csv",
-        where=f"{name}, line {line}",
-        hint='Double the quotes inside a quoted field (""), close every quote, and keep fields '
-        f"below {csv.field_size_limit():,} characters",
-    )
-
-
 def _csv_rows(
     name: str, path: Path, separator: str, indices: list[int], width: int, *, header: bool
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the fields at some indices of each row, the line on which it begins, and its fault."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=separator, strict=True)
-        begin, nothing = 1, [None] * len(indices)
-        try:
-            for number, fields in enumerate(reader):
-                if fields and (number or not header):
-                    if len(fields) == width:
-                        yield *(fields[index].strip() for index in indices), begin, 0
-                    else:
-                        yield *nothing, begin, _BAD_FIELDS
-                begin = reader.line_num + 1
-        except csv.Error as error:
-            raise _bad_csv(name, begin, error) from error
+        for number, (line, fields) in enumerate(csv_rows(name, stream, separator)):
+            if fields and (number or not header):
+                if len(fields) == width:
+                    yield *(fields[index].strip() for index in indices), line, 0
+                else:
+                    yield *([None] * len(indices)), line, _BAD_FIELDS
 
 
 def _json_lines(name: str, path: Path, *, complete: bool) -> Table:

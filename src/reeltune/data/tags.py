@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +14,9 @@ import numpy.typing as npt
 
 from reeltune.data.badrows import BadRow, DroppedRows
 from reeltune.data.history import NOW, ContextSource, History
-from reeltune.data.layouts import check_text, column_indices
+from reeltune.data.layouts import check_text, column_indices, csv_rows
 from reeltune.data.timelines import Codes, Ints, Timelines
 from reeltune.domain import Item, plain_text
-from reeltune.errors import DataError
 
 CSV_COLUMNS: Final = ("movieId", "tag", "timestamp")
 
@@ -147,36 +145,19 @@ def read_tags(
     index = {str(item.item_id): row for row, item in enumerate(items)}
     tags: list[Tag] = []
     bad: list[BadRow] = []
-    for line, fields in _csv_rows(path):
-        row = _to_tag(path.name, line, fields, index)
-        (tags if isinstance(row, Tag) else bad).append(row)  # type: ignore[arg-type]
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows = csv_rows(path.name, stream)
+        _, header = next(rows, (1, []))
+        columns = column_indices(path.name, header, CSV_COLUMNS)
+        for line, fields in rows:
+            if any(field.strip() for field in fields):
+                known = len(fields) == len(header)
+                given = [fields[column] for column in columns] if known else fields[:2]
+                row = _to_tag(path.name, line, given, index)
+                (tags if isinstance(row, Tag) else bad).append(row)  # type: ignore[arg-type]
     reasons = Counter(row.reason for row in bad)
     dropped = DroppedRows.of(bad, reasons, len(tags) + len(bad), skip=skip_bad_rows)
     return sorted(tags), dropped
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line of each row and its item, tag and time; too few fields as they are."""
-    line = 1
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, strict=True)
-        try:
-            header = next(reader, [])
-            columns = column_indices(path.name, header, CSV_COLUMNS)
-            line = reader.line_num + 1
-            for fields in reader:
-                if len(fields) == len(header):
-                    yield line, [fields[column] for column in columns]
-                elif fields:
-                    yield line, fields[:2]
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(
-                f"the row that begins here is not CSV: {error}",
-                code="bad_csv",
-                where=f"{path.name}, line {line}",
-                hint="Double the quotes inside a quoted field, and close every quote",
-            ) from error
 
 
 def _to_tag(name: str, line: int, fields: list[str], index: dict[str, int]) -> Tag | BadRow:
