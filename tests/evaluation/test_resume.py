@@ -15,6 +15,8 @@ import torch
 
 from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
+from reeltune.config import Config
+from reeltune.data.folder import PreparedFolder
 from reeltune.errors import RunError
 from reeltune.evaluation.ablations import UNALTERED
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
@@ -24,6 +26,7 @@ from reeltune.evaluation.predictions import read_predictions
 from reeltune.locks import exclusive
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.sequences import Sequences
+from reeltune.report.save_evaluation import predictions_key
 from reeltune.scoring.scorer import Progress, Scorer
 from reeltune.training.train import train
 from tests.errors import error_code
@@ -309,6 +312,8 @@ KILLED = """
 import os, signal, sys
 from reeltune.baselines.score import BASELINES
 from reeltune.cli import main
+from reeltune.config import Config
+from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.ablations import UNALTERED
 from reeltune.scoring.scorer import Progress, Scorer
 
@@ -355,3 +360,16 @@ def test_a_killed_command_resumes(run, scored, tmp_path, phase: str):
         for name, p_yes in rows.p_yes.items():
             assert np.array_equal(resumed[split].p_yes[name], p_yes)
     assert not (tmp_path / "killed" / PARTIAL_FOLDER).exists()
+
+
+def test_predictions_of_a_base_model_depend_on_the_length_of_histories(prepared):
+    settings, config = prepared.prompt_settings, Config()
+    longer = PreparedFolder(
+        prepared.path,
+        {**prepared.meta, "settings": {**prepared.meta["settings"], "history_len": 99}},
+    )
+    keys = [
+        predictions_key(LoadedModel(config, folder, None, None, settings), None)  # type: ignore[arg-type]
+        for folder in (prepared, longer)
+    ]
+    assert keys[1].changed_from(keys[0].parts) == ["history"]
