@@ -166,3 +166,14 @@ def test_hyperparameters_that_are_none_are_refused(
     set_process(tmp_path / "data", replace(GP_HYPERPARAMETERS, noise=value))  # type: ignore
     with raises_error(DataError, "bad_prepared_meta", figures=["signals"]):
         PreparedFolder.open(tmp_path / "data")
+
+
+def test_a_wider_scale_is_computed_again(prepared: PreparedFolder, tmp_path: Path):
+    def of_scale(highest: float) -> PreparedFolder:
+        prompt = {**prepared.meta["prompt"], "scale_max": highest}
+        return PreparedFolder(prepared.path, {**prepared.meta, "prompt": prompt})
+
+    first = context_of(of_scale(10.0), tmp_path / "cache", "expected")
+    second = context_of(of_scale(20.0), tmp_path / "cache", "expected")
+    assert np.array_equal(second, context_of(of_scale(20.0), tmp_path / "other", "expected"))
+    assert not np.array_equal(first, second)

@@ -28,6 +28,7 @@ from reeltune.domain import (
 from reeltune.errors import RunError, one_line
 from reeltune.files import atomic_file
 from reeltune.signals.source import SignalSource
+from reeltune.signals.target import stars_per_unit
 
 SIGNALS_FILE: Final = "signals.npz"
 """Within ``data.cache_dir``."""
@@ -99,6 +100,8 @@ def _signals(
         }
         if process != GP_HYPERPARAMETERS:
             key["gaussian process"] = asdict(process)
+        if (stars := stars_per_unit(settings)) != 1:
+            key["stars per unit"] = stars
         cache = SignalCache(cache_dir / SIGNALS_FILE, CacheKey(key))
     return SignalSource(folder.ratings, folder.items, settings, cache)
 
