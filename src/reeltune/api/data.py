@@ -70,7 +70,7 @@ def prepare(
         genres: Whether the exported prompts show genres.
         domain: What prompts and pages call items and ratings: the name of a preset (``film``, the
             default, ``book``, ``game``, ``product``, ``song``), a YAML file, or its words by key.
-        item_text: Columns of the films file whose text prompts show under a film; ``tags`` takes
+        item_text: Columns of the items file whose text prompts show under an item; ``tags`` takes
             the tags given before, from ``tags.csv``.
         split: Hold out the end of each timeline (``user``), the end of the whole period (``time``),
             the newest items (``items``), or some users (``users``).
