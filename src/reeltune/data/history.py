@@ -21,7 +21,7 @@ class History:
     Attributes:
         context: Codes of the context lines under each item, shape ``(n, kinds)``; None if not
             computed.
-        user_id: User id, if known. Excludes this user's fold from item statistics.
+        user_id: Key of the user, if known. Excludes this user's fold from item statistics.
         timestamp: When each item was rated, in seconds since 1970, shape ``(n,)``, if known.
     """
 

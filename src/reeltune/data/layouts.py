@@ -196,10 +196,10 @@ def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> l
     Raises:
         DataError: A column is missing, or the first line is no header at all.
     """
-    columns = [_plain(column) for column in header]
-    missing = [column for column in wanted if columns.count(_plain(column)) != 1]
+    columns = [plain(column) for column in header]
+    missing = [column for column in wanted if columns.count(plain(column)) != 1]
     if not missing:
-        return [columns.index(_plain(column)) for column in wanted]
+        return [columns.index(plain(column)) for column in wanted]
     shown = ",".join(column.strip() for column in header)[:120]
     if len(missing) == len(wanted):
         message = f"the first line should name the columns, and is {shown!r}"
@@ -213,9 +213,13 @@ def column_indices(name: str, header: Sequence[str], wanted: Sequence[str]) -> l
     )
 
 
-def _plain(column: str) -> str:
-    """Return a column name as it is compared: ``userId`` and ``User_ID`` are equal."""
-    return re.sub(r"[\s_-]", "", column).lower()
+def plain(column: str) -> str:
+    """Return a column name as it is compared.
+
+    >>> plain("Book-Rating"), plain("reviewerID")
+    ('bookrating', 'reviewerid')
+    """
+    return re.sub(r"[\W_]", "", column).casefold()
 
 
 def csv_rows(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from reeltune.data.layouts import plain
 from reeltune.data.table_files import Table
 from reeltune.errors import ConfigError, DataError
 
@@ -23,15 +23,8 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     RATING: (
         *("rating", "userrating", "score", "stars", "overall", "bookrating", "ratings", "like"),
-        *(
-            "reviewscore",
-            "liked",
-            "thumbs",
-            "starrating",
-            "isrecommended",
-            "recommended",
-            "votedup",
-        ),
+        *("reviewscore", "liked", "thumbs", "starrating", "isrecommended", "recommended"),
+        "votedup",
     ),
     TIME: (
         *("timestamp", "time", "date", "unixreviewtime", "reviewedat", "reviewtime", "ratedat"),
@@ -42,10 +35,7 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
         *("productname", "filmtitle", "gametitle", "bookname"),
     ),
     YEAR: (
-        "year",
-        "releaseyear",
-        "yearofpublication",
-        "publicationyear",
+        *("year", "releaseyear", "yearofpublication", "publicationyear"),
         "originalpublicationyear",
     ),
     GENRES: ("genres", "genre", "categories", "category", "class"),
@@ -56,15 +46,6 @@ _HINT: Final = "Name the columns, such as --columns user=NAME,item=NAME,rating=N
 
 Columns = Mapping[str, str]
 """For each role, the name of a column."""
-
-
-def plain(column: str) -> str:
-    """Return a column name as it is compared.
-
-    >>> plain("Book-Rating"), plain("reviewerID")
-    ('bookrating', 'reviewerid')
-    """
-    return re.sub(r"[\W_]", "", column).casefold()
 
 
 def parse_columns(text: str | None) -> Columns:
