@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 
+import pyarrow as pa
 import pytest
 
-from reeltune.bulk.input_table import InvalidRows
-from reeltune.errors import RequestError
+from reeltune.bulk.input_table import InputRows, InvalidRows
+from reeltune.bulk.lookup import Lookup
+from reeltune.data.columns import NO_TIMES
+from reeltune.data.folder import PreparedFolder
+from reeltune.errors import DataError, RequestError
 from tests.bulk.build import Row, output_rows, p_yes_alone, write_rows
 from tests.errors import raises_error
 
@@ -88,3 +92,12 @@ def test_a_table_with_only_invalid_rows(bench, tmp_path):
     record = bench.score(path, tmp_path / "out", skip_unknown=True).record
     assert (record["rows"], record["scored"]) == (2, 0)
     assert [one["p_yes"] for one in output_rows(tmp_path / "out")] == [None, None]
+
+
+def test_times_are_refused_where_ratings_have_none(prepared):
+    meta = {**prepared.meta, "tables": {"times": NO_TIMES}}
+    lookup = Lookup(PreparedFolder(prepared.path, meta))
+    rows = {"user_id": [1], "item_id": [1]}
+    assert InputRows.resolve(pa.table(rows), lookup).valid.tolist() == [0]
+    with raises_error(DataError, "ratings_without_times"):
+        InputRows.resolve(pa.table({**rows, "timestamp": [10]}), lookup)

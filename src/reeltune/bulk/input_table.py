@@ -183,8 +183,18 @@ class InputRows:
 
     @classmethod
     def resolve(cls, table: pa.Table, lookup: Lookup) -> InputRows:
-        """Resolve rows of an :class:`InputTable`."""
+        """Resolve rows of an :class:`InputTable`.
+
+        Raises:
+            DataError: They have times, and the ratings have none.
+        """
         names = table.column_names
+        if Columns.TIMESTAMP in names and not lookup.has_times:
+            raise DataError(
+                "the ratings were prepared without times, so none is before a timestamp",
+                code="ratings_without_times",
+                hint=f"Leave out the column {Columns.TIMESTAMP}, or prepare ratings with times",
+            )
         indices = {Columns.USER: lookup.users(table[Columns.USER])}
         if Columns.ITEM in names:
             indices[Columns.ITEM] = lookup.items(table[Columns.ITEM])

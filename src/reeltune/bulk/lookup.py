@@ -28,10 +28,11 @@ class Lookup:
     Attributes:
         user_ids: The ids of all users who rated anything, as a column.
         item_ids: The ids of all items, as a column.
+        has_times: Whether ratings have times.
     """
 
     def __init__(self, folder: PreparedFolder) -> None:
-        self._timelines = folder.ratings
+        self._timelines, self.has_times = folder.ratings, folder.has_times
         self._user_keys, first = np.unique(self._timelines.user_id, return_index=True)
         self.user_ids = folder.user_ids.arrow(self._user_keys)
         self._first = np.append(first, len(self._timelines))

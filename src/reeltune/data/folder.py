@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reeltune.data.columns import EXAMPLE_SPLITS, Columns
+from reeltune.data.columns import EXAMPLE_SPLITS, NO_TIMES, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.ids import TEXT, Ids
 from reeltune.data.settings import SplitKind, SplitSettings
@@ -186,6 +186,11 @@ class PreparedFolder:
         """
         settings = self.meta["settings"]
         return int(settings["val_from"]["seconds"]), int(settings["test_from"]["seconds"])
+
+    @property
+    def has_times(self) -> bool:
+        """Whether ratings have times, rather than the numbers of their rows."""
+        return self.meta.get("tables", {}).get("times") != NO_TIMES
 
     @property
     def prompt_settings(self) -> PromptSettings:

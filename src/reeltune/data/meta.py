@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from reeltune.data.badrows import shortened
-from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, NO_TIMES, SPLITS, TEST, TRAIN, VALIDATION
+from reeltune.data.columns import CONTEXT, EXAMPLE_SPLITS, SPLITS, TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.data.settings import Cuts, PrepareSettings, iso_time
@@ -72,9 +72,8 @@ def implausible(table: EventTable) -> Iterator[str]:
     """Yield what is unlikely of the events and items of a prepared folder, a sentence each."""
     time, user = table.timelines.timestamp, table.timelines.user_id
     item = table.folder.prompt_settings.domain.item
-    has_times = table.folder.meta.get("tables", {}).get("times") != NO_TIMES
     first, last = int(time.min()), int(time.max())
-    if has_times and (last < _FIRST * _YEAR or first > _LAST * _YEAR):
+    if table.folder.has_times and (last < _FIRST * _YEAR or first > _LAST * _YEAR):
         yield (
             f"timestamps run from {first} to {last}: as seconds since 1970, {iso_time(first)} to "
             f"{iso_time(last)}. If they are dates, row numbers or other units, convert them"
