@@ -40,8 +40,8 @@ CASES = [
     ("9,10,4,0", "timestamp_not_positive", ["timestamp 0"]),
     ("9,10,4,-5", "timestamp_not_positive", ["timestamp -5"]),
     ("9,10,4,964982703000", "timestamp_too_large", [964982703000, 1000]),
-    ("9,11,4,500", "unknown_item", ["film 11", "movies.csv"]),
-    ("1,10,2,500", "duplicate_rating", ["user 1", "film 10", "line 2"]),
+    ("9,11,4,500", "unknown_item", ["item 11", "movies.csv"]),
+    ("1,10,2,500", "duplicate_rating", ["user 1", "item 10", "line 2"]),
 ]
 
 
@@ -106,7 +106,7 @@ def test_earliest_bad_row_is_named_and_the_others_are_counted(tmp_path, bad_edit
     with (source / "ratings.csv").open("a") as stream:
         stream.write("9,10,7,500\n1,10,2,500\n")
     with raises_error(
-        DataError, "bad_row", where="ratings.csv, line 4", figures=["film 11", "3 bad rows"]
+        DataError, "bad_row", where="ratings.csv, line 4", figures=["item 11", "3 bad rows"]
     ):
         prepare(source, settings(tmp_path / "out"))
 

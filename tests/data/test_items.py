@@ -151,7 +151,7 @@ def test_ratings_of_a_skipped_film_are_counted_as_unknown(tmp_path, edition) -> 
 
 @pytest.mark.parametrize(
     ("old", "new", "figures"),
-    [("|0\n", "|2\n", ["film 10", "0 or 1"]), ("|0\n", "\n", [23, 24])],
+    [("|0\n", "|2\n", ["item 10", "0 or 1"]), ("|0\n", "\n", [23, 24])],
 )
 def test_bad_rows_of_the_tab_layout(tmp_path, old, new, figures) -> None:
     source = write_edition(tmp_path / "in", timeline(1, 8), items(8), "100k")

@@ -100,7 +100,7 @@ def test_meta_by_hand(tmp_path) -> None:
         "dropped": {
             "duplicate_rating": {
                 "count": 1,
-                "first": [{"file": "ratings.csv", "line": 8, "value": "user 1, film 10"}],
+                "first": [{"file": "ratings.csv", "line": 8, "value": "user 1, item 10"}],
             },
             "not_a_number": {
                 "count": 1,

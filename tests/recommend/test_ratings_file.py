@@ -106,7 +106,7 @@ def test_a_file_may_hold_no_rating(write, name: str, content: str):
         ("deep.json", "[" * 100_000, "ratings_file_not_json", []),
         ("long.json", f"[{'9' * 5000}]", "ratings_file_not_json", []),
         ("none.csv", "name,score\nHeat,5\n", "missing_ratings_column", ["rating;", "name, score"]),
-        ("film.csv", "name,rating\nHeat,5\n", "missing_ratings_column", ["title or movieId;"]),
+        ("film.csv", "name,rating\nHeat,5\n", "missing_ratings_column", ["title or item_id;"]),
         ("none.json", "[{}]", "missing_ratings_column", ["rating;"]),
         ("semi.csv", "title;rating\nHeat;5\n", "missing_ratings_column", ["title;rating"]),
         ("two.csv", "title,rating,stars\nA,5,4\n", "repeated_ratings_column", ["rating, stars"]),

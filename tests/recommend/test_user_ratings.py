@@ -85,6 +85,12 @@ def test_the_scale_is_that_of_the_edition():
         assert re.findall(r"[\d.]+", str(error.hint)) == ["1", "10", "1"]
 
 
+def test_likes_are_refused_with_the_two_ratings_in_words():
+    error = fault("Harbour=up", scale=RatingScale(0.0, 1.0, 1.0))
+    assert error.code == "rating_not_on_scale"
+    assert error.hint == "Give 1 for liked, 0 for not liked"
+
+
 @given(random_timelines(items=30))
 def test_a_users_history_is_their_whole_timeline(timelines):
     histories = [user_history(timelines, user) for user in sorted(set(timelines.user_id.tolist()))]
@@ -117,7 +123,7 @@ def test_an_unknown_user_is_answered_with_the_range_of_ids(
 @pytest.mark.parametrize(
     ("text", "code", "figures"),
     [
-        ("Harbour", "missing_rating", ['"Heat (1995)=4.5"']),
+        ("Harbour", "missing_rating", ["'Harbour=RATING'"]),
         ("Harbour=", "missing_rating", ["0.5", "5.0"]),
         ("=4", "missing_item", []),
         ("#11=4", "unknown_item", ["11"]),

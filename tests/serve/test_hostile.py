@@ -205,7 +205,7 @@ def test_half_stars_are_rejected_where_the_edition_has_none(
     validator = RequestValidator(catalogue, WHOLE_STARS, ServingSection())
     ratings = [RatedItem(item_id=1, rating=4.0), RatedItem(item_id=4, rating=rating)]
     with raises_error(
-        RequestError, "rating_not_on_scale", where="history.1.rating", figures=[rating, 1.0, 5.0]
+        RequestError, "rating_not_on_scale", where="history.1.rating", figures=[rating, "1 to 5"]
     ):
         validator.history(ratings)
     assert len(validator.history(ratings[:1])) == 1

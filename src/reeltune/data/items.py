@@ -1,4 +1,4 @@
-"""Reading the films of an edition, in any layout.
+"""Reading the items of an edition, in any layout.
 
 Plain Python reads the hundred thousand rows at most, since every error names the physical line.
 """
@@ -85,10 +85,10 @@ def split_genres(text: str) -> tuple[str, ...]:
 def read_items(
     path: Path, layout: Layout, *, skip_bad_rows: bool, text: Sequence[str] = ()
 ) -> tuple[list[Item], DroppedRows]:
-    """Read all films, sorted by id, and the rows dropped. Of duplicate ids the first row is kept.
+    """Read all items, sorted by id, and the rows dropped. Of duplicate ids the first row is kept.
 
     Args:
-        path: The films file.
+        path: The items file.
         layout: Its layout.
         skip_bad_rows: Drop bad rows instead of refusing them.
         text: Columns whose text items get; a CSV file may have others than ``genres``.
@@ -108,7 +108,7 @@ def read_items(
         if isinstance(item, BadRow):
             bad.append(item)
         elif item.item_id in items:
-            message = f"film {item.item_id} is already on line {lines[item.item_id]}"
+            message = f"item {item.item_id} is already on line {lines[item.item_id]}"
             bad.append(_bad(path.name, row, "duplicate_item", message, "Remove one of the two"))
         else:
             items[item.item_id] = item
@@ -119,7 +119,7 @@ def read_items(
     dropped = DroppedRows.of(bad, reasons, len(items) + len(bad), skip=skip_bad_rows)
     if not items:
         raise DataError(
-            "holds no film",
+            "holds no item",
             code="no_items",
             where=path.name,
             hint="Check that the file is complete",
@@ -128,7 +128,7 @@ def read_items(
 
 
 def _is_cut(last: _Row, bad: list[BadRow], items: dict[int | str, Item]) -> bool:
-    """Return whether the last row is bad, or ends in the beginning of another film's genre."""
+    """Return whether the last row is bad, or ends in the beginning of another item's genre."""
     if bad and bad[-1].line == last.line:
         return True
     *others, newest = items.values()
@@ -138,7 +138,7 @@ def _is_cut(last: _Row, bad: list[BadRow], items: dict[int | str, Item]) -> bool
 
 
 def items_frame(items: list[Item], *, text: bool = False) -> pl.DataFrame:
-    """Return films as the table of ``items.parquet``, with their text or without."""
+    """Return items as the table of ``items.parquet``, with their text or without."""
     named = any(isinstance(item.item_id, str) for item in items)
     schema = {
         Columns.ITEM: pl.String() if named else pl.Int64(),
@@ -153,7 +153,7 @@ def items_frame(items: list[Item], *, text: bool = False) -> pl.DataFrame:
 
 
 class _Row(NamedTuple):
-    """One row of a films file: its first physical line, its fields, and how many are expected.
+    """One row of an items file: its first physical line, its fields, and how many are expected.
 
     ``text`` holds the fields of the columns of text other than genres, in their order.
     """
@@ -215,7 +215,7 @@ def _csv_rows(name: str, text: str, more: Sequence[str]) -> Iterator[_Row]:
 
 
 def _decode(data: bytes) -> str:
-    """Decode a film file: UTF-8, or Latin-1 as of old editions.
+    """Decode an items file: UTF-8, or Latin-1 as of old editions.
 
     Latin-1 text with accents is practically never valid UTF-8.
     """
@@ -226,22 +226,22 @@ def _decode(data: bytes) -> str:
 
 
 def _to_item(name: str, row: _Row, text: Sequence[str]) -> Item | BadRow:
-    """Return the film of a row, or what is wrong with it."""
+    """Return the item of a row, or what is wrong with it."""
     if len(row.fields) != row.expected:
         message = f"{len(row.fields)} fields, expected {row.expected}"
         return _bad(name, row, "item_field_count", message, "Correct the row (or its separators)")
     item_id = row.fields[0].strip()
     if not (item_id.isascii() and item_id.isdigit() and len(item_id) <= _ID_DIGITS):
         return _bad(
-            name, row, "item_id_not_a_number", f"the film id is {item_id[:80]!r}, not a number"
+            name, row, "item_id_not_a_number", f"the item id is {item_id[:80]!r}, not a number"
         )
     title, year = split_year(row.fields[1])
     if not title:
-        return _bad(name, row, "item_without_title", f"film {item_id} has no title")
+        return _bad(name, row, "item_without_title", f"item {item_id} has no title")
     if row.expected == _FIELDS_BEFORE_FLAGS + len(GENRE_FLAGS):
         flags = [flag.strip() for flag in row.fields[_FIELDS_BEFORE_FLAGS:]]
         if not set(flags) <= {"0", "1"}:
-            message = f"the genre flags of film {item_id} are not all 0 or 1"
+            message = f"the genre flags of item {item_id} are not all 0 or 1"
             return _bad(name, row, "item_genre_flags", message)
         flagged = (genre for genre, flag in zip(GENRE_FLAGS, flags, strict=True) if flag == "1")
         genres = tuple(genre for genre in flagged if genre not in NO_GENRES)

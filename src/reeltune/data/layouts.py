@@ -22,8 +22,8 @@ class Layout:
 
     Attributes:
         name: Short name, stored in ``meta.json``.
-        ratings_file: One rating per line: user, film, stars, timestamp.
-        items_file: One film per row.
+        ratings_file: One rating per line: user, item, rating, timestamp.
+        items_file: One item per row.
         header: Whether both files begin with a line of column names; quoting is then allowed.
     """
 

@@ -66,7 +66,7 @@ _EXPECTED: Final = (_WHOLE_NUMBER, _WHOLE_NUMBER, DECIMAL, _WHOLE_NUMBER)
 def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFrame:
     """Read every rating in file order, each with its line and its fault. Numbers may be quoted.
 
-    ``item_ids`` are the known film ids (int64, unique), indexed by ``item_idx``.
+    ``item_ids`` are the known item ids (int64, unique), indexed by ``item_idx``.
 
     Returns:
         Columns ``user_id``, ``item_id`` (int64), ``item_idx`` (int32), ``rating`` (float32),
@@ -261,7 +261,6 @@ def describe_values(
     *,
     scale: RatingScale,
     items_file: str,
-    noun: str = "film",
     expected: Sequence[tuple[re.Pattern[str], str]] = _EXPECTED,
 ) -> BadRow:
     """Describe a bad row by the names and texts of its user, item, rating and time.
@@ -305,13 +304,13 @@ def describe_values(
             _seconds_hint(timestamp) if reason == "timestamp_too_large" else "",
         ),
         "unknown_item": (
-            f"{noun} {item} is not in {items_file}",
+            f"item {item} is not in {items_file}",
             item,
-            f"Add the {noun} to {items_file}",
+            f"Add the item to {items_file}",
         ),
         "duplicate_rating": (
-            f"user {user} has already rated {noun} {item}, on line {row[FIRST_LINE]}",
-            f"user {user}, {noun} {item}",
+            f"user {user} has already rated item {item}, on line {row[FIRST_LINE]}",
+            f"user {user}, item {item}",
             "Remove one of the two, or pass --keep last",
         ),
     }[reason]

@@ -46,7 +46,7 @@ class Source:
 
     @property
     def items(self) -> Path:
-        """The films file."""
+        """The items file."""
         return self.folder / self.layout.items_file
 
 

@@ -304,7 +304,6 @@ def _describe(opened: _Opened, scale: RatingScale, bad: pl.DataFrame) -> list[Ba
             named,
             scale=scale,
             items_file=(opened.items or table).name,
-            noun="item",
             expected=_EXPECTED,
         )
         if bad_row.reason == "rating_off_scale":

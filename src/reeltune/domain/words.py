@@ -158,6 +158,12 @@ class RatingWords:
             return self.label(rating)
         return f"{self.number(rating)} {self.unit or f'of {self.number(self.scale.max)}'}"
 
+    def choices(self) -> str:
+        """Return the hint for a rating that is not on the scale."""
+        if self.are_likes:
+            return f"Give 1 for {self.label(1)}, 0 for {self.label(0)}"
+        return f"Give a rating from {self.scale}"
+
     def instruction(self, threshold: float) -> str:
         """Return how users rate items and what a like is, without a full stop."""
         domain, scale = self.domain, self.scale

@@ -25,7 +25,7 @@ RATING: Final = ("rating", "stars")
 TIME: Final = ("timestamp",)
 
 _COLUMNS_HINT: Final = (
-    "Give the film in a column title (or movieId) and the rating in a column rating, "
+    "Give the item in a column title or item_id and the rating in a column rating, "
     "separated by commas"
 )
 _Values = Mapping[str, str]
@@ -36,7 +36,7 @@ _Row = tuple[str, _Values | RequestError]
 def read_ratings_file(path: Path) -> list[Entry]:
     """Return the ratings of a ``.csv`` or ``.json`` file, unchecked and in file order.
 
-    The film is in a column ``title`` or ``film`` (a title, or ``#6``), or in ``movieId``,
+    The item is in a column ``title`` or ``film`` (a title, or ``#6``), or in ``movieId``,
     ``item_id`` or ``film_id``, which takes precedence. The rating is in ``rating`` or ``stars``;
     ``timestamp`` is optional. Other columns are ignored, and so is case. The exports of IMDb and
     Letterboxd are read as they are.
@@ -77,7 +77,7 @@ def _entries(where: str, columns: Sequence[str], rows: Sequence[_Row]) -> list[E
     rating = _column(where, columns, RATING)
     title, item_id, time = (_column(where, columns, names) for names in (TITLE, ITEM_ID, TIME))
     if rating is None or (title is None and item_id is None):
-        missing = "rating" if rating is None else "title or movieId"
+        missing = "rating" if rating is None else "title or item_id"
         raise RequestError(
             f"no column {missing}; the columns are {', '.join(columns) or 'none'}",
             code="missing_ratings_column",

@@ -18,7 +18,7 @@ import numpy as np
 from reeltune.data.history import History
 from reeltune.data.ids import Ids, shown_id
 from reeltune.data.timelines import Timelines
-from reeltune.domain import RatingScale, plain_text
+from reeltune.domain import RatingScale, RatingWords, plain_text
 from reeltune.errors import ConfigError, RequestError
 from reeltune.recommend.catalogue import Catalogue
 
@@ -102,9 +102,8 @@ def typed_entry(text: str) -> Entry:
     item, equals, rating = text.rpartition("=")
     if equals:
         return Entry(where, item.strip(), rating.strip())
-    error = RequestError(
-        "no rating is given", code="missing_rating", where=where, hint='Write "Heat (1995)=4.5"'
-    )
+    hint = f"Write {f'{text}=RATING'!r}"
+    error = RequestError("no rating is given", code="missing_rating", where=where, hint=hint)
     return Entry(where, error=error)
 
 
@@ -219,12 +218,11 @@ class _Reader:
         return item_idx
 
     def _rating(self, entry: Entry) -> float:
-        hint = f"Give a rating from {entry.export.scale if entry.export else self._scale}"
+        scale = entry.export.scale if entry.export else self._scale
+        hint = RatingWords(self._catalogue.words.domain, scale).choices()
         if not entry.rating:
             raise RequestError("no rating is given", code="missing_rating", hint=hint)
-        rating, scale = _number(entry.rating), self._scale
-        if entry.export is not None:
-            scale = entry.export.scale
+        rating = _number(entry.rating)
         if rating is None or not scale.contains(rating):
             raise RequestError(
                 f"the rating {entry.rating!r} is not on the scale",

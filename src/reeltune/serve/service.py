@@ -211,7 +211,7 @@ class RequestValidator:
                     f"the rating {rated.rating} is not on the scale",
                     code="rating_not_on_scale",
                     where=f"history.{position}.rating",
-                    hint=f"Give a rating from {self._scale}",
+                    hint=RatingWords(self._domain, self._scale).choices(),
                 )
         return History.of(indices.tolist(), [rated.rating for rated in ratings])
 
