@@ -195,6 +195,23 @@ def test_an_explanation_gives_the_effect_of_each_shown_rating(
     assert_frame_equal(recommender.explain(item.item_id, user=USER, k=2), explained[:2])
 
 
+def test_an_explanation_of_a_rated_item_is_of_the_time_of_its_rating(
+    recommender, prepared: PreparedFolder, monkeypatch
+):
+    history, queries = user_history(prepared.timelines, USER), list[Query]()
+    predict = recommender.predictor.predict
+    monkeypatch.setattr(
+        recommender.predictor, "predict", lambda given: predict(queries.extend(given) or given)
+    )
+    recommender.explain(prepared.items[history.item_idx[3]].item_id, user=USER)
+    full, *shortened = queries
+    assert history.timestamp is not None
+    assert {query.asked_at for query in queries} == {history.timestamp[3]}
+    assert np.array_equal(full.history.timestamp, history.timestamp[:3])  # type: ignore[arg-type]
+    lengths = [(len(q.history), len(q.history.timestamp)) for q in shortened]  # type: ignore[arg-type]
+    assert lengths == [(2, 2)] * 3
+
+
 def test_an_explanation_of_a_rated_item_uses_the_ratings_before_it(
     recommender, prepared: PreparedFolder
 ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -18,7 +17,7 @@ from reeltune.bulk.input_table import InputRows, InvalidRows, standard_columns
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import P_YES, predict_pairs
 from reeltune.data.columns import Columns
-from reeltune.data.history import History
+from reeltune.data.history import NOW, History
 from reeltune.models.loaded_model import load_model
 from reeltune.progress import show_progress
 from reeltune.recommend.candidates import CandidateCount, Filters
@@ -252,12 +251,13 @@ class Recommender:
         """
         history = self._history(user, ratings)
         item_idx = self.catalogue.find(self._name(item))
-        own = np.flatnonzero(history.item_idx == item_idx)
+        own, asked_at = np.flatnonzero(history.item_idx == item_idx), NOW
         if len(own):
-            end = slice(own[0])
-            history = replace(history, item_idx=history.item_idx[end], rating=history.rating[end])
-        shown = history.last(self.predictor.history_len)
-        queries = [Query(each, np.array([item_idx])) for each in leave_one_out(shown)]
+            if history.timestamp is not None:
+                asked_at = int(history.timestamp[own[0]])
+            history = history.take(slice(own[0]))
+        shown, candidate = history.last(self.predictor.history_len), np.array([item_idx])
+        queries = [Query(each, candidate, asked_at=asked_at) for each in leave_one_out(shown)]
         predictions = self.predictor.predict(queries)
         if note := self.predictor.history_note(len(shown)):
             LOGGER.warning(note)

@@ -60,24 +60,20 @@ class History:
 
     def last(self, count: int) -> History:
         """Return the newest ``count`` events, or all if there are fewer."""
-        first = max(0, len(self) - count)
-        context = None if self.context is None else self.context[first:]
-        return replace(
-            self,
-            item_idx=self.item_idx[first:],
-            rating=self.rating[first:],
-            context=context,
-            timestamp=None if self.timestamp is None else self.timestamp[first:],
-        )
+        return self.take(slice(max(0, len(self) - count), None))
 
     def without(self, index: int) -> History:
         """Return the history without one event, and without codes: later ones have changed."""
+        return replace(self.take(np.delete(np.arange(len(self)), index)), context=None)
+
+    def take(self, events: slice | Ints) -> History:
+        """Return some of the events, given by their indices."""
         return replace(
             self,
-            item_idx=np.delete(self.item_idx, index),
-            rating=np.delete(self.rating, index),
-            context=None,
-            timestamp=None if self.timestamp is None else np.delete(self.timestamp, index),
+            item_idx=self.item_idx[events],
+            rating=self.rating[events],
+            context=None if self.context is None else self.context[events],
+            timestamp=None if self.timestamp is None else self.timestamp[events],
         )
 
 
