@@ -148,7 +148,7 @@ def test_a_missing_folder_is_an_error_with_a_hint(tmp_path: Path):
         DataError,
         "not_a_prepared_folder",
         where=absent,
-        figures=[f"reeltune prepare --output-dir {absent}"],
+        figures=[f"reeltune prepare --output-dir {absent}", "data.prepared_dir in its run.json"],
     ):
         PreparedFolder.open(tmp_path / "absent")
 

@@ -10,7 +10,7 @@ from reeltune.errors import RequestError
 from reeltune.recommend.candidates import Filters
 from reeltune.recommend.catalogue import Catalogue
 from tests.errors import raises_error
-from tests.recommend.build import GENRES, catalogues
+from tests.recommend.build import GENRES, catalogue_of, catalogues
 
 _years = st.none() | st.integers(1989, 1994)
 
@@ -94,3 +94,8 @@ def test_an_unknown_genre_is_answered_with_the_known_ones(prepared):
         with raises_error(RequestError, "unknown_genre", figures=["'Opera'"]) as caught:
             wanted.matching(catalogue)
         assert str(caught.value.hint).endswith("Action, Comedy, Drama, Film-Noir, Sci-Fi")
+
+
+def test_without_genres_none_are_offered():
+    with raises_error(RequestError, "unknown_genre", figures=["no genres"]):
+        Filters(genres=("Opera",)).matching(catalogue_of("Harbour (1995)"))

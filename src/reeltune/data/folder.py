@@ -75,7 +75,11 @@ class PreparedFolder:
         hint, meta_file = _hint(path), path / META_FILE
         if not meta_file.is_file():
             raise DataError(
-                "no prepared data here", code="not_a_prepared_folder", where=str(path), hint=hint
+                "no prepared data here",
+                code="not_a_prepared_folder",
+                where=str(path),
+                hint=f"{hint}. Or name the folder that has them: that of an adapter is "
+                "data.prepared_dir in its run.json",
             )
         try:
             meta = json.loads(meta_file.read_text(encoding="utf-8"))

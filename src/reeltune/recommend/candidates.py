@@ -71,7 +71,9 @@ def _has_any(catalogue: Catalogue, genres: tuple[str, ...]) -> Bools:
         raise RequestError(
             f"no {catalogue.words.domain.item} has the genre {unknown[0]!r}",
             code="unknown_genre",
-            hint=f"Choose from {', '.join(sorted(known.values()))}",
+            hint=f"Choose from {', '.join(sorted(known.values()))}"
+            if known
+            else "The data have no genres: leave this filter out",
         )
     wanted = {genre.casefold() for genre in genres}
     return np.array(
