@@ -14,6 +14,7 @@ import yaml
 from polars.testing import assert_frame_equal
 
 import reeltune
+from reeltune.api.frames import new_frame
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.errors import ConfigError, DataError, ModelError, RequestError, RunError
@@ -316,3 +317,9 @@ def test_predictions_equal_those_of_the_command(
     given = (tmp_path / "in.parquet", tmp_path / "out", "--config", tmp_path / "config.yaml")
     assert call(["score", *map(str, given)]) == 0
     assert_frame_equal(pl.read_parquet(tmp_path / "out" / "*.parquet"), recommender.predict(PAIRS))
+
+
+def test_frames_of_items_without_years_and_genres_have_the_usual_types():
+    frame = new_frame({"item_id": ["a"], "year": [None], "genres": [[]]})
+    assert frame.schema == {"item_id": pl.String, "year": pl.Int64, "genres": pl.List(pl.String)}
+    assert new_frame({"item_id": [1]}).schema == {"item_id": pl.Int64}

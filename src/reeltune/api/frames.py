@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import pyarrow as pa
 
+from reeltune.data.columns import Columns
+
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
@@ -46,7 +48,10 @@ def new_frame(columns: Mapping[str, Any], like: object = None) -> Any:
         return pd.DataFrame(dict(columns))
     import polars as pl
 
-    return pl.DataFrame(dict(columns))
+    # Of data without years or genres, these would be columns of no type.
+    types = {Columns.YEAR: pl.Int64(), Columns.GENRES: pl.List(pl.String())}
+    overrides = {name: types[name] for name in columns if name in types}
+    return pl.DataFrame(dict(columns), schema_overrides=overrides)
 
 
 def _is_from(library: str, value: object) -> bool:
