@@ -264,11 +264,12 @@ class Recommender:
         effects = rating_effects([each.p_yes for each in predictions])[:, 0]
         order = np.argsort(-np.abs(effects), kind="stable")[:k]
         items = [self.catalogue.items[index] for index in shown.item_idx[order]]
+        scale = self.catalogue.words.scale
         columns = {
             Columns.ITEM: [each.item_id for each in items],
             Columns.TITLE: [each.title for each in items],
             Columns.YEAR: [each.year for each in items],
-            Columns.RATING: shown.rating[order].tolist(),
+            Columns.RATING: [scale.nearest(rating) for rating in shown.rating[order].tolist()],
             "effect": effects[order].tolist(),
         }
         return new_frame(columns, like=ratings)

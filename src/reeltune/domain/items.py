@@ -89,6 +89,15 @@ class RatingScale:
         last = math.floor((self.max - self.min) / self.step + _ROUNDING)
         return tuple(round(self.min + step * self.step, _DECIMALS) for step in range(last + 1))
 
+    def nearest(self, rating: float) -> float:
+        """Return the rating that one of 32 bits stands for: 7.1 for 7.09999990.
+
+        >>> RatingScale(1.0, 10.0, 0.1).nearest(7.09999990)
+        7.1
+        """
+        steps = round((rating - self.min) / self.step)
+        return round(self.min + steps * self.step, _DECIMALS)
+
     def round_up(self, value: float) -> float:
         """Return the lowest rating that is at least ``value``."""
         return next(rating for rating in self.ratings() if rating >= value - _ROUNDING)

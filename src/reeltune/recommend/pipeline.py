@@ -205,7 +205,7 @@ class RecommendationPipeline:
             eligible=selection.eligible,
             notes=() if note is None else (note,),
             history=tuple(
-                RatedItem(self.catalogue.summary(item), rating)
+                RatedItem(self.catalogue.summary(item), self.catalogue.words.scale.nearest(rating))
                 for item, rating in zip(shown.item_idx.tolist(), shown.rating.tolist(), strict=True)
             ),
             rated=len(request.history),
@@ -249,7 +249,7 @@ class RecommendationPipeline:
             tuple(
                 Reason(
                     self.catalogue.summary(int(shown.item_idx[position])),
-                    float(shown.rating[position]),
+                    self.catalogue.words.scale.nearest(float(shown.rating[position])),
                     float(effects[position, item]),
                 )
                 for position in order[:, item]
