@@ -98,7 +98,7 @@ def test_a_file_may_hold_no_rating(write, name: str, content: str):
 @pytest.mark.parametrize(
     ("name", "content", "code", "figures"),
     [
-        ("empty.csv", "", "empty_ratings_file", ["title", "movieId", "rating"]),
+        ("empty.csv", "", "empty_ratings_file", ["title", "item_id", "rating"]),
         ("heading.csv", "title\n\n", "missing_ratings_column", ["rating;"]),
         ("blank.json", "", "ratings_file_not_json", []),
         ("one.json", '{"title": "Heat", "rating": 5}', "not_a_list_of_ratings", ['[{"title"']),
