@@ -10,6 +10,7 @@ from reeltune.data import prepare as pipeline
 from reeltune.data.prepare import prepare
 from reeltune.data.settings import PrepareSettings
 from reeltune.errors import DataError, RunError
+from reeltune.fetch.network_errors import disk_errors
 from reeltune.files import atomic_folder, is_temporary
 from tests.errors import raises_error
 
@@ -103,6 +104,17 @@ def test_an_interrupt_midway_leaves_nothing(source, place, monkeypatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         prepare(source, PrepareSettings(place / "out"))
     assert names(place) == []
+
+
+def test_a_reader_that_went_away_is_no_fault_of_the_disk(source, place) -> None:
+    def tell(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    with pytest.raises(BrokenPipeError):
+        prepare(source, PrepareSettings(place, history_len=2), notify=tell)
+    with pytest.raises(BrokenPipeError), disk_errors(place):
+        tell("")
+    assert not any(place.iterdir())
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(source, place) -> None:

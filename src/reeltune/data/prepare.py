@@ -125,6 +125,8 @@ def prepare(
                 meta["signals"] = fit_signals(PreparedFolder(folder, meta), notify)
                 meta[DIGEST] = meta_digest(meta)
             write_json(folder / META_FILE, meta)
+    except BrokenPipeError:  # nobody reads standard output any more
+        raise
     except OSError as error:
         raise DataError(
             f"cannot be read or written: {error.strerror or error}",

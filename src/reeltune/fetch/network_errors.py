@@ -24,7 +24,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     """Turn an :class:`OSError` into a :class:`FetchError` that names the file or ``folder``."""
     try:
         yield
-    except FetchError:
+    except (FetchError, BrokenPipeError):  # the second: nobody reads standard output any more
         raise
     except OSError as error:
         raise FetchError(
