@@ -65,11 +65,7 @@ class Lookup:
         return History.from_timelines(self._timelines, range(first, end), user_id)
 
     def moments(self, user: Ints, end: Ints, before: Ints | None = None) -> Ints:
-        """Return when each row is predicted, in seconds since 1970, shape ``(n,)``.
-
-        That is ``before``, but not after the first event that the history leaves out; ``NOW`` if
-        there is neither.
-        """
+        """Return ``before``, or the time of the first event left out if earlier, or ``NOW``."""
         following = np.minimum(end, len(self._timelines) - 1)
         left_out = end < self._first[user + 1]
         moment = np.where(left_out, self._timelines.timestamp[following], NOW)

@@ -90,13 +90,8 @@ class RatingScale:
         return tuple(round(self.min + step * self.step, _DECIMALS) for step in range(last + 1))
 
     def nearest(self, rating: float) -> float:
-        """Return the rating that one of 32 bits stands for: 7.1 for 7.09999990.
-
-        >>> RatingScale(1.0, 10.0, 0.1).nearest(7.09999990)
-        7.1
-        """
-        steps = round((rating - self.min) / self.step)
-        return round(self.min + steps * self.step, _DECIMALS)
+        """Return the rating that one of 32 bits stands for: 7.1 for 7.09999990."""
+        return round(self.min + round((rating - self.min) / self.step) * self.step, _DECIMALS)
 
     def round_up(self, value: float) -> float:
         """Return the lowest rating that is at least ``value``."""

@@ -73,7 +73,6 @@ def predictions_key(loaded: LoadedModel, run: RunFolder | None) -> CacheKey:
             "scoring.share_history": loaded.config.scoring.share_history,
             "train.block_size": loaded.config.train.block_size,
         }
-        # With an adapter it is that of the adapter.
         | ({"history": loaded.folder.history_len} if run is None else {})
     )
 

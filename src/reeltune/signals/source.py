@@ -113,8 +113,7 @@ class SignalSource:
     ) -> tuple[History, Codes]:
         """Return the newest events of a history with their codes, and the codes of candidates.
 
-        Events that are not shown count, too. Item statistics are those of all training rows,
-        whenever it is asked.
+        Events that are not shown count, too.
         """
         del asked_at
         fold, rows = self._excluded_fold(history), history.item_idx
