@@ -9,8 +9,8 @@ from reeltune.training.record import example_turns, render_card
 from tests.prompts.build import FORMS
 
 
-def prompt_part(prompt: dict[str, object]) -> str:
-    record = {"prompt": prompt, "data": {"history_len": 15}}
+def prompt_part(prompt: dict[str, object], **data: int) -> str:
+    record = {"prompt": prompt, "data": {"history_len": 15, **data}}
     return render_card('{% include "prompt.md.j2" %}', record=record, domain=FILM)
 
 
@@ -36,3 +36,12 @@ def test_cards_of_runs_without_a_record_of_signals_are_still_written():
     del older["signals"]
     assert prompt_part(older) == prompt_part(PromptSettings().to_dict())
     assert "(recent)" in prompt_part({**older, "evidence": ["recent"]})
+
+
+def test_the_card_says_the_fewest_ratings_of_training():
+    prompt = PromptSettings().to_dict()
+    assert "15 rated films or more" in prompt_part(prompt)  # of a run of an earlier version
+    assert "0 rated films or more" in prompt_part(prompt, min_history=0)
+    assert "2 or more of them" in prompt_part(
+        PromptSettings(form=INTERVIEW).to_dict(), min_history=2
+    )

@@ -57,6 +57,7 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         "data": {
             "edition": folder.meta["edition"],
             "history_len": folder.history_len,
+            "min_history": folder.min_history,
             "files": folder.meta["files"],
         },
         "rows": {"train": len(inputs.train_rows), "validation": len(inputs.eval_rows)},
