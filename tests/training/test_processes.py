@@ -36,7 +36,7 @@ def test_two_processes_train_and_measure_as_one(tiny_qwen3, prepared, tmp_path):
     work = tmp_path / "two"
     log = launch(2, tiny_overrides(tiny_qwen3, prepared.path, work, train__batch_size=1, **run))
     together = work / "run"
-    assert log.count("[4/4] save: done") == 1
+    assert log.count("[4/4] save") == 1
     assert "(1 per device x 1 accumulated x 2 processes)" in log
     assert len(list((together / "logs").iterdir())) == 1
     expected, found = (load_file(folder / ADAPTER_WEIGHTS) for folder in (alone, together))
