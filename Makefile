@@ -48,7 +48,7 @@ $(DOCUMENTING): $(DEVELOPING)
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/reeltune demo
+	@$(BIN)/reeltune demo
 
 test: $(DEVELOPING)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal

@@ -45,7 +45,7 @@ class Plan:
             f"data.max_eval_examples={_VALIDATION_EXAMPLES}",
             f"evaluation.max_examples={self.test}",
             f"evaluation.validation_examples={_VALIDATION_EXAMPLES}",
-            f"train.logging_steps={every // 2}",
+            f"train.logging_steps={every}",
             f"train.eval_steps={every}",
             f"train.save_steps={every}",
         ]

@@ -94,10 +94,10 @@ def evaluate(
         console.print(scorers_table(result))
         for line in difference_lines(result):
             console.print(line, highlight=False)
-    for breakdown in result.cold_to_warm:
-        console.print(cold_to_warm_table(breakdown))
-        for line in lead_sentences(result, breakdown):
-            console.print(line, highlight=False, soft_wrap=True)
+        for breakdown in result.cold_to_warm:
+            console.print(cold_to_warm_table(breakdown))
+            for line in lead_sentences(result, breakdown):
+                console.print(line, highlight=False, soft_wrap=True)
     if result.gain is not None:
         console.print(gain_table(result.gain))
         console.print(gain_sentence(result.gain), highlight=False, soft_wrap=True)

