@@ -122,15 +122,13 @@ def read_tables(
     """
     opened = _open(source, scratch, notify)
     texts = text_columns(opened.items or opened.ratings, text)
+    columns = opened.columns | (texts if opened.items is None else {})
+    ratings = _read_ratings(opened.ratings, columns, source.scale, notify)
     if opened.items is None:
-        columns = opened.columns | texts
-        ratings = _read_ratings(opened.ratings, columns, source.scale, notify)
         items, dropped = items_of_ratings(ratings.events, columns, text, notify), DroppedRows()
     else:
-        ratings = _read_ratings(opened.ratings, opened.columns, source.scale, notify)
-        columns = opened.item_columns | texts
         items, dropped = read_item_table(
-            opened.items, columns, text, notify, skip_bad_rows=skip_bad_rows
+            opened.items, opened.item_columns | texts, text, notify, skip_bad_rows=skip_bad_rows
         )
     text_items = any(isinstance(item.item_id, str) for item in items)
     events, user_texts = _with_keys(ratings.events, items, text_items=text_items)

@@ -66,7 +66,6 @@ _TITLES: Final = (
 )
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 def make_synthetic_books(

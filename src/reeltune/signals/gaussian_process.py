@@ -10,7 +10,6 @@ chapter 2, https://gaussianprocess.org/gpml/.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -50,12 +49,6 @@ class GaussianProcess:
             targets: Their targets, shape ``(n,)``.
         """
         return Posterior(self.similarities.of_fold(fold), self.hyperparameters, item_idx, targets)
-
-    def with_hyperparameters(self, hyperparameters: GPHyperparameters) -> GaussianProcess:
-        """Return a process with other hyperparameters; similarities are shared."""
-        other = copy(self)
-        other.hyperparameters = hyperparameters
-        return other
 
 
 @dataclass(frozen=True)
