@@ -145,7 +145,7 @@ def _guess_scale(histogram: Histogram, where: str) -> RatingScale:
         shown = ", ".join(f"{value:g}" for value in values[:12])
         found = f"the ratings are {shown}{' ...' if len(values) > 12 else ''}"
     raise DataError(
-        f"the scale cannot be told: {found or 'there is no number'}",
+        f"the scale cannot be determined: {found or 'there is no number'}",
         code="unclear_scale",
         where=where,
         hint=_HINT,
@@ -155,7 +155,7 @@ def _guess_scale(histogram: Histogram, where: str) -> RatingScale:
 def _one_label_error(found: str, where: str) -> DataError:
     """Return the error of data in which everything is liked, or nothing."""
     return DataError(
-        f"{found}: likes alone, or dislikes alone, do not say what tells them apart",
+        f"{found}: a model needs both likes and dislikes",
         code="one_label",
         where=where,
         hint="Add the ratings of the other kind, or choose another --rating-threshold",

@@ -27,7 +27,7 @@ _DEFAULTS: Final = {
 _CALLBACKS: Final = {
     WandbCallback: ("wandb", "Log in with `wandb login`, or set WANDB_MODE=offline"),
     MLflowCallback: ("mlflow", "Check MLFLOW_TRACKING_URI and that its server runs"),
-    TrackioCallback: ("trackio", "Check TRACKIO_DIR, or the server it was told to use"),
+    TrackioCallback: ("trackio", "Check TRACKIO_DIR, or the address of its server"),
 }
 
 
