@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice, product
+from itertools import product
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from reeltune.baselines.problem import (
     Problem,
     mean_log_loss,
 )
+from reeltune.baselines.trees import BoostedTrees
 from reeltune.seeds import stream
 
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
@@ -40,9 +41,6 @@ another after every step can be many times slower on a small table."""
 Features = Callable[[Problem, Ints], Floats]
 """Maps indices of events, shape ``(n,)``, to their features, shape ``(n, features)``."""
 
-Trial = tuple[dict[str, Any], Callable[[Floats], Floats]]
-"""Settings, and the model fitted with them: maps features to P(Yes), shape ``(n,)``."""
-
 
 @dataclass(frozen=True)
 class Tables:
@@ -63,6 +61,11 @@ class Tables:
         liked = (problem.liked(fold) for fold in folds[:-1])
         return cls(train, next(liked), validation, next(liked), test)
 
+    def scores(self, p_yes: Callable[[Floats], Floats], settings: dict[str, Any]) -> BaselineScores:
+        """Return P(Yes) of the rows by a model that maps features to it."""
+        test = p_yes(self.test) if len(self.test) else np.empty(0)
+        return BaselineScores(p_yes(self.validation), test, len(self.train), settings)
+
 
 def logistic_regression(problem: Problem, features: Features = feature_table) -> BaselineScores:
     """Logistic regression on standardized features."""
@@ -70,57 +73,44 @@ def logistic_regression(problem: Problem, features: Features = feature_table) ->
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    def trials(tables: Tables) -> Iterator[Trial]:
-        for strength in STRENGTHS:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-            model.fit(tables.train, tables.train_liked)
-            yield {"C": strength}, lambda table, model=model: model.predict_proba(table)[:, 1]
-
-    return _choose(problem, features, trials)
+    tables, tried = Tables.of(problem, features), []
+    for strength in STRENGTHS:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+        model.fit(tables.train, tables.train_liked)
+        p_yes = model.predict_proba(tables.validation)[:, 1]
+        tried.append((mean_log_loss(tables.validation_liked, p_yes), {"C": strength}, model))
+    _, settings, model = min(tried, key=itemgetter(0))
+    return tables.scores(lambda table: model.predict_proba(table)[:, 1], settings)
 
 
 def gradient_boosting(problem: Problem, features: Features = feature_table) -> BaselineScores:
     """Gradient boosting of small trees on histograms of the features (Friedman 2001)."""
+    tables = Tables.of(problem, features)
+    trees, settings = fit_boosting(tables, problem.seed)
+    return tables.scores(trees.p_yes, settings)
+
+
+def fit_boosting(tables: Tables, seed: int) -> tuple[BoostedTrees, dict[str, Any]]:
+    """Return the trees with the lowest log loss on validation rows, and their settings."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
-    state = int(stream(problem.seed, "gradient boosting").integers(2**31))
-
-    def trials(tables: Tables) -> Iterator[Trial]:
-        for leaves, least in product(LEAVES, LEAST_ROWS):
-            model = HistGradientBoostingClassifier(
-                learning_rate=LEARNING_RATE,
-                max_iter=ROUNDS,
-                max_leaf_nodes=leaves,
-                min_samples_leaf=least,
-                early_stopping=False,  # pyright: ignore[reportArgumentType]
-                random_state=state,
-            )
-            with threadpool_limits(1 if len(tables.train) <= ONE_THREAD_ROWS else None, "openmp"):
-                model.fit(tables.train, tables.train_liked)
-                stages = model.staged_predict_proba(tables.validation)
-                losses = [mean_log_loss(tables.validation_liked, stage[:, 1]) for stage in stages]
-            rounds = int(np.argmin(losses)) + 1
-            settings = {"leaves": leaves, "least_rows": least, "rounds": rounds}
-            yield settings, partial(_p_yes_after, model, rounds)
-
-    return _choose(problem, features, trials)
-
-
-def _choose(
-    problem: Problem, features: Features, trials: Callable[[Tables], Iterator[Trial]]
-) -> BaselineScores:
-    """Return the scores of the model with the lowest log loss on validation rows."""
-    tables = Tables.of(problem, features)
-    tried = []
-    for settings, model in trials(tables):
-        p_yes = model(tables.validation)
-        tried.append((mean_log_loss(tables.validation_liked, p_yes), settings, model, p_yes))
-    _, settings, model, p_yes = min(tried, key=lambda trial: trial[0])
-    test = model(tables.test) if len(tables.test) else np.empty(0)
-    return BaselineScores(p_yes, test, len(problem.train), settings)
-
-
-def _p_yes_after(model: Any, rounds: int, table: Floats) -> Floats:
-    """Return P(Yes) by the first trees of a boosted model."""
-    return next(islice(model.staged_predict_proba(table), rounds - 1, None))[:, 1]
+    state, tried = int(stream(seed, "gradient boosting").integers(2**31)), []
+    for leaves, least in product(LEAVES, LEAST_ROWS):
+        model = HistGradientBoostingClassifier(
+            learning_rate=LEARNING_RATE,
+            max_iter=ROUNDS,
+            max_leaf_nodes=leaves,
+            min_samples_leaf=least,
+            early_stopping=False,  # pyright: ignore[reportArgumentType]
+            random_state=state,
+        )
+        with threadpool_limits(1 if len(tables.train) <= ONE_THREAD_ROWS else None, "openmp"):
+            model.fit(tables.train, tables.train_liked)
+            stages = model.staged_predict_proba(tables.validation)
+            losses = [mean_log_loss(tables.validation_liked, stage[:, 1]) for stage in stages]
+        rounds = int(np.argmin(losses)) + 1
+        settings = {"leaves": leaves, "least_rows": least, "rounds": rounds}
+        tried.append((min(losses), settings, model))
+    _, settings, model = min(tried, key=itemgetter(0))
+    return BoostedTrees.of(model, settings["rounds"]), settings
