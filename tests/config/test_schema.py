@@ -25,6 +25,7 @@ OTHER: dict[str, Any] = {
     "lora.dropout": 0.0,
     "lora.target_modules": ["q_proj"],
     "lora.extra": {"use_dora": True},
+    "lora.init_from": "output/text",
     "prompt.form": "window",
     "prompt.genres": True,
     "prompt.signals": ["film", "expected"],

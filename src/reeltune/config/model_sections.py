@@ -118,6 +118,14 @@ class LoraSection(Section):
         "you know the method: DoRA (`use_dora`), rank-stabilized scaling (`use_rslora`).",
         "depends on the option. DoRA takes more time and memory in every adapted layer.",
     )
+    init_from: Path | None = key(
+        None,
+        "Run folder of a trained adapter to continue from: training begins with its weights, and "
+        "step 0 evaluates it. `null` begins with a new adapter. Base model, ratings and the other "
+        "keys of this section except `lora.dropout` must be those of that run; the prompt may "
+        "differ.",
+        "you train in stages, for example first with `prompt.signals` `[]`.",
+    )
 
 
 class PromptSection(Section):

@@ -6,7 +6,9 @@ type, default and help are in the section it belongs to.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from reeltune.config.model_sections import (
     DataSection,
@@ -47,6 +49,10 @@ class Config(Section):
     serving: ServingSection = ServingSection()
 
 
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def contradictions(config: Config) -> Iterator[Problem]:
     """Yield a problem for each pair of settings that cannot be combined."""
     train = config.train
@@ -80,6 +86,13 @@ def contradictions(config: Config) -> Iterator[Problem]:
             "items are compared within a block: without train.share_history, or with "
             "train.block_size 1, there are no two",
             "Change these, or set train.pairwise_weight to 0",
+        )
+    if config.lora.init_from is not None and _same(config.lora.init_from, train.output_dir):
+        yield Problem(
+            "lora.init_from",
+            "init_from_own_output",
+            "the run to continue from is also train.output_dir, which this run would replace",
+            "Set train.output_dir to another folder; to continue an interrupted run: --resume",
         )
     if config.model.attention == "flash_attention_2" and config.model.dtype == "float32":
         yield Problem(

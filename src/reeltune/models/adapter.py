@@ -14,8 +14,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
+from reeltune.config import Config
+from reeltune.data.folder import TIMELINES_FILE
 from reeltune.errors import ModelError, first_line
 from reeltune.files import file_digest
+from reeltune.locks import shared
 from reeltune.models.load import PEFT_ERRORS, BaseModel, changes_base
 from reeltune.models.pretrained import (
     check_safetensors,
@@ -23,9 +26,11 @@ from reeltune.models.pretrained import (
     no_hub,
     refuse_damaged,
 )
-from reeltune.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RunFolder
+from reeltune.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RunFolder, flat_config
+from reeltune.runs.log import LOGGER
 
 _OF_THE_BASE: Final = ("base_model_name_or_path", "revision")
+_SHAPE: Final = ("lora.r", "lora.alpha", "lora.target_modules", "lora.extra")
 
 
 def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
@@ -34,6 +39,68 @@ def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
     Raises:
         ModelError: Its files are missing, damaged, not those of its run, or do not fit the model.
     """
+    options, tensors = _read_recorded(adapter)
+    options |= {"inference_mode": True, _OF_THE_BASE[0]: base.model.name_or_path}
+    try:
+        model = get_peft_model(base.model, LoraConfig.from_peft_type(**options))
+    except PEFT_ERRORS as error:
+        raise _does_not_fit(adapter, first_line(error)) from error
+    assert isinstance(model, PeftModel)
+    refuse_unfit(model, tensors, adapter)
+    set_peft_model_state_dict(model, tensors)
+    return model.eval()
+
+
+def refuse_other_lora(config: Config, start: Path, timelines: str) -> None:
+    """Refuse to continue from an adapter of another shape, or one that learned from other ratings.
+
+    Args:
+        config: The configuration of the run that is to begin with its weights.
+        start: The run folder of the adapter.
+        timelines: SHA-256 of the timelines to train on.
+
+    Raises:
+        RunError: ``not_a_run``.
+        ModelError: ``init_from_differs``, naming the keys; or ``init_from_other_data``.
+    """
+    run = RunFolder(start)
+    trained, wanted = flat_config(run.config()), flat_config(config)
+    if differing := [name for name in _SHAPE if trained[name] != wanted[name]]:
+        values = ((name, *(json.dumps(of[name]) for of in (trained, wanted))) for name in differing)
+        raise ModelError(
+            "this adapter has another shape than the configured one: "
+            + ", ".join(f"{name} {there} and not {here}" for name, there, here in values),
+            code="init_from_differs",
+            where=str(start),
+            hint="Use "
+            + " ".join(f"--set {name}='{json.dumps(trained[name])}'" for name in differing)
+            + ", or train that run again with the settings of this one",
+        )
+    if run.record()["data"]["files"][TIMELINES_FILE]["sha256"] != timelines:
+        raise ModelError(
+            f"this adapter learned from another {TIMELINES_FILE}: what is held out here may have "
+            "been a training row there",
+            code="init_from_other_data",
+            where=str(start),
+            hint="Train that run on data.prepared_dir, too",
+        )
+
+
+def continue_from(model: PeftModel, start: Path) -> None:
+    """Give a new adapter the weights of a trained one.
+
+    Raises:
+        ModelError: Its files are missing, damaged, not those of its run, or do not fit.
+    """
+    with shared(start):  # not while a training writes it
+        _, tensors = _read_recorded(start)
+    refuse_unfit(model, tensors, start)
+    set_peft_model_state_dict(model, tensors)
+    LOGGER.info("the adapter begins with the weights of %s (lora.init_from)", start)
+
+
+def _read_recorded(adapter: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return options and weights; refuse others than those its ``run.json`` has digests of."""
     options, tensors = read_adapter(adapter)
     run = RunFolder(adapter)
     recorded = run.record().get("adapter", {}) if run.record_file.is_file() else {}
@@ -45,15 +112,7 @@ def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
             where=str(adapter / changed[0]),
             hint="Copy it again. To use it as it is, remove the entry adapter from run.json",
         )
-    options |= {"inference_mode": True, _OF_THE_BASE[0]: base.model.name_or_path}
-    try:
-        model = get_peft_model(base.model, LoraConfig.from_peft_type(**options))
-    except PEFT_ERRORS as error:
-        raise _does_not_fit(adapter, first_line(error)) from error
-    assert isinstance(model, PeftModel)
-    refuse_unfit(model, tensors, adapter)
-    set_peft_model_state_dict(model, tensors)
-    return model.eval()
+    return options, tensors
 
 
 def adapter_record(adapter: Path) -> dict[str, str]:

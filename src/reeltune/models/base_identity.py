@@ -125,7 +125,8 @@ def check_base(run: RunFolder, model: ModelSection) -> None:
             f"safetensors files: {actual and actual[:12]}, in run.json: {expected[:12]})",
             code="base_differs",
             where=model.name_or_path,
-            hint="Give the base model the adapter was trained on with --base",
+            hint="Give the base model the adapter was trained on: --base, or model.name_or_path "
+            "in training",
         )
     LOGGER.info("base model: weights as in training (sha256 %s)", expected[:12])
 

@@ -16,11 +16,11 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from reeltune.config import Config
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import TIMELINES_FILE, PreparedFolder
 from reeltune.domain import Form, PromptSettings, Renderer
 from reeltune.errors import ModelError
 from reeltune.locks import shared
-from reeltune.models.adapter import load_adapter
+from reeltune.models.adapter import continue_from, load_adapter, refuse_other_lora
 from reeltune.models.base_identity import base_of_run, check_base, refuse_missing_folder
 from reeltune.models.calibration import Calibrate, calibrate_with
 from reeltune.models.choices import make_choices
@@ -200,6 +200,7 @@ def load_model(
     adapter: Path | None = None,
     *,
     trainable: bool = False,
+    resumed: bool = False,
     form: Form | None = None,
     calibrated: bool = True,
     folder: PreparedFolder | None = None,
@@ -210,7 +211,8 @@ def load_model(
     Args:
         config: Names the data, and the model unless the adapter's run names it.
         adapter: A folder with a trained adapter; None for the base model alone.
-        trainable: Puts a new LoRA adapter on the model, to be trained.
+        trainable: Puts a new LoRA adapter on the model, or a copy of ``lora.init_from``.
+        resumed: A checkpoint will give the adapter its weights, so ``lora.init_from`` is not read.
         form: Overrides the form of the prompt.
         calibrated: Whether ``scoring.calibration`` applies. Calibration itself is fitted without.
         folder: The prepared data, if already open; tables it has read are not read again.
@@ -221,7 +223,8 @@ def load_model(
         ReeltuneError: Data, model, adapter or its calibration is missing, or was made for another
             prompt.
     """
-    assert not (trainable and adapter), "a trained adapter is not trained further"
+    assert not (trainable and adapter), "to train an adapter further, name it in lora.init_from"
+    start = config.lora.init_from if trainable and not resumed else None
     if adapter is not None:
         with shared(adapter):  # not while a training writes it
             config = as_trained(config, adapter, other_base=other_base)
@@ -246,23 +249,17 @@ def load_model(
                 adapter, section.calibration, settings.form, section.share_history
             )
     if trainable:
-        lora_config(config)  # checked before the base model is loaded
+        _check_lora(config, start, folder)  # before the base model is loaded
     choices = make_choices(config, trainable=trainable)
     for line in choices.describe():
         LOGGER.info(line)
     base = load_base(config, choices)
-    if adapter is not None:
-        _check_base_of(adapter, config, base)
+    if (trained := adapter or start) is not None:
+        _check_base_of(trained, config, base)
     if writes_date(base.tokenizer, settings.form):
         LOGGER.info("the chat template writes a date: always %s", TEMPLATE_DATE)
     if trainable:
-        model = add_adapter(base, config)
-        counts = parameter_counts(model)
-        LOGGER.info(
-            "trainable parameters: %s of %s (%.2f %%)",
-            *(f"{count:,}" for count in counts),
-            100 * counts[0] / counts[1],
-        )
+        model = _trainable_adapter(base, config, start)
     else:
         model = base.model if adapter is None else load_adapter(base, adapter)
         model.requires_grad_(False)
@@ -270,6 +267,25 @@ def load_model(
     return LoadedModel(
         config, folder, base, model, settings, calibrate, learned_from, shortest_history
     )
+
+
+def _check_lora(config: Config, start: Path | None, folder: PreparedFolder) -> None:
+    lora_config(config)
+    if start is not None:
+        refuse_other_lora(config, start, folder.meta["files"][TIMELINES_FILE]["sha256"])
+
+
+def _trainable_adapter(base: BaseModel, config: Config, start: Path | None) -> PeftModel:
+    model = add_adapter(base, config)
+    if start is not None:
+        continue_from(model, start)
+    counts = parameter_counts(model)
+    LOGGER.info(
+        "trainable parameters: %s of %s (%.2f %%)",
+        *(f"{count:,}" for count in counts),
+        100 * counts[0] / counts[1],
+    )
+    return model
 
 
 def _check_base_of(adapter: Path, config: Config, base: BaseModel) -> None:

@@ -58,6 +58,7 @@ class _Record(BaseModel):
     config: dict[str, dict[str, Any]] = {}
     base: dict[str, str | None] = {}
     adapter: dict[str, str] = {}
+    init_from: dict[str, str] = {}
     prompt: dict[str, Any] = {}
     data: _Data = _Data()
     rows: dict[str, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from reeltune.domain import Item, PromptSettings, Renderer, capitalized
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
+from reeltune.models.adapter import adapter_record
 from reeltune.models.base_identity import base_record
 from reeltune.models.load import parameter_counts
 from reeltune.runs.environment import hardware, package_versions
@@ -62,7 +64,18 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         },
         "rows": {"train": len(inputs.train_rows), "validation": len(inputs.eval_rows)},
         "parameters": {"trainable": trainable, "total": total},
+        **_init_from(loaded.config.lora.init_from, run, earlier),
     }
+
+
+def _init_from(start: Path | None, run: RunFolder, earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of the adapter that training began with; none of a new adapter."""
+    if start is None:
+        return {}
+    if earlier:  # the run that it continues from may be gone
+        return {"init_from": earlier["init_from"]}
+    relative = os.path.relpath(start.resolve(), run.path.resolve())
+    return {"init_from": {"path": Path(relative).as_posix(), **adapter_record(start)}}
 
 
 def _base(model: ModelSection, run: RunFolder) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         settings = prompt_settings(folder, config.prompt)
         run.refuse_other_data(folder.meta["files"], settings.to_dict())
         check_base(run, config.model)
-    loaded = load_model(config, trainable=True, folder=folder)
+    loaded = load_model(config, trainable=True, resumed=checkpoint is not None, folder=folder)
     if checkpoint is not None:
         refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
         refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
