@@ -33,6 +33,7 @@ NAMES = [
     "film popularity",
     "film in training",
     "user in training",
+    "activity of the user",
     "year of the film",
     "time of the rating",
 ]
@@ -88,7 +89,7 @@ def test_every_row_is_in_one_group_of_every_breakdown(folder, predictions):
         assert grouping.group.shape == predictions.event.shape
         assert 0 <= grouping.group.min() <= grouping.group.max() < len(grouping.labels)
         assert len(set(grouping.labels)) == len(grouping.labels)
-    result = breakdowns(folder, predictions, seed=0)
+    result = breakdowns(folder, predictions, "tuned", seed=0)
     assert [one.name for one in result] == NAMES
     for one in result:
         assert sum(group.rows for group in one.groups) == len(predictions)
@@ -96,7 +97,7 @@ def test_every_row_is_in_one_group_of_every_breakdown(folder, predictions):
 
 
 def test_a_group_is_measured_on_its_own_rows(folder, predictions):
-    result = {one.name: one.groups for one in breakdowns(folder, predictions, seed=0)}
+    result = {one.name: one.groups for one in breakdowns(folder, predictions, "tuned", seed=0)}
     measured = 0
     for name in NAMES:
         for group, (label, rows) in zip(
@@ -107,6 +108,9 @@ def test_a_group_is_measured_on_its_own_rows(folder, predictions):
             assert group.users == len(set(predictions.user_id[rows].tolist()))
             assert group.positive_rate == (pytest.approx(liked.mean()) if rows else None)
             assert list(group.auc) == ["tuned", "baseline"]
+            tuned, baseline, lead = *group.auc.values(), group.lead["baseline"]
+            if tuned is not None and baseline is not None and lead is not None:
+                assert lead.value == pytest.approx(tuned.value - baseline.value)
             for scorer, interval in group.auc.items():
                 if len(set(liked.tolist())) < 2:
                     assert interval is None
@@ -118,16 +122,24 @@ def test_a_group_is_measured_on_its_own_rows(folder, predictions):
     assert measured > 20
 
 
+def test_activity_is_the_users_training_ratings_in_thirds_of_users(folder, predictions):
+    learned = folder.timelines.user_id[training_events(folder)].tolist()
+    groups = groups_of(folder, predictions, "activity of the user")
+    counts = [{learned.count(user) for user in predictions.user_id[rows]} for _, rows in groups]
+    flat = [*chain(*map(sorted, counts))]
+    assert flat == sorted(set(flat)) and len(groups) == 3  # ascending, no count in two groups
+
+
 def test_a_group_of_one_label_has_no_auc(folder, predictions):
     seen = predictions.position > np.median(predictions.position)
     rows = replace(predictions, liked=seen)
-    (history, *_) = breakdowns(folder, rows, seed=0)
+    (history, *_) = breakdowns(folder, rows, "tuned", seed=0)
     assert history.groups[0].auc == {"tuned": None, "baseline": None}
     assert (history.groups[0].positive_rate, history.groups[-1].positive_rate) == (0, 1)
 
 
 def test_the_seed_determines_the_intervals(folder, predictions):
-    result = [breakdowns(folder, predictions, seed, samples=40) for seed in (1, 1, 2)]
+    result = [breakdowns(folder, predictions, "tuned", seed, samples=40) for seed in (1, 1, 2)]
     assert result[0] == result[1] != result[2]
     seen = result[0][2].groups[0].auc["tuned"]
     assert seen is not None

@@ -82,7 +82,9 @@ def _group(label: str, names: list[str], random: np.random.Generator, empty: boo
         name: around(0.55 + 0.16 * SKILL[name][1] + 0.02 * random.normal(), 1 / np.sqrt(rows))
         for name in names
     }
-    return Group(label, rows, rows // 15 + 1, float(random.uniform(0.3, 0.7)), dict(auc))
+    lead: dict[str, Interval | None] = {name: around(-0.0125) for name in names[1:2]}
+    share = float(random.uniform(0.3, 0.7))
+    return Group(label, rows, rows // 15 + 1, share, dict(auc), lead=lead)
 
 
 def cold_to_warm(names: list[str]) -> list[Breakdown]:

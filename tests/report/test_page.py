@@ -107,6 +107,8 @@ def test_breakdowns_ablations_and_calibration_have_their_numbers(
     assert decades["unknown year"] == ["0", "0", *["undefined no rows"] * 4]
     first = evaluation.breakdowns[0].groups[0]
     assert page.table("breakdown-0")[first.label][0] == f"{first.rows:,}"
+    base = page.table("breakdown-0")[first.label][4]
+    assert base.endswith("; lead \u22120.0125, \u22120.0245 to \u22120.0005")
     ablations = list(page.table("ablations").values())
     assert ablations[0] == ["600", "0.7520 0.7400 to 0.7640",
                            "\u22120.0610 \u22120.0730 to \u22120.0490"]  # fmt: skip

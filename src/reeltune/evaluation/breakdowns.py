@@ -14,11 +14,13 @@ import numpy.typing as npt
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, Interval, bootstrap_auc
+from reeltune.evaluation.metrics import user_indices
 from reeltune.evaluation.predictions import Ints, Labels, PredictionTable
 from reeltune.evaluation.result import Breakdown, Group
 
 QUANTILES: Final = 5
 QUARTERS: Final = 4
+THIRDS: Final = 3
 
 USER_RATINGS: Final = (0, 1, 2, 5, 10, 20)
 ITEM_RATINGS: Final = (0, 1, 3, 10)
@@ -41,22 +43,24 @@ class Grouping:
 def breakdowns(
     folder: PreparedFolder,
     predictions: PredictionTable,
+    main: str,
     seed: int,
     samples: int = BOOTSTRAP_SAMPLES,
 ) -> list[Breakdown]:
-    """Return the AUC of every scorer within groups of at least one row."""
-    return [
-        _measured(grouping, predictions, seed, samples)
-        for grouping in groupings(folder, predictions)
-    ]
+    """Return the AUC of every scorer, and the lead of ``main``, within groups of rows."""
+    grouped = groupings(folder, predictions)
+    return [_measured(grouping, predictions, main, seed, samples) for grouping in grouped]
 
 
 def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[Grouping]:
     """Yield the rows grouped by one property after another."""
     timelines, in_training = folder.timelines, training_events(folder)
     item_idx = timelines.item_idx[predictions.event]
-    ratings = _training_ratings(folder, predictions)
-    seen_user = np.isin(predictions.user_id, np.unique(timelines.user_id[in_training]))
+    ratings = training_ratings(folder, predictions)
+    rated_by, user_id = timelines.user_id[in_training], predictions.user_id  # the former ascends
+    activity = np.searchsorted(rated_by, user_id, "right") - np.searchsorted(rated_by, user_id)
+    _, row = np.unique(user_id, return_index=True)
+    thirds, third = by_quantile(activity[row], THIRDS)
     item = folder.prompt_settings.domain.item
     fifths = f"Up to {QUANTILES} groups of about equal size."
     yield Grouping(
@@ -70,7 +74,13 @@ def groupings(folder: PreparedFolder, predictions: PredictionTable) -> Iterator[
         *by_quantile(ratings),
     )
     yield _seen(item, "Whether the training data hold a rating of the candidate.", ratings > 0)
-    yield _seen("user", "Whether the training data hold a rating by the user.", seen_user)
+    yield _seen("user", "Whether the training data hold a rating by the user.", activity > 0)
+    yield Grouping(
+        "activity of the user",
+        f"Ratings of the user in the training data. Up to {THIRDS} groups of about as many users.",
+        thirds,
+        third[user_indices(user_id)],
+    )
     years = [each.year for each in folder.items]
     yield Grouping(f"year of the {item}", "From the title. " + fifths, *_by_year(years, item_idx))
     yield Grouping(
@@ -101,13 +111,13 @@ def cold_to_warm(
         Grouping(
             "training ratings of the item",
             "Ratings of the candidate in the training data, as candidate or in a history.",
-            *by_edges(_training_ratings(folder, predictions), ITEM_RATINGS),
+            *by_edges(training_ratings(folder, predictions), ITEM_RATINGS),
         ),
     )
-    return [_measured(grouping, predictions, seed, samples, main) for grouping in groupings]
+    return [_measured(each, predictions, main, seed, samples, from_cold=True) for each in groupings]
 
 
-def _training_ratings(folder: PreparedFolder, predictions: PredictionTable) -> Ints:
+def training_ratings(folder: PreparedFolder, predictions: PredictionTable) -> Ints:
     """Return the training ratings of each row's candidate."""
     item_idx = folder.timelines.item_idx
     count = np.bincount(item_idx[training_events(folder)], minlength=len(folder.items))
@@ -174,16 +184,17 @@ def _seen(what: str, about: str, seen: Labels) -> Grouping:
 def _measured(
     grouping: Grouping,
     predictions: PredictionTable,
+    main: str,
     seed: int,
     samples: int,
-    main: str | None = None,
+    from_cold: bool = False,
 ) -> Breakdown:
-    """Measure every group; with the name of a model also log loss and lead, of enough rows."""
+    """Measure every group; from cold to warm also the log loss, and only groups of enough rows."""
     return Breakdown(
         grouping.name,
         grouping.about,
         [
-            _group(predictions, grouping.group == i, label, seed, samples, main)
+            _group(predictions, grouping.group == i, label, main, seed, samples, from_cold)
             for i, label in enumerate(grouping.labels)
         ],
     )
@@ -193,15 +204,16 @@ def _group(
     predictions: PredictionTable,
     rows: Labels,
     label: str,
+    main: str,
     seed: int,
     samples: int,
-    main: str | None,
+    from_cold: bool,
 ) -> Group:
     liked, user_id = predictions.liked[rows], predictions.user_id[rows]
     scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
-    undefined = "" if main is None else _undefined(liked)
+    undefined = _undefined(liked) if from_cold else ""
     scored = {} if undefined else scores
-    resampled = bootstrap_auc(liked, user_id, scored, seed, samples, log_loss=main is not None)
+    resampled = bootstrap_auc(liked, user_id, scored, seed, samples, log_loss=from_cold)
 
     def measured(metric: str) -> dict[str, Interval | None]:
         return {n: resampled.interval(n, metric) if n in scored else None for n in scores}
@@ -212,10 +224,8 @@ def _group(
         users=resampled.users,
         positive_rate=float(liked.mean()) if len(liked) else None,
         auc=measured("auc"),
-        log_loss={} if main is None else measured("log_loss"),
-        lead={}
-        if main is None
-        else {n: resampled.difference(main, n, "auc") for n in scored if n != main},
+        log_loss=measured("log_loss") if from_cold else {},
+        lead={n: resampled.difference(main, n, "auc") for n in scored if n != main},
         undefined=undefined,
     )
 

@@ -81,7 +81,7 @@ def evaluate(
         positive_rate=float(rows.liked.mean()),
         scorers=_scorers(collected, resampled, thresholds),
         differences=_differences(main, resampled),
-        breakdowns=breakdowns(loaded.folder, replace(rows, p_yes=leads), seed, samples),
+        breakdowns=breakdowns(loaded.folder, replace(rows, p_yes=leads), main, seed, samples),
         ablations=_ablations(loaded, collected, progress),
         reliability=_reliability(collected),
         examples=notable_examples(loaded.folder, rows, main, BASE if main == TUNED else None, best),

@@ -54,7 +54,7 @@ class Group:
     """One group of a breakdown, with the AUC of each scorer within it; None where undefined.
 
     Attributes:
-        log_loss: In nats, by scorer; measured from cold to warm only, as is ``lead``.
+        log_loss: In nats, by scorer; measured from cold to warm only.
         lead: AUC of the tuned (or base) model minus that of each other scorer.
         undefined: Why there are no metrics; empty if there are.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
@@ -40,6 +40,7 @@ from reeltune.report.tables import (
     percent,
     plain,
     signed,
+    signed_between,
     valued,
     words,
 )
@@ -196,10 +197,13 @@ def breakdown_chart(breakdown: Breakdown, roles: Roles, index: int) -> Chart:
         marks: list[Mark] = [(role, group.auc.get(s.name)) for role, s in roles.leads.items()]
         reason = "one label only" if group.rows else "no rows"
         rows.append(Row(group.label, counted(group.rows, "row"), marks, reason))
-        auc = [
-            valued(group.auc.get(s.name), reason if s.name in group.auc else NOT_MEASURED)
-            for s in roles.leads.values()
-        ]
+        auc = []
+        for name in (scorer.name for scorer in roles.leads.values()):
+            cell = valued(group.auc.get(name), reason if name in group.auc else NOT_MEASURED)
+            if (lead := group.lead.get(name)) is not None:
+                ends = f"{signed(lead.value)}, {signed_between(lead)}"
+                cell = replace(cell, note=f"{cell.note}; lead {ends}")
+            auc.append(cell)
         share = plain(group.positive_rate, "no rows", percent)
         size = [Cell(count(group.rows)), Cell(count(group.users))]
         cells.append([words(group.label), *size, share, *auc])
