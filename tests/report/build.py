@@ -26,6 +26,7 @@ from tests.report.parts import (
     examples,
     gap,
     reliability,
+    top_ten,
 )
 
 METRICS = (
@@ -88,6 +89,7 @@ def make_evaluation(
         differences=[_difference(tuned, other) for other in scorers[1:]],
         breakdowns=breakdowns(list(skill)),
         cold_to_warm=cold_to_warm(list(skill)),
+        top_ten=top_ten(list(skill)),
         ablations=ablations(),
         reliability=reliability(predictions),
         examples=examples(predictions, list(skill)),

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation, PastEvent
+from tests.report.parts import top_ten
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -56,6 +57,7 @@ def hostile_evaluation(evaluation: Evaluation) -> Evaluation:
             )
             for place, breakdown in enumerate(evaluation.breakdowns)
         ],
+        top_ten=top_ten([name_of(s.name) for s in evaluation.scorers]),
         ablations=[
             replace(ablation, name=texts[place], about=texts[place + 2])
             for place, ablation in enumerate(evaluation.ablations)

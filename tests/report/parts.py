@@ -20,6 +20,7 @@ from reeltune.evaluation.result import (
     PastEvent,
     Reliability,
     ReliabilityBin,
+    TopTen,
 )
 
 SKILL: dict[str, tuple[Kind, float]] = {
@@ -111,6 +112,13 @@ def _from_cold(label: str, names: list[str], random: np.random.Generator) -> Gro
         log_loss={name: around(1.2 - auc.value) for name, auc in wide.items()},
         lead={n: around(wide[names[0]].value - auc.value, 0.02) for n, auc in wide.items()},
     )
+
+
+def top_ten(names: list[str]) -> TopTen:
+    values = {"precision_at_10": 0.75, "popularity": 43.5, "popularity_lift": 0.25, "novelty": 4.5}
+    metrics = {n: {k: around(v) for k, v in values.items()} | {"diversity": None} for n in names}
+    all_rows = {"precision_at_10": 0.5, "popularity": 34.75, "novelty": 5.0}
+    return TopTen(60, 1200, 900, all_rows, dict.fromkeys(names, 0.625), metrics)
 
 
 def ablations() -> list[Ablation]:

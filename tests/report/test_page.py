@@ -148,9 +148,18 @@ def test_groups_without_metrics_have_no_chart(evaluation: Evaluation, prediction
         replace(evaluation, cold_to_warm=[replace(first, groups=[first.groups[1]])]), predictions
     )
     assert "undefined: no group has enough rows with both labels" in page.section("cold").text
-    page = read(replace(evaluation, cold_to_warm=[]), predictions)
+    page = read(replace(evaluation, cold_to_warm=[], top_ten=None), predictions)
+    assert "undefined: no user has more than ten rows." in page.section("beyond").text
     named = [section.attributes["aria-labelledby"] for section in page.root.all("section")]
     assert "cold" not in named
+
+
+def test_top_tens_of_every_scorer_are_shown(page: Page, evaluation: Evaluation):
+    table = page.table("top-ten")
+    assert set(table) == {"all rows to compare with", *(s.name for s in evaluation.scorers)}
+    assert table["tuned"] == ["62.5 %", "0.7500 0.7380 to 0.7620", "43.5 43.5 to 43.5",
+                              "+0.2500 +0.2380 to +0.2620", "4.50 4.49 to 4.51",
+                              "undefined no two items of a list have genres"]  # fmt: skip
 
 
 def test_examples_show_predictions_and_labels(page: Page, evaluation: Evaluation):

@@ -31,6 +31,7 @@ from reeltune.evaluation.result import (
     Reliability,
     ScorerResult,
 )
+from reeltune.evaluation.top_ten import top_ten
 from reeltune.models.calibration import CALIBRATED
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.rows import layout_name
@@ -89,6 +90,7 @@ def evaluate(
         strongest=strongest,
         custom_metrics=list(metrics or ()),
         cold_to_warm=cold_to_warm(loaded.folder, rows, main, seed, samples),
+        top_ten=top_ten(loaded.folder, rows, seed, samples),
     )
 
 

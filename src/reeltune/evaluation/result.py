@@ -79,6 +79,25 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
+class TopTen:
+    """The ten highest of each user's rated rows, by every scorer.
+
+    Attributes:
+        users: Those with more than ten rows; ``rows`` and ``items`` are theirs.
+        all_rows: The mean over users of the metrics of all their rows, without diversity.
+        coverage: By scorer, the share of the items that are in some user's top ten.
+        metrics: By scorer and name, means over users; None where undefined.
+    """
+
+    users: int
+    rows: int
+    items: int
+    all_rows: dict[str, float]
+    coverage: dict[str, float]
+    metrics: dict[str, dict[str, Interval | None]]
+
+
+@dataclass(frozen=True)
 class Ablation:
     """The tuned model on prompts with some information removed or exchanged.
 
@@ -176,6 +195,7 @@ class Evaluation:
             If absent, the strongest scorer is chosen on the reported rows.
         custom_metrics: Names of the metrics that the caller gave.
         cold_to_warm: The rows by how much is known of the user, and of the item, with every scorer.
+        top_ten: None if no user has more than ten rows.
     """
 
     about: dict[str, str]
@@ -193,6 +213,7 @@ class Evaluation:
     strongest: dict[str, dict[Kind, str]] = field(default_factory=dict)
     custom_metrics: list[str] = field(default_factory=list)
     cold_to_warm: list[Breakdown] = field(default_factory=list)
+    top_ten: TopTen | None = None
 
     @property
     def gain(self) -> Gain | None:

@@ -1,12 +1,13 @@
-"""Tables of scorers: their metrics, the differences to the model, their settings."""
+"""Tables of scorers: metrics, differences to the model, settings, top tens."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from reeltune.evaluation.intervals import Interval
-from reeltune.evaluation.result import Difference, Kind, ScorerResult
+from reeltune.evaluation.result import Difference, Kind, ScorerResult, TopTen
 from reeltune.report.headline import Conclusion, conclude
 from reeltune.report.metric_labels import AUC_PER_USER, NOT_MEASURED, MetricLabel, measured
 from reeltune.report.roles import Roles
@@ -14,9 +15,11 @@ from reeltune.report.tables import (
     Cell,
     Head,
     Table,
+    count,
     counted,
     mark_best,
     number,
+    percent,
     plain,
     signed,
     valued,
@@ -122,3 +125,29 @@ def settings_table(roles: Roles) -> Table:
     ]
     caption = "Thresholds and settings were chosen on validation rows, never on the reported rows."
     return Table("settings", caption, heads, rows)
+
+
+_NO_RATINGS: Final = "no item has training ratings"
+_TOP_TEN: Final[dict[str, tuple[Head, Callable[[float], str], str]]] = {
+    "precision_at_10": (Head("Precision@10", "share of likes"), number, ""),
+    "popularity": (Head("Popularity", "mean training ratings"), "{:,.1f}".format, ""),
+    "popularity_lift": (Head("Lift", "of popularity"), signed, _NO_RATINGS),
+    "novelty": (Head("Novelty", "mean bits"), "{:.2f}".format, ""),
+    "diversity": (Head("Diversity", "of genres"), number, "no two items of a list have genres"),
+}
+
+
+def top_ten_table(top: TopTen, roles: Roles) -> Table:
+    """Return what the top tens of every scorer are like, below all rows of the same users."""
+    columns = [(key, formatted, reason) for key, (_, formatted, reason) in _TOP_TEN.items()]
+    averages = (plain(top.all_rows.get(k), "of top tens only", shown) for k, shown, _ in columns)
+    rows = [[words("all rows", "to compare with"), Cell(percent(1)), *averages]]
+    for name in (scorer.name for scorer in roles.ordered):
+        cells = (valued(top.metrics[name][key], why, shown) for key, shown, why in columns)
+        rows.append([words(name), Cell(percent(top.coverage[name])), *cells])
+    heads = [Head("Scorer", numeric=False), Head("Coverage", "of the items, no interval")]
+    caption = (
+        f"Top tens of the {counted(top.users, 'user')} with more than ten rows: {count(top.rows)} "
+        f"rows of {counted(top.items, 'item')}. Means over users with their 95 % intervals."
+    )
+    return Table("top-ten", caption, [*heads, *(head for head, _, _ in _TOP_TEN.values())], rows)

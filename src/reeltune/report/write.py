@@ -14,7 +14,7 @@ from reeltune.domain import FILM_STARS, RatingWords
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
 from reeltune.files import atomic_file
-from reeltune.report import tables
+from reeltune.report import scorer_tables, tables
 from reeltune.report.curves import (
     calibration_table,
     cold_to_warm_chart,
@@ -26,7 +26,6 @@ from reeltune.report.headline import headline
 from reeltune.report.learning import TrainingCurves, learning_charts
 from reeltune.report.metric_labels import measured
 from reeltune.report.roles import Roles
-from reeltune.report.scorer_tables import differences_table, scorers_table, settings_table
 
 _PACKAGE: Final = "reeltune.report"
 _FOLDER: Final = "templates"
@@ -68,10 +67,11 @@ def render(
         headline=headline(evaluation, roles),
         answer=answer_chart(roles),
         metrics=measured(roles.ordered),
-        scorers=scorers_table(roles),
-        settings=settings_table(roles),
+        scorers=scorer_tables.scorers_table(roles),
+        settings=scorer_tables.settings_table(roles),
         forests=forests(evaluation, roles),
-        differences=differences_table(evaluation.differences, roles),
+        differences=scorer_tables.differences_table(evaluation.differences, roles),
+        top_ten=evaluation.top_ten and scorer_tables.top_ten_table(evaluation.top_ten, roles),
         roc=roc_chart(predictions, roles),
         reliability=reliability_chart(evaluation.reliability, roles),
         calibration=calibration_table(evaluation.reliability, roles),
