@@ -40,6 +40,7 @@ OTHER: dict[str, Any] = {
     "train.block_size": 1,
     "train.pack_length": 4096,
     "train.compile": False,
+    "train.hide_signals": 0.5,
     "train.loss": "yes_no",
     "train.pairwise_weight": 0.5,
     "train.epochs": 2,

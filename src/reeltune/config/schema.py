@@ -6,9 +6,7 @@ type, default and help are in the section it belongs to.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from reeltune.config.model_sections import (
     DataSection,
@@ -49,10 +47,6 @@ class Config(Section):
     serving: ServingSection = ServingSection()
 
 
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
 def contradictions(config: Config) -> Iterator[Problem]:
     """Yield a problem for each pair of settings that cannot be combined."""
     train = config.train
@@ -87,7 +81,16 @@ def contradictions(config: Config) -> Iterator[Problem]:
             "train.block_size 1, there are no two",
             "Change these, or set train.pairwise_weight to 0",
         )
-    if config.lora.init_from is not None and _same(config.lora.init_from, train.output_dir):
+    if train.hide_signals and not config.prompt.signals:
+        yield Problem(
+            "train.hide_signals",
+            "no_signals_to_hide",
+            f"{train.hide_signals:g} of the sequences are to hide signals, and prompt.signals is "
+            "empty",
+            "Set train.hide_signals to 0, or name signals",
+        )
+    start = config.lora.init_from
+    if start is not None and start.resolve() == train.output_dir.resolve():
         yield Problem(
             "lora.init_from",
             "init_from_own_output",

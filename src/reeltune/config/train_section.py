@@ -59,6 +59,15 @@ class TrainSection(Section):
         "the run is short, or the compiler fails (`false`).",
         "faster steps; the first ones wait for the compiler.",
     )
+    hide_signals: Annotated[float, Field(ge=0, le=1)] = key(
+        0.0,
+        "Share of the training sequences (blocks, or prompts if histories are not shared) that are "
+        "shown without any line of `prompt.signals`, the same ones in every epoch; `1` hides all. "
+        "The instruction announces the signals all the same, and validation and scoring always "
+        "show them.",
+        "the model learns from the signals alone and too little from the text.",
+        "none; hidden lines make sequences shorter.",
+    )
     loss: Literal["answer", "yes_no"] = key(
         "answer",
         "`answer`: cross entropy of the answer and the end of the turn over the whole vocabulary. "

@@ -22,6 +22,7 @@ from reeltune.prompts.rows import (
     Selection,
     choose_blocks,
     held_out_rows,
+    tokenize,
     train_rows,
 )
 
@@ -165,8 +166,12 @@ def rows_read(config: Config, split: str) -> Selection:
 def block_lengths(
     folder: PreparedFolder, tokens: PromptTokens, selection: Selection
 ) -> BlockLengths:
-    """Return the lengths of a selection in blocks, without assembling its sequences."""
+    """Return the lengths of a selection in blocks, assembled only if some hide their signals."""
     blocks = choose_blocks(folder, selection)
+    if selection.hide_signals:
+        sequences = tokenize(folder, tokens, blocks, selection).sequences
+        lengths = sequences.prompt_lengths, sequences.ids.lengths
+        return BlockLengths(*lengths, selection.answered)
     timelines, examples = folder.timelines, blocks.examples
     answer = int(selection.answered)
     if tokens.differing:

@@ -52,12 +52,7 @@ def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
 
 
 def refuse_other_lora(config: Config, start: Path, timelines: str) -> None:
-    """Refuse to continue from an adapter of another shape, or one that learned from other ratings.
-
-    Args:
-        config: The configuration of the run that is to begin with its weights.
-        start: The run folder of the adapter.
-        timelines: SHA-256 of the timelines to train on.
+    """Refuse to begin a run with an adapter of another shape, or of timelines with another SHA-256.
 
     Raises:
         RunError: ``not_a_run``.

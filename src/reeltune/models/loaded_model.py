@@ -52,6 +52,7 @@ from reeltune.prompts.rows import (
     choose_blocks,
     held_out_rows,
     prompt_settings,
+    prompt_variants,
     refuse_too_long,
     tokenize,
 )
@@ -101,14 +102,7 @@ class LoadedModel:
         tokens = PromptTokens(self.base.tokenizer, renderer, folder.items, folder.tags)
         for line in tokens.describe_cut():
             LOGGER.info(line)
-        if tokens.differing:
-            LOGGER.warning(
-                "token pieces differ from whole prompts for %d of %d items (first: %r): prompts "
-                "are tokenized whole, which is slower and equally exact",
-                len(tokens.differing),
-                len(folder.items),
-                tokens.differing[0].title,
-            )
+        _warn_of_differing(tokens, len(folder.items))
         self._refuse_unknown_tokens(tokens)
         return tokens
 
@@ -190,9 +184,22 @@ class LoadedModel:
             LengthError: A row is longer than ``data.max_length``.
         """
         blocks = choose_blocks(self.folder, selection)
+        for hidden in prompt_variants(self.tokens, selection)[1:]:
+            _warn_of_differing(hidden, len(self.folder.items))
         rows = tokenize(self.folder, self.tokens, blocks, selection)
         refuse_too_long(rows.sequences.prompt_lengths, self.config.data.max_length)
         return SelectedRows(blocks.examples.target, rows)
+
+
+def _warn_of_differing(tokens: PromptTokens, items: int) -> None:
+    if tokens.differing:
+        LOGGER.warning(
+            "token pieces differ from whole prompts for %d of %d items (first: %r): prompts are "
+            "tokenized whole, which is slower and equally exact",
+            len(tokens.differing),
+            items,
+            tokens.differing[0].title,
+        )
 
 
 def load_model(

@@ -6,9 +6,10 @@ If an item differs, all prompts are tokenized whole.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -209,11 +210,33 @@ class PromptTokens:
         self.item_texts = self.candidate_texts if self._texts.context_in_history else titles
         both = (self.item_texts, self.candidate_texts)
         self.pieces = _pieces(self._texts, renderer.settings.scale, *both, self._encode_all)
-        tags_of = None if tags is None else tags.item_idx
+        self._items = items
+        self.differing: list[Item] = self._differing()
+
+    def _differing(self) -> list[Item]:
+        tags_of = None if self.tags is None else self.tags.item_idx
+        both = (self.item_texts, self.candidate_texts)
         proof = PiecesProof(
             self._texts, *both, self.pieces, self._encode, self._encode_all, tags_of
         )
-        self.differing: list[Item] = [items[row] for row in proof.differing()]
+        return [self._items[row] for row in proof.differing()]
+
+    @cached_property
+    def without_signals(self) -> PromptTokens:
+        """The same prompts without any line of a signal, proven anew; the instruction is equal."""
+        kept = int(self.tags is not None)  # the lines of tags are the first kind
+        texts, ids = self._texts.context, self.pieces.context
+        hidden = copy.copy(self)
+        hidden._texts = replace(
+            self._texts, context=(*texts[:kept], *([""] * len(lines) for lines in texts[kept:]))
+        )
+        no_ids = np.empty(0, np.int32)
+        hidden.pieces = replace(
+            self.pieces,
+            context=(*ids[:kept], *(repeat_row(no_ids, len(lines)) for lines in ids[kept:])),
+        )
+        hidden.differing = hidden._differing()
+        return hidden
 
     def describe_cut(self) -> list[str]:
         """Return a line for each column of item text: how many items have a text that was cut."""

@@ -14,10 +14,10 @@ from reeltune.data.timelines import Blocks, cut_blocks, sample_blocks
 from reeltune.domain import GP_HYPERPARAMETERS, PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.prompts.sequences import Sequences
+from reeltune.prompts.sequences import Sequences, concatenate_sequences
 from reeltune.prompts.sharing import answer_rows, block_sequences
 from reeltune.ragged import join
-from reeltune.seeds import stream
+from reeltune.seeds import sample_rows, stream
 
 ANSWER_TOKENS = 2
 """Tokens an example adds to its prompt in training: the answer and the end of the message."""
@@ -51,6 +51,7 @@ class Selection:
         share_history: Whether examples form blocks that share a history.
         block_size: The most examples of a block. Samples are made of blocks in any case.
         answered: Whether sequences contain the answers, as training needs.
+        hide_signals: Share of the sequences that show no signals.
     """
 
     split: str
@@ -59,6 +60,11 @@ class Selection:
     share_history: bool
     block_size: int
     answered: bool = False
+    hide_signals: float = 0.0
+
+    def hidden(self, count: int) -> npt.NDArray[np.int64]:
+        """Return which of ``count`` sequences show no signals, ascending; the seed draws them."""
+        return sample_rows(count, round(self.hide_signals * count), self.seed, "hidden signals")
 
 
 def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSettings:
@@ -78,7 +84,15 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
 def train_rows(config: Config) -> Selection:
     """Return the training examples of a configuration."""
     train, limit = config.train, config.data.max_train_examples
-    return Selection(TRAIN, limit, train.seed, train.share_history, train.block_size, answered=True)
+    return Selection(
+        TRAIN,
+        limit,
+        train.seed,
+        train.share_history,
+        train.block_size,
+        answered=True,
+        hide_signals=train.hide_signals,
+    )
 
 
 def held_out_rows(config: Config, split: str, limit: int | None) -> Selection:
@@ -116,20 +130,32 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
     return Blocks(alone, np.arange(len(alone) + 1))
 
 
+def prompt_variants(tokens: PromptTokens, selection: Selection) -> list[PromptTokens]:
+    """Return the prompts of a selection: as configured and, if any hide them, without signals."""
+    return [tokens, tokens.without_signals] if selection.hide_signals else [tokens]
+
+
 def tokenize(
     folder: PreparedFolder, tokens: PromptTokens, blocks: Blocks, selection: Selection
 ) -> TokenRows:
     """Return the examples as token rows; none share a history if pieces cannot be used."""
     timelines, target = folder.timelines, blocks.examples.target
     answers = tokens.answers if selection.answered else None
-    if selection.share_history and not tokens.differing:
+    variants = prompt_variants(tokens, selection)
+    if selection.share_history and not any(each.differing for each in variants):
         form = tokens.renderer.settings.form
-        sequences = block_sequences(tokens.pieces, timelines, blocks, form, answers)
+        parts = [block_sequences(v.pieces, timelines, blocks, form, answers) for v in variants]
     else:
-        prompts = tokens.prompts(timelines, blocks.examples)
+        prompts = [each.prompts(timelines, blocks.examples) for each in variants]
         if answers is not None:
-            prompts = join(prompts, answer_rows(timelines, target, answers))
-        sequences = Sequences.single(prompts, answered=answers is not None)
+            words = answer_rows(timelines, target, answers)
+            prompts = [join(each, words) for each in prompts]
+        parts = [Sequences.single(each, answered=answers is not None) for each in prompts]
+    sequences = parts[0]
+    if len(parts) > 1:
+        row = np.arange(len(sequences))
+        row[selection.hidden(len(row))] += len(row)
+        sequences = concatenate_sequences(parts).take(row)
     return TokenRows(
         sequences=sequences,
         liked=timelines.liked[target],

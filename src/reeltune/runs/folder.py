@@ -59,6 +59,7 @@ class _Record(BaseModel):
     base: dict[str, str | None] = {}
     adapter: dict[str, str] = {}
     init_from: dict[str, str] = {}
+    signals_hidden: dict[str, int] = {}
     prompt: dict[str, Any] = {}
     data: _Data = _Data()
     rows: dict[str, int] = {}

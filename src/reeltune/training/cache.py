@@ -74,7 +74,11 @@ def key_of_rows(
                 "tokens_sha256": tokens_digest(tokenizer, frame),
             },
             "tokenizer": tokenizer_digest(tokenizer),
-            "selection": asdict(selection),
+            "selection": {
+                name: value
+                for name, value in asdict(selection).items()
+                if name != "hide_signals" or value  # keys from before it stay equal
+            },
         }
     )
 

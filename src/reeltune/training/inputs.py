@@ -10,7 +10,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from reeltune.config import Config
-from reeltune.data.columns import VALIDATION
+from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
 from reeltune.models.causal_lm import causal_of, head_of
@@ -18,7 +18,7 @@ from reeltune.models.choices import Choice
 from reeltune.models.load import parameter_counts
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.models.pretrained import pad_id_of
-from reeltune.prompts.rows import ANSWER_TOKENS, Selection, TokenRows, held_out_rows
+from reeltune.prompts.rows import ANSWER_TOKENS, Selection, TokenRows, held_out_rows, train_rows
 from reeltune.runs.environment import free_memory
 from reeltune.runs.log import LOGGER
 from reeltune.training.collate import (
@@ -91,6 +91,13 @@ def log_rows(loaded: LoadedModel, split: str, rows: TokenRows) -> None:
         rows.sequences.prompt_lengths.max() + ANSWER_TOKENS,
         100 * rows.liked.mean(),
     )
+    if split == TRAIN and (hidden := hidden_sequences(loaded.config, rows)):
+        LOGGER.info("signals are hidden in %d of %d sequences", hidden, len(rows.sequences))
+
+
+def hidden_sequences(config: Config, rows: TokenRows) -> int:
+    """Return how many sequences of training rows show no signals."""
+    return len(train_rows(config).hidden(len(rows.sequences)))
 
 
 def refuse_undefined_metric(rows: TokenRows, metric: str | None) -> None:

@@ -27,7 +27,7 @@ from reeltune.training.card_metadata import (
     evaluation_results,
     hub_id,
 )
-from reeltune.training.inputs import TrainerInputs, describe_checkpointing
+from reeltune.training.inputs import TrainerInputs, describe_checkpointing, hidden_sequences
 
 if TYPE_CHECKING:
     from reeltune.training.trainer import YesNoTrainer
@@ -41,6 +41,7 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
     trainable, total = parameter_counts(loaded.peft_model)
     earlier = run.record() if checkpoint else {}
     resumed = [*earlier.get("resumed_from", []), checkpoint.name] if checkpoint else []
+    hidden = hidden_sequences(loaded.config, inputs.train_rows)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "status": "running",
@@ -64,6 +65,7 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         },
         "rows": {"train": len(inputs.train_rows), "validation": len(inputs.eval_rows)},
         "parameters": {"trainable": trainable, "total": total},
+        "signals_hidden": {"sequences": hidden, "of": len(inputs.train_rows.sequences)},
         **_init_from(loaded.config.lora.init_from, run, earlier),
     }
 
