@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from reeltune.data.columns import VALIDATION
 from reeltune.models.loaded_model import load_model
+from reeltune.runs.folder import ADAPTER_WEIGHTS
 from reeltune.training.train import train
 from tests.runs import tiny_config
 from tests.scored import score_split
@@ -36,3 +38,26 @@ def test_a_saved_adapter_predicts_as_at_the_end_of_training(extra, tiny_qwen3, p
     plain = train(tiny_config(tiny_qwen3, prepared.path, tmp_path / "plain"))
     losses = [read(folder, "metrics")["losses"][-1]["loss"] for folder in (run, plain)]
     assert not math.isclose(*losses, rel_tol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_an_adapter_in_the_upper_layers_alone(checkpointing, tiny_llama, prepared, tmp_path):
+    config = tiny_config(
+        tiny_llama,
+        prepared.path,
+        tmp_path,
+        lora__dropout=0,
+        lora__target_modules="[q_proj, down_proj]",
+        lora__extra="{layers_to_transform: [1]}",
+        train__gradient_checkpointing=checkpointing,
+    )
+    run = train(config)
+    weights = load_file(run / ADAPTER_WEIGHTS)
+    assert len(weights) == 4
+    assert all(".layers.1." in name for name in weights)
+    assert all(weight.any() for weight in weights.values())
+    measured = score_split(load_model(config, run), VALIDATION).metrics.to_dict()
+    assert measured["log_loss"] == pytest.approx(
+        read(run, "metrics")["best"]["eval_log_loss"], abs=1e-6
+    )
