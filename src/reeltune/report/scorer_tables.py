@@ -130,7 +130,7 @@ def settings_table(roles: Roles) -> Table:
 _NO_RATINGS: Final = "no item has training ratings"
 _TOP_TEN: Final[dict[str, tuple[Head, Callable[[float], str], str]]] = {
     "precision_at_10": (Head("Precision@10", "share of likes"), number, ""),
-    "popularity": (Head("Popularity", "mean training ratings"), "{:,.1f}".format, ""),
+    "popularity": (Head("Popularity", "mean ratings"), "{:,.1f}".format, ""),
     "popularity_lift": (Head("Lift", "of popularity"), signed, _NO_RATINGS),
     "novelty": (Head("Novelty", "mean bits"), "{:.2f}".format, ""),
     "diversity": (Head("Diversity", "of genres"), number, "no two items of a list have genres"),
@@ -145,9 +145,9 @@ def top_ten_table(top: TopTen, roles: Roles) -> Table:
     for name in (scorer.name for scorer in roles.ordered):
         cells = (valued(top.metrics[name][key], why, shown) for key, shown, why in columns)
         rows.append([words(name), Cell(percent(top.coverage[name])), *cells])
-    heads = [Head("Scorer", numeric=False), Head("Coverage", "of the items, no interval")]
+    heads = [Head("Scorer", numeric=False), Head("Coverage", "of items")]
     caption = (
         f"Top tens of the {counted(top.users, 'user')} with more than ten rows: {count(top.rows)} "
-        f"rows of {counted(top.items, 'item')}. Means over users with their 95 % intervals."
+        f"rows of {counted(top.items, 'item')}. Means over users; coverage has no interval."
     )
     return Table("top-ten", caption, [*heads, *(head for head, _, _ in _TOP_TEN.values())], rows)
