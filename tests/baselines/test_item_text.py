@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from reeltune.baselines import score
-from reeltune.baselines.features import FEATURES
-from reeltune.baselines.item_text import COMPONENTS, text_table, text_vectors
+from reeltune.baselines.boosting import prompt_table
+from reeltune.baselines.features import FEATURES, FeatureSource
+from reeltune.baselines.item_text import COMPONENTS, fit_texts, text_vectors
 from reeltune.baselines.problem import Problem
 from reeltune.baselines.score import WITH_BOTH, WITH_TEXT, text_baselines
 from reeltune.data.columns import TEST
+from reeltune.data.tags import ItemTags, Tag
 from reeltune.domain import SIGNALS
-from reeltune.signals.item_statistics import item_statistics
+from reeltune.signals.item_statistics import assign_folds
 from reeltune.signals.user_features import USER_PRIOR
 from tests.baselines.problems import random_problem
 
@@ -29,19 +31,26 @@ def worded(problem: Problem, *texts: str) -> Problem:
 
 def vectors_of(problem: Problem) -> np.ndarray:
     """The vectors of the items' texts."""
-    documents = [" ".join(item.text) for item in problem.items]
-    return text_vectors(problem, documents, problem.timelines.item_idx)
+    return text_vectors(problem, fit_texts(problem))[0]
+
+
+def text_table(problem: Problem, event: np.ndarray) -> np.ndarray:
+    """The numbers of texts, which come after the features."""
+    return prompt_table(problem, event, (), item_text=True)[:, len(FEATURES) :]
 
 
 def test_tags_have_columns_of_their_own_and_the_affinity_to_them():
     problem = random_problem(6)
-    codes = np.arange(len(problem.timelines))[:, None] % 3
-    timelines = replace(problem.timelines, context=codes)
-    problem = replace(problem, timelines=timelines, tag_texts=["", "war", "love"])
-    known = np.arange(len(codes))
-    table = text_table(problem, known)
+    known, (first, second) = problem.timelines, problem.timelines.item_idx[:2].tolist()
+    before = int(known.timestamp.min()) - 1
+    given = sorted([Tag(first, before, "war"), Tag(second, before, "love")])
+    problem = replace(problem, tags=ItemTags.of(given, len(problem.items)))
+    table = text_table(problem, np.arange(len(known)))
     assert table.shape == (len(known), 1 + 2 + 1)  # the items have no text
-    assert [tuple(row) for row in table[:3, 1:3]] == [(0, 0), (0, 1), (1, 0)]
+    tagged = np.isin(known.item_idx, [first, second])
+    assert [tuple(row) for row in table[:2, 1:3]] == [(0, 1), (1, 0)]
+    assert table[tagged, 1:3].sum(axis=1) == pytest.approx(1)
+    assert not table[~tagged, 1:].any()
 
 
 def test_many_words_are_reduced_to_fewer_components():
@@ -63,8 +72,7 @@ def test_equal_texts_have_equal_vectors_and_texts_without_a_common_word_are_orth
 def test_affinity_is_the_weighted_mean_of_earlier_texts():
     problem = worded(random_problem(2), "war", "love")
     known = problem.timelines
-    item = item_statistics(known, problem.ratings, len(problem.items), problem.seed)
-    lift = problem.rating - item.rating
+    lift = FeatureSource(problem, assign_folds(known, problem.seed)).events().lift
     affinity = text_table(problem, np.arange(len(known)))[:, -1]
     for event in range(len(known)):
         earlier = np.arange(event - known.position[event], event)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from reeltune.baselines import trees
-from reeltune.baselines.trees import BoostedTrees
+from reeltune.baselines.trees import NODE, BoostedTrees
 from reeltune.errors import ModelError
 from tests.errors import raises_error
 
@@ -53,7 +54,7 @@ def test_a_row_has_the_same_log_odds_in_every_batch(
 
 def test_a_file_without_pickle_keeps_them(fitted: BoostedTrees):
     file = io.BytesIO()
-    np.savez(file, **fitted.to_arrays())
+    np.savez(file, **dict[str, Any](fitted.to_arrays()))
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
         again = BoostedTrees.from_arrays(arrays)
@@ -61,41 +62,41 @@ def test_a_file_without_pickle_keeps_them(fitted: BoostedTrees):
 
 
 def test_a_tree_by_hand():
-    arrays = {
-        "baseline": np.array(0.5),
-        "features": np.array(2),
-        "root": np.array([0, 3]),
-        "feature": np.array([1, 0, 0, 0]),
-        "threshold": np.array([2.0, 0, 0, 0]),
-        "missing_left": np.array([True, False, False, False]),
-        "left": np.array([1, 1, 2, 3]),
-        "right": np.array([2, 1, 2, 3]),
-        "value": np.array([9.0, 1.0, -1.0, 0.25]),
-    }
+    nodes = [
+        *((1, 2.0, True, 1, 2, 9.0), (0, 0, False, 1, 1, 1.0), (0, 0, False, 2, 2, -1.0)),
+        (0, 0, False, 3, 3, 0.25),
+    ]
+    by_hand = BoostedTrees(np.array(nodes, NODE), np.array([0, 3]), 0.5, 2)
     table = np.array([[7, 2.0], [7, 2.1], [7, np.nan]])
-    assert BoostedTrees.from_arrays(arrays).log_odds(table).tolist() == [1.75, -0.25, 1.75]
+    assert by_hand.log_odds(table).tolist() == [1.75, -0.25, 1.75]
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("name", "value"),
     [
-        {"value": None},
-        {"value": np.array(["leaf"] * 3)},
-        {"value": np.zeros(3)},
-        {"root": np.array([10**6])},
-        {"left": "the root"},
-        {"right": "beyond"},
-        {"feature": "fifth"},
-        {"baseline": np.array([np.nan])},
+        ("nodes", None),
+        ("nodes", np.zeros(3)),
+        ("root", np.array([10**6])),
+        ("root", np.array([0.0])),
+        ("baseline", np.array(np.nan)),
+        ("baseline", np.array("none")),
+        ("features", np.zeros(2)),
+        ("features", np.array(1)),
+        ("left", 0),
+        ("right", 10**6),
+        ("feature", -1),
+        ("value", np.inf),
     ],
 )
-def test_other_arrays_are_refused(fitted: BoostedTrees, change: dict):
+def test_other_arrays_are_refused(fitted: BoostedTrees, name: str, value: Any):
     arrays = fitted.to_arrays()
-    for name, value in change.items():
-        filled = {"the root": 0, "beyond": 10**6, "fifth": 4}.get(str(value))
-        arrays[name] = value if filled is None else np.full_like(arrays[name], filled)
-        if value is None:
-            del arrays[name]
+    if name in (NODE.names or ()):
+        arrays["nodes"] = arrays["nodes"].copy()
+        arrays["nodes"][name] = value
+    else:
+        arrays[name] = value
+    if value is None:
+        del arrays[name]
     with raises_error(ModelError, "boosting_damaged", where="run/boosting.npz"):
         BoostedTrees.from_arrays(arrays, "run/boosting.npz")
 

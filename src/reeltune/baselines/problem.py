@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.tags import ItemTags
 from reeltune.data.timelines import Timelines
 from reeltune.domain import Item
 from reeltune.errors import DataError
@@ -31,7 +32,8 @@ class Problem:
         train: Candidates whose labels are learned from, ascending.
         validation: The rows on which settings are chosen.
         test: The rows to score.
-        tag_texts: The texts that the first column of the timelines' codes refers to, if any.
+        tags: Of the items, if there are any.
+        threshold: The least rating that is a like.
     """
 
     timelines: Timelines
@@ -40,7 +42,8 @@ class Problem:
     validation: Ints
     test: Ints
     seed: int
-    tag_texts: Sequence[str] = ()
+    tags: ItemTags | None = None
+    threshold: float = 4.0
 
     @cached_property
     def ratings(self) -> Ints:
@@ -99,7 +102,8 @@ def make_problem(
         validation=np.asarray(validation_event, dtype=np.int64),
         test=np.asarray(test_event, dtype=np.int64),
         seed=seed,
-        tag_texts=() if folder.tags is None else folder.tags.texts,
+        tags=folder.tags,
+        threshold=folder.prompt_settings.threshold,
     )
     _refuse_wrong_rows(problem, folder.path)
     return problem

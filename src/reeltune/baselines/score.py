@@ -9,10 +9,8 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from reeltune.baselines.features import feature_table
-from reeltune.baselines.item_text import text_table
+from reeltune.baselines.boosting import prompt_table, signal_columns
 from reeltune.baselines.learned import gradient_boosting, logistic_regression
 from reeltune.baselines.lenskit_models import item_knn, matrix_factorization
 from reeltune.baselines.problem import (
@@ -25,6 +23,7 @@ from reeltune.baselines.problem import (
 )
 from reeltune.baselines.simple import bias_model, item_mean, majority, user_running_mean
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Codes
 from reeltune.domain import SIGNALS, ContextKind
 
 BASELINES: Final[dict[str, Baseline]] = {
@@ -85,14 +84,11 @@ def signal_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
     """
     if not kinds:
         return {}
-    table = partial(signal_table, kinds=kinds)
-
-    def with_features(problem: Problem, event: Ints) -> Floats:
-        return np.column_stack([feature_table(problem, event), table(problem, event)])
-
+    signals = partial(signal_table, kinds=kinds)
+    table = partial(prompt_table, kinds=kinds, item_text=False)
     baselines: dict[str, Baseline] = {
-        SIGNALS_ALONE: partial(logistic_regression, features=table),
-        WITH_SIGNALS: partial(gradient_boosting, features=with_features),
+        SIGNALS_ALONE: partial(logistic_regression, features=signals),
+        WITH_SIGNALS: partial(gradient_boosting, features=table),
     }
     expected = SIGNALS["expected"]
     if expected in kinds:
@@ -103,12 +99,8 @@ def signal_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
 
 def text_baselines(kinds: Sequence[ContextKind]) -> dict[str, Baseline]:
     """Return the baseline on the item text of a prompt, and on its signals if it shows any."""
-
-    def with_text(problem: Problem, event: Ints) -> Floats:
-        tables = [feature_table(problem, event), text_table(problem, event)]
-        return np.column_stack([*tables, signal_table(problem, event, kinds)] if kinds else tables)
-
-    return {WITH_BOTH if kinds else WITH_TEXT: partial(gradient_boosting, features=with_text)}
+    table = partial(prompt_table, kinds=kinds, item_text=True)
+    return {WITH_BOTH if kinds else WITH_TEXT: partial(gradient_boosting, features=table)}
 
 
 def expected_alone(problem: Problem, column: int) -> BaselineScores:
@@ -118,21 +110,11 @@ def expected_alone(problem: Problem, column: int) -> BaselineScores:
 
 
 def signal_table(problem: Problem, event: Ints, kinds: Sequence[ContextKind]) -> Floats:
-    """Return the context lines of events as numbers, shape ``(n, columns)``.
-
-    The log-odds of each share, and of kinds that state a count its index among the counts.
-    """
-    codes = _codes(problem)[event, -len(kinds) :]
-    columns: list[Floats] = []
-    for kind, code in zip(kinds, codes.T, strict=True):
-        share = np.array(kind.shares)[code]
-        columns.append(np.log(share / (1 - share)))
-        if kind.counts:
-            columns.append(np.array(kind.counts, dtype=np.float64)[code])
-    return np.column_stack(columns)
+    """Return the context lines of events as numbers, shape ``(n, columns)``."""
+    return signal_columns(_codes(problem)[event], kinds)
 
 
-def _codes(problem: Problem) -> npt.NDArray[np.integer]:
+def _codes(problem: Problem) -> Codes:
     codes = problem.timelines.context
     if codes is None:
         raise ValueError("the problem has no codes of context lines")

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.baselines.problem import Floats
+from reeltune.baselines.problem import Floats, Ints
 from reeltune.errors import ModelError
+from reeltune.ragged import offsets_of
 
-Array = npt.NDArray[Any]
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+NODE: Final = np.dtype(
+    [
+        *(("feature", "<i4"), ("threshold", "<f8"), ("missing_left", "?")),
+        *(("left", "<i4"), ("right", "<i4"), ("value", "<f8")),
+    ]
+)
+"""A row goes left if the feature is at most the threshold, or NaN and ``missing_left``. Both
+children of a leaf, which alone adds its value, are the leaf itself; others come after their node.
+"""
 
 _VISITS: Final = 2**20
 """Pairs of a row and a tree that are evaluated at once: they bound the memory."""
@@ -23,101 +34,69 @@ _VISITS: Final = 2**20
 class BoostedTrees:
     """Binary trees of numerical features, whose leaves add up to log-odds.
 
-    The nodes of all trees are in one array, each tree's one after another from its root. A row goes
-    left if its feature is at most the threshold. Both children of a leaf are the leaf itself, and
-    those of other nodes come after them.
-
     Attributes:
-        baseline: Log-odds before the first tree, shape ``()``.
-        features: Columns of a table, shape ``()``.
-        root: Index of each tree's root, shape ``(trees,)``.
-        feature: Column that a node tests, shape ``(nodes,)``, as of all others.
-        threshold: The largest value that goes left.
-        missing_left: Whether NaN goes left.
-        left: Index of the left child.
-        right: Index of the right child.
-        value: What a leaf adds; anything at other nodes.
+        nodes: Of all trees, shape ``(nodes,)``, of type :data:`NODE`.
+        root: Index of each tree's first node, shape ``(trees,)``.
+        baseline: Log-odds before the first tree.
+        features: Columns of a table.
     """
 
-    baseline: Floats
-    features: npt.NDArray[np.int64]
-    root: npt.NDArray[np.int64]
-    feature: npt.NDArray[np.int64]
-    threshold: Floats
-    missing_left: npt.NDArray[np.bool_]
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
-    value: Floats
+    nodes: npt.NDArray[Any]
+    root: Ints
+    baseline: float
+    features: int
 
     @classmethod
     def of(cls, model: Any, rounds: int) -> BoostedTrees:
         """Return the first trees of a fitted ``HistGradientBoostingClassifier`` of two classes.
 
         Raises:
-            ModelError: This scikit-learn keeps its trees in another way.
+            ModelError: This scikit-learn stores its trees in another way.
         """
         try:
             trees = [tree.nodes for (tree,) in model._predictors[:rounds]]
-            sizes = np.array([len(nodes) for nodes in trees])
-            root = np.cumsum(sizes) - sizes
-            node, index = np.concatenate(trees), np.arange(sizes.sum())
-            leaf, first = node["is_leaf"] > 0, np.repeat(root, sizes)
-            arrays = {
-                "baseline": np.reshape(model._baseline_prediction, ()),
-                "features": np.array(model.n_features_in_),
-                "root": root,
-                "feature": np.where(leaf, 0, node["feature_idx"]),
-                "threshold": np.where(leaf, 0, node["num_threshold"]),
-                "missing_left": node["missing_go_to_left"] > 0,
-                "left": np.where(leaf, index, node["left"] + first),
-                "right": np.where(leaf, index, node["right"] + first),
-                "value": node["value"],
-            }
+            known, sizes = np.concatenate(trees), np.array([len(tree) for tree in trees])
+            root, leaf = offsets_of(sizes)[:-1], known["is_leaf"] > 0
+            nodes = np.zeros(len(known), NODE)
+            nodes["feature"] = np.where(leaf, 0, known["feature_idx"])
+            nodes["threshold"], nodes["value"] = known["num_threshold"], known["value"]
+            nodes["missing_left"] = known["missing_go_to_left"]
+            for side in ("left", "right"):
+                child = known[side] + np.repeat(root, sizes)
+                nodes[side] = np.where(leaf, np.arange(len(known)), child)
+            baseline = float(model._baseline_prediction.item())
+            return cls(nodes, root, baseline, model.n_features_in_)
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise ModelError(
                 f"this version of scikit-learn stores its trees in an unknown way ({error})",
                 code="unknown_tree_format",
                 hint="Install the version in constraints.txt",
             ) from None
-        return cls.from_arrays(arrays)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], where: str | None = None) -> BoostedTrees:
+    def from_arrays(cls, arrays: Arrays, where: str | None = None) -> BoostedTrees:
         """Return the trees of :meth:`to_arrays`; other arrays are ignored.
 
         Raises:
-            ModelError: An array is missing, or they do not describe trees; ``where`` has them.
+            ModelError: An array is missing, or they are no trees; ``where`` has them.
         """
-        dtypes = {"baseline": float, "threshold": float, "value": float, "missing_left": bool}
         try:
-            known = {
-                field.name: arrays[field.name].astype(
-                    dtypes.get(field.name, np.int64), casting="same_kind"
-                )
-                for field in fields(cls)
-            }
-        except (KeyError, TypeError) as error:
+            baseline, features = arrays["baseline"].item(), arrays["features"].item()
+            trees = cls(arrays["nodes"], arrays["root"], float(baseline), int(features))
+            trees._refuse_invalid()
+        except (KeyError, TypeError, ValueError) as error:
             raise damaged_boosting(str(error), where) from None
-        trees = cls(**known)
-        if not trees._is_valid():
-            raise damaged_boosting("its arrays are no trees", where)
         return trees
 
-    def to_arrays(self) -> dict[str, Array]:
-        """Return the attributes by name; integers use 32 bits."""
-        return {
-            name: values.astype(np.int32) if values.dtype == np.int64 else values
-            for name, values in ((field.name, getattr(self, field.name)) for field in fields(self))
-        }
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the attributes by name."""
+        return {name: np.asarray(getattr(self, name)) for name in self.__annotations__}
 
     def log_odds(self, table: Floats) -> Floats:
         """Return the log-odds of rows, shape ``(n,)``, each the same whatever the others are.
 
-        Args:
-            table: Features, shape ``(n, features)``.
-
         Raises:
-            ModelError: The table has another number of columns.
+            ModelError: The table, of shape ``(n, features)``, has another number of columns.
         """
         if table.shape[1] != self.features:
             raise ModelError(
@@ -127,8 +106,8 @@ class BoostedTrees:
                 hint="Use the data and the prompt settings it was fitted with",
             )
         rows = max(1, _VISITS // max(1, len(self.root)))
-        parts = [self._sum(table[at : at + rows]) for at in range(0, len(table), rows)]
-        return float(self.baseline) + np.concatenate([np.zeros(0), *parts])
+        sums = [self._sum(table[at : at + rows]) for at in range(0, len(table), rows)]
+        return self.baseline + np.concatenate([np.zeros(0), *sums])
 
     def p_yes(self, table: Floats) -> Floats:
         """Return P(Yes) of rows, shape ``(n,)``."""
@@ -140,44 +119,42 @@ class BoostedTrees:
         row = np.arange(len(table))[:, None] * table.shape[1]
         node = np.tile(self.root, (len(table), 1))
         for _ in range(self._depth):
-            tested = values.take(row + self.feature.take(node))
-            goes_left = tested <= self.threshold.take(node)
+            tested = values.take(row + self.nodes["feature"].take(node))
+            goes_left = tested <= self.nodes["threshold"].take(node)
             if missing:
-                goes_left |= np.isnan(tested) & self.missing_left.take(node)
+                goes_left |= np.isnan(tested) & self.nodes["missing_left"].take(node)
             node = self._children.take(2 * node + goes_left)
-        return self.value.take(node).sum(axis=1)
+        return self.nodes["value"].take(node).sum(axis=1)
 
     @cached_property
-    def _children(self) -> npt.NDArray[np.int64]:
+    def _children(self) -> Ints:
         """The right and the left child of each node, one after the other."""
-        return np.column_stack([self.right, self.left]).ravel()
+        return np.column_stack([self.nodes["right"], self.nodes["left"]]).astype(np.int64).ravel()
 
     @cached_property
     def _depth(self) -> int:
         """Nodes that are tested from a root to a leaf, at most."""
-        depth, nodes = 0, self.root
-        while len(nodes := nodes[self.left[nodes] != nodes]):
-            depth, nodes = depth + 1, np.concatenate([self.left[nodes], self.right[nodes]])
+        depth, node, left = 0, self.root, self.nodes["left"]
+        while len(node := node[left[node] != node]):
+            depth, node = depth + 1, np.concatenate([left[node], self.nodes["right"][node]])
         return depth
 
-    def _is_valid(self) -> bool:
-        """Return whether shapes and indices are those of trees."""
-        count, index = len(self.value) if self.value.ndim == 1 else -1, np.arange(self.value.size)
-        per_node = (self.feature, self.threshold, self.missing_left, self.left, self.right)
-        if any(values.shape != (count,) for values in per_node) or self.root.ndim != 1:
-            return False
-        if self.baseline.ndim or self.features.ndim or not np.isfinite(self.baseline):
-            return False
-        inner = (self.left != index) | (self.right != index)
-        children = np.concatenate([self.left[inner], self.right[inner]])
-        return bool(
-            ((self.feature >= 0) & (self.feature < self.features)).all()
-            and ((self.root >= 0) & (self.root < count)).all()
-            and (children > np.tile(index[inner], 2)).all()
-            and (children < count).all()
-            and len(np.unique(children)) == len(children)
-            and np.isfinite(self.value).all()
-        )
+    def _refuse_invalid(self) -> None:
+        if (self.nodes.dtype, self.nodes.ndim, self.root.dtype.kind) != (NODE, 1, "i"):
+            raise ValueError("its nodes are of another type")
+        index, feature = np.arange(len(self.nodes)), self.nodes["feature"]
+        left, right = self.nodes["left"], self.nodes["right"]
+        inner = (left != index) | (right != index)
+        child = np.concatenate([left[inner], right[inner]])
+        if not (
+            np.isin(self.root, index).all()
+            and np.isin(child, index).all()
+            and (child > np.tile(index[inner], 2)).all()
+            and len(np.unique(child)) == len(child)
+            and ((feature >= 0) & (feature < self.features)).all()
+            and np.isfinite([self.baseline, *self.nodes["value"]]).all()
+        ):
+            raise ValueError("its nodes are no trees")
 
 
 def damaged_boosting(reason: str, where: str | None) -> ModelError:

@@ -69,16 +69,6 @@ def training_ratings(known: Timelines, train: Ints) -> Ints:
     return np.union1d(train, context[learns]).astype(np.int64)
 
 
-def item_statistics(known: Timelines, ratings: Ints, items: int, seed: int) -> ItemStatistics:
-    """Return the statistics of each event's item.
-
-    Held-out events see all training ratings; events of ``train`` and ``context`` see those of users
-    in other folds. ``ratings`` are the events that may be learned from.
-    """
-    fold = excluded_folds(known, seed)
-    return statistics_without_folds(known, ratings, items, fold).take(fold, known.item_idx)
-
-
 def statistics_without_folds(
     known: Timelines, ratings: Ints, items: int, fold: Ints
 ) -> ItemStatistics:

@@ -20,13 +20,17 @@ class RunningStatistics:
     Args:
         position: Number of the user's earlier events, for each event; users one after another,
             oldest event first.
+        index: Number of events before each, of whatever user; by default one more than before the
+            last. It is the same for all candidates of one history: none is earlier than another.
 
     Attributes:
         before: ``position`` as floats, shape ``(events,)``.
     """
 
-    def __init__(self, position: npt.NDArray[np.integer]) -> None:
-        self._index = np.arange(len(position), dtype=np.int64)
+    def __init__(
+        self, position: npt.NDArray[np.integer], index: npt.NDArray[np.int64] | None = None
+    ) -> None:
+        self._index = np.arange(len(position), dtype=np.int64) if index is None else index
         self._first = self._index - position
         self.before: Floats = position.astype(np.float64)
 
@@ -48,9 +52,8 @@ class RunningStatistics:
         """
         total = np.zeros(len(self.before))
         for back in range(1, min(length, int(self.before.max(initial=0))) + 1):
-            known = self.before[back:] >= back
-            weight = 0.5 ** ((back - 1) / half_life)
-            total[back:] += np.where(known, values[: len(total) - back], 0) * weight
+            known = np.flatnonzero(self.before >= back)
+            total[known] += values[self._index[known] - back] * 0.5 ** ((back - 1) / half_life)
         return total
 
 
