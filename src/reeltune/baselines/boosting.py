@@ -83,11 +83,7 @@ def prompt_table(
 
 @dataclass(frozen=True)
 class BoostingModel:
-    """Gradient boosting with the signals and the item text of a prompt, as a run keeps it.
-
-    Attributes:
-        settings: Plain values for JSON, among them those chosen on validation rows.
-    """
+    """Gradient boosting with the signals and text of a prompt, as a run keeps it; JSON settings."""
 
     trees: BoostedTrees
     texts: Sequence[TextProjection]
@@ -102,13 +98,9 @@ class BoostingModel:
         seed: int,
         item_text: bool,
     ) -> BoostingModel:
-        """Fit to all training rows; the baseline with the same input has the same trees.
+        """Fit to all training rows, and choose settings on validation rows, given by index.
 
-        ``kinds`` are those of the folder's codes. Settings are chosen on validation rows, given by
-        their indices among the events.
-
-        Raises:
-            DataError: There is nothing to learn or choose from, or a row is of the wrong split.
+        ``kinds`` are those of the folder's codes. Errors are those of :func:`make_problem`.
         """
         problem = make_problem(folder, validation_event, _NO_EVENTS, seed=seed)
         texts = fit_texts(problem) if item_text else []
@@ -137,11 +129,8 @@ class BoostingModel:
     ) -> Floats:
         """Return the log-odds of candidates, given by item index, shape ``(n,)``.
 
-        Args:
-            features: From :meth:`features_of`.
-            history: All ratings of the user, also those that a prompt does not show.
-            codes: Of the candidates' context lines, shape ``(n, kinds)``; None without signals.
-            asked_at: As of a query; :meth:`FeatureSource.query` explains ``NOW``.
+        The history has all ratings of the user, also those that a prompt does not show. ``codes``
+        are of the candidates, shape ``(n, kinds)``. :meth:`FeatureSource.query` explains ``NOW``.
 
         Raises:
             ModelError: The data have other features than the model was fitted to.

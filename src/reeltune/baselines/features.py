@@ -93,12 +93,12 @@ class FeatureSource:
         )
         self._users, self._first = np.unique(self._known.user_id, return_index=True)
         self._genres = genre_table(problem.items)
-        dated = [item.year for item in problem.items if item.year is not None]
-        usual = float(np.mean(dated)) if dated else 0.0
-        years = [usual if item.year is None else item.year for item in problem.items]
-        self._years = np.array(years, dtype=np.float64)
+        years = np.array([item.year for item in problem.items], dtype=np.float64)
+        unknown = np.isnan(years)
+        self._years = np.where(unknown, 0.0 if unknown.all() else np.nanmean(years), years)
         since = np.diff(self._known.timestamp, prepend=self._known.timestamp[:1])
         self._gap = np.where(self._known.position > 0, since, 0)
+        self._newest = self._known.timestamp.max(initial=0)
         self.typical_gap = float(np.median(self._gap[problem.train])) if len(problem.train) else 0.0
 
     def events(self) -> Rows:
@@ -154,7 +154,7 @@ class FeatureSource:
         yield "item_events", np.log1p(rows.item.count)
         year = self._years[rows.item_idx]
         yield "item_year", year
-        time = np.where(rows.timestamp == NOW, self._known.timestamp.max(), rows.timestamp)
+        time = np.where(rows.timestamp == NOW, self._newest, rows.timestamp)
         yield "item_age", 1970 + time / YEAR_SECONDS - year
         yield "gap", np.log1p(rows.gap)
 

@@ -142,16 +142,14 @@ class BoostedTrees:
     def _refuse_invalid(self) -> None:
         if (self.nodes.dtype, self.nodes.ndim, self.root.dtype.kind) != (NODE, 1, "i"):
             raise ValueError("its nodes are of another type")
-        index, feature = np.arange(len(self.nodes)), self.nodes["feature"]
-        left, right = self.nodes["left"], self.nodes["right"]
-        inner = (left != index) | (right != index)
-        child = np.concatenate([left[inner], right[inner]])
+        index, sides = np.arange(len(self.nodes)), [self.nodes["left"], self.nodes["right"]]
+        inner = np.flatnonzero((sides != index).any(axis=0))
+        child = np.take(sides, inner, axis=1)
         if not (
-            np.isin(self.root, index).all()
-            and np.isin(child, index).all()
-            and (child > np.tile(index[inner], 2)).all()
-            and len(np.unique(child)) == len(child)
-            and ((feature >= 0) & (feature < self.features)).all()
+            np.isin([*self.root, *child.ravel()], index).all()
+            and (child > inner).all()
+            and len(np.unique(child)) == child.size
+            and np.isin(self.nodes["feature"], np.arange(self.features)).all()
             and np.isfinite([self.baseline, *self.nodes["value"]]).all()
         ):
             raise ValueError("its nodes are no trees")

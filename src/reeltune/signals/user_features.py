@@ -86,14 +86,15 @@ def genre_affinity(
     Returns:
         Shape ``(events,)``; 0 for an item without genres.
     """
-    affinity = np.zeros(len(item_idx))
+    affinity, genres = np.zeros(len(item_idx)), np.zeros(len(item_idx))
     # One genre at a time: a matrix of events and genres would not fit for the largest editions.
     for has_genre in table.T:
         inside = has_genre[item_idx]
+        genres += inside
         count = running.earlier(inside)
         above = running.earlier(np.where(inside, lift, 0.0)) - count * user_lift
         affinity += np.where(inside, above / (count + GENRE_PRIOR), 0.0)
-    return affinity / np.maximum(table.sum(1), 1)[item_idx]
+    return affinity / np.maximum(genres, 1)
 
 
 def genre_table(items: Sequence[Item]) -> npt.NDArray[np.bool_]:
