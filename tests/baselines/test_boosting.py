@@ -33,14 +33,13 @@ def folder(prepared: PreparedFolder) -> PreparedFolder:
     return folder
 
 
+def fitted(folder: PreparedFolder, item_text: bool, kinds: Any = KINDS) -> BoostingModel:
+    return BoostingModel.fit(folder, kinds, rows(folder, VALIDATION), 5, item_text)
+
+
 @pytest.fixture(scope="module")
 def model(folder: PreparedFolder) -> BoostingModel:
     return fitted(folder, item_text=True)
-
-
-def fitted(folder: PreparedFolder, item_text: bool, kinds: Any = KINDS) -> BoostingModel:
-    validation = np.flatnonzero(folder.timelines.split == VALIDATION)
-    return BoostingModel.fit(folder, kinds, validation, 5, item_text)
 
 
 def rows(folder: PreparedFolder, split: str) -> np.ndarray:
@@ -53,9 +52,7 @@ def test_its_predictions_are_those_of_the_baseline(folder: PreparedFolder, item_
     baselines = text_baselines(KINDS) if item_text else signal_baselines(KINDS)
     name = next(name for name in baselines if "boosting" in name)
     validation, test = rows(folder, VALIDATION), rows(folder, TEST)
-    (scores,) = score_baselines(
-        folder, validation, test, seed=5, baselines={name: baselines[name]}
-    ).values()
+    scores = score_baselines(folder, validation, test, seed=5, baselines=baselines)[name]
     kept = fitted(folder, item_text)
     assert scores.settings.items() <= kept.settings.items()
     assert kept.settings["signals"] == list(NAMES)
@@ -93,9 +90,8 @@ def test_a_file_without_pickle_keeps_it(
     events = rows(folder, TEST)
     assert again.settings == model.settings
     assert np.array_equal(again.of_events(folder, events), model.of_events(folder, events))
-    without_text = replace(model, texts=[])
     with raises_error(ModelError, "boosting_does_not_fit"):
-        without_text.of_events(folder, events)
+        replace(model, texts=[]).of_events(folder, events)
 
 
 @pytest.mark.slow

@@ -143,7 +143,7 @@ class BoostedTrees:
         if (self.nodes.dtype, self.nodes.ndim, self.root.dtype.kind) != (NODE, 1, "i"):
             raise ValueError("its nodes are of another type")
         index, sides = np.arange(len(self.nodes)), [self.nodes["left"], self.nodes["right"]]
-        inner = np.flatnonzero((sides != index).any(axis=0))
+        inner = np.flatnonzero(np.not_equal(sides, index).any(axis=0))
         child = np.take(sides, inner, axis=1)
         if not (
             np.isin([*self.root, *child.ravel()], index).all()
