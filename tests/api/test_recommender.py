@@ -98,7 +98,7 @@ def test_unknown_ids_are_an_error_or_have_no_p_yes(
 
 @BOTH
 def test_missing_columns_and_wrong_types_are_errors(recommender, frame: MakeFrame):
-    with raises_error(DataError, "missing_column", where="pairs", figures=["item_id", "rated"]):
+    with raises_error(DataError, "missing_columns", where="pairs", figures=["item", "rated"]):
         recommender.predict(frame({"user_id": [11], "rated": [1]}))
     with raises_error(DataError, "wrong_column_type", figures=["user_id"]):
         recommender.predict(frame({"user_id": [1.5], "item_id": [1]}))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
 from reeltune.bulk.score import Job, Options, Outcome, Plan, Processes, score
@@ -42,6 +43,13 @@ def write_rows(path: Path, rows: Sequence[Row], timed: bool = False, **options: 
         columns["timestamp"] = pa.array([row.time for row in rows], pa.int64())
     pq.write_table(pa.table(columns), path, **options)
     return path
+
+
+def open_pairs(given: Path | InputTable, lookup: Lookup, rows_per_shard: int) -> Pairs:
+    """The task of a parquet file or an open table."""
+    if isinstance(given, Path):
+        given = InputTable.open(given, {}, pairs=True)
+    return Pairs(given, lookup, rows_per_shard)
 
 
 def parts(folder: Path) -> list[Path]:
@@ -90,16 +98,16 @@ class Bench:
     config: Config
 
     def job(
-        self, given: Path, output: Path, options: Options | None = None, rows_per_shard: int = 4
+        self, given: Any, output: Path, options: Options | None = None, rows_per_shard: int = 4
     ) -> Job:
         """A job that scores pairs with the base model."""
 
         def make(folder: PreparedFolder, lookup: Lookup) -> Task:
-            return Pairs.open(given, lookup, rows_per_shard)
+            return open_pairs(given, lookup, rows_per_shard)
 
         return Job.open(self.config, None, make, Output(output), options or Options())
 
-    def score(self, given: Path, output: Path, **options: Any) -> Outcome:
+    def score(self, given: Any, output: Path, **options: Any) -> Outcome:
         """Score pairs from beginning to end."""
         per_shard = options.pop("rows_per_shard", 4)
         settings = Options(**options)

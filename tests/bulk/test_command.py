@@ -96,6 +96,8 @@ def test_top(score, lookup, tmp_path):
     [
         (["out"], "missing_input_table", " out "),
         (["a", "b", "c"], "too_many_paths", " c. "),
+        (["out", "--top", "1", "--columns", "user=x"], "missing_input_table", "--columns"),
+        (["a", "b", "--top", "1", "--columns", "item=x"], "bad_columns", "'item'"),
         (["a", "b", "--genre", "drama"], "filter_without_top", "--genre"),
         (["a", "b", "--min-ratings", "0"], "filter_without_top", "--min-ratings"),
         (["a", "b", "--candidates", "9"], "filter_without_top", "--candidates"),

@@ -29,7 +29,7 @@ from reeltune.progress import no_progress
 from reeltune.prompts.rows import prompt_settings
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.predictor import Predictor
-from tests.bulk.build import Row, output_rows, p_yes_alone, write_rows
+from tests.bulk.build import Row, open_pairs, output_rows, p_yes_alone, write_rows
 from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.prepared_data import set_process
@@ -56,7 +56,7 @@ class Setting:
         table = self.work / "in.parquet"
 
         def make(_: PreparedFolder, lookup: Lookup) -> Pairs:
-            return Pairs.open(table, lookup, 2)
+            return open_pairs(table, lookup, 2)
 
         run = self.work / "adapter" if adapter else None
         return Job.open(config, run, make, Output(self.out), Options())

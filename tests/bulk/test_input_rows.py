@@ -13,7 +13,7 @@ from reeltune.bulk.lookup import Lookup
 from reeltune.data.columns import NO_TIMES
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import DataError, RequestError
-from tests.bulk.build import Row, output_rows, p_yes_alone, write_rows
+from tests.bulk.build import Row, open_pairs, output_rows, p_yes_alone, write_rows
 from tests.errors import raises_error
 
 GOOD, BETTER = Row(1, 1, 10), Row(11, 4, 2_000_000_000)
@@ -76,10 +76,9 @@ def test_skip_unknown_keeps_invalid_rows_with_null(bench, predictor, tmp_path):
 def test_rows_are_numbered_through_the_whole_file(lookup, tmp_path):
     """Whatever the slices."""
     from reeltune.bulk.input_table import InputRows
-    from reeltune.bulk.tasks import Pairs
 
     rows = [GOOD] * 7 + [Row(2, 1)]
-    pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 5)
+    pairs = open_pairs(write_rows(tmp_path / "in.parquet", rows), lookup, 5)
     found = InvalidRows()
     for rows_slice in pairs.slices([range(5), range(5, 8)]):
         found.add(rows_slice, InputRows.resolve(rows_slice, lookup))

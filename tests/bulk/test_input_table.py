@@ -98,7 +98,7 @@ def test_unneeded_row_groups_are_not_read(tmp_path, monkeypatch):
         return whole(file, size, groups, columns)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", listening)
-    found = InputTable.open(path, NEEDED).slices([range(12, 18), range(38, 42)])
+    found = InputTable.open(path, {}, pairs=True).slices([range(12, 18), range(38, 42)])
     assert [one["item_id"].to_pylist() for one in found] == [[*range(12, 18)], [*range(38, 42)]]
     assert read == [1, 3, 4]
 
@@ -114,7 +114,7 @@ def test_a_large_row_group_is_decoded_in_batches(tmp_path, monkeypatch):
         return original(table, batch)
 
     monkeypatch.setattr(InputTable, "_as_read", listening)
-    next(InputTable.open(path, NEEDED).slices([range(20)]))
+    next(InputTable.open(path, {}, pairs=True).slices([range(20)]))
     assert sizes == [8, 8, 8]
 
 
@@ -122,7 +122,7 @@ def test_a_large_row_group_is_not_read_ahead(tmp_path):
     """What Arrow holds after the first rows of a row group of 16 MB."""
     random = np.random.default_rng(0).integers(0, 2**62, (2, 1_000_000))
     pq.write_table(pa.table(dict(zip(NEEDED, random, strict=True))), tmp_path / "in")
-    table = InputTable.open(tmp_path / "in", NEEDED)
+    table = InputTable.open(tmp_path / "in", {}, pairs=True)
     assert pq.read_metadata(tmp_path / "in").num_row_groups == 1
     before = pa.total_allocated_bytes()
     slices = table.slices([range(1000), range(1000, 2000)])
@@ -133,26 +133,27 @@ def test_a_large_row_group_is_not_read_ahead(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "code", "figures"),
     [
-        ({"user_id": [1]}, "missing_column", ["item_id;", "user_id"]),
+        ({"user_id": [1]}, "missing_columns", ["item;", "user_id"]),
         (
             {"user_id": [1], "userId": [1], "item_id": [1]},
             "ambiguous_column",
             ["user_id", "userId"],
         ),
+        ({"uid": [1], "username": [1], "item_id": [1]}, "ambiguous_column", ["uid", "username"]),
         ({"user_id": [1.0], "item_id": [1]}, "wrong_column_type", ["user_id", "double"]),
         ({"user_id": [1], "movieId": [b"1"]}, "wrong_column_type", ["movieId", "binary"]),
         ({"user_id": [True], "item_id": [1]}, "wrong_column_type", ["user_id", "bool"]),
         ({"user_id": pa.array([1], pa.uint64()), "item_id": [1]}, "wrong_column_type", ["uint64"]),
         ({"user_id": [1], "item_id": [1], "timestamp": [1.5]}, "wrong_column_type", ["1970"]),
         ({"user_id": [1], "item_id": [1], "timestamp": ["x"]}, "wrong_column_type", ["1970"]),
-        ({}, "missing_column", ["user_id;"]),
+        ({}, "missing_columns", ["user and item;"]),
     ],
 )
 def test_invalid_columns_are_errors(tmp_path, columns, code, figures):
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table(columns), path)
     with raises_error(DataError, code, figures=figures) as error:
-        InputTable.open(path, NEEDED, ("timestamp",))
+        InputTable.open(path, {}, pairs=True)
     assert error.value.where == str(path)
 
 
@@ -160,12 +161,12 @@ def test_a_file_that_is_not_parquet_is_an_error(tmp_path):
     (tmp_path / "in.csv").write_text("user_id,item_id\n1,1\n")
     for path in (tmp_path / "in.csv", tmp_path / "missing", tmp_path):
         with raises_error(DataError, "not_parquet", where=str(path)):
-            InputTable.open(path, NEEDED)
+            InputTable.open(path, {}, pairs=True)
 
 
 def test_a_file_that_shrinks_during_reading_is_an_error(tmp_path):
     path = write_rows(tmp_path / "in", [Row(n, n) for n in range(9)])
-    table = InputTable.open(path, NEEDED)
+    table = InputTable.open(path, {}, pairs=True)
     write_rows(path, [Row(n, n) for n in range(5)])
     with raises_error(DataError, "input_changed", where=str(path)):
         list(table.slices([range(6)]))
@@ -189,4 +190,4 @@ def test_a_count_of_rows_that_differs_from_the_row_groups_is_refused(tmp_path):
     for damaged in other:
         path.write_bytes(damaged)
         with raises_error(DataError, "not_parquet", where=str(path)):
-            InputTable.open(path, NEEDED)
+            InputTable.open(path, {}, pairs=True)

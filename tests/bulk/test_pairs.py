@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reeltune.bulk.input_table import InputRows
-from reeltune.bulk.tasks import Pairs, _shared_queries
+from reeltune.bulk.tasks import _shared_queries
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import NOW
 from reeltune.scoring.predictor import Predictor, Query
-from tests.bulk.build import Row, output_rows, p_yes_alone, parts, write_rows
+from tests.bulk.build import Row, open_pairs, output_rows, p_yes_alone, parts, write_rows
 
 # The fixture that lends the model changes nothing from one table to the next.
 few = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -74,7 +74,7 @@ def test_rows_of_one_history_share_a_query(lookup, predictor, tmp_path, monkeypa
         return predictions(batch, **options)
 
     monkeypatch.setattr(predictor, "predict", listening)
-    pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), lookup, 10)
+    pairs = open_pairs(write_rows(tmp_path / "in.parquet", rows), lookup, 10)
     pairs.score(next(pairs.slices([range(4)])), predictor, lambda _: None)
     assert sorted(len(query.candidates) for query in queries) == [1, 3]
     assert all(len(query.history) <= predictor.history_len for query in queries)

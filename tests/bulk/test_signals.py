@@ -13,13 +13,12 @@ import pytest
 
 from reeltune.bulk.input_table import InputRows
 from reeltune.bulk.lookup import Lookup
-from reeltune.bulk.tasks import Pairs
 from reeltune.data.columns import TEST, Columns
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import SIGNALS
 from reeltune.scoring.predictor import Predictor
 from reeltune.scoring.scorer import Scorer
-from tests.bulk.build import Row, write_rows
+from tests.bulk.build import Row, open_pairs, write_rows
 from tests.prepared_data import sign
 from tests.scoring.models import ROUNDING, random_loaded_model
 
@@ -42,7 +41,7 @@ def scored(predictor: Predictor, events: np.ndarray, tmp_path: Path) -> np.ndarr
     users = folder.ratings.user_id[events].tolist()
     items = [folder.items[row].item_id for row in folder.ratings.item_idx[events]]
     rows = [Row(user, item) for user, item in zip(users, items, strict=True)]
-    pairs = Pairs.open(write_rows(tmp_path / "in.parquet", rows), Lookup(folder), len(rows))
+    pairs = open_pairs(write_rows(tmp_path / "in.parquet", rows), Lookup(folder), len(rows))
     (table,) = list(pairs.slices([range(len(rows))]))
     assert len(InputRows.resolve(table, pairs.lookup).valid) == len(rows)
     return pairs.score(table, predictor, lambda _: None)["p_yes"].to_numpy()

@@ -17,6 +17,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.recommend.candidates import Filters
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.scoring.predictor import Predictor
+from tests.bulk.build import open_pairs
 from tests.prepared_data import text_item, text_user
 
 UNKNOWN_IDS = ["11", "-1", "user", None]
@@ -47,7 +48,7 @@ def test_pairs_of_text_ids(lookup, text_lookup, predictor, text_predictor, tmp_p
     table = pa.table({name: pa.array(ids).cast(kind) for name, ids in columns.items()})
     path = tmp_path / "in.parquet"
     pq.write_table(table, path)
-    task = Pairs.open(path, text_lookup, 9)
+    task = open_pairs(path, text_lookup, 9)
     (rows,) = task.slices([range(9)])
     scored = task.score(rows, text_predictor, lambda _: None)
     assert {name: scored[name].to_pylist() for name in columns} == columns

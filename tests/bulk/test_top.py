@@ -79,7 +79,7 @@ def test_listed_users_keep_their_order(score_top, predictor, tmp_path):
     """A repeated user has two results; an unknown user has a row of nulls."""
     users = [31, 1, 31, 999, None]
     pq.write_table(pa.table({"user_id": users, "item_id": [5] * 5}), tmp_path / "users.parquet")
-    table = InputTable.open(tmp_path / "users.parquet", ("user_id",))
+    table = InputTable.open(tmp_path / "users.parquet", {}, pairs=False)
     assert table.ignored == ("item_id",)
     found = as_tuples(score_top(users=table, count=2))
     known = [row for user in (31, 1, 31) for row in expected(predictor, user, Filters(), 2, None)]
@@ -102,7 +102,7 @@ def test_a_user_who_rated_every_matching_item_has_no_row(score_top, predictor, l
 
 def test_an_empty_table_of_users(score_top, tmp_path):
     pq.write_table(pa.table({"user_id": pa.array([], pa.int64())}), tmp_path / "none.parquet")
-    assert score_top(users=InputTable.open(tmp_path / "none.parquet", ("user_id",))) == []
+    assert score_top(users=InputTable.open(tmp_path / "none.parquet", {}, pairs=False)) == []
 
 
 def test_filters_that_match_no_item_are_an_error(score_top):

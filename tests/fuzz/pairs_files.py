@@ -19,7 +19,7 @@ from reeltune.bulk.tasks import Pairs
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
 from reeltune.progress import no_progress
-from tests.bulk.build import output_rows
+from tests.bulk.build import open_pairs, output_rows
 from tests.fuzz.campaign import Case, Kind
 from tests.fuzz.damage import damage_bytes, damage_path, pick
 from tests.fuzz.predictions import ROUNDING, Oracle
@@ -68,7 +68,7 @@ class PairsFiles(Kind):
 
         def run(_: list[str]) -> str | None:
             def make_task(folder: PreparedFolder, lookup: Lookup) -> Pairs:
-                return Pairs.open(path, lookup, 4)
+                return open_pairs(path, lookup, 4)
 
             output, options = folder / "scores", Options(skip_unknown=skip)
             with mock.patch("reeltune.bulk.score.load_model", oracle.load):

@@ -133,8 +133,8 @@ class Recommender:
         ``timestamp``, before that time.
 
         Args:
-            pairs: A frame with columns ``user_id`` and ``item_id``, or pairs of both ids, as the
-                data give them.
+            pairs: A frame with columns ``user_id`` and ``item_id`` (or other usual names), or pairs
+                of both ids, as the data give them.
             skip_unknown: Keep rows that cannot be scored, without a ``p_yes``.
             progress: Show progress on standard error.
 
@@ -153,10 +153,8 @@ class Recommender:
             users, items = zip(*pairs, strict=True) if (pairs := list(pairs)) else ((), ())
             frame = new_frame({Columns.USER: _column(users), Columns.ITEM: _column(items)})
         table, where = as_table(frame), "pairs"
-        columns, schema = standard_columns(
-            table.schema, (Columns.USER, Columns.ITEM), (Columns.TIMESTAMP,), where
-        )
-        table = table.select(list(columns)).rename_columns(list(columns.values())).cast(schema)
+        columns, schema = standard_columns(table.schema, where, {}, pairs=True)
+        table = table.select(list(columns.values())).rename_columns(list(columns)).cast(schema)
         rows = InputRows.resolve(table, self._lookup)
         if not skip_unknown and len(rows.valid) < table.num_rows:
             invalid = InvalidRows()

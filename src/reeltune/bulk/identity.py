@@ -44,6 +44,7 @@ def make_identity(
         **settings,
         "rows": task.rows,
         "input": None if task.table is None else file_digest(task.table.path),
+        **({"columns": task.table.named} if task.table and task.table.named else {}),
         "data": table_digests(folder),
         "prompt": prompt_settings(folder, config.prompt).to_dict(),
         "model": _model(config),

@@ -1,11 +1,11 @@
-"""The input table: users and items in a parquet file, read in slices, and its invalid rows."""
+"""The input table: users and items in a file, read in slices, and its invalid rows."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from reeltune.bulk.lookup import UNKNOWN, Lookup
 from reeltune.data.columns import YEAR_2100, Columns
 from reeltune.data.ids import shown_id
+from reeltune.data.table_columns import ITEM, TIME, USER, match_columns, refuse_unknown
 from reeltune.errors import DataError, RequestError, one_line
+from reeltune.runs.log import LOGGER
 
 Ints = npt.NDArray[np.int64]
 
@@ -30,25 +32,39 @@ _MAX_NAMED: Final = 5
 
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
-_OTHER_NAMES: Final = {Columns.USER: ("userId",), Columns.ITEM: ("movieId", "film_id")}
-"""Further names of a column: the one in MovieLens' own files, and in earlier versions."""
+_NAMES: Final = {
+    USER: (Columns.USER, "userId"),
+    ITEM: (Columns.ITEM, "movieId", "film_id"),
+    TIME: (Columns.TIMESTAMP,),
+}
+"""Names of each role that precede other usual ones; the first is the standard name."""
 
 
 @dataclass(frozen=True)
 class InputTable:
-    """A parquet file with the rows to score."""
+    """A file with the rows to score.
+
+    Attributes:
+        path: The file as given.
+        data: The parquet file that is read.
+        columns: The name in ``data`` of each column that is read, by its standard name.
+        ignored: Columns that are not read.
+        named: By role, the columns that were named, and that of times if it was guessed.
+        numbers: Columns of ids that are text, with whole numbers only.
+    """
 
     path: Path
+    data: Path
     rows: int
     columns: dict[str, str]
-    """The standard name of each column that is read, by its name in the file."""
     schema: pa.Schema
     ignored: tuple[str, ...]
-    """Columns of the file that are not read."""
+    named: dict[str, str]
+    numbers: frozenset[str] = frozenset()
 
     @classmethod
-    def open(cls, path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> InputTable:
-        """Read the schema of a file; columns are given by their standard names.
+    def open(cls, path: Path, named: Mapping[str, str], *, pairs: bool) -> InputTable:
+        """Read the schema of a parquet file; arguments as of :func:`find_columns`.
 
         Raises:
             DataError: It is not a parquet file, or a column is missing, ambiguous or of the wrong
@@ -66,9 +82,15 @@ class InputTable:
                 code="not_parquet",
                 where=str(path),
             ) from None
-        columns, read_as = standard_columns(schema, needed, optional, str(path))
-        ignored = tuple(name for name in schema.names if name not in columns)
-        return cls(path, rows, columns, read_as, ignored)
+        columns, read_as = standard_columns(schema, str(path), named, pairs=pairs)
+        ignored = tuple(name for name in schema.names if name not in columns.values())
+        return cls(path, path, rows, columns, read_as, ignored, with_time(named, columns))
+
+    def with_ids_of(self, lookup: Lookup) -> InputTable:
+        """Return the table with whole numbers for text if they, and all known ids, are some."""
+        kinds = {Columns.USER: lookup.user_ids.type, Columns.ITEM: lookup.item_ids.type}
+        fields = [f.with_type(kinds[f.name]) if f.name in self.numbers else f for f in self.schema]
+        return replace(self, schema=pa.schema(fields))
 
     def slices(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
         """Yield slices of rows, given by ascending and disjoint row numbers.
@@ -80,7 +102,7 @@ class InputTable:
             DataError: The file has changed.
         """
         # pre_buffer would fetch whole row groups ahead, and a file may be one row group.
-        with pq.ParquetFile(self.path, buffer_size=_READ_BYTES, pre_buffer=False) as file:
+        with pq.ParquetFile(self.data, buffer_size=_READ_BYTES, pre_buffer=False) as file:
             slices = cut_slices(self._batches(file, wanted), wanted, self.schema)
             for span in wanted:
                 yield self._of_length(next(slices), len(span))
@@ -109,31 +131,55 @@ class InputTable:
             end = first + file.metadata.row_group(group).num_rows
             span = bisect_right(stops, first)
             if span < len(wanted) and wanted[span].start < end:
-                for batch in file.iter_batches(_BATCH_ROWS, [group], list(self.columns)):
+                for batch in file.iter_batches(_BATCH_ROWS, [group], [*self.columns.values()]):
                     yield first, self._as_read(batch)
                     first += batch.num_rows
             first = end
 
     def _as_read(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return a batch with the standard names and types."""
-        arrays = [batch.column(given) for given in self.columns]
+        arrays = [batch.column(given) for given in self.columns.values()]
         cast = [array.cast(field.type) for array, field in zip(arrays, self.schema, strict=True)]
         return pa.record_batch(cast, schema=self.schema)
 
 
+def find_columns(
+    names: Sequence[str], where: str, named: Mapping[str, str], *, pairs: bool
+) -> dict[str, str]:
+    """Return the columns of users and, for ``pairs``, of items and times, by standard names.
+
+    ``named`` has, by role, those that are not to be guessed; that of times may be absent.
+
+    Raises:
+        DataError: A column is missing or ambiguous.
+    """
+    roles = tuple(_NAMES) if pairs else (USER,)
+    first = {role: [name for name in names if name in _NAMES[role]] for role in roles}
+    chosen = {role: found[0] for role, found in first.items() if len(found) == 1} | {**named}
+    found = match_columns(where, names, chosen, roles, roles[:2])
+    refuse_unknown(named, [(where, names, found)])
+    LOGGER.info("columns: %s", ", ".join(f"{role}={name}" for role, name in found.items()))
+    return {_NAMES[role][0]: name for role, name in found.items()}
+
+
+def with_time(named: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return columns by role, with that of times if it has another name than the standard one."""
+    time = columns.get(Columns.TIMESTAMP, Columns.TIMESTAMP)
+    return {**named} if time == Columns.TIMESTAMP else {**named, TIME: time}
+
+
 def standard_columns(
-    schema: pa.Schema, needed: Sequence[str], optional: Sequence[str], where: str
+    schema: pa.Schema, where: str, named: Mapping[str, str], *, pairs: bool
 ) -> tuple[dict[str, str], pa.Schema]:
-    """Return the standard name of each column that is read, by its given name, and their types.
+    """Return the columns of :func:`find_columns`, and the types that they are read as.
 
     Raises:
         DataError: A column is missing, ambiguous or of the wrong type.
     """
-    given = {name: _find(schema, name, where, name in needed) for name in (*needed, *optional)}
-    columns = {column: name for name, column in given.items() if column is not None}
+    columns = find_columns(schema.names, where, named, pairs=pairs)
     fields = [
         (name, _checked_type(schema.field(column).type, name, column, where))
-        for column, name in columns.items()
+        for name, column in columns.items()
     ]
     return columns, pa.schema(fields)
 
@@ -253,27 +299,6 @@ class InvalidRows:
             hint="Correct them (times are seconds, not milliseconds), or keep them without a p_yes "
             "with --skip-unknown",
         )
-
-
-def _find(schema: pa.Schema, name: str, where: str, needed: bool) -> str | None:
-    """Return the file's name of a column."""
-    names = (name, *_OTHER_NAMES.get(name, ()))
-    present: list[str] = [given for given in schema.names if given in names]
-    if len(present) > 1:
-        raise DataError(
-            f"has the columns {' and '.join(present)} for one value",
-            code="ambiguous_column",
-            where=where,
-            hint="Remove one of them",
-        )
-    if not present and needed:
-        raise DataError(
-            f"has no column {name}; its columns are {', '.join(schema.names) or 'none'}",
-            code="missing_column",
-            where=where,
-            hint=f"Name the columns {Columns.USER} and {Columns.ITEM}, or userId and movieId",
-        )
-    return present[0] if present else None
 
 
 def _checked_type(kind: pa.DataType, name: str, given: str, where: str) -> pa.DataType:

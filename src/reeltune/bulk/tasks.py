@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -65,7 +64,7 @@ class Task(ABC):
     def slices(self, wanted: Sequence[range]) -> Iterator[pa.Table]:
         """Yield slices of the input rows."""
         if self.table is not None:
-            yield from self.table.slices(wanted)
+            yield from self.table.with_ids_of(self.lookup).slices(wanted)
             return
         for span in wanted:
             yield pa.table({Columns.USER: self.lookup.user_ids.slice(span.start, len(span))})
@@ -77,12 +76,6 @@ class Task(ABC):
 
 class Pairs(Task):
     """Scores each row of a table of users and items."""
-
-    @classmethod
-    def open(cls, path: Path, lookup: Lookup, rows_per_shard: int) -> Pairs:
-        """Open a file of pairs; raises as :meth:`InputTable.open`."""
-        table = InputTable.open(path, (Columns.USER, Columns.ITEM), (Columns.TIMESTAMP,))
-        return cls(table, lookup, rows_per_shard)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from reeltune.cli import options
 from reeltune.errors import ConfigError
 
 if TYPE_CHECKING:
+    from reeltune.bulk.input_table import InputTable
     from reeltune.bulk.lookup import Lookup
     from reeltune.bulk.score import MakeTask, Outcome
     from reeltune.data.folder import PreparedFolder
@@ -21,11 +23,20 @@ def score(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="[IN.parquet] OUT",
-            help="The table to score, and the folder to write to. With --top, IN is optional.",
+            metavar="[IN] OUT",
+            help="The table to score (CSV, TSV, JSON Lines, Parquet), and the folder to write to. "
+            "With --top, IN is optional.",
             show_default=False,
         ),
     ],
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE=NAME,...",
+            show_default="guessed from usual names",
+            help="Columns of IN: user, item, time; with --top only user.",
+        ),
+    ] = None,
     config: options.ConfigOption = options.DEFAULT_CONFIG,
     override: options.SetOption = None,
     adapter: options.AdapterOption = None,
@@ -70,13 +81,16 @@ def score(
     """Score a table of users and items, or recommend to every user, in resumable shards."""
     import contextlib
 
+    from reeltune.bulk.input_file import open_input
     from reeltune.bulk.output import Output
     from reeltune.bulk.score import Job, Options, Processes
     from reeltune.bulk.score import score as score_all
+    from reeltune.data.table_columns import ITEM, TIME, USER, parse_columns
     from reeltune.progress import show_progress
     from reeltune.runs.log import logging_to
 
-    _check_paths(paths, top)
+    _check_paths(paths, top, columns)
+    named = parse_columns(columns, (USER, ITEM, TIME) if top is None else (USER,))
     output = Output(paths[-1])
     if top is None:
         _refuse_filters(
@@ -90,12 +104,9 @@ def score(
                 "--candidates": candidates,
             }
         )
-        make_task = _pairs(paths[0], rows_per_shard)
-    else:
-        filters = options.make_filters(
-            genre, without_genre, year_from, year_to, min_ratings, max_ratings
-        )
-        make_task = _top(paths[:-1], top, filters, candidates, rows_per_shard)
+    filters = options.make_filters(
+        genre, without_genre, year_from, year_to, min_ratings, max_ratings
+    )
     resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
     run = options.adapter_of(resolved, adapter, base_only)
     other_base = options.other_base(override, base)
@@ -104,29 +115,31 @@ def score(
     with (
         logging_to(None) if processes.is_main else contextlib.nullcontext(),
         show_progress("users" if top else "rows", shown=processes.is_main) as progress,
+        contextlib.ExitStack() as resources,
     ):
-        outcome = score_all(
-            lambda: Job.open(resolved, run, make_task, output, chosen),
-            processes,
-            progress,
-        )
+        read = partial(open_input, paths[0], output.path, resources, named, pairs=top is None)
+        table = processes.on_main(read) if paths[1:] else None
+        make_task = _make_task(table, top, filters, candidates, rows_per_shard)
+        open_job = partial(Job.open, resolved, run, make_task, output, chosen)
+        outcome = score_all(open_job, processes, progress)
+        processes.wait()  # others may still read what the resources hold
     if processes.is_main:
         _print_outcome(outcome, output.path)
     processes.close()
 
 
-def _check_paths(paths: list[Path], top: int | None) -> None:
+def _check_paths(paths: list[Path], top: int | None, columns: str | None) -> None:
     if len(paths) > 2:
         raise ConfigError(
             f"{len(paths)} paths are given, the third is {paths[2]}",
             code="too_many_paths",
-            hint="Call: reeltune score IN.parquet OUT",
+            hint="Call: reeltune score IN OUT",
         )
-    if len(paths) == 1 and top is None:
+    if len(paths) == 1 and (top is None or columns is not None):
         raise ConfigError(
             f"no input table: only {paths[0]} is given",
             code="missing_input_table",
-            hint="Call: reeltune score IN.parquet OUT, or reeltune score --top 20 OUT",
+            hint="Call: reeltune score IN OUT, or reeltune score --top 20 OUT without --columns",
         )
 
 
@@ -139,23 +152,20 @@ def _refuse_filters(flags: dict[str, object]) -> None:
         )
 
 
-def _pairs(table: Path, rows_per_shard: int) -> MakeTask:
-    from reeltune.bulk.tasks import Pairs
-
-    return lambda _, lookup: Pairs.open(table, lookup, rows_per_shard)
-
-
-def _top(
-    tables: list[Path], top_k: int, filters: Filters, candidates: int | None, rows_per_shard: int
+def _make_task(
+    table: InputTable | None,
+    top_k: int | None,
+    filters: Filters,
+    candidates: int | None,
+    rows_per_shard: int,
 ) -> MakeTask:
-    from reeltune.bulk.input_table import InputTable
-    from reeltune.bulk.tasks import Top
-    from reeltune.data.columns import Columns
+    from reeltune.bulk.tasks import Pairs, Top
     from reeltune.recommend.catalogue import Catalogue
     from reeltune.runs.log import LOGGER
 
-    def make(folder: PreparedFolder, lookup: Lookup) -> Top:
-        table = InputTable.open(tables[0], (Columns.USER,)) if tables else None
+    def make(folder: PreparedFolder, lookup: Lookup) -> Pairs | Top:
+        if top_k is None:
+            return Pairs(table, lookup, rows_per_shard)
         users = max(1, rows_per_shard // top_k)
         task = Top(table, lookup, users, Catalogue.of(folder), filters, top_k, candidates)
         LOGGER.info(

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from reeltune.data.layouts import plain
-from reeltune.data.table_files import Table
 from reeltune.errors import ConfigError, DataError
 
 USER, ITEM, RATING, TIME = "user", "item", "rating", "time"
@@ -42,13 +41,12 @@ _USUAL: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Usual names of each column, as :func:`plain` writes them."""
 _BARE_ID: Final = "id"
-_HINT: Final = "Name the columns, such as --columns user=NAME,item=NAME,rating=NAME"
 
 Columns = Mapping[str, str]
 """For each role, the name of a column."""
 
 
-def parse_columns(text: str | None) -> Columns:
+def parse_columns(text: str | None, roles: Sequence[str] = tuple(_USUAL)) -> Columns:
     """Return the value of ``--columns``, such as ``user=user_id,item=isbn``.
 
     Raises:
@@ -61,28 +59,28 @@ def parse_columns(text: str | None) -> Columns:
     for part in text.split(",") if text else ():
         role, _, name = (piece.strip() for piece in part.partition("="))
         if role in found:
-            raise _bad_columns(f"--columns names {role} twice")
+            raise _bad_columns(f"--columns names {role} twice", roles)
         found[role] = name
-    return check_roles(found)
+    return check_roles(found, roles)
 
 
-def check_roles(columns: Columns) -> Columns:
+def check_roles(columns: Columns, roles: Sequence[str] = tuple(_USUAL)) -> Columns:
     """Return the columns if every role is known and has a name.
 
     Raises:
         ConfigError: One is not.
     """
     for role, name in columns.items():
-        if role not in _USUAL:
-            raise _bad_columns(f"--columns names {role!r}, which is no role of a column")
+        if role not in roles:
+            raise _bad_columns(f"--columns names {role!r}, which is no role here", roles)
         if not name:
-            raise _bad_columns(f"--columns gives {role} no column")
+            raise _bad_columns(f"--columns gives {role} no column", roles)
     return columns
 
 
-def _bad_columns(message: str) -> ConfigError:
-    roles = ", ".join(_USUAL)
-    return ConfigError(message, code="bad_columns", hint=f"Write role=name,...; roles are {roles}")
+def _bad_columns(message: str, roles: Sequence[str]) -> ConfigError:
+    hint = f"Write role=name,...; roles are {', '.join(roles)}"
+    return ConfigError(message, code="bad_columns", hint=hint)
 
 
 def has_header(named: Columns) -> bool:
@@ -91,12 +89,13 @@ def has_header(named: Columns) -> bool:
 
 
 def match_columns(
-    table: Table, named: Columns, roles: Sequence[str], needed: Sequence[str]
+    where: str, columns: Sequence[str], named: Columns, roles: Sequence[str], needed: Sequence[str]
 ) -> dict[str, str]:
     """Return the column of each role that a table has.
 
     Args:
-        table: The table.
+        where: The table's name, for messages.
+        columns: Its columns.
         named: Columns that are named rather than guessed; those of another table are ignored.
         roles: The roles this table may have.
         needed: The roles it must have.
@@ -104,7 +103,7 @@ def match_columns(
     Raises:
         DataError: A needed column is not found, is there twice, or two may be meant.
     """
-    columns, found = table.columns, dict[str, str]()
+    found: dict[str, str] = {}
     for role in roles:
         usual = [column for column in columns if plain(column) in _USUAL[role]]
         if role == ITEM and USER not in roles and not usual:
@@ -115,7 +114,7 @@ def match_columns(
             raise DataError(
                 f"several columns may be the {role}: {', '.join(usual)}",
                 code="ambiguous_column",
-                where=table.name,
+                where=where,
                 hint=f"Name one, as in --columns {role}={usual[0]}"
                 if len(set(usual)) > 1
                 else "Give every column its own name",
@@ -130,21 +129,22 @@ def match_columns(
         raise DataError(
             f"no column is known as the {wanted}; the columns are: {shown}",
             code="missing_columns",
-            where=table.name,
-            hint=_HINT
+            where=where,
+            hint=f"Call the columns {', '.join(needed)}, or name them: --columns "
+            + ",".join(f"{role}=NAME" for role in needed)
             + ("; without ratings nothing says what was disliked" if RATING in missing else ""),
         )
     return found
 
 
-def refuse_unknown(named: Columns, tables: Sequence[tuple[Table, Columns]]) -> None:
-    """Raise a DataError if a named column is in none of the tables."""
+def refuse_unknown(named: Columns, tables: Sequence[tuple[str, Sequence[str], Columns]]) -> None:
+    """Raise a DataError if a named column is in no table: a name, all columns, those of roles."""
     for role, name in named.items():
-        if not any(columns.get(role) == name for _, columns in tables):
+        if not any(found.get(role) == name for *_, found in tables):
             raise DataError(
                 f"no column {name!r} for the {role}; the columns are: "
-                + "; ".join(", ".join(table.columns) for table, _ in tables),
+                + "; ".join(", ".join(columns) for _, columns, _ in tables),
                 code="missing_columns",
-                where=" and ".join(table.name for table, _ in tables),
+                where=" and ".join(where for where, *_ in tables),
                 hint="Correct --columns",
             )

@@ -14,11 +14,13 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
+from polars.io.plugins import register_io_source
 
 from reeltune.data.layouts import check_text, csv_rows
 from reeltune.data.ratings import FAULT, FAULTS, LINE, field_name, split_lines
@@ -54,12 +56,16 @@ class Table:
     name: str
     path: Path
     columns: Sequence[str]
-    load: Callable[[list[int]], pl.DataFrame]
+    load: Callable[[list[int]], pl.LazyFrame]
     unit: str = "line"
     complete: bool = True
     lists: frozenset[str] = frozenset()
 
     def read(self, columns: Mapping[str, str]) -> pl.DataFrame:
+        """Return what :meth:`scan` does, in memory."""
+        return self.scan(columns).collect(engine="streaming")
+
+    def scan(self, columns: Mapping[str, str]) -> pl.LazyFrame:
         """Return columns under new names, with the ``line`` and the ``fault`` of each row.
 
         Values of text files are strings without blanks around them, null if the row lacks them;
@@ -69,7 +75,7 @@ class Table:
             columns: For each new name, the name of a column.
         """
         table = self.load([self.columns.index(name) for name in columns.values()])
-        return table.rename(dict(zip(table.columns[:-2], columns, strict=True)))
+        return table.rename({f"v{at}": name for at, name in enumerate(columns)})
 
 
 def open_table(path: Path, scratch: Path, *, header: bool = True) -> Table:
@@ -131,7 +137,7 @@ def _unpack(path: Path, scratch: Path) -> Path:
                         f"unpacks to more than half of the {free:,} bytes that are free",
                         code="not_enough_space",
                         where=path.name,
-                        hint="Make room on the disk of --output-dir",
+                        hint="Make room on the disk of the output",
                     )
                 out.write(block)
     except OSError as error:
@@ -141,10 +147,10 @@ def _unpack(path: Path, scratch: Path) -> Path:
 
 
 def _parquet(name: str, path: Path) -> Table:
-    def load(indices: list[int]) -> pl.DataFrame:
+    def load(indices: list[int]) -> pl.LazyFrame:
         with _parquet_errors(name):
             table = pl.read_parquet(path, columns=sorted({columns[index] for index in indices}))
-        return table.select(
+        return table.lazy().select(
             *(pl.col(columns[index]).alias(f"v{at}") for at, index in enumerate(indices)),
             pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias(LINE),
             pl.lit(0, dtype=pl.UInt8).alias(FAULT),
@@ -184,15 +190,15 @@ def _delimited(name: str, path: Path, *, quoted: bool, complete: bool, header: b
         columns = [str(number) for number in range(1, len(columns) + 1)]
     width = len(columns)
 
-    def load(indices: list[int]) -> pl.DataFrame:
+    def load(indices: list[int]) -> pl.LazyFrame:
         if quoted:
-            rows = _csv_rows(name, path, separator, indices, width, header=header)
+            rows = partial(_csv_rows, name, path, separator, indices, width, header=header)
             return _chunks(rows, len(indices))
         lines = split_lines(path, separator, width, header=header, quoted=False)
         missing = pl.col(field_name(width - 1)).is_null() | pl.col(field_name(width)).is_not_null()
         fault = pl.when(missing).then(_BAD_FIELDS).otherwise(0).cast(pl.UInt8)
         values = [pl.col(field_name(index)).alias(f"v{at}") for at, index in enumerate(indices)]
-        return lines.select(*values, LINE, fault.alias(FAULT)).collect(engine="streaming")
+        return lines.select(*values, LINE, fault.alias(FAULT))
 
     return Table(name, path, columns, load, complete=complete, lists=lists)
 
@@ -245,12 +251,14 @@ def _json_lines(name: str, path: Path, *, complete: bool) -> Table:
         columns |= dict.fromkeys(value or ())
     names = list(columns)
 
-    def load(indices: list[int]) -> pl.DataFrame:
+    def load(indices: list[int]) -> pl.LazyFrame:
         wanted = [names[index] for index in indices]
-        rows = (
-            (*(_json_text(value and value.get(n)) for n in wanted), line, not value and _BAD_JSON)
-            for line, value in _json_values(path)
-        )
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            for line, value in _json_values(path):
+                texts = (_json_text(value and value.get(n)) for n in wanted)
+                yield *texts, line, not value and _BAD_JSON
+
         return _chunks(rows, len(wanted))
 
     return Table(name, path, names, load, complete=complete)
@@ -278,11 +286,17 @@ def _json_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _chunks(rows: Iterator[tuple[Any, ...]], width: int) -> pl.DataFrame:
-    """Return rows as a frame, made of parts so that few Python objects exist at a time."""
-    texts = {f"v{at}": pl.String for at in range(width)}
-    schema = {**texts, LINE: pl.UInt32, FAULT: pl.UInt8}
-    parts = [pl.DataFrame(schema=schema)]
-    while part := list(itertools.islice(rows, _CHUNK_ROWS)):
-        parts.append(pl.DataFrame(list(zip(*part, strict=True)), schema=schema, orient="col"))
-    return pl.concat(parts, rechunk=False)
+def _chunks(rows: Callable[[], Iterator[tuple[Any, ...]]], width: int) -> pl.LazyFrame:
+    """Return rows as a frame that is read in parts, so that few Python objects exist at a time."""
+    schema = {**{f"v{at}": pl.String for at in range(width)}, LINE: pl.UInt32, FAULT: pl.UInt8}
+
+    def frames(
+        columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = itertools.islice(rows(), limit)
+        while part := list(itertools.islice(left, _CHUNK_ROWS)):
+            frame = pl.DataFrame(list(zip(*part, strict=True)), schema=schema, orient="col")
+            frame = frame.select(columns or list(schema))
+            yield frame if predicate is None else frame.filter(predicate)
+
+    return register_io_source(frames, schema=schema, is_pure=True)

@@ -40,8 +40,12 @@ def check_type(column: pl.Series, kinds: Sequence[Any], where: str, name: str, w
 
 def are_whole_numbers(ids: pl.Series) -> bool:
     """Return whether all ids are whole numbers of 64 bits, written as Python writes them."""
-    numbers = ids.cast(pl.Int64, strict=False)
-    return not numbers.null_count() and bool((numbers.cast(pl.String) == ids).all())
+    return ids.to_frame().select(whole_numbers(pl.col(ids.name))).item()
+
+
+def whole_numbers(ids: pl.Expr) -> pl.Expr:
+    """Return whether all ids that are not null are whole numbers, as above."""
+    return ids.cast(pl.Int64, strict=False).cast(pl.String).eq_missing(ids).all()
 
 
 def keys_of(ids: pl.Series, texts: pl.Series) -> pl.Series:

@@ -243,7 +243,8 @@ def read_times(column: pl.Series) -> Times:
     elif column.dtype.is_float():
         numbers = _whole(column)
     if column.dtype == pl.String and 2 * numbers.null_count() > len(column):
-        return Times("ISO dates", _iso_seconds(column), none)
+        seconds = column.to_frame("text").select(_iso_seconds(pl.col("text"))).to_series()
+        return Times("ISO dates", seconds, none)
     middle = numbers.median()
     middle = middle if isinstance(middle, float) else 0.0
     name, unit = next((u for u in _UNITS if middle < YEAR_2100 * u[1]), _UNITS[-1])
@@ -255,8 +256,14 @@ def _whole(numbers: pl.Series) -> pl.Series:
     return numbers.set(~numbers.is_finite(), None).floor().cast(pl.Int64, strict=False)
 
 
-def _iso_seconds(column: pl.Series) -> pl.Series:
-    part = [pl.col("text").str.extract(_ISO, group) for group in range(1, 8)]
+def text_seconds(text: pl.Expr) -> pl.Expr:
+    """Return texts as seconds since 1970: whole ones or ISO dates; null where they are neither."""
+    numbers = text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
+    return numbers.fill_null(_iso_seconds(text))
+
+
+def _iso_seconds(text: pl.Expr) -> pl.Expr:
+    part = [text.str.extract(_ISO, group) for group in range(1, 8)]
     year, month, day, hour, minute, second, zone = part
     date = pl.concat_str(year, month, day)
     clock = pl.concat_str(*(piece.fill_null("00") for piece in (hour, minute, second)))
@@ -265,5 +272,4 @@ def _iso_seconds(column: pl.Series) -> pl.Series:
     hours = digits.str.slice(1, 2).cast(pl.Int64, strict=False).fill_null(0)
     minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
     sign = pl.when(digits.str.starts_with("-")).then(-1).otherwise(1)
-    frame = pl.DataFrame({"text": column})
-    return frame.select((local - sign * (60 * hours + minutes) * 60).alias("time"))["time"]
+    return local - sign * (60 * hours + minutes) * 60

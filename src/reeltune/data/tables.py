@@ -176,19 +176,20 @@ def _open(source: TableSource, scratch: Path, notify: Notify) -> _Opened:
     header = has_header(source.columns)
     table = open_table(source.ratings, scratch, header=header)
     described = roles.ITEM_ROLES[1:] if source.items is None else ()
-    columns = match_columns(table, source.columns, (*roles.EVENT_ROLES, *described), _NEEDED)
+    wanted = (*roles.EVENT_ROLES, *described)
+    columns = match_columns(table.name, table.columns, source.columns, wanted, _NEEDED)
     opened = _Opened(table, columns, None, {})
     if source.items is not None:
         items = open_table(source.items, scratch, header=header)
         needed = (roles.ITEM, roles.TITLE)
-        found = match_columns(items, source.columns, roles.ITEM_ROLES, needed)
+        found = match_columns(items.name, items.columns, source.columns, roles.ITEM_ROLES, needed)
         opened = opened._replace(items=items, item_columns=found)
-    tables = [(opened.ratings, opened.columns), (opened.items, opened.item_columns)]
-    refuse_unknown(source.columns, [(table, found) for table, found in tables if table])
-    for table, found in tables:
-        if table:
-            named = ", ".join(f"{role}={name}" for role, name in found.items())
-            notify(f"Columns of {table.name}: {named}")
+    opened_tables = [(opened.ratings, opened.columns), (opened.items, opened.item_columns)]
+    tables = [(table.name, table.columns, found) for table, found in opened_tables if table]
+    refuse_unknown(source.columns, tables)
+    for name, _, found in tables:
+        named = ", ".join(f"{role}={column}" for role, column in found.items())
+        notify(f"Columns of {name}: {named}")
     if source.needs_times and roles.TIME not in columns:
         raise ConfigError(
             "the split needs a column of times, and none was found",
