@@ -160,6 +160,8 @@ def test_ratings_can_be_a_mapping_or_a_frame(recommender, frame: MakeFrame):
     assert type(from_table) is frame
     assert from_table["item_id"].to_list() == by_id["item_id"].to_list()
     assert from_table["p_yes"].to_list() == by_id["p_yes"].to_list()
+    usual = frame({"name": table["title"], "Book-Rating": table["rating"], "date": [2, 3, 1]})
+    assert recommender.recommend(ratings=usual, k=5)["p_yes"].to_list() == by_id["p_yes"].to_list()
 
 
 def test_filters_and_candidates_limit_recommendations(recommender):

@@ -184,7 +184,8 @@ class Recommender:
         Args:
             user: A user id, as the data give it.
             ratings: Instead of a user, ratings oldest first: a mapping from titles or item ids, or
-                a frame with columns ``title`` or ``item_id``, ``rating`` and perhaps ``timestamp``.
+                a frame with columns ``title`` or ``item_id``, ``rating`` and perhaps ``timestamp``,
+                or other usual names of these.
             k: Number of items.
             filters: Conditions on the items.
             candidates: Number of items to score, most rated first, or ``"all"``; by default all on

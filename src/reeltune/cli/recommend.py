@@ -64,7 +64,15 @@ def recommend(
     ] = None,
     rated_file: Annotated[
         Path | None,
-        typer.Option("--rated-file", help="Ratings in a CSV or JSON file: title, rating."),
+        typer.Option("--rated-file", help="A table or JSON list of ratings: title, rating."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE=NAME,...",
+            show_default="guessed from usual names",
+            help="Columns of --rated-file: title, item, rating, time.",
+        ),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Number of recommendations.")] = 10,
     history: options.HistoryOption = None,
@@ -126,7 +134,7 @@ def recommend(
     run = options.adapter_of(resolved, adapter, base_only, with_base=with_base)
     folder = PreparedFolder.open(resolved.data.prepared_dir)
     catalogue = Catalogue.of(folder)
-    person = _history(folder, catalogue, user, rated, rated_file)
+    person = _history(folder, catalogue, user, rated, rated_file, columns)
     filters = options.make_filters(
         genre, without_genre, year_from, year_to, min_ratings, max_ratings
     )
@@ -177,6 +185,7 @@ def _history(
     user: str | None,
     rated: list[str] | None,
     rated_file: Path | None,
+    columns: str | None,
 ) -> History:
     """Return the ratings to recommend from; none for somebody who has rated nothing.
 
@@ -184,7 +193,8 @@ def _history(
         ConfigError: Both a user and ratings are given.
         RequestError: The user or an item does not exist, or a rating is not on the scale.
     """
-    from reeltune.recommend.ratings_file import read_ratings_file
+    from reeltune.data.table_columns import parse_columns
+    from reeltune.recommend.ratings_file import ROLES, read_ratings_file
     from reeltune.recommend.user_ratings import (
         rated_history,
         refuse_user_and_ratings,
@@ -195,7 +205,11 @@ def _history(
     refuse_user_and_ratings(user, ratings=bool(rated) or rated_file is not None)
     if user is not None:
         return user_history(folder.ratings, user, folder.user_ids)
-    from_file = read_ratings_file(rated_file) if rated_file is not None else []
+    named = parse_columns(columns, ROLES)
+    if named and rated_file is None:
+        message = "--columns names columns of --rated-file, which is not given"
+        raise ConfigError(message, code="bad_columns", hint="Give both, or neither")
+    from_file = [] if rated_file is None else read_ratings_file(rated_file, named)
     typed = [typed_entry(text) for text in rated or ()]
     notify = partial(typer.echo, err=True)
     return rated_history(catalogue, folder.prompt_settings.scale, from_file, typed, notify)
