@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import Item
+from reeltune.domain.items import normalize_title as normalize
 from reeltune.errors import RequestError
-from reeltune.recommend.catalogue import Catalogue, normalize
+from reeltune.recommend.catalogue import Catalogue
 from tests.errors import raises_error
 from tests.recommend.build import catalogue_of, catalogues
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.domain import HALF_STARS, INTERVIEW, WINDOW, PromptSettings, RatingScale, Renderer
+from reeltune.domain.items import normalize_title as normalize
 from reeltune.errors import RequestError
 from reeltune.prompts.pieces import PromptTokens
-from reeltune.recommend.catalogue import Catalogue, normalize
+from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.user_ratings import Entry, rated_history, typed_entry, user_history
 from tests.errors import raises_error
 from tests.helpers import CONTROL_TOKENS, THINK_TOKENS

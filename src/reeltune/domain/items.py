@@ -16,6 +16,8 @@ _ROUNDING: Final = 1e-4
 # What chat templates use to delimit messages: <|im_end|>, <s>, </think>, <start_of_turn>.
 _ANGLE_TOKEN = re.compile(r"<(?=[|/]?[\w|]+[^<>]*>)")
 
+_LAST_ARTICLE = re.compile(r"^(?P<rest>.+), (?P<article>the|a|an|le|la|les|l'|il|el|der|die|das)$")
+
 
 class Item(NamedTuple):
     """One item of an edition; in MovieLens, a film.
@@ -41,6 +43,25 @@ def plain_text(text: str) -> str:
     """
     kept = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
     return _ANGLE_TOKEN.sub("< ", " ".join("".join(kept).split()))
+
+
+def normalize_title(text: str) -> str:
+    """Return a title for comparison.
+
+    >>> normalize_title("Été, L'")
+    'l ete'
+    """
+    text = unicodedata.normalize("NFKD", text).casefold()
+    text = "".join(char for char in text if not unicodedata.combining(char)).strip()
+    moved = _LAST_ARTICLE.match(text)
+    if moved:
+        text = f"{moved['article']} {moved['rest']}"
+    return " ".join(re.findall(r"\w+", text))
+
+
+def titles_of(title: str) -> set[str]:
+    """Return a title with and without its brackets: "Seven (a.k.a. Se7en)" is "Seven", too."""
+    return {normalize_title(title), normalize_title(title.partition("(")[0])} - {""}
 
 
 @dataclass(frozen=True)

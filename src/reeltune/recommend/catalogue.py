@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +14,8 @@ from rapidfuzz import fuzz, process
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.ids import Ids, shown_id
 from reeltune.data.items import split_year
-from reeltune.domain import FILM_STARS, Item, RatingWords, plain_text
+from reeltune.domain import FILM_STARS, Item, RatingWords
+from reeltune.domain.items import normalize_title, plain_text, titles_of
 from reeltune.errors import RequestError
 from reeltune.recommend.results import ItemSummary
 
@@ -33,7 +33,6 @@ _CONFIDENT: Final = 90.0
 _MARGIN: Final = 5.0
 """... if the next one is less similar by this much."""
 
-_LAST_ARTICLE = re.compile(r"^(?P<rest>.+), (?P<article>the|a|an|le|la|les|l'|il|el|der|die|das)$")
 _FIRST_ARTICLE = re.compile(r"^(the|a|an|le|la|les|l|il|el|der|die|das) ")
 _NUMBER = re.compile(r"\d+|[ivx]+")
 _IN_BRACKETS = re.compile(r"\((?:a\.k\.a\. )?([^()]*)\)")
@@ -69,12 +68,12 @@ class Catalogue:
         self.words = words
         self._ids = Ids.of([item.item_id for item in items])
         self.index_of_id = {item.item_id: index for index, item in enumerate(items)}
-        self._titles = [normalize(item.title) for item in items]
+        self._titles = [normalize_title(item.title) for item in items]
         self._lengths = np.array([len(title) for title in self._titles])
         self._by_title: dict[str, list[int]] = {}
         self._by_other_title: dict[str, list[int]] = {}
         for index, item in enumerate(items):
-            for title in _titles(item.title):
+            for title in titles_of(item.title):
                 self._by_title.setdefault(title, []).append(index)
             for title in _other_titles(item.title):
                 self._by_other_title.setdefault(title, []).append(index)
@@ -122,7 +121,7 @@ class Catalogue:
     def search(self, text: str, limit: int = 10) -> list[Match]:
         """Return the items most similar to a (part of a) title, best first; ties by ratings."""
         words, year = split_year(text)
-        wanted = normalize(words)
+        wanted = normalize_title(words)
         if not wanted:
             return []
         scores = self._similarities(wanted)
@@ -155,7 +154,7 @@ class Catalogue:
             return exact[0]
         similar = [] if exact else self.search(text, _MAX_CHOICES)
         if similar and similar[0].similarity >= _CONFIDENT and _is_clear(similar):
-            typed = _numbers(normalize(split_year(text)[0]))
+            typed = _numbers(normalize_title(split_year(text)[0]))
             if typed in ([], _numbers(self._titles[similar[0].item_idx])):
                 return similar[0].item_idx
         hint = self._offer(exact or [match.item_idx for match in similar])
@@ -168,7 +167,7 @@ class Catalogue:
 
     def _with_title(self, text: str) -> list[int]:
         words, year = split_year(text)
-        title = normalize(words)
+        title = normalize_title(words)
         items = self._by_title.get(title) or self._by_other_title.get(title, [])
         if year is None:
             return items
@@ -192,30 +191,11 @@ class Catalogue:
         return f"Choose by title and year, or by id: {choices}"
 
 
-def normalize(text: str) -> str:
-    """Return a title for comparison.
-
-    >>> normalize("Été, L'")
-    'l ete'
-    """
-    text = unicodedata.normalize("NFKD", text).casefold()
-    text = "".join(char for char in text if not unicodedata.combining(char)).strip()
-    moved = _LAST_ARTICLE.match(text)
-    if moved:
-        text = f"{moved['article']} {moved['rest']}"
-    return " ".join(re.findall(r"\w+", text))
-
-
-def _titles(title: str) -> set[str]:
-    """Return a title with and without its brackets: "Seven (a.k.a. Se7en)" is "Seven", too."""
-    return {normalize(title), normalize(title.partition("(")[0])} - {""}
-
-
 def _other_titles(title: str) -> set[str]:
     """Return the titles in brackets, and the title without its article."""
     # "(V)" and "(TV)" mark video and television releases.
-    bracketed = {normalize(name) for name in _IN_BRACKETS.findall(title) if len(name) > 2}
-    bare = {_FIRST_ARTICLE.sub("", name) for name in _titles(title)}
+    bracketed = {normalize_title(name) for name in _IN_BRACKETS.findall(title) if len(name) > 2}
+    bare = {_FIRST_ARTICLE.sub("", name) for name in titles_of(title)}
     return (bracketed | bare) - {""}
 
 
