@@ -38,7 +38,9 @@ def cases_of(prepared: Path) -> Iterator[dict[str, Any]]:
         **{name: value for name, value in section.items() if name != "gaussian_process"},
     }
     settings = replace(folder.prompt_settings, signals=("expected",))
-    timelines = training_timelines(SignalSource(folder.ratings, folder.items, settings))
+    timelines = training_timelines(
+        SignalSource(folder.ratings, folder.items, settings, auxiliary=folder.auxiliary)
+    )
     fitted = fit(timelines, decision_boundary(settings))
     for name, process in (("shipped", GP_HYPERPARAMETERS), ("fitted", fitted)):
         metrics = _metrics(folder, replace(settings, gaussian_process=process))
@@ -47,7 +49,7 @@ def cases_of(prepared: Path) -> Iterator[dict[str, Any]]:
 
 def _metrics(folder: PreparedFolder, settings: PromptSettings) -> dict[str, float | None]:
     """Return metrics of the signal `expected` on validation and test rows."""
-    source = SignalSource(folder.ratings, folder.items, settings)
+    source = SignalSource(folder.ratings, folder.items, settings, auxiliary=folder.auxiliary)
     shares = np.array(SIGNALS["expected"].shares)
     metrics: dict[str, float | None] = {}
     codes = source.of_events()[:, 0]

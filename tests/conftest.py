@@ -56,6 +56,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedFolder:
     return PreparedFolder.open(write_prepared(tmp_path_factory.mktemp("data") / "prepared"))
 
 
+@pytest.fixture
+def larger(tmp_path: Path) -> PreparedFolder:
+    """30 users; those of smaller data of 60 items are the first of them."""
+    return PreparedFolder.open(write_prepared(tmp_path / "larger", users=30, items=60))
+
+
 @pytest.fixture(scope="session")
 def text_prepared(prepared: PreparedFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same folder with text ids, such as ``isbn 03: <b>&`` and ``user/071``."""

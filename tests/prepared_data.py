@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from reeltune import __version__
 from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
 from reeltune.data.columns import Columns
-from reeltune.data.folder import DIGEST, FORMAT_VERSION, META_FILE, meta_digest
+from reeltune.data.folder import AUXILIARY_FILE, DIGEST, FORMAT_VERSION, META_FILE, meta_digest
 from reeltune.data.invariants import EventTable
 from reeltune.data.meta import count_tables, describe_file, settings_meta
 from reeltune.domain import GPHyperparameters, Item, PromptSettings
 from reeltune.files import file_digest
+from reeltune.signals.auxiliary import add_auxiliary
 
 ODD_TITLES = (
     "Amélie",
@@ -212,6 +213,15 @@ def sign(folder: Path) -> None:
             file["sha256"] = file_digest(folder / name)
 
     change_meta(folder, describe)
+
+
+def with_auxiliary(folder: Path, other: PreparedFolder) -> PreparedFolder:
+    """Add the ratings of other data, as ``prepare --signals-from`` does."""
+    section = add_auxiliary(PreparedFolder.open(folder), lambda _: None, other=other)
+    file = {AUXILIARY_FILE: {"rows": section["ratings"]}}
+    change_meta(folder, lambda m: m.update(auxiliary=section, files=m["files"] | file))
+    sign(folder)
+    return PreparedFolder.open(folder)
 
 
 def text_user(key: int) -> str:

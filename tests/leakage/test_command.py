@@ -36,7 +36,7 @@ def test_valid_data_print_one_line_per_check(capsys: pytest.CaptureFixture[str],
     code, out, err = check(capsys, folder)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert len(lines) == 23
+    assert len(lines) == 24
     assert all(line.startswith(("ok ", "not applicable ")) for line in lines)
     assert ["ok", "labels"] in [line.split()[:2] for line in lines]
 
@@ -48,14 +48,14 @@ def test_leak_has_its_exit_code_and_row(capsys: pytest.CaptureFixture[str], leak
     assert f"    user {user}, item {item}, event {event}: " in out
     assert error_code(err) == "leak_found"
     assert len(err.splitlines()) == 1
-    for fact in (str(leaking), "1 of 23", "(labels)"):
+    for fact in (str(leaking), "1 of 24", "(labels)"):
         assert fact in err
 
 
 def test_json_of_a_leak(capsys: pytest.CaptureFixture[str], leaking: Path):
     code, out, _ = check(capsys, leaking, "--json")
     found = json.loads(out)
-    assert (code, found["ok"], len(found["checks"])) == (9, False, 23)
+    assert (code, found["ok"], len(found["checks"])) == (9, False, 24)
     (labels,) = [check for check in found["checks"] if check["status"] == "failed"]
     assert labels["check"] == "labels"
     (row,) = labels["offenders"]["first"]

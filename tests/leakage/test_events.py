@@ -39,6 +39,7 @@ WITHOUT_DATA = {
     "cached training rows",
     "predicted rows",
     "tags from the past",
+    "auxiliary ratings",
     "predicted once",
     "probabilities",
     "predictions are not labels",

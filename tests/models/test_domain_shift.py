@@ -60,6 +60,16 @@ def test_words_scale_and_threshold_may_shift_if_that_is_allowed(adapter: Path):
         refuse_other_prompt(adapter, wanted, 7, domain_shift=True)
 
 
+@pytest.mark.parametrize(("trained", "wanted"), [("a1", None), (None, "a1"), ("a1", "b2")])
+def test_other_auxiliary_ratings_are_refused(tmp_path: Path, trained: str, wanted: str):
+    record = PromptRecord(replace(FILMS, auxiliary=trained), history_len=7, base_model="a/model")
+    write_prompt_record(tmp_path, record)
+    refuse_other_prompt(tmp_path, replace(FILMS, auxiliary=trained), 7)
+    with raises_error(ModelError, "other_prompt", figures=["auxiliary", trained, wanted]):
+        refuse_other_prompt(tmp_path, replace(FILMS, auxiliary=wanted), 7)
+    refuse_other_prompt(tmp_path, replace(FILMS, auxiliary=wanted), 7, domain_shift=True)
+
+
 @pytest.mark.parametrize("changes", [{"form": "window"}, {"genres": True}], ids=str)
 def test_nothing_else_may_shift(adapter: Path, changes: dict):
     wanted = replace(FILMS, domain=BOOK, **changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +44,7 @@ def prepare(
     test_fraction: float | None = None,
     val_from: str | None = None,
     test_from: str | None = None,
+    signals_from: str | os.PathLike[str] | None = None,
     fit: bool = True,
     skip_bad_rows: bool = False,
     export: Literal["chat", "alpaca"] | None = "chat",
@@ -78,6 +80,8 @@ def prepare(
         test_fraction: Share of them in test; by default 0.10.
         val_from: First day of validation, an ISO date, for the time split; excludes shares.
         test_from: First day of test.
+        signals_from: A prepared folder of other people's ratings of the same items: its training
+            ratings join the statistics behind all signals, and a copy is kept with the data.
         fit: Fit the hyperparameters of the signal ``expected`` to the training ratings, and use
             them if they are better on validation rows. False keeps the shipped ones.
         skip_bad_rows: Drop and count bad rows instead of stopping at the first.
@@ -152,13 +156,20 @@ def prepare(
         domain=find_domain(domain),
     )
     check_replaceable(settings.output)  # before a download, not after
-    fit_signals = None
+    steps: dict[str, Any] = {"notify": notify}
+    if signals_from is not None:
+        from reeltune.signals.auxiliary import add_auxiliary
+
+        other = PreparedFolder.open(Path(signals_from))
+        steps["add_auxiliary"] = partial(add_auxiliary, other=other)
     if fit:
         from reeltune.signals.fit import fit_signals
+
+        steps["fit_signals"] = fit_signals
     if not table:
         given = None if ratings is None else Path(ratings)  # type: ignore[arg-type]
         source = find_ratings(given, edition, download=download, notify=notify)
-        return prepare_ratings(source, settings, fit_signals=fit_signals, notify=notify)
+        return prepare_ratings(source, settings, **steps)
     with TemporaryDirectory(prefix="reeltune.") as scratch:
         tables = TableSource(
             _as_file(ratings, Path(scratch, "ratings")),
@@ -170,7 +181,7 @@ def prepare(
             rating_threshold,
             needs_times=split in ("time", "items"),
         )
-        return prepare_ratings(tables, settings, fit_signals=fit_signals, notify=notify)
+        return prepare_ratings(tables, settings, **steps)
 
 
 def _is_table(ratings: object) -> bool:

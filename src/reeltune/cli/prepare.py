@@ -165,6 +165,14 @@ def prepare(
         str | None,
         _split(metavar="DATE", help="Time split: test begins here (UTC)."),
     ] = None,
+    signals_from: Annotated[
+        Path | None,
+        _split(
+            metavar="PREPARED",
+            help="Prepared ratings of the same items by others, as of a larger edition: those to "
+            "train on join the statistics behind the signals.",
+        ),
+    ] = None,
     no_fit: Annotated[
         bool,
         _split(
@@ -233,6 +241,7 @@ def prepare(
         test_fraction=test_fraction,
         val_from=val_from,
         test_from=test_from,
+        signals_from=signals_from,
         fit=not no_fit,
         skip_bad_rows=skip_bad_rows,
         export=None if no_json else form or "chat",

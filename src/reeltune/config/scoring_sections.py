@@ -45,9 +45,9 @@ class ScoringSection(Section):
     allow_domain_shift: bool = key(
         False,
         "Predict with an adapter that was trained on data of another domain, rating scale or "
-        "threshold (`reeltune prepare --domain`). Items and ratings are called as in the data to "
-        "predict, all other prompt settings are those of the training. `--allow-domain-shift` sets "
-        "it.",
+        "threshold (`reeltune prepare --domain`), or with other `--signals-from`. These are as in "
+        "the data to predict, all other prompt settings as in training. `--allow-domain-shift` "
+        "sets it.",
         "you measure how an adapter transfers.",
         resume=True,
     )

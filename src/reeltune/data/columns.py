@@ -24,6 +24,9 @@ class Columns:
 
     ``tags.parquet``, if prepared with tags, holds one row per tag, sorted by ``item_idx`` (int32),
     ``timestamp`` (int64) and ``tag`` (string).
+
+    ``auxiliary.parquet`` holds ``user_id`` (from 0), ``item_idx``, ``rating`` and ``timestamp`` of
+    ratings of other data, if prepared with any.
     """
 
     USER: Final = "user_id"

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reeltune.data.columns import EXAMPLE_SPLITS, NO_TIMES, Columns
+from reeltune.data.columns import EXAMPLE_SPLITS, NO_TIMES, SPLITS, TRAIN, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.ids import TEXT, Ids
 from reeltune.data.settings import SplitKind, SplitSettings
@@ -36,6 +36,7 @@ TIMELINES_FILE: Final = "timelines.parquet"
 ITEMS_FILE: Final = "items.parquet"
 USERS_FILE: Final = "users.parquet"
 TAGS_FILE: Final = "tags.parquet"
+AUXILIARY_FILE: Final = "auxiliary.parquet"
 META_FILE: Final = "meta.json"
 TRAIN_EXPORT: Final = "train.json"
 EVAL_EXPORT: Final = "eval.json"
@@ -117,8 +118,8 @@ class PreparedFolder:
         """The names of the tables, with those that not every prepared folder has."""
         ids, files = self.meta.get("ids"), self.meta.get("files")
         users = (USERS_FILE,) if isinstance(ids, dict) and ids.get("user") == TEXT else ()
-        tags = (TAGS_FILE,) if isinstance(files, dict) and TAGS_FILE in files else ()
-        return (*_TABLES, *users, *tags)
+        written = files if isinstance(files, dict) else {}
+        return (*_TABLES, *users, *(n for n in (TAGS_FILE, AUXILIARY_FILE) if n in written))
 
     def _missing_key(self) -> str | None:
         """Return the first needed key of ``meta.json`` that is absent or not valid."""
@@ -216,7 +217,7 @@ class PreparedFolder:
     ) -> PreparedFolder:
         """Return the same data with context lines. Tables that were read already are shared."""
         folder = replace(self, make_context=make_context, adapter_process=adapter_process)
-        tables = ("ratings", "rated_item_id", "items", "user_ids", "item_ids", "tags")
+        tables = ("ratings", "rated_item_id", "items", "user_ids", "item_ids", "tags", "auxiliary")
         vars(folder).update({name: vars(self)[name] for name in tables if name in vars(self)})
         return folder
 
@@ -296,6 +297,18 @@ class PreparedFolder:
         column = self._read(TAGS_FILE, names)
         rows = zip(*(column[name].to_pylist() for name in names), strict=True)
         return [Tag(*row) for row in rows]
+
+    @cached_property
+    def auxiliary(self) -> Timelines | None:
+        """Ratings by users of other data, numbered from 0, for item statistics; None without."""
+        if AUXILIARY_FILE not in self.tables:
+            return None
+        names = (Columns.USER, Columns.ITEM_IDX, Columns.RATING, Columns.TIMESTAMP)
+        columns = self._read(AUXILIARY_FILE, names).values()
+        user, item_idx, rating, timestamp = map(_to_array, columns)
+        liked = rating >= self.prompt_settings.threshold
+        train = SplitColumn(np.full(len(user), SPLITS.index(TRAIN), dtype=np.int8))
+        return Timelines(user, 0 * item_idx, item_idx, rating, timestamp, liked, train)
 
     def examples(self, split: str) -> Examples:
         """Return every example of ``train``, ``validation`` or ``test``, in timeline order."""

@@ -21,6 +21,7 @@ from reeltune.data.build import build_timelines, split_events
 from reeltune.data.columns import TAGS, Columns
 from reeltune.data.export import export_json
 from reeltune.data.folder import (
+    AUXILIARY_FILE,
     DIGEST,
     EVAL_EXPORT,
     FORMAT_VERSION,
@@ -57,7 +58,7 @@ from reeltune.progress import show_progress
 from reeltune.zips import replace_unprintable
 
 Notify = Callable[[str], None]
-FitSignals = Callable[[PreparedFolder, Notify], dict[str, Any]]
+MakeSection = Callable[[PreparedFolder, Notify], dict[str, Any]]
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _ROW_GROUP: Final = 1 << 20
 
 _OUR_FILES: Final = frozenset(
-    {TIMELINES_FILE, ITEMS_FILE, USERS_FILE, TAGS_FILE, META_FILE}
+    {TIMELINES_FILE, ITEMS_FILE, USERS_FILE, TAGS_FILE, AUXILIARY_FILE, META_FILE}
     | {TRAIN_EXPORT, EVAL_EXPORT, TEST_EXPORT}
 ) | {"films.parquet"}  # of format 1
 
@@ -83,7 +84,8 @@ def prepare(
     source: Path | TableSource,
     settings: PrepareSettings,
     *,
-    fit_signals: FitSignals | None = None,
+    add_auxiliary: MakeSection | None = None,
+    fit_signals: MakeSection | None = None,
     notify: Notify = lambda _: None,
 ) -> PreparedFolder:
     """Prepare the edition in a folder or zip, or tables of one's own, for training.
@@ -93,6 +95,7 @@ def prepare(
     Args:
         source: Folder or zip of an edition, or the tables.
         settings: Every option.
+        add_auxiliary: Writes ratings of other data; returns the section ``auxiliary``.
         fit_signals: Fits signals to the data; returns the section ``signals`` of ``meta.json``.
         notify: Receives progress, one line at a time.
 
@@ -121,9 +124,13 @@ def prepare(
             tables = _write_tables(folder, read, settings, notify)
             about = {"edition": edition, "layout": layout}
             meta = _describe(folder, about, read, settings, tables, notify)
+            if add_auxiliary is not None:
+                meta["auxiliary"] = add_auxiliary(PreparedFolder(folder, meta), notify)
+                rows = meta["auxiliary"]["ratings"]
+                meta["files"][AUXILIARY_FILE] = describe_file(folder / AUXILIARY_FILE, rows)
             if fit_signals is not None:
                 meta["signals"] = fit_signals(PreparedFolder(folder, meta), notify)
-                meta[DIGEST] = meta_digest(meta)
+            meta[DIGEST] = meta_digest(meta)
             write_json(folder / META_FILE, meta)
     except BrokenPipeError:  # nobody reads standard output any more
         raise
@@ -296,7 +303,7 @@ def _describe(
             task = start("writing JSON", counts["examples"])
             rows = export_json(folder, settings.export, task.advance)
         meta["files"] |= {name: describe_file(path / name, count) for name, count in rows.items()}
-    return meta | {DIGEST: meta_digest(meta)}
+    return meta
 
 
 def check_invariants(table: EventTable, events: int) -> list[str]:

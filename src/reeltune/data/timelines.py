@@ -120,6 +120,13 @@ class Timelines:
         known = ((name, values) for name, values in vars(self).items() if values is not None)
         return Timelines(**{name: values[events] for name, values in known})
 
+    def followed_by(self, other: Timelines) -> Timelines:
+        """Return these events, then those of ``other``, without context lines."""
+        split = SplitColumn(np.concatenate([self.split.codes, other.split.codes]))
+        names = vars(self).keys() - {"split", "context"}
+        arrays = {name: np.concatenate([vars(self)[name], vars(other)[name]]) for name in names}
+        return Timelines(**arrays, split=split)
+
     def context_of(self, events: npt.NDArray[np.integer]) -> Codes | None:
         """Return the codes of some events, shape ``(n, kinds)``; None if not computed."""
         return None if self.context is None else self.context[events]

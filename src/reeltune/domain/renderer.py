@@ -67,6 +67,7 @@ class PromptSettings:
         item_text: The columns of the items' text shown under items, a line each.
         item_text_tokens: The most tokens of each of these texts.
         gaussian_process: What ``expected`` is computed with.
+        auxiliary: The checksum of the auxiliary ratings behind the signals; None without any.
     """
 
     threshold: float = 4.0
@@ -81,6 +82,7 @@ class PromptSettings:
     domain: Domain = FILM
     gaussian_process: GPHyperparameters = GP_HYPERPARAMETERS
     scale_step: float | None = None
+    auxiliary: str | None = None
 
     @property
     def scale(self) -> RatingScale:
@@ -109,7 +111,7 @@ class PromptSettings:
         absent = {"domain"} if self.domain == FILM else set()
         absent |= set() if self.item_text else {"item_text", "item_text_tokens"}
         absent |= {"gaussian_process"} if self.gaussian_process == GP_HYPERPARAMETERS else set()
-        absent |= {"scale_step"} if self.scale_step is None else set()
+        absent |= {name for name in ("scale_step", "auxiliary") if getattr(self, name) is None}
         return {key: value for key, value in values.items() if key not in absent}
 
     @classmethod

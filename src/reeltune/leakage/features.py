@@ -101,18 +101,21 @@ def signals_are_from_the_past(table: EventTable) -> Outcome:
     """
     mask = learned_from(table)
     return features_are_from_the_past(
-        table, mask, _signals(table), tuple(SIGNALS), check=SIGNALS_FROM_THE_PAST
+        table, mask, signals(table), tuple(SIGNALS), check=SIGNALS_FROM_THE_PAST
     )
 
 
-def _signals(table: EventTable) -> FeatureFunction:
+def signals(table: EventTable, auxiliary: Timelines | None = None) -> FeatureFunction:
+    """Return the function that computes all signals, with auxiliary ratings of some users."""
+    if auxiliary is None and (auxiliary := table.folder.auxiliary) is not None:
+        auxiliary = auxiliary.take(events_of_some_users(auxiliary.user_id, seed=0))
     settings, process = table.folder.prompt_settings, table.folder.gaussian_process
     settings = replace(settings, signals=tuple(SIGNALS), gaussian_process=process)
 
     def compute(
         timelines: Timelines, items: list[Item], train_mask: Bools, events: Ints
     ) -> npt.NDArray[np.floating]:
-        source = SignalSource(timelines, items, settings)
+        source = SignalSource(timelines, items, settings, auxiliary=auxiliary)
         return source.of_events(events).astype(np.float64)
 
     return compute
@@ -129,17 +132,17 @@ def held_out_ratings_are_hidden(table: EventTable, seed: int = 0) -> Outcome:
     offenders = Offenders.of_rows(
         learned, lambda event: event_finding(table, event, "is held out, but learned from")
     )
-    sample = _events_of_some_users(table, seed)
+    sample = events_of_some_users(table.timelines.user_id, seed)
     timelines, mask = table.timelines.take(sample), mask[sample]
     altered = _altered(timelines, ~mask, len(items), stream(seed, "altered events"))
     train = np.flatnonzero(timelines.split == TRAIN)
     rows = train[sample_rows(len(train), _TRAINING_ROWS, seed, "training rows")]
     for names, features in (
         (BASELINE_FEATURES, baseline_features),
-        (tuple(SIGNALS), _signals(table)),
+        (tuple(SIGNALS), signals(table)),
     ):
         before, after = (features(t, items, mask, rows) for t in (timelines, altered))
-        offenders += _differing(table, sample[rows], before, after, names)
+        offenders += differing(table, sample[rows], before, after, names)
     about = f"features and signals of {len(rows):,} training rows"
     return HIDDEN.result(about, offenders)
 
@@ -175,7 +178,7 @@ def features_are_from_the_past(
     Only a sample of users is used. ``names`` are those of the ``k`` features; ``seed`` determines
     the sampled events and the alterations.
     """
-    sample = _events_of_some_users(table, seed)
+    sample = events_of_some_users(table.timelines.user_id, seed)
     timelines, train_mask = table.timelines.take(sample), train_mask[sample]
     items, groups = table.folder.items, list(_target_groups(timelines, seed))
     if not groups:
@@ -189,7 +192,7 @@ def features_are_from_the_past(
     original = features(timelines, items, train_mask, rows)
     return check.result(
         f"{len(names)} features of {len(rows)} held-out events",
-        _differing(table, sample[rows], original, np.concatenate(altered), names),
+        differing(table, sample[rows], original, np.concatenate(altered), names),
     )
 
 
@@ -223,12 +226,11 @@ def without_the_future(
     )
 
 
-def _events_of_some_users(table: EventTable, seed: int) -> Ints:
+def events_of_some_users(user_id: Ints, seed: int) -> Ints:
     """Return the indices of all events of up to :data:`_SAMPLED_USERS` users, ascending."""
-    begins = np.flatnonzero(~table.continues)
-    chosen = np.zeros(len(begins), dtype=np.bool_)
-    chosen[sample_rows(len(begins), _SAMPLED_USERS, seed, "users looked at")] = True
-    return np.flatnonzero(np.repeat(chosen, np.diff(np.append(begins, len(table)))))
+    users, user = np.unique(user_id, return_inverse=True)
+    chosen = sample_rows(len(users), _SAMPLED_USERS, seed, "users looked at")
+    return np.flatnonzero(np.isin(user, chosen))
 
 
 def _target_groups(timelines: Timelines, seed: int) -> Iterator[Ints]:
@@ -246,7 +248,7 @@ def _target_groups(timelines: Timelines, seed: int) -> Iterator[Ints]:
         yield further[row : row + 1]
 
 
-def _differing(
+def differing(
     table: EventTable,
     targets: Ints,
     original: npt.NDArray[np.floating],

@@ -11,7 +11,7 @@ from reeltune.data.folder import META_FILE, PreparedFolder
 from reeltune.data.invariants import EventTable
 from reeltune.errors import ConfigError, DataError
 from reeltune.evaluation.predictions import PREDICTIONS_FILE
-from reeltune.leakage import features, predictions, tables, tags, training
+from reeltune.leakage import auxiliary, features, predictions, tables, tags, training
 from reeltune.leakage.outcomes import FAILED, Outcome
 from reeltune.runs.folder import RUN_FILE, RunFolder
 
@@ -98,6 +98,7 @@ def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
         yield features.SIGNALS_FROM_THE_PAST.not_applicable(_UNSOUND)
         yield features.HIDDEN.not_applicable(_UNSOUND)
         yield tags.TAGS_FROM_THE_PAST.not_applicable(_UNSOUND)
+        yield auxiliary.AUXILIARY.not_applicable(_UNSOUND)
         return
     yield features.features_are_from_the_past(
         table, features.learned_from(table), features.baseline_features, features.BASELINE_FEATURES
@@ -105,6 +106,7 @@ def _features(table: EventTable, sound: bool) -> Iterator[Outcome]:
     yield features.signals_are_from_the_past(table)
     yield features.held_out_ratings_are_hidden(table)
     yield tags.tags_are_from_the_past(table)
+    yield auxiliary.auxiliary_ratings_are_of_others(table)
 
 
 def _training(table: EventTable, run: RunFolder | None, sound: bool) -> Iterator[Outcome]:

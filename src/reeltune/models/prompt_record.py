@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROMPT_FILE: Final = "prompt.json"
 
-_OF_DATA: Final = {"domain", "threshold", "scale_min", "scale_max", "scale_step"}
+_OF_DATA: Final = {"domain", "threshold", "scale_min", "scale_max", "scale_step", "auxiliary"}
 """The settings that belong to the data: prompts have those of the data to predict."""
 
 
@@ -128,7 +128,7 @@ def refuse_other_prompt(
         adapter: The adapter's folder.
         wanted: The settings of the prompts to predict.
         history_len: Events shown before a candidate.
-        domain_shift: Accept data with other words, another scale or another threshold.
+        domain_shift: Accept data with other words, scale, threshold or auxiliary ratings.
 
     Raises:
         ModelError: The domain differs (``domain_differs``), or something else (``other_prompt``).

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from reeltune.config.schema import Config, PromptSection
 from reeltune.data.columns import TRAIN
-from reeltune.data.folder import PreparedFolder
+from reeltune.data.folder import AUXILIARY_FILE, PreparedFolder
 from reeltune.data.timelines import Blocks, cut_blocks, sample_blocks
 from reeltune.domain import GP_HYPERPARAMETERS, PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError, LengthError
@@ -69,6 +69,7 @@ class Selection:
 
 def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSettings:
     """Return the prompt's settings: the data's scale and threshold, the rest as configured."""
+    auxiliary = folder.meta["files"].get(AUXILIARY_FILE, {})
     expected = "expected" in section.signals  # no other signal depends on the process
     return replace(
         folder.prompt_settings,
@@ -78,6 +79,7 @@ def prompt_settings(folder: PreparedFolder, section: PromptSection) -> PromptSet
         item_text_tokens=section.item_text_tokens,
         version=PROMPT_VERSION,
         gaussian_process=folder.gaussian_process if expected else GP_HYPERPARAMETERS,
+        auxiliary=auxiliary.get("sha256") if section.signals else None,
     )
 
 

@@ -19,7 +19,7 @@ from reeltune.config import (
     translate_record,
 )
 from reeltune.config.reference import resumable_keys
-from reeltune.data.folder import ITEMS_FILE, TAGS_FILE, TIMELINES_FILE
+from reeltune.data.folder import AUXILIARY_FILE, ITEMS_FILE, TAGS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
 from reeltune.files import is_temporary, replaceable_folder, write_json
 from reeltune.locks import LOCK_FILE
@@ -259,7 +259,7 @@ class RunFolder:
         before = record["data"]["files"]
         changed = [
             name
-            for name in (TIMELINES_FILE, ITEMS_FILE, TAGS_FILE)
+            for name in (TIMELINES_FILE, ITEMS_FILE, TAGS_FILE, AUXILIARY_FILE)
             if before.get(name, {}).get("sha256") != files.get(name, {}).get("sha256")
         ]
         changed += [

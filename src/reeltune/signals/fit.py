@@ -142,7 +142,7 @@ def fit_signals(folder: PreparedFolder, notify: Callable[[str], None]) -> dict[s
         notify(f"Signals: {reason}: the shipped hyperparameters are kept")
         return {"fitted": False, "reason": reason}
     settings = replace(folder.prompt_settings, signals=("expected",))
-    source = SignalSource(folder.ratings, folder.items, settings)
+    source = SignalSource(folder.ratings, folder.items, settings, auxiliary=folder.auxiliary)
     with threadpool_limits(1):  # rounding does not depend on the number of cores
         training = training_timelines(source)
         rows = sum(int(timeline.scored.sum()) for timeline in training)

@@ -103,7 +103,7 @@ def _signals(
         if (stars := stars_per_unit(settings)) != 1:
             key["stars per unit"] = stars
         cache = SignalCache(cache_dir / SIGNALS_FILE, CacheKey(key))
-    return SignalSource(folder.ratings, folder.items, settings, cache)
+    return SignalSource(folder.ratings, folder.items, settings, cache, folder.auxiliary)
 
 
 @dataclass(frozen=True)

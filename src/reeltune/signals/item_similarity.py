@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from reeltune.data.timelines import Timelines
 from reeltune.domain import Item
 from reeltune.seeds import sample_rows
-from reeltune.signals.item_statistics import ITEM_PRIOR, ItemStatistics
+from reeltune.signals.item_statistics import FOLDS, ITEM_PRIOR, ItemStatistics
 from reeltune.signals.target import gp_target
 from reeltune.signals.user_features import USER_PRIOR, genre_table
 
@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 
 MAX_USERS: Final = 10_000
 """Users that similarities are computed from, sampled if there are more: the cost grows with them.
-Item means use all users."""
+The data's own users precede auxiliary ones. Item means use all users."""
 
 _SEED: Final = 0
 """The sample belongs to the data, not to a run."""
@@ -94,7 +94,7 @@ class ItemSimilarities:
     Args:
         known: All events.
         ratings: Events that may be learned from.
-        fold: The fold of each event's user.
+        fold: The fold of each event's user; ``FOLDS`` for auxiliary ones, whose ids are higher.
         statistics: Of each item without each fold, shape ``(FOLDS + 1, items)``.
         items: All items.
     """
@@ -108,7 +108,10 @@ class ItemSimilarities:
         items: Sequence[Item],
     ) -> None:
         users, user = np.unique(known.user_id[ratings], return_inverse=True)
-        drawn = sample_rows(len(users), MAX_USERS, _SEED, "users asked which films are alike")
+        own = len(np.unique(user[fold[ratings] < FOLDS]))  # auxiliary users come after them
+        drawn = sample_rows(own, MAX_USERS, _SEED, "users asked which films are alike")
+        more, left = len(users) - own, MAX_USERS - len(drawn)
+        drawn = np.append(drawn, own + sample_rows(more, left, _SEED, "auxiliary users"))
         if len(drawn) < len(users):
             row = np.full(len(users), len(drawn))
             row[drawn] = np.arange(len(drawn))

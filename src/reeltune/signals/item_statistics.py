@@ -75,7 +75,7 @@ def statistics_without_folds(
     """Return each item's statistics computed without the users of one fold.
 
     Arrays of shape ``(FOLDS + 1, items)``; the last row excludes nobody. ``fold`` is that of each
-    event's user.
+    event's user, ``FOLDS`` for auxiliary ones.
     """
 
     def sums(values: npt.NDArray[Any]) -> tuple[Floats, Floats]:
@@ -84,6 +84,7 @@ def statistics_without_folds(
         table = np.bincount(cell, values[ratings], minlength=(FOLDS + 1) * items)
         table = table.reshape(FOLDS + 1, items)
         others = table.sum(0) - table
+        others[FOLDS] += table[FOLDS]  # auxiliary users are in no fold, and never excluded
         return others, np.broadcast_to(others.sum(1, keepdims=True), others.shape)
 
     count, total = sums(np.ones(len(known)))

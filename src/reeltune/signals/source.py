@@ -54,6 +54,7 @@ class SignalSource:
         items: Its items.
         settings: The signals to compute, threshold, scale, and the process's hyperparameters.
         cache: Of the codes of all events.
+        auxiliary: Ratings by users of other data, which join item statistics and similarities.
 
     Attributes:
         fold: The fold of each event's user, whose ratings are excluded from item statistics.
@@ -69,6 +70,7 @@ class SignalSource:
         items: Sequence[Item],
         settings: PromptSettings,
         cache: SignalCache | None = None,
+        auxiliary: Timelines | None = None,
     ) -> None:
         self.settings, self.kinds = settings, settings.signals
         self._items, self._cache = items, cache
@@ -80,17 +82,29 @@ class SignalSource:
         self.ratings = training_ratings(known, train)
         self.fold = assign_folds(known, _SEED)
         self._users, self.first = np.unique(known.user_id, return_index=True)
+        self._auxiliary = auxiliary
+
+    @cached_property
+    def _learned(self) -> tuple[Timelines, Ints, Ints]:
+        """All events with auxiliary ones last, those learned from, and the fold of each."""
+        if self._auxiliary is None:
+            return self.known, self.ratings, self.fold
+        own = replace(self.known, user_id=np.searchsorted(self._users, self.known.user_id))
+        users, rating = self._auxiliary.user_id + len(self._users), self._auxiliary.rating
+        more = replace(self._auxiliary, user_id=users, rating=rating * self._stars)
+        ratings = np.append(self.ratings, len(own) + np.arange(len(more)))
+        fold = np.append(self.fold, np.full(len(more), FOLDS))
+        return own.followed_by(more), ratings, fold
 
     @cached_property
     def _statistics(self) -> ItemStatistics:
-        return statistics_without_folds(self.known, self.ratings, len(self._items), self.fold)
+        known, ratings, fold = self._learned
+        return statistics_without_folds(known, ratings, len(self._items), fold)
 
     @cached_property
     def gaussian_process(self) -> GaussianProcess:
         """The Gaussian process behind ``expected``."""
-        similarities = ItemSimilarities(
-            self.known, self.ratings, self.fold, self._statistics, self._items
-        )
+        similarities = ItemSimilarities(*self._learned, self._statistics, self._items)
         return GaussianProcess(similarities, self.settings.gaussian_process)
 
     def of_all_events(self) -> Codes:
