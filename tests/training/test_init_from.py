@@ -105,6 +105,11 @@ def test_other_ratings_are_refused(continued, first, tmp_path):
         train(continued(data=other))
 
 
+def remove_adapter(weights: Path) -> None:
+    for name in (ADAPTER_WEIGHTS, "adapter_config.json", "prompt.json"):  # as until the end
+        (weights.parent / name).unlink()
+
+
 def change(weights: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x00\x3f")
 
@@ -113,7 +118,7 @@ def change(weights: Path) -> None:
     ("name", "damage", "kind", "code"),
     [
         (RUN_FILE, Path.unlink, RunError, "not_a_run"),
-        (ADAPTER_WEIGHTS, Path.unlink, ModelError, "adapter_not_found"),
+        (ADAPTER_WEIGHTS, remove_adapter, ModelError, "adapter_not_found"),
         (ADAPTER_WEIGHTS, change, ModelError, "adapter_differs"),
     ],
     ids=["no record", "unfinished", "other weights"],

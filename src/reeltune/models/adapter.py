@@ -79,6 +79,7 @@ def refuse_other_lora(config: Config, start: Path, timelines: str) -> None:
             where=str(start),
             hint="Train that run on data.prepared_dir, too",
         )
+    _read_recorded(start)  # that of an unfinished run is refused before the base model is loaded
 
 
 def continue_from(model: PeftModel, start: Path) -> None:
