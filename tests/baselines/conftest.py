@@ -1,4 +1,4 @@
-"""Fewer boosting rounds, so that tests are quick."""
+"""Fewer boosting rounds and epochs, so that tests are quick."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reeltune.baselines import learned
+from reeltune.baselines import learned, sequence_model
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -15,4 +15,5 @@ def little_boosting() -> Iterator[None]:
         patch.setattr(learned, "ROUNDS", 12)
         patch.setattr(learned, "LEAVES", (4, 8))
         patch.setattr(learned, "LEAST_ROWS", (5,))
+        patch.setattr(sequence_model, "EPOCHS", 2)
         yield

@@ -75,7 +75,7 @@ def test_learned_from_counts_rows_or_ratings(prepared: PreparedFolder, scored):
     rows = len(events(prepared, TRAIN))
     ratings = rows + len(events(prepared, CONTEXT))
     learned = {name: one.learned_from for name, one in scored[0].items()}
-    of_labels = {"majority", "logistic regression", "gradient boosting"}
+    of_labels = {"majority", "logistic regression", "gradient boosting", "sequence model"}
     assert learned == {name: rows if name in of_labels else ratings for name in BASELINES}
 
 

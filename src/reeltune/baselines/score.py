@@ -21,6 +21,7 @@ from reeltune.baselines.problem import (
     Problem,
     make_problem,
 )
+from reeltune.baselines.sequence_model import sequence_model
 from reeltune.baselines.simple import bias_model, item_mean, majority, user_running_mean
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Codes
@@ -35,8 +36,9 @@ BASELINES: Final[dict[str, Baseline]] = {
     "matrix factorization": matrix_factorization,
     "logistic regression": logistic_regression,
     "gradient boosting": gradient_boosting,
+    "sequence model": sequence_model,
 }
-"""By name, from the simplest to the strongest."""
+"""By name, the simplest first."""
 
 EXPECTED_ALONE: Final = "expected alone"
 SIGNALS_ALONE: Final = "signals alone"

@@ -77,7 +77,7 @@ class EvaluationSection(Section):
         "`evaluate`: fit classical baselines on the training rows and score the same rows with "
         "them. `--no-baselines` leaves them out.",
         "only the model matters.",
-        "about a minute for 100,000 ratings.",
+        "one to two minutes for 100,000 ratings.",
         resume=True,
     )
     ablation_examples: Annotated[int, Field(ge=0)] = key(
