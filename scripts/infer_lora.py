@@ -1,4 +1,4 @@
-"""Compare base and tuned model: the same as ``reeltune compare``."""
+"""Compare base and tuned model, each alone: the same as ``reeltune compare``."""
 
 import sys
 

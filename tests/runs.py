@@ -20,6 +20,7 @@ def tiny_overrides(model: Path, prepared: Path, work: Path, **changes: Any) -> l
         "data__prepared_dir": prepared,
         "data__cache_dir": work / "cache",
         "data__max_train_examples": 64,
+        "scoring__fusion": "none",
         "train__output_dir": work / "run",
         # About eight examples to a packed row, so that an epoch has several steps.
         "train__block_size": 8,

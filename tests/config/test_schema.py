@@ -69,6 +69,7 @@ OTHER: dict[str, Any] = {
     "scoring.tokens_per_batch": 1024,
     "scoring.allow_domain_shift": True,
     "scoring.calibration": "temperature",
+    "scoring.fusion": "none",
     "evaluation.max_examples": 10,
     "evaluation.validation_examples": 10,
     "evaluation.baselines": False,

@@ -98,6 +98,7 @@ def test_json_holds_everything_in_full():
         "model": "models/small",
         "adapter": "output/run",
         "calibration": "temperature",
+        "fused": False,
         "scored": 300,
         "eligible": 9000,
         "notes": ["few ratings"],

@@ -24,6 +24,7 @@ from tests.report.parts import (
     breakdowns,
     cold_to_warm,
     examples,
+    fusion,
     gap,
     reliability,
     top_ten,
@@ -69,7 +70,6 @@ def make_evaluation(
 ) -> Evaluation:
     """What could have been found on these rows."""
     scorers = [_scorer(name, kind, predictions) for name, (kind, _) in skill.items()]
-    tuned = scorers[0]
     return Evaluation(
         about={
             "data": "ml-latest-small, split user, 610 users, 9,742 films",
@@ -86,7 +86,12 @@ def make_evaluation(
         users=len(np.unique(predictions.user_id)),
         positive_rate=float(predictions.liked.mean()),
         scorers=scorers,
-        differences=[_difference(tuned, other) for other in scorers[1:]],
+        differences=[
+            _difference(model, other)
+            for index, model in enumerate(scorers)
+            if index == 0 or model.kind == "tuned"
+            for other in scorers[index + 1 :]
+        ],
         breakdowns=breakdowns(list(skill)),
         cold_to_warm=cold_to_warm(list(skill)),
         top_ten=top_ten(list(skill)),
@@ -97,6 +102,7 @@ def make_evaluation(
             "The user split lets a model see later ratings of other users.",
             "Only a sample of the rows was scored: 600 of 8,902.",
         ],
+        fusion=fusion() if "shipped" in skill else {},
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.report.build import (
     make_training,
     without,
 )
-from tests.report.parts import SKILL
+from tests.report.parts import SKILL, WITH_FUSION
 from tests.report.reading import Page
 
 SCORERS = "scorers"
@@ -49,7 +50,7 @@ def test_scorers_table_has_every_metric_with_its_interval(page: Page, evaluation
 
 def test_scorers_are_sorted_by_kind_and_then_by_auc(page: Page):
     rows = list(page.table(SCORERS).items())
-    kinds: list[Kind] = ["tuned", "base", *["baseline"] * 7, "average"]  # pyright: ignore[reportAssignmentType]
+    kinds: list[Kind] = ["tuned", "base", *["baseline"] * 7]  # pyright: ignore[reportAssignmentType]
     for (head, _), kind in zip(rows, kinds, strict=True):
         assert head.endswith(KIND_NAMES[kind])
     baselines = [float(cells[0].removeprefix("best ").split()[0]) for _, cells in rows[2:9]]
@@ -283,3 +284,17 @@ def test_a_report_on_likes_says_them(evaluation: Evaluation, predictions: Predic
     words = RatingWords(Domain("song", "song", "songs"), RatingScale(0.0, 1.0, 1.0))
     text = render(evaluation, predictions, None, words)
     assert "rated it <strong>liked</strong> afterwards" in text
+
+
+def test_with_a_fusion_the_report_is_about_what_is_shipped():
+    predictions = make_predictions(skill=WITH_FUSION)
+    evaluation = make_evaluation(predictions, WITH_FUSION)
+    page = read(evaluation, predictions)
+    heads = list(page.table(SCORERS))
+    assert heads[:2] == ["shipped what commands answer with", "tuned the tuned model alone"]
+    assert re.match("Shipped: clearly .* than the model alone, ", page.root.all("h1")[0].text)
+    assert set(page.table(DIFFERENCES)) == WITH_FUSION.keys() - {"shipped"}
+    assert set(page.table("differences-1")) == WITH_FUSION.keys() - {"shipped", "tuned"}
+    text = page.root.text
+    assert "The shipped log-odds are 0.60 x model + 0.30 x boosting + 0.15 x expected" in text
+    assert "What the model adds: AUC, shipped minus shipped without the model: +0." in text

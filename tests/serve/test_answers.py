@@ -233,6 +233,7 @@ def test_health_tells_what_is_served(
         "status": "ok",
         "model": tiny_qwen3.name,
         "tuned": True,
+        "fused": False,
         "data": file_digest(served_predictor.loaded.folder.path / "items.parquet")[:16],
         "items": len(items_of(served_predictor)),
         "history_len": 5,

@@ -104,6 +104,7 @@ def evaluate(
     base: PathLike | None = None,
     base_only: bool = False,
     allow_domain_shift: bool = False,
+    fusion: bool = True,
     form: Form | None = None,
     keep_predictions: bool = False,
     output: PathLike | None = None,
@@ -121,6 +122,7 @@ def evaluate(
         base: The folder of the base model, if it has been moved; its weights must be the same.
         base_only: Score the base model, without the adapter.
         allow_domain_shift: Accept data of another domain or rating scale than the adapter's.
+        fusion: False for the language model alone, as ``scoring.fusion: none``.
         form: The form of the prompts, if not that of the training.
         keep_predictions: Use the models' predictions of the last evaluation in the output folder.
         output: The folder for the report; by default in the run's.
@@ -151,6 +153,7 @@ def evaluate(
         base,
         base_only=base_only,
         allow_domain_shift=allow_domain_shift,
+        fusion=fusion,
     )
     return evaluate_model(
         resolved,
@@ -180,12 +183,12 @@ def evaluate_model(
     run = None if adapter is None else RunFolder(adapter)
     folder = output or default_folder(adapter, config, split, form)
     check_writable((folder if folder.is_dir() else folder.parent) / REPORT_FILE)
+    own_prompt = form is None and not config.scoring.allow_domain_shift
     with evaluation_locks(folder, adapter), scoring_progress() as progress:
         loaded = load_model(config, adapter, form=form, calibrated=False, other_base=other_base)
         earlier = read_earlier(folder, loaded, run) if keep_predictions else None
-        collected = collect_predictions(loaded, split, progress, earlier, folder)
+        collected = collect_predictions(loaded, split, progress, earlier, folder, fuse=own_prompt)
         result = evaluate_predictions(loaded, collected, progress, metrics)
-    own_prompt = form is None and not config.scoring.allow_domain_shift
     return Evaluation(result, folder, loaded, collected, run, own_prompt)
 
 

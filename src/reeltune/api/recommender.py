@@ -59,6 +59,7 @@ def load(
     base: PathLike | None = None,
     base_only: bool = False,
     allow_domain_shift: bool = False,
+    fusion: bool = True,
     history_len: int | None = None,
 ) -> Recommender:
     """Load the model of a training run, with the prepared data it was trained on.
@@ -71,6 +72,7 @@ def load(
         base: The folder of the base model, if it has been moved; its weights must be the same.
         base_only: Use the base model, without the adapter.
         allow_domain_shift: Accept data of another domain or rating scale than the adapter's.
+        fusion: False for the language model alone, as ``scoring.fusion: none``.
         history_len: Number of the newest ratings shown to the model; by default as prepared.
 
     Raises:
@@ -91,6 +93,7 @@ def load(
         base,
         base_only=base_only,
         allow_domain_shift=allow_domain_shift,
+        fusion=fusion,
     )
     loaded = load_model(resolved, adapter, other_base=base is not None)
     return Recommender(Predictor(loaded, history_len))

@@ -160,6 +160,7 @@ def resolve_run(
     *,
     base_only: bool,
     allow_domain_shift: bool,
+    fusion: bool,
 ) -> tuple[Config, Path | None]:
     """Return the configuration to use with a run, and its adapter unless the base model is used.
 
@@ -185,5 +186,7 @@ def resolve_run(
         moved |= {"model.name_or_path": str(Path(base)), "model.revision": None}
     if allow_domain_shift:
         moved["scoring.allow_domain_shift"] = True
+    if not fusion:
+        moved["scoring.fusion"] = "none"
     adapter = None if run is None or base_only else as_run(run).adapter
     return as_config(config, {**(overrides or {}), **moved}), adapter

@@ -17,6 +17,7 @@ from reeltune.models.calibration import CALIBRATION_FILE
 from reeltune.models.choices import make_choices
 from reeltune.prompts.rows import prompt_settings
 from reeltune.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from reeltune.scoring.fusion import FUSION_FILE
 
 FORMAT_VERSION: Final = 1
 
@@ -85,7 +86,7 @@ def _model(config: Config) -> dict[str, Any]:
 
 
 def _adapter(adapter: Path, config: Config) -> dict[str, Any]:
-    """Identify the adapter and its calibration."""
+    """Identify the adapter, its calibration and its fusion."""
     files = [ADAPTER_CONFIG, ADAPTER_WEIGHTS]
     if missing := [name for name in files if not (adapter / name).is_file()]:
         raise ModelError(
@@ -97,6 +98,8 @@ def _adapter(adapter: Path, config: Config) -> dict[str, Any]:
     method = config.scoring.calibration
     if method != "none" and (adapter / CALIBRATION_FILE).is_file():
         files.append(CALIBRATION_FILE)
+    if config.scoring.fusion != "none" and (adapter / FUSION_FILE).is_file():
+        files.append(FUSION_FILE)  # it has a digest of the trees
     return {"calibration": method, **{name: file_digest(adapter / name) for name in files}}
 
 

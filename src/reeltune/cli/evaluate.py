@@ -20,6 +20,7 @@ def evaluate(
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
     domain_shift: options.DomainShiftOption = False,
+    no_fusion: options.NoFusionOption = False,
     split: options.SplitOption = "test",
     max_examples: options.LimitOption = None,
     base_only: Annotated[
@@ -63,6 +64,7 @@ def evaluate(
     from reeltune.evaluation.tables import (
         cold_to_warm_table,
         difference_lines,
+        fusion_sentences,
         gain_sentence,
         gain_table,
         lead_sentences,
@@ -75,7 +77,9 @@ def evaluate(
         "evaluation.baselines": baselines,
         "evaluation.ablation_examples": ablations,
     }
-    resolved = options.resolve_config(config, override, flags, base=base, domain_shift=domain_shift)
+    resolved = options.resolve_config(
+        config, override, flags, base=base, domain_shift=domain_shift, no_fusion=no_fusion
+    )
     folder = options.adapter_of(resolved, adapter, base_only)
     target = output or default_folder(folder, resolved, split, form)
     with logging_to(None), evaluation_locks(target, folder):
@@ -98,6 +102,8 @@ def evaluate(
             console.print(cold_to_warm_table(breakdown))
             for line in lead_sentences(result, breakdown):
                 console.print(line, highlight=False, soft_wrap=True)
+        for line in fusion_sentences(result):
+            console.print(line, highlight=False, soft_wrap=True)
     if result.gain is not None:
         console.print(gain_table(result.gain))
         console.print(gain_sentence(result.gain), highlight=False, soft_wrap=True)
@@ -122,7 +128,7 @@ def compare(
         typer.Option("--output", help="Where the JSON goes; by default beside the adapter."),
     ] = None,
 ) -> None:
-    """Compare base and tuned model on the same rows: metrics, difference, and rows in full."""
+    """Compare base and tuned model, each alone, on the same rows: metrics, and rows in full."""
     flags = {_MAX_EXAMPLES: max_examples, "evaluation.samples": samples}
     resolved = options.resolve_config(config, override, flags, base=base, domain_shift=domain_shift)
     folder = options.require_adapter(resolved, adapter)
@@ -155,6 +161,7 @@ def compare(
     if comparison.samples:
         console.print(samples_table(comparison.samples))
     console.print(metrics_table(f"{split} rows, {resolved.data.prepared_dir}", comparison.metrics))
+    console.print("Both are the language model alone: no fusion, which other commands may use.")
     console.print(difference_line(comparison.auc_difference))
     console.print(gain_table(comparison.gain))
     console.print(gain_sentence(comparison.gain), highlight=False, soft_wrap=True)

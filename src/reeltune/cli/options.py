@@ -67,6 +67,12 @@ DomainShiftOption = Annotated[
         help="Predict for data of another domain or rating scale than the adapter's.",
     ),
 ]
+NoFusionOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-fusion", help="Answer with the language model alone, as scoring.fusion=none."
+    ),
+]
 HistoryOption = Annotated[
     int | None,
     typer.Option(
@@ -101,6 +107,7 @@ def resolve_config(
     *,
     base: Path | None = None,
     domain_shift: bool = False,
+    no_fusion: bool = False,
 ) -> Config:
     """Load the configuration with its overrides.
 
@@ -110,6 +117,7 @@ def resolve_config(
         flags: By key, the value of the flag that sets it; None leaves the key as it is.
         base: The folder of ``--base``.
         domain_shift: Whether ``--allow-domain-shift`` is given.
+        no_fusion: Whether ``--no-fusion`` is given.
 
     Raises:
         ModelError: The folder of ``--base`` does not exist.
@@ -129,6 +137,8 @@ def resolve_config(
         given += [f"{_BASE_KEY}={json.dumps(str(base))}", "model.revision=null"]
     if domain_shift:
         given.append("scoring.allow_domain_shift=true")
+    if no_fusion:
+        given.append("scoring.fusion=none")
     return load_config(find_config(config), [*(override or ()), *given])
 
 

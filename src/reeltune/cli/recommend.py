@@ -52,6 +52,7 @@ def recommend(
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
     domain_shift: options.DomainShiftOption = False,
+    no_fusion: options.NoFusionOption = False,
     base_only: options.BaseOnlyOption = False,
     user: Annotated[str | None, typer.Option("--user", help="A user id of the data.")] = None,
     rated: Annotated[
@@ -130,7 +131,9 @@ def recommend(
 
     # Errors of the request are reported before a model is loaded.
     file_format, count = _format_of(output_format, output), _candidate_count(candidates)
-    resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
+    resolved = options.resolve_config(
+        config, override, base=base, domain_shift=domain_shift, no_fusion=no_fusion
+    )
     run = options.adapter_of(resolved, adapter, base_only, with_base=with_base)
     folder = PreparedFolder.open(resolved.data.prepared_dir)
     catalogue = Catalogue.of(folder)
@@ -153,9 +156,10 @@ def recommend(
         LOGGER.info("ratings shown to the model, oldest first: %s", shown)
         with scoring_progress() as progress:
             result = pipeline.recommend(predictor, request, progress)
-    model, calibration = loaded.config.model.name_or_path, loaded.config.scoring.calibration
+    model, fused = loaded.config.model.name_or_path, predictor.fusion is not None
+    calibration = "none" if fused or run is None else loaded.config.scoring.calibration
     user_id = None if person.user_id is None else folder.user_ids.id(person.user_id)
-    source = Source(user_id, model, str(run) if run else None, calibration if run else "none")
+    source = Source(user_id, model, str(run) if run else None, calibration, fused)
     _write(result, source, file_format, output, catalogue.words)
 
 

@@ -42,6 +42,7 @@ def score(
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
     domain_shift: options.DomainShiftOption = False,
+    no_fusion: options.NoFusionOption = False,
     base_only: options.BaseOnlyOption = False,
     history: options.HistoryOption = None,
     top: Annotated[
@@ -107,7 +108,9 @@ def score(
     filters = options.make_filters(
         genre, without_genre, year_from, year_to, min_ratings, max_ratings
     )
-    resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
+    resolved = options.resolve_config(
+        config, override, base=base, domain_shift=domain_shift, no_fusion=no_fusion
+    )
     run = options.adapter_of(resolved, adapter, base_only)
     other_base = options.other_base(override, base)
     chosen = Options(history, skip_unknown, overwrite, other_base)

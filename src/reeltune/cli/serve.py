@@ -16,6 +16,7 @@ def serve(
     adapter: options.AdapterOption = None,
     base: options.BaseOption = None,
     domain_shift: options.DomainShiftOption = False,
+    no_fusion: options.NoFusionOption = False,
     base_only: Annotated[
         bool, typer.Option("--base-only", help="Serve the base model, without any adapter.")
     ] = False,
@@ -47,6 +48,7 @@ def serve(
         {"serving.host": host, "serving.port": port},
         base=base,
         domain_shift=domain_shift,
+        no_fusion=no_fusion,
     )
     folder = options.adapter_of(resolved, adapter, base_only)
     with logging_to(None):

@@ -42,6 +42,16 @@ class ScoringSection(Section):
         "`isotonic` with thousands of them and a curved reliability diagram.",
         resume=True,
     )
+    fusion: Literal["auto", "none"] = key(
+        "auto",
+        "What answers. `auto`: the model's log-odds combined with gradient boosting and the "
+        "prompt's signals ([EVALUATION.md](EVALUATION.md#the-fusion)), as `train` and `evaluate` "
+        "fit it, if that was clearly better on validation rows than the model alone. `none`, or "
+        "`--no-fusion`: the model alone, to which alone `scoring.calibration` applies.",
+        "the language model itself is measured or compared.",
+        "training ends with fitting gradient boosting; answers take a few milliseconds more.",
+        resume=True,
+    )
     allow_domain_shift: bool = key(
         False,
         "Predict with an adapter that was trained on data of another domain, rating scale or "

@@ -1,4 +1,4 @@
-"""Collects P(Yes) of every scorer on the same rows: tuned model, base model, baselines, average."""
+"""Collects P(Yes) of every scorer on the same rows: fusion, tuned and base model, baselines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from scipy.special import expit
+
 from reeltune.data.columns import VALIDATION
+from reeltune.errors import ModelError
 from reeltune.evaluation.metrics import measure
 from reeltune.evaluation.model_predictions import (
     BASE,
     PARTIAL_FOLDER,
+    SHIPPED,
     TUNED,
+    WITHOUT_MODEL,
     ProgressFor,
     ShardedScorer,
     model_names,
@@ -24,6 +29,7 @@ from reeltune.evaluation.result import Ablation, Kind
 from reeltune.models.calibration import Calibration, fit_calibration
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.runs.log import LOGGER
+from reeltune.scoring.fusion import Fusion, event_inputs, fit_fusion, load_fusion
 
 RANKING_METRICS: Final = ("auc", "auc_per_user_mean")
 """Metrics by which the strongest scorer is chosen."""
@@ -55,6 +61,8 @@ class CollectedPredictions:
         calibration: Fitted on the tuned model's validation rows; None without an adapter, or
             unless both labels occur.
         uncalibrated: P(Yes) of the tuned model on the reported rows before calibration.
+        fusion: What is or will be kept with the adapter; None if there is none, or without one.
+        new_fusion: Whether it was fitted now.
         scorer: Computes the predictions of the models, and keeps finished ones.
         earlier: Where the models' predictions come from; None if they were computed now.
     """
@@ -64,6 +72,8 @@ class CollectedPredictions:
     scorers: dict[str, ScorerInfo] = field(default_factory=dict)
     calibration: Calibration | None = None
     uncalibrated: Floats | None = None
+    fusion: Fusion | None = None
+    new_fusion: bool = False
     scorer: ShardedScorer | None = None
     earlier: EarlierEvaluation | None = None
 
@@ -95,6 +105,8 @@ def collect_predictions(
     progress: ProgressFor,
     earlier: EarlierEvaluation | None = None,
     folder: Path | None = None,
+    *,
+    fuse: bool = True,
 ) -> CollectedPredictions:
     """Score the rows of a split, and the validation rows, with every scorer.
 
@@ -103,6 +115,7 @@ def collect_predictions(
         earlier: Replaces the predictions of the models.
         folder: Where the evaluation is saved. It keeps finished predictions of the models until
             then, so that a killed evaluation resumes.
+        fuse: Whether the adapter has a fusion with these data and prompts.
 
     Raises:
         DataError: The earlier predictions are of other rows.
@@ -130,14 +143,16 @@ def collect_predictions(
         )
     for name, (on_validation, on_reported), seconds in models:
         if name == TUNED:
+            fused = _fused(collected, loaded, on_validation, on_reported) if fuse else {}
+            if SHIPPED in fused:
+                collected.add(SHIPPED, *fused[SHIPPED])
             _add_tuned(collected, loaded, on_validation, on_reported, seconds)
         else:
             collected.add(BASE, ScorerInfo("base", {}, seconds), on_validation, on_reported)
+            if WITHOUT_MODEL in fused:
+                collected.add(WITHOUT_MODEL, *fused[WITHOUT_MODEL])
     if section.baselines:
         _add_baselines(collected, loaded)
-    best = collected.strongest("auc", "baseline")
-    if loaded.has_adapter and best is not None:
-        _add_average(collected, best)
     return collected
 
 
@@ -165,6 +180,47 @@ def _add_tuned(
     collected.add(TUNED, ScorerInfo("tuned", settings, seconds), validation, reported)
 
 
+def _fused(
+    collected: CollectedPredictions, loaded: LoadedModel, validation: Floats, reported: Floats
+) -> dict[str, tuple[ScorerInfo, Floats, Floats]]:
+    """Return the fusion and the fusion without the model, by name, if it is used.
+
+    On validation rows, P(Yes) of a user comes from weights fitted without them.
+    """
+    if loaded.adapter is None or loaded.config.scoring.fusion == "none":
+        return {}
+    rows = collected.validation
+    fusion = _kept_fusion(loaded)
+    if fusion is None or fusion.rows < len(rows):
+        fusion = fit_fusion(loaded, rows.event, validation)
+        collected.new_fusion = fusion is not None
+    collected.fusion = fusion
+    if fusion is None or not fusion.used:
+        return {}
+    p_yes: dict[str, list[Floats]] = {SHIPPED: [], WITHOUT_MODEL: []}
+    for table, model in ((rows, validation), (collected.reported, reported)):
+        inputs = event_inputs(loaded, fusion.boosting, table.event, model)
+        users = table.user_id if table.split == VALIDATION else None
+        p_yes[SHIPPED].append(expit(fusion.full.log_odds(inputs, users)))
+        p_yes[WITHOUT_MODEL].append(expit(fusion.without_model.log_odds(inputs, users)))
+    info = {"rows": fusion.rows}
+    return {
+        SHIPPED: (ScorerInfo("shipped", info), *p_yes[SHIPPED]),
+        WITHOUT_MODEL: (ScorerInfo("signals", info), *p_yes[WITHOUT_MODEL]),
+    }
+
+
+def _kept_fusion(loaded: LoadedModel) -> Fusion | None:
+    """Return the fusion beside the adapter, if it is fitted for this model, data and prompts."""
+    assert loaded.adapter is not None
+    try:
+        fusion = load_fusion(loaded.adapter)
+    except ModelError as error:
+        LOGGER.info("fusion: fitted anew, as the old one cannot be read (%s)", error.message)
+        return None
+    return None if fusion is None or fusion.unlike(loaded) else fusion
+
+
 def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None:
     from reeltune.baselines.score import (
         BASELINES,
@@ -189,13 +245,3 @@ def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None
         settings = {**score.settings, "learned_from": score.learned_from}
         info = ScorerInfo(kind, settings, score.seconds)
         collected.add(name, info, score.validation, score.test)
-
-
-def _add_average(collected: CollectedPredictions, best: str) -> None:
-    """Add the mean of P(Yes) of the tuned model and of the best baseline."""
-    validation, reported = (
-        (rows.p_yes[TUNED] + rows.p_yes[best]) / 2
-        for rows in (collected.validation, collected.reported)
-    )
-    info = ScorerInfo("average", {"of": [TUNED, best]})
-    collected.add(f"{TUNED} + {best}", info, validation, reported)

@@ -14,6 +14,7 @@ from reeltune.evaluation.breakdowns import breakdowns, cold_to_warm
 from reeltune.evaluation.collect import (
     BASE,
     RANKING_METRICS,
+    SHIPPED,
     TUNED,
     CollectedPredictions,
     ProgressFor,
@@ -59,7 +60,8 @@ def evaluate(
         ConfigError: A metric has an invalid name, raises or returns no number.
     """
     rows, seed = collected.reported, loaded.config.train.seed
-    main = TUNED if TUNED in rows.p_yes else BASE
+    models = [name for name in (SHIPPED, TUNED) if name in rows.p_yes] or [BASE]
+    main = models[0]
     thresholds = {
         name: choose_threshold(collected.validation.liked, p_yes)
         for name, p_yes in collected.validation.p_yes.items()
@@ -73,7 +75,7 @@ def evaluate(
     resampled = bootstrap(rows.liked, rows.user_id, rows.p_yes, thresholds, seed, samples, metrics)
     strongest = _strongest(collected)
     best = strongest["auc"].get("baseline")
-    leads = {name: rows.p_yes[name] for name in (TUNED, BASE, best) if name in rows.p_yes}
+    leads = {name: rows.p_yes[name] for name in (SHIPPED, TUNED, BASE, best) if name in rows.p_yes}
     return Evaluation(
         about=_about(loaded, collected),
         split=rows.split,
@@ -81,16 +83,17 @@ def evaluate(
         users=resampled.users,
         positive_rate=float(rows.liked.mean()),
         scorers=_scorers(collected, resampled, thresholds),
-        differences=_differences(main, resampled),
+        differences=_differences(models, resampled),
         breakdowns=breakdowns(loaded.folder, replace(rows, p_yes=leads), main, seed, samples),
         ablations=_ablations(loaded, collected, progress),
         reliability=_reliability(collected),
-        examples=notable_examples(loaded.folder, rows, main, BASE if main == TUNED else None, best),
+        examples=notable_examples(loaded.folder, rows, main, BASE if main != BASE else None, best),
         warnings=[*_row_warnings(loaded, collected), *_method_warnings(loaded, collected)],
         strongest=strongest,
         custom_metrics=list(metrics or ()),
         cold_to_warm=cold_to_warm(loaded.folder, rows, main, seed, samples),
         top_ten=top_ten(loaded.folder, rows, seed, samples),
+        fusion={} if collected.fusion is None else collected.fusion.summary(),
     )
 
 
@@ -120,15 +123,16 @@ def _scorers(
     ]
 
 
-def _differences(main: str, resampled: Bootstrap) -> list[Difference]:
+def _differences(models: list[str], resampled: Bootstrap) -> list[Difference]:
     return [
         Difference(
-            main,
+            model,
             other,
-            {metric: resampled.difference(main, other, metric) for metric in resampled.metrics},
+            {metric: resampled.difference(model, other, metric) for metric in resampled.metrics},
         )
+        for index, model in enumerate(models)
         for other in resampled.values
-        if other != main
+        if other not in models[: index + 1]
     ]
 
 
@@ -152,11 +156,13 @@ def _ablations(
 
 
 def _reliability(collected: CollectedPredictions) -> list[Reliability]:
-    """Return the tuned model's before and after calibration, or the base model's."""
+    """Return that of the fusion, and of the tuned model with every calibration, or of the base."""
     liked, p_yes = collected.reported.liked, collected.uncalibrated
     if p_yes is None:
         p_yes = collected.reported.p_yes[BASE]
-    by_method = {UNCALIBRATED: p_yes}
+    shipped = collected.reported.p_yes.get(SHIPPED)
+    by_method = {} if shipped is None else {SHIPPED: shipped}
+    by_method[UNCALIBRATED] = p_yes
     if collected.calibration is not None:
         by_method |= {method: collected.calibration.apply(p_yes, method) for method in CALIBRATED}
     return [reliability(method, liked, values) for method, values in by_method.items()]

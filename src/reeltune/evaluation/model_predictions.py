@@ -28,8 +28,10 @@ from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Progress, Scorer
 
+SHIPPED: Final = "shipped"
 TUNED: Final = "tuned"
 BASE: Final = "base"
+WITHOUT_MODEL: Final = "shipped without the model"
 
 PARTIAL_FOLDER: Final = "partial-predictions"
 """Folder of finished shards, in the folder of an evaluation until that is complete."""

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from reeltune.evaluation.intervals import Interval
 
-Kind = Literal["tuned", "base", "signals", "baseline", "average"]
-"""``signals``: baselines that get the prompt's signals; ``average``: the mean of two scorers."""
+Kind = Literal["shipped", "tuned", "base", "signals", "baseline"]
+"""``shipped``: what commands answer with, if that is a fusion; ``signals``: baselines that get the
+prompt's signals, the fusion without the model among them."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Group:
 
     Attributes:
         log_loss: In nats, by scorer; measured from cold to warm only.
-        lead: AUC of the tuned (or base) model minus that of each other scorer.
+        lead: AUC of the first scorer minus that of each other.
         undefined: Why there are no metrics; empty if there are.
     """
 
@@ -187,15 +188,18 @@ class Evaluation:
 
     Attributes:
         about: Data, split, model, prompt and so on, as text.
-        differences: The tuned model (or the base model, without one) minus every other scorer.
+        differences: The shipped predictor, then the tuned model (the base model, without either)
+            minus every scorer that follows it.
         ablations: Empty without an adapter.
-        reliability: Of the tuned model before and after calibration, or of the base model.
+        reliability: Of the shipped predictor, and of the tuned model before and after calibration,
+            or of the base model.
         warnings: Reasons to doubt the figures.
         strongest: By metric, then by kind: the scorer with the highest value on validation rows.
             If absent, the strongest scorer is chosen on the reported rows.
         custom_metrics: Names of the metrics that the caller gave.
         cold_to_warm: The rows by how much is known of the user, and of the item, with every scorer.
         top_ten: None if no user has more than ten rows.
+        fusion: How it was fitted and its weights; empty if there is none.
     """
 
     about: dict[str, str]
@@ -214,6 +218,12 @@ class Evaluation:
     custom_metrics: list[str] = field(default_factory=list)
     cold_to_warm: list[Breakdown] = field(default_factory=list)
     top_ten: TopTen | None = None
+    fusion: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def main(self) -> str:
+        """The scorer that the evaluation is about."""
+        return next((difference.scorer for difference in self.differences), "")
 
     @property
     def gain(self) -> Gain | None:

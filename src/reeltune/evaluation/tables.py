@@ -14,7 +14,9 @@ from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.examples import title_of
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
+from reeltune.evaluation.model_predictions import TUNED, WITHOUT_MODEL
 from reeltune.evaluation.result import Breakdown, Evaluation, Gain
+from reeltune.scoring.fusion import describe
 
 _UNDEFINED: Final = "undefined"
 
@@ -33,6 +35,8 @@ _GAIN_METRICS: Final = {
     "auc_per_user_mean": "AUC per user, mean",
     "log_loss": "log loss (lower is better)",
 }
+
+_ADDED: Final = {"auc": "AUC", "auc_per_user_mean": "AUC per user", "log_loss": "Log loss"}
 
 _COLUMNS: Final = {
     "auc": "AUC",
@@ -223,17 +227,17 @@ def difference_line(
 
 
 def lead_sentences(evaluation: Evaluation, breakdown: Breakdown) -> list[str]:
-    """Return :func:`lead_sentence` for the base model and the strongest of each kind by AUC."""
-    others = {"base", *evaluation.strongest.get("auc", {}).values()}
+    """Return :func:`lead_sentence` for the other models and the strongest of each kind by AUC."""
+    others = {TUNED, "base", *evaluation.strongest.get("auc", {}).values()}
     return [
         lead_sentence(breakdown, difference.scorer, difference.other)
         for difference in evaluation.differences
-        if difference.other in others
+        if difference.scorer == evaluation.main and difference.other in others
     ]
 
 
 def difference_lines(evaluation: Evaluation) -> list[str]:
-    """Return the differences in AUC and AUC per user to the base model and the strongest scorers.
+    """Return the differences in AUC and AUC per user to the other models and the strongest scorers.
 
     The strongest of each kind by that metric on validation rows; by AUC for custom metrics.
     """
@@ -242,12 +246,24 @@ def difference_lines(evaluation: Evaluation) -> list[str]:
     labels |= {name: name for name in evaluation.custom_metrics}
     by_auc = evaluation.strongest.get("auc", {})
     for metric, label in labels.items():
-        others = {"base", *evaluation.strongest.get(metric, by_auc).values()}
+        others = {TUNED, "base", *evaluation.strongest.get(metric, by_auc).values()}
         lines += [
             difference_line(difference.metrics[metric], difference.scorer, difference.other, label)
             for difference in evaluation.differences
-            if difference.other in others
+            if difference.scorer == evaluation.main and difference.other in others
         ]
+    return lines
+
+
+def fusion_sentences(evaluation: Evaluation) -> list[str]:
+    """Return what the fusion is and, if it is shipped, what the model adds to it."""
+    lines = describe(evaluation.fusion) if evaluation.fusion else []
+    pair = (evaluation.main, WITHOUT_MODEL)
+    for difference in evaluation.differences:
+        if (difference.scorer, difference.other) == pair:
+            for key, label in _ADDED.items():
+                line = difference_line(difference.metrics[key], *pair, label)
+                lines.append(f"What the model adds: {line}")
     return lines
 
 

@@ -60,7 +60,9 @@ with torch.no_grad():
 p_yes = logits.float().softmax(-1)[0].item()
 ```
 
-The prediction is P(Yes). Generation is greedy and stops at the end of the turn.
+The prediction is P(Yes). Generation is greedy and stops at the end of the turn. These weights are
+the language model alone: what reeltune answers with the adapter may combine its log-odds with
+gradient boosting and the prompt's signals (`fusion.json` beside the adapter), and is not in them.
 
 ## Drift from the trained adapter
 

@@ -79,6 +79,7 @@ class LoadedModel:
         calibrate: Calibrates the adapter's P(Yes).
         learned_from: Training rows of the adapter's run; None if unknown.
         shortest_history: Fewest events shown in the adapter's training; None if unknown.
+        adapter: The folder of the adapter; None for the base model, and in training.
     """
 
     config: Config
@@ -89,6 +90,7 @@ class LoadedModel:
     calibrate: Calibrate | None = None
     learned_from: int | None = None
     shortest_history: int | None = None
+    adapter: Path | None = None
 
     @cached_property
     def answers(self) -> AnswerTokens:
@@ -272,7 +274,7 @@ def load_model(
         model.requires_grad_(False)
         torch.manual_seed(config.train.seed)
     return LoadedModel(
-        config, folder, base, model, settings, calibrate, learned_from, shortest_history
+        config, folder, base, model, settings, calibrate, learned_from, shortest_history, adapter
     )
 
 

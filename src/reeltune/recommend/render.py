@@ -42,19 +42,24 @@ _FILE_WIDTH: Final = 140
 
 @dataclass(frozen=True)
 class Source:
-    """The user (None: given ratings) and the model (adapter None: the base model alone)."""
+    """The user (None: given ratings) and the model (adapter None: the base model alone).
+
+    A fusion takes log-odds before calibration, so its ``calibration`` is ``none``.
+    """
 
     user_id: int | str | None
     model: str
     adapter: str | None
     calibration: Method
+    fused: bool = False
 
     def title(self, rated: int) -> str:
         """Return the heading of the table, given the number of ratings."""
         given = "these ratings" if rated else "somebody without ratings"
         user = given if self.user_id is None else f"user {plain_text(str(self.user_id))}"
         adapter = f"with the adapter {self.adapter}" if self.adapter else "without an adapter"
-        return f"For {user}, by {self.model} {adapter}"
+        fused = ", fused with gradient boosting" if self.fused else ""
+        return f"For {user}, by {self.model} {adapter}{fused}"
 
 
 def table(result: Recommendations, source: Source, words: RatingWords) -> Table:

@@ -62,9 +62,8 @@ _TICK_LABELS: Final = [f"{tick:g}" for tick in _TICKS]
 _LONGEST: Final = 38
 _RATES: Final = (0.05, 0.1, 0.2, 0.5)
 
-_FOURTH: Final = Pen(INK, (0, (6, 2, 1.2, 2)), "s", False, 5.5)
-_RELIABILITY_PENS: Final = (PENS["tuned"], PENS["baseline"], PENS["base"], _FOURTH)
-"""The uncalibrated model looks as in the other charts."""
+_FIFTH: Final = Pen(INK, "solid", "^", False, 5.5)
+_RELIABILITY_PENS: Final = (*PENS.values(), _FIFTH)
 
 
 def thinned(false_rate: Floats, true_rate: Floats, points: int = POINTS) -> Curve:
@@ -129,7 +128,7 @@ def _unit_square(axes: Axes, label: str, label_y: float) -> None:
 def _draw_curves(
     axes: Axes, curves: dict[str, Curve], roles: Roles, *, marked: bool = False
 ) -> None:
-    """Draw the curves, the tuned model's on top, with a legend; ``marked`` marks every point."""
+    """Draw the curves, the model's on top, with a legend; ``marked`` marks every point."""
     handles = []
     leads: dict[Role, str] = {role: s.name for role, s in roles.leads.items() if s.name in curves}
     for name, curve in curves.items():
@@ -158,7 +157,7 @@ def _draw_curves(
 @styled()
 def reliability_chart(reliabilities: list[Reliability], roles: Roles) -> Chart:
     """Return the reliability diagram with a histogram of rows, uncalibrated first."""
-    title = f"Reliability of {roles.model_label}"
+    title = f"Reliability of {_measured(roles)}"
     about = (
         "Share of Yes against mean P(Yes) in bins of P(Yes). On the diagonal P(Yes) is "
         "calibrated, below it P(Yes) is too high. The bars count rows."
@@ -222,6 +221,11 @@ def _bins_table(reliabilities: list[Reliability]) -> Table:
     return Table("reliability", "Rows, mean P(Yes) and share of Yes in each bin", heads, rows)
 
 
+def _measured(roles: Roles) -> str:
+    alone = " and of the model alone" if roles.shipped is not None else ""
+    return roles.model_label + alone
+
+
 def calibration_table(reliabilities: list[Reliability], roles: Roles) -> Table:
     """Return what calibration does to the metrics of the level of P(Yes)."""
     rows = [
@@ -235,7 +239,7 @@ def calibration_table(reliabilities: list[Reliability], roles: Roles) -> Table:
         for r in reliabilities
     ]
     heads = [
-        Head(f"P(Yes) of {roles.model_label}", numeric=False),
+        Head(f"P(Yes) of {_measured(roles)}", numeric=False),
         Head("ECE", "lower is better"),
         Head("ECE by chance", "if calibrated; 95th percentile"),
         *(Head(text, "lower is better") for text in ("Log loss", "Brier")),

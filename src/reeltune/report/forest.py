@@ -89,7 +89,7 @@ class Row:
         interval: Interval | None,
         undefined: str,
         formatted: Callable[[float], str],
-        role: Role = "tuned",
+        role: Role,
     ) -> Row:
         """Return a row of one value, which is also its note."""
         note = "" if interval is None else formatted(interval.value)
@@ -144,10 +144,12 @@ def forests(evaluation: Evaluation, roles: Roles) -> list[Chart]:
 
 @styled()
 def _forest(metric: MetricLabel, evaluation: Evaluation, roles: Roles) -> Chart:
-    rows, cells = [], []
+    rows, cells, role = [], [], next(iter(roles.leads))
     for difference in roles.sorted(evaluation.differences):
+        if difference.scorer != evaluation.main:
+            continue
         interval, reason = difference.metrics.get(metric.key), metric.reason(difference.metrics)
-        rows.append(Row.of(difference.other, interval, reason, signed))
+        rows.append(Row.of(difference.other, interval, reason, signed, role))
         cells.append([words(difference.other), valued(interval, reason, signed)])
     name, title = f"forest-{metric.key}", f"{metric.label}: {roles.minus_label} each other scorer"
     about = (
@@ -168,7 +170,7 @@ def ablations_chart(ablations: list[Ablation]) -> Chart:
         "AUC with the change minus AUC without it, on the same rows. Left of zero: the model uses "
         "what was removed."
     )
-    rows = [Row.of(a.name, a.difference, ONE_LABEL, signed) for a in ablations]
+    rows = [Row.of(a.name, a.difference, ONE_LABEL, signed, "tuned") for a in ablations]
     drawing = draw_rows(rows, "ablations", title, difference=True)
     heads = [
         Head("Ablation", numeric=False),

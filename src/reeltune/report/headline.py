@@ -43,8 +43,8 @@ class Headline:
     Attributes:
         claim: The main result in one line.
         sentences: The results with their numbers.
-        comparisons: By AUC: with the base model, the best baseline and the best method that gets
-            the same signals as the prompt.
+        comparisons: By AUC: with the model alone, its base, the best baseline and the best method
+            that gets the same signals as the prompt.
         per_user: The same by AUC per user.
         unbeaten: Other baselines that the model does not clearly beat by AUC.
     """
@@ -97,7 +97,7 @@ def headline(evaluation: Evaluation, roles: Roles) -> Headline:
         *(comparison.sentence for comparison in per_user),
         *untrained,
     ]
-    short = "Tuned" if roles.tuned is not None else "Base"
+    short = roles.minus_label.removesuffix(" minus")
     return Headline(f"{short}: {claim}", sentences, comparisons, per_user, unbeaten)
 
 
@@ -116,6 +116,8 @@ def _comparisons(
     evaluation: Evaluation, roles: Roles, model: ScorerResult, metric: MetricLabel
 ) -> list[Comparison]:
     others: list[tuple[ScorerResult, str, str]] = []
+    if roles.tuned is not None and roles.tuned is not model:
+        others.append((roles.tuned, "the model alone", "the model alone"))
     if roles.base is not None and roles.base is not model:
         others.append((roles.base, "the base model", "the base model"))
     baseline = strongest(evaluation, roles.ordered, metric, "baseline")

@@ -1,4 +1,4 @@
-"""Roles of the scorers: the tuned model, its base, the best baseline, and all others in order."""
+"""Roles of the scorers: the shipped one, tuned and base model, the best baseline, and the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Literal, get_args
 from reeltune.evaluation.result import Difference, Evaluation, Kind, ScorerResult
 from reeltune.report.metric_labels import AUC, MetricLabel
 
-Role = Literal["tuned", "base", "baseline"]
+Role = Literal["shipped", "tuned", "base", "baseline"]
 """The scorers that every chart shows in full."""
 
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -20,12 +20,14 @@ class Roles:
     """The scorers of an evaluation by role.
 
     Attributes:
+        shipped: The fusion, if it is what commands answer with.
         tuned: The tuned model, if it was scored.
         base: The base model, if it was scored.
         baseline: The best baseline by AUC, if there is one.
         ordered: All scorers by kind, and within a kind by AUC, best first, undefined ones last.
     """
 
+    shipped: ScorerResult | None
     tuned: ScorerResult | None
     base: ScorerResult | None
     baseline: ScorerResult | None
@@ -37,28 +39,34 @@ class Roles:
         ordered = sorted(
             evaluation.scorers, key=lambda scorer: (_KINDS.index(scorer.kind), -_value(scorer, AUC))
         )
-        tuned, base = (next((s for s in ordered if s.kind == k), None) for k in ("tuned", "base"))
-        return cls(tuned, base, strongest(evaluation, ordered, AUC, "baseline"), ordered)
+        models = (
+            next((s for s in ordered if s.kind == kind), None)
+            for kind in ("shipped", "tuned", "base")
+        )
+        return cls(*models, strongest(evaluation, ordered, AUC, "baseline"), ordered)
 
     @property
     def model(self) -> ScorerResult | None:
-        """The model of the report: the tuned model, or without one the base model."""
-        return self.tuned or self.base
+        """The model of the report: the shipped one, else the tuned or the base model."""
+        return self.shipped or self.tuned or self.base
 
     @property
     def model_label(self) -> str:
         """The model of the report in words."""
+        if self.shipped is not None:
+            return "the shipped predictor"
         return "the tuned model" if self.tuned is not None else "the base model"
 
     @property
     def minus_label(self) -> str:
         """The heading above the scorers that are subtracted from the model."""
-        return "Tuned minus" if self.tuned is not None else "Base minus"
+        return f"{self.model_label.split()[1].capitalize()} minus"
 
     @property
     def leads(self) -> dict[Role, ScorerResult]:
         """The scorers shown in full, by role."""
         roles: dict[Role, ScorerResult | None] = {
+            "shipped": self.shipped,
             "tuned": self.tuned,
             "base": self.base,
             "baseline": self.baseline,

@@ -25,6 +25,7 @@ from reeltune.report.learning import TrainingCurves
 from reeltune.report.write import write_report
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CARD_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER
+from reeltune.scoring.fusion import write_fusion
 from reeltune.training.record import write_card
 
 REPORT_FILE: Final = "report.html"
@@ -111,7 +112,7 @@ def read_earlier(target: Path, loaded: LoadedModel, run: RunFolder | None) -> Ea
 def save_with_adapter(
     run: RunFolder, collected: CollectedPredictions, evaluation: Evaluation
 ) -> None:
-    """Write the adapter's calibration, and add the metrics to its model card.
+    """Write the adapter's calibration and a new fusion, and add the metrics to its model card.
 
     The predictions are of test rows, with prompts of the adapter's own form. A run that belongs to
     someone else, or is on a read-only disk, stays as it is, with a warning.
@@ -119,11 +120,13 @@ def save_with_adapter(
     try:
         check_writable(run.path / CALIBRATION_FILE)
     except FileError as error:
-        LOGGER.warning("calibration and model card are not updated: %s", error.message)
+        LOGGER.warning("calibration, fusion and model card are not updated: %s", error.message)
         return
     with exclusive(run.path / CALIBRATION_FILE, wait=True):
         if collected.calibration is not None and not _has_better(run.path, collected.calibration):
             write_calibration(run.path, collected.calibration)
+        if collected.new_fusion:
+            write_fusion(run.path, collected.fusion)
     if run.record_file.is_file() and run.finished:
         write_card(run.path / CARD_FILE, run.record(), run.metrics(), evaluation)
 

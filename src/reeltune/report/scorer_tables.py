@@ -27,11 +27,11 @@ from reeltune.report.tables import (
 )
 
 KIND_NAMES: Final[dict[Kind, str]] = {
-    "tuned": "the tuned model",
+    "shipped": "what commands answer with",
+    "tuned": "the tuned model alone",
     "base": "the base model",
     "signals": "with the prompt's signals",
     "baseline": "classical baseline",
-    "average": "mean of two",
 }
 _CONCLUSIONS: Final[dict[Conclusion, str]] = {
     "better": "better",
@@ -71,23 +71,30 @@ def _column(metric: MetricLabel, scorers: list[ScorerResult]) -> list[Cell]:
     return cells if higher is None else mark_best(cells, values, higher)
 
 
-def differences_table(differences: list[Difference], roles: Roles) -> Table:
-    """Return the model minus every other scorer, metric by metric."""
+def differences_tables(differences: list[Difference], roles: Roles) -> list[Table]:
+    """Return the model minus every other scorer, metric by metric; after the fusion, the model."""
     metrics = [
         metric
         for metric in measured(roles.ordered)
         if any(metric.key in difference.metrics for difference in differences)
     ]
-    rows = [
-        [words(difference.other), *(_difference(difference.metrics, metric) for metric in metrics)]
-        for difference in roles.sorted(differences)
-    ]
-    heads = [Head(roles.minus_label, numeric=False), *(Head(m.label, m.better) for m in metrics)]
-    caption = (
-        f"Each metric of {roles.model_label} minus that of the other scorer, with its 95 % "
-        "interval. Better, worse: the interval excludes zero. Not clear: it contains zero."
-    )
-    return Table("differences", caption, heads, rows)
+    tables = []
+    for scorer in dict.fromkeys(difference.scorer for difference in differences):
+        rows = [
+            [words(each.other), *(_difference(each.metrics, metric) for metric in metrics)]
+            for each in roles.sorted(differences)
+            if each.scorer == scorer
+        ]
+        first, minus = not tables, f"{scorer.capitalize()} minus"
+        heads = [Head(minus, numeric=False), *(Head(m.label, m.better) for m in metrics)]
+        caption = (
+            f"Each metric of {roles.model_label if first else 'the model alone'} minus that of the "
+            "other scorer, with its 95 % interval. Better, worse: the interval excludes zero. Not "
+            "clear: it contains zero."
+        )
+        name = "differences" if first else f"differences-{len(tables)}"
+        tables.append(Table(name, caption, heads, rows))
+    return tables
 
 
 def _difference(metrics: dict[str, Interval | None], metric: MetricLabel) -> Cell:

@@ -94,7 +94,8 @@ class Pen:
 
 
 PENS: Final[dict[Role, Pen]] = {
-    "tuned": Pen(ACCENT, "solid", "o", True, 7.0),
+    "shipped": Pen(ACCENT, "solid", "o", True, 7.0),
+    "tuned": Pen(ACCENT, (0, (6, 2, 1.2, 2)), "s", False, 5.5),
     "base": Pen(MUTED, (0, (5, 2.5)), "o", False, 6.5),
     "baseline": Pen(INK, (0, (1.2, 1.8)), "D", True, 5.5),
 }

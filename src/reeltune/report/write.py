@@ -13,6 +13,7 @@ from markupsafe import Markup
 from reeltune.domain import FILM_STARS, RatingWords
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
+from reeltune.evaluation.tables import fusion_sentences
 from reeltune.files import atomic_file
 from reeltune.report import scorer_tables, tables
 from reeltune.report.curves import (
@@ -70,7 +71,8 @@ def render(
         scorers=scorer_tables.scorers_table(roles),
         settings=scorer_tables.settings_table(roles),
         forests=forests(evaluation, roles),
-        differences=scorer_tables.differences_table(evaluation.differences, roles),
+        fusion=fusion_sentences(evaluation),
+        differences=scorer_tables.differences_tables(evaluation.differences, roles),
         top_ten=evaluation.top_ten and scorer_tables.top_ten_table(evaluation.top_ten, roles),
         roc=roc_chart(predictions, roles),
         reliability=reliability_chart(evaluation.reliability, roles),

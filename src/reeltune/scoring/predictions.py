@@ -13,7 +13,7 @@ from reeltune.models.calibration import Calibrate
 
 @dataclass(frozen=True)
 class Predictions:
-    """The logits of both answers, one entry per prompt.
+    """The logits of both answers, one entry per prompt; of a fusion, its log-odds and 0.
 
     ``calibrate`` maps P(Yes) of the model to calibrated P(Yes); None leaves it unchanged.
     """

@@ -21,6 +21,7 @@ from reeltune.prompts.rows import ANSWER_TOKENS
 from reeltune.prompts.sequences import Sequences
 from reeltune.prompts.sharing import candidate_sequences
 from reeltune.ragged import concatenate, offsets_of
+from reeltune.scoring.fusion import open_fusion
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Progress, Scorer
 
@@ -111,13 +112,15 @@ class Predictor:
     Not thread-safe: ``base=True`` switches the adapter off during the call.
 
     Args:
-        loaded: The model and the data its items come from.
+        loaded: The model and the data its items come from. With an adapter, predictions are those
+            of its fusion, if it applies (:func:`reeltune.scoring.fusion.open_fusion`).
         history_len: How many of the newest events a prompt shows; by default as many as the data
             were prepared with.
 
     Raises:
         ModelError: The model cannot share histories.
         LengthError: The longest titles would make a prompt longer than ``data.max_length``.
+        ModelError: The fusion's files are damaged.
     """
 
     def __init__(self, loaded: LoadedModel, history_len: int | None = None) -> None:
@@ -127,6 +130,9 @@ class Predictor:
         self._share_history = loaded.config.scoring.share_history
         self._refuse_too_long()
         self._scorer = self._checked_scorer()
+        self.fusion = open_fusion(loaded, self.history_len)
+        if self.fusion is not None:
+            self._features = self.fusion.boosting.features_of(loaded.folder)
 
     @property
     def longest_prompt(self) -> int:
@@ -137,7 +143,8 @@ class Predictor:
     def max_history(self) -> int:
         """How many of the newest events of a history can change a prediction."""
         context = self.loaded.folder.context
-        return sys.maxsize if context.reads_whole_history else self.history_len
+        whole = context.reads_whole_history or self.fusion is not None
+        return sys.maxsize if whole else self.history_len
 
     @property
     def has_adapter(self) -> bool:
@@ -153,15 +160,21 @@ class Predictor:
     ) -> list[Predictions]:
         """Return the predictions for each query's candidates, in shared forward passes.
 
-        Prompts show the newest :attr:`history_len` events; signals use the whole history.
-        ``base`` switches the adapter off.
+        Prompts show the newest :attr:`history_len` events; signals and the fusion use the whole
+        history. ``base`` switches the adapter off, and the fusion with it.
         """
         shown = [self._shown(query) for query in queries]
         tokens = self.loaded.tokens
         if not base:
             short = (query for query in shown if self.history_note(len(query.history)))
             self._short_histories += sum(len(query.candidates) for query in short)
-            return score_queries(self._scorer, tokens, shown, progress, self._share_history)
+            alone = score_queries(self._scorer, tokens, shown, progress, self._share_history)
+            if self.fusion is None:
+                return alone
+            return [
+                self.fusion.predictions(self._features, query, seen.context, model)
+                for query, seen, model in zip(queries, shown, alone, strict=True)
+            ]
         with self.loaded.without_adapter():
             return score_queries(self._base_scorer, tokens, shown, progress, self._share_history)
 

@@ -154,13 +154,16 @@ class HealthResponse(ResponseModel):
     status: str
     model: str
     tuned: Annotated[bool, Field(description="Whether the model has an adapter.")]
+    fused: Annotated[
+        bool, Field(description="Whether P(like) combines the model with gradient boosting.")
+    ]
     data: Annotated[
         str, Field(description="Identifies the data: the same ids mean other items in other data.")
     ]
     items: Annotated[int, Field(description="Number of items.")]
     history_len: Annotated[int, Field(description="How many of the newest ratings prompts show.")]
     uses_all_ratings: Annotated[
-        bool, Field(description="Whether older ratings count in the collaborative signals.")
+        bool, Field(description="Whether older ratings count in signals or in the fusion.")
     ]
     scale: RatingScale
     domain: DomainResponse

@@ -67,6 +67,7 @@ class Service:
             status="ok",
             model=_model_name(predictor),
             tuned=predictor.has_adapter,
+            fused=predictor.fusion is not None,
             data=file_digest(loaded.folder.path / ITEMS_FILE)[:_DIGEST_LENGTH],
             items=len(self._catalogue.items),
             history_len=predictor.history_len,

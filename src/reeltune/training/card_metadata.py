@@ -65,12 +65,13 @@ def card_metadata(
 
 
 def evaluation_results(edition: str, domain: Domain, evaluation: Evaluation) -> list[EvalResult]:
-    """Return the tuned model's metrics, with their intervals if there are enough users."""
-    (tuned,) = (scorer for scorer in evaluation.scorers if scorer.kind == "tuned")
+    """Return the metrics of what is shipped, with their intervals if there are enough users."""
+    by_kind = {scorer.kind: scorer for scorer in evaluation.scorers}
+    shipped = by_kind.get("shipped") or by_kind["tuned"]
     counts = {"rows": evaluation.rows, "users": evaluation.users}
     results = []
     for key in _METRICS:
-        interval = tuned.metrics.get(key)
+        interval = shipped.metrics.get(key)
         if interval is not None:
             result = metric_result(edition, domain, evaluation.split, counts, key, interval.value)
             if interval.enough_users:

@@ -14,6 +14,7 @@ from reeltune.config.model_sections import ModelSection
 from reeltune.domain import Item, PromptSettings, Renderer, capitalized
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
+from reeltune.evaluation.tables import fusion_sentences
 from reeltune.files import atomic_file
 from reeltune.models.adapter import adapter_record
 from reeltune.models.base_identity import base_record
@@ -90,8 +91,7 @@ def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
     """Return the content of ``metrics.json``: the best evaluation, all evaluations, the losses."""
     state = trainer.state
     evaluations = [entry for entry in state.log_history if "eval_rows" in entry]
-    chosen = trainer.args.metric_for_best_model is not None
-    best_step = state.best_global_step if chosen else state.global_step
+    best_step = trainer.kept_step
     best = next((e for e in evaluations if 0 < e["step"] == best_step), None)
     summary = next((e for e in reversed(state.log_history) if "train_runtime" in e), {})
     return {
@@ -158,6 +158,7 @@ def write_card(
         metrics=metrics,
         turns=example_turns(Renderer(settings)),
         evaluation=evaluation,
+        fusion=[] if evaluation is None else fusion_sentences(evaluation),
     )
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

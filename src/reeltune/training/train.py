@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from reeltune.attention.shared import backend
 from reeltune.boundary import disk_full, is_disk_full
@@ -24,9 +26,10 @@ from reeltune.models.base_identity import check_base
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
-from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
+from reeltune.prompts.rows import TokenRows, choose_blocks, prompt_settings, train_rows
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, begin_phase, logging_to, quiet_libraries
+from reeltune.scoring.fusion import fit_fusion, write_fusion
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
@@ -150,6 +153,17 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         begin_phase(4, "save", clock.began)
         _save(run, trainer, record)
+        if config.scoring.fusion != "none":
+            _fuse(run, loaded, trainer.final_p_yes(), main=main)
+
+
+def _fuse(
+    run: RunFolder, loaded: LoadedModel, p_yes: npt.NDArray[np.float64], *, main: bool
+) -> None:
+    """Fit the fusion on the validation rows of training, and keep it."""
+    if main:
+        event = choose_blocks(loaded.folder, validation_rows(loaded.config)).examples.target
+        write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes))
 
 
 @contextlib.contextmanager

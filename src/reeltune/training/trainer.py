@@ -24,6 +24,7 @@ from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
 from reeltune.runs.folder import ADAPTER_WEIGHTS, TENSORBOARD_DIR, RunFolder, flat_config
+from reeltune.runs.log import LOGGER
 from reeltune.scoring.scorer import Scorer
 from reeltune.training.callbacks import KeepBest, ProgressLog, StepClock
 from reeltune.training.checkpoints import WriteChecksums
@@ -85,6 +86,7 @@ class YesNoTrainer(SFTTrainer):
         self.pairwise_weight = pairwise_weight
         self.eval_rows = eval_rows
         self.prompt_record = prompt_record
+        self._evaluated: dict[int, npt.NDArray[np.float64]] = {}
         self.totals = RunTotals(self, clock)
         self.add_callback(self.totals)
 
@@ -160,6 +162,7 @@ class YesNoTrainer(SFTTrainer):
                 hint="Lower train.learning_rate or train.max_grad_norm, and start from the newest "
                 "checkpoint or anew",
             )
+        self._evaluated[self.state.global_step] = p_yes
         measured = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
         metrics = {
             f"{metric_key_prefix}_{name}": float(value)
@@ -171,6 +174,19 @@ class YesNoTrainer(SFTTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    @property
+    def kept_step(self) -> int:
+        """The step whose adapter is kept when training ends."""
+        chosen = self.args.metric_for_best_model is not None
+        return self.state.best_global_step if chosen else self.state.global_step
+
+    def final_p_yes(self) -> npt.NDArray[np.float64]:
+        """Return P(Yes) of the validation rows by the kept adapter, in every process."""
+        if self.kept_step in self._evaluated:
+            return self._evaluated[self.kept_step]
+        LOGGER.info("scoring the validation rows again, by the adapter of step %d", self.kept_step)
+        return self._p_yes(self.eval_rows.sequences)
 
     def _p_yes(self, sequences: Sequences) -> npt.NDArray[np.float64]:
         """Return P(Yes) of every prediction, in every process; each computes its share of them."""

@@ -1,0 +1,185 @@
+"""Combines log-odds of several predictors: a regularized logistic regression with ranking loss.
+
+The objective is the mean log loss, plus :data:`PAIRWISE_WEIGHT` times the RankNet loss of
+:func:`reeltune.training.loss.pairwise_loss` over each user's rows, plus an L2 penalty of the
+distance to a prior, in units of each input's standard deviation. It is convex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from reeltune.seeds import stream
+
+MODEL: Final = "model"
+BOOSTING: Final = "boosting"
+INTERCEPT: Final = "intercept"
+
+PAIRWISE_WEIGHT: Final = 0.5
+STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
+"""Strengths of the penalty tried; that of the lowest cross-fitted log loss is used."""
+
+FOLDS: Final = 5
+"""Of users."""
+
+_PAIRS: Final = 200_000
+"""Pairs of rows used at most: they bound time and memory."""
+
+_HASH: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Multiplied with a key, its upper bits are spread evenly (Fibonacci hashing)."""
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.bool_]
+
+Inputs = Mapping[str, Floats]
+"""Log-odds and further numbers by name, each of shape ``(n,)``."""
+
+Weights = dict[str, float]
+"""By the name of the input, with :data:`INTERCEPT`: in units of the inputs."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Fitted weights, and those fitted without the users of one fold each.
+
+    Attributes:
+        strength: Of the penalty.
+        weights: Fitted on all rows.
+        folds: Fitted without the rows of each fold of users, in their order.
+    """
+
+    strength: float
+    weights: Weights
+    folds: Sequence[Weights]
+
+    def log_odds(self, inputs: Inputs, user_id: Ints | None = None) -> Floats:
+        """Return the combined log-odds, shape ``(n,)``.
+
+        Given the users of rows that it was fitted on, those of each by weights fitted without them.
+        """
+        fits = [self.weights] if user_id is None else self.folds
+        some = {name: values for name, values in inputs.items() if name in fits[0]}
+        every = np.array([[each[name] for name in (*some, INTERCEPT)] for each in fits])
+        return (_table(some) * every[0 if user_id is None else fold_of(user_id)]).sum(axis=1)
+
+
+def _table(inputs: Inputs) -> Floats:
+    columns = list(inputs.values())
+    return np.column_stack([*columns, np.ones(len(columns[0]))])
+
+
+def fold_of(user_id: Ints) -> Ints:
+    """Return the fold of each row's user, which depends on its key alone."""
+    mixed = user_id.astype(np.uint64) * _HASH >> np.uint64(32)
+    return (mixed % np.uint64(FOLDS)).astype(np.int64)
+
+
+def combine(inputs: Inputs, liked: Labels, user_id: Ints) -> Combination:
+    """Fit a combination; the strength is that of the lowest cross-fitted log loss.
+
+    Args:
+        inputs: With :data:`MODEL` or :data:`BOOSTING`, or both.
+        liked: Labels, shape ``(n,)``.
+        user_id: Keys of the users whose rows they are, shape ``(n,)``.
+    """
+    fold, tried = fold_of(user_id), []
+    for strength in STRENGTHS:
+        folds = []
+        for kept in (fold != each for each in range(FOLDS)):
+            some = {name: values[kept] for name, values in inputs.items()}
+            folds.append(fit(some, liked[kept], user_id[kept], strength))
+        found = Combination(strength, {}, folds)
+        tried.append((log_losses(liked, found.log_odds(inputs, user_id)).mean(), found))
+    best = min(tried, key=lambda trial: trial[0])[1]
+    return replace(best, weights=fit(inputs, liked, user_id, best.strength))
+
+
+def fit(inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> Weights:
+    """Return the weights that minimize the objective; arguments as of :func:`combine`."""
+    objective = Objective(inputs, liked, user_id, strength)
+    best = minimize(objective, objective.prior, jac=True, method="L-BFGS-B")
+    weights = best.x / objective.scale
+    return dict(zip(objective.names, weights.tolist(), strict=True))
+
+
+class Objective:
+    """What :func:`fit` minimizes, with its gradient; weights are of inputs divided by ``scale``.
+
+    Attributes:
+        names: Of the weights.
+        scale: The standard deviation of each input; 1 where it is 0.
+        prior: Equal weights of the model and of boosting, with the sum 1; 0 for all others.
+    """
+
+    def __init__(self, inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> None:
+        self.names = (*inputs, INTERCEPT)
+        table = _table(inputs)
+        spread = table.std(axis=0) if len(liked) else np.ones(len(self.names))
+        self.scale = np.where(spread > 0, spread, 1.0)
+        whole = np.array([name in (MODEL, BOOSTING) for name in self.names], dtype=np.float64)
+        self.prior = whole / whole.sum() * self.scale
+        self._table, self._sign = table / self.scale, np.where(liked, 1.0, -1.0)
+        yes, no, self._pair_weight = user_pairs(liked, user_id)
+        self._pairs = self._table[yes] - self._table[no]
+        self._strength, self._rows = strength, max(1, len(liked))
+
+    def __call__(self, weights: Floats) -> tuple[float, Floats]:
+        """Return the value and the gradient at some weights."""
+        margin, apart = self._sign * (self._table @ weights), self._pairs @ weights
+        moved = weights - self.prior
+        value = (
+            np.logaddexp(0.0, -margin).sum()
+            + PAIRWISE_WEIGHT * self._pair_weight @ np.logaddexp(0.0, -apart)
+        ) / self._rows + self._strength * moved @ moved
+        gradient = (
+            -(self._sign * expit(-margin)) @ self._table
+            - PAIRWISE_WEIGHT * (self._pair_weight * expit(-apart)) @ self._pairs
+        ) / self._rows + 2 * self._strength * moved
+        return float(value), gradient
+
+
+def user_pairs(liked: Labels, user_id: Ints, limit: int = _PAIRS) -> tuple[Ints, Ints, Floats]:
+    """Return pairs of a liked and a disliked row of one user, with their weights.
+
+    The weights of a user's pairs are equal and add up to their number of rows, as in training. Of
+    many pairs, random ones are used.
+
+    Returns:
+        Indices of liked and of disliked rows, and weights, each of shape ``(pairs,)``.
+    """
+    _, counts = np.unique(user_id, return_counts=True)
+    users = np.split(np.argsort(user_id, kind="stable"), np.cumsum(counts)[:-1])
+    random = stream(0, "pairs of a user")
+    most, found = limit // max(1, len(users)) + 1, []
+    for rows in users:
+        yes, no = rows[liked[rows]], rows[~liked[rows]]
+        pairs = np.arange(len(yes) * len(no))
+        if len(pairs) > most:
+            pairs = random.integers(len(pairs), size=most)
+        if len(pairs):
+            weight = np.full(len(pairs), len(rows) / len(pairs))
+            found.append((yes[pairs // len(no)], no[pairs % len(no)], weight))
+    if not found:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    yes, no, weight = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return yes, no, weight
+
+
+def log_losses(liked: Labels, log_odds: Floats) -> Floats:
+    """Return the log loss of each row, in nats."""
+    return np.logaddexp(0.0, np.where(liked, -log_odds, log_odds))
+
+
+def standard_error(differences: Floats, user_id: Ints) -> float:
+    """Return the standard error of a mean over rows, with the rows of a user taken together."""
+    _, user = np.unique(user_id, return_inverse=True)
+    of_users = np.bincount(user, differences - differences.mean())
+    return float(np.sqrt(of_users @ of_users)) / len(differences)

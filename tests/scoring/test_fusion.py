@@ -1,0 +1,242 @@
+"""The fusion of a trained run: kept beside the adapter, used by queries and by evaluation alike."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from reeltune.cli import main
+from reeltune.config import load_config
+from reeltune.data.history import History
+from reeltune.errors import ModelError
+from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
+from reeltune.evaluation.model_predictions import BASE, SHIPPED, TUNED, WITHOUT_MODEL
+from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.runs.log import LOGGER
+from reeltune.scoring import fusion as module
+from reeltune.scoring.fusion import (
+    ARRAYS_FILE,
+    FUSION_FILE,
+    event_inputs,
+    fit_fusion,
+    fusion_key,
+    load_fusion,
+    write_fusion,
+)
+from reeltune.scoring.predictor import Predictor, Query
+from reeltune.training.train import train
+from tests.runs import tiny_config, tiny_overrides
+
+SETTINGS: dict[str, Any] = {
+    "scoring__fusion": "auto",
+    # Events and queries have the same prompts.
+    "scoring__share_history": False,
+    "train__share_history": False,
+    "prompt__signals": "[recent, expected]",
+    "evaluation__baselines": False,
+    "evaluation__ablation_examples": 0,
+    "evaluation__bootstrap_samples": 20,
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rows():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MIN_ROWS", 10)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tiny_qwen3, prepared, tmp_path_factory, few_rows) -> tuple[Path, list[str]]:
+    """A run whose fusion is used, though it may not be better on so few rows; and its overrides."""
+    work = tmp_path_factory.mktemp("fused")
+    folder = train(tiny_config(tiny_qwen3, prepared.path, work, **SETTINGS))
+    fusion = load_fusion(folder)
+    assert fusion is not None
+    write_fusion(folder, replace(fusion, used=True))
+    return folder, tiny_overrides(tiny_qwen3, prepared.path, work, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def loaded(run) -> LoadedModel:
+    return load_model(load_config(None, run[1]), run[0])
+
+
+@pytest.fixture(scope="module")
+def collected(loaded) -> CollectedPredictions:
+    return collect_predictions(loaded, "test", lambda _: None)
+
+
+def copied(loaded: LoadedModel, target: Path) -> LoadedModel:
+    """Return the model with a copy of its run's folder, whose files may be changed."""
+    assert loaded.adapter is not None
+    shutil.copytree(loaded.adapter, target)
+    return replace(loaded, adapter=target)
+
+
+def queries(loaded: LoadedModel, events: np.ndarray) -> list[Query]:
+    """Return each event as a query: its user's ratings before it, at its time."""
+    known = loaded.folder.ratings
+    asked = []
+    for event in events.tolist():
+        before = range(event - int(known.position[event]), event)
+        history = History.from_timelines(known, before, int(known.user_id[event]))
+        candidates = known.item_idx[[event]].astype(np.int64)
+        asked.append(Query(history, candidates, asked_at=known.timestamp[[event]]))
+    return asked
+
+
+def log_of(predictor_of: LoadedModel, caplog: pytest.LogCaptureFixture) -> str:
+    with caplog.at_level(logging.INFO, LOGGER.name):
+        LOGGER.addHandler(caplog.handler)
+        try:
+            assert Predictor(predictor_of).fusion is None
+        finally:
+            LOGGER.removeHandler(caplog.handler)
+    return caplog.text
+
+
+def test_training_fits_it_on_the_validation_rows_of_the_kept_step(run, loaded, prepared):
+    fusion = load_fusion(run[0])
+    assert fusion is not None
+    assert fusion.rows == prepared.counts["validation"]
+    assert fusion.key == fusion_key(loaded)
+    assert list(fusion.full.weights) == ["model", "boosting", "recent", "expected", "intercept"]
+    assert list(fusion.without_model.weights) == list(fusion.full.weights)[1:]
+    best = json.loads((run[0] / "metrics.json").read_text())["best"]
+    assert fusion.validation["model"] == pytest.approx(best["eval_log_loss"], abs=1e-6)
+
+
+def test_the_shipped_predictor_is_first_and_each_query_has_its_p_yes(loaded, collected):
+    assert list(collected.scorers) == [SHIPPED, TUNED, BASE, WITHOUT_MODEL]
+    assert not collected.new_fusion
+    predictor = Predictor(loaded)
+    asked = queries(loaded, collected.reported.event)
+    fused = np.concatenate([found.p_yes for found in predictor.predict(asked)])
+    np.testing.assert_allclose(fused, collected.reported.p_yes[SHIPPED], atol=1e-5)
+    assert np.abs(fused - collected.reported.p_yes[TUNED]).max() > 0.01
+    base = np.concatenate([found.p_yes for found in predictor.predict(asked, base=True)])
+    np.testing.assert_allclose(base, collected.reported.p_yes[BASE], atol=1e-5)
+
+
+def test_validation_rows_have_cross_fitted_predictions(loaded, collected):
+    rows, fusion = collected.validation, collected.fusion
+    assert fusion is not None
+    inputs = event_inputs(loaded, fusion.boosting, rows.event, rows.p_yes[TUNED])
+    expected = expit(fusion.full.log_odds(inputs, rows.user_id))
+    np.testing.assert_array_equal(rows.p_yes[SHIPPED], expected)
+    reported = collect_predictions(loaded, "validation", lambda _: None).reported
+    np.testing.assert_allclose(reported.p_yes[SHIPPED], expected, atol=1e-6)
+    losses = -np.log(np.where(rows.liked, expected, 1 - expected))
+    assert fusion.validation["fusion"] == pytest.approx(losses.mean(), abs=1e-6)
+
+
+def test_a_moved_run_has_its_fusion_and_no_fusion_leaves_the_model_alone(
+    loaded, collected, tmp_path
+):
+    moved = copied(loaded, tmp_path / "moved")
+    asked = queries(loaded, collected.reported.event[:5])
+    fused = [found.p_yes for found in Predictor(moved).predict(asked)]
+    np.testing.assert_allclose(
+        np.concatenate(fused), collected.reported.p_yes[SHIPPED][:5], atol=1e-5
+    )
+    scoring = loaded.config.scoring.model_copy(update={"fusion": "none"})
+    config = loaded.config.model_copy(update={"scoring": scoring})
+    alone = [found.p_yes for found in Predictor(replace(moved, config=config)).predict(asked)]
+    np.testing.assert_allclose(
+        np.concatenate(alone), collected.reported.p_yes[TUNED][:5], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["adapter", "data", "form", "layout"])
+def test_for_other_weights_data_or_prompts_the_model_alone_answers(
+    loaded, tmp_path, caplog, name: str
+):
+    other = copied(loaded, tmp_path / "other")
+    fusion = load_fusion(tmp_path / "other")
+    assert fusion is not None
+    write_fusion(tmp_path / "other", replace(fusion, key={**fusion.key, name: "0" * 64}))
+    assert f"no fusion (it was fitted for other {name}): the model alone" in log_of(other, caplog)
+
+
+def test_without_one_or_if_it_was_not_better_the_model_alone_answers(loaded, tmp_path, caplog):
+    other = copied(loaded, tmp_path / "other")
+    assert other.adapter is not None
+    fusion = load_fusion(other.adapter)
+    assert fusion is not None
+    write_fusion(other.adapter, replace(fusion, used=False))
+    assert "not clearly better" in log_of(other, caplog)
+    scored = collect_predictions(other, "test", lambda _: None)
+    assert list(scored.scorers) == [TUNED, BASE] and scored.fusion is not None
+    write_fusion(other.adapter, None)
+    assert not (other.adapter / ARRAYS_FILE).exists()
+    assert "there is none" in log_of(other, caplog)
+    assert collect_predictions(other, "test", lambda _: None).new_fusion
+
+
+def test_fewer_events_in_prompts_than_prepared_leave_the_model_alone(loaded):
+    assert Predictor(loaded, loaded.folder.history_len - 1).fusion is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "code"),
+    [
+        (FUSION_FILE, b"{", "fusion_damaged"),
+        (FUSION_FILE, b'{"format_version": 1}', "fusion_damaged"),
+        (FUSION_FILE, b'{"format_version": 99}', "fusion_damaged"),
+        (ARRAYS_FILE, b"PK", "fusion_damaged"),
+        (ARRAYS_FILE, None, "fusion_damaged"),
+    ],
+)
+def test_damaged_files_are_an_error_with_the_remedy(loaded, tmp_path, file, content, code):
+    other = copied(loaded, tmp_path / "other")
+    if content is None:
+        (tmp_path / "other" / file).unlink()
+    else:
+        (tmp_path / "other" / file).write_bytes(content)
+    with pytest.raises(ModelError) as raised:
+        Predictor(other)
+    assert raised.value.code == code
+    assert "reeltune evaluate" in str(raised.value) and "--no-fusion" in str(raised.value)
+    assert collect_predictions(other, "test", lambda _: None).new_fusion
+
+
+@pytest.mark.parametrize("liked", [True, False, None])
+def test_few_rows_or_one_label_give_none(loaded, collected, liked):
+    rows = collected.validation
+    some = rows.liked == liked if liked is not None else np.arange(len(rows)) < 9
+    assert fit_fusion(loaded, rows.event[some], rows.p_yes[TUNED][some]) is None
+
+
+def test_the_command_reports_what_is_shipped(run, capsys):
+    folder, overrides = run
+    kept = (folder / FUSION_FILE).read_bytes()
+    sets = [part for override in overrides for part in ("--set", override)]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "--config", os.devnull, *sets])
+    assert not left.value.code
+    assert (folder / FUSION_FILE).read_bytes() == kept
+    out = " ".join(capsys.readouterr().out.split())
+    assert "AUC, shipped minus tuned" in out and "What the model adds: " in out
+    written = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    pairs = [(each["scorer"], each["other"]) for each in written["differences"]]
+    others = [BASE, WITHOUT_MODEL]
+    assert pairs == [(SHIPPED, name) for name in (TUNED, *others)] + [(TUNED, n) for n in others]
+    assert written["reliability"][0]["name"] == SHIPPED
+    assert written["fusion"]["full"] == json.loads(kept)["full"]
+    card = (folder / "README.md").read_text()
+    auc = written["scorers"][0]["metrics"]["auc"]["value"]
+    assert "### Fusion" in card and f"value: {auc}"[:14] in card
+    report = (folder / "evaluation" / "report.html").read_text()
+    assert "The shipped log-odds are" in report and "<h1>Shipped: " in report
