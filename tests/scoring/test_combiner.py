@@ -12,6 +12,7 @@ from reeltune.scoring.combiner import (
     BOOSTING,
     INTERCEPT,
     MODEL,
+    Combination,
     Objective,
     combine,
     fit,
@@ -66,10 +67,18 @@ def test_the_weights_are_those_that_made_the_labels():
 
 def test_under_a_strong_penalty_model_and_boosting_count_half():
     inputs, liked, user = rows(8)
-    expected = {MODEL: 0.5, BOOSTING: 0.5, "noise": 0.0, INTERCEPT: 0.0}
-    assert fit(inputs, liked, user, 1e6) == pytest.approx(expected, abs=1e-3)
-    alone = {BOOSTING: inputs[BOOSTING]}
-    assert fit(alone, liked, user, 1e6)[BOOSTING] == pytest.approx(1.0, abs=1e-3)
+    weights = fit(inputs, liked, user, 1e6)
+    assert weights[MODEL] == pytest.approx(weights[BOOSTING], rel=1e-3)
+    assert weights["noise"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_no_other_slope_or_intercept_has_a_lower_log_loss():
+    inputs, liked, user = rows(50)
+    for strength in (0.0, 0.1):
+        log_odds = Combination(strength, fit(inputs, liked, user, strength), ()).log_odds(inputs)
+        lowest = log_losses(liked, log_odds).mean()
+        for slope, shift in [(0.98, 0.0), (1.02, 0.0), (1.0, 0.05), (1.0, -0.05)]:
+            assert log_losses(liked, slope * log_odds + shift).mean() > lowest
 
 
 def test_no_row_of_a_user_changes_their_own_cross_fitted_log_odds(monkeypatch):

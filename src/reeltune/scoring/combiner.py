@@ -29,6 +29,9 @@ STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
 FOLDS: Final = 5
 """Of users."""
 
+_LINE: Final = ((0.0, 2.0), (-2.0, 2.0))
+"""Bounds of slope and intercept of the last fit: a few rows of one kind may ask for more."""
+
 _PAIRS: Final = 200_000
 """Pairs of rows used at most: they bound time and memory."""
 
