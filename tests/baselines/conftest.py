@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reeltune.baselines import learned, sequence_model
+from reeltune.baselines import learned, sequence_network
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -15,5 +15,5 @@ def little_boosting() -> Iterator[None]:
         patch.setattr(learned, "ROUNDS", 12)
         patch.setattr(learned, "LEAVES", (4, 8))
         patch.setattr(learned, "LEAST_ROWS", (5,))
-        patch.setattr(sequence_model, "EPOCHS", 2)
+        patch.setattr(sequence_network, "EPOCHS", 2)
         yield
