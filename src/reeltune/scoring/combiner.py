@@ -2,7 +2,8 @@
 
 The objective is the mean log loss, plus :data:`PAIRWISE_WEIGHT` times the RankNet loss of
 :func:`reeltune.training.loss.pairwise_loss` over each user's rows, plus an L2 penalty of the
-distance to a prior, in units of each input's standard deviation. It is convex.
+distance to a prior, in units of each input's standard deviation. It is convex. The ranking loss
+shrinks the log-odds, so their slope and intercept are fitted again, to the log loss alone.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ MODEL: Final = "model"
 BOOSTING: Final = "boosting"
 INTERCEPT: Final = "intercept"
 
-PAIRWISE_WEIGHT: Final = 0.5
+PRIOR: Final = {MODEL: 0.25, BOOSTING: 0.75}
+"""Weights without any row. Boosting is the stronger of the two; its number of trees is chosen on
+validation rows, so they alone would give the model too little."""
+
+PAIRWISE_WEIGHT: Final = 0.3
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
 """Strengths of the penalty tried; that of the lowest cross-fitted log loss is used."""
 
 FOLDS: Final = 5
 """Of users."""
 
-_LINE: Final = ((0.0, 2.0), (-2.0, 2.0))
+_LINE: Final = ((0.0, 4.0), (-4.0, 4.0))
 """Bounds of slope and intercept of the last fit: a few rows of one kind may ask for more."""
 
 _PAIRS: Final = 200_000
@@ -106,11 +111,28 @@ def combine(inputs: Inputs, liked: Labels, user_id: Ints) -> Combination:
 
 
 def fit(inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> Weights:
-    """Return the weights that minimize the objective; arguments as of :func:`combine`."""
+    """Return the weights that minimize the objective, rescaled; arguments as of :func:`combine`."""
     objective = Objective(inputs, liked, user_id, strength)
     best = minimize(objective, objective.prior, jac=True, method="L-BFGS-B")
     weights = best.x / objective.scale
+    slope, shift = _rescaled(liked, _table(inputs) @ weights)
+    weights = slope * weights
+    weights[-1] += shift
     return dict(zip(objective.names, weights.tolist(), strict=True))
+
+
+def _rescaled(liked: Labels, log_odds: Floats) -> tuple[float, float]:
+    """Return the slope, at least 0, and the intercept of the lowest log loss (Platt 1999)."""
+    sign = np.where(liked, 1.0, -1.0)
+
+    def loss(line: Floats) -> tuple[float, Floats]:
+        margin = sign * (line[0] * log_odds + line[1])
+        pull = -sign * expit(-margin)
+        gradient = np.array([(pull * log_odds).mean(), pull.mean()])
+        return float(np.logaddexp(0.0, -margin).mean()), gradient
+
+    best = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=_LINE)
+    return float(best.x[0]), float(best.x[1])
 
 
 class Objective:
@@ -119,7 +141,7 @@ class Objective:
     Attributes:
         names: Of the weights.
         scale: The standard deviation of each input; 1 where it is 0.
-        prior: Equal weights of the model and of boosting, with the sum 1; 0 for all others.
+        prior: :data:`PRIOR` of those that are inputs, with the sum 1; 0 for all others.
     """
 
     def __init__(self, inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> None:
@@ -127,7 +149,7 @@ class Objective:
         table = _table(inputs)
         spread = table.std(axis=0) if len(liked) else np.ones(len(self.names))
         self.scale = np.where(spread > 0, spread, 1.0)
-        whole = np.array([name in (MODEL, BOOSTING) for name in self.names], dtype=np.float64)
+        whole = np.array([PRIOR.get(name, 0.0) for name in self.names])
         self.prior = whole / whole.sum() * self.scale
         self._table, self._sign = table / self.scale, np.where(liked, 1.0, -1.0)
         yes, no, self._pair_weight = user_pairs(liked, user_id)
