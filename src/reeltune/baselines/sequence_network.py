@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from reeltune.baselines.features import RECENT, Rows
+from reeltune.baselines.features import RECENT, Rows, item_years
 from reeltune.baselines.problem import Floats, Ints, Problem, mean_log_loss
 from reeltune.seeds import sample_rows, stream
 from reeltune.signals.item_statistics import ITEM_PRIOR
@@ -122,7 +122,7 @@ class SequenceNetwork(nn.Module):
     """Log-odds of a like, from one block of attention of candidates to events.
 
     Attributes:
-        items: Genres and vector of co-occurrence of each item, shape ``(items, columns)``.
+        items: Genres, year and vector of co-occurrence of each item, shape ``(items, columns)``.
         scale: Mean and standard deviation of the columns of a table, shape ``(2, columns)``.
     """
 
@@ -222,7 +222,9 @@ def fit_network(problem: Problem, events: Events) -> tuple[SequenceNetwork, dict
 
 def _train(events: Events, problem: Problem, rows: Ints) -> tuple[SequenceNetwork, int]:
     """Return the averaged network of the best epoch, and the number of that epoch."""
-    items = _float32([genre_table(problem.items), item_vectors(problem)])
+    year = item_years(problem.items)
+    year = (year - year.mean()) / (year.std() or 1)
+    items = _float32([genre_table(problem.items), year, item_vectors(problem)])
     spread, mean = torch.std_mean(events.table[problem.train], 0, correction=0)
     network = SequenceNetwork(*items.shape)
     network.items, network.scale = items, torch.stack([mean, spread.where(spread > 1e-6, 1)])
