@@ -112,7 +112,8 @@ def test_training_fits_it_on_the_validation_rows_of_the_kept_step(run, loaded, p
     assert fusion is not None
     assert fusion.rows == prepared.counts["validation"]
     assert fusion.key == fusion_key(loaded)
-    assert list(fusion.full.weights) == ["model", "boosting", "recent", "expected", "intercept"]
+    named = ["model", "boosting", "sequence", "recent", "expected", "intercept"]
+    assert list(fusion.full.weights) == named
     assert list(fusion.without_model.weights) == list(fusion.full.weights)[1:]
     best = json.loads((run[0] / "metrics.json").read_text())["best"]
     assert fusion.validation["model"] == pytest.approx(best["eval_log_loss"], abs=1e-6)
@@ -133,7 +134,7 @@ def test_the_shipped_predictor_is_first_and_each_query_has_its_p_yes(loaded, col
 def test_validation_rows_have_cross_fitted_predictions(loaded, collected):
     rows, fusion = collected.validation, collected.fusion
     assert fusion is not None
-    inputs = event_inputs(loaded, fusion.boosting, rows.event, rows.p_yes[TUNED])
+    inputs = event_inputs(loaded, fusion.parts, rows.event, rows.p_yes[TUNED])
     expected = expit(fusion.full.log_odds(inputs, rows.user_id))
     np.testing.assert_array_equal(rows.p_yes[SHIPPED], expected)
     reported = collect_predictions(loaded, "validation", lambda _: None).reported

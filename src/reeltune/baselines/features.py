@@ -124,7 +124,8 @@ class FeatureSource:
             since = np.maximum(asked, times[-1]) - times[-1]
             gap[events:] = np.where(unknown, self.typical_gap, since)
         item_idx = np.append(history.item_idx, candidates)
-        rating = np.append(history.rating, np.zeros(count))  # not used: see below
+        ratings = history.rating.astype(np.float64)
+        rating = np.append(ratings, np.zeros(count))  # those of candidates are not used: see below
         liked = np.append(history.rating >= self._problem.threshold, np.zeros(count, np.bool_))
         # Every candidate comes after the last event, not after the candidate before it.
         index = np.minimum(np.arange(events + count), events)

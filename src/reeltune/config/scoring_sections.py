@@ -44,12 +44,14 @@ class ScoringSection(Section):
     )
     fusion: Literal["auto", "none"] = key(
         "auto",
-        "What answers. `auto`: the model's log-odds combined with gradient boosting and the "
-        "prompt's signals ([EVALUATION.md](EVALUATION.md#the-fusion)), as `train` and `evaluate` "
-        "fit it, if that was clearly better on validation rows than the model alone. `none`, or "
-        "`--no-fusion`: the model alone, to which alone `scoring.calibration` applies.",
+        "What answers. `auto`: the model's log-odds combined with gradient boosting, a "
+        "sequence model and the prompt's signals ([EVALUATION.md](EVALUATION.md#the-fusion)), as "
+        "`train` and `evaluate` fit it, if that was clearly better on validation rows than the "
+        "model alone. `none`, or `--no-fusion`: the model alone, to which alone "
+        "`scoring.calibration` applies.",
         "the language model itself is measured or compared.",
-        "training ends with fitting gradient boosting; answers take a few milliseconds more.",
+        "training ends with fitting both, a minute for 100,000 ratings; answers take a few "
+        "milliseconds more.",
         resume=True,
     )
     allow_domain_shift: bool = key(

@@ -141,6 +141,7 @@ def collect_predictions(
             (name, [table.of_scorer(name, earlier.predictions) for table in tables], None)
             for name in model_names(loaded)
         )
+    fused: dict[str, tuple[ScorerInfo, Floats, Floats]] = {}
     for name, (on_validation, on_reported), seconds in models:
         if name == TUNED:
             fused = _fused(collected, loaded, on_validation, on_reported) if fuse else {}
@@ -197,16 +198,16 @@ def _fused(
     collected.fusion = fusion
     if fusion is None or not fusion.used:
         return {}
-    p_yes: dict[str, list[Floats]] = {SHIPPED: [], WITHOUT_MODEL: []}
+    shipped, rest = [], []
     for table, model in ((rows, validation), (collected.reported, reported)):
-        inputs = event_inputs(loaded, fusion.boosting, table.event, model)
+        inputs = event_inputs(loaded, fusion.parts, table.event, model)
         users = table.user_id if table.split == VALIDATION else None
-        p_yes[SHIPPED].append(expit(fusion.full.log_odds(inputs, users)))
-        p_yes[WITHOUT_MODEL].append(expit(fusion.without_model.log_odds(inputs, users)))
+        shipped.append(expit(fusion.full.log_odds(inputs, users)))
+        rest.append(expit(fusion.without_model.log_odds(inputs, users)))
     info = {"rows": fusion.rows}
     return {
-        SHIPPED: (ScorerInfo("shipped", info), *p_yes[SHIPPED]),
-        WITHOUT_MODEL: (ScorerInfo("signals", info), *p_yes[WITHOUT_MODEL]),
+        SHIPPED: (ScorerInfo("shipped", info), shipped[0], shipped[1]),
+        WITHOUT_MODEL: (ScorerInfo("signals", info), rest[0], rest[1]),
     }
 
 

@@ -39,11 +39,12 @@ class Roles:
         ordered = sorted(
             evaluation.scorers, key=lambda scorer: (_KINDS.index(scorer.kind), -_value(scorer, AUC))
         )
-        models = (
+        shipped, tuned, base = (
             next((s for s in ordered if s.kind == kind), None)
             for kind in ("shipped", "tuned", "base")
         )
-        return cls(*models, strongest(evaluation, ordered, AUC, "baseline"), ordered)
+        best = strongest(evaluation, ordered, AUC, "baseline")
+        return cls(shipped, tuned, base, best, ordered)
 
     @property
     def model(self) -> ScorerResult | None:

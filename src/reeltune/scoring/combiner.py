@@ -21,11 +21,12 @@ from reeltune.seeds import stream
 
 MODEL: Final = "model"
 BOOSTING: Final = "boosting"
+SEQUENCE: Final = "sequence"
 INTERCEPT: Final = "intercept"
 
-PRIOR: Final = {MODEL: 0.25, BOOSTING: 0.75}
-"""Weights without any row. Boosting is the stronger of the two; its number of trees is chosen on
-validation rows, so they alone would give the model too little."""
+PRIOR: Final = {MODEL: 0.25, BOOSTING: 0.5, SEQUENCE: 0.25}
+"""Weights without any row. Boosting is the strongest; its number of trees is chosen on validation
+rows, so they alone would give the others too little."""
 
 PAIRWISE_WEIGHT: Final = 0.3
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)

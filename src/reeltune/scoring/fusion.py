@@ -1,7 +1,8 @@
-"""The fusion: P(Yes) from the model's log-odds, gradient boosting and the signals of the prompt.
+"""The fusion: P(Yes) from the model, gradient boosting, the sequence model and the signals.
 
-Boosting learns from training rows, the combination from validation rows. Both are kept beside the
-adapter, in ``fusion.json`` and ``fusion.npz``, for the adapter, data and prompts of the fit.
+Boosting and the sequence model learn from training rows, the combination from validation rows. All
+are kept beside the adapter, in ``fusion.json`` and ``fusion.npz``, for the adapter, data and
+prompts of the fit.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 from scipy.special import logit
 
 from reeltune.baselines.boosting import BoostingModel, PromptFeatures
+from reeltune.baselines.sequence_model import SequenceModel
 from reeltune.data.folder import DIGEST, meta_digest, table_digests
 from reeltune.data.timelines import Codes
 from reeltune.domain import SIGNALS, ContextKind
@@ -49,6 +51,41 @@ _UNREADABLE: Final = (
 )
 
 
+class Parts(NamedTuple):
+    """What is fitted to training rows, and predicts beside the language model."""
+
+    boosting: BoostingModel
+    sequence: SequenceModel
+
+    @classmethod
+    def fit(cls, loaded: LoadedModel, event: Ints) -> Parts:
+        """Fit both; ``event`` are the validation rows that their settings are chosen on.
+
+        Raises:
+            DataError: There is nothing to learn from.
+            ModelError: The trees of this scikit-learn cannot be read.
+        """
+        folder, seed, settings = loaded.folder, loaded.config.train.seed, loaded.settings
+        LOGGER.info("fusion: fitting gradient boosting to the training rows")
+        text = bool(settings.item_text)
+        boosting = BoostingModel.fit(folder, settings.context, event, seed, text)
+        LOGGER.info("fusion: fitting the sequence model to the training rows")
+        return cls(boosting, SequenceModel.fit(folder, event, seed))
+
+    def of_events(self, loaded: LoadedModel, event: Ints) -> Inputs:
+        """Return the log-odds of events by the name of the part, each of shape ``(n,)``."""
+        parts = {combiner.BOOSTING: self.boosting, combiner.SEQUENCE: self.sequence}
+        return {name: part.of_events(loaded.folder, event) for name, part in parts.items()}
+
+    def of_query(self, features: PromptFeatures, query: Query, codes: Codes | None) -> Inputs:
+        """Return the log-odds of a query's candidates, likewise."""
+        asked = query.history, query.candidates
+        boosting = self.boosting.of_query(features, *asked, codes, query.asked_at)
+        # The features have the same source: both were fitted with one seed.
+        sequence = self.sequence.of_query(features.source, *asked, query.asked_at)
+        return {combiner.BOOSTING: boosting, combiner.SEQUENCE: sequence}
+
+
 @dataclass(frozen=True)
 class Fusion:
     """A fitted combination of the model with what is known without it.
@@ -62,7 +99,7 @@ class Fusion:
             its difference to the model alone.
         full: Combines all inputs.
         without_model: Combines all but the model's log-odds: what does the model add?
-        boosting: Gradient boosting, fitted to training rows.
+        parts: Gradient boosting and the sequence model, fitted to training rows.
     """
 
     key: dict[str, Any]
@@ -72,7 +109,7 @@ class Fusion:
     validation: dict[str, float]
     full: Combination
     without_model: Combination
-    boosting: BoostingModel
+    parts: Parts
 
     def predictions(
         self, features: PromptFeatures, query: Query, codes: Codes | None, model: Predictions
@@ -80,15 +117,14 @@ class Fusion:
         """Return the predictions of the fusion for a query.
 
         Args:
-            features: Of :attr:`boosting`, for the data.
+            features: Of the parts' boosting, for the data.
             query: As asked, with all ratings of the user.
             codes: Of the candidates' context lines, shape ``(n, kinds)``.
             model: The predictions of the model alone.
         """
-        asked = (query.history, query.candidates, codes, query.asked_at)
-        boosting = self.boosting.of_query(features, *asked)
-        kinds = [SIGNALS[name] for name in self.boosting.settings["signals"]]
-        fused = self.full.log_odds(_inputs(model.log_odds, boosting, codes, kinds))
+        parts = self.parts.of_query(features, query, codes)
+        kinds = [SIGNALS[name] for name in self.parts.boosting.settings["signals"]]
+        fused = self.full.log_odds(_inputs(model.log_odds, parts, codes, kinds))
         return Predictions(fused.astype(np.float32), np.zeros(len(fused), dtype=np.float32))
 
     def unlike(self, loaded: LoadedModel) -> list[str]:
@@ -102,21 +138,19 @@ class Fusion:
         return values | {"full": asdict(self.full), "without_model": asdict(self.without_model)}
 
 
-def event_inputs(
-    loaded: LoadedModel, boosting: BoostingModel, event: Ints, p_yes: Floats
-) -> Inputs:
+def event_inputs(loaded: LoadedModel, parts: Parts, event: Ints, p_yes: Floats) -> Inputs:
     """Return the inputs for events, given P(Yes) of the model alone, before calibration."""
-    folder, model = loaded.folder, logit(np.clip(p_yes, _EPSILON, 1 - _EPSILON))
-    codes = folder.timelines.context_of(event)
-    return _inputs(model, boosting.of_events(folder, event), codes, loaded.settings.context)
+    model = logit(np.clip(p_yes, _EPSILON, 1 - _EPSILON))
+    codes = loaded.folder.timelines.context_of(event)
+    return _inputs(model, parts.of_events(loaded, event), codes, loaded.settings.context)
 
 
 def _inputs(
-    model: Floats, boosting: Floats, codes: Codes | None, kinds: Sequence[ContextKind]
+    model: Floats, parts: Inputs, codes: Codes | None, kinds: Sequence[ContextKind]
 ) -> Inputs:
-    """Return the log-odds of the model, of boosting, and of the share that each signal states."""
+    """Return the log-odds of the model, of the parts, and of the share that each signal states."""
     clipped = np.clip(model, -_MAX_LOG_ODDS, _MAX_LOG_ODDS)
-    inputs = {combiner.MODEL: clipped, combiner.BOOSTING: boosting}
+    inputs = {combiner.MODEL: clipped, **parts}
     for column, kind in enumerate(kinds, start=-len(kinds)):  # tags may come before
         assert codes is not None
         inputs[kind.name] = logit(np.array(kind.shares)[codes[:, column]])
@@ -161,7 +195,7 @@ def fusion_key(loaded: LoadedModel) -> dict[str, Any]:
 
 
 def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None:
-    """Fit boosting to training rows and the combination to validation rows, and log the result.
+    """Fit the parts to training rows and the combination to validation rows, and log the result.
 
     It is used if its cross-fitted log loss is below that of the model alone by more than the
     standard error of the difference. None if there are too few rows or labels, with a warning.
@@ -171,7 +205,7 @@ def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None
         event: The validation rows, as indices among the timelines' events.
         p_yes: P(Yes) of the model on them, before calibration.
     """
-    known, settings = loaded.folder.timelines, loaded.settings
+    known = loaded.folder.timelines
     liked, user_id = known.liked[event], known.user_id[event]
     try:
         if len(event) < MIN_ROWS or len(np.unique(liked)) < 2:
@@ -181,13 +215,11 @@ def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None
                 *(len(event), liked.sum()),
             )
             return None
-        LOGGER.info("fusion: fitting gradient boosting to the training rows")
-        seed, item_text = loaded.config.train.seed, bool(settings.item_text)
-        boosting = BoostingModel.fit(loaded.folder, settings.context, event, seed, item_text)
+        parts = Parts.fit(loaded, event)
     except (DataError, ModelError) as error:  # also trees that cannot be read
         LOGGER.warning("no fusion: %s, so the model alone answers", error.message)
         return None
-    inputs = event_inputs(loaded, boosting, event, p_yes)
+    inputs = event_inputs(loaded, parts, event, p_yes)
     others = {name: values for name, values in inputs.items() if name != combiner.MODEL}
     full, rest = (combiner.combine(some, liked, user_id) for some in (inputs, others))
     losses = {
@@ -200,7 +232,7 @@ def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None
     validation["standard_error"] = combiner.standard_error(gain, user_id)
     used = bool(gain.mean() > validation["standard_error"])
     key, users = fusion_key(loaded), len(np.unique(user_id))
-    fusion = Fusion(key, len(event), users, used, validation, full, rest, boosting)
+    fusion = Fusion(key, len(event), users, used, validation, full, rest, parts)
     for line in describe(fusion.summary()):
         LOGGER.info(line)
     return fusion
@@ -214,7 +246,8 @@ def write_fusion(adapter: Path, fusion: Fusion | None) -> None:
         (adapter / ARRAYS_FILE).unlink(missing_ok=True)
         return
     with atomic_file(adapter / ARRAYS_FILE) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **fusion.boosting.to_arrays())
+        arrays = {**fusion.parts.boosting.to_arrays(), **fusion.parts.sequence.to_arrays()}
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     version = {"format_version": FORMAT_VERSION, "key": fusion.key}
     record = version | fusion.summary() | {ARRAYS_FILE: file_digest(adapter / ARRAYS_FILE)}
     write_json(adapter / FUSION_FILE, record | {DIGEST: meta_digest(record)})
@@ -236,10 +269,11 @@ def load_fusion(adapter: Path) -> Fusion | None:
         if (record[DIGEST], record[ARRAYS_FILE]) != (meta_digest(record), file_digest(arrays)):
             raise ValueError("a digest differs")
         with np.load(arrays, allow_pickle=False) as values:
-            boosting = BoostingModel.from_arrays(dict(values))
-        combinations = [Combination(**record[name]) for name in ("full", "without_model")]
-        facts = (record[name] for name in ("key", "rows", "users", "used", "validation"))
-        return Fusion(*facts, *combinations, boosting)
+            kept = dict(values)
+        parts = Parts(BoostingModel.from_arrays(kept), SequenceModel.from_arrays(kept))
+        facts = {name: record[name] for name in ("key", "rows", "users", "used", "validation")}
+        full, rest = (Combination(**record[name]) for name in ("full", "without_model"))
+        return Fusion(**facts, full=full, without_model=rest, parts=parts)
     except _UNREADABLE as error:
         raise ModelError(
             f"not a fusion that can be read ({one_line(error)})",

@@ -132,7 +132,7 @@ class Predictor:
         self._scorer = self._checked_scorer()
         self.fusion = open_fusion(loaded, self.history_len)
         if self.fusion is not None:
-            self._features = self.fusion.boosting.features_of(loaded.folder)
+            self._features = self.fusion.parts.boosting.features_of(loaded.folder)
 
     @property
     def longest_prompt(self) -> int:
