@@ -118,6 +118,15 @@ def groups(case: Case, metrics: dict[str, Any], index: int) -> Iterator[dict[str
         }
 
 
+def rounded(value: Any) -> Any:
+    """Return a JSON value with four decimals and no nulls: all scorers of all groups are many."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items() if each is not None}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Train and evaluate what is missing, write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -148,7 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
         for each in started:
             each.result()
     found = [(case, json.loads(metrics_of(case, options).read_text())) for case in cases]
-    measured = [figures(*each) for each in found]
+    measured = rounded([figures(*each) for each in found])
     write_result(
         options.result,
         command_line(
