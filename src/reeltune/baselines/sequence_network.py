@@ -110,6 +110,7 @@ def item_vectors(problem: Problem) -> Floats:
     weight = 1 / np.sqrt(np.bincount(user)[user] * (np.bincount(item)[item] + ITEM_PRIOR))
     table = csc_array((weight, (user, item)), shape)
     _, values, vectors = svds(table, k=components, v0=np.ones(min(shape)))
+    assert vectors is not None  # scipy can be asked to leave them out
     found = (vectors.T * values)[:, :-1]  # the largest component is the popularity
     return found / np.sqrt(4 * (found**2).mean(1, keepdims=True) + 1e-6)
 

@@ -178,8 +178,10 @@ class YesNoTrainer(SFTTrainer):
     @property
     def kept_step(self) -> int:
         """The step whose adapter is kept when training ends."""
-        chosen = self.args.metric_for_best_model is not None
-        return self.state.best_global_step if chosen else self.state.global_step
+        best = self.state.best_global_step
+        if self.args.metric_for_best_model is None or best is None:
+            return self.state.global_step
+        return best
 
     def final_p_yes(self) -> npt.NDArray[np.float64]:
         """Return P(Yes) of the validation rows by the kept adapter, in every process."""
