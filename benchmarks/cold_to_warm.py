@@ -1,8 +1,8 @@
 """From cold to warm: a tuned model against each baseline on known and new users and items.
 
 Every edition is prepared with each split and with and without item text, from a user's first rating
-on; each is trained on and evaluated. What has been evaluated is not trained again, so that a killed
-command resumes::
+on; each is trained on and evaluated. What has been prepared or evaluated is not done again, so that
+a killed command resumes::
 
     python -m benchmarks.cold_to_warm --ratings data/raw/ml-latest-small data/raw/ml-100k \
         --config configs/smollm2_movielens_lora.yaml --model models/smollm2-135m \
@@ -55,11 +55,12 @@ def train_and_evaluate(case: Case, device: int, model: Path, options: argparse.N
     if metrics_of(case, options).is_file():
         return
     launch, prepared = Launch(1, device), work / "prepared"
-    text = [] if case.text == WITHOUT else ["--item-text", case.text]
-    launch.run(
-        *("prepare", "--ratings-dir", case.ratings, "--output-dir", prepared, "--no-json"),
-        *("--split", case.split, "--min-history", "0", *text),
-    )
+    if not prepared.is_dir():
+        text = [] if case.text == WITHOUT else ["--item-text", case.text]
+        launch.run(
+            *("prepare", "--ratings-dir", case.ratings, "--output-dir", prepared, "--no-json"),
+            *("--split", case.split, "--min-history", "0", *text),
+        )
     values = {
         "model.name_or_path": model,
         "data.prepared_dir": prepared,
