@@ -86,7 +86,9 @@ def test_a_users_recommendations_are_those_of_the_recommender(recommend_json, pr
     request = RecommendationRequest(history, top_k=7, base=True, reasons=2)
     expected = RecommendationPipeline.of(predictor).recommend(predictor, request)
     assert (expected.scored, expected.rated) == (40 - len(history), len(history))
-    source = {name: result.pop(name) for name in ("user_id", "model", "adapter", "calibration")}
+    names = ("user_id", "model", "adapter", "calibration", "fused")
+    source = {name: result.pop(name) for name in names}
+    assert source["fused"] is False
     assert result == json.loads(json.dumps(expected.to_dict()))
     assert source["user_id"] == 11
     lines = err.splitlines()

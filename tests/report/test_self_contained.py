@@ -122,7 +122,7 @@ def test_size_with_9000_rows(tmp_path: Path):
     rows = make_predictions(9000)
     path = tmp_path / "report.html"
     write_report(path, make_evaluation(rows), rows, make_training(5000))
-    assert len(SKILL) == 10
+    assert len(SKILL) == 9
     assert path.stat().st_size < 1.5e6
 
 
