@@ -232,6 +232,21 @@ def _fit_temperature(liked: Labels, p_yes: Floats) -> float:
 def _fit_platt(liked: Labels, p_yes: Floats, temperature: float) -> tuple[float, float]:
     """Return slope and intercept of the lowest log loss, at most that of the temperature."""
     log_odds = logit(_clip(p_yes))
+    steepest = MAX_LOG_ODDS / max(float(np.abs(log_odds).max()), _EPSILON)
+    bounds = ((1 / MAX_TEMPERATURE, steepest), (-MAX_LOG_ODDS / 2, MAX_LOG_ODDS / 2))
+    return fit_line(liked, log_odds, (1 / temperature, 0.0), bounds)
+
+
+def fit_line(
+    liked: Labels,
+    log_odds: Floats,
+    start: tuple[float, float],
+    bounds: tuple[tuple[float, float], tuple[float, float]],
+) -> tuple[float, float]:
+    """Return slope and intercept of the lowest log loss, at most that of the start.
+
+    ``bounds`` are the lowest and the highest slope, and those of the intercept.
+    """
     sign = np.where(liked, 1.0, -1.0)
 
     def loss(line: Floats) -> tuple[float, Floats]:
@@ -240,11 +255,8 @@ def _fit_platt(liked: Labels, p_yes: Floats, temperature: float) -> tuple[float,
         gradient = np.array([(pull * log_odds).mean(), pull.mean()])
         return float(np.logaddexp(0.0, -margin).mean()), gradient
 
-    steepest = MAX_LOG_ODDS / max(float(np.abs(log_odds).max()), _EPSILON)
-    bounds = ((1 / MAX_TEMPERATURE, steepest), (-MAX_LOG_ODDS / 2, MAX_LOG_ODDS / 2))
-    start = np.array([1 / temperature, 0.0])
     best = minimize(loss, start, jac=True, bounds=bounds, options={"ftol": 1e-15})
-    slope, intercept = best.x if best.fun < loss(start)[0] else start
+    slope, intercept = best.x if best.fun < loss(np.array(start))[0] else start
     return float(slope), float(intercept)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from reeltune.models.calibration import fit_line
 from reeltune.seeds import stream
 
 MODEL: Final = "model"
@@ -95,7 +96,7 @@ def combine(inputs: Inputs, liked: Labels, user_id: Ints) -> Combination:
     """Fit a combination; the strength is that of the lowest cross-fitted log loss.
 
     Args:
-        inputs: With :data:`MODEL` or :data:`BOOSTING`, or both.
+        inputs: With one of :data:`PRIOR` at least.
         liked: Labels, shape ``(n,)``.
         user_id: Keys of the users whose rows they are, shape ``(n,)``.
     """
@@ -116,24 +117,10 @@ def fit(inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> Weight
     objective = Objective(inputs, liked, user_id, strength)
     best = minimize(objective, objective.prior, jac=True, method="L-BFGS-B")
     weights = best.x / objective.scale
-    slope, shift = _rescaled(liked, _table(inputs) @ weights)
+    slope, shift = fit_line(liked, _table(inputs) @ weights, (1.0, 0.0), _LINE)
     weights = slope * weights
     weights[-1] += shift
     return dict(zip(objective.names, weights.tolist(), strict=True))
-
-
-def _rescaled(liked: Labels, log_odds: Floats) -> tuple[float, float]:
-    """Return the slope, at least 0, and the intercept of the lowest log loss (Platt 1999)."""
-    sign = np.where(liked, 1.0, -1.0)
-
-    def loss(line: Floats) -> tuple[float, Floats]:
-        margin = sign * (line[0] * log_odds + line[1])
-        pull = -sign * expit(-margin)
-        gradient = np.array([(pull * log_odds).mean(), pull.mean()])
-        return float(np.logaddexp(0.0, -margin).mean()), gradient
-
-    best = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=_LINE)
-    return float(best.x[0]), float(best.x[1])
 
 
 class Objective:
