@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from scipy.special import expit
 
 from reeltune.data.columns import VALIDATION
@@ -199,8 +200,12 @@ def _fused(
     if fusion is None or not fusion.used:
         return {}
     shipped, rest = [], []
-    for table, model in ((rows, validation), (collected.reported, reported)):
-        inputs = event_inputs(loaded, fusion.parts, table.event, model)
+    tables = rows, collected.reported
+    events = np.concatenate([table.event for table in tables])
+    # The features of all events are computed for any of them, so both tables are asked at once.
+    both = event_inputs(loaded, fusion.parts, events, np.concatenate([validation, reported]))
+    for table, part in zip(tables, (slice(len(rows)), slice(len(rows), None)), strict=True):
+        inputs = {name: values[part] for name, values in both.items()}
         users = table.user_id if table.split == VALIDATION else None
         shipped.append(expit(fusion.full.log_odds(inputs, users)))
         rest.append(expit(fusion.without_model.log_odds(inputs, users)))
