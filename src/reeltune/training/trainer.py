@@ -162,7 +162,9 @@ class YesNoTrainer(SFTTrainer):
                 hint="Lower train.learning_rate or train.max_grad_norm, and start from the newest "
                 "checkpoint or anew",
             )
-        self._evaluated[self.state.global_step] = p_yes
+        # Of earlier steps, only the best can be the one that is kept.
+        kept = {step: old for step, old in self._evaluated.items() if step == self.kept_step}
+        self._evaluated = kept | {self.state.global_step: p_yes}
         measured = measure(self.eval_rows.liked, p_yes, self.eval_rows.user_id).to_dict()
         metrics = {
             f"{metric_key_prefix}_{name}": float(value)
