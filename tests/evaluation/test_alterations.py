@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
-from reeltune.domain import Form, Item
+from reeltune.domain import Domain, Form, Item, PromptSettings, Renderer
 from reeltune.evaluation.ablations import (
+    ALTERATIONS,
     PromptRows,
     exchange_history,
     hide_rating,
@@ -23,6 +24,7 @@ from reeltune.evaluation.ablations import (
     titles_as_ids,
 )
 from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.prompts.pieces import PromptTokens
 from reeltune.seeds import stream
 from tests.helpers import write_prepared
 from tests.runs import tiny_config
@@ -132,6 +134,32 @@ def test_the_middle_of_a_scale_is_a_rating(rows, monkeypatch, low, high, middle)
     assert set(hidden.timelines.rating[~rows.is_candidate].tolist()) == {middle}
     kept = hidden.timelines.rating[rows.is_candidate].tolist()
     assert kept == rows.timelines.rating[rows.is_candidate].tolist()
+
+
+@pytest.mark.parametrize(
+    ("high", "threshold", "middle"), [(10.0, 7.0, ("6 of 10.", "6: ")), (1.0, 1.0, ("Adored",) * 2)]
+)
+def test_ratings_without_stars_are_hidden_too(rows, high, threshold, middle):
+    domain = Domain("book", "book", "books", liked="adored")
+    form, low = rows.tokens.renderer.settings.form, min(1.0, high - 1)
+    settings = PromptSettings(threshold, low, high, False, form, domain=domain, scale_step=1.0)
+    tokens = PromptTokens(rows.tokens.tokenizer, Renderer(settings), rows.items)
+    random = np.random.default_rng(0)
+    rating = random.integers(low, high + 1, len(rows.timelines)).astype(np.float32)
+    one, other = (
+        replace(rows, tokens=tokens, timelines=replace(rows.timelines, rating=values))
+        for values in (rating, low + high - rating)
+    )
+    # Prompts have no rating of the candidate, so nothing of any rating is left.
+    hidden = texts(hide_rating(one, random))
+    assert hidden == texts(hide_rating(other, random))
+    assert all(shown != text for shown, text in zip(texts(one), texts(other), strict=True))
+    assert all(any(word.lower() in text.lower() for word in middle) for text in hidden)
+
+
+def test_no_ablation_is_named_in_the_words_of_one_domain():
+    told = " ".join([*ALTERATIONS, *(about for _, about in ALTERATIONS.values())])
+    assert not any(word in told for word in ("star", "film", "movie"))
 
 
 def test_shuffled_signals_come_from_other_rows_and_change_nothing_else(rows):

@@ -166,13 +166,14 @@ Alteration = Callable[[PromptRows, np.random.Generator], PromptRows | None]
 ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
     "history shuffled": (
         shuffle_history,
-        "The items of each history are in random order, with their stars. A loss means that the "
+        "The items of each history are in random order, with their ratings. A loss means that the "
         "model uses the order.",
     ),
-    "stars hidden": (
+    "ratings hidden": (
         hide_rating,
-        "Every item of the history has the same middle stars (in an interview: the same answer). A "
-        "loss means that the model uses the ratings, not only which items were rated.",
+        "Every item of the history has the same rating, the middle of the scale (in an interview: "
+        "the same answer). A loss means that the model uses the ratings, not only which items were "
+        "rated.",
     ),
     "titles replaced by ids": (
         titles_as_ids,
@@ -191,7 +192,7 @@ ALTERATIONS: Final[dict[str, tuple[Alteration, str]]] = {
         "alone, or from the signals, which stay the user's own.",
     ),
 }
-"""By name: the alteration, and what a loss means; other ratings are called as the domain has it."""
+"""By name: the alteration, and what a loss means."""
 
 
 def measure_ablations(
@@ -223,12 +224,12 @@ def measure_ablations(
         altered = alter(rows, stream(seed, name))
         if altered is not None:
             scores[name] = score_prompt_rows(loaded, altered, progress(name), scorer).log_odds
-    timelines, ratings = loaded.folder.timelines, loaded.settings.rating_words.unit or "ratings"
+    timelines = loaded.folder.timelines
     aucs = bootstrap_auc(timelines.liked[events], timelines.user_id[events], scores, seed, samples)
     return [
         Ablation(
-            name=name.replace("stars", ratings),
-            about=ALTERATIONS[name][1].replace("stars", ratings),
+            name=name,
+            about=ALTERATIONS[name][1],
             rows=len(events),
             auc=aucs.interval(name, "auc"),
             difference=aucs.difference(name, UNALTERED, "auc"),
