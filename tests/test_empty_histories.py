@@ -50,7 +50,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "window": {},
     "interview": {
         "prompt__form": "interview",
-        "prompt__signals": ["film", "user", "recent", "expected"],
+        "prompt__signals": ["item", "user", "recent", "expected"],
         "train__pack_length": 2048,
         "train__batch_size": 1,
     },

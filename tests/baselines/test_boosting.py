@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from reeltune.errors import ModelError
 from reeltune.signals.folder import with_signals
 from tests.errors import raises_error
 
-NAMES = ("film", "recent")
+NAMES = ("item", "recent")
 KINDS = tuple(SIGNALS[name] for name in NAMES)
 
 
@@ -103,6 +104,13 @@ def test_damaged_arrays_are_refused(model: BoostingModel, change: dict[str, Any]
     arrays = {name: values for name, values in arrays.items() if values.dtype != object}
     with raises_error(ModelError, "boosting_damaged", where="boosting.npz"):
         BoostingModel.from_arrays(arrays, "boosting.npz")
+
+
+@pytest.mark.slow
+def test_a_renamed_signal_is_not_left_out_in_silence(model: BoostingModel):
+    old = json.dumps(model.settings | {"signals": ["film", "recent"]})
+    with raises_error(ModelError, "boosting_damaged", figures=["film"]):
+        BoostingModel.from_arrays(model.to_arrays() | {"settings": np.array(old)})
 
 
 @pytest.mark.slow

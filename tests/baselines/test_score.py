@@ -243,7 +243,7 @@ def test_trees_get_features_and_signals(monkeypatch: pytest.MonkeyPatch):
 
 def test_only_prompts_with_signals_have_these_baselines():
     assert signal_baselines(()) == {}
-    assert list(signal_baselines((SIGNALS["film"], SIGNALS["recent"]))) == [
+    assert list(signal_baselines((SIGNALS["item"], SIGNALS["recent"]))) == [
         SIGNALS_ALONE,
         WITH_SIGNALS,
     ]
@@ -257,7 +257,7 @@ def test_codes_become_log_odds_and_counts():
     codes[:3, 0] = [3 * SHARE_STEPS + 7, 3 * SHARE_STEPS, SHARE_STEPS - 1]
     codes[:3, 1] = [50, 75, 0]
     problem = replace(problem, timelines=replace(problem.timelines, context=codes))
-    kinds = (SIGNALS["film"], SIGNALS["expected"])
+    kinds = (SIGNALS["item"], SIGNALS["expected"])
     film_odds, count, expected_odds = signal_table(problem, np.arange(3), kinds).T
     assert count.tolist() == [3, 3, 0]
     assert film_odds == pytest.approx([np.log(7 / 13), np.log(0.5 / 19.5), np.log(19.5 / 0.5)])

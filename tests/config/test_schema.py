@@ -28,7 +28,7 @@ OTHER: dict[str, Any] = {
     "lora.init_from": "output/text",
     "prompt.form": "window",
     "prompt.genres": True,
-    "prompt.signals": ["film", "expected"],
+    "prompt.signals": ["item", "expected"],
     "prompt.item_text_tokens": 8,
     "data.prepared_dir": "elsewhere",
     "data.cache_dir": "elsewhere",
@@ -107,9 +107,9 @@ def test_every_key_has_another_value_here():
 
 
 def test_signals_have_one_order_and_each_occurs_once():
-    told = Config.model_validate(tree_with(prompt__signals=["expected", "film"])).prompt.signals
-    assert told == ("film", "expected")
-    for wrong in (["film", "film"], ["items"]):
+    told = Config.model_validate(tree_with(prompt__signals=["expected", "item"])).prompt.signals
+    assert told == ("item", "expected")
+    for wrong in (["item", "item"], ["items"]):
         with raises_error(ConfigError, "invalid_setting", where="prompt.signals"):
             build_config(tree_with(prompt__signals=wrong))
 

@@ -144,8 +144,8 @@ def test_lengths_are_right_where_pieces_do_not_add_up(prepared: PreparedFolder, 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_lengths_hold_the_signals_under_every_candidate(prepared: PreparedFolder, form: Form):
-    folder = with_signals(prepared, ("film", "expected"))
-    settings = PromptSettings(form=form, signals=("film", "expected"))
+    folder = with_signals(prepared, ("item", "expected"))
+    settings = PromptSettings(form=form, signals=("item", "expected"))
     selection = Selection("train", None, 0, True, 4, answered=True)
     measured, read = measured_and_read(folder, chat_tokenizer("qwen3"), settings, selection)
     assert measured.prompts.tolist() == read.prompts.tolist()

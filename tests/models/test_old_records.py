@@ -30,7 +30,7 @@ def test_a_prompt_record_with_the_old_key_evidence_is_read(tmp_path: Path):
     (tmp_path / PROMPT_FILE).write_text(json.dumps(record))
     prompt = read_prompt_record(tmp_path)
     assert (prompt.settings.form, prompt.settings.version) == ("interview", "5")
-    assert len(prompt.settings.signals) == 2
+    assert prompt.settings.signals == ("item", "user")
     assert (prompt.history_len, prompt.base_model) == (15, "Qwen/Qwen3-0.6B")
     assert (prompt.frame_sha256, prompt.tokens_sha256, prompt.template_date) == (None, None, None)
     refuse_other_tokenizer(tmp_path, chat_tokenizer())
@@ -42,4 +42,4 @@ def test_a_run_record_with_old_keys_is_read_under_the_present_ones(tmp_path: Pat
     read = RunFolder(tmp_path).config()
     assert read.train.block_size == 60
     assert (read.train.gradient_checkpointing, read.train.share_history) == (False, False)
-    assert len(read.prompt.signals) == 2
+    assert read.prompt.signals == ("item", "user")

@@ -155,7 +155,7 @@ def test_characters_count_the_context():
     assert (more - less).tolist() == [head + line * count for count in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("signals", [(), ("film",), tuple(SIGNALS)])
+@pytest.mark.parametrize("signals", [(), ("item",), tuple(SIGNALS)])
 def test_settings_survive_their_file(signals: tuple[SignalKind, ...]):
     settings = PromptSettings(signals=signals)
     stored = settings.to_dict()

@@ -129,7 +129,7 @@ def test_a_moved_folder_has_its_signals_and_needs_the_other_data_no_more(
     plain, shown = PreparedFolder.open(small), load_config(None, [f"prompt.signals={list(KINDS)}"])
     assert "auxiliary" not in prompt_settings(plain, shown.prompt).to_dict()
     before, codes = codes_of(plain), codes_of(with_auxiliary(small, larger))
-    assert (before != codes).any(axis=0)[[KINDS.index("film"), KINDS.index("expected")]].all()
+    assert (before != codes).any(axis=0)[[KINDS.index("item"), KINDS.index("expected")]].all()
     shutil.rmtree(larger.path)
     moved = PreparedFolder.open(small.rename(tmp_path / "moved"))
     assert np.array_equal(codes_of(moved), codes)

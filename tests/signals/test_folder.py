@@ -96,9 +96,9 @@ def test_a_second_folder_makes_nothing_anew(
 
 
 def test_other_signals_replace_the_cached_ones(prepared: PreparedFolder, tmp_path: Path):
-    both = context_of(prepared, tmp_path, "film", "user")
+    both = context_of(prepared, tmp_path, "item", "user")
     assert np.array_equal(context_of(prepared, tmp_path, "user")[:, 0], both[:, 1])
-    assert np.array_equal(context_of(prepared, tmp_path, "film")[:, 0], both[:, 0])
+    assert np.array_equal(context_of(prepared, tmp_path, "item")[:, 0], both[:, 0])
 
 
 def test_other_ratings_are_computed_again(prepared: PreparedFolder, tmp_path: Path):

@@ -25,8 +25,8 @@ from reeltune.signals.target import gp_target, like_probability, stars_per_unit
 from reeltune.signals.user_features import USER_PRIOR
 from tests.signals.test_source import ITEMS, drawn, with_ratings
 
-FILM_ALONE = PromptSettings(signals=("film",))
-ITEM_KIND = tuple(SIGNALS).index("film")
+FILM_ALONE = PromptSettings(signals=("item",))
+ITEM_KIND = tuple(SIGNALS).index("item")
 
 
 def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[GaussianProcess, np.ndarray]:

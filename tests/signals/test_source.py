@@ -203,7 +203,7 @@ def test_lines_state_the_features_by_hand():
     any_like = (likes + 0.5) / (len(others) + 1)
     item = (likes + 5 * any_like) / (len(others) + 5)
     lines = _lines(known, 14)
-    assert lines["film"] == f"Others {round(item * 20) * 5}% of 10\n"
+    assert lines["item"] == f"Others {round(item * 20) * 5}% of 10\n"
     assert lines["user"] == f"User {round((1 + 5 * any_like) / 9 * 20) * 5}% of 2\n"
     assert int(lines["recent"].split()[1].rstrip("%\n")) < round(any_like * 100)
 

@@ -19,7 +19,7 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import NOW, History
 from reeltune.data.timelines import Codes, Timelines
-from reeltune.domain import SIGNALS, ContextKind
+from reeltune.domain import RENAMED_SIGNALS, SIGNALS, ContextKind
 from reeltune.errors import one_line
 from reeltune.signals.item_statistics import assign_folds
 
@@ -154,6 +154,8 @@ class BoostingModel:
         trees, texts = BoostedTrees.from_arrays(arrays, where), []
         try:
             settings = json.loads(str(arrays["settings"]))
+            if old := RENAMED_SIGNALS.keys() & settings["signals"]:
+                raise ValueError(f"the signal {old.pop()} has another name now")
             _ = int(settings["seed"]), [SIGNALS[name] for name in settings["signals"]]
             for index in range(sum(name.startswith("words_") for name in arrays)):
                 words, *numbers = (arrays[f"{name}_{index}"] for name in TextProjection._fields)

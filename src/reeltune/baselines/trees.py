@@ -161,5 +161,5 @@ def damaged_boosting(reason: str, where: str | None) -> ModelError:
         f"the kept gradient boosting is damaged or of another version ({reason})",
         code="boosting_damaged",
         where=where,
-        hint="Copy the file again, or train again",
+        hint="Copy the file again, run reeltune evaluate, or give --no-fusion",
     )

@@ -213,7 +213,8 @@ def _problem(path: str, items: list[Any]) -> Problem:
     if items[0]["type"] == "extra_forbidden":
         return unknown_key(path)
     value = items[0]["input"]
-    if isinstance(value, str) and (now := RENAMED_VALUES.get(path, {}).get(value)):
+    values = RENAMED_VALUES.get(path.rstrip(".0123456789"), {})  # without the index in a list
+    if isinstance(value, str) and (now := values.get(value)):
         return Problem(path, "renamed_value", f"the value {value} is now {now}", f"Write {now}")
     expected = [_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items]
     message = " or ".join(f"{text[0].lower()}{text[1:]}" for text in expected)

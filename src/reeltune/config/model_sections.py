@@ -154,7 +154,7 @@ class PromptSection(Section):
     signals: tuple[SignalKind, ...] = key(
         ("recent", "expected"),
         "Collaborative signals, one line each for every item in question, computed from the past "
-        "alone: `film` is the share of other users who liked it and their number, `user` the share "
+        "alone: `item` is the share of other users who liked it and their number, `user` the share "
         "of items the user has liked so far and their number, `recent` that share among the newest "
         "ones, `expected` the probability of a like according to a Gaussian process over all "
         "earlier events of the user and over how others rate those items and this one.",

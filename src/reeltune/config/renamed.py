@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from reeltune.domain import RENAMED_SIGNALS
+
 RENAMED: Final = {
     "scoring.layout": "scoring.share_history",
     "train.layout": "train.share_history",
@@ -27,8 +29,11 @@ _VALUES: Final[dict[str, dict[Any, Any]]] = {
 }
 """Old values of keys whose type changed with their name."""
 
-RENAMED_VALUES: Final[dict[str, dict[str, str]]] = {"train.loss": {"verdict": "yes_no"}}
-"""Old values of keys that kept their name."""
+RENAMED_VALUES: Final[dict[str, dict[str, str]]] = {
+    "train.loss": {"verdict": "yes_no"},
+    "prompt.signals": RENAMED_SIGNALS,
+}
+"""Old values, also in lists, of keys that kept their name."""
 
 _VALUES_BEFORE: Final[dict[str, Any]] = {"prompt.signals": [], "train.pairwise_weight": 0.0}
 """The behaviour of runs older than a key, whose records do not have it."""
@@ -49,16 +54,20 @@ def translate_record(tree: dict[str, Any]) -> dict[str, Any]:
         section, key = old.split(".")
         new_section, new_key = new.split(".")
         if key in tree.get(section, {}):
-            value = tree[section].pop(key)
-            if isinstance(value, str):
-                value = _VALUES.get(new, {}).get(value, value)
+            value = _present(tree[section].pop(key), _VALUES.get(new, {}))
             tree.setdefault(new_section, {})[new_key] = value
     for path, values in RENAMED_VALUES.items():
         section, key = path.split(".")
-        value = tree.get(section, {}).get(key)
-        if value in values:
-            tree[section][key] = values[value]
+        if key in tree.get(section, {}):
+            tree[section][key] = _present(tree[section][key], values)
     for path, value in _VALUES_BEFORE.items():
         section, key = path.split(".")
         tree.setdefault(section, {}).setdefault(key, value)
     return tree
+
+
+def _present(value: Any, values: dict[Any, Any]) -> Any:
+    """Return a value, or each of a list, under its present name."""
+    if isinstance(value, list):
+        return [_present(one, values) for one in value]
+    return values.get(value, value) if isinstance(value, str) else value

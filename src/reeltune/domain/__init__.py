@@ -2,6 +2,7 @@
 
 from reeltune.domain.context_lines import (
     GP_HYPERPARAMETERS,
+    RENAMED_SIGNALS,
     SIGNALS,
     ContextKind,
     GPHyperparameters,
@@ -36,6 +37,7 @@ __all__ = [
     "ITEM_TEXT_TOKENS",
     "NO",
     "PROMPT_VERSION",
+    "RENAMED_SIGNALS",
     "SIGNALS",
     "WHOLE_STARS",
     "WINDOW",

@@ -12,15 +12,18 @@ from typing import Any, Final, Literal
 
 from reeltune.domain.words import Domain
 
-SignalKind = Literal["film", "user", "recent", "expected"]
+SignalKind = Literal["item", "user", "recent", "expected"]
 """The collaborative signals:
 
-* ``film``: the share of other users who liked the item, and how many rated it;
+* ``item``: the share of other users who liked the item, and how many rated it;
 * ``user``: the share of items the user has liked so far, and their number;
 * ``recent``: the user's share of likes, with the newest events weighted most;
 * ``expected``: the probability of a like, by a Gaussian process over the user's earlier events and
   other users' ratings.
 """
+
+RENAMED_SIGNALS: Final = {"film": "item"}
+"""Names in earlier configurations and records, to the present ones."""
 
 SHARE_STEPS: Final = 21  # of 5 %
 CHANCE_STEPS: Final = 101  # of 1 %
@@ -87,8 +90,8 @@ def _shares(steps: int) -> tuple[float, ...]:
 
 
 SIGNALS: Final[dict[SignalKind, ContextKind]] = {
-    "film": _counted_kind(
-        "film",
+    "item": _counted_kind(
+        "item",
         "the share of other users who {liked} it and how many rated it",
         "Others",
         example=7 * SHARE_STEPS + 14,

@@ -29,6 +29,7 @@ from typing import Any, Final, Literal
 
 from reeltune.domain.context_lines import (
     GP_HYPERPARAMETERS,
+    RENAMED_SIGNALS,
     SIGNALS,
     ContextKind,
     GPHyperparameters,
@@ -116,9 +117,9 @@ class PromptSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PromptSettings:
-        """Return settings from :meth:`to_dict`, or from version 0.1.
+        """Return settings from :meth:`to_dict`, or from an earlier version.
 
-        That version called the signals ``evidence``, or had no such key.
+        Version 0.1 called the signals ``evidence``, or had no such key.
         """
         known = dict(values)
         signals = known.pop("signals", known.pop("evidence", ()))
@@ -127,7 +128,7 @@ class PromptSettings:
         process = GPHyperparameters.from_dict(known.pop("gaussian_process", {}))
         return cls(
             **known,
-            signals=tuple(signals),
+            signals=tuple(RENAMED_SIGNALS.get(name, name) for name in signals),
             domain=domain,
             item_text=columns,
             gaussian_process=process,

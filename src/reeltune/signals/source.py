@@ -177,7 +177,7 @@ class SignalSource:
     def _codes(self, item: ItemStatistics, user: UserFeatures, expected: Floats) -> Codes:
         """Return the code of each kind's line, shape ``(n, kinds)``."""
         codes_of: dict[SignalKind, Callable[[], Ints]] = {
-            "film": lambda: _share_and_count(item.like_rate, item.count),
+            "item": lambda: _share_and_count(item.like_rate, item.count),
             "user": lambda: _share_and_count(user.like_rate, user.events),
             "recent": lambda: _nearest_step(user.lately, SHARE_STEPS),
             "expected": lambda: _nearest_step(
