@@ -36,10 +36,14 @@ def rows(users: int, seed: int = 0):
 @pytest.mark.parametrize("strength", [0.0, 0.3])
 def test_the_gradient_is_that_of_the_objective(strength: float):
     inputs, liked, user = rows(8)
-    objective = Objective(inputs, liked, user, strength)
+    some = user != user[0]
+    objective = Objective(inputs, liked, user_pairs(liked, user), strength, some)
+    kept = {name: values[some] for name, values in inputs.items()}
+    alone = Objective(kept, liked[some], user_pairs(liked[some], user[some]), strength)
     at = np.random.default_rng(1).normal(size=4)
     estimated = approx_fprime(at, lambda weights: objective(weights)[0], 1e-7)
     np.testing.assert_allclose(objective(at)[1], estimated, atol=1e-5)
+    np.testing.assert_allclose(objective(at)[0], alone(at)[0])
 
 
 def test_pairs_weigh_as_in_training():
@@ -60,14 +64,14 @@ def test_some_of_many_pairs_weigh_as_much_as_all():
 
 def test_the_weights_are_those_that_made_the_labels():
     inputs, liked, user = rows(1500)
-    weights = fit(inputs, liked, user, 0.0)
+    weights = fit(inputs, liked, user_pairs(liked, user), 0.0)
     expected = {MODEL: 1.0, BOOSTING: 1.0, "noise": 0.0, INTERCEPT: -0.5}
     assert weights == pytest.approx(expected, abs=0.1)
 
 
 def test_under_a_strong_penalty_boosting_counts_twice_as_much_as_the_model():
     inputs, liked, user = rows(8)
-    weights = fit(inputs, liked, user, 1e6)
+    weights = fit(inputs, liked, user_pairs(liked, user), 1e6)
     assert 2 * weights[MODEL] == pytest.approx(weights[BOOSTING], rel=1e-3)
     assert weights["noise"] == pytest.approx(0.0, abs=1e-3)
 
@@ -75,7 +79,8 @@ def test_under_a_strong_penalty_boosting_counts_twice_as_much_as_the_model():
 def test_no_other_slope_or_intercept_has_a_lower_log_loss():
     inputs, liked, user = rows(50)
     for strength in (0.0, 0.1):
-        log_odds = Combination(strength, fit(inputs, liked, user, strength), ()).log_odds(inputs)
+        weights = fit(inputs, liked, user_pairs(liked, user), strength)
+        log_odds = Combination(strength, weights, ()).log_odds(inputs)
         lowest = log_losses(liked, log_odds).mean()
         for slope, shift in [(0.98, 0.0), (1.02, 0.0), (1.0, 0.05), (1.0, -0.05)]:
             assert log_losses(liked, slope * log_odds + shift).mean() > lowest
@@ -104,12 +109,7 @@ def test_the_strength_is_that_of_the_lowest_cross_fitted_log_loss():
     loss = log_losses(liked, best.log_odds(inputs, user)).mean()
     for strength in combiner.STRENGTHS:
         tried = [
-            fit(
-                {n: v[fold_of(user) != each] for n, v in inputs.items()},
-                liked[fold_of(user) != each],
-                user[fold_of(user) != each],
-                strength,
-            )
+            fit(inputs, liked, user_pairs(liked, user), strength, fold_of(user) != each)
             for each in range(combiner.FOLDS)
         ]
         assert (

@@ -19,13 +19,20 @@ from reeltune.config import load_config
 from reeltune.data.history import History
 from reeltune.errors import ModelError
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
-from reeltune.evaluation.model_predictions import BASE, SHIPPED, TUNED, WITHOUT_MODEL
+from reeltune.evaluation.model_predictions import (
+    BASE,
+    SHIPPED,
+    TUNED,
+    WITH_MODEL,
+    WITHOUT_MODEL,
+)
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.runs.log import LOGGER
 from reeltune.scoring import fusion as module
 from reeltune.scoring.fusion import (
     ARRAYS_FILE,
     FUSION_FILE,
+    describe,
     event_inputs,
     fit_fusion,
     fusion_key,
@@ -59,12 +66,13 @@ def few_rows():
 
 @pytest.fixture(scope="module")
 def run(tiny_qwen3, prepared, tmp_path_factory, few_rows) -> tuple[Path, list[str]]:
-    """A run whose fusion is used, though it may not be better on so few rows; and its overrides."""
+    """A run with a fusion with the model, which may not be better on few rows; and overrides."""
     work = tmp_path_factory.mktemp("fused")
     folder = train(tiny_config(tiny_qwen3, prepared.path, work, **SETTINGS))
     fusion = load_fusion(folder)
     assert fusion is not None
-    write_fusion(folder, replace(fusion, used=True))
+    losses = {**fusion.validation, "without_model": fusion.validation["fusion"] + 0.1}
+    write_fusion(folder, replace(fusion, used=True, validation=losses))
     return folder, tiny_overrides(tiny_qwen3, prepared.path, work, **SETTINGS)
 
 
@@ -184,6 +192,52 @@ def test_without_one_or_if_it_was_not_better_the_model_alone_answers(loaded, tmp
     assert not (other.adapter / ARRAYS_FILE).exists()
     assert "there is none" in log_of(other, caplog)
     assert collect_predictions(other, "test", lambda _: None).new_fusion
+
+
+def test_a_model_that_does_not_help_is_left_out_and_not_run(loaded, collected, tmp_path):
+    other = copied(loaded, tmp_path / "other")
+    fusion = load_fusion(tmp_path / "other")
+    assert fusion is not None and fusion.uses_model
+    losses = {**fusion.validation, "without_model": fusion.validation["fusion"] - 0.1}
+    write_fusion(tmp_path / "other", replace(fusion, validation=losses))
+    scored = collect_predictions(other, "test", lambda _: None)
+    assert list(scored.scorers) == [SHIPPED, TUNED, BASE, WITH_MODEL]
+    for now, before in ((SHIPPED, WITHOUT_MODEL), (WITH_MODEL, SHIPPED)):
+        p_yes = scored.reported.p_yes[now]
+        np.testing.assert_allclose(p_yes, collected.reported.p_yes[before], atol=1e-6)
+    predictor = Predictor(other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictor._scorer, "score", None)
+        found = predictor.predict(queries(other, scored.reported.event))
+    p_yes = np.concatenate([each.p_yes for each in found])
+    np.testing.assert_allclose(p_yes, scored.reported.p_yes[SHIPPED], atol=1e-5)
+    assert scored.fusion is not None
+    shipped, other_fit = describe(scored.fusion.summary())
+    assert "model" not in shipped.split(", without the model")[0] and "does not help" in other_fit
+
+
+def test_as_baselines_the_parts_are_not_fitted_again(loaded, collected):
+    scored = collect_predictions(with_baselines(loaded), "test", lambda _: None)
+    given = [scored.scorers[name] for name in ("gradient boosting with signals", "sequence model")]
+    assert [info.seconds for info in given] == [None, None]
+    config = with_baselines(loaded).config
+    scoring = config.scoring.model_copy(update={"fusion": "none"})
+    fitted = replace(loaded, config=config.model_copy(update={"scoring": scoring}))
+    again = collect_predictions(fitted, "test", lambda _: None)
+    assert set(again.scorers) == set(scored.scorers) - {SHIPPED, WITHOUT_MODEL}
+    for name in again.scorers.keys() - {TUNED}:
+        for table, other in (
+            (again.validation, scored.validation),
+            (again.reported, scored.reported),
+        ):
+            np.testing.assert_allclose(
+                table.p_yes[name], other.p_yes[name], atol=1e-6, err_msg=name
+            )
+
+
+def with_baselines(loaded: LoadedModel) -> LoadedModel:
+    section = loaded.config.evaluation.model_copy(update={"baselines": True})
+    return replace(loaded, config=loaded.config.model_copy(update={"evaluation": section}))
 
 
 def test_fewer_events_in_prompts_than_prepared_leave_the_model_alone(loaded):

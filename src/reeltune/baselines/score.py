@@ -27,6 +27,8 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Codes
 from reeltune.domain import SIGNALS, ContextKind
 
+SEQUENCE_MODEL: Final = "sequence model"
+
 BASELINES: Final[dict[str, Baseline]] = {
     "majority": majority,
     "item mean": item_mean,
@@ -36,7 +38,7 @@ BASELINES: Final[dict[str, Baseline]] = {
     "matrix factorization": matrix_factorization,
     "logistic regression": logistic_regression,
     "gradient boosting": gradient_boosting,
-    "sequence model": sequence_model,
+    SEQUENCE_MODEL: sequence_model,
 }
 """By name, the simplest first."""
 

@@ -19,6 +19,7 @@ from reeltune.evaluation.model_predictions import (
     PARTIAL_FOLDER,
     SHIPPED,
     TUNED,
+    WITH_MODEL,
     WITHOUT_MODEL,
     ProgressFor,
     ShardedScorer,
@@ -30,6 +31,7 @@ from reeltune.evaluation.result import Ablation, Kind
 from reeltune.models.calibration import Calibration, fit_calibration
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.runs.log import LOGGER
+from reeltune.scoring.combiner import BOOSTING, SEQUENCE
 from reeltune.scoring.fusion import Fusion, event_inputs, fit_fusion, load_fusion
 
 RANKING_METRICS: Final = ("auc", "auc_per_user_mean")
@@ -64,6 +66,8 @@ class CollectedPredictions:
         uncalibrated: P(Yes) of the tuned model on the reported rows before calibration.
         fusion: What is or will be kept with the adapter; None if there is none, or without one.
         new_fusion: Whether it was fitted now.
+        parts: P(Yes) of the fusion's parts on validation and reported rows, by name, if they were
+            fitted with these validation rows and this seed: as baselines they are not fitted again.
         scorer: Computes the predictions of the models, and keeps finished ones.
         earlier: Where the models' predictions come from; None if they were computed now.
     """
@@ -75,6 +79,7 @@ class CollectedPredictions:
     uncalibrated: Floats | None = None
     fusion: Fusion | None = None
     new_fusion: bool = False
+    parts: dict[str, tuple[Floats, Floats]] = field(default_factory=dict)
     scorer: ShardedScorer | None = None
     earlier: EarlierEvaluation | None = None
 
@@ -86,7 +91,8 @@ class CollectedPredictions:
 
     def strongest(self, metric: str, kind: Kind) -> str | None:
         """Return the scorer of a kind with the highest metric on validation rows, if any."""
-        names = [name for name, info in self.scorers.items() if info.kind == kind]
+        scorers = self.scorers.items()
+        names = [name for name, info in scorers if info.kind == kind and name != WITH_MODEL]
         return strongest(self.validation, names, metric)
 
 
@@ -151,8 +157,8 @@ def collect_predictions(
             _add_tuned(collected, loaded, on_validation, on_reported, seconds)
         else:
             collected.add(BASE, ScorerInfo("base", {}, seconds), on_validation, on_reported)
-            if WITHOUT_MODEL in fused:
-                collected.add(WITHOUT_MODEL, *fused[WITHOUT_MODEL])
+            for other in fused.keys() - {SHIPPED}:
+                collected.add(other, *fused[other])
     if section.baselines:
         _add_baselines(collected, loaded)
     return collected
@@ -185,7 +191,7 @@ def _add_tuned(
 def _fused(
     collected: CollectedPredictions, loaded: LoadedModel, validation: Floats, reported: Floats
 ) -> dict[str, tuple[ScorerInfo, Floats, Floats]]:
-    """Return the fusion and the fusion without the model, by name, if it is used.
+    """Return what is shipped and the same with or without the model, by name, if it is used.
 
     On validation rows, P(Yes) of a user comes from weights fitted without them.
     """
@@ -197,23 +203,33 @@ def _fused(
         fusion = fit_fusion(loaded, rows.event, validation)
         collected.new_fusion = fusion is not None
     collected.fusion = fusion
-    if fusion is None or not fusion.used:
+    if fusion is None:
         return {}
-    shipped, rest = [], []
     tables = rows, collected.reported
     events = np.concatenate([table.event for table in tables])
     # The features of all events are computed for any of them, so both tables are asked at once.
     both = event_inputs(loaded, fusion.parts, events, np.concatenate([validation, reported]))
-    for table, part in zip(tables, (slice(len(rows)), slice(len(rows), None)), strict=True):
-        inputs = {name: values[part] for name, values in both.items()}
-        users = table.user_id if table.split == VALIDATION else None
-        shipped.append(expit(fusion.full.log_odds(inputs, users)))
-        rest.append(expit(fusion.without_model.log_odds(inputs, users)))
-    info = {"rows": fusion.rows}
-    return {
-        SHIPPED: (ScorerInfo("shipped", info), shipped[0], shipped[1]),
-        WITHOUT_MODEL: (ScorerInfo("signals", info), rest[0], rest[1]),
-    }
+    seed = fusion.parts.boosting.settings["seed"]
+    if fusion.rows == len(rows) and seed == loaded.config.train.seed:
+        collected.parts = {
+            name: (expit(both[name][: len(rows)]), expit(both[name][len(rows) :]))
+            for name in (BOOSTING, SEQUENCE)
+        }
+    if not fusion.used:
+        return {}
+    other = (WITHOUT_MODEL, fusion.without_model)
+    if not fusion.uses_model:
+        other = (WITH_MODEL, fusion.full)
+    fits, fused = dict([(SHIPPED, fusion.shipped), other]), {}
+    for name, combination in fits.items():
+        p_yes = []
+        for table, part in zip(tables, (slice(len(rows)), slice(len(rows), None)), strict=True):
+            inputs = {each: values[part] for each, values in both.items()}
+            users = table.user_id if table.split == VALIDATION else None
+            p_yes.append(expit(combination.log_odds(inputs, users)))
+        kind: Kind = "shipped" if name == SHIPPED else "signals"
+        fused[name] = ScorerInfo(kind, {"rows": fusion.rows}), p_yes[0], p_yes[1]
+    return fused
 
 
 def _kept_fusion(loaded: LoadedModel) -> Fusion | None:
@@ -230,6 +246,7 @@ def _kept_fusion(loaded: LoadedModel) -> Fusion | None:
 def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None:
     from reeltune.baselines.score import (
         BASELINES,
+        SEQUENCE_MODEL,
         score_baselines,
         signal_baselines,
         text_baselines,
@@ -238,16 +255,28 @@ def _add_baselines(collected: CollectedPredictions, loaded: LoadedModel) -> None
     kinds = loaded.settings.context
     with_text = text_baselines(kinds) if loaded.settings.item_text else {}
     with_signals = signal_baselines(kinds) | (with_text if kinds else {})
+    baselines = {**with_signals, **with_text, **BASELINES}
+    fitted = {SEQUENCE_MODEL: SEQUENCE}
+    if with_text or with_signals:  # without either, the baseline has no users' folds
+        fitted[[*with_signals, *with_text][-1]] = BOOSTING
+    fitted = {name: part for name, part in fitted.items() if part in collected.parts}
     scores = score_baselines(
         loaded.folder,
         collected.validation.event,
         collected.reported.event,
         seed=loaded.config.train.seed,
         progress=partial(LOGGER.info, "fitting baseline: %s"),
-        baselines={**with_signals, **with_text, **BASELINES},
+        baselines={name: fit for name, fit in baselines.items() if name not in fitted},
     )
-    for name, score in scores.items():
+    for name in baselines:
         kind: Kind = "signals" if name in with_signals else "baseline"
+        if name in fitted:
+            LOGGER.info("baseline: %s is the one of the fusion", name)
+            assert collected.fusion is not None
+            part = getattr(collected.fusion.parts, fitted[name])
+            collected.add(name, ScorerInfo(kind, part.settings), *collected.parts[fitted[name]])
+            continue
+        score = scores[name]
         settings = {**score.settings, "learned_from": score.learned_from}
         info = ScorerInfo(kind, settings, score.seconds)
         collected.add(name, info, score.validation, score.test)

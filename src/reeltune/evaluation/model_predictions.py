@@ -32,6 +32,8 @@ SHIPPED: Final = "shipped"
 TUNED: Final = "tuned"
 BASE: Final = "base"
 WITHOUT_MODEL: Final = "shipped without the model"
+WITH_MODEL: Final = "shipped with the model"
+"""One of the two, beside what is shipped: the fusion with or without the tuned model."""
 
 PARTIAL_FOLDER: Final = "partial-predictions"
 """Folder of finished shards, in the folder of an evaluation until that is complete."""

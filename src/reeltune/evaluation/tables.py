@@ -14,7 +14,7 @@ from reeltune.evaluation.compare import Sample, answer
 from reeltune.evaluation.examples import title_of
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.metrics import Metrics
-from reeltune.evaluation.model_predictions import TUNED, WITHOUT_MODEL
+from reeltune.evaluation.model_predictions import TUNED, WITH_MODEL, WITHOUT_MODEL
 from reeltune.evaluation.result import Breakdown, Evaluation, Gain
 from reeltune.scoring.fusion import describe
 
@@ -258,12 +258,13 @@ def difference_lines(evaluation: Evaluation) -> list[str]:
 def fusion_sentences(evaluation: Evaluation) -> list[str]:
     """Return what the fusion is and, if it is shipped, what the model adds to it."""
     lines = describe(evaluation.fusion) if evaluation.fusion else []
-    pair = (evaluation.main, WITHOUT_MODEL)
+    meaning = {WITHOUT_MODEL: "What the model adds", WITH_MODEL: "What leaving out the model adds"}
     for difference in evaluation.differences:
-        if (difference.scorer, difference.other) == pair:
+        pair = (difference.scorer, difference.other)
+        if pair[0] == evaluation.main and pair[1] in meaning:
             for key, label in _ADDED.items():
                 line = difference_line(difference.metrics[key], *pair, label)
-                lines.append(f"What the model adds: {line}")
+                lines.append(f"{meaning[pair[1]]}: {line}")
     return lines
 
 

@@ -49,6 +49,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.bool_]
 
+Pairs = tuple[Ints, Ints, Floats]
+"""Indices of liked and of disliked rows, and weights, each of shape ``(pairs,)``."""
+
 Inputs = Mapping[str, Floats]
 """Log-odds and further numbers by name, each of shape ``(n,)``."""
 
@@ -100,24 +103,24 @@ def combine(inputs: Inputs, liked: Labels, user_id: Ints) -> Combination:
         liked: Labels, shape ``(n,)``.
         user_id: Keys of the users whose rows they are, shape ``(n,)``.
     """
-    fold, tried = fold_of(user_id), []
+    fold, pairs, tried = fold_of(user_id), user_pairs(liked, user_id), []
     for strength in STRENGTHS:
-        folds = []
-        for kept in (fold != each for each in range(FOLDS)):
-            some = {name: values[kept] for name, values in inputs.items()}
-            folds.append(fit(some, liked[kept], user_id[kept], strength))
+        folds = [fit(inputs, liked, pairs, strength, fold != each) for each in range(FOLDS)]
         found = Combination(strength, {}, folds)
         tried.append((log_losses(liked, found.log_odds(inputs, user_id)).mean(), found))
     best = min(tried, key=lambda trial: trial[0])[1]
-    return replace(best, weights=fit(inputs, liked, user_id, best.strength))
+    return replace(best, weights=fit(inputs, liked, pairs, best.strength))
 
 
-def fit(inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> Weights:
-    """Return the weights that minimize the objective, rescaled; arguments as of :func:`combine`."""
-    objective = Objective(inputs, liked, user_id, strength)
+def fit(
+    inputs: Inputs, liked: Labels, pairs: Pairs, strength: float, kept: Labels | None = None
+) -> Weights:
+    """Return the weights that minimize the objective, rescaled; arguments as of it."""
+    objective = Objective(inputs, liked, pairs, strength, kept)
     best = minimize(objective, objective.prior, jac=True, method="L-BFGS-B")
     weights = best.x / objective.scale
-    slope, shift = fit_line(liked, _table(inputs) @ weights, (1.0, 0.0), _LINE)
+    rows = slice(None) if kept is None else kept
+    slope, shift = fit_line(liked[rows], _table(inputs)[rows] @ weights, (1.0, 0.0), _LINE)
     weights = slope * weights
     weights[-1] += shift
     return dict(zip(objective.names, weights.tolist(), strict=True))
@@ -126,22 +129,38 @@ def fit(inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> Weight
 class Objective:
     """What :func:`fit` minimizes, with its gradient; weights are of inputs divided by ``scale``.
 
+    Args:
+        inputs: As of :func:`combine`, as are the labels.
+        pairs: Of rows, from :func:`user_pairs`.
+        strength: Of the penalty.
+        kept: The rows to learn from, shape ``(n,)``: all rows of some users; None for all.
+
     Attributes:
         names: Of the weights.
         scale: The standard deviation of each input; 1 where it is 0.
         prior: :data:`PRIOR` of those that are inputs, with the sum 1; 0 for all others.
     """
 
-    def __init__(self, inputs: Inputs, liked: Labels, user_id: Ints, strength: float) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        liked: Labels,
+        pairs: Pairs,
+        strength: float,
+        kept: Labels | None = None,
+    ) -> None:
         self.names = (*inputs, INTERCEPT)
-        table = _table(inputs)
+        whole, (yes, no, weight) = _table(inputs), pairs
+        if kept is None:
+            kept = np.ones(len(liked), dtype=bool)
+        table, liked, own = whole[kept], liked[kept], kept[yes]
         spread = table.std(axis=0) if len(liked) else np.ones(len(self.names))
         self.scale = np.where(spread > 0, spread, 1.0)
-        whole = np.array([PRIOR.get(name, 0.0) for name in self.names])
-        self.prior = whole / whole.sum() * self.scale
+        prior = np.array([PRIOR.get(name, 0.0) for name in self.names])
+        self.prior = prior / prior.sum() * self.scale
         self._table, self._sign = table / self.scale, np.where(liked, 1.0, -1.0)
-        yes, no, self._pair_weight = user_pairs(liked, user_id)
-        self._pairs = self._table[yes] - self._table[no]
+        self._pairs = (whole[yes[own]] - whole[no[own]]) / self.scale
+        self._pair_weight = weight[own]
         self._strength, self._rows = strength, max(1, len(liked))
 
     def __call__(self, weights: Floats) -> tuple[float, Floats]:
@@ -159,14 +178,11 @@ class Objective:
         return float(value), gradient
 
 
-def user_pairs(liked: Labels, user_id: Ints, limit: int = _PAIRS) -> tuple[Ints, Ints, Floats]:
+def user_pairs(liked: Labels, user_id: Ints, limit: int = _PAIRS) -> Pairs:
     """Return pairs of a liked and a disliked row of one user, with their weights.
 
     The weights of a user's pairs are equal and add up to their number of rows, as in training. Of
     many pairs, random ones are used.
-
-    Returns:
-        Indices of liked and of disliked rows, and weights, each of shape ``(pairs,)``.
     """
     _, counts = np.unique(user_id, return_counts=True)
     users = np.split(np.argsort(user_id, kind="stable"), np.cumsum(counts)[:-1])

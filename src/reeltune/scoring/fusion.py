@@ -94,9 +94,9 @@ class Fusion:
         key: Adapter, data and prompts that it was fitted for; see :func:`fusion_key`.
         rows: Number of validation rows.
         users: Number of their users.
-        used: Whether it was clearly better on them than the model alone.
-        validation: Cross-fitted log loss of the fusion and its parts, and the standard error of
-            its difference to the model alone.
+        used: Whether what it ships was clearly better on them than the model alone.
+        validation: Log loss of the model alone and, cross-fitted, of the fusion with and without
+            it, and the standard error of the gain over the model alone.
         full: Combines all inputs.
         without_model: Combines all but the model's log-odds: what does the model add?
         parts: Gradient boosting and the sequence model, fitted to training rows.
@@ -111,8 +111,18 @@ class Fusion:
     without_model: Combination
     parts: Parts
 
+    @property
+    def uses_model(self) -> bool:
+        """Whether the model is part of what is shipped: whether it lowers the log loss."""
+        return uses_model(self.validation)
+
+    @property
+    def shipped(self) -> Combination:
+        """The combination that answers."""
+        return self.full if self.uses_model else self.without_model
+
     def predictions(
-        self, features: PromptFeatures, query: Query, codes: Codes | None, model: Predictions
+        self, features: PromptFeatures, query: Query, codes: Codes | None, model: Predictions | None
     ) -> Predictions:
         """Return the predictions of the fusion for a query.
 
@@ -120,11 +130,12 @@ class Fusion:
             features: Of the parts' boosting, for the data.
             query: As asked, with all ratings of the user.
             codes: Of the candidates' context lines, shape ``(n, kinds)``.
-            model: The predictions of the model alone.
+            model: The predictions of the model alone; None if :attr:`uses_model` is false.
         """
         parts = self.parts.of_query(features, query, codes)
         kinds = [SIGNALS[name] for name in self.parts.boosting.settings["signals"]]
-        fused = self.full.log_odds(_inputs(model.log_odds, parts, codes, kinds))
+        inputs = _inputs(None if model is None else model.log_odds, parts, codes, kinds)
+        fused = self.shipped.log_odds(inputs)
         return Predictions(fused.astype(np.float32), np.zeros(len(fused), dtype=np.float32))
 
     def unlike(self, loaded: LoadedModel) -> list[str]:
@@ -145,12 +156,18 @@ def event_inputs(loaded: LoadedModel, parts: Parts, event: Ints, p_yes: Floats) 
     return _inputs(model, parts.of_events(loaded, event), codes, loaded.settings.context)
 
 
+def uses_model(validation: Mapping[str, float]) -> bool:
+    """Return whether the model is part of what a fusion ships, given its log losses."""
+    return validation["fusion"] < validation["without_model"]
+
+
 def _inputs(
-    model: Floats, parts: Inputs, codes: Codes | None, kinds: Sequence[ContextKind]
+    model: Floats | None, parts: Inputs, codes: Codes | None, kinds: Sequence[ContextKind]
 ) -> Inputs:
     """Return the log-odds of the model, of the parts, and of the share that each signal states."""
-    clipped = np.clip(model, -_MAX_LOG_ODDS, _MAX_LOG_ODDS)
-    inputs = {combiner.MODEL: clipped, **parts}
+    inputs = dict(parts)
+    if model is not None:
+        inputs = {combiner.MODEL: np.clip(model, -_MAX_LOG_ODDS, _MAX_LOG_ODDS), **parts}
     for column, kind in enumerate(kinds, start=-len(kinds)):  # tags may come before
         assert codes is not None
         inputs[kind.name] = logit(np.array(kind.shares)[codes[:, column]])
@@ -160,17 +177,25 @@ def _inputs(
 def describe(summary: Mapping[str, Any]) -> list[str]:
     """Return the sentences about a fusion, given :meth:`Fusion.summary`."""
     losses = summary["validation"]
+    with_model = uses_model(losses)
+    shipped, other = ("fusion", "without_model")[:: 1 if with_model else -1]
     figures = (
         f"{summary['rows']:,} validation rows of {summary['users']:,} users: log loss "
-        f"{losses['fusion']:.4f} there, cross-fitted, the model alone {losses['model']:.4f} "
+        f"{losses[shipped]:.4f} there, cross-fitted, the model alone {losses['model']:.4f} "
         f"(standard error of the difference {losses['standard_error']:.4f})"
     )
     if not summary["used"]:
         return [f"The model alone is shipped: a fusion was not clearly better on {figures}."]
     full, rest = (in_words(summary[name]["weights"]) for name in ("full", "without_model"))
+    loss = f"log loss {losses[other]:.4f} there"
+    if with_model:
+        return [
+            f"The shipped log-odds are {full}, fitted on {figures}.",
+            f"Without the model they are {rest}: {loss}.",
+        ]
     return [
-        f"The shipped log-odds are {full}, fitted on {figures}.",
-        f"Without the model they are {rest}.",
+        f"The shipped log-odds are {rest}, without the model, fitted on {figures}.",
+        f"With the model they are {full}: {loss}, so the model does not help on these data.",
     ]
 
 
@@ -197,8 +222,9 @@ def fusion_key(loaded: LoadedModel) -> dict[str, Any]:
 def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None:
     """Fit the parts to training rows and the combination to validation rows, and log the result.
 
-    It is used if its cross-fitted log loss is below that of the model alone by more than the
-    standard error of the difference. None if there are too few rows or labels, with a warning.
+    The model is part of it if that lowers the cross-fitted log loss. It is used if that is below
+    the log loss of the model alone by more than the standard error of the difference. None if there
+    are too few rows or labels, with a warning.
 
     Args:
         loaded: The model with its adapter, and its data.
@@ -227,8 +253,8 @@ def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None
         "model": combiner.log_losses(liked, inputs[combiner.MODEL]),
         "without_model": combiner.log_losses(liked, rest.log_odds(inputs, user_id)),
     }
-    gain = losses["model"] - losses["fusion"]
     validation = {name: float(each.mean()) for name, each in losses.items()}
+    gain = losses["model"] - losses["fusion" if uses_model(validation) else "without_model"]
     validation["standard_error"] = combiner.standard_error(gain, user_id)
     used = bool(gain.mean() > validation["standard_error"])
     key, users = fusion_key(loaded), len(np.unique(user_id))
@@ -305,7 +331,7 @@ def open_fusion(loaded: LoadedModel, history_len: int) -> Fusion | None:
     elif not fusion.used:
         reason = "it was not clearly better on validation rows"
     else:
-        LOGGER.info("fusion: log-odds %s", in_words(fusion.full.weights))
+        LOGGER.info("fusion: log-odds %s", in_words(fusion.shipped.weights))
         return fusion
     LOGGER.info("no fusion (%s): the model alone answers", reason)
     return None

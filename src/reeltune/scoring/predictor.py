@@ -168,9 +168,12 @@ class Predictor:
         if not base:
             short = (query for query in shown if self.history_note(len(query.history)))
             self._short_histories += sum(len(query.candidates) for query in short)
-            alone = score_queries(self._scorer, tokens, shown, progress, self._share_history)
-            if self.fusion is None:
-                return alone
+            alone: Sequence[Predictions | None] = [None] * len(queries)
+            if self.fusion is None or self.fusion.uses_model:
+                found = score_queries(self._scorer, tokens, shown, progress, self._share_history)
+                if self.fusion is None:
+                    return found
+                alone = found
             return [
                 self.fusion.predictions(self._features, query, seen.context, model)
                 for query, seen, model in zip(queries, shown, alone, strict=True)
