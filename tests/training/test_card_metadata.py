@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,13 +20,15 @@ from reeltune.training.card_metadata import (
     hub_id,
     metric_result,
 )
+from reeltune.training.record import render_card
 
 EDITION = "ml-latest-small"
+DATA = {"edition": EDITION, "layout": "csv"}
 
 
-def card(results: list[EvalResult], **changes: str) -> ModelCardData:
+def card(results: list[EvalResult], **changes: Any) -> ModelCardData:
     """The metadata as the hub's library reads them from a card."""
-    values = {"kind": "adapter", "base_model": "Qwen/Qwen3-0.6B", "edition": EDITION} | changes
+    values = {"kind": "adapter", "base_model": "Qwen/Qwen3-0.6B", "data": DATA} | changes
     metadata = card_metadata("my-run", results=results, **values)  # pyright: ignore
     return ModelCard(f"---\n{metadata}\n---\n\n# my-run\n").data
 
@@ -62,7 +65,7 @@ def test_results_are_the_tuned_models_with_intervals():
         "log_loss": Interval(0.5, 0.4, 0.6, 1000, 3),
         "f1": None,
     }
-    results = card(evaluation_results(EDITION, FILM, evaluation(**intervals))).eval_results or []
+    results = card(evaluation_results(DATA, FILM, evaluation(**intervals))).eval_results or []
     assert [(result.metric_type, result.metric_value) for result in results] == [
         ("roc_auc", 0.84),
         ("log_loss", 0.5),
@@ -75,7 +78,7 @@ def test_results_are_the_tuned_models_with_intervals():
 
 
 def test_the_index_has_the_form_of_the_hubs_own_function():
-    data = card([metric_result(EDITION, FILM, "test", {"rows": 7}, "auc", 0.75)])
+    data = card([metric_result(DATA, FILM, "test", {"rows": 7}, "auc", 0.75)])
     index = data.to_dict()["model-index"]
     expected = metadata_eval_result(
         model_pretty_name="my-run",
@@ -94,9 +97,15 @@ def test_the_index_has_the_form_of_the_hubs_own_function():
 
 
 def test_other_ratings_have_unknown_terms():
-    data = card([], edition="synthetic-20x30")
-    assert (data.license, data.license_link) == ("unknown", None)
-    assert card([], edition="my own ratings!").datasets is None
+    # A table of one's own may be called like an edition.
+    for data in ({"edition": "synthetic-20x30"}, {"edition": "ml-1m", "layout": "tables"}):
+        found = card([], data=data)
+        assert (found.license, found.license_link, found.datasets) == ("unknown", None, None)
+        assert "movielens" not in (found.tags or [])
+        (result,) = card([metric_result(data, FILM, "test", {}, "auc", 0.5)]).eval_results or []
+        assert result.dataset_name == data["edition"]
+        assert "MovieLens" not in render_card('{% include "data.md.j2" %}', data, domain=FILM)
+    assert "MovieLens" in render_card('{% include "data.md.j2" %}', DATA, domain=FILM)
 
 
 def test_a_hub_id_is_its_own(tmp_path: Path):

@@ -11,7 +11,7 @@ from tests.prompts.build import FORMS
 
 def prompt_part(prompt: dict[str, object], **data: int) -> str:
     record = {"prompt": prompt, "data": {"history_len": 15, **data}}
-    return render_card('{% include "prompt.md.j2" %}', record=record, domain=FILM)
+    return render_card('{% include "prompt.md.j2" %}', {"edition": ""}, record=record, domain=FILM)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -22,7 +22,11 @@ from reeltune.data.invariants import EventTable
 from reeltune.data.settings import Cuts, PrepareSettings, iso_time
 from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
+from reeltune.fetch.editions import EDITIONS, Edition
 from reeltune.files import file_digest
+
+TABLES: Final = "tables"
+"""The layout of tables of one's own, beside those of :mod:`reeltune.data.layouts`."""
 
 _YEAR: Final = 31_556_952  # seconds
 _FIRST, _LAST = 1990 - 1970, 2040 - 1970  # no ratings are likely outside these years
@@ -211,3 +215,14 @@ def _splits_table(meta: dict[str, Any], prompt: PromptSettings) -> Table:
         table.add_row(split, f"{counts[split]:,}", "-" if rate is None else f"{rate:.1%}")
     table.add_row(f"{CONTEXT} (never predicted)", f"{counts[CONTEXT]:,}", "")
     return table
+
+
+def movielens_edition(data: dict[str, Any]) -> Edition | None:
+    """Return the edition that data are, given ``edition`` and ``layout``; not of other tables."""
+    own = data.get("layout") == TABLES
+    return next((each for each in EDITIONS if each.name == data["edition"] and not own), None)
+
+
+def data_source(data: dict[str, Any]) -> str:
+    """Return what data are called: an edition of MovieLens, or the name of other data."""
+    return f"MovieLens ({data['edition']})" if movielens_edition(data) else data["edition"]

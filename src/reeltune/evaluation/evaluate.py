@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
+from reeltune.data.meta import data_source, movielens_edition
 from reeltune.evaluation.ablations import measure_ablations
 from reeltune.evaluation.breakdowns import breakdowns, cold_to_warm
 from reeltune.evaluation.collect import (
@@ -233,11 +234,13 @@ def _method_warnings(loaded: LoadedModel, collected: CollectedPredictions) -> li
 
 def _about(loaded: LoadedModel, collected: CollectedPredictions) -> dict[str, str]:
     config, meta, settings = loaded.config, loaded.folder.meta, loaded.settings
-    rows = collected.reported
+    rows, credit = collected.reported, ""
+    if movielens_edition(meta) is not None:
+        credit = ", by GroupLens at the University of Minnesota (Harper and Konstan 2015)"
     adapter = "with adapter" if loaded.has_adapter else "without adapter"
     choices = (line.partition(": ") for line in loaded.base.choices.describe())
     return {
-        "data": f"MovieLens, {meta['edition']}, split by {meta['settings']['split']}",
+        "data": f"{data_source(meta)}{credit}, split by {meta['settings']['split']}",
         "rows": f"{len(rows)} of {meta['counts'][rows.split]} {rows.split} rows",
         "chosen on": f"{len(collected.validation)} validation rows",
         "model": f"{config.model.name_or_path}, {adapter}",

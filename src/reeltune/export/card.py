@@ -19,7 +19,7 @@ from reeltune.export.drift import (
 from reeltune.export.provenance import AdapterOrigin
 from reeltune.files import atomic_file
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.training.card_metadata import base_link, card_metadata, data_source, metric_result
+from reeltune.training.card_metadata import base_link, card_metadata, metric_result
 from reeltune.training.record import example_turns, render_card
 
 _TEMPLATE: Final = """\
@@ -106,30 +106,28 @@ def write_merged_card(
 ) -> None:
     """Write the model card of a merged model with the given ``export.json``."""
     settings = origin.prompt.settings
-    edition, auc = record["data"]["edition"], drift.measurement(MERGED).auc
+    data, auc = record["data"], drift.measurement(MERGED).auc
     turns = example_turns(Renderer(settings))
     messages = [
         {"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)
     ]
     text = render_card(
         _TEMPLATE,
+        data,
         name=name,
         metadata=card_metadata(
             name,
             kind="merged",
             base_model=record["base"]["name_or_path"],
-            edition=edition,
+            data=data,
             results=[]
             if auc is None
             else [
-                metric_result(
-                    edition, settings.domain, drift.split, {"rows": drift.rows}, "auc", auc
-                )
+                metric_result(data, settings.domain, drift.split, {"rows": drift.rows}, "auc", auc)
             ],
         ),
         base=base_link(record["base"]["name_or_path"]),
         domain=settings.domain,
-        source=data_source(edition),
         record=record,
         drift=drift,
         measurement_columns=MEASUREMENT_COLUMNS,

@@ -80,6 +80,7 @@ def export_record(
         "prompt": origin.prompt.settings.to_dict(),
         "data": {
             "edition": meta["edition"],
+            "layout": meta.get("layout"),
             "history_len": setup.folder.history_len,
             "files": meta["files"],
         },

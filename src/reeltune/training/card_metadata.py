@@ -10,9 +10,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from reeltune.data.meta import data_source, movielens_edition
 from reeltune.domain import Domain
 from reeltune.evaluation.result import Evaluation
-from reeltune.fetch.editions import EDITIONS
 from reeltune.models.base_identity import is_path
 from reeltune.offline.smollm2 import MODEL_NAME, ORIGINAL_ID
 from reeltune.runs.folder import CARD_FILE
@@ -33,7 +33,7 @@ def card_metadata(
     *,
     kind: Literal["adapter", "merged"],
     base_model: str,
-    edition: str,
+    data: dict[str, Any],
     results: list[EvalResult],
 ) -> str:
     """Return the YAML between the first two lines ``---`` of a model card.
@@ -42,12 +42,12 @@ def card_metadata(
         name: The model's name.
         kind: A LoRA adapter, or merged weights.
         base_model: Name or path of the base model.
-        edition: The edition of the prepared data.
+        data: The entry ``data`` of ``run.json`` or ``export.json``.
         results: From :func:`evaluation_results` or :func:`metric_result`.
     """
-    known = next((each for each in EDITIONS if each.name == edition), None)
+    known = movielens_edition(data)
     terms = None if known is None else f"{known.url().removesuffix('.zip')}-README.html"
-    data = ModelCardData(
+    card = ModelCardData(
         base_model=hub_id(base_model),
         base_model_relation="adapter" if kind == "adapter" else "finetune",
         library_name="peft" if kind == "adapter" else "transformers",
@@ -55,16 +55,18 @@ def card_metadata(
         license="unknown" if terms is None else "other",
         license_name=None if terms is None else "movielens",
         license_link=terms,
-        datasets=[edition] if _is_id(edition) else None,
+        datasets=None if known is None else [known.name],
         metrics=list(dict.fromkeys(metric for metric, _ in _METRICS.values())),
         tags=["lora", "recommendation", *(["movielens"] if known else []), "reeltune"],
         model_name=name,
         eval_results=results or None,
     )
-    return data.to_yaml()
+    return card.to_yaml()
 
 
-def evaluation_results(edition: str, domain: Domain, evaluation: Evaluation) -> list[EvalResult]:
+def evaluation_results(
+    data: dict[str, Any], domain: Domain, evaluation: Evaluation
+) -> list[EvalResult]:
     """Return the metrics of what is shipped, with their intervals if there are enough users."""
     by_kind = {scorer.kind: scorer for scorer in evaluation.scorers}
     shipped = by_kind.get("shipped") or by_kind["tuned"]
@@ -73,7 +75,7 @@ def evaluation_results(edition: str, domain: Domain, evaluation: Evaluation) -> 
     for key in _METRICS:
         interval = shipped.metrics.get(key)
         if interval is not None:
-            result = metric_result(edition, domain, evaluation.split, counts, key, interval.value)
+            result = metric_result(data, domain, evaluation.split, counts, key, interval.value)
             if interval.enough_users:
                 result.metric_args = {"interval_95": [interval.low, interval.high]}
             results.append(result)
@@ -81,26 +83,26 @@ def evaluation_results(edition: str, domain: Domain, evaluation: Evaluation) -> 
 
 
 def metric_result(
-    edition: str, domain: Domain, split: str, counts: dict[str, int], key: str, value: float
+    data: dict[str, Any],
+    domain: Domain,
+    split: str,
+    counts: dict[str, int],
+    key: str,
+    value: float,
 ) -> EvalResult:
     """Return one metric, by its name in ``docs/EVALUATION.md``, over so many rows of a split."""
     metric, label = _METRICS[key]
     return EvalResult(
         task_type="text-classification",
         task_name=f"Predicting whether a user will {domain.like} {domain.an_item}",
-        dataset_type=edition,
-        dataset_name=data_source(edition),
+        dataset_type=data["edition"],
+        dataset_name=data_source(data),
         dataset_split=split,
         dataset_args=counts,
         metric_type=metric,
         metric_name=label,
         metric_value=value,
     )
-
-
-def data_source(edition: str) -> str:
-    """Return what the data are called: an edition of MovieLens, or the name of other data."""
-    return f"MovieLens ({edition})" if any(e.name == edition for e in EDITIONS) else edition
 
 
 def base_link(name_or_path: str) -> str:

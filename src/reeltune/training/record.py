@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reeltune.config import config_hash, config_tree
 from reeltune.config.model_sections import ModelSection
+from reeltune.data.meta import data_source, movielens_edition
 from reeltune.domain import Item, PromptSettings, Renderer, capitalized
 from reeltune.evaluation.intervals import Interval
 from reeltune.evaluation.result import Evaluation
@@ -24,7 +25,6 @@ from reeltune.runs.folder import RunFolder
 from reeltune.training.card_metadata import (
     base_link,
     card_metadata,
-    data_source,
     evaluation_results,
     hub_id,
 )
@@ -60,6 +60,7 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         "prompt": loaded.settings.to_dict(),
         "data": {
             "edition": folder.meta["edition"],
+            "layout": folder.meta.get("layout"),
             "history_len": folder.history_len,
             "min_history": folder.min_history,
             "files": folder.meta["files"],
@@ -113,12 +114,16 @@ def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
     }
 
 
-def render_card(template: str, **values: Any) -> str:
-    """Render the text of a card's template, which may include those in ``templates``."""
+def render_card(template: str, data: dict[str, Any], **values: Any) -> str:
+    """Render the text of a card's template, which may include those in ``templates``.
+
+    ``data`` is as for :func:`card_metadata`.
+    """
     environment = Environment(
         loader=PackageLoader("reeltune.training"), undefined=StrictUndefined, autoescape=False
     )
     environment.filters |= {"interval": _interval, "value": _value}
+    values |= {"source": data_source(data), "movielens": movielens_edition(data) is not None}
     return environment.from_string(template).render(**values).rstrip("\n") + "\n"
 
 
@@ -137,22 +142,22 @@ def write_card(
     """
     known = record.get("base", {}).get("hub_id")
     base_model = known or record["config"]["model"]["name_or_path"]
-    edition, settings = record["data"]["edition"], PromptSettings.from_dict(record["prompt"])
+    data, settings = record["data"], PromptSettings.from_dict(record["prompt"])
     text = render_card(
         '{% include "card.md.j2" %}',
+        data,
         name=path.parent.name,
         metadata=card_metadata(
             path.parent.name,
             kind="adapter",
             base_model=base_model,
-            edition=edition,
+            data=data,
             results=[]
             if evaluation is None
-            else evaluation_results(edition, settings.domain, evaluation),
+            else evaluation_results(data, settings.domain, evaluation),
         ),
         base=base_link(base_model),
         domain=settings.domain,
-        source=data_source(edition),
         record=record,
         run=record,
         metrics=metrics,
