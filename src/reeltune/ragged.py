@@ -117,3 +117,20 @@ def concatenate(parts: Sequence[Ragged]) -> Ragged:
     """Return the rows of all parts, one part after another."""
     lengths = np.concatenate([part.lengths for part in parts])
     return Ragged(np.concatenate([part.values for part in parts]), offsets_of(lengths))
+
+
+def auc_per_user(
+    labels: npt.NDArray[np.bool_], score: npt.NDArray[np.float64], user: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return the AUC of each user's rows, shape ``(users,)``; NaN for one label."""
+    # Ranks within users: shift every user's scores apart by more than their range, rank once.
+    # Ranking first keeps ties exact, which adding an offset to the scores themselves would not.
+    order = np.unique(score, return_inverse=True)[1]
+    shifted = user * (order.max(initial=0) + 1) + order
+    _, place, ties = np.unique(shifted, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    sizes = np.bincount(user)
+    rank -= (np.cumsum(sizes) - sizes)[user]
+    likes, rank_sum = np.bincount(user, labels), np.bincount(user, rank * labels)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (rank_sum - likes * (likes + 1) / 2) / (likes * (sizes - likes))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from reeltune.evaluation.metrics import WeightedAuc, auc_per_user, ndcg_per_user, user_indices
+from reeltune.evaluation.metrics import WeightedAuc, ndcg_per_user, user_indices
+from reeltune.ragged import auc_per_user
 
 # Few values, so that ties are frequent; two of them are neighbours in float64.
 SCORES = st.sampled_from([0.0, 0.1, float(np.nextafter(0.1, 1)), 0.25, 0.5, 0.75, 1.0])

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import reeltune
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
@@ -145,6 +146,15 @@ def test_validation_rows_decide(fit_of_few):
     assert not section["fitted"]
     assert "gaussian_process" not in section
     assert messages[-1].endswith("the shipped hyperparameters are used")
+
+
+def test_the_auc_is_a_mean_over_users_with_both_labels():
+    likes = np.array([True, False, True, False, True])
+    chance, user = np.array([0.9, 0.1, 0.2, 0.3, 0.5]), np.array([0, 0, 1, 1, 2])
+    assert fitting._mean_auc(likes, chance, user) == 0.5
+    everybody = fitting._mean_auc(likes, chance, np.zeros_like(user))
+    assert everybody == pytest.approx(roc_auc_score(likes, chance), abs=5e-5)
+    assert fitting._mean_auc(likes[4:], chance[4:], np.array([0])) is None
 
 
 def test_without_validation_rows_nothing_is_fitted(fit_of_few):

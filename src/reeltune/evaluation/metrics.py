@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import numpy as np
-from scipy.stats import rankdata
 
 from reeltune.evaluation.predictions import Floats, Ints, Labels, Probabilities, probabilities
+from reeltune.ragged import auc_per_user
 
 PER_USER_METRICS: Final = frozenset({"auc_per_user_mean", "ndcg_at_10"})
 """Means over the users whose rows have both labels."""
@@ -224,21 +224,6 @@ class WeightedLogLoss:
         """Return ``{"log_loss": ...}`` in nats, shape ``(samples,)``; NaN without rows."""
         with np.errstate(invalid="ignore"):
             return {"log_loss": (weights @ self._nats) / (weights @ self._rows)}
-
-
-def auc_per_user(labels: Labels, p_yes: Floats, user: Ints) -> Floats:
-    """Return the AUC of each user's rows, shape ``(users,)``; NaN for one label."""
-    # Ranks within users: shift every user's scores apart by more than their range, rank once.
-    # Ranking first keeps ties exact, which adding an offset to the scores themselves would not.
-    order = rankdata(p_yes, method="dense")
-    rank = rankdata(user * (order.max(initial=0) + 1.0) + order, method="average")
-    sizes = np.bincount(user)
-    rank -= (np.cumsum(sizes) - sizes)[user]
-    positives = np.bincount(user, weights=labels)
-    negatives = sizes - positives
-    rank_sum = np.bincount(user, weights=rank * labels)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
 def ndcg_per_user(labels: Labels, p_yes: Floats, user: Ints) -> Floats:

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular, toeplitz
 from scipy.optimize import minimize
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Bools
 from reeltune.domain import GP_HYPERPARAMETERS, GPHyperparameters
+from reeltune.ragged import auc_per_user
 from reeltune.seeds import stream
 from reeltune.signals.source import SignalSource
 from reeltune.signals.target import decision_boundary, gp_target, like_probability
@@ -233,11 +233,9 @@ def _compare(source: SignalSource, process: GPHyperparameters) -> dict[str, Any]
     for (name, each), targets in zip(processes.items(), np.hstack(expected), strict=True):
         chance = like_probability(targets, replace(source.settings, gaussian_process=each))
         losses.append(-np.log(np.where(likes, chance, 1 - chance)))
-        of_user = [_auc(likes[user == one], chance[user == one]) for one in range(len(liked))]
-        defined = [auc for auc in of_user if auc is not None]
         metrics["log_loss"][name] = round(float(losses[-1].mean()), 5)
-        metrics["auc"][name] = _auc(likes, chance)
-        metrics["auc_per_user_mean"][name] = round(float(np.mean(defined)), 4) if defined else None
+        metrics["auc"][name] = _mean_auc(likes, chance, np.zeros_like(user))
+        metrics["auc_per_user_mean"][name] = _mean_auc(likes, chance, user)
     difference = losses[1] - losses[0]
     by_user = np.bincount(user, difference - difference.mean())
     metrics["log_loss"]["difference"] = round(float(difference.mean()), 5)
@@ -245,10 +243,7 @@ def _compare(source: SignalSource, process: GPHyperparameters) -> dict[str, Any]
     return {"rows": len(likes), "users": len(liked), **metrics, "standard_error": error}
 
 
-def _auc(liked: Bools, chance: Floats) -> float | None:
-    """Return the AUC; None if all are liked or none is."""
-    likes = int(liked.sum())
-    if likes in (0, len(liked)):
-        return None
-    ranks = float(rankdata(chance)[liked].sum())
-    return round((ranks - likes * (likes + 1) / 2) / (likes * (len(liked) - likes)), 4)
+def _mean_auc(likes: Bools, chance: Floats, user: Ints) -> float | None:
+    """Return the mean AUC of users; None if nobody has both labels."""
+    auc = auc_per_user(likes, chance, user)
+    return None if np.isnan(auc).all() else round(float(np.nanmean(auc)), 4)
