@@ -76,6 +76,8 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path):
         ((0, 50, 12, 0), "--users"),
         ((1, 19, 5, 0), "--items"),
         ((1, 50, 1, 0), "--ratings-per-user"),
+        ((1, 50, 51, 0), "--ratings-per-user"),
+        ((1, 50, 12, -1), "--seed"),
     ],
 )
 def test_numbers_out_of_range(tmp_path: Path, numbers: tuple[int, int, int, int], flag: str):

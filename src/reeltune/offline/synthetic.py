@@ -7,6 +7,7 @@ and noise, shifted so that half of all ratings reach 4.0. The same seed gives th
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -85,15 +86,9 @@ def make_synthetic(
     Raises:
         FetchError: A number is out of its range.
     """
-    check_size(
-        ("--users", users, 1, None),
-        ("--items", items, MIN_RATINGS, None),
-        ("--ratings-per-user", ratings_per_user, MIN_RATINGS, items),
-        ("--seed", seed, 0, None),
-    )
-    refuse_foreign(folder, _FILES, FetchError, code="other_files_in_folder")
-    item_rng, user_rng, choice_rng, rating_rng, time_rng = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)
+    numbers = users, items, ratings_per_user, seed
+    item_rng, user_rng, choice_rng, rating_rng, time_rng = start(
+        5, folder, _FILES, numbers, (MIN_RATINGS, MIN_RATINGS)
     )
     made = _make_items(items, item_rng)
     extra = user_rng.exponential(ratings_per_user - MIN_RATINGS, size=users)
@@ -107,21 +102,33 @@ def make_synthetic(
     }
     with atomic_folder(folder) as temporary:
         _write(temporary, made, ratings)
-        readme = readme_of(users, items, ratings_per_user, seed)
-        (temporary / README_FILE).write_text(readme, encoding="utf-8")
+        (temporary / README_FILE).write_text(readme_of(*numbers), encoding="utf-8")
     return len(user)
 
 
-def check_size(*sizes: tuple[str, int, int, int | None]) -> None:
-    """Raise a FetchError for the first flag whose value is below its least or above its most."""
-    for flag, value, least, most in sizes:
-        if value < least or (most is not None and value > most):
+def start(
+    streams: int,
+    folder: Path,
+    files: tuple[str, ...],
+    numbers: tuple[int, int, int, int],
+    fewest: tuple[int, int],
+) -> Iterator[np.random.Generator]:
+    """Check numbers and folder, and return as many random streams of the seed.
+
+    ``numbers`` are those of :func:`readme_of`, ``fewest`` the least of items and ratings per user.
+    """
+    flags = ("--users", "--items", "--ratings-per-user", "--seed")
+    least, most = (1, *fewest, 0), (None, None, numbers[1], None)
+    for flag, value, low, high in zip(flags, numbers, least, most, strict=True):
+        if value < low or (high is not None and value > high):
             raise FetchError(
                 f"{value} is out of range",
                 code="synthetic_size_out_of_range",
                 where=flag,
-                hint=f"Give {least} {'or more' if most is None else f'to {most}'}",
+                hint=f"Give {low} {'or more' if high is None else f'to {high}'}",
             )
+    refuse_foreign(folder, files, FetchError, code="other_files_in_folder")
+    return map(np.random.default_rng, np.random.SeedSequence(numbers[-1]).spawn(streams))
 
 
 def readme_of(users: int, items: int, ratings_per_user: int, seed: int = 0) -> str:

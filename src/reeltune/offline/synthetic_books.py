@@ -14,9 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.errors import FetchError
-from reeltune.files import atomic_folder, refuse_foreign
-from reeltune.offline.synthetic import README_FILE, check_size
+from reeltune.files import atomic_folder
+from reeltune.offline.synthetic import README_FILE, start
 
 MIN_RATINGS: Final = 2
 DEFAULT_RATINGS_PER_USER: Final = 12
@@ -83,18 +82,10 @@ def make_synthetic_books(
     Raises:
         FetchError: A number is out of its range.
     """
-    check_size(
-        ("--users", users, 1, None),
-        ("--items", items, _LEAST_BOOKS, None),
-        ("--ratings-per-user", ratings_per_user, MIN_RATINGS, items),
-        ("--seed", seed, 0, None),
-    )
     import polars as pl
 
-    refuse_foreign(folder, _FILES, FetchError, code="other_files_in_folder")
-    book_rng, draw_rng, rating_rng = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)
-    )
+    numbers, fewest = (users, items, ratings_per_user, seed), (_LEAST_BOOKS, MIN_RATINGS)
+    book_rng, draw_rng, rating_rng = start(3, folder, _FILES, numbers, fewest)
     authors = -(-items // _BOOKS_PER_AUTHOR)
     author = book_rng.integers(authors, size=items)
     genre = book_rng.integers(len(_GENRES), size=authors)[author]
@@ -116,8 +107,7 @@ def make_synthetic_books(
         pl.DataFrame(books, orient="row", schema=["isbn", *_COLUMNS]).write_csv(
             temporary / "books.csv"
         )
-        readme = readme_of(users, items, ratings_per_user, seed)
-        (temporary / README_FILE).write_text(readme, encoding="utf-8")
+        (temporary / README_FILE).write_text(readme_of(*numbers), encoding="utf-8")
     return len(user)
 
 
