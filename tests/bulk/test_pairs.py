@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reeltune.bulk.input_table import InputRows
-from reeltune.bulk.tasks import _shared_queries
+from reeltune.bulk.tasks import shared_queries
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import NOW
@@ -146,7 +146,7 @@ def test_a_row_is_predicted_at_its_time_or_at_the_first_rating_left_out(predicto
 def test_rows_that_share_a_history_keep_their_times(lookup):
     user, item = np.zeros(3, dtype=np.int64), np.repeat(lookup.rated(0)[4], 3).astype(np.int64)
     before, fault = np.array([6, 2**40, 5]), np.full(3, -1, dtype=np.int8)
-    groups, queries = _shared_queries(InputRows(user, item, before, fault, ()), lookup, 9)
+    groups, queries = shared_queries(InputRows(user, item, before, fault, ()), lookup, 9)
     (rated,) = lookup.moments(user[:1], lookup.history_ends(user[:1], item[:1]))
     assert [group.tolist() for group in groups] == [[0, 2], [1]]
     assert [query.asked_at.tolist() for query in queries] == [[6, 5], [rated]]

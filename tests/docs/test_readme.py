@@ -42,8 +42,11 @@ MISSION = (
 CHAR_ONLY = (
     "python scripts/check_seq_len.py --config configs/qwen3_movielens_qlora.yaml --char-only"
 )
-OTHER_TOOLS = {"--no-build-isolation", "--logdir"}
-"""Flags of pip and TensorBoard."""
+OTHER_TOOLS = {
+    *("--no-build-isolation", "--logdir"),
+    *("--enable-lora", "--lora-modules", "--max-model-len"),
+}
+"""Flags of pip, TensorBoard and vLLM."""
 FILES = (TRAIN_EXPORT, PROMPT_FILE)
 """Files whose names look like keys."""
 MACHINE_PATHS = tuple(f"/{top}/" for top in ("work", "tmp", "root", "home", "mnt"))

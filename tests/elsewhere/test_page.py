@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "ELSEWHERE.md"
 FILES = sorted(EXAMPLES.glob("elsewhere_*.py"))
 
 _CODE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_CALL = re.compile(r"^python (examples/.*)$", re.MULTILINE)
+_CALL = re.compile(r"^python (examples/elsewhere_.*)$", re.MULTILINE)
 _TAKEN = re.compile(r"^(.*), \*items = sys\.argv\[1:\]$", re.MULTILINE)
 
 

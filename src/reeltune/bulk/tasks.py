@@ -181,14 +181,14 @@ def predict_pairs(
     """
     p_yes = np.zeros(len(rows.user))
     advance(len(p_yes) - len(rows.valid))
-    groups, queries = _shared_queries(rows, lookup, predictor.max_history)
+    groups, queries = shared_queries(rows, lookup, predictor.max_history)
     results = predict_in_batches(predictor, queries, lambda query: len(query.candidates), advance)
     for group, (_, predictions) in zip(groups, results, strict=True):
         p_yes[group] = predictions.p_yes
     return p_yes
 
 
-def _shared_queries(
+def shared_queries(
     rows: InputRows, lookup: Lookup, length: int
 ) -> tuple[list[Ints], Iterator[Query]]:
     """Return the row numbers of each shared history, and the query about it."""
