@@ -22,6 +22,7 @@ from reeltune.files import (
     check_writable,
     file_digest,
     is_temporary,
+    read_object,
     remove_leftovers,
     write_json,
 )
@@ -534,3 +535,14 @@ def test_digest_is_that_of_all_bytes(tmp_path: Path, size: int, algorithm: str):
     content = bytes(i % 251 for i in range(size))
     (tmp_path / "f").write_bytes(content)
     assert file_digest(tmp_path / "f", algorithm) == hashlib.new(algorithm, content).hexdigest()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"7", b"{", b"\xff{}", b'{"a": ' * 100_000])
+def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes):
+    file = tmp_path / "file.json"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"\w"):
+        read_object(file)
+    file.write_text('{"a": {"b": "é"}}', encoding="utf-8")
+    assert read_object(file) == {"a": {"b": "é"}}
+    assert read_object(file, lambda values: {**values, "c": 1})["a"] == {"b": "é", "c": 1}

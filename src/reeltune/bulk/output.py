@@ -21,6 +21,7 @@ from reeltune.errors import RunError, one_line
 from reeltune.files import (
     atomic_file,
     is_temporary,
+    read_object,
     remove_leftovers,
     write_json,
 )
@@ -185,11 +186,11 @@ class Output:
         if not file.is_file():
             return None
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
+            record = read_object(file)
+        except ValueError:
             return None
         expected = {IDENTITY_DIGEST: sha256, **_totals(shards)}
-        has_all = isinstance(record, dict) and expected.items() <= record.items()
+        has_all = expected.items() <= record.items()
         return record if has_all and isinstance(record.get("finished"), str) else None
 
     def shard_files(self) -> list[Path]:
@@ -212,10 +213,10 @@ def _totals(shards: Collection[Shard]) -> dict[str, int]:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        manifest = None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("identity"), dict):
+        manifest = read_object(file)
+    except ValueError:
+        manifest = {}
+    if not isinstance(manifest.get("identity"), dict):
         raise RunError(
             "was not written by reeltune score",
             code="invalid_manifest",

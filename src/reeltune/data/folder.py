@@ -26,7 +26,7 @@ from reeltune.data.tags import ItemTags, Tag
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
 from reeltune.domain import GPHyperparameters, Item, PromptSettings
 from reeltune.errors import DataError, one_line
-from reeltune.files import file_digest
+from reeltune.files import file_digest, read_object
 
 FORMAT_VERSION: Final = 3
 """Format 3 admits ids that are text and other scales than stars. Format 2 renamed columns to
@@ -83,16 +83,14 @@ class PreparedFolder:
                 "data.prepared_dir in its run.json",
             )
         try:
-            meta = json.loads(meta_file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            meta = None
-        if not isinstance(meta, dict):
+            meta = read_object(meta_file)
+        except ValueError:
             raise DataError(
                 "not the description of prepared data",
                 code="bad_prepared_meta",
                 where=str(meta_file),
                 hint=hint,
-            )
+            ) from None
         _check_version(meta.get("format_version"), path)
         folder = cls(path, meta, verify=verify)
         for name in folder.tables:

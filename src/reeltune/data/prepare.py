@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import tempfile
@@ -54,7 +53,7 @@ from reeltune.data.tables import TableSource, read_tables
 from reeltune.data.tags import read_tags
 from reeltune.domain import PromptSettings
 from reeltune.errors import DataError
-from reeltune.files import atomic_folder, replaceable_folder, write_json
+from reeltune.files import atomic_folder, read_object, replaceable_folder, write_json
 from reeltune.progress import show_progress
 from reeltune.zips import replace_unprintable
 
@@ -354,7 +353,6 @@ def check_replaceable(path: Path) -> None:
 
 def _is_prepared(meta_file: Path) -> bool:
     try:
-        meta = json.loads(meta_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return "format_version" in read_object(meta_file)
+    except (OSError, ValueError):
         return False
-    return isinstance(meta, dict) and "format_version" in meta

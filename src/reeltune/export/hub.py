@@ -24,7 +24,7 @@ from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 from reeltune import __version__
 from reeltune.errors import FetchError, RunError, first_line
 from reeltune.export.provenance import EXPORT_FILE
-from reeltune.files import file_digest
+from reeltune.files import file_digest, read_object
 from reeltune.models.prompt_record import PROMPT_FILE
 from reeltune.progress import BYTES, show_progress
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CARD_FILE
@@ -70,7 +70,7 @@ def exported_before(folder: Path, adapter: Path, dtype: str, onto: str) -> bool:
     """Return whether a folder is an export of this adapter with these settings."""
     if not (folder / EXPORT_FILE).is_file() or not (adapter / ADAPTER_WEIGHTS).is_file():
         return False
-    record = _read(folder / EXPORT_FILE)
+    record = read_object(folder / EXPORT_FILE)
     made = (record["adapter"]["sha256"], record["dtype"], record["onto"])
     return made == (file_digest(adapter / ADAPTER_WEIGHTS), dtype, onto)
 
@@ -81,7 +81,7 @@ def files_to_upload(folder: Path) -> list[Upload]:
     Raises:
         RunError: A file is missing, outside the folder, or not as recorded.
     """
-    record, prompt = _read(folder / EXPORT_FILE), _read(folder / PROMPT_FILE)
+    record, prompt = (read_object(folder / name) for name in (EXPORT_FILE, PROMPT_FILE))
     for name, written in record["files"].items():
         file = folder / name
         inside = Path(name).name == name and file.is_file()
@@ -234,10 +234,6 @@ def _hub_failed(repo_id: str, message: str) -> FetchError:
         where=repo_id,
         hint="The same command uploads the export again",
     )
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _encode(value: dict[str, Any]) -> bytes:

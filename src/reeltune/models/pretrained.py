@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import find_adapter_config_file
 
 from reeltune.errors import ModelError, first_line
+from reeltune.files import read_object
 from reeltune.models.base_identity import is_path, refuse_missing_folder
 
 _LFS_POINTER: Final = b"version https://git-lfs"
@@ -168,6 +169,6 @@ def _not_loadable(what: str, name: str, error: Exception) -> ModelError:
 
 def is_json_object(file: Path) -> bool:
     """Return whether a file holds a JSON object."""
-    with contextlib.suppress(ValueError, RecursionError):
-        return isinstance(json.loads(file.read_bytes()), dict)
+    with contextlib.suppress(ValueError):
+        return read_object(file) is not None
     return False

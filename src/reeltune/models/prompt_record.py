@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.domain import PROMPT_VERSION, GPHyperparameters, PromptSettings
 from reeltune.errors import ModelError
-from reeltune.files import write_json
+from reeltune.files import read_object, write_json
 from reeltune.prompts.chat import TEMPLATE_DATE, chat_frame, tokens_digest, writes_date
 from reeltune.runs.log import LOGGER
 
@@ -86,7 +85,7 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
             hint="Train it with reeltune, or copy the file that belongs to it",
         )
     try:
-        values: dict[str, Any] = json.loads(file.read_bytes())
+        values = read_object(file)
         version = values["settings"]["version"]
         if version == PROMPT_VERSION:
             optional = ("frame_sha256", "tokens_sha256", "template_date")
@@ -98,7 +97,7 @@ def read_prompt_record(adapter: Path) -> PromptRecord:
                 **{name: values.get(name) for name in optional},
                 min_history=None if least is None else int(least),
             )
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(
             f"not the record of a prompt ({type(error).__name__}: {error})",
             code="prompt_record_damaged",

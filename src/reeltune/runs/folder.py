@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from reeltune.config import (
 from reeltune.config.reference import resumable_keys
 from reeltune.data.folder import AUXILIARY_FILE, ITEMS_FILE, TAGS_FILE, TIMELINES_FILE
 from reeltune.errors import ConfigError, RunError
-from reeltune.files import is_temporary, replaceable_folder, write_json
+from reeltune.files import is_temporary, read_object, replaceable_folder, write_json
 from reeltune.locks import LOCK_FILE
 
 RUN_FILE: Final = "run.json"
@@ -307,12 +306,9 @@ def _read(file: Path) -> dict[str, Any]:
         return found
 
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), object_hook=fields)
-    except (ValueError, RecursionError) as error:
+        return read_object(file, fields)
+    except ValueError as error:
         raise _damaged(file, str(error)) from error
-    if not isinstance(content, dict):
-        raise _damaged(file, "not a JSON object")
-    return content
 
 
 def _damaged(file: Path, reason: str) -> RunError:

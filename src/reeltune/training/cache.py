@@ -21,7 +21,7 @@ from reeltune.data.columns import TRAIN
 from reeltune.data.folder import CacheKey, PreparedFolder, prepared_data
 from reeltune.domain import PromptSettings
 from reeltune.errors import RunError, one_line
-from reeltune.files import atomic_folder, refuse_foreign, write_json
+from reeltune.files import atomic_folder, read_object, refuse_foreign, write_json
 from reeltune.locks import exclusive
 from reeltune.prompts.chat import chat_frame, tokens_digest
 from reeltune.prompts.rows import Selection, TokenRows, refuse_too_long
@@ -103,15 +103,7 @@ def stored_key(path: Path) -> dict[str, Any] | None:
     Raises:
         OSError, ValueError: It is damaged.
     """
-    if not path.exists():
-        return None
-    try:
-        stored = json.loads(_file(path / CACHE_KEY).read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError(f"{CACHE_KEY} is nested too deeply") from error
-    if not isinstance(stored, dict):
-        raise ValueError(f"{CACHE_KEY} holds no key")
-    return stored
+    return read_object(_file(path / CACHE_KEY)) if path.exists() else None
 
 
 def stored_rows(path: Path, stored: dict[str, Any]) -> TokenRows:

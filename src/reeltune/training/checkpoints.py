@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from reeltune.errors import one_line
-from reeltune.files import file_digest, write_json
+from reeltune.files import file_digest, read_object, write_json
 from reeltune.models.choices import process_state
 from reeltune.models.prompt_record import PROMPT_FILE
 from reeltune.runs.folder import (
@@ -129,9 +128,7 @@ def _inspect(file: Path, read: Callable[[Path], Any]) -> Any:
 
 
 def _read_object(file: Path) -> dict[str, Any]:
-    content = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("not a JSON object")
+    content = read_object(file)
     if file.name == TRAINER_STATE and not isinstance(content.get("global_step"), int):
         raise ValueError("no global_step")
     return content
