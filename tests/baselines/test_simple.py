@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import log_loss
 
 from reeltune.baselines.lenskit_models import ratings_for_lenskit
 from reeltune.baselines.problem import Problem, mean_log_loss
@@ -170,6 +171,13 @@ def test_the_choice_is_the_lowest_log_loss_on_validation_rows():
     wanted = fit_platt(scores["knows"][problem.validation], problem.liked(problem.validation))
     assert np.array_equal(answers.validation, wanted(scores["knows"][problem.validation]))
     assert np.array_equal(answers.test, wanted(scores["knows"][problem.test]))
+
+
+def test_log_loss_is_that_of_scikit_learn_also_of_certain_predictions():
+    random = np.random.default_rng(0)
+    p_yes = np.concatenate([random.uniform(size=50), [0.0, 0.0, 1.0, 1.0]])
+    liked = np.concatenate([random.uniform(size=50) < 0.5, [False, True, False, True]])
+    assert mean_log_loss(liked, p_yes) == pytest.approx(log_loss(liked, p_yes), rel=1e-12)
 
 
 def test_log_loss_of_one_label_is_defined():
