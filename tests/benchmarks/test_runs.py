@@ -15,6 +15,7 @@ from reeltune import cli
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Scorer
+from tests import forked
 from tests.helpers import tiny_model, tiny_tokenizer
 
 
@@ -134,7 +135,10 @@ def test_predictions_that_differ_are_refused(
 
 
 @pytest.mark.slow
-def test_a_full_run(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
+def test_a_full_run(
+    tokenizer: Path, prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(full_run, "subprocess", forked)
     file = tmp_path / "result.json"
     full_run.main(
         [
@@ -142,7 +146,7 @@ def test_a_full_run(tokenizer: Path, prepared: PreparedFolder, tmp_path: Path):
             *("--work", str(tmp_path), "--result", str(file), "--steps", "24", "--rows", "20"),
             *("--cases", "lora_bf16"),
             *("--set", "train.batch_size=1", "--set", "train.pack_length=1280"),
-            *("--set", "train.gradient_checkpointing=false"),
+            *("--set", "train.gradient_checkpointing=false", "--set", "scoring.fusion=none"),
         ]
     )
     (case,) = result_of(file, "full_run")["cases"]
@@ -169,6 +173,7 @@ def test_number_types_side_by_side(
     monkeypatch.setattr(Launch, "run", run_here)
     file = tmp_path / "result.json"
     overrides = ("train.pack_length=1280", "train.eval_steps=2", "train.save_steps=2")
+    overrides += ("scoring.fusion=none",)
     float16.main(
         [
             *("--model", str(tiny_qwen3), "--prepared", str(prepared.path)),

@@ -14,12 +14,18 @@ import pytest
 from benchmarks import serve_load
 from benchmarks.render import problems, render
 from reeltune.data.folder import PreparedFolder
+from tests import forked
 
 
 @pytest.mark.slow
 def test_it_writes_a_result(
-    tiny_qwen3: Path, prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_qwen3: Path,
+    prepared: PreparedFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(serve_load, "subprocess", forked)
     file = tmp_path / "result.json"
     serve_load.main(
         f"--model {tiny_qwen3} --prepared {prepared.path} --clients 1 6 --clients-per-history 1 3 "

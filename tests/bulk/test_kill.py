@@ -9,15 +9,16 @@ import shutil
 import signal
 import sys
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reeltune.errors import RunError
 from reeltune.files import is_temporary
+from tests import forked
 from tests.bulk.build import Row, output_rows, parts, write_rows
-from tests.bulk.command import arguments, call, fork_server, run_silently
+from tests.bulk.command import arguments, call
 from tests.errors import error_code
 from tests.locked import is_locked_by
 
@@ -35,32 +36,31 @@ class Runs:
         self.log = out.with_suffix(".log")
         self.args = args
 
-    def start(self) -> BaseProcess:
-        process = fork_server().Process(target=run_silently, args=(self.args, self.log))
-        process.start()
-        return process
+    def start(self) -> Any:
+        with self.log.open("a") as log:
+            command = [sys.executable, "-m", "reeltune", *self.args]
+            return forked.Popen(command, stdout=log.fileno(), stderr=forked.STDOUT)
 
     def shards(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in parts(self.out)}
 
-    def wait_for_more(self, process: BaseProcess) -> None:
+    def wait_for_more(self, process: Any) -> None:
         """Wait until there is another shard, or the process has ended."""
         deadline = time.monotonic() + _DEADLINE_S
         before = len(parts(self.out))
-        while len(parts(self.out)) == before and process.is_alive():
+        while len(parts(self.out)) == before and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
-    def wait_for_lock(self, process: BaseProcess) -> None:
+    def wait_for_lock(self, process: Any) -> None:
         """Wait until the output is locked, before the model is loaded."""
         lock = self.out.with_name(f".{self.out.name}.lock")
         while not is_locked_by(lock, process.pid):
-            assert process.is_alive(), self.log.read_text()
+            assert process.poll() is None, self.log.read_text()
             time.sleep(0.002)
 
-    def finish(self, process: BaseProcess) -> None:
-        process.join(_DEADLINE_S)
-        assert process.exitcode == 0, self.log.read_text()
+    def finish(self, process: Any) -> None:
+        assert process.wait(_DEADLINE_S) == 0, self.log.read_text()
 
 
 def runs(model: Path, prepared: Path, table: Path, out: Path) -> Runs:
@@ -82,7 +82,6 @@ def test_a_second_run_is_refused_while_the_first_scores(tiny_qwen3, prepared, tm
     table = write_rows(tmp_path / "in.parquet", ROWS[:20])
     first = runs(tiny_qwen3, prepared.path, table, tmp_path / "out")
     process = first.start()
-    assert process.pid is not None
     first.wait_for_lock(process)
     os.kill(process.pid, signal.SIGSTOP)
     try:
@@ -127,14 +126,12 @@ def test_twenty_kills_lose_and_repeat_no_row(tiny_qwen3, prepared, tmp_path):
         else:
             time.sleep(draw.uniform(0, loading))
         process.kill()
-        process.join()
-        if process.exitcode == 0:  # it came too late: begin again
+        if process.wait() == 0:  # it came too late: begin again
             assert_all_there(killed, expected)
             shutil.rmtree(killed.out)
             before = {}
             continue
-        assert process.exitcode is not None
-        assert process.exitcode < 0
+        assert process.returncode < 0
         kills += 1
         # Whatever has its name is whole, and stays.
         seen = killed.shards()

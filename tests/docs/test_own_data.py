@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from reeltune.cli import main
 from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.offline.synthetic_books import make_synthetic_books
+from tests import forked
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "OWN_DATA.md"
@@ -82,9 +82,7 @@ def test_the_lesson_runs_from_tables_to_a_page(
 def page_is_about_books(serve: list[str]) -> None:
     """Serve, and look at the page and at the first answer to somebody without any rating."""
     command = [sys.executable, "-m", "reeltune", *serve, *FEW, "--port", "0"]
-    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, text=True, **both) as process:
-        assert process.stdout is not None
+    with forked.Popen(command, stdout=forked.PIPE, stderr=forked.STDOUT, text=True) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)

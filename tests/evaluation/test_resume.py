@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from reeltune.prompts.sequences import Sequences
 from reeltune.report.save_evaluation import predictions_key
 from reeltune.scoring.scorer import Progress, Scorer
 from reeltune.training.train import train
+from tests import forked
 from tests.errors import error_code
 from tests.locked import elsewhere
 from tests.runs import tiny_config, tiny_overrides
@@ -308,27 +310,18 @@ def evaluate(overrides: list[str], output: Path) -> list[str]:
     return ["evaluate", "--config", os.devnull, *sets, "--output", str(output)]
 
 
-KILLED = """
-import os, signal, sys
-from reeltune.baselines.score import BASELINES
-from reeltune.cli import main
-from reeltune.config import Config
-from reeltune.data.folder import PreparedFolder
-from reeltune.evaluation.ablations import UNALTERED
-from reeltune.scoring.scorer import Progress, Scorer
+def kill_after(count: int) -> None:
+    """Kill this process once a model has computed some shards."""
+    score, left = Scorer.score, [count]
 
-score, left = Scorer.score, [int(sys.argv[1])]
+    def killing(self: Scorer, sequences: Sequences, progress=None, **options):
+        if progress is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return score(self, sequences, progress, **options)
 
-def killing(self, sequences, progress=None, **options):
-    if progress is not None:
-        left[0] -= 1
-        if left[0] < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return score(self, sequences, progress, **options)
-
-Scorer.score = killing
-main(sys.argv[2:])
-"""
+    Scorer.score = killing  # type: ignore[method-assign]
 
 
 @pytest.mark.slow
@@ -340,13 +333,14 @@ def test_a_killed_command_resumes(run, scored, tmp_path, phase: str):
     shards = list(scored)
     assert not (tmp_path / "whole" / PARTIAL_FOLDER).exists()
     count = 3 if phase == "models" else len(shards) - 2
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(count), *evaluate(overrides, tmp_path / "killed")],
-        capture_output=True,
-        timeout=300,
-        check=False,
+    killed = forked.Popen(
+        [sys.executable, "-m", "reeltune", *evaluate(overrides, tmp_path / "killed")],
+        stdout=forked.PIPE,
+        stderr=forked.STDOUT,
+        before=partial(kill_after, count),
     )
-    assert killed.returncode == -9, killed.stderr.decode()
+    shown, _ = killed.communicate(300)
+    assert killed.returncode == -9, shown
     assert len(list((tmp_path / "killed" / PARTIAL_FOLDER).glob("*.npy"))) == count
     scored.clear()
     with pytest.raises(SystemExit) as left:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ import pytest
 from reeltune.cli import main
 from reeltune.config import config_tree, load_config
 from reeltune.errors import ConfigError
+from tests import forked
 from tests.errors import error_code
 from tests.helpers import write_prepared
 from tests.runs import tiny_overrides
@@ -30,7 +31,7 @@ NEW_GROUP = 0 if sys.platform != "win32" else subprocess.CREATE_NEW_PROCESS_GROU
 class Command(NamedTuple):
     """The command, running."""
 
-    process: subprocess.Popen[str]
+    process: Any
     address: str
 
 
@@ -49,13 +50,12 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_qwen3: Path) -> Path:
 def command(config: Path) -> Iterator[Command]:
     """The command, serving a base model."""
     options = ["--config", str(config), "--base-only", "--port", "0", "--history", "3"]
-    process = subprocess.Popen(
+    process = forked.Popen(
         [sys.executable, "-m", "reeltune", "serve", *options],
-        stdout=subprocess.PIPE,
+        stdout=forked.PIPE,
         text=True,
         creationflags=NEW_GROUP,
     )
-    assert process.stdout is not None
     with process:
         for line in process.stdout:
             if line.startswith("serving at "):

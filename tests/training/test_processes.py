@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.launching import Launch
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
@@ -19,9 +19,7 @@ from tests.runs import tiny_config, tiny_overrides
 
 def launch(processes: int, overrides: list[str]) -> str:
     sets = [part for override in overrides for part in ("--set", override)]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={processes}", "-m", "reeltune", "train"]
-    command += ["--config", os.devnull, *sets]
+    command = [*Launch(processes).command(), "train", "--config", os.devnull, *sets]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from reeltune.config import Config
+from reeltune.cli import main
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE
-from reeltune.training.train import train
-from tests.runs import tiny_config, tiny_overrides
+from tests import forked
+from tests.runs import tiny_overrides
 
 # No evaluation improves the AUC by more than 1, so patience runs out at the fifth evaluation: at
 # step 10 of 20, if the counter survives the kill.
@@ -31,19 +30,23 @@ SETTINGS = {
 _DEADLINE_S = 240
 
 
-def start(overrides: list[str], *flags: str) -> subprocess.Popen[str]:
+def command(overrides: list[str], *flags: str) -> list[str]:
     sets = [part for override in overrides for part in ("--set", override)]
-    command = [sys.executable, "-m", "reeltune", "train", "--config", os.devnull, *sets, *flags]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return ["train", "--config", os.devnull, *sets, *flags]
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=_DEADLINE_S)
-    assert process.returncode == 0, output
-    return output
+def start(overrides: list[str]) -> Any:
+    started = [sys.executable, "-m", "reeltune", *command(overrides)]
+    return forked.Popen(started, stdout=forked.PIPE, stderr=forked.STDOUT, text=True)
 
 
-def kill_once_saved(process: subprocess.Popen[str], checkpoint: Path) -> None:
+def finish(overrides: list[str], *flags: str) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(command(overrides, *flags))
+    assert not left.value.code
+
+
+def kill_once_saved(process: Any, checkpoint: Path) -> None:
     deadline = time.monotonic() + _DEADLINE_S
     while not (checkpoint / CHECKSUMS_FILE).is_file():  # written last, in one piece
         assert process.poll() is None, process.communicate()[0]
@@ -66,42 +69,29 @@ def assert_same(killed: Path, whole: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sigkill_then_resume_equals_the_uninterrupted_run(tiny_qwen3, prepared, tmp_path):
-    def overrides(name: str) -> list[str]:
-        return tiny_overrides(
-            tiny_qwen3, prepared.path, tmp_path, train__output_dir=tmp_path / name, **SETTINGS
-        )
+@pytest.mark.parametrize("share_history", [True, False])
+def test_sigkill_then_resume_equals_the_uninterrupted_run(
+    tiny_qwen3, prepared, tmp_path, capsys, share_history: bool
+):
+    """Only the killed run is a separate process."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
 
-    finish(start(overrides("whole")))
-    process = start(overrides("killed"))
-    kill_once_saved(process, tmp_path / "killed" / "checkpoint-4")
-    killed = tmp_path / "killed"
+    def overrides(run: Path) -> list[str]:
+        changes = {**SETTINGS, "train__share_history": share_history, "train__output_dir": run}
+        return tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **changes)
+
+    finish(overrides(whole))
+    kill_once_saved(start(overrides(killed)), killed / "checkpoint-4")
     assert json.loads((killed / "run.json").read_text())["status"] == "running"
     assert not (killed / ADAPTER_WEIGHTS).exists()
     # An incomplete checkpoint must not be resumed from.
     (killed / "checkpoint-19").mkdir()
 
-    output = finish(start(overrides("killed"), "--resume"))
+    capsys.readouterr()
+    finish(overrides(killed), "--resume")
+    output = "".join(capsys.readouterr())
     assert "resuming from checkpoint-" in output
     assert "removed incomplete checkpoint-19" in output
 
-    assert_same(killed, tmp_path / "whole")
-    assert json.loads((killed / "run.json").read_text())["resumed_from"]
-
-
-@pytest.mark.slow
-def test_single_prompts_resume_to_the_same_bytes(tiny_qwen3, prepared, tmp_path):
-    """Only the killed run is a separate process."""
-
-    def changes(name: str) -> dict[str, Any]:
-        return {**SETTINGS, "train__share_history": False, "train__output_dir": tmp_path / name}
-
-    def config(name: str) -> Config:
-        return tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes(name))
-
-    whole = train(config("whole"))
-    process = start(tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **changes("killed")))
-    kill_once_saved(process, tmp_path / "killed" / "checkpoint-2")
-    killed = train(config("killed"), resume=True)
-    assert json.loads((killed / "run.json").read_text())["resumed_from"]
     assert_same(killed, whole)
+    assert json.loads((killed / "run.json").read_text())["resumed_from"]
