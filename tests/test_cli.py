@@ -25,6 +25,7 @@ COMMANDS = (
     "prepare",
     "lengths",
     "train",
+    "tune",
     "evaluate",
     "compare",
     "check",

@@ -80,6 +80,7 @@ def test_a_missing_module_is_named_with_the_extra(extra: Extra, monkeypatch: pyt
         (["train", "--dry-run"], "train"),
         (["serve"], "serve"),
         (["evaluate"], "report"),
+        (["tune"], "tune"),
     ],
 )
 def test_a_command_without_its_extra_ends_with_an_error(

@@ -1,7 +1,7 @@
 """Fine-tune a small language model to predict whether a user will like a film.
 
-The Python API: :func:`prepare`, :func:`train`, :func:`load` and :func:`evaluate`. Importing the
-package loads none of its dependencies; each name loads what it needs when it is first used.
+The Python API: :func:`prepare`, :func:`train`, :func:`tune`, :func:`load` and :func:`evaluate`.
+Importing the package loads none of its dependencies; each name loads them when it is first used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reeltune.api.data import prepare
     from reeltune.api.evaluation import Evaluation, evaluate
     from reeltune.api.recommender import Recommender, load
-    from reeltune.api.runs import Run, train
+    from reeltune.api.runs import Run, train, tune
     from reeltune.config import Config
     from reeltune.recommend.candidates import Filters
 
@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "prepare",
     "train",
+    "tune",
 ]
 
 _MODULES = {
@@ -44,6 +45,7 @@ _MODULES = {
     "load": "reeltune.api.recommender",
     "prepare": "reeltune.api.data",
     "train": "reeltune.api.runs",
+    "tune": "reeltune.api.runs",
 }
 
 # On CPUs with AVX512-BF16, importing bitsandbytes 0.50 suggests a package that would make other

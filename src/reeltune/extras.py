@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from reeltune.errors import MissingExtraError
 
-Extra = Literal["train", "serve", "report", "offline"]
+Extra = Literal["train", "serve", "report", "offline", "tune"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 """Experiment trackers: TensorBoard is in ``train``, each other one is an extra and a module."""
 
@@ -16,6 +16,7 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "serve": ("fastapi", "prometheus_client", "uvicorn"),
     "report": ("lenskit", "matplotlib"),
     "offline": ("gguf",),
+    "tune": ("optuna",),
 }
 """The modules that each extra installs."""
 

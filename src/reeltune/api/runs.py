@@ -1,9 +1,9 @@
-"""Train, and read what a training run left in its folder."""
+"""Train, search for a configuration, and read what a training run left in its folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,43 @@ def train(
     from reeltune.training.train import train as run_training
 
     return Run(run_training(as_config(config, overrides), resume=resume, overwrite=overwrite))
+
+
+@translated_errors()
+def tune(
+    config: ConfigLike | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    output: PathLike | None = None,
+    trials: int = 20,
+    timeout: float | None = None,
+    space: Sequence[str] = (),
+    keep: int = 3,
+) -> dict[str, Any]:
+    """Search for the configuration with the lowest validation log loss, as ``reeltune tune`` does.
+
+    Args:
+        config: What all trials share; ``overrides`` as in :func:`train`.
+        output: The study's folder, by default ``train.output_dir`` with ``-tune`` added; a study in
+            it is continued, beside other processes. Trial 7 is the run in ``trials/7``.
+        trials: How many the study is to have; none begins after ``timeout`` seconds.
+        space: Changes to the default space: ``KEY=LOW:HIGH``, ``KEY=LOW:HIGH:log``, ``KEY=a,b,c``.
+        keep: How many of the best trials keep their weights.
+
+    Returns:
+        The content of ``tune.json``: all trials, the best of them, importances by key.
+
+    Raises:
+        ReeltuneError: Configuration, space, data or folder are wrong, or no trial is complete.
+        MissingExtraError: The extra ``tune`` or ``train`` is not installed.
+    """
+    require("train")
+    require("tune")
+    from reeltune.training.tune import tune as run_study
+
+    resolved = as_config(config, overrides)
+    folder = Path(output or f"{resolved.train.output_dir}-tune")
+    return run_study(resolved, space, folder, trials, timeout, keep)
 
 
 def _set_keys(tree: dict[str, Any], values: Mapping[str, Any]) -> None:

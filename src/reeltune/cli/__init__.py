@@ -74,6 +74,7 @@ for command in (
     demo.demo,
     lengths.lengths,
     train.train,
+    train.tune,
     evaluate.evaluate,
     evaluate.compare,
     check.check,

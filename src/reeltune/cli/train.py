@@ -1,7 +1,8 @@
-"""``reeltune train``."""
+"""``reeltune train`` and ``tune``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,3 +42,29 @@ def train(
 
     run(resolved, resume=resume, overwrite=overwrite)
     process_state().destroy_process_group()  # torch warns of processes that end without
+
+
+SPACE = "KEY=LOW:HIGH, KEY=LOW:HIGH:log or KEY=a,b,c: search a key; one value fixes it. Repeatable."
+
+
+def tune(
+    config: options.ConfigOption = options.DEFAULT_CONFIG,
+    override: options.SetOption = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Default: train.output_dir-tune.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Run trials until there are so many.")] = 20,
+    timeout: Annotated[float | None, typer.Option(help="Seconds until no more begin.")] = None,
+    space: Annotated[list[str] | None, typer.Option(help=SPACE)] = None,
+    keep: Annotated[int, typer.Option(min=1, help="How many of the best keep their weights.")] = 3,
+) -> None:
+    """Search for the configuration with the lowest validation log loss, a training per trial."""
+    from reeltune.api.runs import tune as search
+
+    resolved = options.resolve_config(config, override)
+    folder = output_dir or Path(f"{resolved.train.output_dir}-tune")
+    found = search(
+        resolved, output=folder, trials=trials, timeout=timeout, space=space or (), keep=keep
+    )
+    from reeltune.training.tune import BEST_FILE, trials_table
+
+    typer.echo(trials_table(found))
+    typer.echo(f"train the best configuration: reeltune train --config {folder / BEST_FILE}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from transformers import TrainerCallback
 
 from reeltune.attention.shared import backend
 from reeltune.boundary import disk_full, is_disk_full
@@ -46,16 +47,20 @@ from reeltune.training.record import first_record, run_metrics, write_card
 from reeltune.training.trackers import finished_trackers, start_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
 
+Callbacks = Sequence[TrainerCallback]
 _SMALL_FILES: Final = 100_000  # bytes: the tokenizer, the states of the trainer and of generators
 
 
-def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path:
+def train(
+    config: Config, resume: bool = False, overwrite: bool = False, added: Callbacks = ()
+) -> Path:
     """Run or continue a training run.
 
     Args:
         config: The configuration.
         resume: Continue from the newest whole checkpoint; with none, start at the beginning.
         overwrite: Replace an earlier run in the same folder.
+        added: Further callbacks of the trainer.
 
     Returns:
         The run folder.
@@ -66,11 +71,13 @@ def train(config: Config, resume: bool = False, overwrite: bool = False) -> Path
     run = RunFolder(config.train.output_dir)
     main = process_state().is_main_process
     with exclusive(run.path) if main else contextlib.nullcontext():
-        _train_in(run, config, resume, overwrite, main=main)
+        _train_in(run, config, resume, overwrite, added, main=main)
     return run.path
 
 
-def _train_in(run: RunFolder, config: Config, resume: bool, overwrite: bool, *, main: bool) -> None:
+def _train_in(
+    run: RunFolder, config: Config, resume: bool, overwrite: bool, added: Callbacks, *, main: bool
+) -> None:
     checkpoint, unusable = _begin(run, config, resume, overwrite)
     if resume and run.finished:
         with logging_to(None):
@@ -84,7 +91,7 @@ def _train_in(run: RunFolder, config: Config, resume: bool, overwrite: bool, *, 
                 for path in run.remove_incomplete_checkpoints():
                     LOGGER.warning("removed incomplete %s", path.name)
                 set_aside(unusable, checkpoint)
-            _train(run, config, checkpoint, main=main)
+            _train(run, config, checkpoint, added, main=main)
     finally:
         if main:
             run.restore_earlier()  # unless this run has replaced it
@@ -113,7 +120,9 @@ def _begin(
     return newest_whole(run) if continued else (None, {})
 
 
-def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: bool) -> None:
+def _train(
+    run: RunFolder, config: Config, checkpoint: Path | None, added: Callbacks, *, main: bool
+) -> None:
     clock = StepClock()
     LOGGER.info("run folder: %s", run.path)
     begin_phase(1, "load", clock.began)
@@ -138,6 +147,8 @@ def _train(run: RunFolder, config: Config, checkpoint: Path | None, *, main: boo
     with _space_named(run, loaded):
         record = first_record(inputs, run, checkpoint)
         trainer = build_trainer(inputs, run, clock, checkpoint)
+        for callback in added:
+            trainer.add_callback(callback)
         trainer.totals.run_started = record["started"]
         for checked in (rows, eval_rows):
             trainer.scorer.check(checked.sequences, packed=config.train.share_history)
