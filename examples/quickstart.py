@@ -28,7 +28,7 @@ import reeltune
 folder = reeltune.prepare(
     "data/raw/ml-100k", "data/quickstart", history_len=5, export=None, notify=print
 )
-print(folder.counts)
+print({split: folder.counts[split] for split in ("train", "validation", "test")})
 
 # %% [markdown]
 # ## Train
@@ -44,7 +44,7 @@ run = reeltune.train(
     },
     overwrite=True,
 )
-print(run.metrics["best"])
+print(pl.DataFrame([run.metrics["best"]]).select("step", "eval_auc", "eval_log_loss"))
 
 # %% [markdown]
 # ## Evaluate
@@ -58,7 +58,7 @@ def accuracy(labels, p_yes, users):
 
 
 evaluation = reeltune.evaluate(run, metrics={"accuracy_at_half": accuracy})
-print(evaluation.table())
+print(evaluation.table().select("scorer", "auc", "log_loss", "accuracy_at_half"))
 print(evaluation.report())
 
 # %% [markdown]
@@ -71,8 +71,8 @@ user = int(folder.timelines.user_id[0])
 print(recommender.recommend(user=user, k=5))
 
 # %%
-films = recommender.recommend(user=user, k=2)
-mine = pl.DataFrame({"item_id": films["item_id"], "rating": [5.0, 2.0]})
+films = recommender.recommend(user=user, k=5)
+mine = pl.DataFrame({"item_id": films["item_id"], "rating": [5.0, 2.0, 4.0, 1.0, 4.0]})
 recommended = recommender.recommend(ratings=mine, k=3)
 print(recommended)
 print(recommender.explain(int(recommended["item_id"][0]), ratings=mine))
