@@ -152,6 +152,14 @@ def test_the_code_in_the_card_gives_the_prediction(exact, subject, monkeypatch):
     assert names["p_yes"] == pytest.approx(plain(exact, ids, answers)[0], abs=1e-6)
     turns = [message["content"] for message in names["messages"]]
     assert names["prompt"] == subject.tokens.frame.wrap(*turns)
+    # The request to a server is about the same prompt, and its expected score is this prediction.
+    request, written = json.loads((exact / "generative_scoring.json").read_text()), record(exact)
+    assert [[*request["query"], *item] for item in request["items"]] == ids
+    assert (*request["label_token_ids"],) == answers
+    assert written["example_p_yes"] == pytest.approx(names["p_yes"], abs=1e-6)
+    assert f"{written['example_p_yes']:.4f}" in card
+    longest = max(map(len, subject.rows("test").sequences.alone()))
+    assert longest <= written["longest_prompt"] < 2 * longest
     assert re.search(r"^\| merged .*\| [+-]\d\.\d{4} \|", card, re.MULTILINE)
     assert "--allow-drift" not in card
 

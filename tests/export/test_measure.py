@@ -20,6 +20,8 @@ from reeltune.runs.folder import ADAPTER_WEIGHTS
 from tests.errors import error_code, raises_error
 from tests.export.conftest import WEIGHTS, Trained, change_record
 
+EXAMPLE = [1, 2, 3]
+
 
 @pytest.fixture(scope="module")
 def adapter(trained: Trained) -> tuple[Setup, Measurement]:
@@ -38,11 +40,11 @@ def merged(trained: Trained, tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_changed_weights_change_the_measurement(adapter, merged):
     setup, expected = adapter
-    assert difference(expected, measure_merged(setup, merged)).p_yes_max < 1e-5
+    assert difference(expected, measure_merged(setup, merged, EXAMPLE)[0]).p_yes_max < 1e-5
     weights = load_file(merged / WEIGHTS)
     weights["model.layers.0.mlp.down_proj.weight"] *= 1.5
     save_file(weights, merged / WEIGHTS, {"format": "pt"})
-    assert difference(expected, measure_merged(setup, merged)).p_yes_max > 1e-4
+    assert difference(expected, measure_merged(setup, merged, EXAMPLE)[0]).p_yes_max > 1e-4
 
 
 @pytest.mark.slow
@@ -53,7 +55,7 @@ def test_a_tokenizer_that_writes_other_prompts_is_refused(adapter, merged):
     words["a"], words["e"] = words["e"], words["a"]
     file.write_text(json.dumps(content), encoding="utf-8")
     with raises_error(ModelError, "saved_tokenizer_differs", where=str(merged)):
-        measure_merged(adapter[0], merged)
+        measure_merged(adapter[0], merged, EXAMPLE)
 
 
 @pytest.mark.slow

@@ -64,6 +64,16 @@ The prediction is P(Yes). Generation is greedy and stops at the end of the turn.
 the language model alone: what reeltune answers with the adapter may combine its log-odds with
 gradient boosting and the prompt's signals (`fusion.json` beside the adapter), and is not in them.
 
+## On a vLLM server
+
+`generative_scoring.json` asks `/generative_scoring` about the prompt above; its score is
+{{ "%.4f" | format(record.example_p_yes) }} here. A server cuts longer prompts in silence.
+
+```
+vllm serve . --max-model-len {{ record.longest_prompt + 1 }}
+curl localhost:8000/generative_scoring --json @generative_scoring.json
+```
+
 ## Drift from the trained adapter
 
 Adapter and base were added in float32 and rounded once to {{ record.dtype }}\

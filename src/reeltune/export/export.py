@@ -19,7 +19,7 @@ from reeltune.export.measure import (
     measure_on_other_base,
 )
 from reeltune.export.merge import DType, Onto, with_four_bit, write_merged
-from reeltune.export.provenance import EXPORT_FILE, AdapterOrigin, export_record
+from reeltune.export.provenance import EXPORT_FILE, AdapterOrigin, export_record, write_request
 from reeltune.files import atomic_folder, refuse_foreign, write_json
 from reeltune.locks import exclusive, shared
 from reeltune.runs.folder import CARD_FILE
@@ -124,15 +124,13 @@ def _export(
         setup.tokens.answers,
         origin.prompt,
     )
+    merged, p_yes = measure_merged(setup, folder, write_request(folder, setup.tokens))
     in_4_bits = setup.four_bit if origin.four_bit is None else origin.four_bit
     drift = Drift(
         split=options.split,
         rows=len(setup.rows),
         rows_available=int(setup.folder.meta["counts"][options.split]),
-        measurements=[
-            *((other, trained) if setup.four_bit else (trained, other)),
-            measure_merged(setup, folder),
-        ],
+        measurements=[*((other, trained) if setup.four_bit else (trained, other)), merged],
         reference=FOUR_BIT if in_4_bits else UNQUANTIZED,
         reference_known=origin.four_bit is not None,
         bounds=options.bounds,
@@ -140,6 +138,7 @@ def _export(
     show(drift)
     _refuse_drift(drift, options, target)
     record = export_record(folder, setup, origin, options.dtype, options.onto, drift)
+    record["example_p_yes"] = p_yes
     write_json(folder / EXPORT_FILE, record)
     write_merged_card(folder / CARD_FILE, target.name, record, drift, origin, setup.tokens.answers)
     return drift

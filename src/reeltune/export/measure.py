@@ -22,6 +22,8 @@ from reeltune.models.load import load_base
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import TokenRows
+from reeltune.prompts.sequences import Sequences
+from reeltune.ragged import Ragged
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.scorer import Progress, Scorer
 
@@ -90,8 +92,8 @@ def measure_on_other_base(setup: Setup, adapter: Path, four_bit: bool) -> Measur
     )
 
 
-def measure_merged(setup: Setup, folder: Path) -> Measurement:
-    """Measure a merged model from its folder, with the tokenizer saved there.
+def measure_merged(setup: Setup, folder: Path, example: list[int]) -> tuple[Measurement, float]:
+    """Measure a merged model from its folder, and predict an example prompt of token ids.
 
     Raises:
         ModelError: The saved tokenizer encodes prompts differently than the adapter's.
@@ -110,7 +112,10 @@ def measure_merged(setup: Setup, folder: Path) -> Measurement:
             code="saved_tokenizer_differs",
             where=str(folder),
         )
-    return _measure(loaded, setup, MERGED, f"merged model, {_dtype_of(base.choices)}")
+    measured = _measure(loaded, setup, MERGED, f"merged model, {_dtype_of(base.choices)}")
+    alone = Sequences.single(Ragged.from_rows([np.array(example)]))
+    scorer = Scorer(loaded.model, setup.tokens.answers, loaded.config.scoring.tokens_per_batch)
+    return measured, float(scorer.score(alone).p_yes[0])
 
 
 def _measure_adapter(loaded: LoadedModel, setup: Setup) -> Measurement:

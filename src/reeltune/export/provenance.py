@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from reeltune.export.drift import Drift
-from reeltune.files import file_digest
+from reeltune.files import file_digest, write_json
 from reeltune.models.prompt_record import PromptRecord, read_prompt_record
+from reeltune.prompts.encoding import encode
+from reeltune.prompts.pieces import PromptTokens
 from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import ADAPTER_WEIGHTS, METRICS_FILE, RunFolder
+from reeltune.training.record import example_turns
 
 if TYPE_CHECKING:
     from reeltune.export.measure import Setup
 
 EXPORT_FILE: Final = "export.json"
+REQUEST_FILE: Final = "generative_scoring.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,15 @@ class AdapterOrigin:
         }
 
 
+def write_request(folder: Path, tokens: PromptTokens) -> list[int]:
+    """Write a request to vLLM's ``/generative_scoring``; return its prompt, that of the card."""
+    prompt = encode(tokens.tokenizer, tokens.frame.wrap(*example_turns(tokens.renderer)))
+    labels = [tokens.answers.yes, tokens.answers.no]
+    request = {"query": prompt[:-1], "items": [prompt[-1:]], "label_token_ids": labels}
+    write_json(folder / REQUEST_FILE, request | {"apply_softmax": True})
+    return prompt
+
+
 def export_record(
     folder: Path, setup: Setup, origin: AdapterOrigin, dtype: str, onto: str, drift: Drift
 ) -> dict[str, Any]:
@@ -78,6 +91,7 @@ def export_record(
         "dtype": dtype,
         "onto": onto,
         "prompt": origin.prompt.settings.to_dict(),
+        "longest_prompt": setup.tokens.pieces.max_length(setup.folder.history_len),
         "data": {
             "edition": meta["edition"],
             "layout": meta.get("layout"),
