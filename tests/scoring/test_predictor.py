@@ -19,6 +19,7 @@ from reeltune.data.history import History
 from reeltune.errors import LengthError, ModelError
 from reeltune.prompts.rows import ANSWER_TOKENS
 from reeltune.scoring.predictor import Predictor, Query, query_sequences
+from reeltune.scoring.scorer import Scorer
 from tests.errors import raises_error
 from tests.prompts.build import prefixing_tokenizer
 from tests.scoring.models import (
@@ -130,6 +131,29 @@ def test_the_base_model_predicts_differently_and_leaves_the_adapter_active(predi
 
 
 @pytest.mark.slow
+def test_a_model_is_checked_once_and_its_base_runs_only_if_asked(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+):
+    active: list[bool] = []
+    check, score = Scorer.check, Scorer.score
+
+    def counted(method):
+        def call(*args, **options):
+            active.append(predictor.loaded.adapter_active)
+            return method(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(Scorer, "check", counted(check))
+    checked = Predictor(predictor.loaded)
+    assert active == [True]
+    monkeypatch.setattr(Scorer, "score", counted(score))
+    p_yes(checked, NOBODY, [4, 5])
+    assert active == [True, True]
+    p_yes(checked, NOBODY, [4, 5], base=True)
+    assert active == [True, True, False]
+
+
 def test_without_an_adapter_base_changes_nothing(predictor: Predictor):
     loaded = predictor.loaded
     plain = Predictor(replace(loaded, model=loaded.base.model))

@@ -56,7 +56,5 @@ def serve(
         listener = listen(resolved.serving)
         other_base = options.other_base(override, base)
         predictor = Predictor(load_model(resolved, folder, other_base=other_base), history)
-        if predictor.has_adapter:
-            predictor.check_base()
         app = make_app(predictor, resolved.serving, token)
         run(app, listener, resolved.serving)

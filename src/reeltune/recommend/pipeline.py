@@ -99,8 +99,8 @@ class Ranking:
 class FollowUp:
     """Queries about the top items, as far as requested.
 
-    ``base`` is for the base model. ``ablated`` have the shown history in full, then without each of
-    its ratings, oldest first.
+    ``base`` is for the base model. ``ablated`` have the shown history without each of its ratings,
+    oldest first; before them in full, unless the ranking was predicted from just that.
     """
 
     base: Query | None
@@ -177,6 +177,7 @@ class RecommendationPipeline:
         compare = request.base and self._has_adapter
         base = Query(query.history, ranking.items) if compare else None
         histories = leave_one_out(self._shown(request)) if request.reasons else []
+        histories = histories[_ranked_as_shown(selection, self.history_len) :]
         return FollowUp(base, tuple(Query(each, ranking.items) for each in histories))
 
     def result(
@@ -193,7 +194,9 @@ class RecommendationPipeline:
         p_base: list[float | None] = [None] * count if base is None else base.p_yes.tolist()
         reasons: list[tuple[Reason, ...]] = [()] * count
         if ablated:
-            reasons = self._reasons(shown, [each.p_yes for each in ablated], request.reasons)
+            in_full = [ranking.p_like] * _ranked_as_shown(selection, self.history_len)
+            p_like = [*in_full, *(each.p_yes for each in ablated)]
+            reasons = self._reasons(shown, p_like, request.reasons)
         note = history_note(len(shown), self._trained_history)
         per_item = zip(ranking.items, ranking.p_like, p_base, reasons, strict=True)
         return Recommendations(
@@ -269,6 +272,11 @@ def require_eligible(catalogue: Catalogue, request: RecommendationRequest) -> No
         rated = f", and all {len(matching)} that match are rated" if len(matching) else ""
         message = f"no {catalogue.words.domain.item} is left to recommend{rated}"
         raise RequestError(message, code="no_items_left", hint="Loosen the filters")
+
+
+def _ranked_as_shown(selection: Selection, history_len: int) -> bool:
+    """Return whether candidates were predicted from the shown history, and no earlier rating."""
+    return len(selection.query.history) <= history_len
 
 
 def leave_one_out(shown: History) -> list[History]:

@@ -6,7 +6,6 @@ import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from reeltune.scoring.fusion import open_fusion
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Progress, Scorer
 
+_CHECKED_EVENTS: Final = 4
 _CHECKED_CANDIDATES: Final = 4
 
 
@@ -130,6 +130,9 @@ class Predictor:
         self._share_history = loaded.config.scoring.share_history
         self._refuse_too_long()
         self._scorer = self._checked_scorer()
+        # The same layers without the adapter's matrices: checked with them, and not calibrated.
+        limit = loaded.config.scoring.tokens_per_batch
+        self._base_scorer = Scorer(loaded.model, loaded.answers, limit)
         self.fusion = open_fusion(loaded, self.history_len)
         if self.fusion is not None:
             self._features = self.fusion.parts.boosting.features_of(loaded.folder)
@@ -186,11 +189,6 @@ class Predictor:
         count, self._short_histories = self._short_histories, 0
         return count
 
-    def check_base(self) -> None:
-        """Check the base model now rather than at its first query."""
-        with self.loaded.without_adapter():
-            _ = self._base_scorer
-
     def _shown(self, query: Query) -> Query:
         """Return a query as prompts show it: the newest events, with their context lines."""
         history, context = self.loaded.folder.context.of_query(
@@ -198,14 +196,10 @@ class Predictor:
         )
         return Query(history, query.candidates, context)
 
-    @cached_property
-    def _base_scorer(self) -> Scorer:
-        return self._checked_scorer()
-
     def _checked_scorer(self) -> Scorer:
-        """Return a scorer of the model as it is now, checked on the first user's events."""
+        """Return a scorer of the model, checked on a few of the first user's events."""
         folder = self.loaded.folder
-        shown = range(min(self.history_len, len(folder.ratings)))
+        shown = range(min(self.history_len, _CHECKED_EVENTS, len(folder.ratings)))
         history = History.from_timelines(folder.ratings, shown)
         query = Query(history, np.arange(min(_CHECKED_CANDIDATES, len(folder.items))))
         sequences = query_sequences(self.loaded.tokens, [self._shown(query)], self._share_history)
