@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from reeltune.attention.packed import NO_PARENT, PADDING, Packed
@@ -21,7 +22,7 @@ _QUERIES: Final = 128
 
 @dataclass(frozen=True)
 class QueryChunk:
-    """The queries ``first`` to ``last - 1`` of one batch row and the keys they may see.
+    """The queries ``first`` to ``last - 1`` of those computed in a batch row, and their keys.
 
     Attributes:
         keys: Index ranges of the keys, each ``(first, after last)``.
@@ -35,15 +36,30 @@ class QueryChunk:
     mask: torch.Tensor
 
 
-def plan(packed: Packed, dtype: torch.dtype) -> list[QueryChunk]:
-    """Divide packed rows on the CPU into chunks of queries of some dtype, without padding."""
+def plan(
+    packed: Packed, dtype: torch.dtype, known: npt.NDArray[np.bool_] | None = None
+) -> list[QueryChunk]:
+    """Divide packed rows on the CPU into chunks of queries of some dtype, without padding.
+
+    Args:
+        packed: The rows.
+        dtype: Of the queries.
+        known: The tokens without queries, the first ones of trunks, shape ``(length,)``; for a
+            single row.
+    """
     chunks = []
     for row in range(len(packed.ids)):
+        before = np.zeros(packed.ids.shape[1] + 1, dtype=np.int64)
+        if known is not None:
+            np.cumsum(known, out=before[1:])
         segment, parent = packed.segment[row].numpy(), packed.parent[row].numpy()
         stop = packed.stop[row].numpy()
         bounds = np.flatnonzero(np.diff(segment, prepend=-1))
         begins = dict(zip(segment[bounds].tolist(), bounds.tolist(), strict=True))
-        for first, last in _query_spans(segment, parent, bounds):
+        for start, last in _query_spans(segment, parent, bounds):
+            first = start + int(before[last] - before[start])
+            if first == last:
+                continue
             keys = [(begins[int(segment[first])], last)]
             if parent[first] != NO_PARENT:
                 keys.insert(0, (begins[int(parent[first])], int(stop[first:last].max())))
@@ -52,7 +68,8 @@ def plan(packed: Packed, dtype: torch.dtype) -> list[QueryChunk]:
             within = (segment[first:last, None] == segment[index]) & (index <= query)
             trunk = (parent[first:last, None] == segment[index]) & (index < stop[first:last, None])
             mask = torch.from_numpy(np.where(within | trunk, 0.0, -np.inf)).to(dtype)
-            chunks.append(QueryChunk(row, first, last, tuple(keys), mask))
+            skipped = int(before[last])
+            chunks.append(QueryChunk(row, first - skipped, last - skipped, tuple(keys), mask))
     return chunks
 
 
@@ -86,7 +103,7 @@ def explicit_attention(
 
     Args:
         query: Shape ``(rows, heads, length, size)``.
-        key: Shape ``(rows, key heads, length, size)``; query heads share them in equal groups.
+        key: Shape ``(rows, key heads, keys, size)``; query heads share them in equal groups.
         value: The same shape; its size is that of the result.
         chunks: From :func:`plan`.
         scale: Factor of the products of queries and keys.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import torch
@@ -29,6 +31,42 @@ NOT_SHARED_HINT: Final = (
     "Set train.share_history and scoring.share_history to false and train.pairwise_weight to 0"
 )
 
+Layers = list[tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values, each of shape ``(key heads, tokens, size)``, layer by layer."""
+
+
+@dataclass(frozen=True)
+class KnownTokens:
+    """Tokens of one packed row whose keys and values have been computed before.
+
+    Attributes:
+        known: Which they are, shape ``(length,)``: the first ones of some trunks.
+        layers: Their keys and values.
+        kept: The tokens, known or not, whose keys and values are to be returned.
+        returned: Those, once the row has passed through the model.
+    """
+
+    known: torch.Tensor
+    layers: Layers
+    kept: torch.Tensor
+    returned: Layers = field(default_factory=list)
+
+    def complete(self, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return keys and values of the whole row, given those of the next layer's new tokens."""
+        layer = len(self.returned)
+        if self.layers:
+            before_key, before_value = self.layers[layer]
+            key = torch.cat([before_key[None], key], dim=2)[:, :, self._order]
+            value = torch.cat([before_value[None], value], dim=2)[:, :, self._order]
+        self.returned.append((key[0, :, self.kept], value[0, :, self.kept]))
+        return key, value
+
+    @cached_property
+    def _order(self) -> torch.Tensor:
+        """The index of every token among the known ones followed by the others."""
+        return torch.argsort(torch.argsort(~self.known, stable=True))
+
+
 Visible = BlockMask | list[QueryChunk]
 """The visibility of a batch, in the form of the device's backend."""
 
@@ -43,13 +81,14 @@ def shared_attention(
     visible: Visible | None = None,
     scaling: float | None = None,
     windows: list[int | None] | None = None,
+    known: KnownTokens | None = None,
     **other: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention of packed rows, by transformers' attention interface.
 
     Shapes are those of :func:`reeltune.attention.explicit.explicit_attention`; ``visible`` is from
     :func:`visibility`. If ``windows`` is given, it receives the layer's sliding window and nothing
-    is computed.
+    is computed. The arguments lack the tokens that are ``known``.
 
     Raises:
         ModelError: The model requests a variant of attention that is not implemented.
@@ -67,6 +106,8 @@ def shared_attention(
     if isinstance(visible, BlockMask):
         attended, _ = flex_attention_forward(module, query, key, value, visible, scaling=scale)
         return attended, None
+    if known is not None:
+        key, value = known.complete(key, value)
     return explicit_attention(query, key, value, visible, scale), None
 
 
@@ -83,9 +124,14 @@ def not_shareable(module: torch.nn.Module, reason: str) -> ModelError:
     )
 
 
-def visibility(packed: Packed, dtype: torch.dtype) -> Visible:
-    """Return the visibility of a batch, on its device, for attention in ``dtype``."""
-    return block_mask(packed) if packed.ids.device.type == "cuda" else plan(packed, dtype)
+def visibility(packed: Packed, dtype: torch.dtype, known: KnownTokens | None = None) -> Visible:
+    """Return the visibility of a batch, on its device, for attention in ``dtype``.
+
+    With ``known`` tokens, which only the CPU's backend can leave out, it is that of the others.
+    """
+    if packed.ids.device.type == "cuda":
+        return block_mask(packed)
+    return plan(packed, dtype, None if known is None else known.known.numpy())
 
 
 def backend(device: torch.device) -> str:

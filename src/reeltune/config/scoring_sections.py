@@ -31,6 +31,16 @@ class ScoringSection(Section):
         "memory of one pass. Predictions stay equal up to rounding.",
         resume=True,
     )
+    prefix_cache_mib: Annotated[int, Field(ge=0)] = key(
+        256,
+        "`recommend`, `score`, `serve` and the API on a CPU: MiB for the keys and values of the "
+        "histories read last. A prompt computes what follows the longest beginning it has in "
+        "common with one of them. `0` keeps none.",
+        "more conversations go on at once than fit: SmolLM2-135M in float32 takes 45 KiB per "
+        "token, Qwen3-0.6B 224 KiB.",
+        "memory. Predictions stay equal up to rounding.",
+        resume=True,
+    )
     calibration: Literal["none", "temperature", "platt", "isotonic"] = key(
         "none",
         "Calibration of P(Yes). `none`: as the model gives it. `temperature`, `platt`, `isotonic`: "

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from reeltune.attention.packed import Packed, pack_sequences
 from reeltune.attention.packing import TILE
-from reeltune.attention.shared import not_shareable, sharing, visibility
+from reeltune.attention.shared import KnownTokens, not_shareable, sharing, visibility
 from reeltune.errors import ModelError
 from reeltune.models.causal_lm import CAUSAL_HINT, causal_of, head_of
 from reeltune.prompts.chat import AnswerTokens
@@ -49,24 +49,26 @@ class AnswerHead:
         output = self.decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         return output.last_hidden_state
 
-    def packed_hidden(self, packed: Packed) -> torch.Tensor:
-        """Return the last hidden states of packed rows on the model's device."""
-        with self.reading(packed) as inputs:
+    def packed_hidden(self, packed: Packed, known: KnownTokens | None = None) -> torch.Tensor:
+        """Return the last hidden states of packed rows on the model's device, but known tokens."""
+        with self.reading(packed, known) as inputs:
             return self.decoder(**inputs).last_hidden_state
 
     @contextlib.contextmanager
-    def reading(self, packed: Packed) -> Iterator[dict[str, Any]]:
+    def reading(self, packed: Packed, known: KnownTokens | None = None) -> Iterator[dict[str, Any]]:
         """Yield the model's keyword arguments for packed rows; valid inside the block."""
         device = self.causal.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else self.causal.dtype
+        new = slice(None) if known is None else ~known.known
         with sharing(self.causal):
-            yield {
-                "input_ids": packed.ids,
-                "position_ids": packed.position,
-                "visible": visibility(packed, dtype),
+            inputs = {
+                "input_ids": packed.ids[:, new],
+                "position_ids": packed.position[:, new],
+                "visible": visibility(packed, dtype, known),
                 "use_cache": False,
             }
+            yield inputs if known is None else inputs | {"known": known}
 
     def answer_logits(self, states: torch.Tensor, answers: AnswerTokens) -> torch.Tensor:
         """Return the logits of Yes and No, shape ``(n, 2)``, computed in float32.

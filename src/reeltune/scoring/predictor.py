@@ -22,6 +22,7 @@ from reeltune.prompts.sharing import candidate_sequences
 from reeltune.ragged import concatenate, offsets_of
 from reeltune.scoring.fusion import open_fusion
 from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.prefixes import PrefixCache
 from reeltune.scoring.scorer import Progress, Scorer
 
 _CHECKED_EVENTS: Final = 4
@@ -131,8 +132,11 @@ class Predictor:
         self._refuse_too_long()
         self._scorer = self._checked_scorer()
         # The same layers without the adapter's matrices: checked with them, and not calibrated.
-        limit = loaded.config.scoring.tokens_per_batch
-        self._base_scorer = Scorer(loaded.model, loaded.answers, limit)
+        scoring = loaded.config.scoring
+        self._base_scorer = Scorer(loaded.model, loaded.answers, scoring.tokens_per_batch)
+        causal, room = self._scorer.head.causal, scoring.prefix_cache_mib * 2**20
+        prefixes = PrefixCache.for_model(causal, room)
+        self._scorer.prefixes = self._base_scorer.prefixes = prefixes
         self.fusion = open_fusion(loaded, self.history_len)
         if self.fusion is not None:
             self._features = self.fusion.parts.boosting.features_of(loaded.folder)

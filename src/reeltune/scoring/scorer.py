@@ -11,18 +11,19 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from reeltune.attention.packed import pack_sequences
+from reeltune.attention.packed import PackedBatch, pack_sequences
 from reeltune.attention.packing import pack, whole_tiles
-from reeltune.attention.shared import NOT_SHARED_HINT, not_shareable
+from reeltune.attention.shared import NOT_SHARED_HINT, KnownTokens, not_shareable
 from reeltune.errors import ModelError
 from reeltune.models.calibration import Calibrate
 from reeltune.models.causal_lm import causal_of
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.chat import AnswerTokens
-from reeltune.prompts.sequences import Sequences
+from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.ragged import Ragged
 from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.predictions import Predictions
+from reeltune.scoring.prefixes import ModelState, PrefixCache, joined
 
 _Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Indices of predictions and their logits, shape ``(n, 2)``."""
@@ -34,6 +35,9 @@ _SHORTER_HINT = "Prepare the data with a smaller --history-len, or lower train.b
 
 _SHARED_TOLERANCE = {True: 1e-3, False: 0.5}
 """Largest difference in log-odds due to rounding, in float32 (True) and in 16 bits."""
+
+_TOKENS_AFTER_PREFIXES = 2048
+"""Most tokens of a row if keys and values are kept: a row finds those of the rows before it."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of prompts scored so far and in all."""
@@ -47,6 +51,7 @@ class Scorer:
         answers: The ids of Yes and No.
         tokens_per_batch: The most tokens of a forward pass, padding included.
         calibrate: Calibrates P(Yes).
+        prefixes: Keeps keys and values of shared sequences' trunks, for later ones.
     """
 
     def __init__(
@@ -55,11 +60,13 @@ class Scorer:
         answers: AnswerTokens,
         tokens_per_batch: int,
         calibrate: Calibrate | None = None,
+        prefixes: PrefixCache | None = None,
     ) -> None:
         self.model = model
         self.answers = answers
         self.tokens_per_batch = tokens_per_batch
         self.calibrate = calibrate
+        self.prefixes = prefixes
         self.head = AnswerHead(model)
 
     @classmethod
@@ -169,16 +176,50 @@ class Scorer:
 
     def _shared(self, sequences: Sequences) -> Iterator[_Batch]:
         device = self.head.causal.device
-        sequences = sequences.divided(self.tokens_per_batch)
-        longest = max(self.tokens_per_batch, int(sequences.ids.lengths.max()))
+        limit = self.tokens_per_batch
+        if self.prefixes is not None:
+            limit = min(limit, _TOKENS_AFTER_PREFIXES)
+        sequences = sequences.divided(limit)
+        longest = max(limit, int(sequences.ids.lengths.max()))
         width = whole_tiles(longest)
         for row in pack(sequences.ids.lengths, width):
             # A compiled kernel needs one shape; the CPU skips what it need not compute.
             length = width if device.type == "cuda" else None
             batch = pack_sequences(sequences, [row], 0, length=length)
-            states = self.head.packed_hidden(batch.packed.to(device)).flatten(0, 1)
-            answers = states[batch.answer_position.to(device)]
+            at = batch.answer_position.to(device)
+            if self.prefixes is None:
+                states = self.head.packed_hidden(batch.packed.to(device)).flatten(0, 1)
+            else:
+                states, at = self._after_prefixes(self.prefixes, sequences.take(row), batch)
+            answers = states[at]
             yield batch.answer_index, self.head.answer_logits(answers, self.answers).cpu().numpy()
+
+    def _after_prefixes(
+        self, prefixes: PrefixCache, row: Sequences, batch: PackedBatch
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the hidden states of a row's unknown tokens, and the answers' indices in them."""
+        state = ModelState.of(self.model)
+        # A trunk is kept up to its first answer: its hidden state is not.
+        stop = row.trunk.copy()
+        own = row.branch == NO_BRANCH
+        np.minimum.at(stop, row.row[own], row.answer_position[own])
+        trunks = [row.ids[i][:end] for i, end in enumerate(stop.tolist())]
+        found = [prefixes.find(state, trunk) for trunk in trunks]
+        kept, known = (np.zeros(len(row.ids.values), dtype=bool) for _ in range(2))
+        for start, end, (count, _) in zip(row.ids.offsets.tolist(), stop, found, strict=False):
+            kept[start : start + end] = True
+            known[start : start + count] = True
+        layers = joined([layers for _, layers in found if layers])
+        tokens = KnownTokens(torch.from_numpy(known), layers, torch.from_numpy(kept))
+        states = self.head.packed_hidden(batch.packed, tokens).flatten(0, 1)
+        ends = np.cumsum(stop).tolist()
+        for trunk, end, (count, _) in zip(trunks, ends, found, strict=True):
+            if count < len(trunk):
+                span = slice(end - len(trunk), end)
+                mine = [(k[:, span].clone(), v[:, span].clone()) for k, v in tokens.returned]
+                prefixes.add(state, trunk, mine)
+        before = torch.from_numpy(np.cumsum(known))[batch.answer_position]
+        return states, batch.answer_position - before
 
 
 def batches_by_length(
