@@ -9,6 +9,14 @@ item. Both services get the same requests, and their predictions must be equal.
     python -m benchmarks.serve_load --adapter output/demo --prepared data/demo --result FILE
     python -m benchmarks.serve_load --model models/smollm2-135m --prepared data/demo
 
+With `--growing`, histories are shorter than prompts may show and grow by a rating per request.
+`--modes` chooses other services: one that keeps no histories, and one that runs the sources of an
+earlier version, in a folder given by `--before`:
+
+    python -m benchmarks.serve_load --adapter output/demo --prepared data/demo --growing \\
+        --clients 1 --clients-per-history 1 --candidates 50 --before ../earlier \\
+        --modes before "no histories kept" batched
+
 With different histories a batch has as many tokens as its requests alone. Batching then saves the
 fixed cost of a batch: most of the time on a GPU or with a small model, next to nothing where a
 single prompt keeps all cores busy.
@@ -20,6 +28,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -35,7 +44,12 @@ import numpy.typing as npt
 from benchmarks.common import command_line, common_options, write_result
 from reeltune.data.folder import PreparedFolder
 
-_MODES: Final = {"one at a time": ["--set", "serving.max_batch_queries=1"], "batched": []}
+_MODES: Final = {
+    "one at a time": ["--set", "serving.max_batch_queries=1"],
+    "batched": [],
+    "no histories kept": ["--set", "scoring.prefix_cache_mib=0"],
+    "before": [],
+}
 _TIMEOUT_S: Final = 3600
 _POPULAR: Final = 200
 """Clients request predictions for this many of the most rated items."""
@@ -55,11 +69,14 @@ class Requests:
         folder: The items and their ratings.
         candidates: Items per request.
         rounds: Requests per client.
+        growing: Whether histories grow, to as many ratings as prompts show, instead of moving on.
     """
 
-    def __init__(self, folder: PreparedFolder, candidates: int, rounds: int) -> None:
+    def __init__(
+        self, folder: PreparedFolder, candidates: int, rounds: int, growing: bool = False
+    ) -> None:
         self.folder, self.candidates, self.rounds = folder, candidates, rounds
-        timelines, self.history = folder.timelines, folder.history_len
+        timelines, self.history, self.growing = folder.timelines, folder.history_len, growing
         starts = np.flatnonzero(timelines.position == 0)
         events = np.diff(np.append(starts, len(timelines)))
         self.starts = starts[events >= self.history + rounds]
@@ -76,13 +93,18 @@ class Requests:
             number: Index of the request; the client has rated as many items more.
             sharing: Number of clients per history.
         """
-        first = int(self.starts[client // sharing % len(self.starts)]) + number
+        first = int(self.starts[client // sharing % len(self.starts)])
+        last = first + number + self.history
+        if self.growing:
+            last -= self.rounds - 1
+        else:
+            first += number
         timelines, items = self.folder.timelines, self.folder.items
         history = [
             {"item_id": items[int(index)].item_id, "rating": float(rating)}
             for index, rating in zip(
-                timelines.item_idx[first : first + self.history],
-                timelines.rating[first : first + self.history],
+                timelines.item_idx[first:last],
+                timelines.rating[first:last],
                 strict=True,
             )
         ]
@@ -104,7 +126,12 @@ def served(mode: str, options: argparse.Namespace) -> Iterator[Served]:
         command += ["--set", f"model.name_or_path={options.model}"]
         command += ["--set", "quantization.load_in_4bit=false"]
     command += [word for value in options.set for word in ("--set", value)]
-    process = subprocess.Popen([*command, *_MODES[mode]], stdout=subprocess.PIPE, text=True)
+    environment = dict(os.environ)
+    if mode == "before":
+        environment["PYTHONPATH"] = str(options.before / "src")
+    process = subprocess.Popen(
+        [*command, *_MODES[mode]], stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert process.stdout is not None
     try:
         for line in process.stdout:
@@ -201,15 +228,20 @@ def compared(
         if not case["largest_difference"] <= tolerance:
             raise SystemExit(f"predictions differ by {case['largest_difference']:.2g}")
         yield case | {
-            "ratio_to_one_at_a_time": case["predictions_per_s"] / first[0]["predictions_per_s"]
+            ratio_name(services[0].mode): case["predictions_per_s"] / first[0]["predictions_per_s"]
         }
 
 
-def line(case: dict[str, Any]) -> str:
-    """Return a case as one line of the table."""
+def ratio_name(mode: str) -> str:
+    """Return the field for the ratio of predictions per second to those of another mode."""
+    return f"ratio_to_{mode.replace(' ', '_')}"
+
+
+def line(case: dict[str, Any], first: str) -> str:
+    """Return a case as one line of the table, whose ratios are to the first mode."""
     return (
-        f"{case['case']:24} {case['clients']:3} clients {case['mode']:14}"
-        f"{case['predictions_per_s']:9.1f} /s {case['ratio_to_one_at_a_time']:6.2f} x   "
+        f"{case['case']:24} {case['clients']:3} clients {case['mode']:18}"
+        f"{case['predictions_per_s']:9.1f} /s {case[ratio_name(first)]:6.2f} x   "
         f"p50 {case['p50_ms']:8.1f} ms  p99 {case['p99_ms']:8.1f} ms  "
         f"{case['requests_per_batch']:5.1f} requests per batch"
     )
@@ -230,23 +262,35 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--set", action="append", default=[], help="Overrides of the configuration."
     )
+    parser.add_argument(
+        "--growing", action="store_true", help="Histories grow instead of moving on."
+    )
+    parser.add_argument(
+        "--modes", nargs="+", choices=_MODES, default=[*_MODES][:2], help="Services to compare."
+    )
+    parser.add_argument("--before", type=Path, help="Checkout of the version for the mode before.")
     options = parser.parse_args(arguments)
     if (options.adapter is None) == (options.model is None):
         parser.error("give either --adapter or --model")
+    if ("before" in options.modes) != (options.before is not None):
+        parser.error("give --before with the mode of that name")
 
     shown = ("adapter", "model", "clients", "clients_per_history", "candidates", "rounds", "set")
+    if options.growing:
+        shown += ("growing", "modes")
     command = command_line("serve_load", options, "prepared", *shown)
-    requests = Requests(PreparedFolder.open(options.prepared), options.candidates, options.rounds)
+    folder = PreparedFolder.open(options.prepared)
+    requests = Requests(folder, options.candidates, options.rounds, options.growing)
     cases: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
-        services = [stack.enter_context(served(mode, options)) for mode in _MODES]
+        services = [stack.enter_context(served(mode, options)) for mode in options.modes]
         for service in services:
             load(service, requests, max(options.clients), 1)  # the first batches are slower
         for sharing in options.clients_per_history:
             for clients in options.clients:
                 for case in compared(services, requests, clients, sharing, options.tolerance):
                     cases.append(case)
-                    print(line(case), flush=True)
+                    print(line(case, options.modes[0]), flush=True)
                     write_result(options.result, command, cases, note=options.note)
 
 

@@ -79,6 +79,16 @@ def test_the_requests_of_clients(prepared: PreparedFolder):
     assert request(3, 1, 3)[0] != request(0, 1, 3)[0]
 
 
+def test_histories_grow_to_what_prompts_show(prepared: PreparedFolder):
+    requests = serve_load.Requests(prepared, candidates=4, rounds=3, growing=True)
+    rated = [
+        [event["item_id"] for event in json.loads(requests.body(0, number, 1))["history"]]
+        for number in range(3)
+    ]
+    assert [len(each) for each in rated] == [prepared.history_len - 2 + more for more in range(3)]
+    assert rated[0] == rated[2][:-2] and rated[1] == rated[2][:-1]
+
+
 def test_predictions_that_differ_are_an_error(
     prepared: PreparedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -93,7 +103,7 @@ def test_predictions_that_differ_are_an_error(
 
     monkeypatch.setattr(serve_load, "served", served)
     monkeypatch.setattr(serve_load, "load", load)
-    monkeypatch.setattr(serve_load, "line", str)
+    monkeypatch.setattr(serve_load, "line", lambda case, first: f"{case} {first}")
     with pytest.raises(SystemExit, match=r"0\.01"):
         serve_load.main(
             f"--model m --prepared {prepared.path} --clients 1 --rounds 3 --tolerance 0.005".split()
