@@ -57,6 +57,10 @@ def check(drawn, heads, dtype, seed):
         size = max(1.0, other.abs().max().item())
         torch.testing.assert_close(one, other, rtol=0, atol=TOLERANCE[dtype] * size)
     assert (found[0][packed.parent == PADDING] == 0).all()
+    with torch.no_grad():  # by another kernel
+        fused = explicit_attention(*tensors, chunks, SCALE)
+    torch.testing.assert_close(fused, expected[0], rtol=0, atol=TOLERANCE[dtype])
+    assert (fused[packed.parent == PADDING] == 0).all()
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 PyTorch's fused attention on a CPU computes every pair of a masked row, and its backward pass is
 slower than plain matrix products. Here queries are processed in short chunks, each with only the
-keys it may see; softmax and backward pass are written out.
+keys it may see. Without gradients a chunk is fused; else softmax and backward pass are written out.
 """
 
 from __future__ import annotations
@@ -113,13 +113,20 @@ def explicit_attention(
     out = query.new_zeros(rows, length, heads, value.shape[-1])
     for chunk in chunks:
         count = chunk.last - chunk.first
-        # The query heads of a group become more queries of its key head.
-        queries = query[chunk.row, :, chunk.first : chunk.last].reshape(groups, -1, size)
+        queries = query[chunk.row, :, chunk.first : chunk.last]
         visible = [
             torch.cat([t[chunk.row, :, a:b] for a, b in chunk.keys], dim=1) for t in (key, value)
         ]
-        mask = chunk.mask.repeat(heads // groups, 1)
-        attended = _MaskedAttention.apply(queries, *visible, mask, scale)
+        if torch.is_grad_enabled() or query.device.type != "cpu":
+            # The query heads of a group become more queries of its key head.
+            queries, mask = queries.reshape(groups, -1, size), chunk.mask.repeat(heads // groups, 1)
+            attended = _MaskedAttention.apply(queries, *visible, mask, scale)
+        else:
+            # Nearly all keys of a chunk are visible, so the fused kernel computes little in vain.
+            inputs = (each[None] for each in (queries, *visible))
+            attended = torch.nn.functional.scaled_dot_product_attention(
+                *inputs, attn_mask=chunk.mask, scale=scale, enable_gqa=True
+            )
         out[chunk.row, chunk.first : chunk.last] = attended.view(heads, count, -1).transpose(0, 1)
     return out
 
