@@ -41,7 +41,7 @@ def main(url: str, model: str, adapter: str, prepared: str, pairs_file: str) -> 
     labels = [prompts.tokens.answers.yes, prompts.tokens.answers.no]
     p_yes = np.empty(len(pairs))
     # Rows with the same user and history share a request.
-    for group, query in zip(*shared_queries(rows, lookup, prompts.max_history), strict=True):
+    for group, query in zip(*shared_queries(rows, lookup, sys.maxsize), strict=True):
         body = scoring_request(model, prompts.of(query, limit), labels)
         p_yes[group] = scores(call("POST", f"{url}/generative_scoring", body), body)
     print(pairs.with_columns(p_yes=p_yes).write_csv(), end="")

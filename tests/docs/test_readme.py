@@ -43,7 +43,7 @@ CHAR_ONLY = (
     "python scripts/check_seq_len.py --config configs/qwen3_movielens_qlora.yaml --char-only"
 )
 OTHER_TOOLS = {
-    *("--no-build-isolation", "--logdir"),
+    *("--no-build-isolation", "--no-deps", "--target", "--logdir"),
     *("--enable-lora", "--lora-modules", "--max-model-len"),
 }
 """Flags of pip, TensorBoard and vLLM."""

@@ -16,11 +16,12 @@ from reeltune.config import load_config
 from reeltune.errors import ModelError, RunError
 from reeltune.evaluation.compare import generate
 from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED
+from reeltune.export.export import _write_gguf
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import PROMPT_FILE
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 from reeltune.scoring.scorer import Scorer
-from tests.errors import error_code
+from tests.errors import error_code, raises_error
 from tests.export.conftest import Trained, change_record, record
 
 FLOAT32 = ("--dtype", "float32")
@@ -203,6 +204,38 @@ def test_only_an_export_is_replaced(trained, exact, tmp_path, capsys):
     assert (target / "mine.txt").read_text() == "mine"
     assert trained.export(trained.adapter, "--overwrite") == RunError.exit_code
     assert (trained.adapter / ADAPTER_WEIGHTS).is_file()
+
+
+CONVERTER = """
+import json, sys
+from pathlib import Path
+folder, _, target, *rest = sys.argv[1:]
+assert (Path(folder) / "model.safetensors").is_file()
+Path(target).write_text(json.dumps(rest))
+"""
+"""Takes the arguments of llama.cpp's converter, and writes down those about name and type."""
+
+
+@pytest.mark.slow
+def test_a_gguf_file_is_part_of_the_export(trained, tmp_path):
+    converter, target = tmp_path / "convert_hf_to_gguf.py", tmp_path / OUT
+    converter.write_text(CONVERTER)
+    assert trained.export(target, *ANY_AUC, "--gguf", str(converter)) == 0
+    told = json.loads((target / "model.gguf").read_text())
+    assert told == ["--model-name", OUT, "--outtype", "bf16"]
+    assert "model.gguf" in record(target)["files"]
+    assert trained.export(target, *ANY_AUC, "--overwrite") == 0
+    assert not (target / "model.gguf").exists()
+
+
+@pytest.mark.parametrize("script", ["raise SystemExit('a bad day')", "", None])
+def test_a_failed_conversion_is_an_error(tmp_path, script):
+    converter = tmp_path / "convert_hf_to_gguf.py"
+    if script is not None:
+        converter.write_text(script)
+    with raises_error(ModelError, "gguf_not_written", where=str(converter)) as caught:
+        _write_gguf(tmp_path, converter, OUT, "float16")
+    assert ("a bad day" in str(caught.value)) == bool(script)
 
 
 @pytest.mark.slow

@@ -49,6 +49,10 @@ def export(
     allow_drift: Annotated[
         bool, typer.Option("--allow-drift", help="Keep the model even beyond a bound.")
     ] = False,
+    gguf: Annotated[
+        Path | None,
+        typer.Option("--gguf", help="Also write model.gguf, by llama.cpp's convert_hf_to_gguf.py."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export in that folder.")
     ] = False,
@@ -79,7 +83,8 @@ def export(
     resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
     adapter = options.require_adapter(resolved, adapter)
     hub = _hub_target(push_to_hub, private, revision)
-    if hub is not None and not overwrite and exported_before(merged, adapter, dtype, onto):
+    new = overwrite or gguf is not None
+    if hub is not None and not new and exported_before(merged, adapter, dtype, onto):
         typer.echo(f"exported before: {merged}")
         push(merged, hub, typer.echo)
         return
@@ -90,6 +95,7 @@ def export(
         onto=onto,
         bounds=Bounds(max_auc_drift, max_p_drift),
         allow_drift=allow_drift,
+        gguf=gguf,
         overwrite=overwrite,
         other_base=options.other_base(override, base),
     )

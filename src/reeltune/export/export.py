@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +29,7 @@ from reeltune.runs.log import LOGGER
 
 _FILES: Final = (
     "*.json",
-    "*.safetensors",
+    *("*.safetensors", "*.gguf"),
     "*.jinja",
     "*.model",
     "merges.txt",
@@ -47,6 +49,7 @@ class ExportOptions:
         onto: Base weights to merge into.
         bounds: Largest allowed drift.
         allow_drift: Keep the model even beyond the bounds.
+        gguf: The script ``convert_hf_to_gguf.py`` of llama.cpp, to write ``model.gguf`` with.
         overwrite: Replace an earlier export.
         other_base: Load the base model from where the configuration says, not the run.
     """
@@ -57,6 +60,7 @@ class ExportOptions:
     onto: Onto = "published"
     bounds: Bounds = field(default_factory=Bounds)
     allow_drift: bool = False
+    gguf: Path | None = None
     overwrite: bool = False
     other_base: bool = False
 
@@ -137,11 +141,23 @@ def _export(
     )
     show(drift)
     _refuse_drift(drift, options, target)
+    if options.gguf is not None:
+        _write_gguf(folder, options.gguf, target.name, options.dtype)
     record = export_record(folder, setup, origin, options.dtype, options.onto, drift)
     record["example_p_yes"] = p_yes
     write_json(folder / EXPORT_FILE, record)
     write_merged_card(folder / CARD_FILE, target.name, record, drift, origin, setup.tokens.answers)
     return drift
+
+
+def _write_gguf(folder: Path, converter: Path, name: str, dtype: DType) -> None:
+    """Convert the weights in a process of its own, without rounding them again."""
+    named = ["--model-name", name, "--outtype", dtype.replace("float", "f")]
+    command = [sys.executable, converter, folder, "--outfile", folder / "model.gguf", *named]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not (folder / "model.gguf").is_file():
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise ModelError(f"no GGUF file: {last}", code="gguf_not_written", where=str(converter))
 
 
 def _refuse_target(target: Path, overwrite: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +55,6 @@ class QueryPrompts:
         tokenizer = load_tokenizer(str(adapter))
         refuse_other_tokenizer(adapter, tokenizer)
         return cls(folder, PromptTokens(tokenizer, Renderer(settings), folder.items, folder.tags))
-
-    @property
-    def max_history(self) -> int:
-        """How many of the newest events of a history can change a prompt."""
-        whole = self.folder.context.reads_whole_history
-        return sys.maxsize if whole else self.folder.history_len
 
     def of(self, query: Query, limit: int) -> list[list[int]]:
         """Return the token ids of every candidate's prompt, up to where the answer begins.
