@@ -1,6 +1,7 @@
 """Time and memory of ``prepare`` for ratings whose ids are text, beside the same with numbers.
 
-Ratings are made by a seeded generator; every case is a process of its own::
+Ratings are made by a seeded generator; every case is a process of its own. Hyperparameters of
+signals are not fitted, as that takes as long for either::
 
     python -m benchmarks.prepare_time --ratings 1000000 4000000
 """
@@ -50,7 +51,7 @@ def write_ratings(path: Path, ratings: int, ids: str, seed: int) -> None:
 def one_case(path: Path, output: Path) -> dict[str, Any]:
     """Prepare one file in this process and return its figures."""
     began, worked = time.perf_counter(), time.process_time()
-    folder = reeltune.prepare(path, output, export=None)
+    folder = reeltune.prepare(path, output, export=None, fit=False)
     seconds = time.perf_counter() - began
     return {
         "ratings": folder.counts["events"],

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import prepare_time
 from benchmarks.render import problems
+from reeltune.data.folder import PreparedFolder
 
 
 @pytest.mark.slow
@@ -21,3 +22,11 @@ def test_both_kinds_of_ids_are_measured_on_as_many_ratings(tmp_path: Path):
     assert names == [f"3,200 ratings, ids are {kind}" for kind in ("numbers", "text")]
     for case in result["cases"]:
         assert (case["users"], case["ratings"]) == (20, 3200)
+
+
+@pytest.mark.slow
+def test_the_hyperparameters_of_signals_are_not_fitted_in_the_time(tmp_path: Path):
+    """Fitting takes as long for either kind of ids, and most of the time of a large table."""
+    prepare_time.write_ratings(tmp_path / "ratings.csv", 3200, "numbers", 0)
+    prepare_time.one_case(tmp_path / "ratings.csv", tmp_path / "prepared")
+    assert "signals" not in PreparedFolder.open(tmp_path / "prepared").meta
