@@ -39,11 +39,13 @@ class Launch(NamedTuple):
         return [sys.executable, "-m", *launcher, "-m", "reeltune"]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment; a single process sees one GPU."""
+        """Return the environment; a single process sees one GPU, of those visible here."""
         if self.processes > 1:
             return dict(os.environ)
-        device = self.device % max(1, torch.cuda.device_count())
-        return {**os.environ, "CUDA_VISIBLE_DEVICES": str(device)}
+        index = self.device % max(1, torch.cuda.device_count())
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        device = visible.split(",")[index] if visible else str(index)
+        return {**os.environ, "CUDA_VISIBLE_DEVICES": device}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
         """Start a command, with its output on the terminal."""

@@ -144,6 +144,9 @@ def test_several_processes_have_a_launcher_and_see_every_gpu(
     assert Launch(1).command()[1:] == ["-m", "reeltune"]
     assert Launch(1).environment()["CUDA_VISIBLE_DEVICES"] == "0"
     assert Launch(1, device=-1).environment()["CUDA_VISIBLE_DEVICES"] == ("1" if gpus else "0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    assert Launch(1).environment()["CUDA_VISIBLE_DEVICES"] == "3"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     several = Launch(3)
     launcher, count = {
         0: ("torch.distributed.run", "--nproc_per_node"),
