@@ -7,6 +7,8 @@ Reads the predictions of evaluated runs with several seeds::
         --result benchmarks/results/quality_latest-small_user.json
 
 If the prompt has signals, classical methods with the same signals show what the model adds to them.
+Where the runs have a fusion, what is shipped is compared with every other scorer, and with the same
+fusion without the model, or with it.
 Everything is fitted or chosen on training and validation rows; test rows are scored once. The best
 baseline is chosen on validation rows by the metric that is compared. All intervals are computed on
 the same bootstrap samples of users.
@@ -29,7 +31,10 @@ from reeltune.domain import FILM, SIGNALS, PromptSettings, SignalKind
 from reeltune.evaluation.collect import (
     BASE,
     RANKING_METRICS,
+    SHIPPED,
     TUNED,
+    WITH_MODEL,
+    WITHOUT_MODEL,
     strongest,
 )
 from reeltune.evaluation.intervals import Bootstrap, bootstrap
@@ -43,6 +48,8 @@ from reeltune.signals.folder import with_signals
 
 SHOWN: Final = ("auc", "auc_per_user_mean", "log_loss", "brier", "ece", "accuracy", "ndcg_at_10")
 CALIBRATED: Final = ", calibrated"
+
+FUSED: Final = (SHIPPED, WITHOUT_MODEL, WITH_MODEL)
 
 Rows = dict[str, PredictionTable]
 
@@ -58,7 +65,8 @@ def read_runs(runs: list[Path]) -> tuple[Rows, list[str]]:
     for run in runs:
         splits = read_predictions(run / "evaluation" / PREDICTIONS_FILE)
         record = RunFolder(run).record()
-        name = f"{TUNED}, seed {record['config']['train']['seed']}"
+        seed = record["config"]["train"]["seed"]
+        name = f"{TUNED}, seed {seed}"
         for split in (VALIDATION, TEST):
             table = splits[split]
             merged = rows.get(split)
@@ -70,7 +78,10 @@ def read_runs(runs: list[Path]) -> tuple[Rows, list[str]]:
                 )
             if not np.array_equal(merged.event, table.event[order]):
                 raise SystemExit(f"{run} was evaluated on other {split} rows than {runs[0]}")
-            rows[split] = merged.scored(name, table.p_yes[TUNED][order])
+            merged = merged.scored(name, table.p_yes[TUNED][order])
+            for fused in (each for each in FUSED if each in table.p_yes):
+                merged = merged.scored(f"{fused}, seed {seed}", table.p_yes[fused][order])
+            rows[split] = merged
         tuned.append(name)
     return rows, tuned
 
@@ -209,6 +220,24 @@ def differences_of(
     return cases
 
 
+def shipped_minus_each(rows: Rows, resampled: Bootstrap) -> list[dict[str, Any]]:
+    """Return what each run ships minus every scorer that is not of another run, by metric."""
+    cases = []
+    for name in (each for each in rows[TEST].p_yes if each.startswith(f"{SHIPPED}, ")):
+        seed = name.removeprefix(SHIPPED)
+        for other in rows[TEST].p_yes:
+            of_run = other.endswith(seed) or ", " not in other
+            if other == name or not of_run:
+                continue
+            case: dict[str, Any] = {"case": name, "minus": other}
+            for metric in ("auc", "auc_per_user_mean", "log_loss"):
+                gap = resampled.difference(name, other, metric)
+                case[metric] = gap and gap.value
+                case[f"{metric}_interval"] = gap and [gap.low, gap.high]
+            cases.append(case)
+    return cases
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Read the runs' predictions, fit the baselines, write the result."""
     parser = common_options(__doc__ or "")
@@ -222,6 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     test, resampled = rows[TEST], resample(rows, options.seed)
     cases = cases_of(rows, resampled)
     of_auc = differences_of(rows, resampled, competitors.of("auc"), "auc")
+    shipped = shipped_minus_each(rows, resampled)
     per_user = competitors.of("auc_per_user_mean")
     write_result(
         options.result,
@@ -239,6 +269,7 @@ def main(arguments: list[str] | None = None) -> None:
             rows, resampled, competitors.of("auc"), "log_loss", calibrated=True
         ),
         calibration_errors=calibration_errors(rows, tuned),
+        **({"shipped_minus_each": shipped} if shipped else {}),
         note=options.note,
     )
     for case in cases:

@@ -15,11 +15,18 @@ from reeltune.data.columns import TEST, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.domain import PromptSettings
 from reeltune.evaluation.intervals import bootstrap_auc
+from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.model_predictions import SHIPPED, WITH_MODEL, WITHOUT_MODEL
 from reeltune.evaluation.predictions import PredictionTable, read_predictions, write_predictions
 
 
 def evaluated(
-    folder: PreparedFolder, path: Path, seed: int, signals=("recent",), skip: int = 0
+    folder: PreparedFolder,
+    path: Path,
+    seed: int,
+    signals=("recent",),
+    skip: int = 0,
+    fused: tuple[str, ...] = (),
 ) -> Path:
     """A run with predictions that correlate with the labels, more for higher seeds."""
     random = np.random.default_rng(seed)
@@ -27,7 +34,7 @@ def evaluated(
     for split in (VALIDATION, TEST):
         event = np.flatnonzero(folder.timelines.split == split)[skip:]
         rows = PredictionTable.of_events(folder, split, random.permutation(event))
-        for name, weight in (("tuned", 0.1 * seed), ("base", 0.0)):
+        for name, weight in (("tuned", 0.1 * seed), ("base", 0.0), *((f, 0.2) for f in fused)):
             noise = random.uniform(0.05, 0.6, len(rows))
             rows = rows.scored(name, noise + weight * rows.liked)
         parts.append(rows)
@@ -99,6 +106,30 @@ def test_it_writes_every_scorer_and_differences(
     for metric in ("AUC", "AUC per user", "log loss"):
         assert f"Differences of {metric}:" in page
     assert f"tuned, seed 3 minus {result['best_baseline']['auc']}" in capsys.readouterr().out
+
+
+def test_what_is_shipped_is_compared_with_all_but_other_runs(
+    prepared: PreparedFolder, tmp_path: Path
+):
+    runs = [
+        evaluated(prepared, tmp_path / "one", 1, fused=(SHIPPED, WITHOUT_MODEL)),
+        evaluated(prepared, tmp_path / "two", 2, fused=(SHIPPED, WITH_MODEL)),
+        evaluated(prepared, tmp_path / "three", 3),
+    ]
+    rows, _ = recommending.read_runs(runs)
+    compared = recommending.shipped_minus_each(rows, recommending.resample(rows, 0))
+    assert [(each["case"], each["minus"]) for each in compared] == [
+        *(("shipped, seed 1", name) for name in ("base", "tuned, seed 1")),
+        ("shipped, seed 1", "shipped without the model, seed 1"),
+        *(("shipped, seed 2", name) for name in ("base", "tuned, seed 2")),
+        ("shipped, seed 2", "shipped with the model, seed 2"),
+    ]
+    test, first = rows[TEST], compared[0]
+    shipped, base = (
+        measure(test.liked, test.p_yes[first[side]], test.user_id) for side in ("case", "minus")
+    )
+    assert first["log_loss"] == pytest.approx(shipped.log_loss - base.log_loss)
+    assert first["log_loss_interval"][0] < first["log_loss"] < first["log_loss_interval"][1]
 
 
 @pytest.mark.slow
