@@ -47,7 +47,7 @@ OTHER_TOOLS = {
     *("--enable-lora", "--lora-modules", "--max-model-len"),
 }
 """Flags of pip, TensorBoard and vLLM."""
-FILES = (TRAIN_EXPORT, PROMPT_FILE)
+FILES = (TRAIN_EXPORT, PROMPT_FILE, "model.gguf")
 """Files whose names look like keys."""
 MACHINE_PATHS = tuple(f"/{top}/" for top in ("work", "tmp", "root", "home", "mnt"))
 
