@@ -73,6 +73,7 @@ def test_a_full_disk_is_named_whatever_library_writes(writer, tmp_path):
     [
         "I/O error: No space left on device (os error 28)",
         "basic_ios::clear: iostream error",
+        "(sqlite3.OperationalError) database or disk is full",
         "4000 requested and 0 written",
         "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0",
     ],

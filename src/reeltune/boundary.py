@@ -19,7 +19,7 @@ from reeltune.errors import FileError, ReeltuneError, one_line
 # that fewer bytes were written.
 _FULL: Final = re.compile(
     r"No space left|[Dd]isk quota|requested and \d+ written|PytorchStreamWriter|unexpected pos \d|"
-    r"iostream error"
+    r"iostream error|disk is full"
 )
 _MEMORY: Final = re.compile(r"can't allocate memory|bad_alloc|out of memory", re.IGNORECASE)
 # Modules whose ValueError, RuntimeError or OSError without a number is about the content of a file.
@@ -28,7 +28,7 @@ _READERS: Final = ("numpy.lib._npyio", "numpy.lib._format", "pyarrow", "torch.se
 _LIBRARIES: Final = {
     *("_csv", "_pickle", "binascii", "json", "lzma", "pickle", "struct", "zipfile", "zlib"),
     *("datasets", "gguf", "huggingface_hub", "polars", "pyarrow", "tokenizers", "yaml"),
-    *("safetensors", "safetensors_rust"),
+    *("safetensors", "safetensors_rust", "sqlalchemy"),
 }
 _HINTS: Final = {
     errno.EMFILE: "Raise the limit of open files, as with: ulimit -n 4096",

@@ -18,7 +18,7 @@ import reeltune
 from reeltune.cli import main
 from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
-from reeltune.errors import DataError, RunError
+from reeltune.errors import DataError, FileError, RunError
 from reeltune.models.choices import process_state
 from reeltune.runs.folder import RunFolder
 from reeltune.training import tune as module
@@ -250,6 +250,13 @@ def test_a_folder_with_other_files_is_refused(config, trainings, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with raises_error(RunError, "output_not_empty", where=str(tmp_path), figures=["mine.txt"]):
         search(config, tmp_path)
+
+
+def test_a_damaged_study_is_an_error_that_names_it(config, trainings, tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.db").write_text("no database, whoever wrote it " * 100)
+    with raises_error(FileError, "file_damaged", where=str(tmp_path / "study")):
+        search(config, tmp_path / "study")
 
 
 def test_a_launcher_is_refused(config, trainings, tmp_path, monkeypatch):
