@@ -157,7 +157,7 @@ def predict(connection: http.client.HTTPConnection, body: bytes) -> tuple[float,
 
 
 def load(
-    service: Served, requests: Requests, clients: int, sharing: int
+    service: Served, requests: Requests, clients: int, sharing: int, first: int = 0
 ) -> tuple[dict[str, Any], npt.NDArray[np.float64]]:
     """Run all clients at once; return the figures and the predictions.
 
@@ -166,10 +166,11 @@ def load(
         requests: The requests of the clients.
         clients: Number of clients.
         sharing: Number of clients per history.
+        first: Index of the first client.
     """
     bodies = [
         [requests.body(client, number, sharing) for number in range(requests.rounds)]
-        for client in range(clients)
+        for client in range(first, first + clients)
     ]
     together = threading.Barrier(clients + 1)
 
@@ -191,10 +192,14 @@ def load(
     milliseconds = 1000 * np.array([taken for taken, _ in responses])
     case = {
         "case": "own history" if sharing == 1 else f"{sharing} clients per history",
+        "history": "growing" if requests.growing else "moving",
         "clients": clients,
         "mode": service.mode,
         "requests_per_s": len(responses) / seconds,
         "predictions_per_s": p_like.size / seconds,
+        "p50_ms_of_last_requests": float(
+            np.median(milliseconds.reshape(clients, requests.rounds)[:, -1])
+        ),
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p99_ms": float(np.percentile(milliseconds, 99)),
         "requests_per_batch": len(responses) / (batches(service) - before),
@@ -285,7 +290,8 @@ def main(arguments: list[str] | None = None) -> None:
     with contextlib.ExitStack() as stack:
         services = [stack.enter_context(served(mode, options)) for mode in options.modes]
         for service in services:
-            load(service, requests, max(options.clients), 1)  # the first batches are slower
+            # The first batches are slower. Histories of other users: a service may keep them.
+            load(service, requests, max(options.clients), 1, max(options.clients))
         for sharing in options.clients_per_history:
             for clients in options.clients:
                 for case in compared(services, requests, clients, sharing, options.tolerance):
