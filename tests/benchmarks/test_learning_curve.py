@@ -70,6 +70,7 @@ def test_present_runs_are_compared_and_not_trained_again(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_launches")
 def test_one_epoch_trains_every_configuration(prepared: PreparedFolder, tmp_path: Path):
     config = tmp_path / "small.yaml"
     config.write_text(
@@ -78,7 +79,8 @@ def test_one_epoch_trains_every_configuration(prepared: PreparedFolder, tmp_path
         "lora: {r: 2}\n"
         "data: {max_train_examples: 40, max_eval_examples: 10, max_length: 8192}\n"
         "train: {batch_size: 1, pack_length: 8192, eval_steps: 1, save_steps: 1,\n"
-        "        gradient_checkpointing: false}\n",
+        "        gradient_checkpointing: false}\n"
+        "scoring: {fusion: none}\n",
         encoding="utf-8",
     )
     file = tmp_path / "one_epoch.json"

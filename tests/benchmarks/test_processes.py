@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from benchmarks import processes
 from benchmarks.launching import Launch, finish
 from benchmarks.render import problems, render
-from tests import forked
 from tests.helpers import write_prepared
 
 TINY = """--processes 2 --steps 5 --batch 1 --float32-steps 2 --eval-rows 20 --users 6 --films 5
@@ -19,28 +18,9 @@ TINY = """--processes 2 --steps 5 --batch 1 --float32-steps 2 --eval-rows 20 --u
 --set train.pack_length=1024 --set lora.r=4 --set scoring.fusion=none"""
 
 
-class Forked(NamedTuple):
-    """Processes that were started as one command."""
-
-    processes: list[Any]
-
-    def wait(self) -> int:
-        return max(process.wait() for process in self.processes)
-
-
-def start(launch: Launch, *words: str | Path) -> Forked:
-    """Start a command without the imports of a new interpreter."""
-    return Forked(forked.several(launch.processes, [*Launch(1).command(), *map(str, words)]))
-
-
 @pytest.mark.slow
-def test_it_writes_a_result(
-    tiny_qwen3: Path,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(Launch, "start", start)
+@pytest.mark.usefixtures("forked_launches")
+def test_it_writes_a_result(tiny_qwen3: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     # Enough users that no run reaches the end of an epoch, where rows are repeated.
     prepared = write_prepared(tmp_path / "prepared", users=24)
     file = tmp_path / "result.json"

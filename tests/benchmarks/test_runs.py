@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import float16, full_run, score_throughput, tokenize_throughput
-from benchmarks.launching import Launch
 from benchmarks.render import problems, render
-from reeltune import cli
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Scorer
@@ -147,6 +145,7 @@ def test_a_full_run(
             *("--cases", "lora_bf16"),
             *("--set", "train.batch_size=1", "--set", "train.pack_length=1280"),
             *("--set", "train.gradient_checkpointing=false", "--set", "scoring.fusion=none"),
+            *("--set", "evaluation.ablation_examples=0"),
         ]
     )
     (case,) = result_of(file, "full_run")["cases"]
@@ -156,24 +155,17 @@ def test_a_full_run(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_launches")
 def test_number_types_side_by_side(
     tiny_qwen3: Path,
     prepared: PreparedFolder,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ):
-    """In types that a CPU trains in, and in this process, which has loaded the libraries."""
-
-    def run_here(_: Launch, *words: str | Path) -> None:
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*map(str, words)])
-        assert not ended.value.code
-
-    monkeypatch.setattr(Launch, "run", run_here)
+    """In types that a CPU trains in."""
     file = tmp_path / "result.json"
     overrides = ("train.pack_length=1280", "train.eval_steps=2", "train.save_steps=2")
-    overrides += ("scoring.fusion=none",)
+    overrides += ("scoring.fusion=none", "evaluation.ablation_examples=0")
     float16.main(
         [
             *("--model", str(tiny_qwen3), "--prepared", str(prepared.path)),
