@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reeltune.errors import FetchError
-from reeltune.offline.synthetic import make_synthetic, readme_of
+from reeltune.offline.synthetic import README, make_synthetic, readme_of
 from tests.errors import raises_error
 
 
@@ -135,7 +135,7 @@ def test_readme_says_synthetic_and_how_to_repeat_it(made: Path) -> None:
     text = (made / "README.txt").read_text()
     assert text.startswith("SYNTHETIC ")
     assert "--users 400 --items 300 --ratings-per-user 50 --seed 1" in text
-    assert readme_of(400, 300, 50, 1) == text != readme_of(400, 300, 50, 2)
+    assert readme_of(README, 400, 300, 50, 1) == text != readme_of(README, 400, 300, 50, 2)
 
 
 @pytest.mark.parametrize(

@@ -202,12 +202,14 @@ def _fetch_synthetic(
     folder = into / f"{name}-{users}x{items}"
     usual = min(made.DEFAULT_RATINGS_PER_USER, items)
     numbers = (users, items, usual if ratings_per_user is None else ratings_per_user, seed)
+    readme = folder / synthetic.README_FILE
+    text = synthetic.readme_of(made.README, *numbers)
     fresh = force or not folder.exists()
     if fresh:
         with disk_errors(folder):
             count = make(folder, *numbers)
         typer.echo(f"made {count:,} synthetic ratings by {users:,} users of {items:,} items")
-    elif not _is_written(folder / synthetic.README_FILE, made.readme_of(*numbers)):
+    elif not readme.is_file() or readme.read_text(encoding="utf-8") != text:
         raise FetchError(
             "already exists, made with other settings",
             code="synthetic_settings_differ",
@@ -216,10 +218,6 @@ def _fetch_synthetic(
         )
     terms = ("Made by a program from random numbers: no real users, items or ratings.",)
     _print_result("synthetic ratings", folder, terms, fresh=fresh)
-
-
-def _is_written(file: Path, text: str) -> bool:
-    return file.is_file() and file.read_text(encoding="utf-8") == text
 
 
 def _print_result(name: str, folder: Path, terms: tuple[str, ...], *, fresh: bool) -> None:

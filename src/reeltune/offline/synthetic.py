@@ -7,7 +7,7 @@ and noise, shifted so that half of all ratings reach 4.0. The same seed gives th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ _SAME_SECOND_SHARE: Final = 0.25
 
 README_FILE: Final = "README.txt"
 _FILES: Final = ("ratings.csv", "movies.csv", README_FILE)
-_README: Final = """SYNTHETIC RATINGS, made by a program: no real users, no real films,
+README: Final = """SYNTHETIC RATINGS, made by a program: no real users, no real films,
 no MovieLens data.
 
 Made by: reeltune fetch synthetic --users {users} --items {items} \
@@ -87,9 +87,8 @@ def make_synthetic(
         FetchError: A number is out of its range.
     """
     numbers = users, items, ratings_per_user, seed
-    item_rng, user_rng, choice_rng, rating_rng, time_rng = start(
-        5, folder, _FILES, numbers, (MIN_RATINGS, MIN_RATINGS)
-    )
+    streams = start(5, folder, _FILES, numbers, (MIN_RATINGS, MIN_RATINGS))
+    item_rng, user_rng, choice_rng, rating_rng, time_rng = streams
     made = _make_items(items, item_rng)
     extra = user_rng.exponential(ratings_per_user - MIN_RATINGS, size=users)
     counts = np.minimum(MIN_RATINGS + extra.round().astype(np.int64), items)
@@ -102,16 +101,12 @@ def make_synthetic(
     }
     with atomic_folder(folder) as temporary:
         _write(temporary, made, ratings)
-        (temporary / README_FILE).write_text(readme_of(*numbers), encoding="utf-8")
+        (temporary / README_FILE).write_text(readme_of(README, *numbers), encoding="utf-8")
     return len(user)
 
 
 def start(
-    streams: int,
-    folder: Path,
-    files: tuple[str, ...],
-    numbers: tuple[int, int, int, int],
-    fewest: tuple[int, int],
+    count: int, folder: Path, files: Sequence[str], numbers: Sequence[int], fewest: Sequence[int]
 ) -> Iterator[np.random.Generator]:
     """Check numbers and folder, and return as many random streams of the seed.
 
@@ -128,12 +123,12 @@ def start(
                 hint=f"Give {low} {'or more' if high is None else f'to {high}'}",
             )
     refuse_foreign(folder, files, FetchError, code="other_files_in_folder")
-    return map(np.random.default_rng, np.random.SeedSequence(numbers[-1]).spawn(streams))
+    return map(np.random.default_rng, np.random.SeedSequence(numbers[-1]).spawn(count))
 
 
-def readme_of(users: int, items: int, ratings_per_user: int, seed: int = 0) -> str:
+def readme_of(text: str, users: int, items: int, ratings_per_user: int, seed: int) -> str:
     """Return the text of ``README.txt``, which names the numbers the data were made with."""
-    return _README.format(users=users, items=items, ratings_per_user=ratings_per_user, seed=seed)
+    return text.format(users=users, items=items, ratings_per_user=ratings_per_user, seed=seed)
 
 
 def _choose(counts: IntArray, items: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:

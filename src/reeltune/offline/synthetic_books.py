@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.files import atomic_folder
-from reeltune.offline.synthetic import README_FILE, start
+from reeltune.offline.synthetic import README_FILE, readme_of, start
 
 MIN_RATINGS: Final = 2
 DEFAULT_RATINGS_PER_USER: Final = 12
@@ -35,7 +35,7 @@ _ON_SALE_AT_FIRST: Final = 0.3
 """The share of books that can be rated from the first day; the others appear one after another."""
 
 _FILES: Final = ("ratings.csv", "books.csv", README_FILE)
-_README: Final = """SYNTHETIC RATINGS, made by a program: no real readers and no real books.
+README: Final = """SYNTHETIC RATINGS, made by a program: no real readers and no real books.
 
 Made by: reeltune fetch synthetic-books --users {users} --items {items} \
 --ratings-per-user {ratings_per_user} --seed {seed}
@@ -107,13 +107,8 @@ def make_synthetic_books(
         pl.DataFrame(books, orient="row", schema=["isbn", *_COLUMNS]).write_csv(
             temporary / "books.csv"
         )
-        (temporary / README_FILE).write_text(readme_of(*numbers), encoding="utf-8")
+        (temporary / README_FILE).write_text(readme_of(README, *numbers), encoding="utf-8")
     return len(user)
-
-
-def readme_of(users: int, items: int, ratings_per_user: int, seed: int = 0) -> str:
-    """Return the text of ``README.txt``, which names the numbers the data were made with."""
-    return _README.format(users=users, items=items, ratings_per_user=ratings_per_user, seed=seed)
 
 
 def _draw(
