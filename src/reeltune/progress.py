@@ -87,7 +87,9 @@ class Task:
         new = self.advanced
         if new and elapsed:
             rate = new / elapsed
-            parts.append(f"{rate / 1e6:,.1f} MB/s" if self.unit == BYTES else f"{_short(rate)}/s")
+            parts.append(
+                f"{rate / 1e6:,.1f} MB/s" if self.unit == BYTES else f"{rate:,.{int(rate < 10)}f}/s"
+            )
             if self.total is not None and not self.finished:
                 parts.append(f"{format_seconds((self.total - self.done) / rate)} left")
         if self.finished or not new:
@@ -252,7 +254,3 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _short(rate: float) -> str:
-    return f"{rate:,.{0 if rate >= 10 else 1}f}"

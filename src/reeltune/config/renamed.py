@@ -29,10 +29,7 @@ _VALUES: Final[dict[str, dict[Any, Any]]] = {
 }
 """Old values of keys whose type changed with their name."""
 
-RENAMED_VALUES: Final[dict[str, dict[str, str]]] = {
-    "train.loss": {"verdict": "yes_no"},
-    "prompt.signals": RENAMED_SIGNALS,
-}
+RENAMED_VALUES: Final = {"train.loss": {"verdict": "yes_no"}, "prompt.signals": RENAMED_SIGNALS}
 """Old values, also in lists, of keys that kept their name."""
 
 _VALUES_BEFORE: Final[dict[str, Any]] = {"prompt.signals": [], "train.pairwise_weight": 0.0}

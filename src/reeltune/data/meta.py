@@ -25,9 +25,6 @@ from reeltune.errors import DataError
 from reeltune.fetch.editions import EDITIONS, Edition
 from reeltune.files import file_digest
 
-TABLES: Final = "tables"
-"""The layout of tables of one's own, beside those of :mod:`reeltune.data.layouts`."""
-
 _YEAR: Final = 31_556_952  # seconds
 _FIRST, _LAST = 1990 - 1970, 2040 - 1970  # no ratings are likely outside these years
 _LONGEST_GAP: Final = 10  # years
@@ -219,7 +216,7 @@ def _splits_table(meta: dict[str, Any], prompt: PromptSettings) -> Table:
 
 def movielens_edition(data: dict[str, Any]) -> Edition | None:
     """Return the edition that data are, given ``edition`` and ``layout``; not of other tables."""
-    own = data.get("layout") == TABLES
+    own = data.get("layout") == "tables"
     return next((each for each in EDITIONS if each.name == data["edition"] and not own), None)
 
 

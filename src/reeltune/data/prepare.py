@@ -39,7 +39,6 @@ from reeltune.data.invariants import INVARIANTS, EventTable
 from reeltune.data.items import items_frame, read_items
 from reeltune.data.layouts import CSV
 from reeltune.data.meta import (
-    TABLES,
     check_no_empty_split,
     count_tables,
     describe_file,
@@ -159,7 +158,7 @@ def _opened(
             read = read_tables(
                 source, Path(scratch), notify, skip_bad_rows=skip, text=settings.item_text
             )
-            yield replace_unprintable(name), TABLES, read
+            yield replace_unprintable(name), "tables", read
         return
     with open_source(source, settings.edition, scratch=folder) as edition:
         settings.check_threshold(edition.layout.scale)

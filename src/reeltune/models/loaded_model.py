@@ -250,7 +250,8 @@ def load_model(
         settings = replace(settings, form=form)
     calibrate = learned_from = shortest_history = None
     if adapter is not None:
-        learned_from = _training_rows(RunFolder(adapter))
+        run = RunFolder(adapter)
+        learned_from = int(run.record()["rows"]["train"]) if run.record_file.is_file() else None
         shortest_history = read_prompt_record(adapter).min_history
         if calibrated:
             section = config.scoring
@@ -302,10 +303,6 @@ def _check_base_of(adapter: Path, config: Config, base: BaseModel) -> None:
     if run.record_file.is_file():
         check_base(run, config.model)  # a model of the hub may have been downloaded just now
     refuse_other_tokenizer(adapter, base.tokenizer)
-
-
-def _training_rows(run: RunFolder) -> int | None:
-    return int(run.record()["rows"]["train"]) if run.record_file.is_file() else None
 
 
 def as_trained(config: Config, adapter: Path, *, other_base: bool = False) -> Config:

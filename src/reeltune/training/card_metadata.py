@@ -17,6 +17,9 @@ from reeltune.models.base_identity import is_path
 from reeltune.offline.smollm2 import MODEL_NAME, ORIGINAL_ID
 from reeltune.runs.folder import CARD_FILE
 
+Data = dict[str, Any]
+"""The entry ``data`` of ``run.json`` or ``export.json``."""
+
 _METRICS: Final = {
     "auc": ("roc_auc", "AUC"),
     "auc_per_user_mean": ("roc_auc", "AUC per user, mean"),
@@ -33,7 +36,7 @@ def card_metadata(
     *,
     kind: Literal["adapter", "merged"],
     base_model: str,
-    data: dict[str, Any],
+    data: Data,
     results: list[EvalResult],
 ) -> str:
     """Return the YAML between the first two lines ``---`` of a model card.
@@ -42,7 +45,7 @@ def card_metadata(
         name: The model's name.
         kind: A LoRA adapter, or merged weights.
         base_model: Name or path of the base model.
-        data: The entry ``data`` of ``run.json`` or ``export.json``.
+        data: About the prepared data.
         results: From :func:`evaluation_results` or :func:`metric_result`.
     """
     known = movielens_edition(data)
@@ -64,9 +67,7 @@ def card_metadata(
     return card.to_yaml()
 
 
-def evaluation_results(
-    data: dict[str, Any], domain: Domain, evaluation: Evaluation
-) -> list[EvalResult]:
+def evaluation_results(data: Data, domain: Domain, evaluation: Evaluation) -> list[EvalResult]:
     """Return the metrics of what is shipped, with their intervals if there are enough users."""
     by_kind = {scorer.kind: scorer for scorer in evaluation.scorers}
     shipped = by_kind.get("shipped") or by_kind["tuned"]
@@ -83,12 +84,7 @@ def evaluation_results(
 
 
 def metric_result(
-    data: dict[str, Any],
-    domain: Domain,
-    split: str,
-    counts: dict[str, int],
-    key: str,
-    value: float,
+    data: Data, domain: Domain, split: str, counts: dict[str, int], key: str, value: float
 ) -> EvalResult:
     """Return one metric, by its name in ``docs/EVALUATION.md``, over so many rows of a split."""
     metric, label = _METRICS[key]

@@ -179,7 +179,8 @@ def estimate_step_memory(
     dropped = sum(
         int(module.in_features or 0)  # pyright: ignore
         for module in loaded.model.modules()
-        if isinstance(module, LoraLayer) and _has_dropout(module)
+        if isinstance(module, LoraLayer)
+        and any(isinstance(each, torch.nn.Dropout) for each in module.lora_dropout.values())
     )
     per_layer = tokens * (
         width * (8 * hidden + 5 * mlp) + 4 * 3 * hidden + (width + 1) * dropped / layers
@@ -211,7 +212,3 @@ def choose_checkpointing(loaded: LoadedModel, fullest: Batch) -> Choice[bool]:
 def describe_checkpointing(choice: Choice[bool]) -> str:
     """Return the choice as one line, for the log and ``run.json``."""
     return f"gradient checkpointing: {'on' if choice.value else 'off'} ({choice.reason})"
-
-
-def _has_dropout(layer: LoraLayer) -> bool:
-    return any(isinstance(module, torch.nn.Dropout) for module in layer.lora_dropout.values())

@@ -23,6 +23,7 @@ from reeltune.models.load import parameter_counts
 from reeltune.runs.environment import hardware, package_versions
 from reeltune.runs.folder import RunFolder
 from reeltune.training.card_metadata import (
+    Data,
     base_link,
     card_metadata,
     evaluation_results,
@@ -114,11 +115,8 @@ def run_metrics(trainer: YesNoTrainer) -> dict[str, Any]:
     }
 
 
-def render_card(template: str, data: dict[str, Any], **values: Any) -> str:
-    """Render the text of a card's template, which may include those in ``templates``.
-
-    ``data`` is as for :func:`card_metadata`.
-    """
+def render_card(template: str, data: Data, **values: Any) -> str:
+    """Render the text of a card's template, which may include those in ``templates``."""
     environment = Environment(
         loader=PackageLoader("reeltune.training"), undefined=StrictUndefined, autoescape=False
     )
