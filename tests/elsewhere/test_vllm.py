@@ -7,12 +7,16 @@ long in silence, and returns the probability of the first label.
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
@@ -21,19 +25,26 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import requests
 import torch
 
 import reeltune
 from reeltune.api.recommender import Recommender
+from reeltune.cli import main
+from reeltune.config import load_config
 from reeltune.data.folder import PreparedFolder
 from reeltune.training.train import train
 from tests.elsewhere.conftest import outspoken
 from tests.elsewhere.snippets import EXAMPLES
-from tests.runs import tiny_config
+from tests.helpers import Kind, tiny_model
+from tests.runs import tiny_config, tiny_overrides
 
 SCRIPT = EXAMPLES / "vllm_scoring.py"
-TOLERANCE = 1e-5
+TOLERANCE, VLLM_TOLERANCE = 1e-5, 5e-5
 """What the page states for float32: only the order of sums differs."""
+
+VLLM = os.environ.get("REELTUNE_TEST_VLLM", "")
+"""A folder with a CPU build of vLLM: ``pip install --target``."""
 
 
 @dataclass(frozen=True)
@@ -164,3 +175,62 @@ def test_a_prompt_that_the_server_would_cut_is_refused(case: Case, tmp_path):
         assert not server.bodies
         with pytest.raises(SystemExit, match="serves base, films"):
             case.ask(server.url, "books", tmp_path / "pairs.csv")
+
+
+@contextmanager
+def vllm(*args: str) -> Iterator[str]:
+    """Start vLLM on a CPU and yield its address once it serves."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+    cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--dtype", "float32"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager"]
+    command += ["--max-model-len", "1024", *args]
+    environment = os.environ | quiet | cpu | {"PYTHONPATH": VLLM}
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(300):
+                assert process.poll() is None, "the server has ended"
+                try:
+                    if requests.get(f"{url}/health", timeout=5).ok:
+                        break
+                except requests.RequestException:
+                    time.sleep(1)
+            yield url
+        finally:
+            process.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not VLLM, reason="REELTUNE_TEST_VLLM names no folder with vLLM")
+@pytest.mark.parametrize(("kind", "served"), [("llama", "adapter"), ("qwen3", "merged")])
+def test_vllm_predicts_as_reeltune(kind: Kind, served: str, prepared, tmp_path):
+    tiny = tiny_model(tmp_path / "tiny", kind, head_dim=32)  # the smallest head that vLLM has
+    base = outspoken(tiny, tmp_path / "base", kind)
+    overrides = tiny_overrides(base, prepared.path, tmp_path, prompt__form="interview")
+    run = train(load_config(None, overrides))
+    case = Case(run, prepared.path, reeltune.load(run), some_pairs(prepared))
+    args = ["--model", str(base), "--enable-lora", "--lora-modules", f"films={run}"]
+    if served == "merged":
+        case = replace(case, run=tmp_path / "merged")
+        sets = [part for override in overrides for part in ("--set", override)]
+        flags = ["--adapter", str(run), "--merged", str(case.run), "--dtype", "float32"]
+        with pytest.raises(SystemExit):
+            main(["export", "--config", os.devnull, *sets, *flags, "--rows", "4", "--allow-drift"])
+        args = ["--model", str(case.run), "--served-model-name", "films"]
+    with vllm(*args) as url:
+        told = case.ask(url, "films", tmp_path / "pairs.csv")["p_yes"].to_numpy()
+        if served == "merged":
+            request = json.loads((case.run / "generative_scoring.json").read_text())
+            answer = requests.post(f"{url}/generative_scoring", json=request, timeout=60).json()
+            expected = json.loads((case.run / "export.json").read_text())["example_p_yes"]
+            assert answer["data"][0]["score"] == pytest.approx(expected, abs=VLLM_TOLERANCE)
+    predicted = case.recommender.predict(case.pairs)["p_yes"].to_numpy()
+    print("largest difference:", np.abs(told - predicted).max())
+    np.testing.assert_allclose(told, predicted, rtol=0, atol=VLLM_TOLERANCE)
+    with case.recommender.predictor.loaded.without_adapter():
+        untuned = case.recommender.predict(case.pairs)["p_yes"].to_numpy()
+    assert np.abs(untuned - predicted).max() > 100 * VLLM_TOLERANCE
