@@ -30,15 +30,17 @@ class TextProjection(NamedTuple):
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        vectorizer = TfidfVectorizer(sublinear_tf=True)
+        # Any, since the type checker infers what scikit-learn returns from its code, for seconds.
+        vectorizer: Any = TfidfVectorizer(sublinear_tf=True)
         analyze = vectorizer.build_analyzer()
         if not any(analyze(document) for document in known):
             return cls("", np.zeros(0), np.zeros((0, 0)))
-        weights: Any = vectorizer.fit_transform(known)
+        weights = vectorizer.fit_transform(known)
         components: Any = np.eye(weights.shape[1])
         if len(components) > COMPONENTS:
             state = int(stream(seed, "item text").integers(2**31))
-            components = TruncatedSVD(COMPONENTS, random_state=state).fit(weights).components_
+            svd: Any = TruncatedSVD(COMPONENTS, random_state=state)
+            components = svd.fit(weights).components_
         words, idf = vectorizer.get_feature_names_out(), np.asarray(vectorizer.idf_, np.float64)
         return cls(" ".join(words), idf, components)
 
@@ -48,10 +50,9 @@ class TextProjection(NamedTuple):
 
         if not self.words:
             return np.zeros((len(documents), 0))
-        vectorizer = TfidfVectorizer(sublinear_tf=True, vocabulary=self.words.split(" "))
+        vectorizer: Any = TfidfVectorizer(sublinear_tf=True, vocabulary=self.words.split(" "))
         vectorizer.idf_ = self.idf
-        weights: Any = vectorizer.transform(documents)
-        return weights @ self.components.T
+        return vectorizer.transform(documents) @ self.components.T
 
 
 def text_vectors(problem: Problem, texts: Sequence[TextProjection]) -> list[Floats]:

@@ -75,7 +75,7 @@ def logistic_regression(problem: Problem, features: Features = feature_table) ->
 
     tables, tried = Tables.of(problem, features), []
     for strength in STRENGTHS:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+        model: Any = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
         model.fit(tables.train, tables.train_liked)
         p_yes = model.predict_proba(tables.validation)[:, 1]
         tried.append((mean_log_loss(tables.validation_liked, p_yes), {"C": strength}, model))
@@ -97,7 +97,7 @@ def fit_boosting(tables: Tables, seed: int) -> tuple[BoostedTrees, dict[str, Any
 
     state, tried = int(stream(seed, "gradient boosting").integers(2**31)), []
     for leaves, least in product(LEAVES, LEAST_ROWS):
-        model = HistGradientBoostingClassifier(
+        model: Any = HistGradientBoostingClassifier(
             learning_rate=LEARNING_RATE,
             max_iter=ROUNDS,
             max_leaf_nodes=leaves,

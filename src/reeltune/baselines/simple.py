@@ -48,7 +48,8 @@ def fit_platt(score: Floats, liked: Labels) -> Curve:
         return ((values - mean) / spread)[:, None]
 
     # A target between 0 and 1 is a weighted row of either label.
-    model = LogisticRegression(C=np.inf).fit(
+    model: Any = LogisticRegression(C=np.inf)
+    model.fit(
         np.tile(column(score), (2, 1)),
         np.repeat([True, False], len(score)),
         sample_weight=np.concatenate([target, 1 - target]),
