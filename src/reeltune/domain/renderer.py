@@ -122,13 +122,14 @@ class PromptSettings:
         Version 0.1 called the signals ``evidence``, or had no such key.
         """
         known = dict(values)
-        signals = known.pop("signals", known.pop("evidence", ()))
+        signals: Any = known.pop("signals", known.pop("evidence", ()))
+        signals = tuple(RENAMED_SIGNALS.get(name, name) for name in signals)
         domain = Domain.from_dict(known.pop("domain")) if "domain" in known else FILM
         columns = tuple(known.pop("item_text", ()))
         process = GPHyperparameters.from_dict(known.pop("gaussian_process", {}))
         return cls(
             **known,
-            signals=tuple(RENAMED_SIGNALS.get(name, name) for name in signals),
+            signals=signals,
             domain=domain,
             item_text=columns,
             gaussian_process=process,
