@@ -1,15 +1,15 @@
-"""Speedup by several GPUs of one host: `train` and `score` in one process and in several.
+"""Speedup by several processes of one host: `train` under a launcher, `score` on a Ray cluster.
 
-Both run through the command line: plain with one visible GPU, and under `accelerate launch`
-(without a GPU: `torchrun`). Rows, seed and global batch are equal: where N processes take one batch
-each, a single process accumulates N.
+Both run through the command line. Training: plain with one visible GPU, and under `accelerate
+launch` (without a GPU: `torchrun`). Rows, seed and global batch are equal: where N processes take
+one batch each, a single process accumulates N.
 
 * `train` with the configuration's dtype, compiled on a GPU. The rate is that of training steps
   after the first ones, from `metrics.json`. With equal global batches, the ratio of examples/s is
   that of steps/s.
-* `score` predicts pairs of users and films they have not rated, with the adapter of the first run.
-  The rate is computed from the times when shards appear, without each process's first shard, which
-  includes loading and compiling. The slowest process counts.
+* `score` predicts pairs of users and films they have not rated, with the base model: in one
+  process, and on clusters of each number of `--nodes` on this machine, a processor and a GPU each.
+  The rate is that of the second half of the shards, when every node has loaded and compiled.
 * `train, float32`: a few steps whose weights are compared, also between two runs in one process:
   sums on a GPU need not be repeatable, and AdamW turns the sign of a gradient that is only rounding
   into a full step. Nothing is timed, so all of them run in parallel.
@@ -25,12 +25,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from benchmarks.common import SHAPES, command_line, common_options, make_model, write_result
 from benchmarks.launching import Launch, finish, settings
-from benchmarks.score_output import largest_difference, slowest_rate, write_pairs
+from benchmarks.score_output import largest_difference, rate, write_pairs
 from benchmarks.trained_runs import training_rates, validation_auc, weight_difference
 from reeltune.training.callbacks import StepClock
 
@@ -39,7 +44,7 @@ _EXACT: Final = (
     "train.compile=false",
     "train.gradient_checkpointing=true",  # two processes share a GPU
 )
-_PARTS: Final = {"rates": ("train", "score"), "weights": ("train_float32",)}
+_PARTS: Final = {"rates": ("train",), "nodes": ("score",), "weights": ("train_float32",)}
 
 
 class Comparison:
@@ -78,7 +83,7 @@ class Comparison:
         self._compare_adapters("train", self._compared, alone, together)
 
     def score(self) -> None:
-        """Compare the rate of scoring, and the predictions.
+        """Compare the rate of scoring in one process and on nodes, and the predictions.
 
         Raises:
             SystemExit: Rows are missing.
@@ -86,22 +91,31 @@ class Comparison:
         options = self.options
         table = options.work / "pairs.parquet"
         write_pairs(table, options.prepared, options.users, options.items)
-        outputs = [self._folder("score", launch) for launch in (self.single, self.several)]
-        for out, launch in zip(outputs, (self.single, self.several), strict=True):
-            words = ["score", table, out, "--overwrite", "--config", options.config]
-            words += ["--adapter", self._folder("train", self.single)]
-            words += ["--rows-per-shard", str(options.rows_per_shard)]
-            prepared = {"data.prepared_dir": options.prepared}
-            seconds = launch.run(*words, *settings(prepared, options.set))
-            rate = slowest_rate(out, launch.processes)
-            case = {"case": "score", "processes": launch.processes, "predictions_per_s": rate}
-            first = self.cases[-1] if launch is self.several else case
-            case["ratio_to_one_process"] = rate / first["predictions_per_s"]
-            self.cases.append(case | {"seconds_with_start": seconds})
-        difference = largest_difference(table, *outputs)
-        self.predictions.append({"case": "score", "compared": self._compared, **difference})
-        if not difference["largest_difference"] <= options.tolerance:
-            self.failures.append(f"predictions differ by {difference['largest_difference']:.2g}")
+        alone = self._score(table, {"case": "score"}, 1)
+        for count in options.nodes:
+            with nodes(count) as address:
+                case = {"case": "score, Ray", "nodes": count}
+                out = self._score(table, case, count, "--ray", address)
+            compared = f"{count} nodes and 1 process"
+            difference = largest_difference(table, alone, out)
+            self.predictions.append({"case": "score", "compared": compared, **difference})
+            if not difference["largest_difference"] <= options.tolerance:
+                largest = difference["largest_difference"]
+                self.failures.append(f"predictions differ by {largest:.2g}")
+
+    def _score(self, table: Path, case: dict[str, Any], count: int, *flags: str) -> Path:
+        options = self.options
+        out = options.work / f"scores-{'ray' if flags else 'process'}-{count}"
+        words = ["score", table, out, "--overwrite", "--config", options.config, "--base-only"]
+        words += ["--rows-per-shard", str(options.rows_per_shard), *flags]
+        values = {"model.name_or_path": self.model, "data.prepared_dir": options.prepared}
+        values["quantization.load_in_4bit"] = "false"
+        case["seconds_with_start"] = self.single.run(*words, *settings(values, options.set))
+        case["predictions_per_s"] = per_second = rate(out, count)
+        first = next((each for each in self.cases if each["case"] == "score"), case)
+        case["ratio_to_one_process"] = per_second / first["predictions_per_s"]
+        self.cases.append(case)
+        return out
 
     def train_float32(self) -> None:
         """Compare float32 weights of several processes, and of two runs in one process."""
@@ -166,6 +180,25 @@ class Comparison:
         return ["train", "--overwrite", "--config", self.options.config, *flags]
 
 
+@contextmanager
+def nodes(count: int) -> Iterator[str]:
+    """Start a Ray cluster of nodes on this machine, and yield its address."""
+    from ray.cluster_utils import Cluster
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    gpus = torch.cuda.device_count()
+    store = {"object_store_memory": 80 << 20}  # blocks are numbers of shards
+    cluster = Cluster()
+    cluster.add_node(num_cpus=0, num_gpus=0, include_dashboard=False, **store)
+    for number in range(count):
+        visible = {"CUDA_VISIBLE_DEVICES": str(number)} if gpus else {}
+        cluster.add_node(num_cpus=1, num_gpus=int(gpus > 0), env_vars=visible, **store)
+    try:
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the options."""
     options = common_options(__doc__ or "")
@@ -175,6 +208,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--config", type=Path, default=Path("configs/qwen3_movielens_qlora.yaml"))
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--parts", nargs="*", choices=_PARTS, help="Default: all.")
+    options.add_argument("--nodes", nargs="*", type=int, default=[1, 2], help="Clusters to time.")
     options.add_argument("--steps", type=int, default=24, help="Steps of training for the rate.")
     options.add_argument("--batch", type=int, default=4, help="Packed rows per process and step.")
     options.add_argument("--float32-steps", type=int, default=5)
@@ -208,7 +242,17 @@ def main(arguments: list[str] | None = None) -> None:
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     comparison = Comparison(options, model)
     shape = "shape" if options.model is None else "model"
-    shown = ("processes", "parts", "steps", "batch", "float32_steps", "eval_rows", "users", "items")
+    shown = (
+        "processes",
+        "nodes",
+        "parts",
+        "steps",
+        "batch",
+        "float32_steps",
+        "eval_rows",
+        "users",
+        "items",
+    )
     line = command_line("processes", options, shape, *shown, "rows_per_shard", "set")
     for method in (name for part in options.parts or _PARTS for name in _PARTS[part]):
         getattr(comparison, method)()

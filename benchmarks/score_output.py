@@ -41,31 +41,26 @@ def shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
-def slowest_rate(folder: Path, processes: int) -> float:
-    """Return predictions per second, as if every process were as slow as the slowest.
+def rate(folder: Path, nodes: int) -> float:
+    """Return predictions per second over the second half of the shards.
 
-    Processes take shards in turn, and a shard appears when it is complete. The time up to a
-    process's first shard, which includes loading and compiling, is excluded.
+    A shard appears when it is complete; while the first half does, nodes load and compile.
 
     Args:
         folder: The output folder.
-        processes: Number of processes that wrote it.
+        nodes: Number of nodes that wrote it.
 
     Raises:
-        SystemExit: A process has written fewer than two shards.
+        SystemExit: There are fewer than four shards per node.
     """
-    parts = shards(folder)
-    if len(parts) < 2 * processes:
+    parts = sorted(shards(folder), key=lambda part: part.stat().st_mtime_ns)
+    if len(parts) < 4 * nodes:
         raise SystemExit(
-            f"{len(parts)} shards are too few to time {processes} processes: lower --rows-per-shard"
+            f"{len(parts)} shards are too few to time {nodes} nodes: lower --rows-per-shard"
         )
-    rates = []
-    for process in range(processes):
-        own = parts[process::processes]
-        rows = sum(pq.read_metadata(part).num_rows for part in own[1:])
-        written = [part.stat().st_mtime_ns for part in own]
-        rates.append(1e9 * rows / (written[-1] - written[0]))
-    return processes * min(rates)
+    began, *timed = parts[len(parts) // 2 - 1 :]
+    rows = sum(pq.read_metadata(part).num_rows for part in timed)
+    return 1e9 * rows / (timed[-1].stat().st_mtime_ns - began.stat().st_mtime_ns)
 
 
 def largest_difference(table: Path, first: Path, second: Path) -> dict[str, float]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def test_an_error_has_a_message_a_code_where_and_a_hint():
     assert (error.where, error.hint) == ("movies.csv, line 3", "Add one")
     assert str(error) == "movies.csv, line 3: no title. Add one"
     assert str(DataError("no title", code="no_title")) == "no title"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_an_error_is_the_same_in_another_process(cls):
+    error = cls("no title", code="no_title", where="line 3", hint="Add one", items=["a"])
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (cls, str(error), vars(error))
 
 
 @pytest.mark.parametrize(("cls", "standard"), CLASSES.items())

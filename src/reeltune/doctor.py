@@ -24,8 +24,8 @@ _GIB: Final = 2**30
 _MIN_DISK_GIB: Final = 5
 _MIN_MEMORY_GIB: Final = 4
 
-_REQUIREMENT: Final = re.compile(r'([\w.-]+)>=([\w.]+)(?:\s*;\s*extra == [\'"](\w+)[\'"])?')
-_FEATURE_EXTRAS: Final = ("train", "serve", "report", "offline")
+_REQUIREMENT: Final = re.compile(r'([\w.-]+)\S*?>=([\w.]+)(?:\s*;\s*extra == [\'"](\w+)[\'"])?')
+_FEATURE_EXTRAS: Final = ("train", "serve", "report", "offline", "cluster")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -53,6 +54,9 @@ class ReeltuneError(Exception):
         self.where = where and printable(where)
         self.hint = hint and printable(hint)
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).__new__, (type(self), str(self)), self.__dict__
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from reeltune.errors import MissingExtraError
 
-Extra = Literal["train", "serve", "report", "offline", "tune"]
+Extra = Literal["train", "serve", "report", "offline", "tune", "cluster"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 """Experiment trackers: TensorBoard is in ``train``, each other one is an extra and a module."""
 
@@ -17,6 +17,7 @@ EXTRAS: Final[dict[str, tuple[str, ...]]] = {
     "report": ("lenskit", "matplotlib"),
     "offline": ("gguf",),
     "tune": ("optuna",),
+    "cluster": ("ray",),
 }
 """The modules that each extra installs."""
 

@@ -11,6 +11,7 @@ _OFF: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "WANDB_ERROR_REPORTING": "false",
     "GRADIO_ANALYTICS_ENABLED": "False",
+    "RAY_USAGE_STATS_ENABLED": "0",
     "USE_HUB_KERNELS": "0",  # transformers would download and run compiled kernels
     "DISABLE_SAFETENSORS_CONVERSION": "1",  # it would ask a service of the hub to convert a model
 }

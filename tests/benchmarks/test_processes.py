@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from benchmarks.launching import Launch, finish
 from benchmarks.render import problems, render
 from tests.helpers import write_prepared
 
-TINY = """--processes 2 --steps 5 --batch 1 --float32-steps 2 --eval-rows 20 --users 6 --films 5
---rows-per-shard 6 --tolerance 1e-3 --set prompt.form=window --set train.block_size=8
+TINY = """--processes 2 --parts rates weights --steps 5 --batch 1 --float32-steps 2 --eval-rows 20
+--tolerance 1e-3 --set prompt.form=window --set train.block_size=8
 --set train.pack_length=1024 --set lora.r=4 --set scoring.fusion=none"""
 
 
@@ -37,24 +38,17 @@ def test_it_writes_a_result(tiny_qwen3: Path, tmp_path: Path, capfd: pytest.Capt
     assert str(tmp_path) not in json.dumps(result)
     cases = result["cases"]
     assert [(case["case"], case["processes"]) for case in cases] == [
-        *(("train", 1), ("train", 2), ("score", 1), ("score", 2)),
+        *(("train", 1), ("train", 2)),
         *(("train, float32", 1), ("train, float32, again", 1), ("train, float32", 2)),
     ]
     assert [case["steps_counted"] for case in cases[:2]] == [2, 2]
-    for rate, (single, several) in (
-        ("examples_per_s", cases[:2]),
-        ("predictions_per_s", cases[2:4]),
-    ):
-        assert single["ratio_to_one_process"] == 1
-        assert several["ratio_to_one_process"] == pytest.approx(several[rate] / single[rate])
-    assert [case["auc"] for case in cases[5:]] == pytest.approx([cases[4]["auc"]] * 2)
+    single, several = (case["examples_per_s"] for case in cases[:2])
+    assert [case["ratio_to_one_process"] for case in cases[:2]] == [1, several / single]
+    assert [case["auc"] for case in cases[3:]] == pytest.approx([cases[2]["auc"]] * 2)
     float32 = [pair for pair in result["adapters"] if pair["case"] == "train, float32"]
     assert [pair["compared"] for pair in float32] == ["1 process and 1 again", "2 processes and 1"]
     assert all(pair["share_of_the_change"] < 1e-3 for pair in float32)
-    (predictions,) = result["predictions"]
-    assert predictions["predictions"] == 30
-    assert predictions["largest_difference"] < 1e-5 < predictions["deviation"]
-    tables = (cases, result["predictions"], result["adapters"])
+    tables = (cases, result["adapters"])
     assert render("processes", result).count("\n|") == sum(2 + len(rows) for rows in tables)
 
 
@@ -64,7 +58,8 @@ def without_commands(monkeypatch: pytest.MonkeyPatch, **replaced: Any) -> None:
     monkeypatch.setattr(Launch, "start", lambda *_: None)
     monkeypatch.setattr(processes, "finish", lambda *_: None)
     monkeypatch.setattr(processes, "write_pairs", lambda *_: None)
-    monkeypatch.setattr(processes, "slowest_rate", lambda *_: 2.0)
+    monkeypatch.setattr(processes, "nodes", lambda count: nullcontext(f"host:{count}"))
+    monkeypatch.setattr(processes, "rate", lambda _, nodes: 2.0 * nodes)
     monkeypatch.setattr(processes, "training_rates", lambda *_: [{"case": "train"}] * 2)
     monkeypatch.setattr(processes, "validation_auc", lambda _: 0.5)
     for name, function in replaced.items():
@@ -87,17 +82,17 @@ def run_benchmark(tmp_path: Path, *more: str) -> dict[str, Any]:
 def test_predictions_that_differ_are_an_error(
     difference: float, error: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    share = {"share_of_the_change": 1.0}  # ignored for 16-bit weights
-    without_commands(
-        monkeypatch,
-        largest_difference=lambda *_: {"largest_difference": difference},
-        weight_difference=lambda *_: share,
-    )
-    result = run_benchmark(tmp_path, "--parts", "rates")
+    without_commands(monkeypatch, largest_difference=lambda *_: {"largest_difference": difference})
+    ran: list[str] = []
+    monkeypatch.setattr(Launch, "run", lambda _, *words: ran.append(words[-1]) or 1.0)
+    monkeypatch.setattr(processes, "settings", lambda *_: [])
+    result = run_benchmark(tmp_path, "--parts", "nodes", "--nodes", "1", "3")
+    assert ran[1:] == ["host:1", "host:3"]
     assert (result["error"] is None) == (error is None)
     assert error is None or error in result["error"]
     assert result["predictions"][0]["largest_difference"] == difference
-    assert len(result["cases"]) == 4
+    cases = [(case["case"], case["ratio_to_one_process"]) for case in result["cases"]]
+    assert cases == [("score", 1), ("score, Ray", 1), ("score, Ray", 3)]
 
 
 @pytest.mark.parametrize(
@@ -130,11 +125,7 @@ def test_a_single_process_accumulates_the_batches_of_several(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     ran: list[tuple[int, list[str]]] = []
-    without_commands(
-        monkeypatch,
-        largest_difference=lambda *_: {"largest_difference": 0.0},
-        weight_difference=lambda *_: {"share_of_the_change": 0.0},
-    )
+    without_commands(monkeypatch, weight_difference=lambda *_: {"share_of_the_change": 0.0})
     monkeypatch.setattr(
         Launch, "run", lambda self, *words: ran.append((self.processes, [*map(str, words)])) or 1.0
     )

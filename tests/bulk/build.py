@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from reeltune.bulk.input_table import InputTable
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
-from reeltune.bulk.score import Job, Options, Outcome, Plan, Processes, score
+from reeltune.bulk.score import Job, Options, Outcome, Plan, score
 from reeltune.bulk.tasks import Pairs, Task
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
@@ -111,9 +111,10 @@ class Bench:
         """Score pairs from beginning to end."""
         per_shard = options.pop("rows_per_shard", 4)
         settings = Options(**options)
-        return score(lambda: self.job(given, output, settings, per_shard), Processes(), no_progress)
+        return score(lambda: self.job(given, output, settings, per_shard), no_progress)
 
     def plan(self, given: Path, output: Path, **options: Any) -> Plan:
         """Plan without scoring."""
         with ExitStack() as held:
-            return self.job(given, output, Options(**options)).plan(held)
+            job = self.job(given, output, Options(**options))
+            return job.plan(job.identity(), held)

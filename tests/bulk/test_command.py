@@ -109,6 +109,13 @@ def test_conflicting_arguments_are_errors(score, rest, code, figure):
     assert figure in stderr
 
 
+def test_processes_of_a_launcher_are_refused(score, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, stderr = score("in", "out")
+    assert (code, error_code(stderr)) == (3, "launched_score")
+    assert "--ray local" in stderr
+
+
 def test_missing_adapter_is_an_error(tiny_qwen3, prepared, tmp_path, capsys):
     table = write_rows(tmp_path / "in.parquet", ROWS)
     args = arguments(tiny_qwen3, prepared.path, table, tmp_path / "out")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
-from reeltune.bulk.score import Job, Options, Outcome, Processes, score
+from reeltune.bulk.score import Job, Options, Outcome, score
 from reeltune.bulk.tasks import Pairs
 from reeltune.config import Config, config_tree
 from reeltune.data.folder import PreparedFolder
@@ -50,7 +50,7 @@ class Setting:
 
     def score(self, adapter: bool = True, **changes: str) -> Outcome:
         """Score the table, with the adapter or without."""
-        return score(lambda: self._job(adapter, self.config(**changes)), Processes(), no_progress)
+        return score(lambda: self._job(adapter, self.config(**changes)), no_progress)
 
     def _job(self, adapter: bool, config: Config) -> Job:
         table = self.work / "in.parquet"

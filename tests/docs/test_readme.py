@@ -44,9 +44,9 @@ CHAR_ONLY = (
 )
 OTHER_TOOLS = {
     *("--no-build-isolation", "--no-deps", "--target", "--logdir"),
-    *("--enable-lora", "--lora-modules", "--max-model-len"),
+    *("--head", "--enable-lora", "--lora-modules", "--max-model-len"),
 }
-"""Flags of pip, TensorBoard and vLLM."""
+"""Flags of pip, TensorBoard, Ray and vLLM."""
 FILES = (TRAIN_EXPORT, PROMPT_FILE, "model.gguf")
 """Files whose names look like keys."""
 MACHINE_PATHS = tuple(f"/{top}/" for top in ("work", "tmp", "root", "home", "mnt"))

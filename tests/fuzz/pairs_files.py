@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.output import Output
-from reeltune.bulk.score import Job, Options, Processes, score
+from reeltune.bulk.score import Job, Options, score
 from reeltune.bulk.tasks import Pairs
 from reeltune.data.columns import YEAR_2100
 from reeltune.data.folder import PreparedFolder
@@ -74,7 +74,6 @@ class PairsFiles(Kind):
             with mock.patch("reeltune.bulk.score.load_model", oracle.load):
                 score(
                     lambda: Job.open(oracle.config, None, make_task, Output(output), options),
-                    Processes(),
                     no_progress,
                 )
             return self._fault(output_rows(output), _rows(path, given), skip)

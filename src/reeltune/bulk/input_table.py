@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,21 +196,18 @@ def cut_slices(
 
     Both ascend, and the batches hold all wanted rows.
     """
-    left = deque(wanted)
-    parts: list[pa.RecordBatch] = []
-    for first, batch in batches:
-        end = first + batch.num_rows
-        while left and left[0].start < end:
-            span = left[0]
-            begin, stop = max(span.start, first), min(span.stop, end)
-            parts.append(batch.slice(begin - first, stop - begin))
-            if span.stop > end:
+    rest = iter(batches)
+    first, batch = 0, pa.RecordBatch.from_pylist([], schema)
+    for span in wanted:
+        parts: list[pa.RecordBatch] = []
+        while True:
+            begin, stop = max(span.start, first), min(span.stop, first + batch.num_rows)
+            if begin < stop:
+                parts.append(batch.slice(begin - first, stop - begin))
+            if stop == span.stop or (following := next(rest, None)) is None:
                 break
-            left.popleft()
-            yield pa.Table.from_batches(parts, schema)
-            parts = []
-    for _ in left:
-        yield schema.empty_table()
+            first, batch = following
+        yield pa.Table.from_batches(parts, schema)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
-
-from accelerate.utils import broadcast_object_list
+from typing import TYPE_CHECKING, Any
 
 from reeltune.bulk.identity import digest, make_identity
 from reeltune.bulk.lookup import Lookup
@@ -16,8 +15,7 @@ from reeltune.bulk.output import Output
 from reeltune.bulk.tasks import Task
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
-from reeltune.errors import ReeltuneError, RunError
-from reeltune.models.choices import process_state
+from reeltune.errors import RunError
 from reeltune.models.loaded_model import as_trained, load_model
 from reeltune.models.prompt_record import adapter_process
 from reeltune.progress import StartTask
@@ -25,10 +23,14 @@ from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictor import Predictor
 from reeltune.signals.folder import open_prepared
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from reeltune.bulk.cluster import Cluster
 
 MakeTask = Callable[[PreparedFolder, Lookup], Task]
 """Creates the task from the opened data."""
+
+
+OpenJob = Callable[[], "Job"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,13 @@ class Job:
         task = make_task(folder, lookup)
         return cls(config, adapter, folder, lookup, task, output, options)
 
-    def plan(self, resources: ExitStack) -> Plan:
+    def identity(self) -> dict[str, Any]:
+        """Return everything that determines the predictions."""
+        history = self.options.history or self.folder.history_len
+        settings = {"history": history, "skip_unknown": self.options.skip_unknown}
+        return make_identity(self.config, self.folder, self.adapter, self.task, **settings)
+
+    def plan(self, identity: dict[str, Any], resources: ExitStack) -> Plan:
         """Check the input, lock and check the output folder, write the manifest of a new run.
 
         Raises:
@@ -104,9 +112,6 @@ class Job:
         table = self.task.table
         if table is not None and table.ignored:
             LOGGER.info("columns that are not read: %s", ", ".join(table.ignored))
-        history = self.options.history or self.folder.history_len
-        settings = {"history": history, "skip_unknown": self.options.skip_unknown}
-        identity = make_identity(self.config, self.folder, self.adapter, self.task, **settings)
         facts = self._facts() if self._is_new() else {}
         resources.enter_context(self.output.exclusive())
         manifest = self.output.manifest()
@@ -148,23 +153,26 @@ class Job:
     def _missing(self, complete: Collection[int]) -> list[int]:
         return [number for number in range(len(self.task.shards)) if number not in complete]
 
-    def score_shards(
-        self, plan: Plan, numbers: Sequence[int], progress: StartTask, name: str = "scoring"
-    ) -> None:
-        """Score some of the missing shards and write each."""
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model, loaded at the first use."""
         loaded = load_model(
             self.config, self.adapter, folder=self.folder, other_base=self.options.other_base
         )
-        predictor = Predictor(loaded, self.options.history)
+        return Predictor(loaded, self.options.history)
+
+    def score_shards(self, sha256: str, numbers: Sequence[int], progress: StartTask) -> None:
+        """Score some shards and write each with the digest of the identity."""
+        predictor = self.predictor
         spans = self.task.shards
         slices = self.task.slices([spans[number] for number in numbers])
-        bar = progress(name, sum(len(spans[number]) for number in numbers))
+        bar = progress("scoring", sum(len(spans[number]) for number in numbers))
         for number in numbers:
             # No names for the slice and its scores, so that they are freed before the next read.
             self.output.write(
                 number,
                 self.task.score(next(slices), predictor, bar.advance),
-                plan.identity_sha256,
+                sha256,
                 len(spans[number]),
                 predictor.count_short_histories(),
             )
@@ -186,61 +194,16 @@ class Job:
         return self.output.finish(complete.values(), plan.identity_sha256)
 
 
-class Processes:
-    """The processes started by ``accelerate launch`` or ``torchrun``, or this one alone."""
-
-    def __init__(self) -> None:
-        self._state = process_state()
-        self.is_main = self._state.is_main_process
-        self.count = self._state.num_processes
-
-    def share(self, items: Sequence[T]) -> list[T]:
-        """Return this process's share: every ``count``-th item, starting at its rank."""
-        return list(items[self._state.process_index :: self.count])
-
-    def on_main(self, decide: Callable[[], T]) -> T:
-        """Run a function in the main process and return its result in every process.
-
-        Raises:
-            ReeltuneError: In the main process; the others exit silently with its exit code.
-        """
-        message: list[Any] = [None, None]  # result, exit code
-        if self.is_main:
-            try:
-                message[0] = decide()
-            except ReeltuneError as error:
-                broadcast_object_list([None, error.exit_code])
-                raise
-        broadcast_object_list(message)
-        if message[1] is not None:
-            raise SystemExit(message[1])
-        return message[0]
-
-    def main_first(self, work: Callable[[], T]) -> T:
-        """Run a function in every process, in the main process first; raises as above."""
-        result: list[T] = []
-        self.on_main(lambda: result.append(work()))
-        return result[0] if self.is_main else work()
-
-    def wait(self) -> None:
-        """Wait for every process."""
-        self._state.wait_for_everyone()
-
-    def close(self) -> None:
-        """Leave the process group."""
-        self._state.destroy_process_group()
-
-
-def score(open_job: Callable[[], Job], processes: Processes, progress: StartTask) -> Outcome:
-    """Score all input rows with the processes of this launch, and return the outcome in each."""
+def score(open_job: OpenJob, progress: StartTask, cluster: Cluster | None = None) -> Outcome:
+    """Score all input rows, in this process or on a cluster."""
     with ExitStack() as resources:
-        job = processes.main_first(open_job)
-        plan = processes.on_main(lambda: job.plan(resources))
+        job = open_job()
+        plan = job.plan(cluster.identity(open_job) if cluster else job.identity(), resources)
         if plan.done is not None:
             return Outcome(plan.done, already_done=True)
-        if numbers := processes.share(plan.missing):
-            share = f" (process 1 of {processes.count})" if processes.count > 1 else ""
-            job.score_shards(plan, numbers, progress, f"scoring{share}")
-        processes.wait()
-        record = processes.on_main(lambda: job.finish(plan))
-        return Outcome(record, already_done=False)
+        if cluster and plan.missing:
+            shards = {number: job.task.shards[number] for number in plan.missing}
+            cluster.score_shards(open_job, plan.identity_sha256, shards, progress)
+        elif plan.missing:
+            job.score_shards(plan.identity_sha256, plan.missing, progress)
+        return Outcome(job.finish(plan), already_done=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from reeltune.cli import options
 from reeltune.errors import ConfigError
+from reeltune.extras import require
 
 if TYPE_CHECKING:
     from reeltune.bulk.input_table import InputTable
@@ -78,13 +80,20 @@ def score(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove earlier predictions in OUT and start again.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Score on a Ray cluster: local, auto or HOST:6379."),
+    ] = None,
 ) -> None:
     """Score a table of users and items, or recommend to every user, in resumable shards."""
-    import contextlib
+    if ray:
+        require("cluster")
+    from contextlib import ExitStack
 
+    from reeltune.bulk.cluster import connect
     from reeltune.bulk.input_file import open_input
     from reeltune.bulk.output import Output
-    from reeltune.bulk.score import Job, Options, Processes
+    from reeltune.bulk.score import Job, Options
     from reeltune.bulk.score import score as score_all
     from reeltune.data.table_columns import ITEM, TIME, USER, parse_columns
     from reeltune.progress import show_progress
@@ -114,24 +123,29 @@ def score(
     run = options.adapter_of(resolved, adapter, base_only)
     other_base = options.other_base(override, base)
     chosen = Options(history, skip_unknown, overwrite, other_base)
-    processes = Processes()
     with (
-        logging_to(None) if processes.is_main else contextlib.nullcontext(),
-        show_progress("users" if top else "rows", shown=processes.is_main) as progress,
-        contextlib.ExitStack() as resources,
+        logging_to(None),
+        show_progress("users" if top else "rows") as progress,
+        ExitStack() as resources,
     ):
-        read = partial(open_input, paths[0], output.path, resources, named, pairs=top is None)
-        table = processes.on_main(read) if paths[1:] else None
+        cluster = resources.enter_context(connect(ray)) if ray else None
+        table = None
+        if paths[1:]:
+            table = open_input(paths[0], output.path, resources, named, pairs=top is None)
         make_task = _make_task(table, top, filters, candidates, rows_per_shard)
         open_job = partial(Job.open, resolved, run, make_task, output, chosen)
-        outcome = score_all(open_job, processes, progress)
-        processes.wait()  # others may still read what the resources hold
-    if processes.is_main:
-        _print_outcome(outcome, output.path)
-    processes.close()
+        outcome = score_all(open_job, progress, cluster)
+    _print_outcome(outcome, output.path)
 
 
 def _check_paths(paths: list[Path], top: int | None, columns: str | None) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "the processes of accelerate launch and torchrun no longer share the shards",
+            code="launched_score",
+            where="WORLD_SIZE",
+            hint="Run: reeltune score --ray local ...",
+        )
     if len(paths) > 2:
         raise ConfigError(
             f"{len(paths)} paths are given, the third is {paths[2]}",

@@ -78,7 +78,7 @@ def make_choices(config: Config, *, trainable: bool = False) -> ModelChoices:
             code="several_gpus_visible",
             where="CUDA_VISIBLE_DEVICES",
             hint="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
-            "reeltune train (or score) ...",
+            "reeltune train ..., or reeltune score --ray local ...",
         )
     dtype = _dtype(config.model.dtype, device, trainable)
     return ModelChoices(
