@@ -32,7 +32,7 @@ class Cluster:
 
     def identity(self, open_job: OpenJob) -> dict[str, Any]:
         """Return a job's identity as an actor computes it, whose device may choose the dtype."""
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         remote = ray.remote(max_calls=1, **self.resources)(_identity)
         with _errors_of_actors():
@@ -42,7 +42,7 @@ class Cluster:
         self, open_job: OpenJob, sha256: str, shards: Mapping[int, range], progress: StartTask
     ) -> None:
         """Score shards, given by number, and write each; errors are those of the actors."""
-        import ray.data as rd
+        import ray.data as rd  # pyright: ignore[reportMissingImports]
 
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it would log tracebacks
         context = rd.DataContext.get_current()
@@ -69,7 +69,7 @@ def connect(address: str) -> Iterator[Cluster]:
     Raises:
         ConfigError: There is none.
     """
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     host, colon, port = address.rpartition(":")
     try:
@@ -122,7 +122,7 @@ def _identity(actor: _Actor) -> dict[str, Any]:
 
 @contextmanager
 def _errors_of_actors() -> Iterator[None]:
-    from ray.exceptions import RayError, RayTaskError
+    from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
     try:
         yield
