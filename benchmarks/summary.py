@@ -38,10 +38,10 @@ _SCORING: Final = {
 _SCORERS: Final = {
     "base": "SmolLM2-135M, base",
     "tuned, seed 42": "SmolLM2-135M, tuned",
+    "shipped, seed 42": "SmolLM2-135M in the fusion: what is shipped",
     "item kNN": "item kNN",
     "matrix factorization": "matrix factorization",
-    "logistic regression": "logistic regression",
-    "gradient boosting": "gradient boosting, best baseline",
+    "gradient boosting": "gradient boosting",
     "expected alone": "the signal `expected` alone",
     "gradient boosting with signals": "gradient boosting with the signals",
 }
