@@ -70,6 +70,7 @@ OTHER: dict[str, Any] = {
     "scoring.allow_domain_shift": True,
     "scoring.calibration": "temperature",
     "scoring.fusion": "none",
+    "scoring.prefix_cache_mib": 0,
     "evaluation.max_examples": 10,
     "evaluation.validation_examples": 10,
     "evaluation.baselines": False,
