@@ -35,16 +35,25 @@ def renamed(value: Any) -> Any:
     return [renamed(each) for each in value] if isinstance(value, list) else value
 
 
+def rounded(value: Any) -> Any:
+    """Return an answer without what rounding may change: each service has its own kept prefixes."""
+    if isinstance(value, dict):
+        return {name: rounded(content) for name, content in value.items()}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return round(value, 5) if isinstance(value, float) else value
+
+
 def test_answers_are_those_for_numbers_under_other_names(service: Running, texts: Running):
     history = [{"item_id": 4, "rating": 4.5}, {"item_id": 19, "rating": 1.0}]
     expected = service.post("/predictions", history=history, item_ids=[1, 7]).json()
     named = [text_item(0), text_item(2)]
     found = texts.post("/predictions", history=renamed(history), item_ids=named)
-    assert found.json() == renamed(expected)
+    assert rounded(found.json()) == rounded(renamed(expected))
 
     expected = service.post("/recommendations", history=history, reasons=2).json()
     found = texts.post("/recommendations", history=renamed(history), reasons=2)
-    assert found.json() == renamed(expected)
+    assert rounded(found.json()) == rounded(renamed(expected))
     assert texts.client.get("/items?limit=3").json() == renamed(
         service.client.get("/items?limit=3").json()
     )
