@@ -3,7 +3,7 @@
 Ratings are made by a seeded generator; every case is a process of its own. Hyperparameters of
 signals are not fitted, as that takes as long for either::
 
-    python -m benchmarks.prepare_time --ratings 1000000 4000000
+    python -m benchmarks.prepare_time --ratings 32000000
 """
 
 from __future__ import annotations
