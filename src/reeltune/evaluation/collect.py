@@ -31,7 +31,7 @@ from reeltune.evaluation.result import Ablation, Kind
 from reeltune.models.calibration import Calibration, fit_calibration
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.combiner import BOOSTING, SEQUENCE
+from reeltune.scoring.combiner import BOOSTING, SEQUENCE, Combination
 from reeltune.scoring.fusion import Fusion, event_inputs, fit_fusion, load_fusion
 
 RANKING_METRICS: Final = ("auc", "auc_per_user_mean")
@@ -207,29 +207,33 @@ def _fused(
         return {}
     tables = rows, collected.reported
     events = np.concatenate([table.event for table in tables])
-    # The features of all events are computed for any of them, so both tables are asked at once.
+    # The features of all events are computed for any of them, so both tables share one call.
     both = event_inputs(loaded, fusion.parts, events, np.concatenate([validation, reported]))
+    spans = slice(len(rows)), slice(len(rows), None)
+    first, second = ({name: values[span] for name, values in both.items()} for span in spans)
     seed = fusion.parts.boosting.settings["seed"]
     if fusion.rows == len(rows) and seed == loaded.config.train.seed:
         collected.parts = {
-            name: (expit(both[name][: len(rows)]), expit(both[name][len(rows) :]))
-            for name in (BOOSTING, SEQUENCE)
+            name: (expit(first[name]), expit(second[name])) for name in (BOOSTING, SEQUENCE)
         }
     if not fusion.used:
         return {}
-    other = (WITHOUT_MODEL, fusion.without_model)
-    if not fusion.uses_model:
-        other = (WITH_MODEL, fusion.full)
-    fits, fused = dict([(SHIPPED, fusion.shipped), other]), {}
-    for name, combination in fits.items():
-        p_yes = []
-        for table, part in zip(tables, (slice(len(rows)), slice(len(rows), None)), strict=True):
-            inputs = {each: values[part] for each, values in both.items()}
-            users = table.user_id if table.split == VALIDATION else None
-            p_yes.append(expit(combination.log_odds(inputs, users)))
-        kind: Kind = "shipped" if name == SHIPPED else "signals"
-        fused[name] = ScorerInfo(kind, {"rows": fusion.rows}), p_yes[0], p_yes[1]
-    return fused
+
+    def p_yes(combination: Combination) -> tuple[Floats, Floats]:
+        on_validation, on_reported = (
+            expit(
+                combination.log_odds(inputs, table.user_id if table.split == VALIDATION else None)
+            )
+            for table, inputs in zip(tables, (first, second), strict=True)
+        )
+        return on_validation, on_reported
+
+    info = {"rows": fusion.rows}
+    fused = {SHIPPED: (ScorerInfo("shipped", info), *p_yes(fusion.shipped))}
+    other = ScorerInfo("signals", info)
+    if fusion.uses_model:
+        return fused | {WITHOUT_MODEL: (other, *p_yes(fusion.without_model))}
+    return fused | {WITH_MODEL: (other, *p_yes(fusion.full))}
 
 
 def _kept_fusion(loaded: LoadedModel) -> Fusion | None:

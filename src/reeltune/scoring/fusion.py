@@ -178,7 +178,7 @@ def describe(summary: Mapping[str, Any]) -> list[str]:
     """Return the sentences about a fusion, given :meth:`Fusion.summary`."""
     losses = summary["validation"]
     with_model = uses_model(losses)
-    shipped, other = ("fusion", "without_model")[:: 1 if with_model else -1]
+    shipped, other = ("fusion", "without_model") if with_model else ("without_model", "fusion")
     figures = (
         f"{summary['rows']:,} validation rows of {summary['users']:,} users: log loss "
         f"{losses[shipped]:.4f} there, cross-fitted, the model alone {losses['model']:.4f} "

@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -175,12 +176,12 @@ class Predictor:
         if not base:
             short = (query for query in shown if self.history_note(len(query.history)))
             self._short_histories += sum(len(query.candidates) for query in short)
-            alone: Sequence[Predictions | None] = [None] * len(queries)
-            if self.fusion is None or self.fusion.uses_model:
-                found = score_queries(self._scorer, tokens, shown, progress, self._share_history)
-                if self.fusion is None:
-                    return found
-                alone = found
+            score = partial(
+                score_queries, self._scorer, tokens, shown, progress, self._share_history
+            )
+            if self.fusion is None:
+                return score()
+            alone = score() if self.fusion.uses_model else [None] * len(shown)
             return [
                 self.fusion.predictions(self._features, query, seen.context, model)
                 for query, seen, model in zip(queries, shown, alone, strict=True)
