@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -22,7 +21,7 @@ from reeltune.fetch.network_errors import (
     connection_error,
     disk_errors,
 )
-from reeltune.files import file_digest, replace_durably, write_json
+from reeltune.files import file_digest, read_object, replace_durably, write_json
 
 _CHUNK_BYTES: Final = 1 << 16
 _PARTIAL_CONTENT: Final = 206
@@ -113,7 +112,7 @@ class PartialFile:
                 raise file_in_the_way(self.path)
             return None
         try:
-            version = FileVersion(**json.loads(self._version_path.read_text(encoding="utf-8")))
+            version = FileVersion(**read_object(self._version_path))
         except (ValueError, TypeError):  # damaged, or written by another release: start again
             return None
         resumable = version.validator is not None or version.size is not None

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +26,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from reeltune.domain import Form
 from reeltune.errors import DataError, ModelError
-from reeltune.files import write_json
+from reeltune.files import read_object, write_json
 from reeltune.prompts.rows import layout_name
 
 CALIBRATION_FILE: Final = "calibration.json"
@@ -165,7 +164,7 @@ def load_calibration(adapter: Path) -> Calibration:
             hint=hint,
         )
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_object(file)
         version = record["format_version"]
         if version == FORMAT_VERSION:
             calibration = Calibration(
@@ -179,7 +178,7 @@ def load_calibration(adapter: Path) -> Calibration:
             )
             calibration.check()
             return calibration
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (ValueError, TypeError, LookupError):
         raise ModelError(
             "not a calibration", code="not_a_calibration", where=str(file), hint=hint
         ) from None

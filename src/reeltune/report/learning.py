@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from matplotlib.ticker import MaxNLocator
 
 from reeltune.errors import RunError
+from reeltune.files import read_object
 from reeltune.report.svg import (
     ACCENT,
     INK,
@@ -70,7 +70,7 @@ class TrainingCurves:
                 hint="Run: reeltune train",
             )
         try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
+            metrics = read_object(path)
             validation: dict[str, Curve] = {}
             for entry in metrics["evaluations"]:
                 for key, value in entry.items():

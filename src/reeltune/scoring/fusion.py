@@ -7,7 +7,6 @@ prompts of the fit.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from reeltune.data.folder import DIGEST, meta_digest, table_digests
 from reeltune.data.timelines import Codes
 from reeltune.domain import SIGNALS, ContextKind
 from reeltune.errors import DataError, ModelError, one_line
-from reeltune.files import atomic_file, file_digest, write_json
+from reeltune.files import atomic_file, file_digest, read_object, write_json
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.rows import layout_name
 from reeltune.runs.folder import ADAPTER_WEIGHTS
@@ -46,9 +45,7 @@ _EPSILON: Final = float(np.finfo(np.float64).eps)
 _MAX_LOG_ODDS: Final = float(logit(1 - _EPSILON))
 """P(Yes) of the model is clipped this far from 0 and 1, as in calibration."""
 
-_UNREADABLE: Final = (
-    *(ValueError, TypeError, LookupError, AttributeError, RecursionError, OSError, BadZipFile),
-)
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, OSError, BadZipFile)
 
 
 class Parts(NamedTuple):
@@ -289,7 +286,7 @@ def load_fusion(adapter: Path) -> Fusion | None:
     if not file.is_file():
         return None
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = read_object(file)
         if (version := record["format_version"]) != FORMAT_VERSION:
             raise ValueError(f"format {version}, this version reads {FORMAT_VERSION}")
         if (record[DIGEST], record[ARRAYS_FILE]) != (meta_digest(record), file_digest(arrays)):
