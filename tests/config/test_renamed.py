@@ -41,8 +41,8 @@ def test_an_old_value_names_the_new_one_and_is_translated_in_a_record():
     assert translate_record({"train": {"loss": "verdict"}})["train"]["loss"] == "yes_no"
     with raises_error(ConfigError, "renamed_value", where="prompt.signals.1", figures=["item"]):
         load_config(None, ["prompt.signals=[recent,film]"])
-    told = translate_record({"prompt": {"signals": ["recent", "film"]}})["prompt"]
-    assert build_config({"prompt": told}).prompt.signals == ("item", "recent")
+    record = translate_record({"prompt": {"signals": ["recent", "film"]}})["prompt"]
+    assert build_config({"prompt": record}).prompt.signals == ("item", "recent")
 
 
 @pytest.mark.parametrize(("value", "shared"), [("blocks", True), ("single", False)])

@@ -108,8 +108,8 @@ def test_every_key_has_another_value_here():
 
 
 def test_signals_have_one_order_and_each_occurs_once():
-    told = Config.model_validate(tree_with(prompt__signals=["expected", "item"])).prompt.signals
-    assert told == ("item", "expected")
+    signals = Config.model_validate(tree_with(prompt__signals=["expected", "item"])).prompt.signals
+    assert signals == ("item", "expected")
     for wrong in (["item", "item"], ["items"]):
         with raises_error(ConfigError, "invalid_setting", where="prompt.signals"):
             build_config(tree_with(prompt__signals=wrong))

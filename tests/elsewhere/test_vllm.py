@@ -1,4 +1,4 @@
-"""The example asks a server in vLLM's format, and reads reeltune's predictions.
+"""The example queries a server in vLLM's format, and reads reeltune's predictions.
 
 The small server here answers as vLLM 0.32 does: it concatenates query and item, drops what is too
 long in silence, and returns the probability of the first label.
@@ -54,7 +54,7 @@ class Case:
     recommender: Recommender
     pairs: pl.DataFrame
 
-    def ask(self, url: str, model: str, file: Path) -> pl.DataFrame:
+    def query(self, url: str, model: str, file: Path) -> pl.DataFrame:
         """Run the script and return what it prints."""
         self.pairs.write_csv(file)
         args = [url, model, str(self.run), str(self.prepared), str(file)]
@@ -157,10 +157,10 @@ def serving(case: Case, max_model_len: int) -> Iterator[Server]:
 def test_the_example_reads_the_adapters_predictions(case: Case, tmp_path):
     longest = case.recommender.predictor.longest_prompt
     with serving(case, longest) as server:
-        told = case.ask(server.url, "films", tmp_path / "pairs.csv")
+        found = case.query(server.url, "films", tmp_path / "pairs.csv")
     expected = case.recommender.predict(case.pairs)
-    assert told.drop("p_yes").equals(case.pairs)
-    np.testing.assert_allclose(told["p_yes"], expected["p_yes"], rtol=0, atol=TOLERANCE)
+    assert found.drop("p_yes").equals(case.pairs)
+    np.testing.assert_allclose(found["p_yes"], expected["p_yes"], rtol=0, atol=TOLERANCE)
     assert np.ptp(expected["p_yes"].to_numpy()) > 100 * TOLERANCE
     # Candidates share the history, which is sent once.
     assert max(len(body["items"]) for body in server.bodies) > 1
@@ -171,10 +171,10 @@ def test_the_example_reads_the_adapters_predictions(case: Case, tmp_path):
 def test_a_prompt_that_the_server_would_cut_is_refused(case: Case, tmp_path):
     with serving(case, 40) as server:
         with pytest.raises(SystemExit, match="tokens"):
-            case.ask(server.url, "films", tmp_path / "pairs.csv")
+            case.query(server.url, "films", tmp_path / "pairs.csv")
         assert not server.bodies
         with pytest.raises(SystemExit, match="serves base, films"):
-            case.ask(server.url, "books", tmp_path / "pairs.csv")
+            case.query(server.url, "books", tmp_path / "pairs.csv")
 
 
 @contextmanager
@@ -222,15 +222,15 @@ def test_vllm_predicts_as_reeltune(kind: Kind, served: str, prepared, tmp_path):
             main(["export", "--config", os.devnull, *sets, *flags, "--rows", "4", "--allow-drift"])
         args = ["--model", str(case.run), "--served-model-name", "films"]
     with vllm(*args) as url:
-        told = case.ask(url, "films", tmp_path / "pairs.csv")["p_yes"].to_numpy()
+        found = case.query(url, "films", tmp_path / "pairs.csv")["p_yes"].to_numpy()
         if served == "merged":
             request = json.loads((case.run / "generative_scoring.json").read_text())
             answer = requests.post(f"{url}/generative_scoring", json=request, timeout=60).json()
             expected = json.loads((case.run / "export.json").read_text())["example_p_yes"]
             assert answer["data"][0]["score"] == pytest.approx(expected, abs=VLLM_TOLERANCE)
     predicted = case.recommender.predict(case.pairs)["p_yes"].to_numpy()
-    print("largest difference:", np.abs(told - predicted).max())
-    np.testing.assert_allclose(told, predicted, rtol=0, atol=VLLM_TOLERANCE)
+    print("largest difference:", np.abs(found - predicted).max())
+    np.testing.assert_allclose(found, predicted, rtol=0, atol=VLLM_TOLERANCE)
     with case.recommender.predictor.loaded.without_adapter():
         untuned = case.recommender.predict(case.pairs)["p_yes"].to_numpy()
     assert np.abs(untuned - predicted).max() > 100 * VLLM_TOLERANCE

@@ -158,8 +158,8 @@ def test_ratings_without_stars_are_hidden_too(rows, high, threshold, middle):
 
 
 def test_no_ablation_is_named_in_the_words_of_one_domain():
-    told = " ".join([*ALTERATIONS, *(about for _, about in ALTERATIONS.values())])
-    assert not any(word in told for word in ("star", "film", "movie"))
+    written = " ".join([*ALTERATIONS, *(about for _, about in ALTERATIONS.values())])
+    assert not any(word in written for word in ("star", "film", "movie"))
 
 
 def test_shuffled_signals_come_from_other_rows_and_change_nothing_else(rows):

@@ -221,8 +221,8 @@ def test_a_gguf_file_is_part_of_the_export(trained, tmp_path):
     converter, target = tmp_path / "convert_hf_to_gguf.py", tmp_path / OUT
     converter.write_text(CONVERTER)
     assert trained.export(target, *ANY_AUC, "--gguf", str(converter)) == 0
-    told = json.loads((target / "model.gguf").read_text())
-    assert told == ["--model-name", OUT, "--outtype", "bf16"]
+    arguments = json.loads((target / "model.gguf").read_text())
+    assert arguments == ["--model-name", OUT, "--outtype", "bf16"]
     assert "model.gguf" in record(target)["files"]
     assert trained.export(target, *ANY_AUC, "--overwrite") == 0
     assert not (target / "model.gguf").exists()

@@ -1,4 +1,4 @@
-"""A study: its trials are runs, judged on validation rows, and survive whatever ends a process."""
+"""A study: its trials are runs, compared on validation rows; it survives killed processes."""
 
 from __future__ import annotations
 
@@ -128,10 +128,12 @@ def test_test_rows_are_never_read(tiny_qwen3, prepared, tmp_path, monkeypatch):
     assert changed.filter(test)["liked"].to_list() != events.filter(test)["liked"].to_list()
     changed.write_parquet(other / "timelines.parquet")
     sign(other)
-    asked = []
+    splits = []
     examples = PreparedFolder.examples
     monkeypatch.setattr(
-        PreparedFolder, "examples", lambda self, split: asked.append(split) or examples(self, split)
+        PreparedFolder,
+        "examples",
+        lambda self, split: splits.append(split) or examples(self, split),
     )
     found = []
     for folder in (prepared.path, other):
@@ -143,7 +145,7 @@ def test_test_rows_are_never_read(tiny_qwen3, prepared, tmp_path, monkeypatch):
         found.append((trial.params, trial.intermediate_values, trial.value))
     assert found[0] == found[1]
     assert found[0][1].keys() == {2}
-    assert set(asked) == {"train", "validation"}
+    assert set(splits) == {"train", "validation"}
 
 
 def test_an_interrupted_trial_is_continued(config, trainings, tmp_path, monkeypatch):

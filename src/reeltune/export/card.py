@@ -66,7 +66,7 @@ gradient boosting and the prompt's signals (`fusion.json` beside the adapter), a
 
 ## On a vLLM server
 
-`generative_scoring.json` asks `/generative_scoring` about the prompt above; its score is
+`generative_scoring.json` is a request to `/generative_scoring` for the prompt above; its score is
 {{ "%.4f" | format(record.example_p_yes) }} here. A server cuts longer prompts in silence.
 
 ```

@@ -166,22 +166,22 @@ class _Study:
 
     def _run(self, trial: Trial) -> None:
         values, path = decoded(trial.params), self.path(trial.number)
-        _say(f"trial {trial.number}: " + ", ".join(f"{key} {v}" for key, v in values.items()))
+        _log(f"trial {trial.number}: " + ", ".join(f"{key} {v}" for key, v in values.items()))
         name = f"{self.config.train.run_name or self.folder.name}-{trial.number}"
         own = {"train.output_dir": path, "train.run_name": name, "scoring.fusion": "none"}
         try:
             train(with_values(self.config, values | own), resume=True, added=[_ReportTrial(trial)])
             loss = RunFolder(path).metrics()["best"][METRIC]
             state = TrialState.PRUNED if _PRUNED in trial.user_attrs else TrialState.COMPLETE
-            told = f"{METRIC} {loss:.4f}"
+            result = f"{METRIC} {loss:.4f}"
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the next trial may succeed
             known = translate(error) or unexpected(error)
             trial.set_user_attr(_ERROR, {"code": known.code, "message": str(known)})
-            loss, state, told = None, TrialState.FAIL, f"error[{known.code}]: {known}"
+            loss, state, result = None, TrialState.FAIL, f"error[{known.code}]: {known}"
         self.study.tell(trial, loss if state == TrialState.COMPLETE else None, state=state)
-        _say(f"trial {trial.number} {state.name.lower()}: {told}")
+        _log(f"trial {trial.number} {state.name.lower()}: {result}")
 
     def _drop_weights(self, keep: int) -> None:
         """Remove the weights of ended trials but the best; those in use stay until next time."""
@@ -253,6 +253,6 @@ def _markdown(rows: Sequence[Sequence[Any]]) -> str:
     return "".join(f"| {' | '.join(map(str.ljust, row, widths))} |\n" for row in texts)
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     with logging_to(None):  # a training has the log to itself
         LOGGER.info("%s", text)
