@@ -145,7 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--result", type=Path, help="The JSON file to write.")
     parser.add_argument("--note", help="A note on the machine, shown above the table.")
     options = parser.parse_args(arguments)
-    if (options.model is None) == (options.shape is None or options.tokenizer is None):
+    if (options.model is None) != all((options.shape, options.tokenizer)):
         parser.error("give either --model, or --shape with --tokenizer")
 
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)

@@ -48,19 +48,18 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 def make_model(folder: Path, tokenizer: Path, shape: str) -> Path:
     """Save a model of a given shape with random weights, in bfloat16, and its tokenizer."""
-    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    config = Qwen3Config(
+    config = AutoConfig.for_model(
+        "qwen3",
         **SHAPES[shape],
         vocab_size=151_936,
         tie_word_embeddings=True,
         max_position_embeddings=40_960,
         rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
     )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    torch.set_default_dtype(torch.float32)
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
     AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False).save_pretrained(folder)
     return folder
 

@@ -187,14 +187,14 @@ def nodes(count: int) -> Iterator[str]:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     gpus = torch.cuda.device_count()
-    store = {"object_store_memory": 80 << 20}  # blocks are numbers of shards
+    store: dict[str, Any] = {"object_store_memory": 80 << 20}  # blocks are numbers of shards
     cluster = Cluster()
     cluster.add_node(num_cpus=0, num_gpus=0, include_dashboard=False, **store)
     for number in range(count):
         visible = {"CUDA_VISIBLE_DEVICES": str(number)} if gpus else {}
         cluster.add_node(num_cpus=1, num_gpus=int(gpus > 0), env_vars=visible, **store)
     try:
-        yield cluster.address
+        yield str(cluster.address)
     finally:
         cluster.shutdown()
 

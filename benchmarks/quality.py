@@ -197,7 +197,7 @@ def differences(predictions: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return listed
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the cases and print one table."""
     parser = common_options(__doc__ or "")
     parser.add_argument("--model", type=Path, required=True, help="A folder with real weights.")
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1, help="Cases to run in parallel.")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/quality"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     cases, predictions, compared = [], {}, []
     seeds = [seed for seed in options.seeds for _ in options.cases]

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import float16, full_run, score_throughput, tokenize_throughput
+from benchmarks import (
+    float16,
+    full_run,
+    score_throughput,
+    tokenize_throughput,
+    train_throughput,
+)
 from benchmarks.render import problems, render
 from reeltune.data.folder import PreparedFolder
 from reeltune.scoring.predictions import Predictions
@@ -180,3 +186,20 @@ def test_number_types_side_by_side(
     shown = capfd.readouterr().out.splitlines()[-2:]
     for line, case in zip(shown, cases, strict=True):
         assert line.startswith(f"{case['case']} ") and f"AUC {case['auc']:.4f}" in line
+
+
+@pytest.mark.slow
+def test_training_beside_trl(tiny_qwen3: Path, prepared: PreparedFolder, tmp_path: Path):
+    file = tmp_path / "result.json"
+    train_throughput.main(
+        [
+            *("--model", str(tiny_qwen3), "--prepared", str(prepared.path), "--dtype", "float32"),
+            *("--steps", "1", "--rows", "40", "--batch", "1", "--processes", "1"),
+            *("--work", str(tmp_path), "--result", str(file)),
+            *("--cases", "trl_default", "interview", "--set", "train.pack_length=1280"),
+        ]
+    )
+    trl, interview = result_of(file, "train_throughput")["cases"]
+    ratio = interview["examples_per_s"] / trl["examples_per_s"]
+    assert interview["ratio_to_trl_default"] == pytest.approx(ratio)
+    assert trl["examples_per_step"] == 8

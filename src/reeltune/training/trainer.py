@@ -232,7 +232,7 @@ def hold_in_float32(model: torch.nn.Module) -> None:
 
 
 def build_trainer(
-    inputs: TrainerInputs, run: RunFolder, clock: StepClock, checkpoint: Path | None
+    inputs: TrainerInputs, run: RunFolder, clock: StepClock, checkpoint: Path | None = None
 ) -> YesNoTrainer:
     """Return the trainer with its callbacks."""
     from torch.utils.tensorboard import SummaryWriter
