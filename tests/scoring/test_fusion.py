@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import expit
 
 from reeltune.cli import main
@@ -40,6 +41,8 @@ from reeltune.scoring.fusion import (
     write_fusion,
 )
 from reeltune.scoring.predictor import Predictor, Query
+from reeltune.training import train as training
+from reeltune.training.fusion_parts import fitted_beside
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 
@@ -295,3 +298,47 @@ def test_the_command_reports_what_is_shipped(run, capsys):
     assert "### Fusion" in card and f"value: {auc}"[:14] in card
     report = (folder / "evaluation" / "report.html").read_text()
     assert "The shipped log-odds are" in report and "<h1>Shipped: " in report
+
+
+def test_the_parts_are_the_same_if_fitted_beside_the_training(run, tmp_path, caplog):
+    folder, overrides = run
+    config = load_config(None, overrides)
+    moved = config.data.model_copy(update={"prepared_dir": tmp_path / "moved"})
+    with (
+        fitted_beside(config) as wait,
+        fitted_beside(config.model_copy(update={"data": moved})) as wait_in_vain,
+    ):
+        beside = wait()
+        with caplog.at_level(logging.WARNING, LOGGER.name):
+            LOGGER.addHandler(caplog.handler)
+            assert wait_in_vain() is None
+            LOGGER.removeHandler(caplog.handler)
+    assert "the process beside the training failed" in caplog.text
+    assert "no prepared data here" in caplog.text
+    kept = load_fusion(folder)
+    assert kept is not None and beside is not None
+    arrays = kept.parts.to_arrays()
+    assert arrays.keys() == beside.to_arrays().keys()
+    for name, values in beside.to_arrays().items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(values, arrays[name], rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(values, arrays[name])
+
+
+def test_parts_are_fitted_beside_the_training_on_a_gpu_only(loaded):
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "fitted_beside", asked.append)
+        training._parts_beside(loaded)
+        assert not asked
+        base = replace(loaded.base, choices=replace(loaded.base.choices, device=on_gpu(loaded)))
+        training._parts_beside(replace(loaded, base=base))
+        assert asked == [loaded.config]
+        patch.setattr(training, "MOST_EVENTS", 10)
+        training._parts_beside(replace(loaded, base=base))
+        assert len(asked) == 1
+
+
+def on_gpu(loaded: LoadedModel) -> Any:
+    return replace(loaded.base.choices.device, value=torch.device("cuda"))

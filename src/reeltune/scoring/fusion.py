@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import logit
 
 from reeltune.baselines.boosting import BoostingModel, PromptFeatures
 from reeltune.baselines.sequence_model import SequenceModel
-from reeltune.data.folder import DIGEST, meta_digest, table_digests
+from reeltune.baselines.trees import Arrays
+from reeltune.data.folder import DIGEST, PreparedFolder, meta_digest, table_digests
 from reeltune.data.timelines import Codes
-from reeltune.domain import SIGNALS, ContextKind
+from reeltune.domain import SIGNALS, ContextKind, PromptSettings
 from reeltune.errors import DataError, ModelError, one_line
 from reeltune.files import atomic_file, file_digest, read_object, write_json
 from reeltune.models.loaded_model import LoadedModel
@@ -55,19 +57,27 @@ class Parts(NamedTuple):
     sequence: SequenceModel
 
     @classmethod
-    def fit(cls, loaded: LoadedModel, event: Ints) -> Parts:
+    def fit(cls, folder: PreparedFolder, settings: PromptSettings, event: Ints, seed: int) -> Parts:
         """Fit both; ``event`` are the validation rows that their settings are chosen on.
 
         Raises:
             DataError: There is nothing to learn from.
             ModelError: The trees of this scikit-learn cannot be read.
         """
-        folder, seed, settings = loaded.folder, loaded.config.train.seed, loaded.settings
         LOGGER.info("fusion: fitting gradient boosting to the training rows")
         text = bool(settings.item_text)
         boosting = BoostingModel.fit(folder, settings.context, event, seed, text)
         LOGGER.info("fusion: fitting the sequence model to the training rows")
         return cls(boosting, SequenceModel.fit(folder, event, seed))
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return arrays to store; none needs pickle."""
+        return {**self.boosting.to_arrays(), **self.sequence.to_arrays()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Parts:
+        """Return the parts of :meth:`to_arrays`; raises a ModelError if they are damaged."""
+        return cls(BoostingModel.from_arrays(arrays), SequenceModel.from_arrays(arrays))
 
     def of_events(self, loaded: LoadedModel, event: Ints) -> Inputs:
         """Return the log-odds of events by the name of the part, each of shape ``(n,)``."""
@@ -216,7 +226,9 @@ def fusion_key(loaded: LoadedModel) -> dict[str, Any]:
     }
 
 
-def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None:
+def fit_fusion(
+    loaded: LoadedModel, event: Ints, p_yes: Floats, parts: Parts | None = None
+) -> Fusion | None:
     """Fit the parts to training rows and the combination to validation rows, and log the result.
 
     The model is part of it if that lowers the cross-fitted log loss. It is used if that is below
@@ -227,6 +239,7 @@ def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None
         loaded: The model with its adapter, and its data.
         event: The validation rows, as indices among the timelines' events.
         p_yes: P(Yes) of the model on them, before calibration.
+        parts: Fitted before; None to fit them.
     """
     known = loaded.folder.timelines
     liked, user_id = known.liked[event], known.user_id[event]
@@ -238,7 +251,8 @@ def fit_fusion(loaded: LoadedModel, event: Ints, p_yes: Floats) -> Fusion | None
                 *(len(event), liked.sum()),
             )
             return None
-        parts = Parts.fit(loaded, event)
+        if parts is None:
+            parts = Parts.fit(loaded.folder, loaded.settings, event, loaded.config.train.seed)
     except (DataError, ModelError) as error:  # also trees that cannot be read
         LOGGER.warning("no fusion: %s, so the model alone answers", error.message)
         return None
@@ -269,8 +283,7 @@ def write_fusion(adapter: Path, fusion: Fusion | None) -> None:
         (adapter / ARRAYS_FILE).unlink(missing_ok=True)
         return
     with atomic_file(adapter / ARRAYS_FILE) as temporary, temporary.open("wb") as file:
-        arrays = {**fusion.parts.boosting.to_arrays(), **fusion.parts.sequence.to_arrays()}
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **fusion.parts.to_arrays())
     version = {"format_version": FORMAT_VERSION, "key": fusion.key}
     record = version | fusion.summary() | {ARRAYS_FILE: file_digest(adapter / ARRAYS_FILE)}
     write_json(adapter / FUSION_FILE, record | {DIGEST: meta_digest(record)})
@@ -293,7 +306,7 @@ def load_fusion(adapter: Path) -> Fusion | None:
             raise ValueError("a digest differs")
         with np.load(arrays, allow_pickle=False) as values:
             kept = dict(values)
-        parts = Parts(BoostingModel.from_arrays(kept), SequenceModel.from_arrays(kept))
+        parts = Parts.from_arrays(kept)
         facts = {name: record[name] for name in ("key", "rows", "users", "used", "validation")}
         full, rest = (Combination(**record[name]) for name in ("full", "without_model"))
         return Fusion(**facts, full=full, without_model=rest, parts=parts)

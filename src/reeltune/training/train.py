@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,11 +30,12 @@ from reeltune.models.prompt_record import refuse_other_tokenizer
 from reeltune.prompts.rows import TokenRows, choose_blocks, prompt_settings, train_rows
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, begin_phase, logging_to, quiet_libraries
-from reeltune.scoring.fusion import fit_fusion, write_fusion
+from reeltune.scoring.fusion import Parts, fit_fusion, write_fusion
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
 from reeltune.training.checkpoints import newest_whole, set_aside
+from reeltune.training.fusion_parts import MOST_EVENTS, fitted_beside
 from reeltune.training.inputs import (
     describe_checkpointing,
     log_rows,
@@ -161,20 +162,30 @@ def _train(
         if checkpoint is not None:
             LOGGER.info("resuming from %s", checkpoint.name)
         trainer.args.eval_on_start = checkpoint is None
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        begin_phase(4, "save", clock.began)
-        _save(run, trainer, record)
-        if config.scoring.fusion != "none":
-            _fuse(run, loaded, trainer.final_p_yes(), main=main)
+        fused = config.scoring.fusion != "none"
+        with _parts_beside(loaded) if fused and main else contextlib.nullcontext() as parts:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            begin_phase(4, "save", clock.began)
+            _save(run, trainer, record)
+            p_yes = trainer.final_p_yes() if fused else None
+            if main and p_yes is not None:
+                _fuse(run, loaded, p_yes, parts() if parts else None)
+
+
+def _parts_beside(
+    loaded: LoadedModel,
+) -> contextlib.AbstractContextManager[Callable[[], Parts | None] | None]:
+    """Fit the parts of the fusion beside the training where that leaves the processor idle."""
+    idle = loaded.device.type == "cuda" and len(loaded.folder.ratings) <= MOST_EVENTS
+    return fitted_beside(loaded.config) if idle else contextlib.nullcontext()
 
 
 def _fuse(
-    run: RunFolder, loaded: LoadedModel, p_yes: npt.NDArray[np.float64], *, main: bool
+    run: RunFolder, loaded: LoadedModel, p_yes: npt.NDArray[np.float64], parts: Parts | None
 ) -> None:
     """Fit the fusion on the validation rows of training, and keep it."""
-    if main:
-        event = choose_blocks(loaded.folder, validation_rows(loaded.config)).examples.target
-        write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes))
+    event = choose_blocks(loaded.folder, validation_rows(loaded.config)).examples.target
+    write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes, parts))
 
 
 @contextlib.contextmanager
