@@ -97,9 +97,9 @@ class LoraSection(Section):
         "you change `lora.r`, to keep the ratio.",
     )
     dropout: Fraction = key(
-        0.05,
+        0.0,
         "Share of the adapter's inputs set to zero in training; 0 to below 1.",
-        "you want speed or a short run (`0`), or a run overfits (higher).",
+        "a run overfits (higher).",
         "time and activations in every adapted layer, most felt on a CPU.",
     )
     target_modules: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = key(

@@ -101,7 +101,7 @@ class TrainSection(Section):
         "time.",
     )
     batch_size: PositiveInt = key(
-        2,
+        4,
         "Rows per forward pass on one device: packed rows of blocks, or prompts if histories are "
         "not shared. The log states the average number of examples per step.",
         "memory is short (lower) or idle (higher), or you changed `train.share_history`.",
