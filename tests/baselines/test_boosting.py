@@ -107,10 +107,14 @@ def test_damaged_arrays_are_refused(model: BoostingModel, change: dict[str, Any]
 
 
 @pytest.mark.slow
-def test_a_renamed_signal_is_not_left_out_in_silence(model: BoostingModel):
-    old = json.dumps(model.settings | {"signals": ["film", "recent"]})
-    with raises_error(ModelError, "boosting_damaged", figures=["film"]):
-        BoostingModel.from_arrays(model.to_arrays() | {"settings": np.array(old)})
+def test_an_earlier_name_of_a_signal_is_translated_and_an_unknown_one_refused(model: BoostingModel):
+    def kept(*names: str) -> BoostingModel:
+        settings = np.array(json.dumps(model.settings | {"signals": names}))
+        return BoostingModel.from_arrays(model.to_arrays() | {"settings": settings})
+
+    assert kept("film", "recent").settings == model.settings
+    with raises_error(ModelError, "boosting_damaged", figures=["actor"]):
+        kept("actor", "recent")
 
 
 @pytest.mark.slow

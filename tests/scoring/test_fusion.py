@@ -30,9 +30,11 @@ from reeltune.evaluation.model_predictions import (
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.runs.log import LOGGER
 from reeltune.scoring import fusion as module
+from reeltune.scoring.combiner import Combination
 from reeltune.scoring.fusion import (
     ARRAYS_FILE,
     FUSION_FILE,
+    Fusion,
     describe,
     event_inputs,
     fit_fusion,
@@ -268,6 +270,28 @@ def test_damaged_files_are_an_error_with_the_remedy(loaded, tmp_path, file, cont
     assert raised.value.code == code
     assert "reeltune evaluate" in str(raised.value) and "--no-fusion" in str(raised.value)
     assert collect_predictions(other, "test", lambda _: None).new_fusion
+
+
+def test_an_earlier_name_of_a_signal_is_translated(run, tmp_path):
+    fusion = load_fusion(run[0])
+    assert fusion is not None
+
+    def kept_as(name: str) -> Fusion | None:
+        """Keep and read the fusion as if its signal recent had this name."""
+        boosting = fusion.parts.boosting
+        settings, record = (
+            json.loads(json.dumps(each).replace('"recent"', f'"{name}"'))
+            for each in (boosting.settings, fusion.summary())
+        )
+        parts = fusion.parts._replace(boosting=replace(boosting, settings=settings))
+        full, rest = (Combination(**record[each]) for each in ("full", "without_model"))
+        write_fusion(tmp_path, replace(fusion, full=full, without_model=rest, parts=parts))
+        return load_fusion(tmp_path)
+
+    old, new = kept_as("film"), kept_as("item")
+    assert old is not None and new is not None
+    assert old.summary() == new.summary() and "item" in old.full.weights
+    assert old.parts.boosting.settings == new.parts.boosting.settings
 
 
 @pytest.mark.parametrize("liked", [True, False, None])

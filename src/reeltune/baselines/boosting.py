@@ -154,9 +154,9 @@ class BoostingModel:
         trees, texts = BoostedTrees.from_arrays(arrays, where), []
         try:
             settings = json.loads(str(arrays["settings"]))
-            if old := RENAMED_SIGNALS.keys() & settings["signals"]:
-                raise ValueError(f"the signal {old.pop()} has another name now")
-            _ = int(settings["seed"]), [SIGNALS[name] for name in settings["signals"]]
+            names = [RENAMED_SIGNALS.get(name, name) for name in settings["signals"]]
+            settings["signals"] = [SIGNALS[name].name for name in names]
+            _ = int(settings["seed"])
             for index in range(sum(name.startswith("words_") for name in arrays)):
                 words, *numbers = (arrays[f"{name}_{index}"] for name in TextProjection._fields)
                 texts.append(TextProjection(str(words), *numbers))

@@ -22,7 +22,7 @@ from reeltune.baselines.sequence_model import SequenceModel
 from reeltune.baselines.trees import Arrays
 from reeltune.data.folder import DIGEST, PreparedFolder, meta_digest, table_digests
 from reeltune.data.timelines import Codes
-from reeltune.domain import SIGNALS, ContextKind, PromptSettings
+from reeltune.domain import RENAMED_SIGNALS, SIGNALS, ContextKind, PromptSettings
 from reeltune.errors import DataError, ModelError, one_line
 from reeltune.files import atomic_file, file_digest, read_object, write_json
 from reeltune.models.loaded_model import LoadedModel
@@ -30,7 +30,7 @@ from reeltune.prompts.rows import layout_name
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 from reeltune.runs.log import LOGGER
 from reeltune.scoring import combiner
-from reeltune.scoring.combiner import Combination, Floats, Inputs, Ints
+from reeltune.scoring.combiner import Combination, Floats, Inputs, Ints, Weights
 from reeltune.scoring.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def load_fusion(adapter: Path) -> Fusion | None:
             kept = dict(values)
         parts = Parts.from_arrays(kept)
         facts = {name: record[name] for name in ("key", "rows", "users", "used", "validation")}
-        full, rest = (Combination(**record[name]) for name in ("full", "without_model"))
+        full, rest = (_combination(**record[name]) for name in ("full", "without_model"))
         return Fusion(**facts, full=full, without_model=rest, parts=parts)
     except _UNREADABLE as error:
         raise ModelError(
@@ -317,6 +317,15 @@ def load_fusion(adapter: Path) -> Fusion | None:
             where=str(file),
             hint=f"Run: reeltune evaluate --adapter {adapter}, or give --no-fusion",
         ) from None
+
+
+def _combination(strength: float, weights: Weights, folds: Sequence[Weights]) -> Combination:
+    """Return a recorded combination, with the present names of signals."""
+    named, *others = (
+        {RENAMED_SIGNALS.get(name, name): weight for name, weight in each.items()}
+        for each in (weights, *folds)
+    )
+    return Combination(strength, named, others)
 
 
 def open_fusion(loaded: LoadedModel, history_len: int) -> Fusion | None:
