@@ -30,12 +30,12 @@ def test_a_heartbeat_is_due_once_nothing_was_printed_for_the_interval(clock):
     assert beat.due() is None
     clock[0] += 31
     assert beat.due() == "still running after 0:55: reeltune train"
-    beat.printed("step 1\nstep 2 of 9\n")
+    beat.printed("step 1\nstep 2 of 9: loss 2.4219, grad_norm 4.827, learning_rate 0.00\n")
     beat.printed("\n")
     clock[0] += 23
     assert beat.due() is None
     clock[0] += 1
-    assert beat.due() == "still running after 0:24: step 2 of 9"
+    assert beat.due() == "still running after 0:24: step 2 of 9: loss 2.4219, grad_norm ..."
 
 
 def test_over_hours_no_silence_is_longer_than_the_interval(clock):

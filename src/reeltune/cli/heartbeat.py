@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
@@ -12,7 +13,8 @@ from typing import Any, Final, cast
 from reeltune import progress
 from reeltune.progress import POLL_SECONDS
 
-_MAX_ACTIVITY: Final = 120
+_MAX_ACTIVITY: Final = 40
+"""Characters: a repeated line says which one it is, not all of it again."""
 
 
 class Heartbeat:
@@ -27,10 +29,11 @@ class Heartbeat:
         self._began = self._printed = time.monotonic()
 
     def printed(self, text: str) -> None:
-        """Note that the command has printed something; its last line is the activity."""
+        """Note printed text; the start of its last line is the activity."""
         self._printed = time.monotonic()
         if text.strip():
-            self._activity = text.strip().splitlines()[-1][:_MAX_ACTIVITY]
+            line = text.strip().splitlines()[-1]
+            self._activity = textwrap.shorten(line, _MAX_ACTIVITY, placeholder=" ...")
             self._began = self._printed
 
     def due(self) -> str | None:
