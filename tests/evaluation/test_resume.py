@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from reeltune.errors import RunError
 from reeltune.evaluation.ablations import UNALTERED
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
 from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
-from reeltune.evaluation.model_predictions import PARTIAL_FOLDER, TimeEstimate, state_digest
+from reeltune.evaluation.model_predictions import PARTIAL_FOLDER, state_digest
 from reeltune.evaluation.predictions import read_predictions
 from reeltune.locks import exclusive
 from reeltune.models.loaded_model import LoadedModel, load_model
@@ -268,41 +267,14 @@ def test_every_phase_reports_its_progress(load, caplog):
     assert evaluation.gain is not None
     (expected,) = [d.metrics for d in evaluation.differences if d.other == "base"]
     assert evaluation.gain.difference == expected
-    models = [f"{name}, {split}" for name in ("tuned", "base") for split in ("validation", "test")]
-    assert list(tasks)[:4] == models
+    assert next(iter(tasks)) == "tuned and base"
+    scored = sum(len(rows) for rows in (collected.validation, collected.reported))
+    assert tasks["tuned and base"][-1] == 2 * scored
     assert {UNALTERED, "history shuffled"} <= set(tasks)
     assert all(done == sorted(done) and done[-1] > 0 for done in tasks.values())
     text = caplog.text
     assert all(f"fitting baseline: {name}" in text for name in BASELINES)
     assert "intervals (20 bootstrap samples, " in text
-
-
-def test_the_expected_time_follows_the_first_batches(caplog):
-    now = [0.0]
-    caplog.set_level("INFO", logger="reeltune")
-    estimate = TimeEstimate(1000, clock=lambda: now[0])
-    calls: list[tuple[int, int]] = []
-    report = estimate.watch(lambda done, total: calls.append((done, total)), 400)
-    # 40 s of compilation, then 10 tokens a second.
-    for done, seconds in ((10, 40), (20, 44), (30, 48)):
-        now[0] = seconds
-        report(done, 100)
-    assert not caplog.records
-    now[0] = 52
-    report(40, 100)
-    assert calls == [(10, 100), (20, 100), (30, 100), (40, 100)]
-    (record,) = caplog.records
-    assert "1:24" in record.getMessage()  # 840 tokens are left
-    estimate.watch(None, 600)(300, 300)
-    assert len(caplog.records) == 1
-
-
-def test_the_expected_time_of_a_single_pass_is_left_to_its_progress(caplog):
-    caplog.set_level("INFO", logger="reeltune")
-    report = TimeEstimate(100, clock=time.monotonic).watch(None, 100)
-    for done in range(1, 101):
-        report(done, 100)
-    assert not caplog.records
 
 
 def evaluate(overrides: list[str], output: Path) -> list[str]:

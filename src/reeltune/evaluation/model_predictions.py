@@ -22,7 +22,6 @@ from reeltune.evaluation.predictions import Floats
 from reeltune.files import atomic_file, remove_leftovers
 from reeltune.models.causal_lm import causal_of
 from reeltune.models.loaded_model import LoadedModel, SelectedRows
-from reeltune.progress import format_seconds
 from reeltune.prompts.sequences import Sequences
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictions import Predictions
@@ -41,7 +40,6 @@ PARTIAL_FOLDER: Final = "partial-predictions"
 BATCHES_PER_SHARD: Final = 32
 """Forward passes of a shard, approximately: what a killed evaluation computes again at most."""
 
-_TIMED_BATCHES: Final = 3
 _DIGEST_BYTES: Final = 32  # of SHA-256, after the array
 
 ProgressFor = Callable[[str], Progress | None]
@@ -218,46 +216,6 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
     return None if progress is None else lambda done, _: progress(before + done, total)
 
 
-class TimeEstimate:
-    """Logs the expected time of all passes, once the first batches are computed.
-
-    The first batch is not timed, as it may include compilation. Progress has the time of the last
-    pass.
-    """
-
-    def __init__(self, tokens: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._tokens, self._clock = tokens, clock
-        self._finished, self._computed = 0, 0.0
-        self._first: tuple[float, float] | None = None
-        self._batches = 0
-
-    def watch(self, progress: Progress | None, tokens: int) -> Progress:
-        """Return the progress callback of the next pass, which computes some of the tokens."""
-        before = self._finished
-        self._finished += tokens
-
-        def report(done: int, total: int) -> None:
-            if progress is not None:
-                progress(done, total)
-            if done:
-                self._batch(before + tokens * done / total)
-
-        return report
-
-    def _batch(self, tokens: float) -> None:
-        if tokens <= self._computed:
-            return
-        self._computed = tokens
-        self._batches += 1
-        now = self._clock()
-        if self._first is None:
-            self._first = now, tokens
-        elif self._batches == _TIMED_BATCHES + 1 and self._finished < self._tokens:
-            began, before = self._first
-            left = (self._tokens - tokens) * (now - began) / (tokens - before)
-            LOGGER.info("expected time for the remaining predictions: %s", format_seconds(left))
-
-
 def model_names(loaded: LoadedModel) -> tuple[str, ...]:
     """Return the models to score: the base model, and the tuned one if there is an adapter."""
     return (TUNED, BASE) if loaded.has_adapter else (BASE,)
@@ -285,17 +243,34 @@ def predict_models(
         with _switched(loaded, name):
             work[name] = [scorer.missing(rows.rows.sequences) for _, rows in selected]
     _log_work(selected, work)
-    estimate = TimeEstimate(sum(tokens for passes in work.values() for _, tokens in passes))
+    counts = [count for passes in work.values() for count in passes]
+    all_rows, all_tokens = (sum(column) for column in zip(*counts, strict=True))
+    report = progress(" and ".join(work)) if all_rows else None
+    finished = 0
     for name, passes in work.items():
         started, p_yes = time.perf_counter(), []
         with _switched(loaded, name):
             for (label, rows), (count, tokens) in zip(selected, passes, strict=True):
-                title = f"{name}, {label}"
-                report = estimate.watch(progress(title) if count else None, tokens)
-                p_yes.append(scorer.score(rows.rows.sequences, report, title).p_yes)
+                part = _part(report, finished, tokens, all_rows, all_tokens) if count else None
+                finished += tokens
+                p_yes.append(scorer.score(rows.rows.sequences, part, f"{name}, {label}").p_yes)
         seconds = time.perf_counter() - started
         complete = sum(count for count, _ in passes) == sum(len(values) for values in p_yes)
         yield name, p_yes, seconds if complete else None
+
+
+def _part(
+    report: Progress | None, before: int, tokens: int, all_rows: int, all_tokens: int
+) -> Progress | None:
+    """Return the progress callback of one pass of several: rows count by their tokens.
+
+    Rows of one pass can be longer than those of another, so the time left would be wrong.
+    """
+    if report is None:
+        return None
+    return lambda done, count: report(
+        all_rows * (before + tokens * done // count) // all_tokens, all_rows
+    )
 
 
 def _switched(loaded: LoadedModel, name: str) -> AbstractContextManager[None]:
