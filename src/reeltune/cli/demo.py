@@ -52,7 +52,6 @@ def _run(config: Config, minutes: float) -> None:
     from reeltune.api.data import prepare
     from reeltune.data.columns import EXAMPLE_SPLITS
     from reeltune.demo import measure_speed, plan
-    from reeltune.progress import format_seconds
     from reeltune.runs.log import LOGGER, quiet_libraries
 
     fetch.fetch("ml-100k")
@@ -73,10 +72,11 @@ def _run(config: Config, minutes: float) -> None:
     with quiet_libraries():
         speed = measure_speed(config)
     chosen = plan(speed, 60 * minutes)
+    minutes_left, seconds_left = divmod(round(chosen.seconds), 60)
     typer.echo(
         f"{speed.training:,.0f} tokens/s in training and {speed.scoring:,.0f} in scoring, so "
         f"{chosen.train} training and {chosen.test} test examples: about "
-        f"{format_seconds(chosen.seconds)} minutes"
+        f"{minutes_left} min {seconds_left} s"
     )
     overrides = chosen.overrides()
     LOGGER.addFilter(_not_repeated())
