@@ -47,13 +47,13 @@ def test_own_folder_into_the_default_place_then_nothing_to_do(
     assert (here / "data" / "raw" / "ml-latest-small" / "ratings.csv").is_file()
     lines = facts(first)
     assert lines["ml-latest-small"].endswith("data/raw/ml-latest-small")
-    assert re.findall(r"\d[\d,]*", lines["verified"]) == ["3", "100,836"]
-    assert first.count("terms: ") == 2
+    assert re.findall(r"\d[\d,]*", lines["verified"].split(";")[0]) == ["3", "100,836"]
+    assert first.count("terms: ") == 1
     second = run(*arguments)
     assert "data/raw/ml-latest-small" in facts(second)["ml-latest-small"]
     assert "verified" not in facts(second)
     assert "--force" in second
-    assert second.count("terms: ") == 2
+    assert second.count("terms: ") == 1
 
 
 def test_what_was_left_out_is_named(here: Path, tiny_zip: bytes) -> None:

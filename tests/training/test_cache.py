@@ -79,7 +79,7 @@ def test_the_folder_is_an_arrow_dataset_with_its_descriptions(prepared, tokenize
 
 def test_nothing_there_is_a_miss(prepared, tokenizer, tmp_path):
     found = look_up(tmp_path / "cache", key_of(prepared, tokenizer))
-    assert found == (None, "nothing cached yet")
+    assert found == (None, "")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,6 @@ def test_the_log_shows_phases_choices_and_cache(run, prepared):
         "gradient checkpointing: off (configured)",
         "trainable parameters: ",
         "effective batch size: 4 rows (4 per device x 1 accumulated x 1 processes)",
-        "cache miss for train rows",
         f"train rows: 64 of {len(prepared.examples('train'))} ",
     ):
         assert expected in log

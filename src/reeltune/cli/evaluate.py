@@ -107,8 +107,8 @@ def evaluate(
     if result.gain is not None:
         console.print(gain_table(result.gain))
         console.print(gain_sentence(result.gain), highlight=False, soft_wrap=True)
-    for warning in result.warnings:
-        console.print(f"Note: {warning}", highlight=False, soft_wrap=True)
+    if result.warnings:
+        console.print("Note:", *result.warnings, highlight=False, soft_wrap=True)
     typer.echo(f"written to {report} and beside it")
 
 

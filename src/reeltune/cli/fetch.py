@@ -137,8 +137,7 @@ def _fetch_edition(
     edition = find_edition(name)
     fetched = fetch_edition(edition, into, local_path=local_path, force=force, options=options)
     if fetched.fresh:
-        typer.echo(f"source: {fetched.origin}")
-        typer.echo(f"verified: {fetched.verified}")
+        typer.echo(f"verified: {fetched.verified}; from {fetched.origin}")
         if fetched.left_out:
             count, shown = len(fetched.left_out), ", ".join(fetched.left_out[:5])
             typer.echo(f"left out, {count} not part of the edition: {shown}")
@@ -223,5 +222,4 @@ def _fetch_synthetic(
 def _print_result(name: str, folder: Path, terms: tuple[str, ...], *, fresh: bool) -> None:
     present = "" if fresh else " (already there; --force fetches it again)"
     typer.echo(f"{name}: in {folder}{present}")
-    for line in terms:
-        typer.echo(f"terms: {line}")
+    typer.echo(f"terms: {' '.join(terms)}")

@@ -36,7 +36,7 @@ SIGNALS_FILE: Final = "signals.npz"
 _UNREADABLE: Final = (OSError, BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError)
 """Raised by numpy and zipfile for damaged files; some header fields raise a RuntimeError."""
 
-_LOGGER: Final = logging.getLogger(__name__)
+_LOGGER: Final = logging.getLogger("reeltune")
 
 
 def open_prepared(

@@ -121,11 +121,14 @@ def stored_rows(path: Path, stored: dict[str, Any]) -> TokenRows:
 
 
 def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
-    """Return the cached rows at ``path`` if their key is equal, else None; and the reason."""
+    """Return the cached rows at ``path`` if their key is equal, else None; and the reason.
+
+    Without any cache there is none.
+    """
     try:
         stored = stored_key(path)
         if stored is None:
-            return None, "nothing cached yet"
+            return None, ""
         parts = {name: value for name, value in stored.items() if name != _DIGEST}
         if changed := key.changed_from(parts):
             return None, f"changed since: {', '.join(changed)}"
@@ -172,7 +175,8 @@ def rows_of(path: Path, key: CacheKey, tokenize: Callable[[], TokenRows], name: 
     """
     with exclusive(path, wait=True):
         rows, reason = look_up(path, key)
-        LOGGER.info("cache %s for %s rows: %s", "miss" if rows is None else "hit", name, reason)
+        if reason:
+            LOGGER.info("cache %s for %s rows: %s", "miss" if rows is None else "hit", name, reason)
         if rows is not None:
             return rows
         rows = tokenize()
