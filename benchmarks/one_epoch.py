@@ -5,12 +5,18 @@ Qwen3 use a model of its shape with random weights: speed is measured, not quali
 
     python -m benchmarks.one_epoch --prepared data/movielens_qwen3 --tokenizer QWEN3_TOKENIZER \
         --configs configs/smollm2_movielens_lora.yaml configs/qwen3_movielens_qlora.yaml
+
+`--before CHECKOUT` trains first with an earlier version and its configuration of the same name.
+With `--times 2` each configuration trains twice; the second time, kernels are compiled already.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +25,21 @@ from benchmarks.launching import Launch, settings
 from reeltune.config import load_config
 
 
-def train_once(config: Path, model: Path | None, options: argparse.Namespace) -> dict[str, Any]:
+def train_once(
+    case: str, config: Path, model: Path | None, options: argparse.Namespace
+) -> dict[str, Any]:
     """Train one epoch and return its figures.
 
     Args:
+        case: The name of the case.
         config: The configuration file.
         model: Replaces its model, unless None.
         options: The parsed options.
     """
-    run = options.work / config.stem
+    run = options.work / case.replace(", ", "_")
     values: dict[str, object] = {
         "data.prepared_dir": options.prepared,
-        "data.cache_dir": options.work / f"{config.stem}-cache",
+        "data.cache_dir": run.with_name(f"{run.name}-cache"),
         "train.output_dir": run,
         "train.epochs": 1,
         **({} if model is None else {"model.name_or_path": model}),
@@ -42,7 +51,7 @@ def train_once(config: Path, model: Path | None, options: argparse.Namespace) ->
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     speed = metrics["speed"] or {}  # None after too few steps
     return {
-        "case": config.stem,
+        "case": case,
         "shape": options.shape if model is not None else "as configured",
         "whole_command_seconds": seconds,
         "training_and_evaluation_seconds": metrics["train_seconds"],
@@ -61,6 +70,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--configs", type=Path, nargs="+", required=True)
     parser.add_argument("--tokenizer", type=Path, help="For configurations of Qwen3.")
     parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b")
+    parser.add_argument("--before", type=Path, help="Checkout of an earlier version.")
+    parser.add_argument("--times", type=int, default=1, help="How often each is trained.")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/one_epoch"))
     options = parser.parse_args(arguments)
@@ -71,10 +82,32 @@ def main(arguments: list[str] | None = None) -> None:
         qwen3 = "qwen3" in load_config(config, []).model.name_or_path.lower()
         if qwen3 and options.tokenizer is not None:
             made = made or make_model(options.work / "model", options.tokenizer, options.shape)
-        cases.append(train_once(config, made if qwen3 else None, options))
-        print(json.dumps(cases[-1], indent=2), flush=True)
-    command = command_line("one_epoch", options, "prepared", "configs", "shape", "set")
-    write_result(options.result, command, cases, note=options.note)
+        model = made if qwen3 else None
+        if options.before is not None:
+            with earlier_version(options.before):
+                earlier = options.before / config
+                cases.append(train_once(f"{config.stem}, before", earlier, model, options))
+        for time in range(options.times):
+            case = config.stem if time == 0 else f"{config.stem}, time {time + 1}"
+            cases.append(train_once(case, config, model, options))
+        for case in cases:
+            print(json.dumps(case, indent=2), flush=True)
+        command = command_line("one_epoch", options, "prepared", "configs", "shape", "times", "set")
+        write_result(options.result, command, cases, note=options.note)
+
+
+@contextmanager
+def earlier_version(checkout: Path) -> Iterator[None]:
+    """Inside the block, let commands use the sources of a checkout."""
+    path = os.environ.get("PYTHONPATH")
+    sources = str(checkout.resolve() / "src")
+    os.environ["PYTHONPATH"] = sources if path is None else f"{sources}{os.pathsep}{path}"
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if path is not None:
+            os.environ["PYTHONPATH"] = path
 
 
 if __name__ == "__main__":

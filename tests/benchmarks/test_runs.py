@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from benchmarks import (
     float16,
     full_run,
+    one_epoch,
     score_throughput,
     tokenize_throughput,
     train_throughput,
@@ -203,3 +205,26 @@ def test_training_beside_trl(tiny_qwen3: Path, prepared: PreparedFolder, tmp_pat
     ratio = interview["examples_per_s"] / trl["examples_per_s"]
     assert interview["ratio_to_trl_default"] == pytest.approx(ratio)
     assert trl["examples_per_step"] == 8
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_launches")
+def test_one_epoch_of_each_version(tiny_qwen3: Path, prepared: PreparedFolder, tmp_path: Path):
+    file, config = tmp_path / "result.json", Path("short.yaml")
+    for folder in (tmp_path, tmp_path / "earlier"):
+        folder.mkdir(exist_ok=True)
+        (folder / config).write_text(f"model:\n  name_or_path: {tiny_qwen3}\n", encoding="utf-8")
+    values = ("train.max_steps=2", "train.pack_length=1280", "train.batch_size=1")
+    values += ("data.max_train_examples=60", "data.max_eval_examples=20", "scoring.fusion=none")
+    with contextlib.chdir(tmp_path):
+        one_epoch.main(
+            [
+                *("--prepared", str(prepared.path), "--configs", str(config), "--times", "2"),
+                *("--before", "earlier", "--work", "work", "--result", str(file)),
+                *(word for value in values for word in ("--set", value)),
+            ]
+        )
+    cases = result_of(file, "one_epoch")["cases"]
+    assert [case["case"] for case in cases] == ["short, before", "short", "short, time 2"]
+    assert {case["evaluations"] for case in cases} == {2}
+    assert all(case["whole_command_seconds"] > 0 for case in cases)
