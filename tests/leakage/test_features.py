@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from reeltune.leakage.features import (
     without_the_future,
 )
 from reeltune.leakage.outcomes import Outcome
-from reeltune.signals.gaussian_process import Posterior
+from reeltune.signals.timeline_batches import TimelineBatches
 from tests.leakage.plant import DIVIDE, failing, hold_out_items, hold_out_users, named
 
 Column = Callable[[Timelines, Bools], np.ndarray]
@@ -259,10 +260,13 @@ def test_signals_are_from_the_past(folder: Path, split: str):
 def test_a_signal_that_depends_on_the_target_rating_is_found(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    original = Posterior.before_each_event
-    monkeypatch.setattr(
-        Posterior, "before_each_event", lambda self: original(self) + 0.2 * self._residuals
-    )
+    original = TimelineBatches.expected
+
+    def leaking(self: TimelineBatches, pool: Executor) -> Iterator[tuple[slice, np.ndarray]]:
+        for events, values in original(self, pool):
+            yield events, values + 0.2 * self._targets[events]
+
+    monkeypatch.setattr(TimelineBatches, "expected", leaking)
     failed = failing(folder)
     assert list(failed) == ["signals from the past"]
     assert "expected is" in failed["signals from the past"].offenders.first[0].message

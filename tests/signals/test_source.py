@@ -238,7 +238,7 @@ def test_progress_is_shown_for_many_events(
     monkeypatch.setattr("reeltune.signals.source._SHOWN_FROM", len(known))
     assert np.array_equal(source_of(known).of_events(), few)
     *_, last = capsys.readouterr().err.splitlines()
-    assert "12/12 users" in last
+    assert "69/69 ratings" in last
 
 
 def test_every_entry_has_words():

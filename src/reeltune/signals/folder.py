@@ -1,4 +1,4 @@
-"""Prepared data with signals as context lines, cached on disk: they can take hours."""
+"""Prepared data with signals as context lines, cached on disk: they can take minutes."""
 
 from __future__ import annotations
 

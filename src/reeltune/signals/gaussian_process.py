@@ -10,7 +10,6 @@ chapter 2, https://gaussianprocess.org/gpml/.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -27,6 +26,10 @@ Floats = npt.NDArray[np.float64]
 STRIDE: Final = 2048
 """In long timelines each event is conditioned on at least this many earlier events and fewer than
 twice as many: the cost of an event grows with the square of their number."""
+
+Chunk = tuple[int, int, int]
+"""Events predicted together, with what they are conditioned on: the first event conditioned on, the
+first one predicted and the end of both."""
 
 
 class GaussianProcess:
@@ -51,24 +54,6 @@ class GaussianProcess:
         return Posterior(self.similarities.of_fold(fold), self.hyperparameters, item_idx, targets)
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Events to predict, from index ``first`` on, after those they are conditioned on.
-
-    The residuals ``y`` from the items' means have the covariance ``L L'``, and ``y = L z`` with
-    independent ``z`` of variance 1: ``root`` is ``L``, shape ``(k, k)``, ``innovations`` is ``z``.
-    """
-
-    first: int
-    root: Floats
-    innovations: Floats
-
-    def expected(self) -> Floats:
-        """Return the expected residual of each event to predict, given all before it."""
-        # Given the earlier events, all z[j] in y[i] are known except z[i], whose mean is 0.
-        return (np.tril(self.root, -1) @ self.innovations)[self.first :]
-
-
 class Posterior:
     """The process given one user's events; arguments as in :meth:`GaussianProcess.posterior`."""
 
@@ -85,8 +70,13 @@ class Posterior:
 
     def before_each_event(self) -> Floats:
         """Return the expected target of each event given earlier ones, shape ``(n,)``."""
-        residuals = [chunk.expected() for chunk in self._chunks()]
-        return self._similarity.mean[self._item_idx] + np.concatenate([np.empty(0), *residuals])
+        expected = self._similarity.mean[self._item_idx]
+        for start, first, end in chunks(0, len(expected)):
+            newest = end == len(expected) and start == self._newest[0]
+            root, innovations = self._newest[1:] if newest else self._factored(start, end)
+            # Given the earlier events, all z[j] in y[i] are known except z[i], whose mean is 0.
+            expected[first:end] += (np.tril(root, -1) @ innovations)[first - start :]
+        return expected
 
     def after_all_events(self, candidates: Ints) -> Floats:
         """Return the expected targets of items given all events, shape ``(m,)``."""
@@ -99,16 +89,10 @@ class Posterior:
         expected = expected + self._similarity.weighted_covariance(
             self._hyperparameters, candidates, items, weights
         )
-        return expected + self._timeline_covariance(np.arange(len(items), 0, -1)) @ weights
-
-    def _chunks(self) -> Iterator[_Chunk]:
-        count, first = len(self._item_idx), 0
-        while first < count:
-            start, end = _context_start(first), min(count, _context_start(first) + 2 * STRIDE)
-            newest = end == count and start == self._newest[0]
-            root, innovations = self._newest[1:] if newest else self._factored(start, end)
-            yield _Chunk(first - start, root, innovations)
-            first = end
+        return (
+            expected
+            + timeline_covariance(self._hyperparameters, np.arange(len(items), 0, -1)) @ weights
+        )
 
     @cached_property
     def _newest(self) -> tuple[int, Floats, Floats]:
@@ -117,9 +101,14 @@ class Posterior:
         return start, *self._factored(start, len(self._item_idx))
 
     def _factored(self, start: int, end: int) -> tuple[Floats, Floats]:
+        """Return ``L``, shape ``(k, k)``, and ``z`` of events from ``start`` to ``end - 1``.
+
+        Their residuals ``y`` from the items' means have the covariance ``L L'``, and ``y = L z``
+        with independent ``z`` of variance 1.
+        """
         hyperparameters, items = self._hyperparameters, self._item_idx[start:end]
         covariance = self._similarity.covariance(hyperparameters, items)
-        covariance += toeplitz(self._timeline_covariance(np.arange(len(items))))
+        covariance += toeplitz(timeline_covariance(hyperparameters, np.arange(len(items))))
         diagonal = np.arange(len(items))
         covariance[diagonal, diagonal] += (
             hyperparameters.noise
@@ -128,13 +117,23 @@ class Posterior:
         root = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         return root, solve_triangular(root, self._residuals[start:end], lower=True)
 
-    def _timeline_covariance(self, events: Ints) -> Floats:
-        """Return the covariance of events by their distance in the timeline alone."""
-        hyperparameters = self._hyperparameters
-        long_term = hyperparameters.long_term * np.exp(-events / hyperparameters.long_term_length)
-        return long_term + hyperparameters.short_term * np.exp(
-            -events / hyperparameters.short_term_length
-        )
+
+def timeline_covariance(hyperparameters: GPHyperparameters, events: Ints) -> Floats:
+    """Return the covariance of events by their distance in the timeline alone."""
+    long_term = hyperparameters.long_term * np.exp(-events / hyperparameters.long_term_length)
+    return long_term + hyperparameters.short_term * np.exp(
+        -events / hyperparameters.short_term_length
+    )
+
+
+def chunks(begin: int, end: int) -> Iterator[Chunk]:
+    """Yield the chunks of a timeline from event ``begin`` to ``end - 1``, oldest first."""
+    first = begin
+    while first < end:
+        start = begin + _context_start(first - begin)
+        last = min(end, start + 2 * STRIDE)
+        yield start, first, last
+        first = last
 
 
 def _context_start(position: int) -> int:

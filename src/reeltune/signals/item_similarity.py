@@ -61,7 +61,7 @@ class ItemSimilarity:
     def covariance(self, hyperparameters: GPHyperparameters, items: Ints) -> Floats:
         """Return the covariance of items, shape ``(n, n)``."""
         years, which = np.unique(self.years[items], return_inverse=True)
-        covariance = _year_covariance(hyperparameters, years, years)[np.ix_(which, which)]
+        covariance = year_covariance(hyperparameters, years, years)[np.ix_(which, which)]
         for name, products in self.products(items):
             covariance += getattr(hyperparameters, name) * products
         return covariance
@@ -80,7 +80,7 @@ class ItemSimilarity:
         Shapes: candidates and result ``(m,)``, items and weights ``(n,)``.
         """
         covariance = (
-            _year_covariance(hyperparameters, self.years[candidates], self.years[items]) @ weights
+            year_covariance(hyperparameters, self.years[candidates], self.years[items]) @ weights
         )
         for name, features in self.features.items():
             own = features[items].astype(np.float64).T @ weights
@@ -165,7 +165,8 @@ class ItemSimilarities:
         return csr_array((residual, cells), self._shape), csr_array((scale, cells), self._shape)
 
 
-def _year_covariance(hyperparameters: GPHyperparameters, years: Floats, others: Floats) -> Floats:
+def year_covariance(hyperparameters: GPHyperparameters, years: Floats, others: Floats) -> Floats:
+    """Return the covariance of items by their years alone, shape ``(years, others)``."""
     apart = np.abs(np.subtract.outer(years, others))
     return hyperparameters.years * np.exp(-apart / hyperparameters.years_length)
 

@@ -109,5 +109,11 @@ def excluded_folds(known: Timelines, seed: int) -> Ints:
 
 def assign_folds(known: Timelines, seed: int) -> Ints:
     """Return the fold of each event's user, 0 to ``FOLDS - 1``, held out or not."""
-    users, which = np.unique(known.user_id, return_inverse=True)
-    return (stream(seed, "parts of users").permutation(len(users)) % FOLDS)[which]
+    first = first_events(known)
+    fold = stream(seed, "parts of users").permutation(len(first)) % FOLDS
+    return np.repeat(fold, np.diff(np.append(first, len(known))))
+
+
+def first_events(known: Timelines) -> Ints:
+    """Return the first event of each user, ascending."""
+    return np.flatnonzero(np.diff(known.user_id, prepend=known.user_id[:1] - 1))

@@ -26,11 +26,13 @@ from reeltune.signals.item_statistics import (
     FOLDS,
     ItemStatistics,
     assign_folds,
+    first_events,
     statistics_without_folds,
     training_ratings,
 )
 from reeltune.signals.running_statistics import RunningStatistics
 from reeltune.signals.target import gp_target, like_probability, stars_per_unit
+from reeltune.signals.timeline_batches import TimelineBatches, worker_threads
 from reeltune.signals.user_features import UserFeatures, user_features
 
 if TYPE_CHECKING:
@@ -43,7 +45,10 @@ _SEED: Final = 0
 """Folds belong to the data, not to a run: adapters are used with the folds they were trained on."""
 
 _SHOWN_FROM: Final = 1_000_000
-"""Number of events from which progress is shown: it takes minutes or hours."""
+"""Number of events from which progress is shown: it takes minutes."""
+
+_SLICE: Final = 2**16
+"""Events whose codes are computed at a time, at least."""
 
 
 class SignalSource:
@@ -81,7 +86,8 @@ class SignalSource:
         train = np.flatnonzero(known.split == TRAIN)
         self.ratings = training_ratings(known, train)
         self.fold = assign_folds(known, _SEED)
-        self._users, self.first = np.unique(known.user_id, return_index=True)
+        self.first = first_events(known)
+        self._users = known.user_id[self.first]
         self._auxiliary = auxiliary
 
     @cached_property
@@ -114,12 +120,19 @@ class SignalSource:
     def of_events(self, events: Ints | None = None) -> Codes:
         """Return the codes of some events, or of all, shape ``(n, kinds)``."""
         known = self.known
-        item = self._statistics.take(self.fold, known.item_idx)
-        user = user_features(RunningStatistics(known.position), known.liked, item.any_like)
         users = np.arange(len(self.first))
         if events is not None:
             users = np.unique(np.searchsorted(self.first, events, side="right") - 1)
-        codes = self._codes(item, user, self._expected_targets(users))
+        expected = self.expected_targets(users)
+        codes = np.zeros((len(known), len(self.kinds)), dtype=np.int16)
+        # Whole users at a time, in slices that stay in the processor's cache.
+        ends = np.append(self.first, len(known))
+        cuts = ends[np.searchsorted(ends, np.arange(0, len(known), _SLICE))]
+        for part in map(slice, cuts, np.append(cuts[1:], len(known))):
+            item = self._statistics.take(self.fold[part], known.item_idx[part])
+            running = RunningStatistics(known.position[part])
+            user = user_features(running, known.liked[part], item.any_like)
+            codes[part] = self._codes(item, user, expected[part])
         return codes if events is None else codes[events]
 
     def of_query(
@@ -155,23 +168,27 @@ class SignalSource:
         user = np.flatnonzero(self._users == history.user_id)
         return int(self.fold[self.first[user[0]]]) if len(user) else FOLDS
 
-    def _expected_targets(self, users: Ints) -> Floats:
+    def expected_targets(self, users: Ints) -> Floats:
         """Return the expected target of every event of some users; 0 without ``expected``."""
         known, expected = self.known, np.zeros(len(self.known))
         if "expected" not in self.kinds:
             return expected
         targets = gp_target(known.rating, known.liked)
-        ends = np.append(self.first[1:], len(known))
-        with show_progress("users", shown=len(known) >= _SHOWN_FROM) as progress:
-            task = progress("signals", len(users))
-            # Fold by fold: the similarities of a fold serve all its users.
-            for user in users[np.argsort(self.fold[self.first[users]])]:
-                own = slice(self.first[user], ends[user])
-                rows, fold = known.item_idx[own].astype(np.int64), int(self.fold[own.start])
-                expected[own] = self.gaussian_process.posterior(
-                    fold, rows, targets[own]
-                ).before_each_event()
-                task.advance(1)
+        ends = np.append(self.first, len(known))[1:]
+        timelines = np.column_stack([self.first, ends])[users]
+        fold = self.fold[timelines[:, 0]]
+        with (
+            show_progress("ratings", shown=len(known) >= _SHOWN_FROM) as progress,
+            worker_threads() as pool,
+        ):
+            task = progress("signals", int(np.diff(timelines).sum()))
+            for each in np.unique(fold).tolist():
+                batches = TimelineBatches(
+                    self.gaussian_process, each, timelines[fold == each], known.item_idx, targets
+                )
+                for events, values in batches.expected(pool):
+                    expected[events] = values
+                    task.advance(len(values))
         return expected
 
     def _codes(self, item: ItemStatistics, user: UserFeatures, expected: Floats) -> Codes:
