@@ -139,10 +139,20 @@ def run(args: Sequence[str], *, check: bool) -> None:
         raise CalledProcessError(code, args)
 
 
-def several(count: int, args: Sequence[str]) -> list[Any]:
-    """Start a command in several processes that find each other, as a launcher does."""
+def several(
+    count: int,
+    args: Sequence[str],
+    more: Mapping[str, str] | None = None,
+    before: Callable[[], object] = int,
+) -> list[Any]:
+    """Start a command in several processes that find each other, as a launcher does.
+
+    ``more`` are further variables of their environment, and ``before`` is called in each.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
-    return [Popen(args, env={**os.environ, **group, **rank}) for rank in ranks]
+    group |= more or {}
+    change = {"before": before} if before is not int else {}
+    return [Popen(args, env={**os.environ, **group, **rank}, **change) for rank in ranks]

@@ -93,6 +93,34 @@ def test_the_dtype_follows_the_device(device, bfloat16, configured, chosen, monk
         assert choice.reason.startswith("configured") == (configured != "auto")
 
 
+FSDP = {**choices._FSDP, "ACCELERATE_USE_FSDP": "true"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "trainable", "override", "named"),
+    [
+        ({}, False, "lora.r=8", "for training"),
+        ({}, True, "quantization.load_in_4bit=true", "4-bit"),
+        ({}, True, "train.optimizer=paged_adamw_8bit", "paged_adamw_8bit"),
+        ({"FSDP_VERSION": "1"}, True, "lora.r=8", "fsdp_version is 1"),
+        ({"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"}, True, "lora.r=8", "FULL_STATE_DICT"),
+        ({"FSDP_AUTO_WRAP_POLICY": "NO_WRAP"}, True, "lora.r=8", "TRANSFORMER_BASED_WRAP"),
+        ({"FSDP_ACTIVATION_CHECKPOINTING": "true"}, True, "lora.r=8", "fsdp_activation"),
+        ({"FSDP_OFFLOAD_PARAMS": "true"}, True, "lora.r=8", "fsdp_offload_params"),
+    ],
+)
+def test_what_fsdp_cannot_do_is_refused(environment, trainable, override, named, monkeypatch):
+    for name, value in (FSDP | environment).items():
+        monkeypatch.setenv(name, value)
+    config = load_config(None, [override])
+    file = ["examples/fsdp.yaml"] if environment else []
+    with raises_error(ConfigError, "fsdp_not_supported", figures=[named, *file]):
+        make_choices(config, trainable=trainable)
+    if environment:
+        monkeypatch.setenv(next(iter(environment)), FSDP[next(iter(environment))])
+        assert make_choices(config, trainable=trainable).device.value.type == "cpu"
+
+
 def test_every_choice_is_one_line_with_its_reason():
     lines = list(choices_of().describe())
     assert [line.split(":")[0] for line in lines] == [

@@ -7,7 +7,7 @@ interface. A batch's visibility is passed as a keyword of the model's forward pa
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -80,15 +80,15 @@ def shared_attention(
     *,
     visible: Visible | None = None,
     scaling: float | None = None,
-    windows: list[int | None] | None = None,
+    windows: Callable[[int | None], None] | None = None,
     known: KnownTokens | None = None,
     **other: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention of packed rows, by transformers' attention interface.
 
     Shapes are those of :func:`reeltune.attention.explicit.explicit_attention`; ``visible`` is from
-    :func:`visibility`. If ``windows`` is given, it receives the layer's sliding window and nothing
-    is computed. The arguments lack the tokens that are ``known``.
+    :func:`visibility`. If ``windows`` is given, it is called with the layer's sliding window and
+    nothing is computed. The arguments lack the tokens that are ``known``.
 
     Raises:
         ModelError: The model requests a variant of attention that is not implemented.
@@ -99,7 +99,7 @@ def shared_attention(
         reason = f"attends with {', '.join(wanted)}" if wanted else "is not given what is visible"
         raise not_shareable(module, reason)
     if windows is not None:
-        windows.append(other.get("sliding_window"))
+        windows(other.get("sliding_window"))
         rows, heads, length, _ = query.shape
         return value.new_zeros(rows, length, heads, value.shape[-1]), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from transformers import BitsAndBytesConfig, PreTrainedConfig
 from transformers.utils import is_flash_attn_2_available
 
@@ -26,6 +27,15 @@ PROCESS_TIMEOUT: Final = timedelta(days=30)
 
 The launcher ends the others when a process dies.
 """
+
+_FSDP: Final = {
+    "FSDP_VERSION": "2",  # version 1 joins weights of different number types in one tensor
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
+    "FSDP_ACTIVATION_CHECKPOINTING": "false",  # train.gradient_checkpointing does it
+    "FSDP_OFFLOAD_PARAMS": "false",
+}
+"""What ``accelerate launch`` sets from its configuration file, and must set for training."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,32 @@ def process_state() -> PartialState:
     return PartialState(cpu=on_cpu, timeout=PROCESS_TIMEOUT)
 
 
+def is_sharded() -> bool:
+    """Return whether ``accelerate launch`` shards the weights over the processes (FSDP)."""
+    return parse_flag_from_env("ACCELERATE_USE_FSDP")
+
+
+def not_sharded(message: str, hint: str) -> ConfigError:
+    """Return the error for what FSDP cannot do."""
+    where = "accelerate launch --config_file"
+    return ConfigError(message, code="fsdp_not_supported", where=where, hint=hint)
+
+
+def _refuse_unfit_fsdp(config: Config, trainable: bool) -> None:
+    if not trainable:
+        raise not_sharded("FSDP is for training", "Run this command without accelerate launch")
+    if config.quantization.load_in_4bit:
+        hint = "Set quantization.load_in_4bit to false, or launch without FSDP"
+        raise not_sharded("FSDP does not shard 4-bit weights", hint)
+    if "bit" in config.train.optimizer:
+        hint = "Set train.optimizer to adamw_torch"
+        raise not_sharded(f"FSDP has no {config.train.optimizer}, of bitsandbytes", hint)
+    for name, needed in _FSDP.items():
+        if (given := os.environ.get(name)) != needed:
+            message = f"{name.lower()} is {given}, and training needs {needed}"
+            raise not_sharded(message, "Use examples/fsdp.yaml")
+
+
 def make_choices(config: Config, *, trainable: bool = False) -> ModelChoices:
     """Decide how to load the model on this machine.
 
@@ -80,6 +116,8 @@ def make_choices(config: Config, *, trainable: bool = False) -> ModelChoices:
             hint="Make one visible (CUDA_VISIBLE_DEVICES=0), or use all: accelerate launch -m "
             "reeltune train ..., or reeltune score --ray local ...",
         )
+    if is_sharded():
+        _refuse_unfit_fsdp(config, trainable)
     dtype = _dtype(config.model.dtype, device, trainable)
     return ModelChoices(
         device=Choice(device, _device_reason(device)),

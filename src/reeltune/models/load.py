@@ -27,6 +27,7 @@ from reeltune.models.choices import (
     AUTO,
     Choice,
     ModelChoices,
+    is_sharded,
     quantization_config,
     switch_off_dropout,
 )
@@ -100,7 +101,9 @@ def load_base(config: Config, choices: ModelChoices) -> BaseModel:
         attention = Choice(used, f"{type(model).__name__} has no {attention.value}")
         choices = replace(choices, attention=attention)
         LOGGER.info(attention.describe("attention"))
-    if quantization is None:
+    if is_sharded():
+        LOGGER.info("FSDP: the base model stays in main memory until its weights are sharded")
+    elif quantization is None:
         torch.nn.Module.to(model, choices.device.value)
     elif choices.device.value.type == "cpu":
         disable_cpu_repacking(model)

@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 from peft import PeftModel
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from reeltune.attention.packed import Packed, pack_sequences
@@ -30,6 +32,7 @@ class AnswerHead:
     """Runs a causal language model up to its last hidden states and applies the head to some."""
 
     def __init__(self, model: PreTrainedModel | PeftModel) -> None:
+        self.model = model
         self.causal = causal_of(model)
         config = self.causal.config.get_text_config()
         # Granite divides its logits, Cohere multiplies them, Gemma caps them.
@@ -46,13 +49,33 @@ class AnswerHead:
 
         Both arguments have shape ``(batch, length)``; the mask is 1 at tokens.
         """
-        output = self.decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-        return output.last_hidden_state
+        return self._states(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
 
     def packed_hidden(self, packed: Packed, known: KnownTokens | None = None) -> torch.Tensor:
         """Return the last hidden states of packed rows on the model's device, but known tokens."""
         with self.reading(packed, known) as inputs:
+            return self._states(**inputs)
+
+    def _states(self, **inputs: Any) -> torch.Tensor:
+        """Return the last hidden states.
+
+        A sharded model gathers its weights in its own forward pass, which ends with the head; here
+        that is applied to one token.
+        """
+        if not isinstance(self.model, FSDPModule):
             return self.decoder(**inputs).last_hidden_state
+        states: list[torch.Tensor] = []
+
+        def keep(_: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> torch.Tensor:
+            states.append(arguments[0])
+            return arguments[0][:1, :1]
+
+        hook = head_of(self.causal).register_forward_pre_hook(keep)
+        try:
+            self.model(**inputs)
+        finally:
+            hook.remove()
+        return states[0]
 
     @contextlib.contextmanager
     def reading(self, packed: Packed, known: KnownTokens | None = None) -> Iterator[dict[str, Any]]:
@@ -79,8 +102,11 @@ class AnswerHead:
         """
         head = head_of(self.causal)
         rows = [answers.yes, answers.no]
+        weight = head.weight[rows]
+        if isinstance(weight, DTensor):  # sharded
+            weight = weight.full_tensor()
         with torch.autocast(states.device.type, enabled=False):
-            logits = states.float() @ head.weight[rows].float().T
+            logits = states.float() @ weight.float().T
             if getattr(head, "bias", None) is not None:
                 logits = logits + head.bias[rows].float()
         if self.scale != 1.0:
@@ -110,7 +136,7 @@ class AnswerHead:
                 where=where,
                 hint=CAUSAL_HINT,
             )
-        own = self.causal(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1]
+        own = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1]
         two = self.answer_logits(states[:, -1], answers)[0]
         expected = (own[answers.yes].float() - own[answers.no].float()).item()
         actual = (two[0] - two[1]).item()
@@ -144,7 +170,7 @@ class AnswerHead:
         windows: list[int | None] = []
         eager = torch.compiler.set_stance("force_eager")
         with eager, self.reading(packed.to(self.causal.device)) as inputs:
-            self.decoder(**inputs, windows=windows)
+            self._states(**inputs, windows=windows.append)
         layers = getattr(config, "num_hidden_layers", 1)
         if len(windows) < layers:
             raise not_shareable(self.causal, f"has attention in {len(windows)} of {layers} layers")

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate.utils import gather_object
 from peft import PeftModel
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 from reeltune.attention.packed import PackedBatch, pack_sequences
@@ -157,7 +159,8 @@ class Scorer:
             raise ModelError(message, code=code, where=causal.config.name_or_path, hint=hint)
 
     def _plain(self, prompts: Ragged) -> Iterator[_Batch]:
-        for rows in batches_by_length(prompts.lengths, self.tokens_per_batch):
+        batches = batches_by_length(prompts.lengths, self.tokens_per_batch)
+        for rows in self._as_many_as_others(list(batches)):
             # Every batch has another shape, and compiled layers would be compiled for each.
             with torch.compiler.set_stance("force_eager"):
                 logits = self._score_rows([prompts[int(row)] for row in rows])
@@ -182,7 +185,7 @@ class Scorer:
         sequences = sequences.divided(limit)
         longest = max(limit, int(sequences.ids.lengths.max()))
         width = whole_tiles(longest)
-        for row in pack(sequences.ids.lengths, width):
+        for row in self._as_many_as_others(pack(sequences.ids.lengths, width)):
             # A compiled kernel needs one shape; the CPU skips what it need not compute.
             length = width if device.type == "cuda" else None
             batch = pack_sequences(sequences, [row], 0, length=length)
@@ -193,6 +196,15 @@ class Scorer:
                 states, at = self._after_prefixes(self.prefixes, sequences.take(row), batch)
             answers = states[at]
             yield batch.answer_index, self.head.answer_logits(answers, self.answers).cpu().numpy()
+
+    def _as_many_as_others(
+        self, batches: list[npt.NDArray[np.int64]]
+    ) -> list[npt.NDArray[np.int64]]:
+        """Repeat the last batch of a sharded model: its processes do each forward pass together."""
+        if not isinstance(self.model, FSDPModule):
+            return batches
+        most = max(gather_object([len(batches)]))
+        return batches + batches[-1:] * (most - len(batches))
 
     def _after_prefixes(
         self, prefixes: PrefixCache, row: Sequences, batch: PackedBatch

@@ -11,9 +11,9 @@ from typing import Any, Final
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reeltune.errors import one_line
+from reeltune.errors import RunError, one_line
 from reeltune.files import file_digest, read_object, write_json
-from reeltune.models.choices import process_state
+from reeltune.models.choices import is_sharded, process_state
 from reeltune.models.prompt_record import PROMPT_FILE
 from reeltune.runs.folder import (
     ADAPTER_CONFIG,
@@ -26,7 +26,9 @@ from reeltune.runs.folder import (
 from reeltune.runs.log import LOGGER
 from reeltune.training.totals import SAVED_AS
 
-_TRAINER_FILES: Final = ("optimizer.pt", "scheduler.pt", TRAINER_STATE)
+_TRAINER_FILES: Final = ("scheduler.pt", TRAINER_STATE)
+_OPTIMIZER: Final = {False: ("optimizer.pt",), True: ("optimizer.bin", "pytorch_model_fsdp.bin")}
+"""The optimizer's state by whether FSDP sharded the model; with it, the adapter once more."""
 _REQUIRED: Final = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, PROMPT_FILE, *_TRAINER_FILES)
 _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _UNREADABLE: Final = (ValueError, OSError, SafetensorError, *_ZIP_ERRORS)
@@ -55,6 +57,9 @@ def newest_whole(run: RunFolder) -> tuple[Path | None, dict[Path, str]]:
     """Return the newest whole checkpoint, and why each newer one cannot be resumed from.
 
     The best checkpoint so far must be whole too, since the run ends with its adapter.
+
+    Raises:
+        RunError: It was written with FSDP and this process runs without, or the reverse.
     """
     unusable: dict[Path, str] = {}
     for checkpoint in reversed(run.checkpoints()):
@@ -63,9 +68,21 @@ def newest_whole(run: RunFolder) -> tuple[Path | None, dict[Path, str]]:
             _check_state(checkpoint, run)
         except _DamageError as error:
             unusable[checkpoint] = str(error)
-        else:
-            return checkpoint, unusable
+            continue
+        if _sharded(checkpoint) != is_sharded():
+            launch = "without" if is_sharded() else "with"
+            raise RunError(
+                f"{checkpoint.name} was written {launch} FSDP",
+                code="resume_other_launch",
+                where=str(run.path),
+                hint=f"Resume {launch} FSDP (accelerate launch --config_file)",
+            )
+        return checkpoint, unusable
     return None, unusable
+
+
+def _sharded(checkpoint: Path) -> bool:
+    return (checkpoint / _OPTIMIZER[True][0]).exists()
 
 
 def set_aside(unusable: dict[Path, str], used: Path | None) -> None:
@@ -107,8 +124,9 @@ def _check(checkpoint: Path) -> None:
     digests = _inspect(list_file, _read_object) if list_file.exists() else None
     if digests is None and not any(checkpoint.glob("rng_state*.pth")):
         raise _DamageError("rng_state.pth is missing")
+    required = (*_REQUIRED, *_OPTIMIZER[_sharded(checkpoint)])
     present = (path.name for path in checkpoint.iterdir() if path.suffix in _READERS)
-    for name in dict.fromkeys((*_REQUIRED, *(present if digests is None else digests))):
+    for name in dict.fromkeys((*required, *(present if digests is None else digests))):
         file = checkpoint / name
         if digests is None:
             _inspect(file, _READERS[file.suffix])

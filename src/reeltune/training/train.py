@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from reeltune.attention.shared import backend
@@ -151,16 +152,20 @@ def _train(
         for callback in added:
             trainer.add_callback(callback)
         trainer.totals.run_started = record["started"]
-        for checked in (rows, eval_rows):
-            trainer.scorer.check(checked.sequences, packed=config.train.share_history)
-        start_trackers(trainer)
-        if main:
-            run.remove_earlier()
-            run.write_record(record)
-        begin_phase(3, "train, with periodic evaluation", clock.began)
-        _log_batch(config, trainer, len(rows))
-        if checkpoint is not None:
-            LOGGER.info("resuming from %s", checkpoint.name)
+
+        def begin() -> None:
+            for checked in (rows, eval_rows):
+                trainer.scorer.check(checked.sequences, packed=config.train.share_history)
+            start_trackers(trainer)
+            if main:
+                run.remove_earlier()
+                run.write_record(record)
+            begin_phase(3, "train, with periodic evaluation", clock.began)
+            _log_batch(config, trainer, len(rows))
+            if checkpoint is not None:
+                LOGGER.info("resuming from %s", checkpoint.name)
+
+        trainer.prepared = begin  # a sharded model can be run only then
         trainer.args.eval_on_start = checkpoint is None
         fused = config.scoring.fusion != "none"
         with _parts_beside(loaded) if fused and main else contextlib.nullcontext() as parts:
@@ -241,6 +246,7 @@ def _log_batch(config: Config, trainer: YesNoTrainer, examples: int) -> None:
 
 def _save(run: RunFolder, trainer: YesNoTrainer, record: dict[str, Any]) -> None:
     trainer.save_model()
+    peaks = gather_object([trainer.totals.peak_memory()])
     if not trainer.is_world_process_zero():
         return
     metrics = run_metrics(trainer)
@@ -249,7 +255,8 @@ def _save(run: RunFolder, trainer: YesNoTrainer, record: dict[str, Any]) -> None
         "status": "finished",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(trainer.totals.seconds, 1),
-        "peak_memory": trainer.totals.peak_memory(),
+        "peak_memory": {name: max(peak[name] for peak in peaks) for name in peaks[0]},
+        **({"peak_memory_by_process": peaks} if len(peaks) > 1 else {}),
         "adapter": adapter_record(run.path),
     }
     run.write_record(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from trl import SFTConfig, SFTTrainer
@@ -19,7 +21,7 @@ from reeltune.config.schema import LOWER_IS_BETTER
 from reeltune.errors import RunError
 from reeltune.evaluation.metrics import measure
 from reeltune.models.causal_lm import compile_layers
-from reeltune.models.choices import process_state
+from reeltune.models.choices import is_sharded, not_sharded, process_state
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
@@ -66,7 +68,12 @@ class YesNoTrainer(SFTTrainer):
         prompt_record: Saved with every adapter.
         clock: Counts examples and tokens.
         pairwise_weight: Weight of the pairwise loss.
+
+    Attributes:
+        prepared: Called before the first step, with the model (and its shards) in place.
     """
+
+    prepared: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -94,6 +101,12 @@ class YesNoTrainer(SFTTrainer):
     def train_rows(self) -> int:
         """The number of rows of an epoch, each of one or several sequences."""
         return len(self.data_collator)  # pyright: ignore[reportArgumentType]
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """Call :attr:`prepared` once the model is on its devices."""
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        self.prepared()
+        return prepared
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Train an epoch, unless a resumed run had already done its last step."""
@@ -197,7 +210,8 @@ class YesNoTrainer(SFTTrainer):
         processes = self.accelerator.num_processes
         if processes == 1:
             return self.scorer.score(sequences).p_yes
-        rows = np.arange(self.accelerator.process_index, len(sequences), processes)
+        first = min(self.accelerator.process_index, len(sequences) - 1)
+        rows = np.arange(first, len(sequences), processes)
         mine = self.scorer.score(sequences.take(rows)).p_yes
         p_yes = np.empty(sequences.answer_count)
         for indices, values in gather_object([(sequences.answers_of(rows), mine)]):
@@ -208,9 +222,18 @@ class YesNoTrainer(SFTTrainer):
         """Save the adapter together with the prompt it was trained on."""
         if _internal_call:  # a checkpoint
             self.totals.save()
-        super().save_model(output_dir, _internal_call)
+        folder = Path(output_dir or str(self.args.output_dir))
+        if self.is_fsdp_enabled:  # the trainer by itself would gather the base model, too
+            options = StateDictOptions(
+                full_state_dict=True, cpu_offload=True, ignore_frozen_params=True
+            )
+            assert isinstance(self.model, torch.nn.Module)
+            adapter = get_model_state_dict(self.model, options=options)
+            if self.args.should_save:
+                self._save(str(folder), state_dict=adapter)
+        else:
+            super().save_model(output_dir, _internal_call)
         if self.args.should_save:
-            folder = Path(output_dir or str(self.args.output_dir))
             write_prompt_record(folder, self.prompt_record)
             # safetensors 0.8 writes files only their owner can read
             (folder / ADAPTER_WEIGHTS).chmod(0o644)
@@ -268,6 +291,8 @@ def build_trainer(
         clock=clock,
         pairwise_weight=section.pairwise_weight,
     )
+    if is_sharded() and not trainer.is_fsdp_enabled:
+        raise not_sharded("accelerate shards on GPUs only", "Launch without FSDP")
     trainer.remove_callback(PrinterCallback)  # ProgressLog prints the same, readably
     return trainer
 
