@@ -19,10 +19,12 @@ class Launch(NamedTuple):
     Attributes:
         processes: A single process runs without a launcher.
         device: Index of the only GPU a single process sees, as an index of a list.
+        config: A configuration file of ``accelerate launch``.
     """
 
     processes: int
     device: int = 0
+    config: Path | None = None
 
     def command(self) -> list[str]:
         """Return the command line before the arguments."""
@@ -30,7 +32,8 @@ class Launch(NamedTuple):
             return [sys.executable, "-m", "reeltune"]
         count = str(self.processes)
         if torch.cuda.is_available():
-            launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", count]
+            how = ["--multi_gpu"] if self.config is None else ["--config_file", str(self.config)]
+            launcher = ["accelerate.commands.launch", *how, "--num_processes", count]
             # Any free port, so that two launches do not collide.
             launcher += ["--main_process_port", "0"]
         else:

@@ -13,12 +13,14 @@ one batch each, a single process accumulates N.
 * `train, float32`: a few steps whose weights are compared, also between two runs in one process:
   sums on a GPU need not be repeatable, and AdamW turns the sign of a gradient that is only rounding
   into a full step. Nothing is timed, so all of them run in parallel.
+* `fsdp` trains a model that every process holds whole, then one that is sharded
+  (`examples/fsdp.yaml`), then that one again, terminated after a checkpoint and resumed once.
 
     python -m benchmarks.processes --tokenizer QWEN3 --prepared data/movielens_qwen3 --processes 2
 
-It fails if a row is missing, if predictions differ by more than `--tolerance`, or if float32
-weights differ by more than that share of the largest change and by more than twice the difference
-between two runs in one process.
+It fails if a row is missing, if losses after a resumption differ from those without one or
+predictions differ by more than `--tolerance`, or if float32 weights differ by more than that share
+of the largest change and by more than twice the difference between two runs in one process.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +39,14 @@ import torch
 from benchmarks.common import SHAPES, command_line, common_options, make_model, write_result
 from benchmarks.launching import Launch, finish, settings
 from benchmarks.score_output import largest_difference, rate, write_pairs
-from benchmarks.trained_runs import training_rates, validation_auc, weight_difference
+from benchmarks.trained_runs import (
+    largest_loss_difference,
+    sharded_rates,
+    training_rates,
+    validation_auc,
+    weight_difference,
+)
+from reeltune.runs.folder import CHECKSUMS_FILE
 from reeltune.training.callbacks import StepClock
 
 _EXACT: Final = (
@@ -44,7 +54,13 @@ _EXACT: Final = (
     "train.compile=false",
     "train.gradient_checkpointing=true",  # two processes share a GPU
 )
-_PARTS: Final = {"rates": ("train",), "nodes": ("score",), "weights": ("train_float32",)}
+_PARTS: Final = {
+    "rates": ("train",),
+    "nodes": ("score",),
+    "weights": ("train_float32",),
+    "fsdp": ("train_sharded",),
+}
+_FSDP_FILE: Final = Path("examples/fsdp.yaml")
 
 
 class Comparison:
@@ -140,6 +156,37 @@ class Comparison:
         if not share <= max(self.options.tolerance, 2 * floor):
             self.failures.append(f"weights differ by {share:.2g} of their largest change")
 
+    def train_sharded(self) -> None:
+        """Compare sharded weights with copies, and a resumed run with an uninterrupted one.
+
+        Raises:
+            SystemExit: The run ended before it could be terminated.
+        """
+        sharded = Launch(self.options.processes, config=_FSDP_FILE)
+        copied, whole = self._folder("copied", self.several), self._folder("sharded", sharded)
+        steps, half = self.options.steps, self.options.steps // 2
+        saved = [f"train.save_steps={half}", f"train.eval_steps={half}", "train.logging_steps=1"]
+        saved += ["train.metric_for_best_model=null", "scoring.fusion=none"]
+        for run, launch in ((copied, self.several), (whole, sharded)):
+            launch.run(*self._training(run, launch, steps, 1, *saved))
+        self.cases += sharded_rates(copied=copied, sharded=whole)
+        resumed = self._folder("resumed", sharded)
+        words = self._training(resumed, sharded, steps, 1, *saved)
+        started = sharded.start(*words)
+        while started.poll() is None:
+            if (resumed / f"checkpoint-{half}" / CHECKSUMS_FILE).exists():
+                started.terminate()
+                break
+            time.sleep(0.1)
+        if not started.wait():
+            raise SystemExit(f"{resumed.name} ended before it could be terminated")
+        sharded.run(*("--resume" if word == "--overwrite" else word for word in words))
+        difference = largest_loss_difference(whole, resumed)
+        self.cases.append({"case": "train, resumed", "largest_difference_of_a_loss": difference})
+        self._compare_adapters("train, sharded", "resumed and not", whole, resumed)
+        if not difference <= self.options.tolerance:
+            self.failures.append(f"losses differ by {difference:.2g}")
+
     def _compare_adapters(self, case: str, compared: str, first: Path, second: Path) -> float:
         difference = weight_difference(first, second)
         self.adapters.append({"case": case, "compared": compared, **difference})
@@ -207,7 +254,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--model", type=Path, help="Real weights instead of a shape.")
     options.add_argument("--config", type=Path, default=Path("configs/qwen3_movielens_qlora.yaml"))
     options.add_argument("--processes", type=int, default=2)
-    options.add_argument("--parts", nargs="*", choices=_PARTS, help="Default: all.")
+    options.add_argument("--parts", nargs="*", choices=_PARTS, help="Default: all, fsdp on GPUs.")
     options.add_argument("--nodes", nargs="*", type=int, default=[1, 2], help="Clusters to time.")
     options.add_argument("--steps", type=int, default=24, help="Steps of training for the rate.")
     options.add_argument("--batch", type=int, default=4, help="Packed rows per process and step.")
@@ -220,7 +267,8 @@ def parser() -> argparse.ArgumentParser:
         "--tolerance",
         type=float,
         default=0.01,
-        help="Largest difference in P(Yes), and in weights as a share of the largest change.",
+        help="Largest difference in P(Yes), in weights as a share of the largest change, and in "
+        "losses as a share.",
     )
     options.add_argument(
         "--set", action="append", default=[], help="Overrides of the configuration."
@@ -239,6 +287,8 @@ def main(arguments: list[str] | None = None) -> None:
         command.error("--processes must be at least 2")
     if options.model is None and options.tokenizer is None:
         command.error("give either --model or --tokenizer")
+    if options.parts is None and not torch.cuda.is_available():
+        options.parts = [part for part in _PARTS if part != "fsdp"]
     model = options.model or make_model(options.work / "model", options.tokenizer, options.shape)
     comparison = Comparison(options, model)
     shape = "shape" if options.model is None else "model"

@@ -11,6 +11,19 @@ from safetensors.torch import load_file
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 
 
+def sharded_rates(**runs: Path) -> list[dict[str, Any]]:
+    """Return the speed of runs in several processes, and each process's peak of GPU memory."""
+    return [
+        {
+            "case": f"train, {name}",
+            "processes": len(peaks := _read(run, "run.json")["peak_memory_by_process"]),
+            "steps_per_s": _read(run, "metrics.json")["speed"]["steps_per_second"],
+            "peak_gib_by_process": [peak.get("gpu_gib") for peak in peaks],
+        }
+        for name, run in runs.items()
+    ]
+
+
 def training_rates(single: Path, several: Path, processes: int) -> list[dict[str, Any]]:
     """Return the figures of a run in one process and of a run in several.
 
@@ -39,6 +52,21 @@ def training_rates(single: Path, several: Path, processes: int) -> list[dict[str
 def validation_auc(run: Path) -> float:
     """Return the AUC on validation rows after the best step."""
     return _read(run, "metrics.json")["best"]["eval_auc"]
+
+
+def largest_loss_difference(first: Path, second: Path) -> float:
+    """Return the largest relative difference of a training loss after the same step.
+
+    Raises:
+        SystemExit: They did not log the same steps.
+    """
+    losses = [
+        {step["step"]: step["loss"] for step in _read(run, "metrics.json")["losses"]}
+        for run in (first, second)
+    ]
+    if losses[0].keys() != losses[1].keys():
+        raise SystemExit(f"{first.name} and {second.name} have losses of different steps")
+    return max(abs(losses[1][step] - loss) / loss for step, loss in losses[0].items())
 
 
 def weight_difference(first: Path, second: Path) -> dict[str, float]:
