@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -262,9 +261,9 @@ def test_a_signal_that_depends_on_the_target_rating_is_found(
 ):
     original = TimelineBatches.expected
 
-    def leaking(self: TimelineBatches, pool: Executor) -> Iterator[tuple[slice, np.ndarray]]:
-        for events, values in original(self, pool):
-            yield events, values + 0.2 * self._targets[events]
+    def leaking(self: TimelineBatches, timelines: Ints) -> Iterator[tuple[slice, np.ndarray]]:
+        for events, values in original(self, timelines):
+            yield events, values + 0.2 * self._known.rating[events]
 
     monkeypatch.setattr(TimelineBatches, "expected", leaking)
     failed = failing(folder)

@@ -19,15 +19,13 @@ from threadpoolctl import threadpool_limits
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
-from reeltune.data.timelines import Bools
+from reeltune.data.timelines import Bools, Ints
 from reeltune.domain import GP_HYPERPARAMETERS, GPHyperparameters
 from reeltune.ragged import auc_per_user
 from reeltune.seeds import stream
+from reeltune.signals.running_statistics import Floats
 from reeltune.signals.source import SignalSource
 from reeltune.signals.target import decision_boundary, gp_target, like_probability
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 MIN_ROWS: Final = 10_000
 """Training rows below which nothing is fitted: it would be mostly noise."""

@@ -14,14 +14,12 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular, toeplitz
 
+from reeltune.data.timelines import Ints
 from reeltune.domain import GP_HYPERPARAMETERS, GPHyperparameters
 from reeltune.signals.item_similarity import ItemSimilarities, ItemSimilarity
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from reeltune.signals.running_statistics import Floats
 
 STRIDE: Final = 2048
 """In long timelines each event is conditioned on at least this many earlier events and fewer than

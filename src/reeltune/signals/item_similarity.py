@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from reeltune.data.timelines import Timelines
+from reeltune.data.timelines import Bools, Ints, Timelines
 from reeltune.domain import Item
 from reeltune.seeds import sample_rows
 from reeltune.signals.item_statistics import FOLDS, ITEM_PRIOR, ItemStatistics
+from reeltune.signals.running_statistics import Floats
 from reeltune.signals.target import gp_target
 from reeltune.signals.user_features import USER_PRIOR, genre_table
 
 if TYPE_CHECKING:
     from reeltune.signals.gaussian_process import GPHyperparameters
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 MAX_USERS: Final = 10_000
 """Users that similarities are computed from, sampled if there are more: the cost grows with them.
@@ -151,9 +148,7 @@ class ItemSimilarities:
             features={name: _on_grid(csr_array(values)) for name, values in features.items()},
         )
 
-    def _rating_features(
-        self, mean: Floats, used: npt.NDArray[np.bool_]
-    ) -> tuple[csr_array, csr_array]:
+    def _rating_features(self, mean: Floats, used: Bools) -> tuple[csr_array, csr_array]:
         """Return the residual of each user's rating of each item, and who rated it, both scaled."""
         above = self._target - mean[self._item]
         weight = np.bincount(self._user) + USER_PRIOR

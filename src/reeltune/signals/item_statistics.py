@@ -9,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.data.columns import CONTEXT, TRAIN
-from reeltune.data.timelines import Timelines
+from reeltune.data.timelines import Ints, Timelines
 from reeltune.seeds import stream
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from reeltune.signals.running_statistics import Floats
 
 FOLDS: Final = 10
 """Folds of users: a training row sees item statistics of the users in other folds.

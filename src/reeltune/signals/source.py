@@ -12,11 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.data.columns import TRAIN
 from reeltune.data.history import NOW, History
-from reeltune.data.timelines import Codes, Timelines
+from reeltune.data.timelines import Codes, Ints, Timelines
 from reeltune.domain import Item, PromptSettings, SignalKind
 from reeltune.domain.context_lines import CHANCE_STEPS, COUNTS, SHARE_STEPS
 from reeltune.progress import show_progress
@@ -30,16 +29,13 @@ from reeltune.signals.item_statistics import (
     statistics_without_folds,
     training_ratings,
 )
-from reeltune.signals.running_statistics import RunningStatistics
+from reeltune.signals.running_statistics import Floats, RunningStatistics
 from reeltune.signals.target import gp_target, like_probability, stars_per_unit
-from reeltune.signals.timeline_batches import TimelineBatches, worker_threads
+from reeltune.signals.timeline_batches import TimelineBatches
 from reeltune.signals.user_features import UserFeatures, user_features
 
 if TYPE_CHECKING:
     from reeltune.signals.folder import SignalCache
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 _SEED: Final = 0
 """Folds belong to the data, not to a run: adapters are used with the folds they were trained on."""
@@ -173,20 +169,13 @@ class SignalSource:
         known, expected = self.known, np.zeros(len(self.known))
         if "expected" not in self.kinds:
             return expected
-        targets = gp_target(known.rating, known.liked)
-        ends = np.append(self.first, len(known))[1:]
-        timelines = np.column_stack([self.first, ends])[users]
+        timelines = np.column_stack([self.first, np.append(self.first, len(known))[1:]])[users]
         fold = self.fold[timelines[:, 0]]
-        with (
-            show_progress("ratings", shown=len(known) >= _SHOWN_FROM) as progress,
-            worker_threads() as pool,
-        ):
+        with show_progress("ratings", shown=len(known) >= _SHOWN_FROM) as progress:
             task = progress("signals", int(np.diff(timelines).sum()))
             for each in np.unique(fold).tolist():
-                batches = TimelineBatches(
-                    self.gaussian_process, each, timelines[fold == each], known.item_idx, targets
-                )
-                for events, values in batches.expected(pool):
+                batches = TimelineBatches(self.gaussian_process, each, known)
+                for events, values in batches.expected(timelines[fold == each]):
                     expected[events] = values
                     task.advance(len(values))
         return expected

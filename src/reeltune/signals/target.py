@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reeltune.domain import PromptSettings
-
-Floats = npt.NDArray[np.float64]
+from reeltune.signals.running_statistics import Floats
 
 
 def gp_target(rating: npt.NDArray[Any], like: npt.NDArray[Any]) -> Floats:
