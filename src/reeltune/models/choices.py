@@ -80,22 +80,20 @@ def is_sharded() -> bool:
 
 def not_sharded(message: str, hint: str) -> ConfigError:
     """Return the error for what FSDP cannot do."""
-    where = "accelerate launch --config_file"
-    return ConfigError(message, code="fsdp_not_supported", where=where, hint=hint)
+    return ConfigError(message, code="fsdp_not_supported", where="accelerate launch", hint=hint)
 
 
 def _refuse_unfit_fsdp(config: Config, trainable: bool) -> None:
+    optimizer = config.train.optimizer
     if not trainable:
         raise not_sharded("FSDP is for training", "Run this command without accelerate launch")
     if config.quantization.load_in_4bit:
-        hint = "Set quantization.load_in_4bit to false, or launch without FSDP"
-        raise not_sharded("FSDP does not shard 4-bit weights", hint)
-    if "bit" in config.train.optimizer:
-        hint = "Set train.optimizer to adamw_torch"
-        raise not_sharded(f"FSDP has no {config.train.optimizer}, of bitsandbytes", hint)
+        raise not_sharded("4-bit weights are not sharded", "Set quantization.load_in_4bit to false")
+    if optimizer not in ("adamw_torch", "adamw_torch_fused", "sgd"):
+        raise not_sharded(f"{optimizer} is not sharded", "Set train.optimizer to adamw_torch")
     for name, needed in _FSDP.items():
         if (given := os.environ.get(name)) != needed:
-            message = f"{name.lower()} is {given}, and training needs {needed}"
+            message = f"{name.lower()} is {given}, and must be {needed}"
             raise not_sharded(message, "Use examples/fsdp.yaml")
 
 

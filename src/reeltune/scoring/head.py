@@ -70,11 +70,8 @@ class AnswerHead:
             states.append(arguments[0])
             return arguments[0][:1, :1]
 
-        hook = head_of(self.causal).register_forward_pre_hook(keep)
-        try:
+        with head_of(self.causal).register_forward_pre_hook(keep):
             self.model(**inputs)
-        finally:
-            hook.remove()
         return states[0]
 
     @contextlib.contextmanager
@@ -103,8 +100,7 @@ class AnswerHead:
         head = head_of(self.causal)
         rows = [answers.yes, answers.no]
         weight = head.weight[rows]
-        if isinstance(weight, DTensor):  # sharded
-            weight = weight.full_tensor()
+        weight = weight.full_tensor() if isinstance(weight, DTensor) else weight  # sharded, or not
         with torch.autocast(states.device.type, enabled=False):
             logits = states.float() @ weight.float().T
             if getattr(head, "bias", None) is not None:

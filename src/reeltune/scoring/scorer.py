@@ -27,6 +27,8 @@ from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.prefixes import ModelState, PrefixCache, joined
 
+_Rows = npt.NDArray[np.int64]
+
 _Batch = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Indices of predictions and their logits, shape ``(n, 2)``."""
 
@@ -159,8 +161,8 @@ class Scorer:
             raise ModelError(message, code=code, where=causal.config.name_or_path, hint=hint)
 
     def _plain(self, prompts: Ragged) -> Iterator[_Batch]:
-        batches = batches_by_length(prompts.lengths, self.tokens_per_batch)
-        for rows in self._as_many_as_others(list(batches)):
+        batches = list(batches_by_length(prompts.lengths, self.tokens_per_batch))
+        for rows in self._as_many_as_others(batches):
             # Every batch has another shape, and compiled layers would be compiled for each.
             with torch.compiler.set_stance("force_eager"):
                 logits = self._score_rows([prompts[int(row)] for row in rows])
@@ -197,13 +199,10 @@ class Scorer:
             answers = states[at]
             yield batch.answer_index, self.head.answer_logits(answers, self.answers).cpu().numpy()
 
-    def _as_many_as_others(
-        self, batches: list[npt.NDArray[np.int64]]
-    ) -> list[npt.NDArray[np.int64]]:
-        """Repeat the last batch of a sharded model: its processes do each forward pass together."""
-        if not isinstance(self.model, FSDPModule):
-            return batches
-        most = max(gather_object([len(batches)]))
+    def _as_many_as_others(self, batches: list[_Rows]) -> list[_Rows]:
+        """Repeat the last batch if the model is sharded: its processes do each pass together."""
+        sharded = isinstance(self.model, FSDPModule)
+        most = max(gather_object([len(batches)])) if sharded else 0
         return batches + batches[-1:] * (most - len(batches))
 
     def _after_prefixes(

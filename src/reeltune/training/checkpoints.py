@@ -69,7 +69,7 @@ def newest_whole(run: RunFolder) -> tuple[Path | None, dict[Path, str]]:
         except _DamageError as error:
             unusable[checkpoint] = str(error)
             continue
-        if _sharded(checkpoint) != is_sharded():
+        if (checkpoint / _OPTIMIZER[True][0]).exists() != is_sharded():
             launch = "without" if is_sharded() else "with"
             raise RunError(
                 f"{checkpoint.name} was written {launch} FSDP",
@@ -79,10 +79,6 @@ def newest_whole(run: RunFolder) -> tuple[Path | None, dict[Path, str]]:
             )
         return checkpoint, unusable
     return None, unusable
-
-
-def _sharded(checkpoint: Path) -> bool:
-    return (checkpoint / _OPTIMIZER[True][0]).exists()
 
 
 def set_aside(unusable: dict[Path, str], used: Path | None) -> None:
@@ -124,7 +120,7 @@ def _check(checkpoint: Path) -> None:
     digests = _inspect(list_file, _read_object) if list_file.exists() else None
     if digests is None and not any(checkpoint.glob("rng_state*.pth")):
         raise _DamageError("rng_state.pth is missing")
-    required = (*_REQUIRED, *_OPTIMIZER[_sharded(checkpoint)])
+    required = (*_REQUIRED, *_OPTIMIZER[(checkpoint / _OPTIMIZER[True][0]).exists()])
     present = (path.name for path in checkpoint.iterdir() if path.suffix in _READERS)
     for name in dict.fromkeys((*required, *(present if digests is None else digests))):
         file = checkpoint / name

@@ -165,7 +165,7 @@ def _train(
             if checkpoint is not None:
                 LOGGER.info("resuming from %s", checkpoint.name)
 
-        trainer.prepared = begin  # a sharded model can be run only then
+        trainer.begin = begin  # a sharded model can be run only then
         trainer.args.eval_on_start = checkpoint is None
         fused = config.scoring.fusion != "none"
         with _parts_beside(loaded) if fused and main else contextlib.nullcontext() as parts:

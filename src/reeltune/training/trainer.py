@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,10 @@ from reeltune.training.inputs import TrainerInputs
 from reeltune.training.loss import answer_loss, attention_of
 from reeltune.training.totals import RunTotals
 from reeltune.training.trackers import set_tracker_defaults
+
+_WHOLE_ADAPTER: Final = StateDictOptions(
+    full_state_dict=True, cpu_offload=True, ignore_frozen_params=True
+)
 
 
 @dataclass
@@ -68,12 +72,9 @@ class YesNoTrainer(SFTTrainer):
         prompt_record: Saved with every adapter.
         clock: Counts examples and tokens.
         pairwise_weight: Weight of the pairwise loss.
-
-    Attributes:
-        prepared: Called before the first step, with the model (and its shards) in place.
     """
 
-    prepared: Callable[[], None] = staticmethod(lambda: None)
+    begin: Callable[[], None] = staticmethod(lambda: None)  # before the first step
 
     def __init__(
         self,
@@ -103,9 +104,9 @@ class YesNoTrainer(SFTTrainer):
         return len(self.data_collator)  # pyright: ignore[reportArgumentType]
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
-        """Call :attr:`prepared` once the model is on its devices."""
+        """Call ``begin`` once the model is on its devices."""
         prepared = super()._prepare_for_training(*args, **kwargs)
-        self.prepared()
+        self.begin()
         return prepared
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
@@ -224,11 +225,8 @@ class YesNoTrainer(SFTTrainer):
             self.totals.save()
         folder = Path(output_dir or str(self.args.output_dir))
         if self.is_fsdp_enabled:  # the trainer by itself would gather the base model, too
-            options = StateDictOptions(
-                full_state_dict=True, cpu_offload=True, ignore_frozen_params=True
-            )
             assert isinstance(self.model, torch.nn.Module)
-            adapter = get_model_state_dict(self.model, options=options)
+            adapter = get_model_state_dict(self.model, options=_WHOLE_ADAPTER)
             if self.args.should_save:
                 self._save(str(folder), state_dict=adapter)
         else:
