@@ -44,16 +44,6 @@ SHAPES: dict[str, dict[str, Any]] = {
         "head_dim": 128,
         "intermediate_size": 9728,
     },
-    # https://huggingface.co/Qwen/Qwen3-8B/blob/main/config.json
-    "qwen3-8b": {
-        "hidden_size": 4096,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "intermediate_size": 12288,
-        "tie_word_embeddings": False,
-    },
     "tiny": {
         "hidden_size": 64,
         "num_hidden_layers": 2,
@@ -72,8 +62,9 @@ def make_model(folder: Path, tokenizer: Path, shape: str) -> Path:
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         "qwen3",
-        **{"tie_word_embeddings": True, **SHAPES[shape]},
+        **SHAPES[shape],
         vocab_size=151_936,
+        tie_word_embeddings=True,
         max_position_embeddings=40_960,
         rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
     )

@@ -173,11 +173,10 @@ class Comparison:
         resumed = self._folder("resumed", sharded)
         words = self._training(resumed, sharded, steps, 1, *saved)
         started = sharded.start(*words)
-        while started.poll() is None:
-            if (resumed / f"checkpoint-{half}" / CHECKSUMS_FILE).exists():
-                started.terminate()
-                break
+        checkpoint = resumed / f"checkpoint-{half}" / CHECKSUMS_FILE
+        while started.poll() is None and not checkpoint.exists():
             time.sleep(0.1)
+        started.terminate()
         if not started.wait():
             raise SystemExit(f"{resumed.name} ended before it could be terminated")
         sharded.run(*("--resume" if word == "--overwrite" else word for word in words))

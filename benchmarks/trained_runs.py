@@ -60,13 +60,11 @@ def largest_loss_difference(first: Path, second: Path) -> float:
     Raises:
         SystemExit: They did not log the same steps.
     """
-    losses = [
-        {step["step"]: step["loss"] for step in _read(run, "metrics.json")["losses"]}
-        for run in (first, second)
-    ]
-    if losses[0].keys() != losses[1].keys():
+    logged = (_read(run, "metrics.json")["losses"] for run in (first, second))
+    expected, actual = ({each["step"]: each["loss"] for each in losses} for losses in logged)
+    if expected.keys() != actual.keys():
         raise SystemExit(f"{first.name} and {second.name} have losses of different steps")
-    return max(abs(losses[1][step] - loss) / loss for step, loss in losses[0].items())
+    return max(abs(actual[step] - loss) / loss for step, loss in expected.items())
 
 
 def weight_difference(first: Path, second: Path) -> dict[str, float]:

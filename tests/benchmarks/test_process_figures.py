@@ -15,7 +15,13 @@ from safetensors.torch import save_file
 
 from benchmarks.launching import Launch, settings
 from benchmarks.score_output import largest_difference, rate, write_pairs
-from benchmarks.trained_runs import training_rates, validation_auc, weight_difference
+from benchmarks.trained_runs import (
+    largest_loss_difference,
+    sharded_rates,
+    training_rates,
+    validation_auc,
+    weight_difference,
+)
 from reeltune.data.folder import PreparedFolder
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 
@@ -115,6 +121,24 @@ def test_rates_of_training(tmp_path: Path):
     assert validation_auc(first) == 0.75
 
 
+def test_memory_of_each_process_and_the_difference_of_losses(tmp_path: Path):
+    losses = {"first": [2.0, 1.0], "second": [2.0, 1.1], "third": [2.0]}
+    for name, logged in losses.items():
+        run = write_run(tmp_path / name, examples=9.0, steps=2.0)
+        peaks = {"peak_memory_by_process": [{"gpu_gib": 4.0}, {"gpu_gib": 5.0}]}
+        (run / "run.json").write_text(json.dumps(peaks))
+        metrics = json.loads((run / "metrics.json").read_text())
+        metrics["losses"] = [{"step": i, "loss": loss} for i, loss in enumerate(logged, 1)]
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    (case,) = sharded_rates(sharded=tmp_path / "first")
+    assert (case["case"], case["processes"], case["steps_per_s"]) == ("train, sharded", 2, 2.0)
+    assert case["peak_gib_by_process"] == [4.0, 5.0]
+    difference = largest_loss_difference(tmp_path / "first", tmp_path / "second")
+    assert difference == pytest.approx(0.1)
+    with pytest.raises(SystemExit, match="first and third"):
+        largest_loss_difference(tmp_path / "first", tmp_path / "third")
+
+
 def test_the_difference_of_weights(tmp_path: Path):
     weights_of_first = {"layer.lora_A.weight": [[9.0, 1.0]], "layer.lora_B.weight": [[0.5], [-2.0]]}
     for name, change in (("first", 0.0), ("second", 0.25)):
@@ -154,6 +178,9 @@ def test_several_processes_have_a_launcher_and_see_every_gpu(
     assert words[1:3] == ["-m", launcher]
     assert words[words.index(count) + 1] == "3"
     assert words[-2:] == ["-m", "reeltune"]
+    sharded = Launch(3, config=Path("fsdp.yaml")).command()
+    assert ("fsdp.yaml" in sharded) == ("--multi_gpu" in words)
+    assert "--multi_gpu" not in sharded
     assert several.environment()["CUDA_VISIBLE_DEVICES"] == "0,1"
 
 
