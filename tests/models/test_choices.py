@@ -103,6 +103,7 @@ FSDP = {**choices._FSDP, "ACCELERATE_USE_FSDP": "true"}
         ({}, True, "quantization.load_in_4bit=true", "4-bit"),
         ({}, True, "train.optimizer=paged_adamw_8bit", "paged_adamw_8bit"),
         ({}, True, "train.optimizer=adafactor", "adafactor"),
+        ({}, True, "train.optimizer=sgd", "sgd"),
         ({"FSDP_VERSION": "1"}, True, "lora.r=8", "fsdp_version is 1"),
         ({"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"}, True, "lora.r=8", "FULL_STATE_DICT"),
         ({"FSDP_AUTO_WRAP_POLICY": "NO_WRAP"}, True, "lora.r=8", "TRANSFORMER_BASED_WRAP"),

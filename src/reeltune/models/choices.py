@@ -89,7 +89,7 @@ def _refuse_unfit_fsdp(config: Config, trainable: bool) -> None:
         raise not_sharded("FSDP is for training", "Run this command without accelerate launch")
     if config.quantization.load_in_4bit:
         raise not_sharded("4-bit weights are not sharded", "Set quantization.load_in_4bit to false")
-    if optimizer not in ("adamw_torch", "adamw_torch_fused", "sgd"):
+    if optimizer not in ("adamw_torch", "adamw_torch_fused"):
         raise not_sharded(f"{optimizer} is not sharded", "Set train.optimizer to adamw_torch")
     for name, needed in _FSDP.items():
         if (given := os.environ.get(name)) != needed:
