@@ -57,11 +57,7 @@ class AnswerHead:
             return self._states(**inputs)
 
     def _states(self, **inputs: Any) -> torch.Tensor:
-        """Return the last hidden states.
-
-        A sharded model gathers its weights in its own forward pass, which ends with the head; here
-        that is applied to one token.
-        """
+        """Return the last hidden states; a sharded model is run whole, its head for one token."""
         if not isinstance(self.model, FSDPModule):
             return self.decoder(**inputs).last_hidden_state
         states: list[torch.Tensor] = []

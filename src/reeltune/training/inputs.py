@@ -14,7 +14,7 @@ from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
 from reeltune.models.causal_lm import causal_of, head_of
-from reeltune.models.choices import Choice
+from reeltune.models.choices import Choice, is_sharded, process_state
 from reeltune.models.load import parameter_counts
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.models.pretrained import pad_id_of
@@ -200,8 +200,10 @@ def choose_checkpointing(loaded: LoadedModel, fullest: Batch) -> Choice[bool]:
     configured = loaded.config.train.gradient_checkpointing
     if configured != "auto":
         return Choice(configured, "configured")
-    needed = estimate_step_memory(loaded, fullest, checkpointing=False).step
-    free = free_memory(loaded.device)
+    estimate = estimate_step_memory(loaded, fullest, checkpointing=False)
+    needed, free = estimate.step, free_memory(loaded.device)
+    if is_sharded():  # the weights are not there yet
+        free -= estimate.weights / process_state().num_processes
     return Choice(
         needed > _FREE_SHARE * free,
         f"a step without it takes about {needed:.1f} GiB; {free:.1f} GiB are free, of which it may "
