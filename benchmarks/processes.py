@@ -106,7 +106,7 @@ class Comparison:
         """
         options = self.options
         table = options.work / "pairs.parquet"
-        write_pairs(table, options.prepared, options.users, options.items)
+        write_pairs(table, options.prepared, options.users, options.films)
         alone = self._score(table, {"case": "score"}, 1)
         for count in options.nodes:
             with nodes(count) as address:
@@ -181,8 +181,8 @@ class Comparison:
             raise SystemExit(f"{resumed.name} ended before it could be terminated")
         sharded.run(*("--resume" if word == "--overwrite" else word for word in words))
         difference = largest_loss_difference(whole, resumed)
-        self.cases.append({"case": "train, resumed", "largest_difference_of_a_loss": difference})
         self._compare_adapters("train, sharded", "resumed and not", whole, resumed)
+        self.adapters[-1]["largest_difference_of_a_loss"] = difference
         if not difference <= self.options.tolerance:
             self.failures.append(f"losses differ by {difference:.2g}")
 
@@ -260,7 +260,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--float32-steps", type=int, default=5)
     options.add_argument("--eval-rows", type=int, default=200, help="Rows scored after training.")
     options.add_argument("--users", type=int, default=600, help="Users in the table to score.")
-    options.add_argument("--films", dest="items", type=int, default=150, help="Films per user.")
+    options.add_argument("--films", type=int, default=150, help="Films per user.")
     options.add_argument("--rows-per-shard", type=int, default=5000)
     options.add_argument(
         "--tolerance",
@@ -300,7 +300,7 @@ def main(arguments: list[str] | None = None) -> None:
         "float32_steps",
         "eval_rows",
         "users",
-        "items",
+        "films",
     )
     line = command_line("processes", options, shape, *shown, "rows_per_shard", "set")
     for method in (name for part in options.parts or _PARTS for name in _PARTS[part]):

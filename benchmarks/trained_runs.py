@@ -12,16 +12,15 @@ from reeltune.runs.folder import ADAPTER_WEIGHTS
 
 
 def sharded_rates(**runs: Path) -> list[dict[str, Any]]:
-    """Return the speed of runs in several processes, and each process's peak of GPU memory."""
-    return [
-        {
-            "case": f"train, {name}",
-            "processes": len(peaks := _read(run, "run.json")["peak_memory_by_process"]),
-            "steps_per_s": _read(run, "metrics.json")["speed"]["steps_per_second"],
-            "peak_gib_by_process": [peak.get("gpu_gib") for peak in peaks],
-        }
-        for name, run in runs.items()
-    ]
+    """Return the speed of runs in several processes, and the peaks of their GPU memory."""
+    cases = []
+    for name, run in runs.items():
+        peaks = _read(run, "run.json")["peak_memory_by_process"]
+        gib = [peak.get("gpu_gib", 0.0) for peak in peaks]
+        speed = _read(run, "metrics.json")["speed"]["steps_per_second"]
+        case = {"case": f"train, {name}", "processes": len(peaks), "steps_per_s": speed}
+        cases.append(case | {"peak_gib": max(gib), "lowest_peak_gib": min(gib)})
+    return cases
 
 
 def training_rates(single: Path, several: Path, processes: int) -> list[dict[str, Any]]:
