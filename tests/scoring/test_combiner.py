@@ -89,9 +89,10 @@ def test_no_other_slope_or_intercept_has_a_lower_log_loss():
 def test_no_row_of_a_user_changes_their_own_cross_fitted_log_odds(monkeypatch):
     monkeypatch.setattr(combiner, "STRENGTHS", (0.1,))  # else the strength may change
     inputs, liked, user = rows(20)
-    before = combine(inputs, liked, user).log_odds(inputs, user)
+    before = combine(inputs, liked, user, user_pairs(liked, user)).log_odds(inputs, user)
     own = user == 3
-    after = combine(inputs, np.where(own, ~liked, liked), user).log_odds(inputs, user)
+    other = np.where(own, ~liked, liked)
+    after = combine(inputs, other, user, user_pairs(other, user)).log_odds(inputs, user)
     np.testing.assert_array_equal(after[own], before[own])
     others = fold_of(user) != fold_of(np.array([3]))[0]
     assert (after[others] != before[others]).all()
@@ -105,7 +106,7 @@ def test_folds_of_users_are_even_and_depend_on_the_key_alone():
 
 def test_the_strength_is_that_of_the_lowest_cross_fitted_log_loss():
     inputs, liked, user = rows(6)
-    best = combine(inputs, liked, user)
+    best = combine(inputs, liked, user, user_pairs(liked, user))
     loss = log_losses(liked, best.log_odds(inputs, user)).mean()
     for strength in combiner.STRENGTHS:
         tried = [

@@ -95,15 +95,16 @@ def fold_of(user_id: Ints) -> Ints:
     return (mixed % np.uint64(FOLDS)).astype(np.int64)
 
 
-def combine(inputs: Inputs, liked: Labels, user_id: Ints) -> Combination:
+def combine(inputs: Inputs, liked: Labels, user_id: Ints, pairs: Pairs) -> Combination:
     """Fit a combination; the strength is that of the lowest cross-fitted log loss.
 
     Args:
         inputs: With one of :data:`PRIOR` at least.
         liked: Labels, shape ``(n,)``.
         user_id: Keys of the users whose rows they are, shape ``(n,)``.
+        pairs: Of rows, from :func:`user_pairs`.
     """
-    fold, pairs, tried = fold_of(user_id), user_pairs(liked, user_id), []
+    fold, tried = fold_of(user_id), []
     for strength in STRENGTHS:
         folds = [fit(inputs, liked, pairs, strength, fold != each) for each in range(FOLDS)]
         found = Combination(strength, {}, folds)

@@ -258,7 +258,8 @@ def fit_fusion(
         return None
     inputs = event_inputs(loaded, parts, event, p_yes)
     others = {name: values for name, values in inputs.items() if name != combiner.MODEL}
-    full, rest = (combiner.combine(some, liked, user_id) for some in (inputs, others))
+    pairs = combiner.user_pairs(liked, user_id)
+    full, rest = (combiner.combine(some, liked, user_id, pairs) for some in (inputs, others))
     losses = {
         "fusion": combiner.log_losses(liked, full.log_odds(inputs, user_id)),
         "model": combiner.log_losses(liked, inputs[combiner.MODEL]),
