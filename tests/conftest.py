@@ -18,7 +18,7 @@ from hypothesis import settings
 
 from reeltune.data.folder import PreparedFolder
 from tests import registries
-from tests.helpers import tiny_model, write_prepared
+from tests.helpers import small_baselines, tiny_model, write_prepared
 from tests.prepared_data import with_text_ids
 
 # No test may fail because the machine is busy.
@@ -54,6 +54,13 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedFolder:
     """A small prepared folder with odd titles; read it, never write to it."""
     return PreparedFolder.open(write_prepared(tmp_path_factory.mktemp("data") / "prepared"))
+
+
+@pytest.fixture(scope="module")
+def little_boosting() -> Iterator[None]:
+    """Fit small baselines in a module, where their quality is not tested."""
+    with small_baselines():
+        yield
 
 
 @pytest.fixture

@@ -6,9 +6,12 @@ by the builders that need them, so that tests of other parts start at once.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders
 from tokenizers.models import BPE
 from tokenizers.normalizers import NFC
@@ -28,6 +31,7 @@ __all__ = [
     "Kind",
     "chat_tokenizer",
     "make_items",
+    "small_baselines",
     "tiny_model",
     "tiny_tokenizer",
     "write_prepared",
@@ -159,3 +163,16 @@ def tiny_model(folder: Path, kind: Kind = "qwen3", head_dim: int = 8) -> Path:
         )
     model.to(torch.float32).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
     return folder
+
+
+@contextlib.contextmanager
+def small_baselines() -> Iterator[None]:
+    """Fit baselines with fewer rounds and epochs inside the block."""
+    from reeltune.baselines import learned, sequence_network
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learned, "ROUNDS", 12)
+        patch.setattr(learned, "LEAVES", (4, 8))
+        patch.setattr(learned, "LEAST_ROWS", (5,))
+        patch.setattr(sequence_network, "EPOCHS", 2)
+        yield

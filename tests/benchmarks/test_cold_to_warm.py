@@ -27,6 +27,7 @@ scoring: {fusion: none}
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("little_boosting")
 def test_every_split_is_compared_with_each_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -20,6 +20,7 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.offline.synthetic_books import make_synthetic_books
 from tests import forked
 from tests.docs.pages import ROOT, blocks
+from tests.helpers import small_baselines
 
 PAGE = ROOT / "docs" / "OWN_DATA.md"
 NOT_RUN = ("fetch smollm2-135m",)
@@ -64,9 +65,10 @@ def test_the_lesson_runs_from_tables_to_a_page(
         *("fetch", "prepare", "check", "lengths", "train", "evaluate", "recommend", "recommend")
     ]
     shown = {}
-    for words in before:
-        shown[words[0]] = run([*words, *EXTRA.get(words[0], ())], capsys)
-        no_words_of_films(shown[words[0]])
+    with small_baselines():
+        for words in before:
+            shown[words[0]] = run([*words, *EXTRA.get(words[0], ())], capsys)
+            no_words_of_films(shown[words[0]])
     assert "item=isbn" in shown["prepare"] and "8 of 10" in shown["prepare"]
     no_words_of_films(
         re.sub(

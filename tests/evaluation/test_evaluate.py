@@ -25,6 +25,8 @@ from tests.errors import error_code
 from tests.prepared_data import text_item, text_user
 from tests.runs import tiny_config, tiny_overrides
 
+pytestmark = pytest.mark.usefixtures("little_boosting")
+
 SHORT = {"evaluation__bootstrap_samples": 40, "evaluation__ablation_examples": 12}
 
 

@@ -253,6 +253,7 @@ def test_the_log_names_rows_models_and_tokens_before_scoring(load, tmp_path, cap
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("little_boosting")
 def test_every_phase_reports_its_progress(load, caplog):
     """Off a terminal, the heartbeat repeats the last line while a phase is silent."""
     caplog.set_level("INFO", logger="reeltune")
