@@ -118,7 +118,7 @@ def test_a_method_that_reads_wins_on_books_that_nobody_has_rated(
             *("prepare", "--ratings", str(tmp_path / "raw/ratings.csv")),
             *("--items", str(tmp_path / "raw/books.csv"), "--domain", "book"),
             *("--item-text", "author,genre", "--min-history", "0", "--split", "items"),
-            *("--val-fraction", "0.1", "--test-fraction", "0.2", "--no-json"),
+            *("--val-fraction", "0.1", "--test-fraction", "0.2", "--no-json", "--no-fit"),
             *("--output-dir", str(tmp_path / "books")),
         ],
         capsys,

@@ -8,6 +8,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -59,9 +60,8 @@ def load(run, tiny_qwen3, prepared, tmp_path):
     return loaded
 
 
-@pytest.fixture
-def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The predictions of each shard that a model computes; checks are not counted."""
+def count_shards(patch: pytest.MonkeyPatch) -> list[int]:
+    """Return where the predictions of each shard that a model computes are listed from now on."""
     counts: list[int] = []
     score = Scorer.score
 
@@ -70,8 +70,36 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             counts.append(sequences.answer_count)
         return score(self, sequences, progress, **options)
 
-    monkeypatch.setattr(Scorer, "score", counting)
+    patch.setattr(Scorer, "score", counting)
     return counts
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The predictions of each shard that a model computes; checks are not counted."""
+    return count_shards(monkeypatch)
+
+
+class Whole(NamedTuple):
+    """Predictions that were collected without interruption, and the folder with their shards."""
+
+    collected: CollectedPredictions
+    shards: list[int]
+    folder: Path
+
+    def copied(self, folder: Path) -> CollectedPredictions:
+        """Copy the shards to a folder, as if they had been collected into it."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return self.collected
+
+
+@pytest.fixture(scope="module")
+def whole(run, tiny_qwen3, prepared, tmp_path_factory) -> Whole:
+    folder = tmp_path_factory.mktemp("shards")
+    loaded = load_model(tiny_config(tiny_qwen3, prepared.path, folder, **CHANGES), run[0])
+    with pytest.MonkeyPatch.context() as patch:
+        shards = count_shards(patch)
+        return Whole(collect(loaded, folder), list(shards), folder)
 
 
 def collect(loaded: LoadedModel, folder: Path | None) -> CollectedPredictions:
@@ -101,10 +129,10 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_finished_shards_are_not_computed_again(load, scored, tmp_path, monkeypatch, count: int):
-    loaded = load()
-    whole = collect(loaded, tmp_path / "whole")
-    shards = list(scored)
+def test_finished_shards_are_not_computed_again(
+    load, whole, scored, tmp_path, monkeypatch, count: int
+):
+    loaded, shards = load(), whole.shards
     assert len(shards) > 6
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupt_after(count, patch)
@@ -112,17 +140,16 @@ def test_finished_shards_are_not_computed_again(load, scored, tmp_path, monkeypa
     scored.clear()
     resumed = collect(loaded, tmp_path / "killed")
     assert scored == shards[count:]
-    assert equal(resumed, whole)
+    assert equal(resumed, whole.collected)
     assert [info.seconds is None for info in resumed.scorers.values()] == [count > 0, False]
     scored.clear()
-    assert equal(collect(loaded, tmp_path / "killed"), whole)
+    assert equal(collect(loaded, tmp_path / "killed"), whole.collected)
     assert scored == []
 
 
 @pytest.mark.slow
-def test_damaged_shards_are_computed_again_in_one_line_each(load, scored, tmp_path, caplog):
-    loaded = load()
-    whole = collect(loaded, tmp_path)
+def test_damaged_shards_are_computed_again_in_one_line_each(load, whole, scored, tmp_path, caplog):
+    loaded, expected = load(), whole.copied(tmp_path)
     files = sorted((tmp_path / PARTIAL_FOLDER).iterdir())
     content = files[3].read_bytes()
     files[0].write_bytes(files[0].read_bytes()[:-9])
@@ -130,12 +157,11 @@ def test_damaged_shards_are_computed_again_in_one_line_each(load, scored, tmp_pa
     files[2].write_bytes(b"")
     files[3].write_bytes(content[:-40] + bytes(8) + content[-32:])
     shutil.copy(files[4], files[5])  # whole, but of other rows or another model
-    scored.clear()
     caplog.clear()
-    assert equal(collect(loaded, tmp_path), whole)
+    assert equal(collect(loaded, tmp_path), expected)
     assert len(scored) == len([r for r in caplog.records if r.levelname == "WARNING"]) == 5
     scored.clear()
-    assert equal(collect(loaded, tmp_path), whole)
+    assert equal(collect(loaded, tmp_path), expected)
     assert scored == []
 
 
@@ -154,11 +180,8 @@ def test_an_evaluation_is_refused_while_another_writes_or_the_run_is_trained(
 
 
 @pytest.mark.slow
-def test_one_shard_is_as_many_up_to_rounding(load, tmp_path):
-    loaded = load()
-    for one, other in zip(
-        arrays(collect(loaded, None)), arrays(collect(loaded, tmp_path)), strict=True
-    ):
+def test_one_shard_is_as_many_up_to_rounding(load, whole):
+    for one, other in zip(arrays(collect(load(), None)), arrays(whole.collected), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
@@ -166,9 +189,8 @@ def test_one_shard_is_as_many_up_to_rounding(load, tmp_path):
 @pytest.mark.parametrize(
     "changes", [{"scoring__share_history": False}, {"scoring__tokens_per_batch": 20}]
 )
-def test_shards_of_other_settings_are_not_used(load, scored, tmp_path, changes):
-    collect(load(), tmp_path)
-    scored.clear()
+def test_shards_of_other_settings_are_not_used(load, whole, scored, tmp_path, changes):
+    whole.copied(tmp_path)
     fresh = collect(load(**changes), None)
     expected = sum(scored)
     scored.clear()
@@ -179,10 +201,9 @@ def test_shards_of_other_settings_are_not_used(load, scored, tmp_path, changes):
 
 
 @pytest.mark.slow
-def test_a_sample_gets_the_predictions_of_its_rows(load, scored, tmp_path):
+def test_a_sample_gets_the_predictions_of_its_rows(load, whole, scored, tmp_path):
     """Shards with the same rows are used, others are not."""
-    collect(load(), tmp_path)
-    scored.clear()
+    whole.copied(tmp_path)
     changes = {"evaluation__max_examples": 9, "train__seed": 5}
     resumed, fresh = (collect(load(**changes), folder) for folder in (tmp_path, None))
     assert sum(scored) > 2 * (9 + 9)
@@ -191,17 +212,14 @@ def test_a_sample_gets_the_predictions_of_its_rows(load, scored, tmp_path):
 
 
 @pytest.mark.slow
-def test_shards_of_another_adapter_are_not_used(load, scored, tmp_path):
-    loaded = load()
-    before = collect(loaded, tmp_path)
-    total = sum(scored)
-    scored.clear()
+def test_shards_of_another_adapter_are_not_used(load, whole, scored, tmp_path):
+    before = whole.copied(tmp_path)
     other = load()
     weight = next(p for name, p in other.model.named_parameters() if "lora_B" in name)
     with torch.no_grad():
         weight[0, 0] += 0.5
     after = collect(other, tmp_path)
-    assert sum(scored) == total
+    assert sum(scored) == sum(whole.shards)
     assert not equal(before, after)
 
 

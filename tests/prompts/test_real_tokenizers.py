@@ -37,7 +37,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
     folder = os.environ.get(PREPARED)
     if not folder:
         ratings, folder = registries.movielens_100k(), tmp_path_factory.mktemp("real") / "ml-100k"
-        args = ["--ratings-dir", str(ratings), "--output-dir", str(folder), "--no-json"]
+        args = ["--ratings-dir", str(ratings), "--output-dir", str(folder), "--no-json", "--no-fit"]
         with pytest.raises(SystemExit) as left:
             main(["prepare", *args])
         assert not left.value.code
