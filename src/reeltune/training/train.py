@@ -143,7 +143,8 @@ def _train(
     log_rows(loaded, TRAIN, rows)
     log_rows(loaded, VALIDATION, eval_rows)
     refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
-    _warn_of_few_pairs(config, rows)
+    if main:
+        _warn_of_few_pairs(config, rows)
     inputs = trainer_inputs(loaded, rows, eval_rows)
     LOGGER.info(describe_checkpointing(inputs.checkpointing))
     with _space_named(run, loaded):
