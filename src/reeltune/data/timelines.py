@@ -165,6 +165,12 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def take(self, first: int, end: int) -> Blocks:
+        """Return blocks ``first`` to ``end - 1``, or to the last one."""
+        offsets = self.offsets[first : end + 1]
+        examples = self.examples.take(np.arange(offsets[0], offsets[-1]))
+        return Blocks(examples, offsets - offsets[0])
+
 
 def cut_blocks(timelines: Timelines, examples: Examples, targets: int) -> Blocks:
     """Group examples into blocks of up to ``targets`` consecutive events, each example in one.

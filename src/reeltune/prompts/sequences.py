@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.ragged import Ragged, concatenate, offsets_of
+from reeltune.ragged import Ragged, offsets_of
 
 Ints = npt.NDArray[np.int64]
 
@@ -163,16 +165,14 @@ class Sequences:
         return Ragged.from_rows(rows)
 
 
-def concatenate_sequences(parts: list[Sequences]) -> Sequences:
-    """Concatenate sequences, of which all or none are answered."""
-    before = np.cumsum([0, *(len(part) for part in parts[:-1])])
-    fields = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("trunk", "answer_position", "branch", "leave")
-    }
-    return Sequences(
-        ids=concatenate([part.ids for part in parts]),
-        row=np.concatenate([part.row + shift for part, shift in zip(parts, before, strict=True)]),
-        **fields,
-        answered=parts[0].answered,
-    )
+def concatenate_sequences(parts: Iterable[Sequences]) -> Sequences:
+    """Concatenate sequences, of which all or none are answered; each part may be freed at once."""
+    ids, collected, answered, count = array("i"), [], False, 0
+    for part in parts:
+        ids.frombytes(part.ids.values.tobytes())
+        fields = (part.trunk, part.row + count, part.answer_position, part.branch, part.leave)
+        collected.append((part.ids.lengths, *fields))
+        answered, count = part.answered, count + len(part)
+    lengths, *fields = (np.concatenate(each) for each in zip(*collected, strict=True))
+    values = np.frombuffer(ids, dtype=np.int32, count=len(ids))
+    return Sequences(Ragged(values, offsets_of(lengths)), *fields, answered=answered)

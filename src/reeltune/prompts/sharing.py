@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,13 @@ from reeltune.data.timelines import Blocks, Codes, Timelines
 from reeltune.domain import INTERVIEW, Form
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.pieces import Pieces
-from reeltune.prompts.sequences import NO_BRANCH, Sequences
-from reeltune.ragged import Ragged, join, offsets_of, repeat_row
+from reeltune.prompts.sequences import NO_BRANCH, Sequences, concatenate_sequences
+from reeltune.ragged import Ragged, join, offsets_of, places, repeat_row
 
 Ints = npt.NDArray[np.int64]
+
+_BLOCKS: Final = 2**14
+"""Blocks whose tokens are assembled at a time: what lies between would not fit for all blocks."""
 
 
 def block_sequences(
@@ -33,7 +37,10 @@ def block_sequences(
     if not len(blocks):
         return Sequences.single(Ragged.from_rows([]), answered=answers is not None)
     build = _interviews if form == INTERVIEW else _windows
-    return build(pieces, timelines, blocks, answers)
+    return concatenate_sequences(
+        build(pieces, timelines, blocks.take(first, first + _BLOCKS), answers)
+        for first in range(0, len(blocks), _BLOCKS)
+    )
 
 
 def candidate_sequences(
@@ -115,10 +122,12 @@ def _interviews(
 def _histories(pieces: Pieces, timelines: Timelines, blocks: Blocks) -> tuple[Ragged, Ints]:
     """Return each block's head and history, and the length of the part each example shows."""
     examples, offsets = blocks.examples, blocks.offsets
-    lines = pieces.event_lines(timelines)
     first, last = examples.start[offsets[:-1]], examples.target[offsets[1:] - 1]
-    history = join(pieces.heads(last - first), lines.spans(first, last))
-    shown = lines.offsets[examples.target] - lines.offsets[examples.start]
+    lines = pieces.event_lines(timelines.take(places(first, last - first)))
+    begin = offsets_of(last - first)
+    history = join(pieces.heads(last - first), Ragged(lines.values, lines.offsets[begin]))
+    shift = np.repeat(begin[:-1] - first, np.diff(offsets))
+    shown = lines.offsets[examples.target + shift] - lines.offsets[examples.start + shift]
     # An example without history leaves the trunk before the heading.
     return history, pieces.heads(examples.target - examples.start).lengths + shown
 

@@ -107,7 +107,7 @@ def stored_key(path: Path) -> dict[str, Any] | None:
 
 
 def stored_rows(path: Path, stored: dict[str, Any]) -> TokenRows:
-    """Return the rows of a cache with this content of its key file, memory-mapped.
+    """Return the rows of a cache with this content of its key file.
 
     Raises:
         OSError, ValueError: A file is damaged, or of another key.
@@ -137,8 +137,8 @@ def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
         return None, f"the cache is damaged ({one_line(error)})"
 
 
-def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
-    """Write token rows to the cache atomically, and return them memory-mapped.
+def store(path: Path, key: CacheKey, rows: TokenRows) -> None:
+    """Write token rows to the cache atomically.
 
     Raises:
         RunError: The folder cannot be replaced, or holds other files.
@@ -161,11 +161,13 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> TokenRows:
     table = pa.table(columns | {_TRUNK: pa.array(sequences.trunk)})
     disable_progress_bars()
     with atomic_folder(path) as temporary:
-        Dataset(InMemoryTable(table)).save_to_disk(str(temporary), num_shards=1)
+        # Without a name, datasets pickles the whole table for one: three more copies in memory.
+        name = hashlib.sha256(json.dumps(key.parts, sort_keys=True).encode()).hexdigest()[:16]
+        dataset = Dataset(InMemoryTable(table), fingerprint=name)
+        dataset.save_to_disk(str(temporary), num_shards=1)
         with pa.memory_map(str(temporary / _ROWS_FILE)) as source:
             digest = _digest(temporary, key.parts, source)
         write_json(temporary / CACHE_KEY, key.parts | {_DIGEST: digest})
-    return look_up(path, key)[0] or rows
 
 
 def rows_of(path: Path, key: CacheKey, tokenize: Callable[[], TokenRows], name: str) -> TokenRows:
@@ -181,11 +183,11 @@ def rows_of(path: Path, key: CacheKey, tokenize: Callable[[], TokenRows], name: 
             return rows
         rows = tokenize()
         try:
-            return store(path, key, rows)
+            store(path, key, rows)
         except (OSError, RunError) as error:
             # The rows are needed now; the cache only saves time in the next run.
             LOGGER.warning("%s rows are not cached: %s", name, error)
-            return rows
+        return rows
 
 
 def cached_rows(loaded: LoadedModel, selection: Selection) -> TokenRows:
