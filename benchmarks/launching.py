@@ -20,11 +20,13 @@ class Launch(NamedTuple):
         processes: A single process runs without a launcher.
         device: Index of the only GPU a single process sees, as an index of a list.
         config: A configuration file of ``accelerate launch``.
+        checkout: The version to run; None for the one here.
     """
 
     processes: int
     device: int = 0
     config: Path | None = None
+    checkout: Path | None = None
 
     def command(self) -> list[str]:
         """Return the command line before the arguments."""
@@ -43,12 +45,13 @@ class Launch(NamedTuple):
 
     def environment(self) -> dict[str, str]:
         """Return the environment; a single process sees one GPU, of those visible here."""
+        environment = environment_of(self.checkout)
         if self.processes > 1:
-            return dict(os.environ)
+            return environment
         index = self.device % max(1, torch.cuda.device_count())
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         device = visible.split(",")[index] if visible else str(index)
-        return {**os.environ, "CUDA_VISIBLE_DEVICES": device}
+        return {**environment, "CUDA_VISIBLE_DEVICES": device}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
         """Start a command, with its output on the terminal."""
@@ -64,6 +67,14 @@ class Launch(NamedTuple):
         began = time.perf_counter()
         finish(self.start(*arguments))
         return time.perf_counter() - began
+
+
+def environment_of(checkout: Path | None) -> dict[str, str]:
+    """Return the environment of commands that run the sources of a checkout, or those here."""
+    if checkout is None:
+        return dict(os.environ)
+    sources, path = str(checkout.resolve() / "src"), os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{sources}{os.pathsep}{path}" if path else sources}
 
 
 def finish(*started: subprocess.Popen[bytes]) -> None:

@@ -14,9 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,11 @@ from reeltune.config import load_config
 
 
 def train_once(
-    case: str, config: Path, model: Path | None, options: argparse.Namespace
+    case: str,
+    config: Path,
+    model: Path | None,
+    options: argparse.Namespace,
+    checkout: Path | None = None,
 ) -> dict[str, Any]:
     """Train one epoch and return its figures.
 
@@ -35,6 +36,7 @@ def train_once(
         config: The configuration file.
         model: Replaces its model, unless None.
         options: The parsed options.
+        checkout: The version to run; None for the one here.
     """
     run = options.work / case.replace(", ", "_")
     values: dict[str, object] = {
@@ -44,7 +46,7 @@ def train_once(
         "train.epochs": 1,
         **({} if model is None else {"model.name_or_path": model}),
     }
-    seconds = Launch(1).run(
+    seconds = Launch(1, checkout=checkout).run(
         "train", "--config", config, *settings(values, options.set), "--overwrite"
     )
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
@@ -84,9 +86,9 @@ def main(arguments: list[str] | None = None) -> None:
             made = made or make_model(options.work / "model", options.tokenizer, options.shape)
         model = made if qwen3 else None
         if options.before is not None:
-            with earlier_version(options.before):
-                earlier = options.before / config
-                cases.append(train_once(f"{config.stem}, before", earlier, model, options))
+            earlier = options.before / config
+            case = f"{config.stem}, before"
+            cases.append(train_once(case, earlier, model, options, options.before))
         for time in range(options.times):
             case = config.stem if time == 0 else f"{config.stem}, time {time + 1}"
             cases.append(train_once(case, config, model, options))
@@ -94,20 +96,6 @@ def main(arguments: list[str] | None = None) -> None:
             print(json.dumps(case, indent=2), flush=True)
         command = command_line("one_epoch", options, "prepared", "configs", "shape", "times", "set")
         write_result(options.result, command, cases, note=options.note)
-
-
-@contextmanager
-def earlier_version(checkout: Path) -> Iterator[None]:
-    """Inside the block, let commands use the sources of a checkout."""
-    path = os.environ.get("PYTHONPATH")
-    sources = str(checkout.resolve() / "src")
-    os.environ["PYTHONPATH"] = sources if path is None else f"{sources}{os.pathsep}{path}"
-    try:
-        yield
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if path is not None:
-            os.environ["PYTHONPATH"] = path
 
 
 if __name__ == "__main__":

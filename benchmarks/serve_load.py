@@ -28,7 +28,6 @@ import argparse
 import contextlib
 import http.client
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -42,6 +41,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import command_line, common_options, write_result
+from benchmarks.launching import environment_of
 from reeltune.data.folder import PreparedFolder
 
 _MODES: Final = {
@@ -126,9 +126,7 @@ def served(mode: str, options: argparse.Namespace) -> Iterator[Served]:
         command += ["--set", f"model.name_or_path={options.model}"]
         command += ["--set", "quantization.load_in_4bit=false"]
     command += [word for value in options.set for word in ("--set", value)]
-    environment = dict(os.environ)
-    if mode == "before":
-        environment["PYTHONPATH"] = str(options.before / "src")
+    environment = environment_of(options.before if mode == "before" else None)
     process = subprocess.Popen(
         [*command, *_MODES[mode]], stdout=subprocess.PIPE, text=True, env=environment
     )
