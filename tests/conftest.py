@@ -26,8 +26,21 @@ settings.register_profile("reeltune", deadline=None, max_examples=60)
 settings.load_profile("reeltune")
 
 
+def trains(item: pytest.Item) -> bool:
+    """Return whether a fixture that tests share trains a model for this one if it comes first."""
+    fixtures = [each[-1] for each in getattr(item, "_fixtureinfo").name2fixturedefs.values()]  # noqa: B009
+    return any(
+        {"train", "_trained"} & set(each.func.__code__.co_names)
+        for each in fixtures
+        if each.scope != "function"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests that need a CUDA device where there is none."""
+    """Mark tests of trained models as slow; skip tests for a CUDA device where there is none."""
+    for item in items:
+        if trains(item):
+            item.add_marker(pytest.mark.slow)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
