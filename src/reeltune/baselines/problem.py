@@ -14,12 +14,11 @@ import numpy.typing as npt
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.tags import ItemTags
-from reeltune.data.timelines import Timelines
+from reeltune.data.timelines import Ints, Timelines
 from reeltune.domain import Item
 from reeltune.errors import DataError
 from reeltune.signals.item_statistics import training_ratings
 
-Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
 

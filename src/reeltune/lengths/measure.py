@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.attention.packing import pack
 from reeltune.config.schema import Config
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
+from reeltune.data.timelines import Ints
 from reeltune.domain import INTERVIEW, PromptSettings, Renderer
 from reeltune.errors import ConfigError
 from reeltune.prompts.pieces import PromptTokens, char_pieces
@@ -25,8 +25,6 @@ from reeltune.prompts.rows import (
     tokenize,
     train_rows,
 )
-
-Ints = npt.NDArray[np.int64]
 
 _MAX_BINS = 12
 

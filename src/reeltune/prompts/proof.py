@@ -29,14 +29,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reeltune.data.timelines import Codes
+from reeltune.data.timelines import Codes, Ints
 from reeltune.prompts.piece_texts import PieceTexts
 from reeltune.ragged import Ragged, join, offsets_of, repeat_row
 
 if TYPE_CHECKING:
     from reeltune.prompts.pieces import Pieces
-
-Ints = npt.NDArray[np.int64]
 
 _TOGETHER: Final = 16
 """Items per text: tokenizers get slower again on texts of many thousand characters."""

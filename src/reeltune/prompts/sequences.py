@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from reeltune.data.timelines import Ints
 from reeltune.ragged import Ragged, offsets_of
-
-Ints = npt.NDArray[np.int64]
 
 NO_BRANCH = -1
 """Marks an answer position in the trunk itself."""

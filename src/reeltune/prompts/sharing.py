@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.data.history import History
-from reeltune.data.timelines import Blocks, Codes, Timelines
+from reeltune.data.timelines import Blocks, Codes, Ints, Timelines
 from reeltune.domain import INTERVIEW, Form
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.pieces import Pieces
 from reeltune.prompts.sequences import NO_BRANCH, Sequences, concatenate_sequences
 from reeltune.ragged import Ragged, join, offsets_of, places, repeat_row
-
-Ints = npt.NDArray[np.int64]
 
 _BLOCKS: Final = 2**14
 """Blocks whose tokens are assembled at a time: what lies between would not fit for all blocks."""

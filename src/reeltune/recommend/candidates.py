@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from reeltune.data.timelines import Bools, Ints
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 DEFAULT_CANDIDATES: Final = 100
 """Number of candidates scored by default without a CUDA device.

@@ -14,12 +14,11 @@ from rapidfuzz import fuzz, process
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.ids import Ids, shown_id
 from reeltune.data.items import split_year
+from reeltune.data.timelines import Ints
 from reeltune.domain import FILM_STARS, Item, RatingWords
 from reeltune.domain.items import normalize_title, plain_text, titles_of
 from reeltune.errors import RequestError
 from reeltune.recommend.results import ItemSummary
-
-Ints = npt.NDArray[np.int64]
 
 _MAX_CHOICES: Final = 5
 """An error about an unclear title offers this many items."""

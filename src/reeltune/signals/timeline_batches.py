@@ -56,13 +56,11 @@ class TimelineBatches:
         self._years = year_covariance(process.hyperparameters, years, years)
 
     def expected(self, timelines: Ints) -> Iterator[tuple[slice, Floats]]:
-        """Yield events and their expected targets until all of the timelines have been.
+        """Yield events and their expected targets until all timelines are done.
 
-        There are as many threads as numerical libraries use, which then use one each.
-
-        Args:
-            timelines: First events and ends, shape ``(users, 2)``.
+        Their first events and ends have shape ``(users, 2)``.
         """
+        # As many threads as numerical libraries would use, which then use one each.
         threads = max((library["num_threads"] for library in threadpool_info()), default=1)
         every = [chunk for first, end in timelines.tolist() for chunk in chunks(first, end)]
         batches: list[tuple[int, list[Chunk]]] = []
@@ -80,9 +78,8 @@ class TimelineBatches:
     def _fill_table(self, pairs: int, pool: Executor) -> None:
         """Compute the covariances of popular items by ratings, and each item's index in them.
 
-        The last row and column are zeros, for all other items. All items are popular if their pairs
-        are no more than those of the timelines, otherwise as many as have a quarter of those pairs,
-        so that the table takes less time than it saves.
+        The last row and column are zeros, for all other items. If all items have more pairs than
+        the timelines, the table has a quarter of these, so that it takes less time than it saves.
         """
         count = len(self._similarity.mean)
         size = min(count if count**2 <= pairs else isqrt(pairs) // 2, MAX_ITEMS)

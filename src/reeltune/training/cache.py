@@ -163,9 +163,8 @@ def store(path: Path, key: CacheKey, rows: TokenRows) -> None:
     with atomic_folder(path) as temporary:
         # Without a name, datasets pickles the whole table for one: three more copies in memory.
         name = hashlib.sha256(json.dumps(key.parts, sort_keys=True).encode()).hexdigest()[:16]
-        dataset = Dataset(InMemoryTable(table), fingerprint=name)
-        dataset.save_to_disk(str(temporary), num_shards=1)
-        with pa.memory_map(str(temporary / _ROWS_FILE)) as source:
+        Dataset(InMemoryTable(table), fingerprint=name).save_to_disk(temporary, num_shards=1)
+        with pa.OSFile(str(temporary / _ROWS_FILE)) as source:
             digest = _digest(temporary, key.parts, source)
         write_json(temporary / CACHE_KEY, key.parts | {_DIGEST: digest})
 
@@ -213,16 +212,15 @@ def _file(path: Path) -> Path:
     return path
 
 
-def _digest(folder: Path, parts: dict[str, Any], rows: pa.MemoryMappedFile) -> str:
+def _digest(folder: Path, parts: dict[str, Any], rows: pa.NativeFile) -> str:
     """Return the SHA-256 of a key and of the digests of its rows and their descriptions."""
+    of_key, of_rows = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()), hashlib.sha256()
     rows.seek(0)
-    contents = [
-        json.dumps(parts, sort_keys=True).encode(),
-        rows.read_buffer(),
-        *(_file(folder / name).read_bytes() for name in _DESCRIPTIONS),
-    ]
+    while content := rows.read(2**24):
+        of_rows.update(content)
     rows.seek(0)
-    digests = [hashlib.sha256(content).digest() for content in contents]
+    described = [hashlib.sha256(_file(folder / name).read_bytes()) for name in _DESCRIPTIONS]
+    digests = [each.digest() for each in (of_key, of_rows, *described)]
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
