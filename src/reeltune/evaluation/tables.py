@@ -47,9 +47,11 @@ _COLUMNS: Final = {
 
 
 def _table(title: str) -> Table:
-    return Table(
+    table = Table(
         title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False
     )
+    table.caption_justify = "left"
+    return table
 
 
 def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
@@ -71,7 +73,6 @@ def metrics_table(title: str, columns: dict[str, Metrics]) -> Table:
         f"frequent answer: {_number(first.majority_rate)}. AUC per user: {first.users_scored} "
         f"users with both labels, without {first.users_skipped} users with one label."
     )
-    table.caption_justify = "left"
     return table
 
 
@@ -104,7 +105,6 @@ def scorers_table(evaluation: Evaluation) -> Table:
         f"{evaluation.positive_rate:.4f}. 95 %: interval of the AUC. Per user: mean AUC{users}. "
         "ECE: expected calibration error."
     )
-    table.caption_justify = "left"
     return table
 
 
@@ -128,7 +128,6 @@ def cold_to_warm_table(breakdown: Breakdown) -> Table:
                 cells.append(f"{auc.value:.3f}\n{ends}{log_loss.value:.3f}")
         table.add_row(name, *cells)
     table.caption = " ".join([breakdown.about, *undefined_groups(breakdown)])
-    table.caption_justify = "left"
     return table
 
 
@@ -167,9 +166,9 @@ def _users(interval: Interval) -> str:
 
 def gain_table(gain: Gain) -> Table:
     """Return base against tuned model: AUC, AUC per user and log loss, with intervals."""
-    table = _table("What fine-tuning changed")
+    table = _table("What fine-tuning changed: tuned minus base")
     table.add_column("metric")
-    for name in ("base", "tuned", "tuned minus base", "95 % interval"):
+    for name in ("base", "tuned", "difference", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     for key, label in _GAIN_METRICS.items():
         models, difference = (gain.base[key], gain.tuned[key]), gain.difference[key]
@@ -285,7 +284,6 @@ def samples_table(samples: Sequence[Sample]) -> Table:
             Text(repr(sample.generated_tuned)),
         )
     table.caption = "Predictions are P(Yes) from the logits; generated text is a demonstration."
-    table.caption_justify = "left"
     return table
 
 
