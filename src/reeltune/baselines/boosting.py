@@ -154,7 +154,7 @@ class BoostingModel:
         trees, texts = BoostedTrees.from_arrays(arrays, where), []
         try:
             settings = json.loads(str(arrays["settings"]))
-            names = [RENAMED_SIGNALS.get(name, name) for name in settings["signals"]]
+            names: list[Any] = [RENAMED_SIGNALS.get(name, name) for name in settings["signals"]]
             settings["signals"] = [SIGNALS[name].name for name in names]
             _ = int(settings["seed"])
             for index in range(sum(name.startswith("words_") for name in arrays)):
