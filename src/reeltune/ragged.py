@@ -1,4 +1,4 @@
-"""Ragged arrays: rows of different lengths in one flat array, with vectorized operations."""
+"""Names of array types, and ragged arrays: rows of different lengths in one flat array."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Labels = Bools
 
 
 @dataclass(frozen=True)

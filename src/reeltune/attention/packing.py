@@ -6,11 +6,9 @@ import bisect
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.errors import LengthError
-
-Ints = npt.NDArray[np.int64]
+from reeltune.ragged import Ints
 
 TILE: Final = 128
 """Tokens of an attention tile on a GPU; rows are whole tiles."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
@@ -17,10 +16,8 @@ from reeltune.data.tags import ItemTags
 from reeltune.data.timelines import Ints, Timelines
 from reeltune.domain import Item
 from reeltune.errors import DataError
+from reeltune.ragged import Floats, Labels
 from reeltune.signals.item_statistics import training_ratings
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

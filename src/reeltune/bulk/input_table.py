@@ -20,9 +20,8 @@ from reeltune.data.columns import YEAR_2100, Columns
 from reeltune.data.ids import shown_id
 from reeltune.data.table_columns import ITEM, TIME, USER, match_columns, refuse_unknown
 from reeltune.errors import DataError, RequestError, one_line
+from reeltune.ragged import Ints
 from reeltune.runs.log import LOGGER
-
-Ints = npt.NDArray[np.int64]
 
 _BATCH_ROWS: Final = 1 << 16
 _READ_BYTES: Final = 1 << 20

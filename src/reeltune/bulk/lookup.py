@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import NOW, History
-
-Ints = npt.NDArray[np.int64]
+from reeltune.ragged import Ints
 
 UNKNOWN: Final = -1
 """Index of an id that the prepared data do not have."""

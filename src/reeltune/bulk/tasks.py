@@ -16,13 +16,12 @@ from reeltune.bulk.input_table import InputRows, InputTable, split_rows
 from reeltune.bulk.lookup import UNKNOWN, Lookup
 from reeltune.data.columns import Columns
 from reeltune.errors import RequestError
+from reeltune.ragged import Ints
 from reeltune.recommend.candidates import ALL, Filters, ItemPool, most_rated
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.pipeline import Ranking
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Predictor, Query
-
-Ints = npt.NDArray[np.int64]
 
 P_YES: Final = "p_yes"
 RANK: Final = "rank"

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reeltune.domain import plain_text
-
-Ints = npt.NDArray[np.int64]
+from reeltune.ragged import Ints
 
 NUMBER: Final = "number"
 TEXT: Final = "text"

@@ -11,10 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reeltune.data.columns import SPLITS
-from reeltune.ragged import offsets_of
+from reeltune.ragged import Bools, Ints, offsets_of
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
 Codes = npt.NDArray[np.signedinteger]

@@ -16,11 +16,9 @@ from reeltune.data.folder import PreparedFolder
 from reeltune.data.ids import Ids
 from reeltune.errors import DataError
 from reeltune.files import atomic_file
+from reeltune.ragged import Floats, Ints, Labels
 
-Labels = npt.NDArray[np.bool_]
 Probabilities = npt.NDArray[np.floating[Any]]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 PREDICTIONS_FILE: Final = "predictions.parquet"
 

@@ -28,6 +28,7 @@ from reeltune.domain import Form
 from reeltune.errors import DataError, ModelError
 from reeltune.files import read_object, write_json
 from reeltune.prompts.rows import layout_name
+from reeltune.ragged import Floats, Labels
 
 CALIBRATION_FILE: Final = "calibration.json"
 FORMAT_VERSION: Final = 2
@@ -36,8 +37,6 @@ Method = Literal["none", "temperature", "platt", "isotonic"]
 
 CALIBRATED: Final[tuple[Method, ...]] = ("temperature", "platt", "isotonic")
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.bool_]
 Calibrate = Callable[[Floats], Floats]
 """Maps P(Yes) of the model to calibrated P(Yes)."""
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.files import atomic_folder
 from reeltune.offline.synthetic import README_FILE, readme_of, start
+from reeltune.ragged import Ints
 
 MIN_RATINGS: Final = 2
 DEFAULT_RATINGS_PER_USER: Final = 12
@@ -63,8 +63,6 @@ _TITLES: Final = (
     "The Last {}",
     "{} at Dusk",
 )
-
-Ints = npt.NDArray[np.int64]
 
 
 def make_synthetic_books(

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.data.history import History
 from reeltune.errors import RequestError
+from reeltune.ragged import Floats, Ints
 from reeltune.recommend.candidates import (
     CandidateCount,
     CandidateLimit,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from reeltune.scoring.predictor import Predictor
     from reeltune.scoring.scorer import Progress
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 _CACHED_POOLS = 32
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from reeltune.models.calibration import fit_line
+from reeltune.ragged import Floats, Ints, Labels
 from reeltune.seeds import stream
 
 MODEL: Final = "model"
@@ -45,9 +45,6 @@ _PAIRS: Final = 200_000
 _HASH: Final = np.uint64(0x9E3779B97F4A7C15)
 """Multiplied with a key, its upper bits are spread evenly (Fibonacci hashing)."""
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.bool_]
 
 Pairs = tuple[Ints, Ints, Floats]
 """Indices of liked and of disliked rows, and weights, each of shape ``(pairs,)``."""

@@ -10,14 +10,13 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.data.history import History
 from reeltune.prompts.pieces import PromptTokens
+from reeltune.ragged import Ints
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Query
 
-Ints = npt.NDArray[np.int64]
 HistoryKey = tuple[bytes, bytes, bool]
 
 _DECAY: Final = 0.8

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from starlette.concurrency import run_in_threadpool
 
 from reeltune.config.schema import ServingSection
@@ -19,6 +18,7 @@ from reeltune.data.ids import shown_id
 from reeltune.domain import RatingScale, RatingWords
 from reeltune.errors import RequestError
 from reeltune.files import file_digest
+from reeltune.ragged import Ints
 from reeltune.recommend.candidates import ALL, CandidateLimit, Filters, ItemPool, default_limit
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
@@ -29,8 +29,6 @@ from reeltune.scoring.predictor import Predictor, Query
 from reeltune.serve import schemas
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import UnavailableError
-
-Ints = npt.NDArray[np.int64]
 
 _DIGEST_LENGTH: Final = 16
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from reeltune.ragged import Floats
 
 _GRID: Final = 2.0**20
 """Values are rounded to this many steps per unit, which float64 adds without error: sums do not
