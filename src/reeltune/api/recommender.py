@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
 
-from reeltune.api.frames import as_table, is_frame, new_frame, with_column
+from reeltune.api.frames import FrameT, as_table, is_frame, new_frame, with_column
 from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
 from reeltune.boundary import translated_errors
 from reeltune.bulk.input_table import InputRows, InvalidRows, standard_columns
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from reeltune.api.frames import Frame
 
     Ratings = Mapping[str, float] | Mapping[int, float] | Frame
-
-FrameT = TypeVar("FrameT", bound="Frame")
 
 
 @translated_errors()

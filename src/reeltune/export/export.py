@@ -11,10 +11,10 @@ from typing import Final
 
 from reeltune.config import Config
 from reeltune.errors import ModelError, RunError
+from reeltune.evaluation.model_predictions import ProgressFor
 from reeltune.export.card import write_merged_card
 from reeltune.export.drift import ENOUGH_ROWS, FOUR_BIT, UNQUANTIZED, Bounds, Drift
 from reeltune.export.measure import (
-    ProgressFor,
     free_memory,
     measure_adapter,
     measure_merged,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ModelError
 from reeltune.evaluation.metrics import measure
+from reeltune.evaluation.model_predictions import ProgressFor
 from reeltune.export.drift import FOUR_BIT, MERGED, UNQUANTIZED, Measurement
 from reeltune.export.merge import NO_FOUR_BIT, load_merged, with_four_bit
 from reeltune.models.adapter import load_adapter
@@ -25,10 +25,7 @@ from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.scorer import Progress, Scorer
-
-ProgressFor = Callable[[str], Progress | None]
-"""Returns the progress callback of a variant."""
+from reeltune.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True)
