@@ -6,6 +6,9 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,7 @@ from reeltune.scoring.fusion import (
     write_fusion,
 )
 from reeltune.scoring.predictor import Predictor, Query
+from reeltune.training import fusion_parts
 from reeltune.training import train as training
 from reeltune.training.fusion_parts import fitted_beside
 from reeltune.training.train import train
@@ -61,6 +65,8 @@ SETTINGS: dict[str, Any] = {
 
 pytestmark = pytest.mark.slow
 
+PARTS_BESIDE = training._parts_beside
+
 
 @pytest.fixture(scope="module", autouse=True)
 def few_rows():
@@ -73,12 +79,23 @@ def few_rows():
 def run(tiny_qwen3, prepared, tmp_path_factory, few_rows) -> tuple[Path, list[str]]:
     """A run with a fusion with the model, which may not be better on few rows; and overrides."""
     work = tmp_path_factory.mktemp("fused")
-    folder = train(tiny_config(tiny_qwen3, prepared.path, work, **SETTINGS))
+    with pytest.MonkeyPatch.context() as patch:  # as on a GPU, and nowhere else
+        patch.setattr(training, "_parts_beside", lambda each, **_: fitted_beside(each.config))
+        patch.delattr(module.Parts, "fit")
+        folder = train(tiny_config(tiny_qwen3, prepared.path, work, **SETTINGS))
     fusion = load_fusion(folder)
     assert fusion is not None
     losses = {**fusion.validation, "without_model": fusion.validation["fusion"] + 0.1}
     write_fusion(folder, replace(fusion, used=True, validation=losses))
     return folder, tiny_overrides(tiny_qwen3, prepared.path, work, **SETTINGS)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    LOGGER.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, LOGGER.name):
+        yield caplog
+    LOGGER.removeHandler(caplog.handler)
 
 
 @pytest.fixture(scope="module")
@@ -324,45 +341,51 @@ def test_the_command_reports_what_is_shipped(run, capsys):
     assert "The shipped log-odds are" in report and "<h1>Shipped: " in report
 
 
-def test_the_parts_are_the_same_if_fitted_beside_the_training(run, tmp_path, caplog):
-    folder, overrides = run
-    config = load_config(None, overrides)
-    moved = config.data.model_copy(update={"prepared_dir": tmp_path / "moved"})
-    with (
-        fitted_beside(config) as wait,
-        fitted_beside(config.model_copy(update={"data": moved})) as wait_in_vain,
-    ):
-        beside = wait()
-        with caplog.at_level(logging.WARNING, LOGGER.name):
-            LOGGER.addHandler(caplog.handler)
-            assert wait_in_vain() is None
-            LOGGER.removeHandler(caplog.handler)
-    assert "the process beside the training failed" in caplog.text
-    assert "no prepared data here" in caplog.text
-    kept = load_fusion(folder)
-    assert kept is not None and beside is not None
-    arrays = kept.parts.to_arrays()
-    assert arrays.keys() == beside.to_arrays().keys()
-    for name, values in beside.to_arrays().items():
+def test_the_process_beside_the_training_fits_the_same_parts(run, loaded):
+    kept = load_fusion(run[0])
+    assert kept is not None
+    here = fusion_parts.fit(loaded.config, loaded.folder).to_arrays()
+    beside = kept.parts.to_arrays()
+    assert here.keys() == beside.keys()
+    for name, values in here.items():
         if values.dtype.kind == "f":
-            np.testing.assert_allclose(values, arrays[name], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(beside[name], values, rtol=1e-5, atol=1e-6)
         else:
-            np.testing.assert_array_equal(values, arrays[name])
+            np.testing.assert_array_equal(beside[name], values)
 
 
-def test_parts_are_fitted_beside_the_training_on_a_gpu_only(loaded):
+def test_the_process_beside_the_training_fails_or_loses_it(run, tmp_path, logged, monkeypatch):
+    config = load_config(None, run[1])
+    data = config.data.model_copy(update={"prepared_dir": tmp_path / "moved"})
+    command = [sys.executable, "-m", fusion_parts.__name__]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as left_alone,
+        fitted_beside(config.model_copy(update={"data": data})) as failed,
+    ):
+        # As if the training had been killed.
+        assert left_alone.communicate(config.model_dump_json().encode() + b"\n") == (b"", None)
+        assert left_alone.returncode == 1
+        assert failed() is None
+    assert "the process beside the training failed" in logged.text
+    assert "no prepared data here" in logged.text
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    with fitted_beside(config) as not_started:
+        assert not_started() is None
+    assert "no process can be started beside the training" in logged.text
+
+
+def test_parts_are_fitted_beside_the_training_on_a_gpu_only(loaded, monkeypatch):
     asked = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "fitted_beside", asked.append)
-        training._parts_beside(loaded)
-        assert not asked
-        base = replace(loaded.base, choices=replace(loaded.base.choices, device=on_gpu(loaded)))
-        training._parts_beside(replace(loaded, base=base))
-        assert asked == [loaded.config]
-        patch.setattr(training, "MOST_EVENTS", 10)
-        training._parts_beside(replace(loaded, base=base))
-        assert len(asked) == 1
-
-
-def on_gpu(loaded: LoadedModel) -> Any:
-    return replace(loaded.base.choices.device, value=torch.device("cuda"))
+    monkeypatch.setattr(training, "fitted_beside", asked.append)
+    gpu = replace(loaded.base.choices.device, value=torch.device("cuda"))
+    base = replace(loaded.base, choices=replace(loaded.base.choices, device=gpu))
+    on_gpu = replace(loaded, base=base)
+    with PARTS_BESIDE(loaded, wanted=True) as fitted:
+        assert fitted() is None
+    PARTS_BESIDE(on_gpu, wanted=False)
+    assert not asked
+    PARTS_BESIDE(on_gpu, wanted=True)
+    assert asked == [loaded.config]
+    monkeypatch.setattr(training, "MOST_EVENTS", 10)
+    PARTS_BESIDE(on_gpu, wanted=True)
+    assert len(asked) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
@@ -33,7 +32,8 @@ class Heartbeat:
         self._printed = time.monotonic()
         if text.strip():
             line = text.strip().splitlines()[-1]
-            self._activity = textwrap.shorten(line, _MAX_ACTIVITY, placeholder=" ...")
+            short = len(line) <= _MAX_ACTIVITY
+            self._activity = line if short else line[: _MAX_ACTIVITY - 4] + " ..."
             self._began = self._printed
 
     def due(self) -> str | None:

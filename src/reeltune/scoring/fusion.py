@@ -7,7 +7,7 @@ prompts of the fit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -227,7 +227,10 @@ def fusion_key(loaded: LoadedModel) -> dict[str, Any]:
 
 
 def fit_fusion(
-    loaded: LoadedModel, event: Ints, p_yes: Floats, parts: Parts | None = None
+    loaded: LoadedModel,
+    event: Ints,
+    p_yes: Floats,
+    fitted: Callable[[], Parts | None] = lambda: None,
 ) -> Fusion | None:
     """Fit the parts to training rows and the combination to validation rows, and log the result.
 
@@ -239,7 +242,7 @@ def fit_fusion(
         loaded: The model with its adapter, and its data.
         event: The validation rows, as indices among the timelines' events.
         p_yes: P(Yes) of the model on them, before calibration.
-        parts: Fitted before; None to fit them.
+        fitted: Returns the parts if they have been fitted.
     """
     known = loaded.folder.timelines
     liked, user_id = known.liked[event], known.user_id[event]
@@ -251,8 +254,9 @@ def fit_fusion(
                 *(len(event), liked.sum()),
             )
             return None
-        if parts is None:
-            parts = Parts.fit(loaded.folder, loaded.settings, event, loaded.config.train.seed)
+        parts = fitted() or Parts.fit(
+            loaded.folder, loaded.settings, event, loaded.config.train.seed
+        )
     except (DataError, ModelError) as error:  # also trees that cannot be read
         LOGGER.warning("no fusion: %s, so the model alone answers", error.message)
         return None

@@ -69,11 +69,14 @@ class TimelineBatches:
             alike, size = list(same), max(1, _CELLS // max(width**2, 2**13))
             batches += [(width, alike[at : at + size]) for at in range(0, len(alike), size)]
         with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-            self._fill_table(sum((end - start) ** 2 for start, _, end in every), pool)
-            results = pool.map(self._expected, batches)
-            for (_, batch), expected in zip(batches, results, strict=True):
-                for (start, first, end), values in zip(batch, expected, strict=True):
-                    yield slice(first, end), values[first - start : end - start]
+            try:
+                self._fill_table(sum((end - start) ** 2 for start, _, end in every), pool)
+                results = pool.map(self._expected, batches)
+                for (_, batch), expected in zip(batches, results, strict=True):
+                    for (start, first, end), values in zip(batch, expected, strict=True):
+                        yield slice(first, end), values[first - start : end - start]
+            finally:  # also if it is interrupted where the values are used
+                pool.shutdown(cancel_futures=True)
 
     def _fill_table(self, pairs: int, pool: Executor) -> None:
         """Compute the covariances of popular items by ratings, and each item's index in them.

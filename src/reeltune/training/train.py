@@ -169,29 +169,32 @@ def _train(
         trainer.begin = begin  # a sharded model can be run only then
         trainer.args.eval_on_start = checkpoint is None
         fused = config.scoring.fusion != "none"
-        with _parts_beside(loaded) if fused and main else contextlib.nullcontext() as parts:
+        with _parts_beside(loaded, wanted=fused and main) as fitted:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             begin_phase(4, "save", clock.began)
             _save(run, trainer, record)
             p_yes = trainer.final_p_yes() if fused else None
             if main and p_yes is not None:
-                _fuse(run, loaded, p_yes, parts() if parts else None)
+                _fuse(run, loaded, p_yes, fitted)
 
 
 def _parts_beside(
-    loaded: LoadedModel,
-) -> contextlib.AbstractContextManager[Callable[[], Parts | None] | None]:
+    loaded: LoadedModel, *, wanted: bool
+) -> contextlib.AbstractContextManager[Callable[[], Parts | None]]:
     """Fit the parts of the fusion beside the training where that leaves the processor idle."""
     idle = loaded.device.type == "cuda" and len(loaded.folder.ratings) <= MOST_EVENTS
-    return fitted_beside(loaded.config) if idle else contextlib.nullcontext()
+    return fitted_beside(loaded.config) if wanted and idle else contextlib.nullcontext(lambda: None)
 
 
 def _fuse(
-    run: RunFolder, loaded: LoadedModel, p_yes: npt.NDArray[np.float64], parts: Parts | None
+    run: RunFolder,
+    loaded: LoadedModel,
+    p_yes: npt.NDArray[np.float64],
+    fitted: Callable[[], Parts | None],
 ) -> None:
     """Fit the fusion on the validation rows of training, and keep it."""
     event = choose_blocks(loaded.folder, validation_rows(loaded.config)).examples.target
-    write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes, parts))
+    write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes, fitted))
 
 
 @contextlib.contextmanager
