@@ -52,7 +52,7 @@ def train_once(
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     speed = metrics["speed"] or {}  # None after too few steps
-    return {
+    figures = {
         "case": case,
         "shape": options.shape if model is not None else "as configured",
         "whole_command_seconds": seconds,
@@ -64,6 +64,8 @@ def train_once(
         "peak_gib": record["peak_memory"].get("gpu_gib", record["peak_memory"]["resident_gib"]),
         "choices": record["choices"],
     }
+    print(json.dumps(figures, indent=2), flush=True)
+    return figures
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,6 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--work", type=Path, default=Path("output/one_epoch"))
     options = parser.parse_args(arguments)
+    if options.before is not None and any(config.is_absolute() for config in options.configs):
+        parser.error("with --before, --configs are relative to both versions")
 
     made: Path | None = None
     cases = []
@@ -92,9 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
         for time in range(options.times):
             case = config.stem if time == 0 else f"{config.stem}, time {time + 1}"
             cases.append(train_once(case, config, model, options))
-        for case in cases:
-            print(json.dumps(case, indent=2), flush=True)
-        command = command_line("one_epoch", options, "prepared", "configs", "shape", "times", "set")
+        shown = ("prepared", "configs", "shape", "before", "times", "set")
+        command = command_line("one_epoch", options, *shown)
         write_result(options.result, command, cases, note=options.note)
 
 

@@ -87,3 +87,10 @@ def test_no_heartbeat_on_a_terminal_or_in_another_process(rank, terminal, monkey
     streams = sys.stdout, sys.stderr
     with heartbeat("work"):
         assert (sys.stdout, sys.stderr) == streams
+
+
+def test_a_long_line_is_repeated_in_part_even_without_spaces(clock):
+    beat = Heartbeat("reeltune demo")
+    beat.printed("x" * 100)
+    clock[0] += 24
+    assert beat.due() == f"still running after 0:24: {'x' * 36} ..."

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reeltune.data.history import History
 from reeltune.data.timelines import Blocks, Timelines, cut_blocks
 from reeltune.domain import INTERVIEW, WINDOW, Form
+from reeltune.prompts import sharing
 from reeltune.prompts.sequences import NO_BRANCH, Sequences
 from reeltune.prompts.sharing import block_sequences, candidate_sequences
 from tests.helpers import Kind
@@ -17,6 +18,13 @@ from tests.prompts.build import FORMS, ITEMS, KINDS, lists, tokens_of
 from tests.timelines import examples_of, random_timelines, stretches, timelines_of
 
 kinds, forms = st.sampled_from(KINDS), st.sampled_from(FORMS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_blocks_at_a_time():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "_BLOCKS", 2)
+        yield
 
 
 @st.composite

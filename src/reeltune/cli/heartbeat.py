@@ -33,7 +33,7 @@ class Heartbeat:
         if text.strip():
             line = text.strip().splitlines()[-1]
             short = len(line) <= _MAX_ACTIVITY
-            self._activity = line if short else line[: _MAX_ACTIVITY - 4] + " ..."
+            self._activity = line if short else line[: _MAX_ACTIVITY - 4].rstrip() + " ..."
             self._began = self._printed
 
     def due(self) -> str | None:

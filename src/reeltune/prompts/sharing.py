@@ -16,7 +16,7 @@ from reeltune.prompts.sequences import NO_BRANCH, Sequences, concatenate_sequenc
 from reeltune.ragged import Ragged, join, offsets_of, places, repeat_row
 
 _BLOCKS: Final = 2**14
-"""Blocks whose tokens are assembled at a time: what lies between would not fit for all blocks."""
+"""Blocks assembled at a time: the intermediate arrays of all would not fit in memory."""
 
 
 def block_sequences(

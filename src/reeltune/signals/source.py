@@ -44,7 +44,7 @@ _SHOWN_FROM: Final = 1_000_000
 """Number of events from which progress is shown: it takes minutes."""
 
 _SLICE: Final = 2**16
-"""Events whose codes are computed at a time, at least."""
+"""Fewest events whose codes are computed at a time: whole timelines."""
 
 
 class SignalSource:

@@ -123,7 +123,7 @@ def stored_rows(path: Path, stored: dict[str, Any]) -> TokenRows:
 def look_up(path: Path, key: CacheKey) -> tuple[TokenRows | None, str]:
     """Return the cached rows at ``path`` if their key is equal, else None; and the reason.
 
-    Without any cache there is none.
+    The reason is empty if nothing is cached.
     """
     try:
         stored = stored_key(path)
