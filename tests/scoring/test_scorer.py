@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from reeltune.errors import ModelError
 from reeltune.prompts.chat import AnswerTokens
 from reeltune.prompts.sequences import Sequences
 from reeltune.ragged import Ragged
+from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.scorer import Scorer, batches_by_length
 from tests.errors import raises_error
@@ -172,3 +174,30 @@ def test_an_unknown_change_of_the_logits_is_refused(model, prompts, monkeypatch)
     torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.5)
     with raises_error(ModelError, "unknown_logit_transform"):
         Scorer(model, ANSWERS, 100).check(Sequences.single(prompts))
+
+
+@pytest.mark.parametrize(("of_rows", "refused"), [(16.19, False), (16.5, True)])
+def test_logits_of_autocast_may_differ_by_its_rounding(model, monkeypatch, of_rows, refused):
+    """Accelerate returns them in float32; bfloat16 has steps of 0.125 at 16."""
+    model = model.to(torch.bfloat16)
+    forward = model.forward
+
+    def in_float32(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        output.logits = torch.zeros_like(output.logits, dtype=torch.float32)
+        output.logits[..., ANSWERS.yes] = 16.06
+        return output
+
+    monkeypatch.setattr(model, "forward", in_float32)
+    rows = torch.tensor([[of_rows, 0.0]])
+    monkeypatch.setattr(AnswerHead, "answer_logits", lambda *_: rows)
+    expected = raises_error(ModelError, "unknown_logit_transform") if refused else nullcontext()
+    with torch.no_grad(), expected:
+        AnswerHead(model).check([3, 5, 8, 13], ANSWERS)
+
+
+def test_the_check_asks_the_model_below_what_accelerate_wraps(model, monkeypatch):
+    tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear"))
+    monkeypatch.setattr(tuned, "forward", None)
+    with torch.no_grad():
+        AnswerHead(tuned).check([3, 5, 8, 13], ANSWERS)

@@ -57,7 +57,7 @@ class AnswerHead:
             return self._states(**inputs)
 
     def _states(self, **inputs: Any) -> torch.Tensor:
-        """Return the last hidden states; a sharded model is run whole, its head for one token."""
+        """Return the last hidden states; a sharded model runs whole, its head on one token."""
         if not isinstance(self.model, FSDPModule):
             return self.decoder(**inputs).last_hidden_state
         states: list[torch.Tensor] = []
@@ -128,12 +128,15 @@ class AnswerHead:
                 where=where,
                 hint=CAUSAL_HINT,
             )
-        own = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1]
+        model = self.model if isinstance(self.model, FSDPModule) else self.causal
+        own = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, -1]
         two = self.answer_logits(states[:, -1], answers)[0]
         expected = (own[answers.yes].float() - own[answers.no].float()).item()
         actual = (two[0] - two[1]).item()
-        rounded = torch.finfo(own.dtype).eps * own[[answers.yes, answers.no]].abs().sum().item()
-        tolerance = _LOGIT_TOLERANCE[self.causal.dtype == torch.float32]
+        # Under autocast the logits are rounded in its type, and then returned in float32.
+        dtype = self.causal.dtype
+        rounded = torch.finfo(dtype).eps * own[[answers.yes, answers.no]].abs().sum().item()
+        tolerance = _LOGIT_TOLERANCE[dtype == torch.float32]
         allowed = tolerance * max(1.0, own.abs().max().item() / 8) + rounded
         if not abs(actual - expected) <= allowed:
             raise ModelError(
