@@ -21,6 +21,7 @@ from reeltune.data.columns import VALIDATION
 from reeltune.errors import DataError, LengthError, ModelError, RunError
 from reeltune.models.loaded_model import load_model
 from reeltune.runs.folder import RunFolder
+from reeltune.scoring.scorer import Scorer
 from reeltune.training.train import train
 from reeltune.training.trainer import YesNoTrainer
 from tests.errors import raises_error
@@ -236,6 +237,23 @@ def test_a_failed_replacement_leaves_the_earlier_run(tiny_qwen3, prepared, tmp_p
     train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=2), overwrite=True)
     assert (path / "checkpoint-2").is_dir()
     assert not list(tmp_path.glob("*earlier*"))
+
+
+def test_a_refused_model_starts_nothing(tiny_qwen3, prepared, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise ModelError("its logits are its own", code="unknown_logit_transform")
+
+    started: list[str] = []
+    monkeypatch.setattr(Scorer, "check", refuse)
+    monkeypatch.setattr(YesNoTrainer, "train", lambda *_, **__: started.append("training"))
+    monkeypatch.setattr(f"{train.__module__}.start_trackers", lambda _: started.append("trackers"))
+    run = RunFolder(tmp_path / "run")
+    _record(run.path, "finished")
+    (run.path / "adapter_model.safetensors").touch()
+    with raises_error(ModelError, "unknown_logit_transform"):
+        train(tiny_config(tiny_qwen3, prepared.path, tmp_path), overwrite=True)
+    assert started == []
+    assert run.finished
 
 
 def test_a_run_is_restored_after_its_replacement_was_killed(tmp_path):

@@ -166,7 +166,10 @@ def _train(
             if checkpoint is not None:
                 LOGGER.info("resuming from %s", checkpoint.name)
 
-        trainer.begin = begin  # a sharded model can be run only then
+        if trainer.is_fsdp_enabled:
+            trainer.begin = begin  # only then is the model sharded, and can be run
+        else:
+            begin()
         trainer.args.eval_on_start = checkpoint is None
         fused = config.scoring.fusion != "none"
         with _parts_beside(loaded, wanted=fused and main) as fitted:
