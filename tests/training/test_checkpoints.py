@@ -13,7 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from reeltune.config import Config
-from reeltune.errors import FileError
+from reeltune.errors import FileError, RunError
 from reeltune.files import file_digest, write_json
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE, TRAINER_STATE, RunFolder
 from reeltune.training.checkpoints import newest_whole
@@ -170,6 +170,40 @@ def test_a_checkpoint_of_another_run_is_passed_over(run):
     used, unusable = newest_whole(run)
     assert used is None
     assert len(unusable) == 4
+
+
+def as_written_with_fsdp(checkpoint: Path) -> None:
+    """Rename the optimizer's state, and add the file that FSDP writes beside it."""
+    digests = read(checkpoint / CHECKSUMS_FILE)
+    digests["optimizer.bin"] = digests["pytorch_model_fsdp.bin"] = digests.pop("optimizer.pt")
+    shutil.copy(checkpoint / "optimizer.pt", checkpoint / "pytorch_model_fsdp.bin")
+    (checkpoint / "optimizer.pt").rename(checkpoint / "optimizer.bin")
+    write_json(checkpoint / CHECKSUMS_FILE, digests)
+
+
+def test_a_checkpoint_is_resumed_by_the_kind_of_launch_that_wrote_it(run, monkeypatch):
+    newest = run.path / "checkpoint-7"
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with raises_error(RunError, "resume_other_launch", where=str(run.path), figures=["without"]):
+        newest_whole(run)
+    as_written_with_fsdp(newest)
+    assert newest_whole(run) == (newest, {})
+    monkeypatch.delenv("ACCELERATE_USE_FSDP")
+    with raises_error(RunError, "resume_other_launch", figures=["with FSDP"]):
+        newest_whole(run)
+    for name in ("optimizer.bin", "pytorch_model_fsdp.bin"):
+        kept = (newest / name).rename(run.path / name)
+        used, unusable = newest_whole(run)
+        assert used == run.path / "checkpoint-6"
+        assert name in unusable[newest]
+        kept.rename(newest / name)
+
+
+def test_a_finished_run_stays_as_it_is_under_another_launch(config, whole, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    train(config, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
 @pytest.mark.parametrize("damage", ["cut optimizer", "no trainer state", "nothing", "all"])

@@ -27,8 +27,8 @@ from reeltune.runs.log import LOGGER
 from reeltune.training.totals import SAVED_AS
 
 _TRAINER_FILES: Final = ("scheduler.pt", TRAINER_STATE)
-_OPTIMIZER: Final = {False: ("optimizer.pt",), True: ("optimizer.bin", "pytorch_model_fsdp.bin")}
-"""The optimizer's state by whether FSDP sharded the model; with it, the adapter once more."""
+_FSDP_FILES: Final = ("optimizer.bin", "pytorch_model_fsdp.bin")
+"""The optimizer's state of a run with FSDP, and the adapter once more; else ``optimizer.pt``."""
 _REQUIRED: Final = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, PROMPT_FILE, *_TRAINER_FILES)
 _ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _UNREADABLE: Final = (ValueError, OSError, SafetensorError, *_ZIP_ERRORS)
@@ -69,13 +69,13 @@ def newest_whole(run: RunFolder) -> tuple[Path | None, dict[Path, str]]:
         except _DamageError as error:
             unusable[checkpoint] = str(error)
             continue
-        if (checkpoint / _OPTIMIZER[True][0]).exists() != is_sharded():
+        if _written_with_fsdp(checkpoint) != is_sharded():
             launch = "without" if is_sharded() else "with"
             raise RunError(
                 f"{checkpoint.name} was written {launch} FSDP",
                 code="resume_other_launch",
                 where=str(run.path),
-                hint=f"Resume {launch} FSDP (accelerate launch --config_file)",
+                hint=f"Resume {launch} FSDP, as set in the configuration of accelerate launch",
             )
         return checkpoint, unusable
     return None, unusable
@@ -96,6 +96,10 @@ def set_aside(unusable: dict[Path, str], used: Path | None) -> None:
             kept.name,
             "the beginning" if used is None else used.name,
         )
+
+
+def _written_with_fsdp(checkpoint: Path) -> bool:
+    return any((checkpoint / name).exists() for name in _FSDP_FILES)
 
 
 def _check_state(checkpoint: Path, run: RunFolder) -> None:
@@ -120,7 +124,8 @@ def _check(checkpoint: Path) -> None:
     digests = _inspect(list_file, _read_object) if list_file.exists() else None
     if digests is None and not any(checkpoint.glob("rng_state*.pth")):
         raise _DamageError("rng_state.pth is missing")
-    required = (*_REQUIRED, *_OPTIMIZER[(checkpoint / _OPTIMIZER[True][0]).exists()])
+    optimizer = _FSDP_FILES if _written_with_fsdp(checkpoint) else ("optimizer.pt",)
+    required = (*_REQUIRED, *optimizer)
     present = (path.name for path in checkpoint.iterdir() if path.suffix in _READERS)
     for name in dict.fromkeys((*required, *(present if digests is None else digests))):
         file = checkpoint / name

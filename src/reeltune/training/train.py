@@ -119,7 +119,7 @@ def _begin(
     elif process.is_main_process:
         run.start(overwrite)
     process.wait_for_everyone()
-    return newest_whole(run) if continued else (None, {})
+    return newest_whole(run) if continued and not run.finished else (None, {})
 
 
 def _train(
