@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,7 +161,7 @@ class Comparison:
         """Compare sharded weights with copies, and a resumed run with an uninterrupted one.
 
         Raises:
-            SystemExit: The run ended before it could be terminated.
+            SystemExit: The run ended before it could be terminated, or without a checkpoint.
         """
         sharded = Launch(self.options.processes, config=_FSDP_FILE)
         copied, whole = self._folder("copied", self.several), self._folder("sharded", sharded)
@@ -171,13 +172,14 @@ class Comparison:
             launch.run(*self._training(run, launch, steps, 1, *saved))
         self.cases += sharded_rates(copied=copied, sharded=whole)
         resumed = self._folder("resumed", sharded)
+        shutil.rmtree(resumed, ignore_errors=True)  # its checkpoint would be taken for the new one
         words = self._training(resumed, sharded, steps, 1, *saved)
         started = sharded.start(*words)
         checkpoint = resumed / f"checkpoint-{half}" / CHECKSUMS_FILE
         while started.poll() is None and not checkpoint.exists():
             time.sleep(0.1)
         started.terminate()
-        if not started.wait():
+        if not started.wait() or not checkpoint.exists():
             raise SystemExit(f"{resumed.name} ended before it could be terminated")
         sharded.run(*("--resume" if word == "--overwrite" else word for word in words))
         difference = largest_loss_difference(whole, resumed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from benchmarks import processes
 from benchmarks.launching import Launch, finish
 from benchmarks.render import problems, render
+from reeltune.runs.folder import CHECKSUMS_FILE
 from tests.helpers import write_prepared
 
 TINY = """--processes 2 --parts rates weights --steps 5 --batch 1 --float32-steps 2 --eval-rows 20
@@ -119,6 +121,39 @@ def test_weights_that_differ_are_an_error(
     actual = run_benchmark(tmp_path, "--parts", "weights")["error"]
     assert (actual is None) == (error is None)
     assert error is None or error in actual
+
+
+@pytest.mark.parametrize(
+    ("code", "saved", "passes"), [(1, False, False), (0, True, False), (-15, True, True)]
+)
+def test_a_run_is_resumed_only_if_it_was_terminated_after_its_checkpoint(
+    code: int, saved: bool, passes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    checkpoint = tmp_path / "resumed-2" / "checkpoint-12"
+
+    def start(*_: Any) -> Any:
+        assert not checkpoint.exists()  # that of an earlier call
+        if saved:
+            checkpoint.mkdir(parents=True)
+            (checkpoint / CHECKSUMS_FILE).touch()
+        ended = None if saved else code
+        return SimpleNamespace(poll=lambda: ended, terminate=lambda: None, wait=lambda: code)
+
+    without_commands(
+        monkeypatch,
+        sharded_rates=lambda **_: [],
+        largest_loss_difference=lambda *_: 0.0,
+        weight_difference=lambda *_: {"share_of_the_change": 0.0},
+    )
+    monkeypatch.setattr(Launch, "start", start)
+    resumed: list[bool] = []
+    monkeypatch.setattr(Launch, "run", lambda _, *words: resumed.append("--resume" in words) or 1.0)
+    checkpoint.mkdir(parents=True)
+    (checkpoint / CHECKSUMS_FILE).touch()
+    words = f"--model m --prepared p --work {tmp_path} --result {tmp_path / 'r.json'} --parts fsdp"
+    with nullcontext() if passes else pytest.raises(SystemExit, match="resumed-2"):
+        processes.main(words.split())
+    assert resumed == [False, False, *[True] * passes]
 
 
 def test_a_single_process_accumulates_the_batches_of_several(
