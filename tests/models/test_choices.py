@@ -115,8 +115,8 @@ def test_what_fsdp_cannot_do_is_refused(environment, trainable, override, named,
     for name, value in (FSDP | environment).items():
         monkeypatch.setenv(name, value)
     config = load_config(None, [override])
-    file = ["examples/fsdp.yaml"] if environment else []
-    with raises_error(ConfigError, "fsdp_not_supported", figures=[named, *file]):
+    needed = [FSDP[name] for name in environment]
+    with raises_error(ConfigError, "fsdp_not_supported", figures=[named, *needed]):
         make_choices(config, trainable=trainable)
     if environment:
         monkeypatch.setenv(next(iter(environment)), FSDP[next(iter(environment))])

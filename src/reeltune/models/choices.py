@@ -78,7 +78,7 @@ def is_sharded() -> bool:
     return parse_flag_from_env("ACCELERATE_USE_FSDP")
 
 
-def not_sharded(message: str, hint: str) -> ConfigError:
+def fsdp_not_supported(message: str, hint: str) -> ConfigError:
     """Return the error for what FSDP cannot do."""
     return ConfigError(message, code="fsdp_not_supported", where="accelerate launch", hint=hint)
 
@@ -86,15 +86,17 @@ def not_sharded(message: str, hint: str) -> ConfigError:
 def _refuse_unfit_fsdp(config: Config, trainable: bool) -> None:
     optimizer = config.train.optimizer
     if not trainable:
-        raise not_sharded("FSDP is for training", "Run this command without accelerate launch")
+        raise fsdp_not_supported("FSDP is for training", "Run it without accelerate launch")
     if config.quantization.load_in_4bit:
-        raise not_sharded("4-bit weights are not sharded", "Set quantization.load_in_4bit to false")
+        raise fsdp_not_supported(
+            "4-bit weights are not sharded", "Set quantization.load_in_4bit=false"
+        )
     if optimizer not in ("adamw_torch", "adamw_torch_fused"):
-        raise not_sharded(f"{optimizer} is not sharded", "Set train.optimizer to adamw_torch")
+        raise fsdp_not_supported(f"{optimizer} is not sharded", "Set train.optimizer=adamw_torch")
     for name, needed in _FSDP.items():
         if (given := os.environ.get(name)) != needed:
             message = f"{name.lower()} is {given}, and must be {needed}"
-            raise not_sharded(message, "Use examples/fsdp.yaml")
+            raise fsdp_not_supported(message, "Set it in the configuration of accelerate launch")
 
 
 def make_choices(config: Config, *, trainable: bool = False) -> ModelChoices:

@@ -12,7 +12,7 @@ from accelerate.utils import send_to_device
 from reeltune.config import Config, config_tree
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.extras import require
-from reeltune.models.choices import is_sharded, not_sharded
+from reeltune.models.choices import fsdp_not_supported, is_sharded
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.rows import TokenRows, train_rows
 from reeltune.runs.environment import peak_memory
@@ -39,7 +39,7 @@ def dry_run(config: Config) -> None:
         ReeltuneError: As the run itself before its first step.
     """
     if is_sharded():
-        raise not_sharded("a dry run has one process", "Run it without accelerate launch")
+        raise fsdp_not_supported("a dry run has one process", "Run it without accelerate launch")
     for tracker in config.train.report_to:
         require(tracker)
     with logging_to(None), quiet_libraries():

@@ -21,7 +21,7 @@ from reeltune.config.schema import LOWER_IS_BETTER
 from reeltune.errors import RunError
 from reeltune.evaluation.metrics import measure
 from reeltune.models.causal_lm import compile_layers
-from reeltune.models.choices import is_sharded, not_sharded, process_state
+from reeltune.models.choices import fsdp_not_supported, is_sharded, process_state
 from reeltune.models.prompt_record import PromptRecord, write_prompt_record
 from reeltune.prompts.rows import TokenRows
 from reeltune.prompts.sequences import Sequences
@@ -290,7 +290,7 @@ def build_trainer(
         pairwise_weight=section.pairwise_weight,
     )
     if is_sharded() and not trainer.is_fsdp_enabled:
-        raise not_sharded("accelerate shards on GPUs only", "Launch without FSDP")
+        raise fsdp_not_supported("accelerate shards on GPUs only", "Launch without FSDP")
     trainer.remove_callback(PrinterCallback)  # ProgressLog prints the same, readably
     return trainer
 
