@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from reeltune.errors import LengthError
+from reeltune.errors import ConfigError, LengthError
 from reeltune.training.dry_run import dry_run
 from tests.errors import raises_error
 from tests.runs import tiny_config
@@ -49,6 +49,12 @@ def test_a_dry_run_does_one_step_and_writes_nothing(
     assert step_of(shown)["loss"] > 0
     trained = shown.rpartition(">>>")[2].partition("<<<")[0]
     assert trained in ("Yes<|im_end|>", "No<|im_end|>")
+
+
+def test_a_dry_run_with_fsdp_is_refused(tiny_qwen3, prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with raises_error(ConfigError, "fsdp_not_supported", figures=["dry run"]):
+        dry_run(tiny_config(tiny_qwen3, prepared.path, tmp_path))
 
 
 def test_a_block_longer_than_a_packed_row_is_refused(tiny_qwen3, prepared, tmp_path):

@@ -7,8 +7,9 @@ state is given FSDP for processes of a CPU, with gloo; all else is what runs on 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 
 from reeltune.errors import RunError
-from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE, RunFolder
+from reeltune.runs.folder import ADAPTER_WEIGHTS, RunFolder
+from reeltune.training.checkpoints import WriteChecksums
 from reeltune.training.train import train
 from tests import forked
 from tests.errors import raises_error
@@ -54,8 +56,21 @@ def shard_on_a_cpu() -> None:
     AcceleratorState.__init__ = with_fsdp
 
 
-def start(*words: str) -> list[Any]:
-    return forked.several(2, [*COMMAND, *words], more=fsdp_environment(), before=shard_on_a_cpu)
+def shard_until_checkpoint_2() -> None:
+    """Shard, and kill this process once it has written its files of the second checkpoint."""
+    shard_on_a_cpu()
+    save = WriteChecksums.on_save
+
+    def killing(self: WriteChecksums, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        save(self, args, state, control, **kwargs)
+        if state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    WriteChecksums.on_save = killing  # type: ignore[method-assign]
+
+
+def start(*words: str, before: Callable[[], None] = shard_on_a_cpu) -> list[Any]:
+    return forked.several(2, [*COMMAND, *words], more=fsdp_environment(), before=before)
 
 
 @pytest.mark.slow
@@ -81,17 +96,12 @@ def test_a_sharded_killed_and_resumed_run_learns_as_one_process_does(
     overrides = tiny_overrides(tiny_qwen3, prepared.path, work, train__batch_size=1, **settings)
     words = [part for override in overrides for part in ("--set", override)]
     run = RunFolder(work / "run")
-    killed = start(*words)
-    while not (run.path / "checkpoint-2" / CHECKSUMS_FILE).exists():
-        assert all(process.poll() is None for process in killed)
-        time.sleep(0.01)
-    for process in killed:
-        process.kill()
-        process.wait()
+    killed = start(*words, before=shard_until_checkpoint_2)
+    assert [process.wait() for process in killed] == [-signal.SIGKILL] * 2
     with raises_error(RunError, "resume_other_launch", where=str(run.path)):
         train(tiny_config(tiny_qwen3, prepared.path, work, train__batch_size=1, **settings), True)
     assert [process.wait() for process in start(*words, "--resume")] == [0, 0]
-    assert run.record()["resumed_from"] in (["checkpoint-2"], ["checkpoint-3"])
+    assert run.record()["resumed_from"] == ["checkpoint-2"]
     assert len(run.record()["peak_memory_by_process"]) == 2
     # A hundredth of a step of AdamW, which enlarges what is rounding in a gradient.
     for folder in ("", "checkpoint-3"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,6 +60,20 @@ def test_checkpointing_is_off_up_to_a_share_of_the_free_memory(ready, monkeypatc
 def test_the_reason_names_needed_and_free_memory(ready, monkeypatch):
     choice = choice_with(ready, 12.34, monkeypatch)
     assert re.findall(r"[\d.]+(?= GiB)", choice.reason) == [f"{needed(ready):.1f}", "12.3"]
+
+
+def test_sharded_weights_are_counted_before_they_are_there(ready, monkeypatch):
+    loaded, collator = ready
+    batch = fullest_batch(collator, loaded.config.train.batch_size)
+    estimate = estimate_step_memory(loaded, batch, checkpointing=False)
+    monkeypatch.setattr(inputs, "process_state", lambda: SimpleNamespace(num_processes=4))
+    least = estimate.step / 0.7
+    for share, value in ((0.2, True), (0.3, False)):
+        gib = least + share * estimate.weights
+        assert choice_with(ready, gib, monkeypatch).value is False
+        monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+        assert choice_with(ready, gib, monkeypatch).value is value
+        monkeypatch.delenv("ACCELERATE_USE_FSDP")
 
 
 @pytest.mark.parametrize("configured", [True, False])

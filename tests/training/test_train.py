@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from reeltune.cli import main
 from reeltune.data.columns import VALIDATION
-from reeltune.errors import DataError, LengthError, ModelError, RunError
+from reeltune.errors import ConfigError, DataError, LengthError, ModelError, RunError
 from reeltune.models.loaded_model import load_model
 from reeltune.runs.folder import RunFolder
 from reeltune.scoring.scorer import Scorer
@@ -26,6 +26,7 @@ from reeltune.training.train import train
 from reeltune.training.trainer import YesNoTrainer
 from tests.errors import raises_error
 from tests.helpers import write_prepared
+from tests.models.test_choices import FSDP
 from tests.runs import tiny_config, tiny_overrides
 from tests.scored import score_split
 
@@ -254,6 +255,15 @@ def test_a_refused_model_starts_nothing(tiny_qwen3, prepared, tmp_path, monkeypa
         train(tiny_config(tiny_qwen3, prepared.path, tmp_path), overwrite=True)
     assert started == []
     assert run.finished
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="accelerate shards on this machine")
+def test_fsdp_is_refused_without_gpus(tiny_qwen3, prepared, tmp_path, monkeypatch):
+    for name, value in FSDP.items():
+        monkeypatch.setenv(name, value)
+    with raises_error(ConfigError, "fsdp_not_supported", figures=["GPUs"]):
+        train(tiny_config(tiny_qwen3, prepared.path, tmp_path))
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
 def test_a_run_is_restored_after_its_replacement_was_killed(tmp_path):
