@@ -231,7 +231,7 @@ class Comparison:
 @contextmanager
 def nodes(count: int) -> Iterator[str]:
     """Start a Ray cluster of nodes on this machine, and yield its address."""
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     gpus = torch.cuda.device_count()
