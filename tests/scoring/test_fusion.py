@@ -375,17 +375,17 @@ def test_the_process_beside_the_training_fails_or_loses_it(run, tmp_path, logged
 
 
 def test_parts_are_fitted_beside_the_training_on_a_gpu_only(loaded, monkeypatch):
-    asked = []
-    monkeypatch.setattr(training, "fitted_beside", asked.append)
+    started = []
+    monkeypatch.setattr(training, "fitted_beside", started.append)
     gpu = replace(loaded.base.choices.device, value=torch.device("cuda"))
     base = replace(loaded.base, choices=replace(loaded.base.choices, device=gpu))
     on_gpu = replace(loaded, base=base)
     with PARTS_BESIDE(loaded, wanted=True) as fitted:
         assert fitted() is None
     PARTS_BESIDE(on_gpu, wanted=False)
-    assert not asked
+    assert not started
     PARTS_BESIDE(on_gpu, wanted=True)
-    assert asked == [loaded.config]
+    assert started == [loaded.config]
     monkeypatch.setattr(training, "MOST_EVENTS", 10)
     PARTS_BESIDE(on_gpu, wanted=True)
-    assert len(asked) == 1
+    assert len(started) == 1
