@@ -127,14 +127,9 @@ def queries(loaded: LoadedModel, events: np.ndarray) -> list[Query]:
     return asked
 
 
-def log_of(predictor_of: LoadedModel, caplog: pytest.LogCaptureFixture) -> str:
-    with caplog.at_level(logging.INFO, LOGGER.name):
-        LOGGER.addHandler(caplog.handler)
-        try:
-            assert Predictor(predictor_of).fusion is None
-        finally:
-            LOGGER.removeHandler(caplog.handler)
-    return caplog.text
+def log_of(predictor_of: LoadedModel, logged: pytest.LogCaptureFixture) -> str:
+    assert Predictor(predictor_of).fusion is None
+    return logged.text
 
 
 def test_training_fits_it_on_the_validation_rows_of_the_kept_step(run, loaded, prepared):
@@ -192,27 +187,27 @@ def test_a_moved_run_has_its_fusion_and_no_fusion_leaves_the_model_alone(
 
 @pytest.mark.parametrize("name", ["adapter", "data", "form", "layout"])
 def test_for_other_weights_data_or_prompts_the_model_alone_answers(
-    loaded, tmp_path, caplog, name: str
+    loaded, tmp_path, logged, name: str
 ):
     other = copied(loaded, tmp_path / "other")
     fusion = load_fusion(tmp_path / "other")
     assert fusion is not None
     write_fusion(tmp_path / "other", replace(fusion, key={**fusion.key, name: "0" * 64}))
-    assert f"no fusion (it was fitted for other {name}): the model alone" in log_of(other, caplog)
+    assert f"no fusion (it was fitted for other {name}): the model alone" in log_of(other, logged)
 
 
-def test_without_one_or_if_it_was_not_better_the_model_alone_answers(loaded, tmp_path, caplog):
+def test_without_one_or_if_it_was_not_better_the_model_alone_answers(loaded, tmp_path, logged):
     other = copied(loaded, tmp_path / "other")
     assert other.adapter is not None
     fusion = load_fusion(other.adapter)
     assert fusion is not None
     write_fusion(other.adapter, replace(fusion, used=False))
-    assert "not clearly better" in log_of(other, caplog)
+    assert "not clearly better" in log_of(other, logged)
     scored = collect_predictions(other, "test", lambda _: None)
     assert list(scored.scorers) == [TUNED, BASE] and scored.fusion is not None
     write_fusion(other.adapter, None)
     assert not (other.adapter / ARRAYS_FILE).exists()
-    assert "there is none" in log_of(other, caplog)
+    assert "there is none" in log_of(other, logged)
     assert collect_predictions(other, "test", lambda _: None).new_fusion
 
 

@@ -19,11 +19,11 @@ import numpy as np
 
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.rows import choose_blocks, prompt_settings
+from reeltune.prompts.rows import prompt_settings
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.fusion import Parts
 from reeltune.signals.folder import open_prepared
-from reeltune.training.inputs import validation_rows
+from reeltune.training.inputs import validation_events
 
 MOST_EVENTS: Final = 5_000_000
 """With more, memory would have to hold the data twice."""
@@ -31,7 +31,7 @@ MOST_EVENTS: Final = 5_000_000
 
 def fit(config: Config, folder: PreparedFolder) -> Parts:
     """Fit the parts to the training rows of a configuration; errors are those of ``Parts.fit``."""
-    event = choose_blocks(folder, validation_rows(config)).examples.target
+    event = validation_events(config, folder)
     return Parts.fit(folder, prompt_settings(folder, config.prompt), event, config.train.seed)
 
 

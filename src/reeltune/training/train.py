@@ -28,7 +28,7 @@ from reeltune.models.base_identity import check_base
 from reeltune.models.choices import process_state
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
-from reeltune.prompts.rows import TokenRows, choose_blocks, prompt_settings, train_rows
+from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, begin_phase, logging_to, quiet_libraries
 from reeltune.scoring.fusion import Parts, fit_fusion, write_fusion
@@ -42,6 +42,7 @@ from reeltune.training.inputs import (
     log_rows,
     refuse_undefined_metric,
     trainer_inputs,
+    validation_events,
     validation_rows,
 )
 from reeltune.training.loss import PAIRS_PAY_FROM
@@ -196,7 +197,7 @@ def _fuse(
     fitted: Callable[[], Parts | None],
 ) -> None:
     """Fit the fusion on the validation rows of training, and keep it."""
-    event = choose_blocks(loaded.folder, validation_rows(loaded.config)).examples.target
+    event = validation_events(loaded.config, loaded.folder)
     write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes, fitted))
 
 
