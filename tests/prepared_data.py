@@ -15,11 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reeltune import __version__
-from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
 from reeltune.data.columns import Columns
-from reeltune.data.folder import AUXILIARY_FILE, DIGEST, FORMAT_VERSION, META_FILE, meta_digest
+from reeltune.data.folder import (
+    AUXILIARY_FILE,
+    DIGEST,
+    FORMAT_VERSION,
+    META_FILE,
+    PreparedFolder,
+    meta_digest,
+)
 from reeltune.data.invariants import EventTable
 from reeltune.data.meta import count_tables, describe_file, settings_meta
+from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.domain import GPHyperparameters, Item, PromptSettings
 from reeltune.files import file_digest
 from reeltune.signals.auxiliary import add_auxiliary

@@ -16,9 +16,10 @@ import pytest
 
 from reeltune.cli import main
 from reeltune.config import load_config
-from reeltune.data import PreparedFolder, PrepareSettings, SplitSettings
+from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.data.prepare import prepare
+from reeltune.data.settings import PrepareSettings, SplitSettings
 from reeltune.evaluation.predictions import read_predictions
 from reeltune.models.loaded_model import load_model
 from reeltune.models.prompt_record import read_prompt_record, write_prompt_record

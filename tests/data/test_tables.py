@@ -13,6 +13,7 @@ import pytest
 
 import reeltune
 from reeltune.data import table_files
+from reeltune.data.folder import PreparedFolder
 from reeltune.errors import ConfigError, DataError
 from tests.errors import raises_error
 
@@ -130,7 +131,7 @@ ORDINARY: dict[str, tuple[str | bytes, dict, list[Row]]] = {
 }
 
 
-def events(folder: reeltune.data.PreparedFolder) -> list[tuple]:
+def events(folder: PreparedFolder) -> list[tuple]:
     """Return user, item, rating and time of all events, with ids as they were given."""
     ratings, items = folder.ratings, folder.items
     users = folder.user_ids.ids(ratings.user_id)
@@ -156,7 +157,7 @@ def test_ordinary_table_is_prepared_exactly(tmp_path, name):
     folder = reeltune.prepare(
         file, tmp_path / "out", export=None, notify=said.append, **SMALL, **options
     )
-    folder = reeltune.data.PreparedFolder.open(folder.path)
+    folder = PreparedFolder.open(folder.path)
     found = events(folder)
     wanted = [(user, item, float(rating), time) for user, item, rating, time in rows]
     if folder.meta["tables"]["times"] == "order of rows":

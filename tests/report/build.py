@@ -16,7 +16,7 @@ from reeltune.evaluation.result import (
     Kind,
     ScorerResult,
 )
-from reeltune.report import TrainingCurves
+from reeltune.report.learning import TrainingCurves
 from tests.report.parts import (
     SKILL,
     ablations,

@@ -10,7 +10,7 @@ import pytest
 
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
-from reeltune.report import write_report
+from reeltune.report.write import write_report
 from tests.browser import chromium
 from tests.report.build import make_evaluation, make_predictions, make_training
 from tests.report.reading import Page

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
-from reeltune.report import write_report
+from reeltune.report.write import write_report
 from tests.report.hostile import HOSTILE, hostile_evaluation, hostile_predictions
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeltune.errors import RunError
-from reeltune.report import TrainingCurves
-from reeltune.report.learning import learning_charts, spread
+from reeltune.report.learning import TrainingCurves, learning_charts, spread
 from tests.errors import raises_error
 
 METRICS: dict[str, Any] = {

@@ -13,8 +13,7 @@ import pytest
 
 from reeltune.evaluation.predictions import PredictionTable
 from reeltune.evaluation.result import Evaluation
-from reeltune.report import write_report
-from reeltune.report.write import render
+from reeltune.report.write import render, write_report
 from tests.report.build import make_evaluation, make_predictions, make_training
 from tests.report.hostile import HOSTILE, hostile_evaluation, hostile_predictions
 from tests.report.parts import SKILL

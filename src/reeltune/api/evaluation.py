@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 class Evaluation:
     """Metrics of all scorers on the same rows.
 
-    It holds what :class:`reeltune.evaluation.Evaluation` does not: the predictions and the model
-    that :meth:`report` needs.
+    It holds what :class:`reeltune.evaluation.result.Evaluation` does not: the predictions and the
+    model that :meth:`report` needs.
 
     Attributes:
         result: Metrics with intervals, differences, breakdowns, ablations and warnings.

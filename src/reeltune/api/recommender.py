@@ -100,8 +100,8 @@ def load(
 class Recommender:
     """Predicts, recommends and explains with one model and the prepared data.
 
-    Unlike :class:`reeltune.recommend.RecommendationPipeline`, which only chooses and ranks so that
-    the HTTP service can batch the model's work, it holds the model. Not thread-safe.
+    Unlike :class:`reeltune.recommend.pipeline.RecommendationPipeline`, which only chooses and ranks
+    so that the HTTP service can batch the model's work, it holds the model. Not thread-safe.
 
     Frames may be of polars or pandas; what comes out is of the kind that came in, or of polars.
     """

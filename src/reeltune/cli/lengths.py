@@ -38,7 +38,7 @@ def lengths(
     from reeltune.data.columns import EXAMPLE_SPLITS
     from reeltune.lengths.measure import char_lengths, parse_percentiles
     from reeltune.prompts.rows import prompt_settings
-    from reeltune.signals import open_prepared
+    from reeltune.signals.folder import open_prepared
 
     resolved = options.resolve_config(config, override)
     shown = parse_percentiles(percentiles)
