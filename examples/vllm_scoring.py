@@ -15,8 +15,20 @@ import requests
 from reeltune.bulk.input_table import InputRows, InvalidRows
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import shared_queries
+from reeltune.config.model_sections import PromptSection
+from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Renderer
 from reeltune.errors import ReeltuneError
-from reeltune.scoring.query_prompts import QueryPrompts
+from reeltune.models.pretrained import load_tokenizer
+from reeltune.models.prompt_record import (
+    read_prompt_record,
+    refuse_other_prompt,
+    refuse_other_tokenizer,
+)
+from reeltune.prompts.pieces import PromptTokens
+from reeltune.prompts.rows import prompt_settings
+from reeltune.scoring.predictor import Query, query_sequences
+from reeltune.signals.folder import with_signals
 
 
 def main(url: str, model: str, adapter: str, prepared: str, pairs_file: str) -> None:
@@ -29,22 +41,57 @@ def main(url: str, model: str, adapter: str, prepared: str, pairs_file: str) -> 
         prepared: The prepared folder with the users' ratings.
         pairs_file: A CSV file.
     """
-    prompts = QueryPrompts.open(Path(adapter), Path(prepared))
+    folder, tokens = open_prompts(Path(adapter), Path(prepared))
     limit = longest_prompt(url, model)
-    lookup = Lookup(prompts.folder)
+    lookup = Lookup(folder)
     pairs = pl.read_csv(pairs_file).select("user_id", "item_id")
     rows = InputRows.resolve(pairs.to_arrow(), lookup)
     if len(rows.valid) < len(pairs):
         invalid = InvalidRows()
         invalid.add(pairs.to_arrow(), rows)
         raise invalid.error(pairs_file)
-    labels = [prompts.tokens.answers.yes, prompts.tokens.answers.no]
+    labels = [tokens.answers.yes, tokens.answers.no]
     p_yes = np.empty(len(pairs))
     # Rows with the same user and history share a request.
     for group, query in zip(*shared_queries(rows, lookup, sys.maxsize), strict=True):
-        body = scoring_request(model, prompts.of(query, limit), labels)
+        body = scoring_request(model, prompts_of(folder, tokens, query, limit), labels)
         p_yes[group] = scores(call("POST", f"{url}/generative_scoring", body), body)
     print(pairs.with_columns(p_yes=p_yes).write_csv(), end="")
+
+
+def open_prompts(adapter: Path, prepared: Path) -> tuple[PreparedFolder, PromptTokens]:
+    """Return the data with the adapter's signals, and the pieces of its prompts."""
+    trained = read_prompt_record(adapter).settings
+    folder = PreparedFolder.open(prepared)
+    folder = with_signals(folder, trained.signals, None, trained.gaussian_process)
+    section = PromptSection(
+        form=trained.form,
+        genres=trained.genres,
+        signals=trained.signals,
+        item_text_tokens=trained.item_text_tokens,
+    )
+    settings = prompt_settings(folder, section)
+    refuse_other_prompt(adapter, settings, folder.history_len)
+    tokenizer = load_tokenizer(str(adapter))
+    refuse_other_tokenizer(adapter, tokenizer)
+    return folder, PromptTokens(tokenizer, Renderer(settings), folder.items, folder.tags)
+
+
+def prompts_of(
+    folder: PreparedFolder, tokens: PromptTokens, query: Query, limit: int
+) -> list[list[int]]:
+    """Return the token ids of every candidate's prompt, up to where the answer begins."""
+    history, context = folder.context.of_query(
+        query.history, query.candidates, folder.history_len, query.asked_at
+    )
+    shown = Query(history, query.candidates, context)
+    prompts = [row.tolist() for row in query_sequences(tokens, [shown]).alone()]
+    if (longest := max(map(len, prompts))) > limit:
+        raise SystemExit(
+            f"a prompt has {longest} tokens, and the model reads {limit}. "
+            f"Let it read at least {longest}, or prepare with a shorter history"
+        )
+    return prompts
 
 
 def longest_prompt(url: str, model: str) -> int:
