@@ -19,8 +19,9 @@ import pytest
 from filelock import FileLock
 
 from reeltune.errors import FetchError
-from reeltune.fetch import FetchOptions, fetch_edition, find_edition
 from reeltune.fetch.download import RetryPolicy, download
+from reeltune.fetch.editions import find_edition
+from reeltune.fetch.install import FetchOptions, fetch_edition
 from reeltune.fetch.network_errors import UnreachableError
 from reeltune.files import atomic_folder, file_digest
 from reeltune.offline.gguf_tokenizer import build_tokenizer, read_metadata

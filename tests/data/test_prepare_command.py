@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from reeltune import fetch
 from reeltune.cli import app
 from reeltune.cli import prepare as command
 from reeltune.errors import ConfigError, DataError, ReeltuneError
-from reeltune.fetch import Fetched
+from reeltune.fetch import install
+from reeltune.fetch.install import Fetched
 from tests.errors import error_code, raises_error
 
 from .editions import items, timeline, write_edition
@@ -148,7 +148,7 @@ def fetched(monkeypatch) -> list[str]:
         folder = write_edition(into / edition.name, timeline(1, 60), items(60))
         return Fetched(folder, "test", "nothing")
 
-    monkeypatch.setattr(fetch, "fetch_edition", fake)
+    monkeypatch.setattr(install, "fetch_edition", fake)
     return names
 
 

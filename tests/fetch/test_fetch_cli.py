@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from reeltune.cli import app
 from reeltune.errors import FetchError
-from reeltune.fetch import find_edition
+from reeltune.fetch.editions import find_edition
 from tests.errors import raises_error
 
 from .conftest import Page, Site

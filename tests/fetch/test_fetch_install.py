@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from reeltune.errors import FetchError, RunError
-from reeltune.fetch import FetchOptions, fetch_edition
 from reeltune.fetch.download import RetryPolicy
 from reeltune.fetch.editions import Edition
+from reeltune.fetch.install import FetchOptions, fetch_edition
 from reeltune.files import file_digest
 from reeltune.locks import exclusive
 from tests.errors import raises_error

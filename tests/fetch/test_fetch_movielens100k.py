@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reeltune.errors import FetchError
-from reeltune.fetch import FetchOptions, fetch_edition, find_edition
 from reeltune.fetch.download import RetryPolicy
+from reeltune.fetch.editions import find_edition
+from reeltune.fetch.install import FetchOptions, fetch_edition
 from reeltune.fetch.network_errors import UnreachableError
 from reeltune.files import file_digest
 from reeltune.offline import movielens100k, wheels

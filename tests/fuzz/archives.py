@@ -12,7 +12,8 @@ from random import Random
 from typing import ClassVar
 
 from reeltune.data.prepare import prepare
-from reeltune.fetch import FetchOptions, fetch_edition, find_edition
+from reeltune.fetch.editions import find_edition
+from reeltune.fetch.install import FetchOptions, fetch_edition
 from tests.fuzz.campaign import Case, Kind
 from tests.fuzz.damage import Damaged, damage_bytes, pick
 from tests.fuzz.editions import Prepared, random_edition, read_prepared

@@ -11,7 +11,7 @@ import typer
 from reeltune.errors import FetchError
 
 if TYPE_CHECKING:
-    from reeltune.fetch import FetchOptions
+    from reeltune.fetch.install import FetchOptions
 
 _SYNTHETIC: Final = "synthetic"
 _SYNTHETIC_BOOKS: Final = "synthetic-books"
@@ -117,7 +117,8 @@ def fetch(
     elif is_model:
         _fetch_model(into or Path("models"), local_path, force)
     else:
-        from reeltune.fetch import OFFICIAL_BASE_URL, FetchOptions
+        from reeltune.fetch.editions import OFFICIAL_BASE_URL
+        from reeltune.fetch.install import FetchOptions
 
         options = FetchOptions(
             base_url=base_url or OFFICIAL_BASE_URL,
@@ -132,7 +133,8 @@ def fetch(
 def _fetch_edition(
     name: str, into: Path, local_path: Path | None, force: bool, options: FetchOptions
 ) -> None:
-    from reeltune.fetch import fetch_edition, find_edition
+    from reeltune.fetch.editions import find_edition
+    from reeltune.fetch.install import fetch_edition
 
     edition = find_edition(name)
     fetched = fetch_edition(edition, into, local_path=local_path, force=force, options=options)

@@ -162,7 +162,8 @@ def find_ratings(
 
 
 def _fetch(wanted: str, folder: Path, notify: Callable[[str], None]) -> Path:
-    from reeltune.fetch import OFFICIAL_BASE_URL, FetchOptions, fetch_edition, find_edition
+    from reeltune.fetch.editions import OFFICIAL_BASE_URL, find_edition
+    from reeltune.fetch.install import FetchOptions, fetch_edition
 
     edition = find_edition(wanted)
     notify(f"{folder} is missing: downloading {edition.name} (--no-download forbids it)")
