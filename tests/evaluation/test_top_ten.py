@@ -11,11 +11,18 @@ from lenskit.metrics import Precision
 
 from reeltune.data.columns import TEST
 from reeltune.data.folder import PreparedFolder
+from reeltune.domain import Item
 from reeltune.evaluation.breakdowns import training_events
 from reeltune.evaluation.predictions import PredictionTable
-from reeltune.evaluation.top_ten import diversity, genre_bits, highest, means, self_information
+from reeltune.evaluation.top_ten import diversity, highest, means, self_information
 from reeltune.evaluation.top_ten import top_ten as measure
+from reeltune.signals.user_features import genre_table
 from tests.prepared_data import write_prepared
+
+
+def genre_bits(genres) -> np.ndarray:
+    items = [Item(n, "", None, tuple(names)) for n, names in enumerate(genres)]
+    return np.packbits(genre_table(items), axis=1)
 
 
 def test_highest_rows_of_four_and_ties():

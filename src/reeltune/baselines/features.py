@@ -6,7 +6,7 @@ Computed from all earlier events of the user, and from training ratings of the i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from reeltune.baselines.problem import Floats, Ints, Labels, Problem
 from reeltune.data.history import NOW, History
-from reeltune.domain import Item
 from reeltune.signals.item_statistics import (
     FOLDS,
     ItemStatistics,
@@ -25,7 +24,12 @@ from reeltune.signals.item_statistics import (
     statistics_without_folds,
 )
 from reeltune.signals.running_statistics import RunningStatistics
-from reeltune.signals.user_features import USER_PRIOR, genre_affinity, genre_table
+from reeltune.signals.user_features import (
+    USER_PRIOR,
+    genre_affinity,
+    genre_table,
+    item_years,
+)
 
 RECENT: Final = 15
 """Events that count as recent: the default history length of a prompt."""
@@ -94,7 +98,7 @@ class FeatureSource:
         )
         self._users, self._first = np.unique(self._known.user_id, return_index=True)
         self._genres = genre_table(problem.items)
-        self._years = item_years(problem.items)
+        self._years = item_years(problem.items, np.nanmean)
         since = np.diff(self._known.timestamp, prepend=self._known.timestamp[:1])
         self._gap = np.where(self._known.position > 0, since, 0)
         self._newest = self._known.timestamp.max(initial=0)
@@ -157,14 +161,6 @@ class FeatureSource:
         time = np.where(rows.timestamp == NOW, self._newest, rows.timestamp)
         yield "item_age", 1970 + time / YEAR_SECONDS - year
         yield "gap", np.log1p(rows.gap)
-
-
-def item_years(items: Sequence[Item]) -> Floats:
-    """Return the year of each item, or the mean year where it is unknown, shape ``(items,)``."""
-    years = np.array([item.year for item in items], dtype=np.float64)
-    unknown = np.isnan(years)
-    usual = 0.0 if unknown.all() else float(np.nanmean(years))
-    return np.where(unknown, usual, years)
 
 
 def feature_table(problem: Problem, event: Ints) -> Floats:

@@ -22,11 +22,11 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from reeltune.baselines.features import RECENT, Rows, item_years
+from reeltune.baselines.features import RECENT, Rows
 from reeltune.baselines.problem import Floats, Ints, Problem, mean_log_loss
 from reeltune.seeds import sample_rows, stream
 from reeltune.signals.item_statistics import ITEM_PRIOR
-from reeltune.signals.user_features import USER_PRIOR, genre_table, user_features
+from reeltune.signals.user_features import USER_PRIOR, genre_table, item_years, user_features
 
 HISTORY: Final = 128
 CHUNK: Final = 32
@@ -229,7 +229,7 @@ def fit_network(problem: Problem, events: Events) -> tuple[SequenceNetwork, dict
 
 def _train(events: Events, problem: Problem, rows: Ints) -> tuple[SequenceNetwork, int]:
     """Return the averaged network of the best epoch, and the number of that epoch."""
-    year = item_years(problem.items)
+    year = item_years(problem.items, np.nanmean)
     year = (year - year.mean()) / (year.std() or 1)
     items = _float32([genre_table(problem.items), year, item_vectors(problem)])
     spread, mean = torch.std_mean(events.table[problem.train], 0, correction=0)

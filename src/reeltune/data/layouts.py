@@ -12,6 +12,7 @@ from typing import Final
 
 from reeltune.domain import HALF_STARS, WHOLE_STARS, RatingScale
 from reeltune.errors import ConfigError, DataError
+from reeltune.fetch import editions
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -45,19 +46,14 @@ DAT_1M: Final = Layout("1m", "ratings.dat", "movies.dat", "::", False, WHOLE_STA
 DAT_10M: Final = Layout("10m", "ratings.dat", "movies.dat", "::", False, HALF_STARS)
 TAB_100K: Final = Layout("100k", "u.data", "u.item", "\t", False, WHOLE_STARS)
 
-EDITIONS: Final[Mapping[str, Layout]] = {
-    "ml-latest-small": CSV,
-    "ml-latest": CSV,
-    "ml-100k": TAB_100K,
-    "ml-1m": DAT_1M,
-    "ml-10m": DAT_10M,
-    "ml-20m": CSV,
-    "ml-25m": CSV,
-    "ml-32m": CSV,
-}
 _ALIASES: Final = {"ml-10m100k": "ml-10m"}
 _BY_FILES: Final = (CSV, TAB_100K, DAT_1M)
 """One layout for each pair of file names."""
+
+EDITIONS: Final[Mapping[str, Layout]] = {
+    each.name: next(layout for layout in _BY_FILES if layout.files == each.needed)
+    for each in editions.EDITIONS
+} | {"ml-10m": DAT_10M}
 
 _HEADER_LENGTH: Final = 1 << 16
 _BLOCK: Final = 1 << 24

@@ -6,7 +6,7 @@ one user's rows. Of these metrics LensKit 2025.8 has precision alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain, combinations
 from typing import Final
 
@@ -20,6 +20,7 @@ from reeltune.evaluation.metrics import user_indices
 from reeltune.evaluation.predictions import Floats, Ints, PredictionTable
 from reeltune.evaluation.result import TopTen
 from reeltune.seeds import stream
+from reeltune.signals.user_features import genre_table
 
 LENGTH: Final = 10
 
@@ -40,7 +41,7 @@ def top_ten(
         return None
     user, timelines = user_indices(user[chosen]), folder.timelines
     items, item = np.unique(timelines.item_idx[predictions.event[chosen]], return_inverse=True)
-    genres = genre_bits([folder.items[i].genres for i in items])
+    genres = np.packbits(genre_table([folder.items[i] for i in items]), axis=1)
     ratings = training_ratings(folder, predictions)[chosen].astype(np.float64)
     users = len(np.unique(timelines.user_id[training_events(folder)]))
     of_rows = {
@@ -78,12 +79,6 @@ def self_information(ratings: Floats, users: int) -> Floats:
     infinite; it counts as rated by one user.
     """
     return np.log2(max(users, 1)) - np.log2(np.maximum(ratings, 1))
-
-
-def genre_bits(genres: Sequence[Sequence[str]]) -> npt.NDArray[np.uint8]:
-    """Return one bit per genre of each item, shape ``(items, bytes)``."""
-    names = sorted({name for each in genres for name in each})
-    return np.packbits(np.array([[n in each for n in names] for each in genres], np.bool_), axis=1)
 
 
 def diversity(genres: npt.NDArray[np.uint8]) -> Floats:

@@ -15,7 +15,7 @@ from reeltune.seeds import sample_rows
 from reeltune.signals.item_statistics import FOLDS, ITEM_PRIOR, ItemStatistics
 from reeltune.signals.running_statistics import Floats
 from reeltune.signals.target import gp_target
-from reeltune.signals.user_features import USER_PRIOR, genre_table
+from reeltune.signals.user_features import USER_PRIOR, genre_table, item_years
 
 if TYPE_CHECKING:
     from reeltune.signals.gaussian_process import GPHyperparameters
@@ -119,7 +119,7 @@ class ItemSimilarities:
         self._fold = fold[ratings]
         self._shape = (len(items), len(drawn))
         self._statistics = statistics
-        self._years = _years(items)
+        self._years = item_years(items, np.nanmedian)
         genres = genre_table(items)
         self._genres = genres / np.sqrt(np.maximum(genres.sum(1, keepdims=True), 1))
         self._cached: dict[int, ItemSimilarity] = {}
@@ -170,11 +170,3 @@ def _on_grid(features: csr_array) -> csr_array:
     """Round features to the grid; values below 16 remain exact in float32."""
     steps = np.rint(features.data.astype(np.float32) * np.float32(_GRID)) / np.float32(_GRID)
     return csr_array((steps, features.indices, features.indptr), features.shape)
-
-
-def _years(items: Sequence[Item]) -> Floats:
-    """Return the year of each item; the median year where it is unknown."""
-    years = np.array([item.year for item in items], dtype=np.float64)
-    missing = np.isnan(years)
-    median = 0.0 if missing.all() else np.nanmedian(years)
-    return np.where(missing, median, years)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -105,3 +105,10 @@ def genre_table(items: Sequence[Item]) -> npt.NDArray[np.bool_]:
     for row, item in enumerate(items):
         table[row, [column[genre] for genre in item.genres]] = True
     return table
+
+
+def item_years(items: Sequence[Item], usual: Callable[[Floats], Any]) -> Floats:
+    """Return the year of each item, or the usual one where it is unknown, shape ``(items,)``."""
+    years = np.array([item.year for item in items], dtype=np.float64)
+    unknown = np.isnan(years)
+    return np.where(unknown, 0.0 if unknown.all() else usual(years), years)
