@@ -15,9 +15,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from reeltune.config import Config
 from reeltune.errors import FileError, RunError
 from reeltune.files import file_digest, write_json
+from reeltune.models.loaded_model import load_model
 from reeltune.runs.folder import ADAPTER_WEIGHTS, CHECKSUMS_FILE, TRAINER_STATE, RunFolder
 from reeltune.training.checkpoints import newest_whole
-from reeltune.training.train import train
+from reeltune.training.train import _space, train
 from tests.errors import raises_error
 from tests.runs import tiny_config
 
@@ -321,6 +322,18 @@ def test_far_too_little_space_ends_a_run_before_it_trains(config, tmp_path, monk
     with raises_error(FileError, "disk_full", where=str(section.output_dir), figures=[" MB "]):
         train(config.model_copy(update={"train": section}))
     assert not list(section.output_dir.glob("checkpoint-*"))
+
+
+def test_the_space_of_a_run_has_every_copy_of_adapter_and_tokenizer(
+    config, tiny_qwen3, monkeypatch
+):
+    loaded, adapter = load_model(config, trainable=True), 10**6
+    checkpoints = config.train.save_total_limit + 1
+    tokenizer = (tiny_qwen3 / "tokenizer.json").stat().st_size
+    alone = _space(loaded, adapter)
+    assert alone > (3 * checkpoints + 1) * adapter + (checkpoints + 1) * tokenizer
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert _space(loaded, adapter) == alone + checkpoints * adapter
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from reeltune.files import write_json
 from reeltune.locks import exclusive
 from reeltune.models.adapter import adapter_record, read_adapter, refuse_unfit
 from reeltune.models.base_identity import check_base
-from reeltune.models.choices import process_state
+from reeltune.models.choices import is_sharded, process_state
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
@@ -51,7 +51,7 @@ from reeltune.training.trackers import finished_trackers, start_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
 
 Callbacks = Sequence[TrainerCallback]
-_SMALL_FILES: Final = 100_000  # bytes: the tokenizer, the states of the trainer and of generators
+_SMALL_FILES: Final = 100_000  # bytes: the states of the trainer and of a process's generators
 
 
 def train(
@@ -205,8 +205,7 @@ def _fuse(
 def _space_named(run: RunFolder, loaded: LoadedModel) -> Iterator[None]:
     """Let the error for a full disk name the space that the run needs; refuse far too little."""
     adapter = sum(p.nbytes for p in loaded.peft_model.parameters() if p.requires_grad)  # in float32
-    checkpoint = 3 * adapter + _SMALL_FILES  # with the optimizer's two moments
-    needed = (loaded.config.train.save_total_limit + 1) * checkpoint + adapter + _SMALL_FILES
+    needed = _space(loaded, adapter)
     if shutil.disk_usage(run.path).free < adapter:
         raise disk_full(str(run.path), needed)
     try:
@@ -215,6 +214,15 @@ def _space_named(run: RunFolder, loaded: LoadedModel) -> Iterator[None]:
         if not is_disk_full(error):
             raise
         raise disk_full(str(run.path), needed) from error
+
+
+def _space(loaded: LoadedModel, adapter: int) -> int:
+    """Return the bytes that a run writes, given those of its adapter."""
+    tokenizer = loaded.base.tokenizer.backend_tokenizer.to_str(pretty=True)  # pyright: ignore
+    small = len(tokenizer.encode()) + _SMALL_FILES * process_state().num_processes
+    copies = 4 if is_sharded() else 3  # with the optimizer's two moments; FSDP writes it twice
+    checkpoints = loaded.config.train.save_total_limit + 1
+    return checkpoints * (copies * adapter + small) + adapter + small
 
 
 def _warn_of_few_pairs(config: Config, rows: TokenRows) -> None:
