@@ -10,11 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
@@ -22,6 +24,7 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 
 from reeltune.errors import RunError
+from reeltune.models import choices
 from reeltune.runs.folder import ADAPTER_WEIGHTS, RunFolder
 from reeltune.training.checkpoints import WriteChecksums
 from reeltune.training.train import train
@@ -56,9 +59,43 @@ def shard_on_a_cpu() -> None:
     AcceleratorState.__init__ = with_fsdp
 
 
-def shard_until_checkpoint_2() -> None:
-    """Shard, and kill this process once it has written its files of the second checkpoint."""
+def scale_on_a_cpu() -> None:
+    """Shard in float16 with loss scaling, which accelerate has for GPUs only.
+
+    The gradients that one process has in the second step overflow.
+    """
     shard_on_a_cpu()
+    choices._dtype = lambda *_: choices.Choice(torch.float16, "for the test")
+    inner, clip, steps = Accelerator.__init__, Accelerator.clip_grad_norm_, count(1)
+
+    def with_scaler(self: Any, *args: Any, **kwargs: Any) -> None:
+        inner(self, *args, **kwargs)
+        self.native_amp, self.scaler = True, torch.amp.GradScaler("cpu", init_scale=1024.0)
+
+    def overflowing(self: Any, parameters: Any, *args: Any, **kwargs: Any) -> Any:
+        parameters = list(parameters)
+        if next(steps) == 2 and os.environ["RANK"] == "1":
+            gradient = next(each.grad for each in parameters if each.grad is not None)
+            gradient.to_local().fill_(torch.inf)
+        return clip(self, parameters, *args, **kwargs)
+
+    Accelerator.__init__, Accelerator.clip_grad_norm_ = with_scaler, overflowing
+
+
+def scale_until_checkpoint_2() -> None:
+    """Do both."""
+    scale_on_a_cpu()
+    kill_after_checkpoint_2()
+
+
+def shard_until_checkpoint_2() -> None:
+    """Do both."""
+    shard_on_a_cpu()
+    kill_after_checkpoint_2()
+
+
+def kill_after_checkpoint_2() -> None:
+    """Kill this process once it has written its files of the second checkpoint."""
     save = WriteChecksums.on_save
 
     def killing(self: WriteChecksums, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -73,9 +110,13 @@ def start(*words: str, before: Callable[[], None] = shard_on_a_cpu) -> list[Any]
     return forked.several(2, [*COMMAND, *words], more=fsdp_environment(), before=before)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be forked")
-@pytest.mark.skipif("CI" in os.environ, reason="four processes for over 10 s: unset CI to run it")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be forked"),
+    pytest.mark.skipif("CI" in os.environ, reason="four processes for over 10 s: unset CI to run"),
+]
+
+
 def test_a_sharded_killed_and_resumed_run_learns_as_one_process_does(
     tiny_qwen3, prepared, tmp_path
 ):
@@ -110,3 +151,32 @@ def test_a_sharded_killed_and_resumed_run_learns_as_one_process_does(
         for name, weights in expected.items():
             torch.testing.assert_close(found[name], weights, rtol=0, atol=1e-4)
     assert measured(run.path) == pytest.approx(measured(alone), abs=1e-5)
+
+
+def test_in_float16_an_overflow_skips_the_step_in_all_processes_and_the_scale_is_resumed(
+    tiny_qwen3, prepared, tmp_path
+):
+    settings = {"lora__dropout": 0.0, "model__dtype": "float16", "train__batch_size": 1}
+    steps = {
+        "train__max_steps": 3,
+        "train__eval_steps": 1,
+        "train__save_steps": 1,
+        "train__save_total_limit": 3,
+    }
+    overrides = tiny_overrides(tiny_qwen3, prepared.path, tmp_path, **settings, **steps)
+    words = [part for override in overrides for part in ("--set", override)]
+    killed = start(*words, before=scale_until_checkpoint_2)
+    assert [process.wait() for process in killed] == [-signal.SIGKILL] * 2
+    resumed = start(*words, "--resume", before=scale_on_a_cpu)
+    assert [process.wait() for process in resumed] == [0, 0]
+    run = RunFolder(tmp_path / "run")
+    assert run.record()["resumed_from"] == ["checkpoint-2"]
+    saved = [run.path / f"checkpoint-{step}" for step in (1, 2, 3)]
+    scales = [torch.load(folder / "scaler.pt")["scale"] for folder in saved]
+    assert scales == [1024, 512, 512]
+    first, second, third = (load_file(folder / ADAPTER_WEIGHTS) for folder in saved)
+    for name, weights in first.items():
+        assert torch.equal(second[name], weights)
+        assert weights.dtype == torch.float32
+        assert bool(third[name].isfinite().all())
+    assert any(not torch.equal(third[name], second[name]) for name in third)

@@ -109,6 +109,15 @@ class YesNoTrainer(SFTTrainer):
         self.begin()
         return prepared
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load both, under FSDP once loss scaling (float16) has begun, which the steps that make
+        the optimizer's state need (transformers 5.17 begins it later).
+        """
+        scaler = self.accelerator.scaler
+        if checkpoint is not None and scaler is not None and self.is_fsdp_enabled:
+            scaler.scale(torch.zeros((), device=self.args.device))
+        super()._load_optimizer_and_scheduler(checkpoint)
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Train an epoch, unless a resumed run had already done its last step."""
         if not self.control.should_training_stop:
