@@ -34,10 +34,11 @@ from reeltune.prompts.rows import (
     prompt_settings,
     tokenize,
     train_rows,
+    validation_rows,
 )
 from reeltune.runs.folder import RunFolder
 from reeltune.training.callbacks import KeepBest, StepClock
-from reeltune.training.inputs import trainer_inputs, validation_rows
+from reeltune.training.inputs import trainer_inputs
 from reeltune.training.trainer import build_trainer
 
 _WINDOW = ["prompt.form=window", "train.block_size=30"]

@@ -44,11 +44,17 @@ from reeltune.config import Config, load_config
 from reeltune.data.columns import TRAIN
 from reeltune.domain import Renderer
 from reeltune.models.loaded_model import load_model
-from reeltune.prompts.rows import Selection, choose_blocks, prompt_settings, train_rows
+from reeltune.prompts.rows import (
+    Selection,
+    choose_blocks,
+    prompt_settings,
+    train_rows,
+    validation_rows,
+)
 from reeltune.runs.folder import RunFolder
 from reeltune.signals.folder import open_prepared
 from reeltune.training.callbacks import KeepBest, StepClock
-from reeltune.training.inputs import trainer_inputs, validation_rows
+from reeltune.training.inputs import trainer_inputs
 from reeltune.training.trainer import build_trainer
 
 WARM_UP = 6 if torch.cuda.is_available() else 1

@@ -23,7 +23,7 @@ from reeltune.lengths.measure import (
     parse_percentiles,
     rows_read,
 )
-from reeltune.prompts.rows import Selection, choose_blocks, tokenize, train_rows
+from reeltune.prompts.rows import Selection, choose_blocks, tokenize, train_rows, validation_rows
 from reeltune.signals.folder import with_signals
 from tests.errors import raises_error
 from tests.helpers import chat_tokenizer
@@ -181,8 +181,6 @@ def config_with(**train: Any) -> Config:
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_rows_measured_are_those_training_reads(shared: bool):
-    from reeltune.training.inputs import validation_rows
-
     config = config_with(share_history=shared)
     assert rows_read(config, "train") == train_rows(config)
     assert rows_read(config, "validation") == validation_rows(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from reeltune.evaluation.model_predictions import (
     WITHOUT_MODEL,
 )
 from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.prompts.rows import validation_events
 from reeltune.runs.log import LOGGER
 from reeltune.scoring import fusion as module
 from reeltune.scoring.combiner import Combination
@@ -38,6 +41,7 @@ from reeltune.scoring.fusion import (
     ARRAYS_FILE,
     FUSION_FILE,
     Fusion,
+    Parts,
     describe,
     event_inputs,
     fit_fusion,
@@ -48,7 +52,7 @@ from reeltune.scoring.fusion import (
 from reeltune.scoring.predictor import Predictor, Query
 from reeltune.training import fusion_parts
 from reeltune.training import train as training
-from reeltune.training.fusion_parts import fitted_beside
+from reeltune.training.fusion_parts import parts_process
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 
@@ -80,7 +84,7 @@ def run(tiny_qwen3, prepared, tmp_path_factory, few_rows) -> tuple[Path, list[st
     """A run with a fusion with the model, which may not be better on few rows; and overrides."""
     work = tmp_path_factory.mktemp("fused")
     with pytest.MonkeyPatch.context() as patch:  # as on a GPU, and nowhere else
-        patch.setattr(training, "_parts_beside", lambda each, **_: fitted_beside(each.config))
+        patch.setattr(training, "_parts_beside", lambda *_, **__: parts_process())
         patch.delattr(module.Parts, "fit")
         folder = train(tiny_config(tiny_qwen3, prepared.path, work, **SETTINGS))
     fusion = load_fusion(folder)
@@ -339,48 +343,66 @@ def test_the_command_reports_what_is_shipped(run, capsys):
 def test_the_process_beside_the_training_fits_the_same_parts(run, loaded):
     kept = load_fusion(run[0])
     assert kept is not None
-    here = fusion_parts.fit(loaded.config, loaded.folder).to_arrays()
+    event = validation_events(loaded.config, loaded.folder)
+    seed = loaded.config.train.seed
+    here = Parts.fit(loaded.folder, loaded.settings, event, seed).to_arrays()
+    at_once = fusion_parts.fit(loaded.config, loaded.folder).to_arrays()
     beside = kept.parts.to_arrays()
-    assert here.keys() == beside.keys()
+    assert here.keys() == at_once.keys() == beside.keys()
     for name, values in here.items():
+        np.testing.assert_array_equal(at_once[name], values)
         if values.dtype.kind == "f":
             np.testing.assert_allclose(beside[name], values, rtol=1e-5, atol=1e-6)
         else:
             np.testing.assert_array_equal(beside[name], values)
 
 
-def test_the_process_beside_the_training_fails_or_loses_it(run, tmp_path, logged, monkeypatch):
+@pytest.mark.parametrize("configured", [True, False])
+def test_the_process_ends_with_a_killed_training(run, configured):
+    text = load_config(None, run[1]).model_dump_json().encode() + b"\n"
+    command = [sys.executable, "-m", fusion_parts.__name__]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as alone:
+        assert alone.communicate(text if configured else b"") == (b"", None)
+    assert alone.returncode == 1
+
+
+def test_the_process_ends_with_a_failed_training():
+    with pytest.raises(KeyError), parts_process() as beside:
+        raise KeyError
+    assert beside is not None
+    assert beside.process.returncode < 0
+
+
+def test_a_process_that_fails_or_cannot_start_is_a_warning(run, tmp_path, logged, monkeypatch):
     config = load_config(None, run[1])
     data = config.data.model_copy(update={"prepared_dir": tmp_path / "moved"})
-    command = [sys.executable, "-m", fusion_parts.__name__]
-    with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as left_alone,
-        fitted_beside(config.model_copy(update={"data": data})) as failed,
-    ):
-        # As if the training had been killed.
-        assert left_alone.communicate(config.model_dump_json().encode() + b"\n") == (b"", None)
-        assert left_alone.returncode == 1
-        assert failed() is None
+    with parts_process() as failed:
+        assert failed is not None
+        failed.begin(config.model_copy(update={"data": data}))
+        assert failed.result() is None
     assert "the process beside the training failed" in logged.text
     assert "no prepared data here" in logged.text
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
-    with fitted_beside(config) as not_started:
-        assert not_started() is None
+    with parts_process() as not_started:
+        assert not_started is None
     assert "no process can be started beside the training" in logged.text
 
 
 def test_parts_are_fitted_beside_the_training_on_a_gpu_only(loaded, monkeypatch):
-    started = []
-    monkeypatch.setattr(training, "fitted_beside", started.append)
-    gpu = replace(loaded.base.choices.device, value=torch.device("cuda"))
-    base = replace(loaded.base, choices=replace(loaded.base.choices, device=gpu))
-    on_gpu = replace(loaded, base=base)
-    with PARTS_BESIDE(loaded, wanted=True) as fitted:
-        assert fitted() is None
-    PARTS_BESIDE(on_gpu, wanted=False)
-    assert not started
-    PARTS_BESIDE(on_gpu, wanted=True)
-    assert started == [loaded.config]
-    monkeypatch.setattr(training, "MOST_EVENTS", 10)
-    PARTS_BESIDE(on_gpu, wanted=True)
-    assert len(started) == 1
+    begun = contextlib.nullcontext()
+    monkeypatch.setattr(training, "parts_process", lambda: begun)
+
+    def is_begun(device: str, main: bool = True, fusion: str = "auto", most: int = 10**6) -> bool:
+        monkeypatch.setattr(training, "MOST_EVENTS", most)
+        state = SimpleNamespace(device=torch.device(device))
+        monkeypatch.setattr(training, "process_state", lambda: state)
+        scoring = loaded.config.scoring.model_copy(update={"fusion": fusion})
+        config = loaded.config.model_copy(update={"scoring": scoring})
+        return PARTS_BESIDE(config, loaded.folder, main=main) is begun
+
+    assert is_begun("cuda")
+    assert not is_begun("cpu")
+    assert not is_begun("cuda", main=False)
+    assert not is_begun("cuda", fusion="none")
+    assert not is_begun("cuda", most=len(loaded.folder.ratings) - 1)

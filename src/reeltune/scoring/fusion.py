@@ -25,7 +25,6 @@ from reeltune.data.timelines import Codes
 from reeltune.domain import RENAMED_SIGNALS, SIGNALS, ContextKind, PromptSettings
 from reeltune.errors import DataError, ModelError, one_line
 from reeltune.files import atomic_file, file_digest, read_object, write_json
-from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.rows import layout_name
 from reeltune.runs.folder import ADAPTER_WEIGHTS
 from reeltune.runs.log import LOGGER
@@ -34,6 +33,7 @@ from reeltune.scoring.combiner import Combination, Floats, Inputs, Ints, Weights
 from reeltune.scoring.predictions import Predictions
 
 if TYPE_CHECKING:
+    from reeltune.models.loaded_model import LoadedModel  # loads PEFT, which fitting does not need
     from reeltune.scoring.predictor import Query
 
 FUSION_FILE: Final = "fusion.json"

@@ -14,7 +14,7 @@ from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.extras import require
 from reeltune.models.choices import fsdp_not_supported, is_sharded
 from reeltune.models.loaded_model import LoadedModel, load_model
-from reeltune.prompts.rows import TokenRows, train_rows
+from reeltune.prompts.rows import TokenRows, train_rows, validation_rows
 from reeltune.runs.environment import peak_memory
 from reeltune.runs.log import LOGGER, logging_to, quiet_libraries
 from reeltune.scoring.scorer import Scorer, compute_context
@@ -27,7 +27,6 @@ from reeltune.training.inputs import (
     log_rows,
     refuse_undefined_metric,
     trainer_inputs,
-    validation_rows,
 )
 from reeltune.training.loss import answer_loss, attention_of
 

@@ -1,6 +1,7 @@
 """The parts of the fusion, fitted in a process of their own while a GPU trains the model.
 
-They do not read the model, and a GPU leaves most of the processor idle.
+They do not read the model, and a GPU leaves most of the processor idle. The process starts before
+the model is loaded, so that its imports are done when there is something to fit.
 """
 
 from __future__ import annotations
@@ -12,35 +13,71 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import IO, Final
 
 import numpy as np
 
+from reeltune.baselines.boosting import BoostingModel
+from reeltune.baselines.sequence_model import SequenceModel
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.rows import prompt_settings
+from reeltune.prompts.rows import prompt_settings, validation_events
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.fusion import Parts
 from reeltune.signals.folder import open_prepared
-from reeltune.training.inputs import validation_events
 
 MOST_EVENTS: Final = 5_000_000
 """With more, memory would have to hold the data twice."""
 
 
 def fit(config: Config, folder: PreparedFolder) -> Parts:
-    """Fit the parts to the training rows of a configuration; errors are those of ``Parts.fit``."""
-    event = validation_events(config, folder)
-    return Parts.fit(folder, prompt_settings(folder, config.prompt), event, config.train.seed)
+    """Fit the parts of ``Parts.fit`` to the training rows at the same time; errors are the same."""
+    event, seed = validation_events(config, folder), config.train.seed
+    settings = prompt_settings(folder, config.prompt)
+    signals, text = settings.context, bool(settings.item_text)
+    with ThreadPoolExecutor() as threads:
+        boosting = threads.submit(BoostingModel.fit, folder, signals, event, seed, text)
+        sequence = threads.submit(SequenceModel.fit, folder, event, seed)
+        return Parts(boosting.result(), sequence.result())
+
+
+@dataclass(frozen=True)
+class PartsProcess:
+    """A process that fits the parts, and the file of its errors."""
+
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+    def begin(self, config: Config) -> None:
+        """Let it fit the parts; it reads the signals from the cache, which should hold them."""
+        LOGGER.info("fusion: fitting gradient boosting and the sequence model beside the training")
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended; the reason is among its errors
+            self.process.stdin.write(config.model_dump_json().encode() + b"\n")
+            self.process.stdin.flush()
+
+    def result(self) -> Parts | None:
+        """Wait for the parts; return None, with a warning, if the process failed."""
+        if self.process.poll() is None:
+            LOGGER.info("fusion: waiting for the process beside the training")
+        assert self.process.stdout is not None
+        written = self.process.stdout.read()
+        if self.process.wait():
+            self.errors.seek(0)
+            lines = self.errors.read().decode("utf-8", errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {self.process.returncode}"
+            LOGGER.warning("fusion: the process beside the training failed (%s)", reason)
+            return None
+        with np.load(io.BytesIO(written), allow_pickle=False) as arrays:
+            return Parts.from_arrays(dict(arrays))
 
 
 @contextlib.contextmanager
-def fitted_beside(config: Config) -> Iterator[Callable[[], Parts | None]]:
-    """Fit the parts in another process inside the block; yield the function that waits for them.
-
-    It returns None, with a warning, if that process cannot be started or fails.
-    """
+def parts_process() -> Iterator[PartsProcess | None]:
+    """Start the process, which ends with the block; None, with a warning, if it cannot start."""
     with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
@@ -52,39 +89,21 @@ def fitted_beside(config: Config) -> Iterator[Callable[[], Parts | None]]:
             )
         except OSError as error:
             LOGGER.warning("fusion: no process can be started beside the training (%s)", error)
-            yield lambda: None
+            yield None
             return
-        LOGGER.info("fusion: fitting gradient boosting and the sequence model beside the training")
         try:
-            assert process.stdin is not None
-            with contextlib.suppress(OSError):  # it has ended; the reason is among its errors
-                process.stdin.write(config.model_dump_json().encode() + b"\n")
-                process.stdin.flush()
-            yield lambda: _result(process, errors)
+            yield PartsProcess(process, errors)
         finally:
             process.kill()
             with contextlib.suppress(OSError), process:  # closes the pipes and waits
                 pass
 
 
-def _result(process: subprocess.Popen[bytes], errors: IO[bytes]) -> Parts | None:
-    if process.poll() is None:
-        LOGGER.info("fusion: waiting for the process beside the training")
-    assert process.stdout is not None
-    written = process.stdout.read()
-    if process.wait():
-        errors.seek(0)
-        lines = errors.read().decode("utf-8", errors="replace").strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {process.returncode}"
-        LOGGER.warning("fusion: the process beside the training failed (%s)", reason)
-        return None
-    with np.load(io.BytesIO(written), allow_pickle=False) as arrays:
-        return Parts.from_arrays(dict(arrays))
-
-
 def _main() -> None:
     """Read a configuration from standard input, and write the arrays of its parts to the output."""
     output, sys.stdout = sys.stdout.buffer, sys.stderr
+    import sklearn.ensemble  # noqa: F401  # now, while the training still loads the model
+
     config = Config.model_validate_json(sys.stdin.buffer.readline())
 
     def end_with_the_training() -> None:

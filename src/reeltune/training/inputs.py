@@ -10,9 +10,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from reeltune.config import Config
-from reeltune.data.columns import TRAIN, VALIDATION
-from reeltune.data.folder import PreparedFolder
-from reeltune.data.timelines import Ints
+from reeltune.data.columns import TRAIN
 from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
 from reeltune.models.causal_lm import causal_of, head_of
@@ -20,14 +18,7 @@ from reeltune.models.choices import Choice, is_sharded, process_state
 from reeltune.models.load import parameter_counts
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.models.pretrained import pad_id_of
-from reeltune.prompts.rows import (
-    ANSWER_TOKENS,
-    Selection,
-    TokenRows,
-    choose_blocks,
-    held_out_rows,
-    train_rows,
-)
+from reeltune.prompts.rows import ANSWER_TOKENS, TokenRows, train_rows
 from reeltune.runs.environment import free_memory
 from reeltune.runs.log import LOGGER
 from reeltune.training.collate import (
@@ -80,16 +71,6 @@ def trainer_inputs(
     fullest = fullest_batch(collator, loaded.config.train.batch_size)
     checkpointing = choose_checkpointing(loaded, fullest)
     return TrainerInputs(loaded, train_rows, eval_rows, collator, checkpointing)
-
-
-def validation_rows(config: Config) -> Selection:
-    """Return the validation rows that are scored during training."""
-    return held_out_rows(config, VALIDATION, config.data.max_eval_examples)
-
-
-def validation_events(config: Config, folder: PreparedFolder) -> Ints:
-    """Return the event of each of :func:`validation_rows`, as an index in the timelines."""
-    return choose_blocks(folder, validation_rows(config)).examples.target
 
 
 def log_rows(loaded: LoadedModel, split: str, rows: TokenRows) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from reeltune.attention.shared import backend
 from reeltune.boundary import disk_full, is_disk_full
 from reeltune.config import Config
 from reeltune.data.columns import TRAIN, VALIDATION
+from reeltune.data.folder import PreparedFolder
 from reeltune.errors import RunError
 from reeltune.extras import require
 from reeltune.files import write_json
@@ -28,22 +29,27 @@ from reeltune.models.base_identity import check_base
 from reeltune.models.choices import is_sharded, process_state
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
-from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows
+from reeltune.prompts.rows import (
+    TokenRows,
+    prompt_settings,
+    train_rows,
+    validation_events,
+    validation_rows,
+)
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, begin_phase, logging_to, quiet_libraries
-from reeltune.scoring.fusion import Parts, fit_fusion, write_fusion
+from reeltune.scoring.fusion import fit_fusion, write_fusion
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
 from reeltune.training.checkpoints import newest_whole, set_aside
-from reeltune.training.fusion_parts import MOST_EVENTS, fitted_beside
+from reeltune.training.fusion_parts import MOST_EVENTS, PartsProcess, parts_process
 from reeltune.training.inputs import (
+    TrainerInputs,
     describe_checkpointing,
     log_rows,
     refuse_undefined_metric,
     trainer_inputs,
-    validation_events,
-    validation_rows,
 )
 from reeltune.training.loss import PAIRS_PAY_FROM
 from reeltune.training.record import first_record, run_metrics, write_card
@@ -130,74 +136,91 @@ def _train(
     LOGGER.info("run folder: %s", run.path)
     begin_phase(1, "load", clock.began)
     folder = open_prepared(config)
-    if checkpoint is not None:
-        settings = prompt_settings(folder, config.prompt)
-        run.refuse_other_data(folder.meta["files"], settings.to_dict())
-        check_base(run, config.model)
-    loaded = load_model(config, trainable=True, resumed=checkpoint is not None, folder=folder)
-    if checkpoint is not None:
-        refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
-        refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
-    begin_phase(2, "preprocess", clock.began)
-    rows = cached_rows(loaded, train_rows(config))
-    eval_rows = cached_rows(loaded, validation_rows(config))
-    log_rows(loaded, TRAIN, rows)
-    log_rows(loaded, VALIDATION, eval_rows)
-    refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
-    if main:
-        _warn_of_few_pairs(config, rows)
-    inputs = trainer_inputs(loaded, rows, eval_rows)
-    LOGGER.info(describe_checkpointing(inputs.checkpointing))
-    with _space_named(run, loaded):
-        record = first_record(inputs, run, checkpoint)
-        trainer = build_trainer(inputs, run, clock, checkpoint)
-        for callback in added:
-            trainer.add_callback(callback)
-        trainer.totals.run_started = record["started"]
+    with _parts_beside(config, folder, main=main) as parts:
+        if checkpoint is not None:
+            settings = prompt_settings(folder, config.prompt)
+            run.refuse_other_data(folder.meta["files"], settings.to_dict())
+            check_base(run, config.model)
+        loaded = load_model(config, trainable=True, resumed=checkpoint is not None, folder=folder)
+        if checkpoint is not None:
+            refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
+            refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
+        begin_phase(2, "preprocess", clock.began)
+        rows = cached_rows(loaded, train_rows(config))
+        eval_rows = cached_rows(loaded, validation_rows(config))
+        log_rows(loaded, TRAIN, rows)
+        log_rows(loaded, VALIDATION, eval_rows)
+        refuse_undefined_metric(eval_rows, config.train.metric_for_best_model)
+        if main:
+            _warn_of_few_pairs(config, rows)
+        if parts is not None and not is_sharded():
+            parts.begin(config)
+        inputs = trainer_inputs(loaded, rows, eval_rows)
+        LOGGER.info(describe_checkpointing(inputs.checkpointing))
+        with _space_named(run, loaded):
+            _learn(run, inputs, clock, checkpoint, added, parts, main=main)
 
-        def begin() -> None:
-            for checked in (rows, eval_rows):
-                trainer.scorer.check(checked.sequences, packed=config.train.share_history)
-            start_trackers(trainer)
-            if main:
-                run.remove_earlier()
-                run.write_record(record)
-            begin_phase(3, "train, with periodic evaluation", clock.began)
-            _log_batch(config, trainer, len(rows))
-            if checkpoint is not None:
-                LOGGER.info("resuming from %s", checkpoint.name)
 
-        if trainer.is_fsdp_enabled:
-            trainer.begin = begin  # only then is the model sharded, and can be run
-        else:
-            begin()
-        trainer.args.eval_on_start = checkpoint is None
-        fused = config.scoring.fusion != "none"
-        with _parts_beside(loaded, wanted=fused and main) as fitted:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            begin_phase(4, "save", clock.began)
-            _save(run, trainer, record)
-            p_yes = trainer.final_p_yes() if fused else None
-            if main and p_yes is not None:
-                _fuse(run, loaded, p_yes, fitted)
+def _learn(
+    run: RunFolder,
+    inputs: TrainerInputs,
+    clock: StepClock,
+    checkpoint: Path | None,
+    added: Callbacks,
+    parts: PartsProcess | None,
+    *,
+    main: bool,
+) -> None:
+    loaded, config = inputs.loaded, inputs.loaded.config
+    record = first_record(inputs, run, checkpoint)
+    trainer = build_trainer(inputs, run, clock, checkpoint)
+    for callback in added:
+        trainer.add_callback(callback)
+    trainer.totals.run_started = record["started"]
+
+    def begin() -> None:
+        for checked in (inputs.train_rows, inputs.eval_rows):
+            trainer.scorer.check(checked.sequences, packed=config.train.share_history)
+        start_trackers(trainer)
+        if main:
+            run.remove_earlier()
+            run.write_record(record)
+        begin_phase(3, "train, with periodic evaluation", clock.began)
+        _log_batch(config, trainer, len(inputs.train_rows))
+        if checkpoint is not None:
+            LOGGER.info("resuming from %s", checkpoint.name)
+        if parts is not None and trainer.is_fsdp_enabled:
+            parts.begin(config)
+
+    if trainer.is_fsdp_enabled:
+        trainer.begin = begin  # only then is the model sharded, and can be run
+    else:
+        begin()
+    trainer.args.eval_on_start = checkpoint is None
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    begin_phase(4, "save", clock.began)
+    _save(run, trainer, record)
+    p_yes = trainer.final_p_yes() if config.scoring.fusion != "none" else None
+    if main and p_yes is not None:
+        _fuse(run, loaded, p_yes, parts)
 
 
 def _parts_beside(
-    loaded: LoadedModel, *, wanted: bool
-) -> contextlib.AbstractContextManager[Callable[[], Parts | None]]:
-    """Fit the parts of the fusion beside the training where that leaves the processor idle."""
-    idle = loaded.device.type == "cuda" and len(loaded.folder.ratings) <= MOST_EVENTS
-    return fitted_beside(loaded.config) if wanted and idle else contextlib.nullcontext(lambda: None)
+    config: Config, folder: PreparedFolder, *, main: bool
+) -> contextlib.AbstractContextManager[PartsProcess | None]:
+    """Start the process that fits the parts of the fusion, where a GPU leaves it the processor."""
+    device = process_state().device
+    idle = device is not None and device.type == "cuda" and folder.counts["events"] <= MOST_EVENTS
+    wanted = main and config.scoring.fusion != "none"
+    return parts_process() if wanted and idle else contextlib.nullcontext()
 
 
 def _fuse(
-    run: RunFolder,
-    loaded: LoadedModel,
-    p_yes: npt.NDArray[np.float64],
-    fitted: Callable[[], Parts | None],
+    run: RunFolder, loaded: LoadedModel, p_yes: npt.NDArray[np.float64], parts: PartsProcess | None
 ) -> None:
     """Fit the fusion on the validation rows of training, and keep it."""
     event = validation_events(loaded.config, loaded.folder)
+    fitted = parts.result if parts is not None else lambda: None
     write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes, fitted))
 
 
