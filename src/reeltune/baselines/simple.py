@@ -89,27 +89,20 @@ def majority(problem: Problem) -> BaselineScores:
 
 def item_mean(problem: Problem) -> BaselineScores:
     """Expect the mean of the item's training ratings, shrunk to the overall mean."""
-
-    def models() -> Iterator[tuple[dict[str, Any], Rating]]:
-        for damping in DAMPING:
-            expected = overall_mean(problem) + item_offsets(problem, damping)
-            expected = expected[problem.timelines.item_idx]
-            yield {"item_damping": damping}, expected.__getitem__
-
-    return choose_rating(problem, models(), len(problem.ratings))
+    overall, item_idx = overall_mean(problem), problem.timelines.item_idx
+    models = (
+        ({"item_damping": d}, (overall + item_offsets(problem, d))[item_idx].__getitem__)
+        for d in DAMPING
+    )
+    return choose_rating(problem, models, len(problem.ratings))
 
 
 def user_running_mean(problem: Problem) -> BaselineScores:
     """Expect the mean of the user's own earlier ratings, shrunk to the overall mean."""
     running = RunningStatistics(problem.timelines.position)
-    overall = overall_mean(problem)
-
-    def models() -> Iterator[tuple[dict[str, Any], Rating]]:
-        for damping in DAMPING:
-            offset = running.earlier(problem.rating - overall) / (running.before + damping)
-            yield {"user_damping": damping}, offset.__getitem__
-
-    return choose_rating(problem, models(), len(problem.ratings))
+    above = running.earlier(problem.rating - overall_mean(problem))
+    models = (({"user_damping": d}, (above / (running.before + d)).__getitem__) for d in DAMPING)
+    return choose_rating(problem, models, len(problem.ratings))
 
 
 def bias_model(problem: Problem) -> BaselineScores:
@@ -118,15 +111,13 @@ def bias_model(problem: Problem) -> BaselineScores:
     LensKit's ``BiasScorer`` gives the same, but scores one history at a time: too slow for 49
     settings.
     """
-
-    def models() -> Iterator[tuple[dict[str, Any], Rating]]:
-        for item_damping in DAMPING:
-            parts = bias_parts(problem, item_damping)
-            for user_damping in DAMPING:
-                settings = {"item_damping": item_damping, "user_damping": user_damping}
-                yield settings, partial(parts.expected, user_damping)
-
-    return choose_rating(problem, models(), len(problem.ratings))
+    models = (
+        ({"item_damping": item, "user_damping": user}, partial(parts.expected, user))
+        for item in DAMPING
+        for parts in [bias_parts(problem, item)]
+        for user in DAMPING
+    )
+    return choose_rating(problem, models, len(problem.ratings))
 
 
 @dataclass(frozen=True)

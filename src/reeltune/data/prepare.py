@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -70,15 +70,6 @@ _OUR_FILES: Final = frozenset(
 ) | {"films.parquet"}  # of format 1
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """The tables that were written, and the ratings that were dropped."""
-
-    cuts: Cuts | None
-    ratings_in_source: int
-    dropped_ratings: DroppedRows
-
-
 def prepare(
     source: Path | TableSource,
     settings: PrepareSettings,
@@ -120,9 +111,9 @@ def prepare(
         ):
             settings = replace(settings, rating_threshold=read.threshold)
             settings.check_threshold(read.scale)
-            tables = _write_tables(folder, read, settings, notify)
+            written = _write_tables(folder, read, settings, notify)
             about = {"edition": edition, "layout": layout}
-            meta = _describe(folder, about, read, settings, tables, notify)
+            meta = _describe(folder, about, read, settings, written, notify)
             if add_auxiliary is not None:
                 meta["auxiliary"] = add_auxiliary(PreparedFolder(folder, meta), notify)
                 rows = meta["auxiliary"]["ratings"]
@@ -196,8 +187,12 @@ def _read_edition(source: Source, settings: PrepareSettings, notify: Notify) -> 
 
 def _write_tables(
     folder: Path, read: SourceTables, settings: PrepareSettings, notify: Notify
-) -> _Tables:
-    """Write timelines, items, tags and the ids of users that are text."""
+) -> tuple[Cuts | None, int, DroppedRows]:
+    """Write timelines, items, tags and the ids of users that are text.
+
+    Returns:
+        Where the splits begin, the number of ratings in the source, and those that were dropped.
+    """
     in_source = len(read.ratings)
     if not in_source:
         raise DataError(
@@ -227,7 +222,7 @@ def _write_tables(
     if read.user_texts is not None:
         users = pl.LazyFrame({Columns.USER: read.user_texts}, schema={Columns.USER: pl.String})
         _write_parquet(users, folder / USERS_FILE)
-    return _Tables(cuts, in_source, dropped_ratings)
+    return cuts, in_source, dropped_ratings
 
 
 def _write_parquet(table: pl.LazyFrame, path: Path) -> None:
@@ -248,17 +243,17 @@ def _describe(
     about: dict[str, Any],
     read: SourceTables,
     settings: PrepareSettings,
-    tables: _Tables,
+    written: tuple[Cuts | None, int, DroppedRows],
     notify: Notify,
 ) -> dict[str, Any]:
     """Check and count what was written, export it, and return the content of ``meta.json``."""
-    scale = read.scale
+    scale, (cuts, in_source, dropped_ratings) = read.scale, written
     meta: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "reeltune_version": __version__,
         **about,
         "source": [{"name": file.name, **describe_file(file, rows)} for file, rows in read.files],
-        "settings": settings_meta(settings, tables.cuts),
+        "settings": settings_meta(settings, cuts),
         "prompt": PromptSettings(
             threshold=settings.rating_threshold,
             scale_min=scale.min,
@@ -272,19 +267,19 @@ def _describe(
     }
     folder = PreparedFolder(path, meta)
     table = EventTable.read(folder)
-    checks = check_invariants(table, tables.ratings_in_source - tables.dropped_ratings.total)
+    checks = check_invariants(table, in_source - dropped_ratings.total)
     sections = count_tables(table)
-    check_no_empty_split(sections, settings, tables.cuts)
+    check_no_empty_split(sections, settings, cuts)
     counts = sections["counts"]
     meta |= sections
     meta["counts"] = {
-        "ratings_in_source": tables.ratings_in_source,
-        "dropped": tables.dropped_ratings.total,
+        "ratings_in_source": in_source,
+        "dropped": dropped_ratings.total,
         **counts,
         "items_in_source": len(read.items) + read.dropped_items.total,
         "items_dropped": read.dropped_items.total,
     }
-    dropped = (read.dropped_items, tables.dropped_ratings, read.dropped_tags)
+    dropped = (read.dropped_items, dropped_ratings, read.dropped_tags)
     meta["dropped"] = {reason: rows for part in dropped for reason, rows in part.to_dict().items()}
     meta["checks"] = checks
     meta["warnings"] = list(implausible(table))
