@@ -61,7 +61,7 @@ fuzz: $(DEVELOPING)
 	$(BIN)/python -W ignore -m tests.fuzz $(FUZZ)
 
 reference: $(INSTALLED)
-	$(BIN)/python -c "from reeltune.config import reference; print(reference.reference_page(), end='')" > docs/TRAINING_PARAMETERS.md
+	$(BIN)/python docs/hooks/reference.py > docs/TRAINING_PARAMETERS.md
 
 lint: $(DEVELOPING)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Help on the keys, as text for one key and as the page of all keys."""
+"""Help on the keys."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ from reeltune.config.load import config_tree, key_paths, unknown_key
 from reeltune.config.schema import Config
 from reeltune.config.section import KeyHelp, Section
 from reeltune.errors import ConfigError
-
-_INTRODUCTION = """\
-# Every key of the configuration
-
-<!-- Written by `make reference` from the descriptions in src/reeltune/config. Edit them there. -->
-
-`reeltune config explain KEY` prints one entry. How configurations are read, what to do when memory
-does not suffice and which keys may change with `--resume`: [TRAINING.md](TRAINING.md).
-"""
 
 
 def section_of(name: str) -> type[Section]:
@@ -53,13 +44,13 @@ def explain(path: str) -> str:
         keys = [f"{path}.{name}" for name in section_of(path).model_fields]
         width = max(map(len, keys))
         lines = [f"{key:{width}}  {key_help(key).meaning}" for key in keys]
-        return "\n".join([_section_text(path), "", *lines])
+        return "\n".join([section_text(path), "", *lines])
     if path not in key_paths():
         raise ConfigError.of([unknown_key(path)], "configuration")
     text = key_help(path)
     return "\n".join(
         [
-            f"{path}: {_default(path)}",
+            f"{path}: {default_of(path)}",
             f"  {text.meaning}",
             f"  Change it when: {text.advice}",
             f"  Memory and speed: {text.cost}",
@@ -68,37 +59,16 @@ def explain(path: str) -> str:
     )
 
 
-def reference_page() -> str:
-    """Return docs/TRAINING_PARAMETERS.md."""
-    parts = [_INTRODUCTION]
-    for section in Config.model_fields:
-        rows = [
-            f"| `{section}.{name}` | `{_default(f'{section}.{name}')}` | {text.meaning} "
-            f"| {_sentence(text.advice)} | {_sentence(text.cost)} |"
-            for name, field in section_of(section).model_fields.items()
-            for text in [KeyHelp.of(field)]
-        ]
-        parts += [
-            f"\n## {section}\n\n{_section_text(section)}\n",
-            "| Key | Default | Meaning | Change it when | Memory and speed |",
-            "|---|---|---|---|---|",
-            *rows,
-        ]
-    return "\n".join(parts) + "\n"
-
-
-def _section_text(section: str) -> str:
+def section_text(section: str) -> str:
+    """Return what a section is about."""
     text = inspect.getdoc(section_of(section)) or ""
     return text.replace("``", "`")
 
 
-def _default(path: str) -> str:
+def default_of(path: str) -> str:
+    """Return the default of a key, as it is written in YAML."""
     section, name = path.split(".")
     value: Any = config_tree(Config())[section][name]
     if isinstance(value, list):
         return yaml.safe_dump(value, default_flow_style=True).strip()
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
