@@ -69,7 +69,7 @@ def figures(prepared: Path, users: int, seed: int) -> dict[str, Any]:
 
     def one_at_a_time() -> list[npt.NDArray[np.float64]]:
         return [
-            source.gaussian_process.posterior(
+            source.posterior(
                 int(source.fold[events[0]]),
                 known.item_idx[events].astype(np.int64),
                 targets[events],

@@ -98,7 +98,7 @@ def test_targets_are_expected_as_by_the_process():
         ]
         (events,) = (np.arange(40 * index, 40 * index + 30) for index in user)
         targets = known.rating[events].astype(float) / 2 + known.liked[events]
-        posterior = source.gaussian_process.posterior(
+        posterior = source.posterior(
             int(source.fold[events[0]]), known.item_idx[events].astype(np.int64), targets
         )
         assert result == pytest.approx(posterior.before_each_event(), abs=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from reeltune.data.history import History
 from reeltune.data.layouts import EDITIONS
 from reeltune.domain import GP_HYPERPARAMETERS, SIGNALS, Item, PromptSettings
 from reeltune.signals import gaussian_process, item_similarity
-from reeltune.signals.gaussian_process import GaussianProcess
+from reeltune.signals.gaussian_process import Posterior
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
     FOLDS,
@@ -29,13 +31,21 @@ FILM_ALONE = PromptSettings(signals=("item",))
 ITEM_KIND = tuple(SIGNALS).index("item")
 
 
-def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[GaussianProcess, np.ndarray]:
+@dataclass(frozen=True)
+class Process:
+    similarities: ItemSimilarities
+
+    def posterior(self, fold: int, item_idx: np.ndarray, targets: np.ndarray) -> Posterior:
+        return Posterior(self.similarities.of_fold(fold), GP_HYPERPARAMETERS, item_idx, targets)
+
+
+def expectation_of(seed: int, items: list[Item] = ITEMS) -> tuple[Process, np.ndarray]:
     """Return the process of drawn timelines, and the items' mean targets without excluded users."""
     known = drawn(seed)
     ratings = training_ratings(known, np.flatnonzero(known.split == "train"))
     part = assign_folds(known, 0)
     statistics = statistics_without_folds(known, ratings, len(items), part)
-    made = GaussianProcess(ItemSimilarities(known, ratings, part, statistics, items))
+    made = Process(ItemSimilarities(known, ratings, part, statistics, items))
     return made, gp_target(statistics.rating[FOLDS], statistics.like_rate[FOLDS])
 
 

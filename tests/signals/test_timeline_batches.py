@@ -43,7 +43,7 @@ def one_at_a_time(made: SignalSource) -> np.ndarray:
     known, ends = made.known, np.append(made.first, len(made.known))
     targets = gp_target(known.rating, known.liked)
     values = [
-        made.gaussian_process.posterior(
+        made.posterior(
             int(made.fold[first]), known.item_idx[first:end].astype(np.int64), targets[first:end]
         ).before_each_event()
         for first, end in pairwise(ends)

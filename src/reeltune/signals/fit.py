@@ -57,7 +57,7 @@ class Timeline:
 
     def __init__(self, source: SignalSource, events: Ints, scored: Bools) -> None:
         known, items = source.known, source.known.item_idx[events].astype(np.int64)
-        similarity = source.gaussian_process.similarities.of_fold(int(source.fold[events[0]]))
+        similarity = source.similarities.of_fold(int(source.fold[events[0]]))
         self.liked, self.scored = known.liked[events], scored[events]
         self._targets = gp_target(known.rating[events], self.liked)
         self._residuals = self._targets - similarity.mean[items]

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.linalg import cho_solve, solve_triangular, toeplitz
 
 from reeltune.data.timelines import Ints
-from reeltune.domain import GP_HYPERPARAMETERS, GPHyperparameters
-from reeltune.signals.item_similarity import ItemSimilarities, ItemSimilarity
+from reeltune.domain import GPHyperparameters
+from reeltune.signals.item_similarity import ItemSimilarity
 from reeltune.signals.running_statistics import Floats
 
 STRIDE: Final = 2048
@@ -30,30 +30,15 @@ Chunk = tuple[int, int, int]
 first one predicted and the end of both."""
 
 
-class GaussianProcess:
-    """The process, with item similarities from training ratings."""
-
-    def __init__(
-        self,
-        similarities: ItemSimilarities,
-        hyperparameters: GPHyperparameters = GP_HYPERPARAMETERS,
-    ) -> None:
-        self.hyperparameters = hyperparameters
-        self.similarities = similarities
-
-    def posterior(self, fold: int, item_idx: Ints, targets: Floats) -> Posterior:
-        """Return the process given one user's events.
-
-        Args:
-            fold: The fold excluded from item similarities; ``FOLDS`` for none.
-            item_idx: The user's items, oldest first, shape ``(n,)``.
-            targets: Their targets, shape ``(n,)``.
-        """
-        return Posterior(self.similarities.of_fold(fold), self.hyperparameters, item_idx, targets)
-
-
 class Posterior:
-    """The process given one user's events; arguments as in :meth:`GaussianProcess.posterior`."""
+    """The process given one user's events.
+
+    Args:
+        similarity: Of items, from training ratings without the user's fold.
+        hyperparameters: Of the process.
+        item_idx: The user's items, oldest first, shape ``(n,)``.
+        targets: Their targets, shape ``(n,)``.
+    """
 
     def __init__(
         self,

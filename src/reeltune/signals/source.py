@@ -19,7 +19,7 @@ from reeltune.data.timelines import Codes, Ints, Timelines
 from reeltune.domain import Item, PromptSettings, SignalKind
 from reeltune.domain.context_lines import CHANCE_STEPS, COUNTS, SHARE_STEPS
 from reeltune.progress import show_progress
-from reeltune.signals.gaussian_process import GaussianProcess, Posterior
+from reeltune.signals.gaussian_process import Posterior
 from reeltune.signals.item_similarity import ItemSimilarities
 from reeltune.signals.item_statistics import (
     FOLDS,
@@ -104,10 +104,14 @@ class SignalSource:
         return statistics_without_folds(known, ratings, len(self._items), fold)
 
     @cached_property
-    def gaussian_process(self) -> GaussianProcess:
-        """The Gaussian process behind ``expected``."""
-        similarities = ItemSimilarities(*self._learned, self._statistics, self._items)
-        return GaussianProcess(similarities, self.settings.gaussian_process)
+    def similarities(self) -> ItemSimilarities:
+        """The similarities of items behind ``expected``."""
+        return ItemSimilarities(*self._learned, self._statistics, self._items)
+
+    def posterior(self, fold: int, item_idx: Ints, targets: Floats) -> Posterior:
+        """Return the Gaussian process behind ``expected``, given events of a user of a fold."""
+        similarity = self.similarities.of_fold(fold)
+        return Posterior(similarity, self.settings.gaussian_process, item_idx, targets)
 
     def of_all_events(self) -> Codes:
         """Return the codes of every event, from the cache if it is fresh; ``(events, kinds)``."""
@@ -148,7 +152,7 @@ class SignalSource:
         posterior: Posterior | None = None
         if "expected" in self.kinds:
             targets = gp_target(history.rating * self._stars, liked)
-            posterior = self.gaussian_process.posterior(fold, rows, targets)
+            posterior = self.posterior(fold, rows, targets)
         if history.context is None:
             expected = np.zeros(len(rows)) if posterior is None else posterior.before_each_event()
             item = self._statistics.take(fold, rows)
@@ -174,7 +178,8 @@ class SignalSource:
         with show_progress("ratings", shown=len(known) >= _SHOWN_FROM) as progress:
             task = progress("signals", int(np.diff(timelines).sum()))
             for each in np.unique(fold).tolist():
-                batches = TimelineBatches(self.gaussian_process, each, known)
+                similarity = self.similarities.of_fold(each)
+                batches = TimelineBatches(similarity, self.settings.gaussian_process, known)
                 for events, values in batches.expected(timelines[fold == each]):
                     expected[events] = values
                     task.advance(len(values))

@@ -18,8 +18,9 @@ from scipy.sparse import csr_array
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from reeltune.data.timelines import Bools, Ints, Timelines
-from reeltune.signals.gaussian_process import Chunk, GaussianProcess, chunks, timeline_covariance
-from reeltune.signals.item_similarity import year_covariance
+from reeltune.domain import GPHyperparameters
+from reeltune.signals.gaussian_process import Chunk, chunks, timeline_covariance
+from reeltune.signals.item_similarity import ItemSimilarity, year_covariance
 from reeltune.signals.running_statistics import Floats
 from reeltune.signals.target import gp_target
 
@@ -35,16 +36,17 @@ class TimelineBatches:
     """The process along timelines of users of one fold.
 
     Args:
-        process: The Gaussian process.
-        fold: The fold of the users, excluded from item similarities.
+        similarity: Of items, without the users' fold.
+        hyperparameters: Of the process.
         known: All events.
     """
 
-    def __init__(self, process: GaussianProcess, fold: int, known: Timelines) -> None:
-        self._similarity = similarity = process.similarities.of_fold(fold)
-        self._hyperparameters, self._known = process.hyperparameters, known
+    def __init__(
+        self, similarity: ItemSimilarity, hyperparameters: GPHyperparameters, known: Timelines
+    ) -> None:
+        self._similarity, self._hyperparameters, self._known = similarity, hyperparameters, known
         weighted = {
-            name: features * np.sqrt(getattr(process.hyperparameters, name))
+            name: features * np.sqrt(getattr(hyperparameters, name))
             for name, features in similarity.features.items()
         }
         who, residual = weighted.pop("co_occurrence"), weighted.pop("rating_similarity")
@@ -53,7 +55,7 @@ class TimelineBatches:
         self._ratings = csr_array((both, who.indices, who.indptr), who.shape)
         self._dense = np.hstack([features.toarray() for features in weighted.values()])
         years, self._year = np.unique(similarity.years, return_inverse=True)
-        self._years = year_covariance(process.hyperparameters, years, years)
+        self._years = year_covariance(hyperparameters, years, years)
 
     def expected(self, timelines: Ints) -> Iterator[tuple[slice, Floats]]:
         """Yield events and their expected targets until all timelines are done.
