@@ -7,9 +7,9 @@ users, so a difference is taken within each sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
@@ -128,11 +128,11 @@ def bootstrap(
         for name, values in p_yes.items()
     }
     scored = max((each.users_scored for each in sums.values()), default=0)
-    scorers = {
-        name: [sums[name], CustomSums(name, labels, np.asarray(values, np.float64), user, custom)]
-        for name, values in p_yes.items()
-    }
-    return _resample(scorers, user, scored, seed, samples)
+    scorers = {}
+    for name, values in p_yes.items():
+        more = CustomSums(name, labels, np.asarray(values, np.float64), user, custom)
+        scorers[name] = [sums[name].metrics, more.metrics]
+    return resample(scorers, user, seed, samples, scored)
 
 
 def bootstrap_auc(
@@ -150,21 +150,22 @@ def bootstrap_auc(
     """
     user = user_indices(user_id)
     kinds = (WeightedAuc, WeightedLogLoss) if log_loss else (WeightedAuc,)
-    scorers = {name: [kind(labels, p, user) for kind in kinds] for name, p in scores.items()}
-    return _resample(scorers, user, 0, seed, samples)
+    scorers = {n: [kind(labels, p, user).metrics for kind in kinds] for n, p in scores.items()}
+    return resample(scorers, user, seed, samples)
 
 
-class _Measured(Protocol):
-    def metrics(self, weights: Floats) -> dict[str, Floats]: ...
+Measure = Callable[[Floats], Mapping[str, Floats]]
+"""Maps how often each user counts, shape ``(samples, users)``, to metrics, shape ``(samples,)``."""
 
 
-def _resample(
-    scorers: Mapping[str, Sequence[_Measured]],
+def resample(
+    scorers: Mapping[str, Sequence[Measure]],
     user: Ints,
-    users_scored: int,
     seed: int,
     samples: int,
+    users_scored: int = 0,
 ) -> Bootstrap:
+    """Compute metrics on the rows and on bootstrap samples of their users, given as indices."""
     users = int(user.max(initial=-1)) + 1
     once = np.ones((1, users))
     values = {
@@ -183,9 +184,9 @@ def _resample(
     return Bootstrap(values, resampled, users, users_scored)
 
 
-def _metrics(measured: Sequence[_Measured], weights: Floats) -> Iterator[tuple[str, Floats]]:
-    for each in measured:
-        yield from each.metrics(weights).items()
+def _metrics(measured: Sequence[Measure], weights: Floats) -> Iterator[tuple[str, Floats]]:
+    for measure in measured:
+        yield from measure(weights).items()
 
 
 def user_weights(

@@ -7,7 +7,8 @@ one user's rows. Of these metrics LensKit 2025.8 has precision alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain, combinations
+from functools import partial
+from itertools import combinations
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from reeltune.data.folder import PreparedFolder
 from reeltune.evaluation.breakdowns import training_events, training_ratings
-from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, Interval, interval_of, user_weights
+from reeltune.evaluation.intervals import BOOTSTRAP_SAMPLES, interval_of, resample
 from reeltune.evaluation.metrics import user_indices
 from reeltune.evaluation.predictions import Floats, Ints, PredictionTable
 from reeltune.evaluation.result import TopTen
@@ -59,7 +60,21 @@ def top_ten(
         lists[name]["diversity"] = diversity(genres[item[top]])
         coverage[name] = len(np.unique(item[top])) / len(items)
     all_rows = {name: float(values.mean()) for name, values in of_users.items()}
-    metrics = _intervals(lists, of_users["popularity"], seed, samples)
+    popularity = of_users["popularity"]
+    resampled = resample(
+        {name: [partial(means, values, popularity)] for name, values in lists.items()},
+        np.arange(len(sizes)),
+        seed,
+        samples,
+    )
+    metrics = {
+        name: {
+            metric: interval_of(value, resampled.samples[name][metric], counted)
+            for metric, value in resampled.values[name].items()
+            for counted in [int((~np.isnan(values.get(metric, popularity))).sum())]
+        }
+        for name, values in lists.items()
+    }
     return TopTen(len(sizes), len(user), len(items), all_rows, coverage, metrics)
 
 
@@ -113,21 +128,3 @@ def means(lists: Mapping[str, Floats], popularity: Floats, weights: Floats) -> d
             name: (weights @ np.nan_to_num(values)) / (weights @ ~np.isnan(values))
             for name, values in lists.items()
         }
-
-
-def _intervals(
-    lists: Mapping[str, Mapping[str, Floats]], popularity: Floats, seed: int, samples: int
-) -> dict[str, dict[str, Interval | None]]:
-    users = len(popularity)
-    sampled = (weights for _, weights in user_weights(users, users, seed, samples))
-    found: dict[str, dict[str, Interval | None]] = {name: {} for name in lists}
-    drawn = [
-        {name: means(values, popularity, weights) for name, values in lists.items()}
-        for weights in chain([np.ones((1, users))], sampled)
-    ]
-    for name, values in lists.items():
-        for metric in drawn[0][name]:
-            sampled_means = np.concatenate([chunk[name][metric] for chunk in drawn])
-            counted = int((~np.isnan(values.get(metric, popularity))).sum())
-            found[name][metric] = interval_of(sampled_means[0], sampled_means[1:], counted)
-    return found
