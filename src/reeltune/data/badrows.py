@@ -61,17 +61,18 @@ class DroppedRows:
     def of(
         cls,
         rows: Sequence[BadRow],
-        counts: Counter[str],
         total: int,
         *,
         skip: bool,
         keep: bool = False,
+        counts: Counter[str] | None = None,
     ) -> DroppedRows:
         """Return bad rows if they are skipped, else raise a DataError for the first one.
 
         A large share of the ``total`` rows is never skipped, except duplicates, nor is any row
-        with ``keep``.
+        with ``keep``. Without ``counts`` by reason, ``rows`` are all bad rows.
         """
+        counts = Counter(row.reason for row in rows) if counts is None else counts
         lost = sum(n for reason, n in counts.items() if not reason.startswith("duplicate"))
         many = lost > total * (0.1 if lost > _FEW else 0.25) or keep
         if rows and (not skip or (many and lost < total)):

@@ -60,7 +60,7 @@ def build_timelines(
     earlier = counts.pop(FAULTS[_DUPLICATE]) if replaced else 0
     # If the others are all alike, those off the scale are the other half of two.
     alike = _OFF_SCALE in bad[FAULT] and events[Columns.RATING].n_unique() == 1
-    dropped = DroppedRows.of(rows, counts, total, skip=skip_bad_rows, keep=alike)
+    dropped = DroppedRows.of(rows, total, skip=skip_bad_rows, keep=alike, counts=counts)
     if replaced:
         counts = dropped.counts + Counter({_REPLACED: earlier})
         listed = [replace(row, reason=_REPLACED) for row in replaced]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -115,8 +114,7 @@ def read_items(
             lines[item.item_id] = row.line
     if row is not None and not complete and _is_cut(row, bad, items):
         raise cut_off_error(path.name, row.line, ",".join(row.fields))
-    reasons = Counter(row.reason for row in bad)
-    dropped = DroppedRows.of(bad, reasons, len(items) + len(bad), skip=skip_bad_rows)
+    dropped = DroppedRows.of(bad, len(items) + len(bad), skip=skip_bad_rows)
     if not items:
         raise DataError(
             "holds no item",

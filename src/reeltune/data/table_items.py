@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -117,8 +116,7 @@ def read_item_table(
         else:
             lines[row[ITEM]] = row[LINE]
             rows.append(row)
-    reasons = Counter(row.reason for row in bad)
-    dropped = DroppedRows.of(bad, reasons, len(frame), skip=skip_bad_rows)
+    dropped = DroppedRows.of(bad, len(frame), skip=skip_bad_rows)
     if not rows:
         raise DataError(
             "holds no item",

@@ -155,8 +155,7 @@ def read_tags(
                 given = [fields[column] for column in columns] if known else fields[:2]
                 row = _to_tag(path.name, line, given, index)
                 (tags if isinstance(row, Tag) else bad).append(row)  # type: ignore[arg-type]
-    reasons = Counter(row.reason for row in bad)
-    dropped = DroppedRows.of(bad, reasons, len(tags) + len(bad), skip=skip_bad_rows)
+    dropped = DroppedRows.of(bad, len(tags) + len(bad), skip=skip_bad_rows)
     return sorted(tags), dropped
 
 
