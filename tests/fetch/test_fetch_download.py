@@ -32,7 +32,7 @@ def leftovers(target: Path) -> list[str]:
 def test_good_file(site: Site, tmp_path: Path, hasty: RetryPolicy) -> None:
     site.pages["/a.zip"] = Page(BODY)
     target = tmp_path / "new" / "a.zip"
-    download(f"{site.url}/a.zip", target, md5=MD5, retry=hasty, show_progress=True)
+    download(f"{site.url}/a.zip", target, md5=MD5, retry=hasty)
     assert target.read_bytes() == BODY
     assert leftovers(target) == []
 

@@ -125,7 +125,6 @@ def fetch(
             source=source or "auto",
             allow_other_checksum=allow_other_checksum,
             notify=typer.echo,
-            show_progress=True,
         )
         _fetch_edition(name, into or Path("data/raw"), local_path, force, options)
 

@@ -170,7 +170,6 @@ def _fetch(wanted: str, folder: Path, notify: Callable[[str], None]) -> Path:
     options = FetchOptions(
         base_url=os.environ.get("REELTUNE_MOVIELENS_URL", OFFICIAL_BASE_URL),
         notify=notify,
-        show_progress=True,
     )
     fetched = fetch_edition(edition, folder.parent, options=options)
     for line in (f"verified: {fetched.verified}", *edition.terms):

@@ -156,7 +156,6 @@ def download(
     *,
     md5: str | None,
     retry: RetryPolicy | None = None,
-    show_progress: bool = False,
 ) -> None:
     """Download ``url`` to ``target``, resuming from ``<target>.part`` of an earlier call.
 
@@ -167,7 +166,7 @@ def download(
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = PartialFile(target)
-        _transfer_all(url, part, retry or RetryPolicy(), show_progress)
+        _transfer_all(url, part, retry or RetryPolicy())
         if md5 is not None and (actual := file_digest(part.path, "md5")) != md5:
             part.remove()
             raise FetchError(
@@ -197,13 +196,13 @@ def published_md5(url: str, retry: RetryPolicy | None = None) -> str | None:
     return (match[1] or match[2]).lower() if match else None
 
 
-def _transfer_all(url: str, part: PartialFile, retry: RetryPolicy, show_progress: bool) -> None:
+def _transfer_all(url: str, part: PartialFile, retry: RetryPolicy) -> None:
     with requests.Session() as session:
         for attempt in range(retry.tries):
             if attempt:
                 time.sleep(retry.pause_seconds)
             try:
-                _transfer(session, url, part, retry, show_progress)
+                _transfer(session, url, part, retry)
             except _CutError:
                 continue
             except UnreachableError as error:
@@ -223,9 +222,7 @@ def _kept(part: PartialFile) -> str:
     return f"The first {part.size:,} bytes are kept: run the same command again to resume"
 
 
-def _transfer(
-    session: requests.Session, url: str, part: PartialFile, retry: RetryPolicy, show_progress: bool
-) -> None:
+def _transfer(session: requests.Session, url: str, part: PartialFile, retry: RetryPolicy) -> None:
     """Download over one connection.
 
     Raises:
@@ -245,7 +242,7 @@ def _transfer(
         raise connection_error(url, error) from error
     with response:
         version = _accept(response, url, part, version)
-        with progress.show_progress(progress.BYTES, shown=show_progress) as start:
+        with progress.show_progress(progress.BYTES) as start:
             task = start(part.target.name, version.size, part.size)
             _write_body(response, part, task.advance)
     if version.size is not None and part.size < version.size:

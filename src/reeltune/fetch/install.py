@@ -64,7 +64,6 @@ class FetchOptions:
     allow_other_checksum: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     notify: Callable[[str], None] = lambda _text: None
-    show_progress: bool = False
 
 
 def fetch_edition(
@@ -149,7 +148,7 @@ def _from_grouplens(edition: Edition, folder: Path, options: FetchOptions) -> Fe
         if os.path.lexists(archive):
             raise file_in_the_way(archive)
         options.notify(f"downloading {url}")
-        download(url, archive, md5=md5, retry=options.retry, show_progress=options.show_progress)
+        download(url, archive, md5=md5, retry=options.retry)
     usable = md5 is not None  # kept until it is unpacked
     try:
         fetched = _unpacked(edition, folder, archive, str(archive) if present else url, verified)
