@@ -71,6 +71,7 @@ OTHER: dict[str, Any] = {
     "scoring.calibration": "temperature",
     "scoring.fusion": "none",
     "scoring.prefix_cache_mib": 0,
+    "scoring.merge_adapter": False,
     "evaluation.max_examples": 10,
     "evaluation.validation_examples": 10,
     "evaluation.baselines": False,

@@ -9,15 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from reeltune.attention.shared import NAME
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.history import History
 from reeltune.errors import LengthError, ModelError
+from reeltune.models.adapter import merged_copy
 from reeltune.prompts.rows import ANSWER_TOKENS
+from reeltune.scoring import predictor as predictor_module
 from reeltune.scoring.predictor import Predictor, Query, query_sequences
 from reeltune.scoring.scorer import Scorer
 from tests.errors import raises_error
@@ -245,3 +250,57 @@ def test_a_model_that_cannot_share_is_refused_unless_sharing_is_off(
     history = random_history(np.random.default_rng(6), ITEMS, 5)
     expected = [alone(predictor, history, item) for item in (8, 9)]
     np.testing.assert_allclose(p_yes(predictor, history, [8, 9]), expected, rtol=0, atol=ROUNDING)
+
+
+def test_a_merged_adapter_predicts_like_the_adapter_and_leaves_the_base_alone(
+    prepared: PreparedFolder, tiny_qwen3: Path
+):
+    loaded = random_loaded_model(prepared, tiny_qwen3)
+    before = {name: (id(w), w._version) for name, w in loaded.model.named_parameters()}
+    config = loaded.config.scoring.model_copy(update={"merge_adapter": False})
+    apart = replace(loaded, config=loaded.config.model_copy(update={"scoring": config}))
+    merged, plain = Predictor(loaded), Predictor(apart)
+    assert plain._scorer.model is loaded.model is not merged._scorer.model
+    query = Query(random_history(np.random.default_rng(3), ITEMS, 5), np.arange(20))
+    (found,), (expected,) = merged.predict([query]), plain.predict([query])
+    np.testing.assert_allclose(found.log_odds, expected.log_odds, rtol=0, atol=ROUNDING)
+    (base,), (published,) = (each.predict([query], base=True) for each in (merged, plain))
+    np.testing.assert_array_equal(base.log_odds, published.log_odds)
+    assert np.abs(base.log_odds - found.log_odds).max() > 1000 * ROUNDING
+    assert before == {name: (id(w), w._version) for name, w in loaded.model.named_parameters()}
+
+
+def merges(model: Any, **options: Any) -> Any:
+    """Return the merged copy of a model with a new adapter whose matrices are random."""
+    defaults: dict[str, Any] = {"target_modules": ["q_proj"], "init_lora_weights": False}
+    return merged_copy(get_peft_model(model, LoraConfig(**defaults | options)))
+
+
+def test_only_the_weights_that_an_adapter_changes_are_copied(tiny_qwen3: Path):
+    base = AutoModelForCausalLM.from_pretrained(tiny_qwen3)
+    names = dict(base.named_parameters())
+    copied = dict(merges(base).named_parameters())
+    changed = {name for name, weight in copied.items() if weight is not names[name]}
+    assert changed == {name for name in names if "q_proj" in name} != set()
+
+
+def test_what_merging_would_round_or_change_stays_an_adapter(tiny_qwen3: Path):
+    def load(**options: Any) -> Any:
+        return AutoModelForCausalLM.from_pretrained(tiny_qwen3, **options)
+
+    assert merged_copy(load()) is None
+    assert merges(load()) is not None
+    assert merges(load(dtype=torch.bfloat16)) is None
+    assert merges(load(), use_dora=True) is None
+    assert merges(load(), target_modules=["q_proj", "embed_tokens"]) is None
+    assert merges(load(), target_modules=["q_proj", "lm_head"]) is None
+
+
+def test_a_merged_copy_that_predicts_otherwise_is_refused(
+    prepared: PreparedFolder, tiny_qwen3: Path, monkeypatch
+):
+    loaded = random_loaded_model(prepared, tiny_qwen3)
+    other = AutoModelForCausalLM.from_pretrained(tiny_qwen3)  # without the adapter
+    monkeypatch.setattr(predictor_module, "merged_copy", lambda _: other)
+    with raises_error(ModelError, "histories_not_shareable"):
+        Predictor(loaded)

@@ -41,6 +41,16 @@ class ScoringSection(Section):
         "memory. Predictions stay equal up to rounding.",
         resume=True,
     )
+    merge_adapter: bool = key(
+        True,
+        "`recommend`, `score`, `serve` and the API on a CPU in float32: predict with the adapter "
+        "added to copies of the weights it changes, so that its matrices cost no time. "
+        "The base model's predictions use the weights as they were.",
+        "memory is short (`false`).",
+        "the copies: 0.4 GiB for SmolLM2-135M, 1.6 GiB for Qwen3-0.6B. Predictions stay equal up "
+        "to rounding.",
+        resume=True,
+    )
     calibration: Literal["none", "temperature", "platt", "isotonic"] = key(
         "none",
         "Calibration of P(Yes). `none`: as the model gives it. `temperature`, `platt`, `isotonic`: "

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import Linear, LoraModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from reeltune.config import Config
 from reeltune.data.folder import TIMELINES_FILE
 from reeltune.errors import ModelError, first_line
 from reeltune.files import file_digest
 from reeltune.locks import shared
+from reeltune.models.causal_lm import causal_of, head_of
 from reeltune.models.load import PEFT_ERRORS, BaseModel, changes_base
 from reeltune.models.pretrained import (
     check_safetensors,
@@ -49,6 +54,28 @@ def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:
     refuse_unfit(model, tensors, adapter)
     set_peft_model_state_dict(model, tensors)
     return model.eval()
+
+
+def merged_copy(model: PreTrainedModel | PeftModel) -> PreTrainedModel | None:
+    """Return the base model with the adapter added to copies of the weights it changes.
+
+    All other weights are those of ``model``, which stays as it is. None unless the adapter is
+    plain LoRA on linear layers in float32 on the CPU, where merging changes rounding alone.
+    """
+    if not isinstance(model, PeftModel) or model.device.type != "cpu":
+        return None
+    layers = [layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)]
+    plain = all(type(layer) is Linear and not layer.lora_variant for layer in layers)
+    if not plain or head_of(causal_of(model)) in layers or model.dtype != torch.float32:
+        return None
+    copied = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
+    for layer in copied.modules():
+        if isinstance(layer, BaseTunerLayer):
+            base: Any = layer.get_base_layer()
+            for name, weight in base.named_parameters():  # merging changes them in place
+                setattr(base, name, torch.nn.Parameter(weight.detach().clone(), False))
+    merged = cast("LoraModel", copied.base_model).merge_and_unload()
+    return cast("PreTrainedModel", merged)
 
 
 def refuse_other_lora(config: Config, start: Path, timelines: str) -> None:

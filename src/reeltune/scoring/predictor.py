@@ -15,6 +15,7 @@ import numpy.typing as npt
 from reeltune.data.history import NOW, History
 from reeltune.data.timelines import Codes
 from reeltune.errors import LengthError
+from reeltune.models.adapter import merged_copy
 from reeltune.models.loaded_model import LoadedModel
 from reeltune.prompts.pieces import PromptTokens
 from reeltune.prompts.rows import ANSWER_TOKENS
@@ -111,7 +112,8 @@ def history_note(shown: int, trained: int) -> str | None:
 class Predictor:
     """Predicts queries with one model, which is checked once to share histories exactly.
 
-    Not thread-safe: ``base=True`` switches the adapter off during the call.
+    Not thread-safe: ``base=True`` switches the adapter off during the call. Where
+    ``scoring.merge_adapter`` applies, later changes of the adapter have no effect.
 
     Args:
         loaded: The model and the data its items come from. With an adapter, predictions are those
@@ -132,7 +134,7 @@ class Predictor:
         self._share_history = loaded.config.scoring.share_history
         self._refuse_too_long()
         self._scorer = self._checked_scorer()
-        # The same layers without the adapter's matrices: checked with them, and not calibrated.
+        # The same layers without the adapter: checked with it, and not calibrated.
         scoring = loaded.config.scoring
         self._base_scorer = Scorer(loaded.model, loaded.answers, scoring.tokens_per_batch)
         causal, room = self._scorer.head.causal, scoring.prefix_cache_mib * 2**20
@@ -209,7 +211,9 @@ class Predictor:
         query = Query(history, np.arange(min(_CHECKED_CANDIDATES, len(folder.items))))
         sequences = query_sequences(self.loaded.tokens, [self._shown(query)], self._share_history)
         longest = self.longest_prompt - ANSWER_TOKENS
-        return Scorer.checked(self.loaded, sequences, longest)
+        merge = self.loaded.config.scoring.merge_adapter and self.loaded.adapter_active
+        merged = merged_copy(self.loaded.model) if merge else None
+        return Scorer.checked(self.loaded, sequences, longest, merged)
 
     def _refuse_too_long(self) -> None:
         longest, limit = self.longest_prompt, self.loaded.config.data.max_length

@@ -75,16 +75,20 @@ class Scorer:
 
     @classmethod
     def checked(
-        cls, loaded: LoadedModel, sequences: Sequences, longest: int | None = None
+        cls,
+        loaded: LoadedModel,
+        sequences: Sequences,
+        longest: int | None = None,
+        merged: PreTrainedModel | None = None,
     ) -> Scorer:
-        """Return a scorer of a loaded model after :meth:`check`.
+        """Return a scorer of a loaded model, or of a merged copy of it, after :meth:`check`.
 
         The calibration belongs to the adapter, so it applies only while the adapter is active.
         """
         limit = loaded.config.scoring.tokens_per_batch
         calibrate = loaded.calibrate if loaded.adapter_active else None
-        scorer = cls(loaded.model, loaded.answers, limit, calibrate)
-        scorer.check(sequences, longest=longest)
+        scorer = cls(merged or loaded.model, loaded.answers, limit, calibrate)
+        scorer.check(sequences, longest=longest, unmerged=loaded.model)
         return scorer
 
     def score(
@@ -111,7 +115,12 @@ class Scorer:
         return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
 
     def check(
-        self, sequences: Sequences, *, packed: bool = False, longest: int | None = None
+        self,
+        sequences: Sequences,
+        *,
+        packed: bool = False,
+        longest: int | None = None,
+        unmerged: PreTrainedModel | PeftModel | None = None,
     ) -> None:
         """Compare a few predictions with the model's own logits, and with those of single prompts.
 
@@ -119,6 +128,7 @@ class Scorer:
             sequences: What will be scored or learned.
             packed: Whether plain prompts share packed rows as well, as in training.
             longest: Tokens of the longest prompt; by default that of ``sequences``.
+            unmerged: The model whose single prompts are predicted; by default the scored one.
 
         Raises:
             ModelError: The model is not causal, transforms its logits in an unknown way, attends
@@ -142,7 +152,8 @@ class Scorer:
         noun = "tokens in its sliding window, which sharing histories ignores"
         self._refuse_longer(longest, window, noun, "attention_window_too_short", hint)
         checked = np.unique(np.linspace(0, len(alone) - 1, _CHECKED).astype(np.int64))
-        expected = self.score(Sequences.single(alone.take(checked))).log_odds
+        single = Scorer(unmerged or self.model, self.answers, self.tokens_per_batch)
+        expected = single.score(Sequences.single(alone.take(checked))).log_odds
         # Both in one packed row, as any two sequences may be.
         wide = max(self.tokens_per_batch, int(some.ids.lengths.sum()))
         scorer = Scorer(self.model, self.answers, wide)
