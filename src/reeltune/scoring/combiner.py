@@ -8,7 +8,9 @@ shrinks the log-odds, so their slope and intercept are fitted again, to the log 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -102,9 +104,13 @@ def combine(inputs: Inputs, liked: Labels, user_id: Ints, pairs: Pairs) -> Combi
         pairs: Of rows, from :func:`user_pairs`.
     """
     fold, tried = fold_of(user_id), []
+    with ThreadPoolExecutor() as pool:  # NumPy releases the interpreter lock
+        fits = pool.map(
+            lambda trial: fit(inputs, liked, pairs, trial[0], fold != trial[1]),
+            itertools.product(STRENGTHS, range(FOLDS)),
+        )
     for strength in STRENGTHS:
-        folds = [fit(inputs, liked, pairs, strength, fold != each) for each in range(FOLDS)]
-        found = Combination(strength, {}, folds)
+        found = Combination(strength, {}, list(itertools.islice(fits, FOLDS)))
         tried.append((log_losses(liked, found.log_odds(inputs, user_id)).mean(), found))
     best = min(tried, key=lambda trial: trial[0])[1]
     return replace(best, weights=fit(inputs, liked, pairs, best.strength))
