@@ -119,7 +119,7 @@ def test_signals_have_one_order_and_each_occurs_once():
 def test_examples_share_histories_by_default():
     config = Config()
     assert config.train.share_history and config.scoring.share_history
-    assert (config.train.block_size, config.train.pack_length) == (60, 8192)
+    assert (config.train.block_size, config.train.pack_length) == (60, 16_384)
     assert (config.train.compile, config.train.loss) == (True, "answer")
     assert (config.prompt.form, config.data.max_length) == ("interview", 8192)
 

@@ -225,15 +225,15 @@ def test_the_command_shows_what_blocks_hold(
     assert len(held.prompts) == 30
     assert f"blocks of up to 4: {len(held.sequences)} " in out
     longest, shortest = held.sequences.max(), held.sequences.min()
-    assert f"p100 {longest}  p0 {shortest}\n  longer than train.pack_length 8192: 0" in out
+    assert f"p100 {longest}  p0 {shortest}\n  longer than train.pack_length 16384: 0" in out
     ratio = held.per_prediction_alone / held.per_prediction
     (line,) = (line for line in out.splitlines() if "per prediction" in line)
     shared, alone = held.per_prediction, held.per_prediction_alone
     assert re.findall(r"[\d.]+", line) == [f"{shared:.1f}", f"{alone:.1f}", f"{ratio:.1f}"]
-    rows, filled = describe_packing(held.sequences, 8192)
+    rows, filled = describe_packing(held.sequences, 16_384)
     (line,) = (line for line in out.splitlines() if line.startswith("packed:"))
-    assert re.findall(r"[\d.]+%?", line) == [f"{rows}", "8192", f"{filled:.1%}"]
-    assert out.endswith("data.max_length 2048, every block in train.pack_length 8192\n")
+    assert re.findall(r"[\d.]+%?", line) == [f"{rows}", "16384", f"{filled:.1%}"]
+    assert out.endswith("data.max_length 2048, every block in train.pack_length 16384\n")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -63,7 +63,7 @@ def test_a_change_is_a_distribution_of_what_the_schema_reads(text, distribution)
         ("train.pack_length=1024:4096", "bad_search_space", ["multipleOf 128"]),
         ("train.optimizer=sgd,adam", "bad_search_space", ["adamw_torch", "adam "]),
         ("train.compile=0:1", "bad_search_space", []),
-        ("train.save_steps=50,75", "bad_search_space", ["75", "train.eval_steps 50"]),
+        ("train.save_steps=100,150", "bad_search_space", ["150", "train.eval_steps 100"]),
         (f"{RATIO}=0:2", "bad_search_space", ["exclusiveMinimum 0"]),
         (f"{RATIO}=x", "bad_search_space", []),
         ("lora.r=", "bad_search_space", []),

@@ -45,12 +45,12 @@ class TrainSection(Section):
         "higher means fewer tokens per example and longer sequences.",
     )
     pack_length: Annotated[int, Field(gt=0, multiple_of=128)] = key(
-        8192,
+        16_384,
         "Tokens per packed row, a multiple of 128 (a tile of attention on a GPU). A longer block "
         "stops the run. On CUDA every row has exactly this length; on a CPU a batch is as long as "
         "its fullest row. Unused if histories are not shared.",
         "memory is short and `train.batch_size` is 1 (lower).",
-        "memory in proportion. Longer rows pack a little tighter.",
+        "memory in proportion. Rows of five blocks and more hold hardly any padding.",
     )
     compile: bool = key(
         True,
@@ -101,7 +101,7 @@ class TrainSection(Section):
         "time.",
     )
     batch_size: PositiveInt = key(
-        4,
+        2,
         "Rows per forward pass on one device: packed rows of blocks, or prompts if histories are "
         "not shared. The log states the average number of examples per step.",
         "memory is short (lower) or idle (higher), or you changed `train.share_history`.",
@@ -172,7 +172,7 @@ class TrainSection(Section):
         resume=True,
     )
     eval_steps: PositiveInt = key(
-        50,
+        100,
         "Steps between evaluations on the validation examples; one more precedes the first step, "
         "and one follows the last.",
         "an evaluation is a large part of the time (higher), or the run is short (lower).",
