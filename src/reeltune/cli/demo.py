@@ -11,6 +11,7 @@ import typer
 
 from reeltune.cli import evaluate, fetch, train
 from reeltune.extras import require
+from reeltune.progress import format_seconds
 
 if TYPE_CHECKING:
     from reeltune.config import Config
@@ -72,11 +73,10 @@ def _run(config: Config, minutes: float) -> None:
     with quiet_libraries():
         speed = measure_speed(config)
     chosen = plan(speed, 60 * minutes)
-    minutes_left, seconds_left = divmod(round(chosen.seconds), 60)
     typer.echo(
         f"{speed.training:,.0f} tokens/s in training and {speed.scoring:,.0f} in scoring, so "
         f"{chosen.train} training and {chosen.test} test examples: about "
-        f"{minutes_left} min {seconds_left} s"
+        f"{format_seconds(chosen.seconds)} left"
     )
     overrides = chosen.overrides()
     LOGGER.addFilter(_not_repeated())
