@@ -144,7 +144,7 @@ def test_test_rows_are_never_read(tiny_qwen3, prepared, tmp_path, monkeypatch):
         (trial,) = optuna.load_study(study_name="reeltune", storage=storage).trials
         found.append((trial.params, trial.intermediate_values, trial.value))
     assert found[0] == found[1]
-    assert found[0][1].keys() == {2}
+    assert found[0][1].keys() == {100}  # percent of the steps
     assert set(splits) == {"train", "validation"}
 
 
@@ -213,6 +213,18 @@ def test_a_trial_above_the_median_is_pruned(config, trainings, tmp_path, monkeyp
     assert kept == {"0", "1"} == {str(t["number"]) for t in results["trials"] if t["weights"]}
     assert sum(results["importances"].values()) == pytest.approx(1)
     assert results["importances"].keys() == results["space"].keys()
+
+
+def test_trials_of_other_lengths_are_compared_at_the_same_share_of_the_training(
+    config, trainings, tmp_path, monkeypatch
+):
+    """At step 1 every long trial is above the short ones, whose learning rate falls sooner."""
+    long = {5: [0.7, 0.6, 0.6, 0.4], 6: [0.7, 0.7, 0.6, 0.4]}
+    monkeypatch.setattr(trainings, "losses", lambda n: long.get(n, [0.6, 0.5]))
+    results = search(config, tmp_path / "study", trials=7)
+    assert states(results) == dict.fromkeys(range(6), "complete") | {6: "pruned"}
+    assert results["best"]["number"] == 5
+    assert results["trials"][-1]["pruned_after_step"] == 2
 
 
 @pytest.mark.parametrize(

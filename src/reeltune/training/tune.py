@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import shutil
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,11 +84,30 @@ class _ReportTrial(TrainerCallback):
     def on_evaluate(self, *args: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         _, state, control = args
         if state.global_step:
-            self._trial.report(metrics[METRIC], state.global_step)
+            self._trial.report(metrics[METRIC], 100 * state.global_step // state.max_steps)
         if 0 < state.global_step < state.max_steps and self._trial.should_prune():
             self._trial.set_user_attr(_PRUNED, state.global_step)
-            LOGGER.info("pruned: %s is above the median of the trials at this step", METRIC)
+            LOGGER.info(
+                "pruned: %s is above the median of other trials at this share of the training",
+                METRIC,
+            )
             control.should_training_stop = True
+
+
+class _MedianPruner(optuna.pruners.BasePruner):
+    """Prunes above the median of five or more complete trials, by the lowest losses until a share.
+
+    Optuna's own compares steps, which in trainings of other lengths have other learning rates.
+    """
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        share = trial.last_step or 0
+        lowest = [
+            min([v for at, v in each.intermediate_values.items() if at <= share], default=math.inf)
+            for each in (trial, *complete)
+        ]
+        return len(complete) >= 5 and lowest[0] > statistics.median(lowest[1:])
 
 
 @dataclass(frozen=True)
@@ -102,6 +123,7 @@ class _Study:
         free = resumable_keys() | space.keys()
         now = {key: value for key, value in flat_config(config).items() if key not in free}
         now |= {f"--space {key}": text for key, (text, _) in space.items()}
+        now |= {"pruned by": "share of the training"}
         now |= prepared_data(PreparedFolder.open(config.data.prepared_dir))
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with exclusive(folder, wait=True):
@@ -113,7 +135,7 @@ class _Study:
             study = optuna.create_study(
                 storage=optuna.storages.RDBStorage(url, engine_kwargs=options),
                 study_name="reeltune",
-                pruner=optuna.pruners.MedianPruner(),
+                pruner=_MedianPruner(),
                 load_if_exists=True,
             )
             before = study.user_attrs.get(_IDENTITY, now)
