@@ -67,4 +67,8 @@ def tune(
     from reeltune.training.tune import BEST_FILE, trials_table
 
     typer.echo(trials_table(found))
-    typer.echo(f"train the best configuration: reeltune train --config {folder / BEST_FILE}")
+    running = any(trial["state"] == "running" for trial in found["trials"])
+    so_far = " so far (a trial runs in another process)" if running else ""
+    typer.echo(
+        f"train the best configuration{so_far}: reeltune train --config {folder / BEST_FILE}"
+    )

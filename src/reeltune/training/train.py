@@ -57,7 +57,7 @@ from reeltune.training.trackers import finished_trackers, start_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
 
 Callbacks = Sequence[TrainerCallback]
-_SMALL_FILES: Final = 100_000  # bytes: the states of the trainer and of a process's generators
+_SMALL_FILES: Final = 500_000  # bytes: headers, the states of the trainer and of generators
 
 
 def train(
@@ -179,6 +179,7 @@ def _learn(
     trainer.totals.run_started = record["started"]
 
     def begin() -> None:
+        LOGGER.info("checking the model on some of these rows")
         for checked in (inputs.train_rows, inputs.eval_rows):
             trainer.scorer.check(checked.sequences, packed=config.train.share_history)
         start_trackers(trainer)

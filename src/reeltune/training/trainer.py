@@ -110,12 +110,9 @@ class YesNoTrainer(SFTTrainer):
         return prepared
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Load both, under FSDP once loss scaling (float16) has begun, which the steps that make
-        the optimizer's state need (transformers 5.17 begins it later).
-        """
-        scaler = self.accelerator.scaler
-        if checkpoint is not None and scaler is not None and self.is_fsdp_enabled:
-            scaler.scale(torch.zeros((), device=self.args.device))
+        """Load both; under FSDP that does a step, which needs loss scaling (transformers 5.17)."""
+        if checkpoint and self.is_fsdp_enabled and self.accelerator.scaler is not None:
+            self.accelerator.scaler.scale(torch.zeros((), device=self.args.device))
         super()._load_optimizer_and_scheduler(checkpoint)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:

@@ -69,7 +69,8 @@ def tune(
             f"none of {len(results['trials'])} trials is complete",
             code="no_complete_trial",
             where=str(path),
-            hint="Correct what made trials fail, or give more --trials or a longer --timeout",
+            hint="Correct what made trials fail and choose another --output-dir, or give more "
+            "--trials or a longer --timeout",
             items=sorted(errors),
         )
     return results
@@ -164,6 +165,9 @@ class _Study:
                 if (trial := self._next(trials, lock)) is None:
                     return
                 self._run(trial)
+            errors = [trial.user_attrs.get(_ERROR) for trial in self.trials()]
+            if len(errors) >= 3 and errors[0] and all(error == errors[0] for error in errors):
+                return  # not the values of a trial made it fail
             self._drop_weights(keep)
             gc.collect()
             torch.cuda.empty_cache()
@@ -188,7 +192,9 @@ class _Study:
 
     def _run(self, trial: Trial) -> None:
         values, path = decoded(trial.params), self.path(trial.number)
-        _log(f"trial {trial.number}: " + ", ".join(f"{key} {v}" for key, v in values.items()))
+        _log(
+            f"trial {trial.number}: " + ", ".join(f"{key} {_text(v)}" for key, v in values.items())
+        )
         name = f"{self.config.train.run_name or self.folder.name}-{trial.number}"
         own = {"train.output_dir": path, "train.run_name": name, "scoring.fusion": "none"}
         try:
@@ -260,19 +266,21 @@ def trials_table(results: dict[str, Any]) -> str:
     for trial in results["trials"]:
         state = trial["state"] + (f": {trial[_ERROR]['code']}" if trial[_ERROR] else "")
         values = map(trial["values"].get, results["space"])
-        rows.append([trial["number"], trial[METRIC], state, trial["weights"], *values])
+        kept = "yes" if trial["weights"] else None
+        rows.append([trial["number"], trial[METRIC], state, kept, *values])
     return _markdown(rows)
 
 
 def _markdown(rows: Sequence[Sequence[Any]]) -> str:
     """Return a table with aligned columns, the first row its heading."""
-    texts = [
-        ["" if c is None else f"{c:.4g}" if isinstance(c, float) else f"{c}" for c in row]
-        for row in rows
-    ]
+    texts = [list(map(_text, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     texts.insert(1, ["-" * width for width in widths])
     return "".join(f"| {' | '.join(map(str.ljust, row, widths))} |\n" for row in texts)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else f"{value}"
 
 
 def _log(text: str) -> None:
