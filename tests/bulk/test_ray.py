@@ -7,14 +7,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 
 from reeltune.bulk.cluster import Cluster, _Actor
 from reeltune.bulk.identity import digest
+from reeltune.bulk.output import Output
 from reeltune.errors import RunError
 from reeltune.files import is_temporary
 from reeltune.progress import no_progress
@@ -40,6 +43,19 @@ def test_an_actor_writes_shards_of_the_same_identity_only(bench, tmp_path, monke
     assert _Actor(lambda: job, tmp_path, plan.identity_sha256)(batch) is batch
     assert [path.name for path in parts(tmp_path / "out")] == ["part-00001.parquet"]
     assert bench.plan(table, tmp_path / "out").missing == [0, 2]
+
+
+def test_a_shard_that_ends_every_process_is_named_and_counted_anew_by_the_next_command(tmp_path):
+    output = Output(tmp_path)
+    for _ in range(2):
+        with output.exclusive():
+            for _ in range(4):
+                output.count_attempt(7)
+            with raises_error(RunError, "shard_crashes", where=str(output.shard_path(7))):
+                output.count_attempt(7)
+            output.count_attempt(8)
+    output.write(7, pa.table({"p_yes": [0.5]}), "", 1)
+    output.count_attempt(7)
 
 
 class Nodes:
@@ -156,11 +172,16 @@ def test_a_killed_command_is_resumed(nodes, tiny_qwen3, prepared, table, expecte
 
 
 @pytest.mark.slow
-def test_errors_of_actors_and_of_the_cluster(nodes, tiny_qwen3, prepared, table, capsys):
+def test_errors_of_actors_and_of_the_cluster(nodes, tiny_qwen3, prepared, table, tmp_path, capsys):
     import ray
+
+    output = Output(tmp_path)
 
     def fails() -> Any:
         raise RunError("no", code="broken", where="here", hint="Mend it")
+
+    def dies() -> Any:
+        return SimpleNamespace(output=output, identity=lambda: os._exit(1))
 
     nodes.add()
     ray.init(nodes.address)
@@ -172,6 +193,8 @@ def test_errors_of_actors_and_of_the_cluster(nodes, tiny_qwen3, prepared, table,
         ):
             with raises_error(RunError, "broken", where="here"):
                 work()
+        with raises_error(RunError, "shard_crashes", where=str(output.shard_path(7))):
+            cluster.score_shards(dies, "", {7: range(2)}, no_progress)
     finally:
         ray.shutdown()
     args = command(tiny_qwen3, prepared, table, table.with_name("x"), "--ray", "127.0.0.1:9")

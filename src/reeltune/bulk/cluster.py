@@ -99,6 +99,7 @@ class _Actor:
     sha256: str = ""
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        self.job.output.count_attempt(batch["number"].item())  # Ray would retry for ever
         if "predictor" not in vars(self.job) and digest(self.job.identity()) != self.sha256:
             raise RunError(
                 "model, adapter, data or input table are not those of the first node",
