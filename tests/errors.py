@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
+from typing import TypeVar
 
 import pytest
 
 from reeltune.errors import ReeltuneError
 
+Error = TypeVar("Error", bound=ReeltuneError)
+
 
 @contextlib.contextmanager
 def raises_error(
-    kind: type[ReeltuneError],
+    kind: type[Error],
     code: str,
     *,
     where: str | None = None,
-    figures: Sequence[object] = (),
-) -> Iterator[pytest.ExceptionInfo[ReeltuneError]]:
+    figures: Collection[object] = (),
+) -> Iterator[pytest.ExceptionInfo[Error]]:
     """Expect an error of exactly this class and code.
 
     Args:
