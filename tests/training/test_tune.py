@@ -170,6 +170,25 @@ def test_an_interrupted_trial_is_continued(config, trainings, tmp_path, monkeypa
     assert len(trainings.configs) == 9
 
 
+def test_a_trial_in_which_every_process_dies_fails_in_the_end(
+    config, trainings, tmp_path, monkeypatch
+):
+    losses = trainings.losses
+
+    def dies(number: int) -> list[float]:
+        if number == 1:
+            raise KeyboardInterrupt  # leaves the trial as a killed process does
+        return losses(number)
+
+    monkeypatch.setattr(trainings, "losses", dies)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            search(config, tmp_path / "study", trials=3)
+    results = search(config, tmp_path / "study", trials=3)
+    assert states(results) == {0: "complete", 1: "fail", 2: "complete"}
+    assert {t["error"]["code"] for t in results["trials"] if t["error"]} == {"trial_crashes"}
+
+
 def test_two_processes_share_a_study(config, trainings, tmp_path, monkeypatch):
     both = threading.Barrier(2, timeout=60)
     monkeypatch.setattr(trainings, "losses", lambda n: [0.5 + n / 100 + both.wait() * 0])

@@ -39,6 +39,7 @@ STUDY_FILE: Final = "study.db"
 BEST_FILE: Final = "best.yaml"
 METRIC: Final = "eval_log_loss"
 _ERROR, _PRUNED, _IDENTITY = "error", "pruned_after_step", "identity"  # attributes
+_STARTS: Final = "starts"  # attribute: the newest checkpoint, and the processes that began at it
 _WEIGHTS: Final = ("adapter_*", "checkpoint-*", f"{UNUSABLE}checkpoint-*", "tokenizer.json")
 _NOTE: Final = """
 The lowest of many values is lower than it would be on other rows: `reeltune evaluate` the adapter
@@ -197,7 +198,13 @@ class _Study:
         )
         name = f"{self.config.train.run_name or self.folder.name}-{trial.number}"
         own = {"train.output_dir": path, "train.run_name": name, "scoring.fusion": "none"}
+        newest = [checkpoint.name for checkpoint in RunFolder(path).checkpoints()[-1:]]
+        before, starts = trial.user_attrs.get(_STARTS, (newest, 0))
+        starts = starts + 1 if before == newest else 1
+        trial.set_user_attr(_STARTS, (newest, starts))
         try:
+            if starts > 4:
+                raise RunError("four processes died at the same checkpoint", code="trial_crashes")
             train(with_values(self.config, values | own), resume=True, added=[_ReportTrial(trial)])
             loss = RunFolder(path).metrics()["best"][METRIC]
             state = TrialState.PRUNED if _PRUNED in trial.user_attrs else TrialState.COMPLETE
