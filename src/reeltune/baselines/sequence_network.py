@@ -216,7 +216,7 @@ def fit_network(problem: Problem, events: Events) -> tuple[SequenceNetwork, dict
     chunks = _sample(np.unique(chunk), MOST_CHUNKS, problem.seed)
     rows = problem.train[np.isin(chunk, chunks)]
     threads = torch.get_num_threads()
-    # The products are small, and threads busy waiting: two took eleven times the processor time.
+    # The products are small, so further threads would be busy waiting for the first one.
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
