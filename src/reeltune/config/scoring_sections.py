@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt
 
 from reeltune.config.section import Section, key
+
+_key: Final = partial(key, resume=True)
+"""A key that may change between a run and its ``--resume``: training does not read it."""
 
 
 class ScoringSection(Section):
@@ -22,16 +26,15 @@ class ScoringSection(Section):
         "the two are not comparable.",
         "`false` reads the whole history again for every example.",
     )
-    tokens_per_batch: PositiveInt = key(
+    tokens_per_batch: PositiveInt = _key(
         16384,
         "Maximum tokens, padding included, per forward pass when scoring. A longer block of "
         "windows is divided, its history repeated before each part; an interview is never divided "
         "and may exceed it.",
         "scoring runs out of memory (lower).",
         "memory of one pass. Predictions stay equal up to rounding.",
-        resume=True,
     )
-    prefix_cache_mib: Annotated[int, Field(ge=0)] = key(
+    prefix_cache_mib: Annotated[int, Field(ge=0)] = _key(
         256,
         "`recommend`, `score`, `serve` and the API on a CPU: MiB for the keys and values of the "
         "histories read last. A prompt computes what follows the longest beginning it has in "
@@ -39,9 +42,8 @@ class ScoringSection(Section):
         "more conversations go on at once than fit: SmolLM2-135M in float32 takes 45 KiB per "
         "token, Qwen3-0.6B 224 KiB.",
         "memory. Predictions stay equal up to rounding.",
-        resume=True,
     )
-    merge_adapter: bool = key(
+    merge_adapter: bool = _key(
         True,
         "`recommend`, `score`, `serve` and the API on a CPU in float32: predict with the adapter "
         "added to copies of the weights it changes, so that its matrices cost no time. "
@@ -49,9 +51,8 @@ class ScoringSection(Section):
         "memory is short (`false`).",
         "the copies: 0.4 GiB for SmolLM2-135M, 1.6 GiB for Qwen3-0.6B. Predictions stay equal up "
         "to rounding.",
-        resume=True,
     )
-    calibration: Literal["none", "temperature", "platt", "isotonic"] = key(
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = _key(
         "none",
         "Calibration of P(Yes). `none`: as the model gives it. `temperature`, `platt`, `isotonic`: "
         "with the parameters that `reeltune evaluate` fits on validation rows and stores beside "
@@ -60,9 +61,8 @@ class ScoringSection(Section):
         "calibrated. See [EVALUATION.md](EVALUATION.md#calibration).",
         "P(Yes) is read as a probability: `platt`, or `temperature` with few validation rows; "
         "`isotonic` with thousands of them and a curved reliability diagram.",
-        resume=True,
     )
-    fusion: Literal["auto", "none"] = key(
+    fusion: Literal["auto", "none"] = _key(
         "auto",
         "What answers. `auto`: the model's log-odds combined with gradient boosting, a "
         "sequence model and the prompt's signals ([EVALUATION.md](EVALUATION.md#the-fusion)), as "
@@ -72,68 +72,60 @@ class ScoringSection(Section):
         "the language model itself is measured or compared.",
         "training ends with fitting both, a minute for 100,000 ratings; answers take a few "
         "milliseconds more.",
-        resume=True,
     )
-    allow_domain_shift: bool = key(
+    allow_domain_shift: bool = _key(
         False,
         "Predict with an adapter that was trained on data of another domain, rating scale or "
         "threshold (`reeltune prepare --domain`), or with other `--signals-from`. These are as in "
         "the data to predict, all other prompt settings as in training. `--allow-domain-shift` "
         "sets it.",
         "you measure how an adapter transfers.",
-        resume=True,
     )
 
 
 class EvaluationSection(Section):
     """What ``evaluate`` and ``compare`` read and show."""
 
-    max_examples: PositiveInt | None = key(
+    max_examples: PositiveInt | None = _key(
         None,
         "Score a random sample of this many examples, in whole blocks; `null` takes the whole "
         "split. `evaluate` uses as many validation rows at most. `--max-examples` sets it.",
         "you want a quick look.",
         "time.",
-        resume=True,
     )
-    validation_examples: PositiveInt | None = key(
+    validation_examples: PositiveInt | None = _key(
         None,
         "`evaluate`: validation rows that choose thresholds, calibration and the settings of "
         "baselines; a random sample of whole blocks, `null` takes all.",
         "you want a quick look.",
         "time; fewer rows choose worse.",
-        resume=True,
     )
-    baselines: bool = key(
+    baselines: bool = _key(
         True,
         "`evaluate`: fit classical baselines on the training rows and score the same rows with "
         "them. `--no-baselines` leaves them out.",
         "only the model matters.",
         "one to two minutes for 100,000 ratings.",
-        resume=True,
     )
-    ablation_examples: Annotated[int, Field(ge=0)] = key(
+    ablation_examples: Annotated[int, Field(ge=0)] = _key(
         500,
         "`evaluate`: rows predicted again with the history shuffled, ratings hidden, titles "
         "replaced and histories swapped; `0` skips that. `--ablations` sets it.",
         "their intervals are too wide (more), or you have only a CPU (fewer).",
         "five or six single prompts for each row.",
-        resume=True,
     )
-    bootstrap_samples: PositiveInt = key(
+    bootstrap_samples: PositiveInt = _key(
         1000,
         "`evaluate`: bootstrap samples of users behind every interval.",
         "you need more digits of an interval's ends.",
         "time of the intervals.",
-        resume=True,
     )
-    samples: Annotated[int, Field(ge=0)] = key(
+    samples: Annotated[int, Field(ge=0)] = _key(
         6,
         "Examples that `compare` shows in full, with the text each model generates. `--samples` "
         "sets it.",
         "you want to read more.",
         "two generations per sample.",
-        resume=True,
     )
 
 
@@ -144,104 +136,90 @@ class ServingSection(Section):
     for too many requests at once. ``GET /health`` lists the limits.
     """
 
-    host: Annotated[str, Field(min_length=1)] = key(
+    host: Annotated[str, Field(min_length=1)] = _key(
         "127.0.0.1",
         "Address to listen on; `--host` sets it. On loopback, only requests addressed to "
         "`localhost` or a loopback address are served. Any other address requires a token.",
         "other machines send requests: `0.0.0.0`, behind a proxy with TLS.",
-        resume=True,
     )
-    port: Annotated[int, Field(ge=0, lt=2**16)] = key(
+    port: Annotated[int, Field(ge=0, lt=2**16)] = _key(
         8000,
         "Port to listen on; `--port` sets it, and 0 takes any free one.",
         "it is in use.",
-        resume=True,
     )
-    token_env: Annotated[str, Field(min_length=1)] = key(
+    token_env: Annotated[str, Field(min_length=1)] = _key(
         "REELTUNE_TOKEN",
         "Environment variable that holds the bearer token of requests, at least 16 characters. If "
         "it is not set, loopback requests need no token.",
         "several services run in one environment.",
-        resume=True,
     )
-    max_body_bytes: PositiveInt = key(
+    max_body_bytes: PositiveInt = _key(
         262144,
         "Largest request body, in bytes; a larger one is refused without being read to its end.",
         "requests with thousands of ratings are usual.",
         "memory of every waiting request.",
-        resume=True,
     )
-    max_history: PositiveInt = key(
+    max_history: PositiveInt = _key(
         1000,
         "Maximum ratings per request. The model gets the newest of them, as many as the data was "
         "prepared with or `--history` says.",
         "clients send all ratings of a user.",
         "hardly any.",
-        resume=True,
     )
-    max_candidates: PositiveInt = key(
+    max_candidates: PositiveInt = _key(
         5000,
         "Maximum items that one request may have predicted.",
         "all items of a large edition are to be ranked at once, on a GPU.",
         "time of that request; others are served in between.",
-        resume=True,
     )
-    default_candidates: PositiveInt | None = key(
+    default_candidates: PositiveInt | None = _key(
         None,
         "Items predicted for recommendations if the request does not say: this many of the most "
         "rated eligible ones. `null`: 100 on a CPU, `serving.max_candidates` elsewhere.",
         "the CPU is fast enough for more, or too slow for 100.",
         "time of such requests.",
-        resume=True,
     )
-    max_top: Annotated[int, Field(ge=10)] = key(
+    max_top: Annotated[int, Field(ge=10)] = _key(
         100,
         "Maximum items that one request may have returned, at least 10.",
         "result pages are long.",
         "hardly any; with `reasons`, every returned item is predicted once more per rating shown.",
-        resume=True,
     )
-    max_requests: PositiveInt = key(
+    max_requests: PositiveInt = _key(
         64,
         "Maximum requests for predictions and recommendations in progress or waiting. Others get "
         "status 503.",
         "clients would rather wait than retry (higher), or the reverse (lower).",
         "waiting time.",
-        resume=True,
     )
-    max_batch_queries: PositiveInt = key(
+    max_batch_queries: PositiveInt = _key(
         256,
         "Maximum queries per batch of the model; 1 answers them one after the other.",
         "you measure what batching is worth.",
         "batching is faster unless a single query keeps the machine busy.",
-        resume=True,
     )
-    target_batch_seconds: Annotated[float, Field(gt=0)] = key(
+    target_batch_seconds: Annotated[float, Field(gt=0)] = _key(
         1.0,
         "Target duration of a batch, in seconds; its size follows from the speed of the last ones "
         "and is bounded by `scoring.tokens_per_batch`. Requests that arrive during a batch wait "
         "for it to finish.",
         "long requests should delay short ones less (lower).",
         "small batches compute a history more often for one request with many candidates.",
-        resume=True,
     )
-    timeout_s: Annotated[float, Field(gt=0)] = key(
+    timeout_s: Annotated[float, Field(gt=0)] = _key(
         60.0,
         "Seconds after which an unanswered request gets status 503. Work not begun for it is "
         "dropped.",
         "requests are large and the machine slow (higher).",
-        resume=True,
     )
-    receive_timeout_s: PositiveInt = key(
+    receive_timeout_s: PositiveInt = _key(
         10,
         "Seconds a client may take to send the headers of a request, to send its body, and to stay "
         "silent on an open connection.",
         "clients are far away.",
-        resume=True,
     )
-    shutdown_s: PositiveInt = key(
+    shutdown_s: PositiveInt = _key(
         30,
         "Seconds that requests in progress have after SIGTERM or Ctrl+C.",
         "the process manager waits for less time, or requests take longer.",
-        resume=True,
     )
