@@ -75,7 +75,7 @@ def test_a_user_table_that_was_changed_or_is_missing_is_refused(tmp_path: Path):
 def test_a_folder_of_format_2_is_read(tmp_path: Path):
     path = write_prepared(tmp_path / "prepared")
     change_meta(path, lambda meta: meta.update(format_version=2))
-    assert PreparedFolder.open(path).user_ids.kind == "number"
+    assert PreparedFolder.open(path).user_ids.texts is None
 
 
 @pytest.mark.parametrize(

@@ -47,16 +47,6 @@ class Ids:
         texts = [given for given in ids if isinstance(given, str)]
         return cls(texts or None)
 
-    @property
-    def arrow_type(self) -> pa.DataType:
-        """The type of a column of ids."""
-        return pa.int64() if self.texts is None else pa.string()
-
-    @property
-    def kind(self) -> str:
-        """``number`` or ``text``."""
-        return NUMBER if self.texts is None else TEXT
-
     def id(self, key: int) -> int | str:
         """Return the id of a key."""
         return key if self.texts is None else self.texts[key]
@@ -90,7 +80,7 @@ class Ids:
 
     def arrow(self, keys: npt.NDArray[np.integer]) -> pa.Array:
         """Return the ids of keys as a column: int64, or string."""
-        return pa.array(self.ids(keys), self.arrow_type)
+        return pa.array(self.ids(keys), pa.int64() if self.texts is None else pa.string())
 
     @cached_property
     def _key_of(self) -> dict[str, int]:
