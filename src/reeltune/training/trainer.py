@@ -301,6 +301,14 @@ def build_trainer(
     return trainer
 
 
+_SAME_NAMES: Final = {
+    *("gradient_accumulation_steps", "learning_rate", "lr_scheduler_type", "weight_decay"),
+    *("max_grad_norm", "logging_steps", "eval_steps", "save_steps", "save_total_limit", "seed"),
+    *("metric_for_best_model", "dataloader_num_workers"),
+}
+"""Keys of ``train`` that transformers' arguments have under the same names."""
+
+
 def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> TrainerArguments:
     """Return TRL's arguments for a configuration."""
     config, choices = inputs.loaded.config, inputs.loaded.base.choices
@@ -312,39 +320,27 @@ def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> TrainerArgumen
         num_train_epochs=section.epochs,
         max_steps=section.max_steps or -1,
         per_device_train_batch_size=section.batch_size,
-        gradient_accumulation_steps=section.gradient_accumulation_steps,
-        learning_rate=section.learning_rate,
-        lr_scheduler_type=section.lr_scheduler_type,
         warmup_steps=section.warmup_ratio,  # below 1 it is a share of the steps
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
         optim=section.optimizer,
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16,
         use_cpu=device.type == "cpu",
         gradient_checkpointing=inputs.checkpointing.value,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        logging_steps=section.logging_steps,
         logging_first_step=True,
         # The filter would wait for the GPU at every step, and hide a loss that is not a number.
         logging_nan_inf_filter=False,
         eval_strategy="steps",
-        eval_steps=section.eval_steps,
         eval_on_start=True,
         save_strategy="steps",
-        save_steps=section.save_steps,
-        save_total_limit=section.save_total_limit,
         load_best_model_at_end=metric is not None,
-        metric_for_best_model=metric,
         greater_is_better=metric not in LOWER_IS_BETTER,
         restore_callback_states_from_checkpoint=True,
-        seed=section.seed,
         data_seed=section.seed,
         # A batch is copied to the GPU while the step before it still runs.
         accelerator_config={"non_blocking": device.type == "cuda"},
         # Every weight of an adapter takes part in every step.
         ddp_find_unused_parameters=False,
-        dataloader_num_workers=section.dataloader_num_workers,
         remove_unused_columns=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -354,4 +350,5 @@ def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> TrainerArgumen
         project="reeltune",
         trackio_static_space_id=False,
         hyperparameters=flat_config(config),
+        **section.model_dump(include=_SAME_NAMES),
     )
