@@ -190,44 +190,30 @@ def _measured(
     from_cold: bool = False,
 ) -> Breakdown:
     """Measure every group; from cold to warm also the log loss, and only groups of enough rows."""
-    return Breakdown(
-        grouping.name,
-        grouping.about,
-        [
-            _group(predictions, grouping.group == i, label, main, seed, samples, from_cold)
-            for i, label in enumerate(grouping.labels)
-        ],
-    )
 
+    def group(label: str, rows: Labels) -> Group:
+        liked, user_id = predictions.liked[rows], predictions.user_id[rows]
+        scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
+        undefined = _undefined(liked) if from_cold else ""
+        scored = {} if undefined else scores
+        resampled = bootstrap_auc(liked, user_id, scored, seed, samples, log_loss=from_cold)
 
-def _group(
-    predictions: PredictionTable,
-    rows: Labels,
-    label: str,
-    main: str,
-    seed: int,
-    samples: int,
-    from_cold: bool,
-) -> Group:
-    liked, user_id = predictions.liked[rows], predictions.user_id[rows]
-    scores = {name: p_yes[rows] for name, p_yes in predictions.p_yes.items()}
-    undefined = _undefined(liked) if from_cold else ""
-    scored = {} if undefined else scores
-    resampled = bootstrap_auc(liked, user_id, scored, seed, samples, log_loss=from_cold)
+        def intervals(metric: str) -> dict[str, Interval | None]:
+            return {n: resampled.interval(n, metric) if n in scored else None for n in scores}
 
-    def measured(metric: str) -> dict[str, Interval | None]:
-        return {n: resampled.interval(n, metric) if n in scored else None for n in scores}
+        return Group(
+            label=label,
+            rows=len(liked),
+            users=resampled.users,
+            positive_rate=float(liked.mean()) if len(liked) else None,
+            auc=intervals("auc"),
+            log_loss=intervals("log_loss") if from_cold else {},
+            lead={n: resampled.difference(main, n, "auc") for n in scored if n != main},
+            undefined=undefined,
+        )
 
-    return Group(
-        label=label,
-        rows=len(liked),
-        users=resampled.users,
-        positive_rate=float(liked.mean()) if len(liked) else None,
-        auc=measured("auc"),
-        log_loss=measured("log_loss") if from_cold else {},
-        lead={n: resampled.difference(main, n, "auc") for n in scored if n != main},
-        undefined=undefined,
-    )
+    groups = [group(label, grouping.group == i) for i, label in enumerate(grouping.labels)]
+    return Breakdown(grouping.name, grouping.about, groups)
 
 
 def _undefined(liked: Labels) -> str:
