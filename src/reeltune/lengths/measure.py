@@ -24,7 +24,6 @@ from reeltune.prompts.rows import (
     held_out_rows,
     tokenize,
     train_rows,
-    validation_rows,
 )
 
 _MAX_BINS = 12
@@ -157,9 +156,9 @@ def rows_read(config: Config, split: str) -> Selection:
     """Return the rows of a split that training or, for ``test``, evaluation reads."""
     if split == TRAIN:
         return train_rows(config)
-    if split == VALIDATION:
-        return validation_rows(config)
-    return held_out_rows(config, split, config.evaluation.max_examples)
+    validating = split == VALIDATION
+    limit = config.data.max_eval_examples if validating else config.evaluation.max_examples
+    return held_out_rows(config, split, limit)
 
 
 def block_lengths(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
@@ -29,21 +27,14 @@ from reeltune.models.base_identity import check_base
 from reeltune.models.choices import is_sharded, process_state
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.models.prompt_record import refuse_other_tokenizer
-from reeltune.prompts.rows import (
-    TokenRows,
-    prompt_settings,
-    train_rows,
-    validation_events,
-    validation_rows,
-)
+from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows, validation_rows
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, begin_phase, logging_to, quiet_libraries
-from reeltune.scoring.fusion import fit_fusion, write_fusion
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
 from reeltune.training.checkpoints import newest_whole, set_aside
-from reeltune.training.fusion_parts import MOST_EVENTS, PartsProcess, parts_process
+from reeltune.training.fusion_parts import MOST_EVENTS, PartsProcess, fuse, parts_process
 from reeltune.training.inputs import (
     TrainerInputs,
     describe_checkpointing,
@@ -158,7 +149,7 @@ def _train(
         inputs = trainer_inputs(loaded, rows, eval_rows)
         LOGGER.info(describe_checkpointing(inputs.checkpointing))
         with _space_named(run, loaded):
-            _learn(run, inputs, clock, checkpoint, added, parts, main=main)
+            _learn(run, inputs, clock, checkpoint, added, parts)
 
 
 def _learn(
@@ -168,10 +159,8 @@ def _learn(
     checkpoint: Path | None,
     added: Callbacks,
     parts: PartsProcess | None,
-    *,
-    main: bool,
 ) -> None:
-    loaded, config = inputs.loaded, inputs.loaded.config
+    config = inputs.loaded.config
     record = first_record(inputs, run, checkpoint)
     trainer = build_trainer(inputs, run, clock, checkpoint)
     for callback in added:
@@ -183,7 +172,7 @@ def _learn(
         for checked in (inputs.train_rows, inputs.eval_rows):
             trainer.scorer.check(checked.sequences, packed=config.train.share_history)
         start_trackers(trainer)
-        if main:
+        if trainer.is_world_process_zero():
             run.remove_earlier()
             run.write_record(record)
         begin_phase(3, "train, with periodic evaluation", clock.began)
@@ -202,8 +191,8 @@ def _learn(
     begin_phase(4, "save", clock.began)
     _save(run, trainer, record)
     p_yes = trainer.final_p_yes() if config.scoring.fusion != "none" else None
-    if main and p_yes is not None:
-        _fuse(run, loaded, p_yes, parts)
+    if trainer.is_world_process_zero() and p_yes is not None:
+        fuse(inputs.loaded, run.path, p_yes, parts)
 
 
 def _parts_beside(
@@ -214,15 +203,6 @@ def _parts_beside(
     idle = device is not None and device.type == "cuda" and folder.counts["events"] <= MOST_EVENTS
     wanted = main and config.scoring.fusion != "none"
     return parts_process() if wanted and idle else contextlib.nullcontext()
-
-
-def _fuse(
-    run: RunFolder, loaded: LoadedModel, p_yes: npt.NDArray[np.float64], parts: PartsProcess | None
-) -> None:
-    """Fit the fusion on the validation rows of training, and keep it."""
-    event = validation_events(loaded.config, loaded.folder)
-    fitted = parts.result if parts is not None else lambda: None
-    write_fusion(run.path, fit_fusion(replace(loaded, adapter=run.path), event, p_yes, fitted))
 
 
 @contextlib.contextmanager
