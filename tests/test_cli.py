@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ import yaml
 
 from reeltune import __version__
 from reeltune.cli import main
+from reeltune.cli import train as training
 from reeltune.cli.options import resolve_config
 from reeltune.config import Config, config_hash, config_tree, key_paths, load_config
 from reeltune.errors import ConfigError, DataError, ReeltuneError
@@ -217,3 +219,16 @@ def test_bars_of_libraries_are_not_drawn_in_a_log():
         "    list(tqdm(range(3)))\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_training_imports_is_never_searched_for_garbage(monkeypatch):
+    done = []
+    monkeypatch.delitem(sys.modules, "reeltune.training.train", raising=False)
+    monkeypatch.setattr(training, "import_module", lambda name: done.append((name, gc.isenabled())))
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
+    training.import_training()
+    assert done == [("reeltune.training.train", False), "frozen"]
+    assert gc.isenabled()
+    monkeypatch.setitem(sys.modules, "reeltune.training.train", training)
+    training.import_training()  # the objects of this process may be garbage one day
+    assert len(done) == 2
