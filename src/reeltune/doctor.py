@@ -99,12 +99,10 @@ def _packages() -> Iterator[Finding]:
 def _package_group(name: str, bounds: dict[str, str], extra: str, meaning: str) -> Finding:
     missing, old = [], []
     for package, bound in bounds.items():
-        try:
-            installed = metadata.version(package)
-        except metadata.PackageNotFoundError:
+        installed = _version(package)
+        if installed is None:
             missing.append(package)
-            continue
-        if _is_older(installed, bound):
+        elif _is_older(installed, bound):
             old.append(f"{package} {installed} (tested: {bound} and newer)")
     if not missing and not old:
         return Finding(name, f"{len(bounds)} at tested versions", "ok", meaning)

@@ -80,23 +80,19 @@ def scorers_table(evaluation: Evaluation) -> Table:
     """Return one row per scorer with the main metrics; the report has all of them."""
     table = _table(f"{evaluation.split} rows")
     table.add_column("scorer")
-    for key, label in _COLUMNS.items():
-        table.add_column(label, justify="right", no_wrap=True)
-        if key == "auc":
+    with_ends = ("auc", *evaluation.custom_metrics)
+    columns = _COLUMNS | {name: name for name in evaluation.custom_metrics}
+    for key, label in columns.items():
+        table.add_column(Text(label), justify="right", no_wrap=key in _COLUMNS)
+        if key in with_ends:
             table.add_column("95 %", no_wrap=True)
-    for name in evaluation.custom_metrics:
-        table.add_column(Text(name), justify="right")
-        table.add_column("95 %", no_wrap=True)
     for scorer in evaluation.scorers:
         cells = []
-        for key in _COLUMNS:
+        for key in columns:
             interval = scorer.metrics[key]
             cells.append(_UNDEFINED if interval is None else f"{interval.value:.3f}")
-            if key == "auc":
+            if key in with_ends:
                 cells.append(_ends(interval))
-        for name in evaluation.custom_metrics:
-            interval = scorer.metrics[name]
-            cells += [_UNDEFINED if interval is None else f"{interval.value:.3f}", _ends(interval)]
         table.add_row(scorer.name, *cells)
     per_user = evaluation.scorers[0].metrics["auc_per_user_mean"] if evaluation.scorers else None
     users = "" if per_user is None else f" over the {per_user.users} users with both labels"
