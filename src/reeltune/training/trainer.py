@@ -327,6 +327,7 @@ def trainer_arguments(inputs: TrainerInputs, output_dir: Path) -> TrainerArgumen
         use_cpu=device.type == "cpu",
         gradient_checkpointing=inputs.checkpointing.value,
         gradient_checkpointing_kwargs={"use_reentrant": False},
+        log_level_replica="error",  # as quiet_libraries sets it for the first process
         logging_first_step=True,
         # The filter would wait for the GPU at every step, and hide a loss that is not a number.
         logging_nan_inf_filter=False,
