@@ -36,6 +36,7 @@ IDENTITY_DIGEST: Final = "identity_sha256"
 
 _SHARD_NAME = re.compile(r"part-\d{5,}\.parquet")
 _METADATA_KEY: Final = b"reeltune"
+_ATTEMPTS: Final = ".attempts"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Output:
         self.path.mkdir(parents=True, exist_ok=True)
         with exclusive(self.path):
             remove_leftovers(self.path)
-            for path in self.path.glob(".part-*.attempts"):
+            for path in self.path.glob(f"part-*{_ATTEMPTS}"):
                 path.unlink()
             yield
 
@@ -152,11 +153,11 @@ class Output:
         table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(about)})
         with atomic_file(self.shard_path(number)) as temporary:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-        self._attempts(number).unlink(missing_ok=True)
+        self.shard_path(number).with_suffix(_ATTEMPTS).unlink(missing_ok=True)
 
     def count_attempt(self, number: int) -> None:
         """Count an attempt at a shard; raise a RunError if four ended with their process."""
-        with self._attempts(number).open("ab") as file:
+        with self.shard_path(number).with_suffix(_ATTEMPTS).open("ab") as file:
             file.write(b".")
             if file.tell() <= 4:  # a process or node can be lost for other reasons than its shard
                 return
@@ -164,12 +165,8 @@ class Output:
             "four processes died while they scored this shard",
             code="shard_crashes",
             where=str(self.shard_path(number)),
-            hint="If memory ran out, lower scoring.tokens_per_batch. Call it again to resume; "
-            "without --ray, to see how the process dies",
+            hint="Call it again to resume; if memory ran out, lower scoring.tokens_per_batch",
         )
-
-    def _attempts(self, number: int) -> Path:
-        return self.path / f".part-{number:05}.attempts"
 
     def complete_shards(self, spans: Sequence[range], sha256: str) -> dict[int, Shard]:
         """Return the complete shards of an identity, by number.

@@ -80,8 +80,5 @@ def tune(
     from reeltune.training.tune import BEST_FILE, trials_table
 
     typer.echo(trials_table(found))
-    running = any(trial["state"] == "running" for trial in found["trials"])
-    so_far = " so far (a trial runs in another process)" if running else ""
-    typer.echo(
-        f"train the best configuration{so_far}: reeltune train --config {folder / BEST_FILE}"
-    )
+    so_far = " so far" * any(trial["state"] == "running" for trial in found["trials"])
+    typer.echo(f"the best configuration{so_far}: reeltune train --config {folder / BEST_FILE}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import math
 import shutil
 import statistics
 import time
@@ -38,8 +37,7 @@ from reeltune.training.train import train
 STUDY_FILE: Final = "study.db"
 BEST_FILE: Final = "best.yaml"
 METRIC: Final = "eval_log_loss"
-_ERROR, _PRUNED, _IDENTITY = "error", "pruned_after_step", "identity"  # attributes
-_STARTS: Final = "starts"  # attribute: the newest checkpoint, and the processes that began at it
+_ERROR, _PRUNED, _IDENTITY, _STARTS = "error", "pruned_after_step", "identity", "starts"
 _WEIGHTS: Final = ("adapter_*", "checkpoint-*", f"{UNUSABLE}checkpoint-*", "tokenizer.json")
 _NOTE: Final = """
 The lowest of many values is lower than it would be on other rows: `reeltune evaluate` the adapter
@@ -70,8 +68,7 @@ def tune(
             f"none of {len(results['trials'])} trials is complete",
             code="no_complete_trial",
             where=str(path),
-            hint="Correct what made trials fail and choose another --output-dir, or give more "
-            "--trials or a longer --timeout",
+            hint="Correct the cause with another --output-dir, or give more --trials or --timeout",
             items=sorted(errors),
         )
     return results
@@ -97,18 +94,12 @@ class _ReportTrial(TrainerCallback):
 
 
 class _MedianPruner(optuna.pruners.BasePruner):
-    """Prunes above the median of five or more complete trials, by the lowest losses until a share.
-
-    Optuna's own compares steps, which in trainings of other lengths have other learning rates.
-    """
+    """Compares shares of the training; Optuna's own compares steps, whatever the schedule is."""
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        share = trial.last_step or 0
-        lowest = [
-            min([v for at, v in each.intermediate_values.items() if at <= share], default=math.inf)
-            for each in (trial, *complete)
-        ]
+        found, share = [t.intermediate_values for t in (trial, *complete)], trial.last_step or 0
+        lowest = [min([v[at] for at in v if at <= share], default=float("inf")) for v in found]
         return len(complete) >= 5 and lowest[0] > statistics.median(lowest[1:])
 
 
@@ -199,11 +190,9 @@ class _Study:
         name = f"{self.config.train.run_name or self.folder.name}-{trial.number}"
         own = {"train.output_dir": path, "train.run_name": name, "scoring.fusion": "none"}
         newest = [checkpoint.name for checkpoint in RunFolder(path).checkpoints()[-1:]]
-        before, starts = trial.user_attrs.get(_STARTS, (newest, 0))
-        starts = starts + 1 if before == newest else 1
-        trial.set_user_attr(_STARTS, (newest, starts))
+        trial.set_user_attr(_STARTS, starts := [*trial.user_attrs.get(_STARTS, ()), newest])
         try:
-            if starts > 4:
+            if starts.count(newest) > 4:
                 raise RunError("four processes died at the same checkpoint", code="trial_crashes")
             train(with_values(self.config, values | own), resume=True, added=[_ReportTrial(trial)])
             loss = RunFolder(path).metrics()["best"][METRIC]
@@ -273,8 +262,7 @@ def trials_table(results: dict[str, Any]) -> str:
     for trial in results["trials"]:
         state = trial["state"] + (f": {trial[_ERROR]['code']}" if trial[_ERROR] else "")
         values = map(trial["values"].get, results["space"])
-        kept = "yes" if trial["weights"] else None
-        rows.append([trial["number"], trial[METRIC], state, kept, *values])
+        rows.append([trial["number"], trial[METRIC], state, "yes" * trial["weights"], *values])
     return _markdown(rows)
 
 
