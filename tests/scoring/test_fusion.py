@@ -33,7 +33,6 @@ from reeltune.evaluation.model_predictions import (
     WITHOUT_MODEL,
 )
 from reeltune.models.loaded_model import LoadedModel, load_model
-from reeltune.prompts.rows import validation_events
 from reeltune.runs.log import LOGGER
 from reeltune.scoring import fusion as module
 from reeltune.scoring.combiner import Combination
@@ -52,7 +51,7 @@ from reeltune.scoring.fusion import (
 from reeltune.scoring.predictor import Predictor, Query
 from reeltune.training import fusion_parts
 from reeltune.training import train as training
-from reeltune.training.fusion_parts import parts_process
+from reeltune.training.fusion_parts import parts_process, validation_events
 from reeltune.training.train import train
 from tests.runs import tiny_config, tiny_overrides
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from reeltune.config.schema import Config, PromptSection
 from reeltune.data.columns import TRAIN, VALIDATION
 from reeltune.data.folder import AUXILIARY_FILE, PreparedFolder
-from reeltune.data.timelines import Blocks, Ints, cut_blocks, sample_blocks
+from reeltune.data.timelines import Blocks, cut_blocks, sample_blocks
 from reeltune.domain import GP_HYPERPARAMETERS, PROMPT_VERSION, PromptSettings
 from reeltune.errors import DataError, LengthError
 from reeltune.prompts.pieces import PromptTokens
@@ -107,11 +107,6 @@ def held_out_rows(config: Config, split: str, limit: int | None) -> Selection:
 def validation_rows(config: Config) -> Selection:
     """Return the validation rows that are scored during training."""
     return held_out_rows(config, VALIDATION, config.data.max_eval_examples)
-
-
-def validation_events(config: Config, folder: PreparedFolder) -> Ints:
-    """Return the event of each of :func:`validation_rows`, as an index in the timelines."""
-    return choose_blocks(folder, validation_rows(config)).examples.target
 
 
 def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:

@@ -1,4 +1,4 @@
-"""The fusion of a training, its parts fitted in a process of their own while a GPU is used.
+"""The parts of the fusion, fitted in a process of their own while a GPU trains the model.
 
 They do not read the model, and a GPU leaves most of the processor idle. The process starts before
 the model is loaded, so that its imports are done when there is something to fit.
@@ -15,27 +15,28 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import IO, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from reeltune.baselines.boosting import BoostingModel
 from reeltune.baselines.sequence_model import SequenceModel
 from reeltune.config import Config
 from reeltune.data.folder import PreparedFolder
-from reeltune.prompts.rows import prompt_settings, validation_events
+from reeltune.data.timelines import Ints
+from reeltune.prompts.rows import choose_blocks, prompt_settings, validation_rows
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.fusion import Parts, fit_fusion, write_fusion
+from reeltune.scoring.fusion import Parts
 from reeltune.signals.folder import open_prepared
-
-if TYPE_CHECKING:
-    from reeltune.models.loaded_model import LoadedModel
 
 MOST_EVENTS: Final = 5_000_000
 """With more, memory would have to hold the data twice."""
+
+
+def validation_events(config: Config, folder: PreparedFolder) -> Ints:
+    """Return the event of each of ``validation_rows``, as an index in the timelines."""
+    return choose_blocks(folder, validation_rows(config)).examples.target
 
 
 def fit(config: Config, folder: PreparedFolder) -> Parts:
@@ -102,15 +103,6 @@ def parts_process() -> Iterator[PartsProcess | None]:
             process.kill()
             with contextlib.suppress(OSError), process:  # closes the pipes and waits
                 pass
-
-
-def fuse(
-    loaded: LoadedModel, adapter: Path, p_yes: npt.NDArray[np.float64], parts: PartsProcess | None
-) -> None:
-    """Fit the fusion on the validation rows of training, and keep it beside the adapter."""
-    event = validation_events(loaded.config, loaded.folder)
-    fitted = parts.result if parts is not None else lambda: None
-    write_fusion(adapter, fit_fusion(replace(loaded, adapter=adapter), event, p_yes, fitted))
 
 
 def _main() -> None:

@@ -38,7 +38,7 @@ _EXAMPLE_CANDIDATE: Final = Item(3, "The Candidate", 1999, ("Thriller",))
 
 
 def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None) -> dict[str, Any]:
-    """Return the record of a run that is about to train."""
+    """Return the record of a run that is about to train, but its base."""
     loaded, folder = inputs.loaded, inputs.loaded.folder
     trainable, total = parameter_counts(loaded.peft_model)
     earlier = run.record() if checkpoint else {}
@@ -51,7 +51,6 @@ def first_record(inputs: TrainerInputs, run: RunFolder, checkpoint: Path | None)
         "resumed_from": resumed,
         "config": config_tree(loaded.config),
         "config_sha256": config_hash(loaded.config),
-        "base": _base(loaded.config.model, run),
         "versions": package_versions(),
         "hardware": hardware(),
         "choices": [
@@ -83,8 +82,8 @@ def _init_from(start: Path | None, run: RunFolder, earlier: dict[str, Any]) -> d
     return {"init_from": {"path": Path(relative).as_posix(), **adapter_record(start)}}
 
 
-def _base(model: ModelSection, run: RunFolder) -> dict[str, Any]:
-    """Return the record of the base; that of a folder has its id on the hub, if known."""
+def base_entry(model: ModelSection, run: RunFolder) -> dict[str, Any]:
+    """Return the entry ``base`` of the record; that of a folder has its id on the hub, if known."""
     base, known = base_record(model, run.path), hub_id(model.name_or_path)
     return base if known is None or "name" in base else base | {"hub_id": known}
 

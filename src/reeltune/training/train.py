@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +32,17 @@ from reeltune.models.prompt_record import refuse_other_tokenizer
 from reeltune.prompts.rows import TokenRows, prompt_settings, train_rows, validation_rows
 from reeltune.runs.folder import CARD_FILE, LOG_FILE, METRICS_FILE, RunFolder
 from reeltune.runs.log import LOGGER, begin_phase, logging_to, quiet_libraries
+from reeltune.scoring.fusion import fit_fusion, write_fusion
 from reeltune.signals.folder import open_prepared
 from reeltune.training.cache import cached_rows
 from reeltune.training.callbacks import StepClock
 from reeltune.training.checkpoints import newest_whole, set_aside
-from reeltune.training.fusion_parts import MOST_EVENTS, PartsProcess, fuse, parts_process
+from reeltune.training.fusion_parts import (
+    MOST_EVENTS,
+    PartsProcess,
+    parts_process,
+    validation_events,
+)
 from reeltune.training.inputs import (
     TrainerInputs,
     describe_checkpointing,
@@ -43,7 +51,7 @@ from reeltune.training.inputs import (
     trainer_inputs,
 )
 from reeltune.training.loss import PAIRS_PAY_FROM
-from reeltune.training.record import first_record, run_metrics, write_card
+from reeltune.training.record import base_entry, first_record, run_metrics, write_card
 from reeltune.training.trackers import finished_trackers, start_trackers
 from reeltune.training.trainer import YesNoTrainer, build_trainer
 
@@ -136,6 +144,7 @@ def _train(
         if checkpoint is not None:
             refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
             refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
+        base = ThreadPoolExecutor(1).submit(base_entry, config.model, run)  # reads all weights
         begin_phase(2, "preprocess", clock.began)
         rows = cached_rows(loaded, train_rows(config))
         eval_rows = cached_rows(loaded, validation_rows(config))
@@ -149,7 +158,7 @@ def _train(
         inputs = trainer_inputs(loaded, rows, eval_rows)
         LOGGER.info(describe_checkpointing(inputs.checkpointing))
         with _space_named(run, loaded):
-            _learn(run, inputs, clock, checkpoint, added, parts)
+            _learn(run, inputs, clock, checkpoint, added, base, parts)
 
 
 def _learn(
@@ -158,6 +167,7 @@ def _learn(
     clock: StepClock,
     checkpoint: Path | None,
     added: Callbacks,
+    base: Future[dict[str, Any]],
     parts: PartsProcess | None,
 ) -> None:
     config = inputs.loaded.config
@@ -173,6 +183,7 @@ def _learn(
             trainer.scorer.check(checked.sequences, packed=config.train.share_history)
         start_trackers(trainer)
         if trainer.is_world_process_zero():
+            record["base"] = base.result()
             run.remove_earlier()
             run.write_record(record)
         begin_phase(3, "train, with periodic evaluation", clock.began)
@@ -192,7 +203,10 @@ def _learn(
     _save(run, trainer, record)
     p_yes = trainer.final_p_yes() if config.scoring.fusion != "none" else None
     if trainer.is_world_process_zero() and p_yes is not None:
-        fuse(inputs.loaded, run.path, p_yes, parts)
+        loaded = replace(inputs.loaded, adapter=run.path)
+        event = validation_events(config, loaded.folder)
+        fitted = parts.result if parts is not None else lambda: None
+        write_fusion(run.path, fit_fusion(loaded, event, p_yes, fitted))
 
 
 def _parts_beside(
