@@ -62,8 +62,10 @@ class KnownTokens:
         return key, value
 
     @cached_property
-    def _order(self) -> torch.Tensor:
+    def _order(self) -> torch.Tensor | slice:
         """The index of every token among the known ones followed by the others."""
+        if bool(self.known[: int(self.known.sum())].all()):  # as with a single trunk
+            return slice(None)
         return torch.argsort(torch.argsort(~self.known, stable=True))
 
 
