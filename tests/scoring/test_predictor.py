@@ -292,15 +292,19 @@ def test_what_merging_would_round_or_change_stays_an_adapter(tiny_qwen3: Path):
     assert merges(load()) is not None
     assert merges(load(dtype=torch.bfloat16)) is None
     assert merges(load(), use_dora=True) is None
+    assert merges(load(), lora_bias=True) is None  # PEFT cannot merge it into Qwen3's layers
     assert merges(load(), target_modules=["q_proj", "embed_tokens"]) is None
     assert merges(load(), target_modules=["q_proj", "lm_head"]) is None
 
 
+@pytest.mark.parametrize("share_history", [True, False])
 def test_a_merged_copy_that_predicts_otherwise_is_refused(
-    prepared: PreparedFolder, tiny_qwen3: Path, monkeypatch
+    prepared: PreparedFolder, tiny_qwen3: Path, monkeypatch, share_history
 ):
     loaded = random_loaded_model(prepared, tiny_qwen3)
+    scoring = loaded.config.scoring.model_copy(update={"share_history": share_history})
+    loaded = replace(loaded, config=loaded.config.model_copy(update={"scoring": scoring}))
     other = AutoModelForCausalLM.from_pretrained(tiny_qwen3)  # without the adapter
     monkeypatch.setattr(predictor_module, "merged_copy", lambda _: other)
-    with raises_error(ModelError, "histories_not_shareable"):
+    with raises_error(ModelError, "merge_not_exact", where="scoring.merge_adapter"):
         Predictor(loaded)

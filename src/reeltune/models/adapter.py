@@ -60,12 +60,16 @@ def merged_copy(model: PreTrainedModel | PeftModel) -> PreTrainedModel | None:
     """Return the base model with the adapter added to copies of the weights it changes.
 
     All other weights are those of ``model``, which stays as it is. None unless the adapter is
-    plain LoRA on linear layers in float32 on the CPU, where merging changes rounding alone.
+    plain LoRA on linear layers in float32 on the CPU, where merging changes rounding alone; nor
+    if its matrices have biases, which PEFT cannot merge into a layer without one.
     """
     if not isinstance(model, PeftModel) or model.device.type != "cpu":
         return None
     layers = [layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)]
-    plain = all(type(layer) is Linear and not layer.lora_variant for layer in layers)
+    plain = all(
+        type(layer) is Linear and not layer.lora_variant and not any(layer.lora_bias.values())
+        for layer in layers
+    )
     if not plain or head_of(causal_of(model)) in layers or model.dtype != torch.float32:
         return None
     copied = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})

@@ -88,7 +88,9 @@ class Scorer:
         limit = loaded.config.scoring.tokens_per_batch
         calibrate = loaded.calibrate if loaded.adapter_active else None
         scorer = cls(merged or loaded.model, loaded.answers, limit, calibrate)
-        scorer.check(sequences, longest=longest, unmerged=loaded.model)
+        scorer.check(sequences, longest=longest)
+        if merged is not None:
+            scorer.check_merged(loaded.model, sequences)
         return scorer
 
     def score(
@@ -115,12 +117,7 @@ class Scorer:
         return Predictions(logits[:, 0], logits[:, 1], self.calibrate)
 
     def check(
-        self,
-        sequences: Sequences,
-        *,
-        packed: bool = False,
-        longest: int | None = None,
-        unmerged: PreTrainedModel | PeftModel | None = None,
+        self, sequences: Sequences, *, packed: bool = False, longest: int | None = None
     ) -> None:
         """Compare a few predictions with the model's own logits, and with those of single prompts.
 
@@ -128,7 +125,6 @@ class Scorer:
             sequences: What will be scored or learned.
             packed: Whether plain prompts share packed rows as well, as in training.
             longest: Tokens of the longest prompt; by default that of ``sequences``.
-            unmerged: The model whose single prompts are predicted; by default the scored one.
 
         Raises:
             ModelError: The model is not causal, transforms its logits in an unknown way, attends
@@ -152,8 +148,7 @@ class Scorer:
         noun = "tokens in its sliding window, which sharing histories ignores"
         self._refuse_longer(longest, window, noun, "attention_window_too_short", hint)
         checked = np.unique(np.linspace(0, len(alone) - 1, _CHECKED).astype(np.int64))
-        single = Scorer(unmerged or self.model, self.answers, self.tokens_per_batch)
-        expected = single.score(Sequences.single(alone.take(checked))).log_odds
+        expected = self.score(Sequences.single(alone.take(checked))).log_odds
         # Both in one packed row, as any two sequences may be.
         wide = max(self.tokens_per_batch, int(some.ids.lengths.sum()))
         scorer = Scorer(self.model, self.answers, wide)
@@ -162,6 +157,23 @@ class Scorer:
         if not worst <= _SHARED_TOLERANCE[self.head.causal.dtype == torch.float32]:
             reason = f"gives log-odds {worst:.4f} from those of single prompts"
             raise not_shareable(self.head.causal, reason)
+
+    def check_merged(self, unmerged: PreTrainedModel | PeftModel, sequences: Sequences) -> None:
+        """Compare a few predictions of a merged copy with those of the model it was made of.
+
+        Raises:
+            ModelError: They are not equal to rounding.
+        """
+        single = Sequences.single(sequences.alone())
+        expected = Scorer(unmerged, self.answers, self.tokens_per_batch).score(single).log_odds
+        worst = float(np.abs(self.score(single).log_odds - expected).max())
+        if not worst <= _SHARED_TOLERANCE[True]:
+            raise ModelError(
+                f"merging the adapter changes log-odds by {worst:.4f}",
+                code="merge_not_exact",
+                where="scoring.merge_adapter",
+                hint="Set it to false",
+            )
 
     def _refuse_longer(
         self, longest: int, limit: int | None, noun: str, code: str, hint: str
