@@ -175,14 +175,14 @@ def test_a_trial_in_which_every_process_dies_fails_in_the_end(
 ):
     losses = trainings.losses
 
-    def dies(number: int) -> list[float]:
+    def ends(number: int) -> list[float]:
         if number == 1:
-            raise KeyboardInterrupt  # leaves the trial as a killed process does
+            raise end
         return losses(number)
 
-    monkeypatch.setattr(trainings, "losses", dies)
-    for _ in range(4):
-        with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(trainings, "losses", ends)
+    for end in [KeyboardInterrupt] * 5 + [SystemExit] * 4:  # the second as a killed process does
+        with pytest.raises(end):
             search(config, tmp_path / "study", trials=3)
     results = search(config, tmp_path / "study", trials=3)
     assert states(results) == {0: "complete", 1: "fail", 2: "complete"}

@@ -198,7 +198,8 @@ class _Study:
             loss = RunFolder(path).metrics()["best"][METRIC]
             state = TrialState.PRUNED if _PRUNED in trial.user_attrs else TrialState.COMPLETE
             result = f"{METRIC} {loss:.4f}"
-        except BrokenPipeError:
+        except (BrokenPipeError, KeyboardInterrupt):  # neither is a fault of the trial
+            trial.set_user_attr(_STARTS, starts[:-1])
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the next trial may succeed
             known = translate(error) or unexpected(error)
