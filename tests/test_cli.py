@@ -232,3 +232,11 @@ def test_what_training_imports_is_never_searched_for_garbage(monkeypatch):
     monkeypatch.setitem(sys.modules, "reeltune.training.train", training)
     training.import_training()  # the objects of this process may be garbage one day
     assert len(done) == 2
+
+
+def test_garbage_is_collected_again_after_an_import_that_fails(monkeypatch):
+    monkeypatch.delitem(sys.modules, "reeltune.training.train", raising=False)
+    monkeypatch.setattr(training, "import_module", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        training.import_training()
+    assert gc.isenabled()

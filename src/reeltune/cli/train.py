@@ -52,9 +52,11 @@ def import_training() -> None:
     """Import what training needs, and never search its million objects for garbage."""
     if (name := "reeltune.training.train") not in sys.modules:
         gc.disable()  # it took a fifth of the time, and as long again when the command ended
-        import_module(name)
-        gc.freeze()
-        gc.enable()
+        try:
+            import_module(name)
+            gc.freeze()
+        finally:
+            gc.enable()
 
 
 SPACE = "KEY=LOW:HIGH, KEY=LOW:HIGH:log or KEY=a,b,c: search a key; one value fixes it. Repeatable."
