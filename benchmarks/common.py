@@ -35,6 +35,15 @@ SHAPES: dict[str, dict[str, Any]] = {
         "head_dim": 128,
         "intermediate_size": 3072,
     },
+    # https://huggingface.co/Qwen/Qwen3-1.7B/blob/main/config.json
+    "qwen3-1.7b": {
+        "hidden_size": 2048,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "intermediate_size": 6144,
+    },
     # https://huggingface.co/Qwen/Qwen3-4B/blob/main/config.json
     "qwen3-4b": {
         "hidden_size": 2560,
