@@ -123,7 +123,7 @@ class Pieces:
                 f"the prompt shows {len(self.context)} context lines per item, and these events "
                 "come without their codes",
                 code="missing_context_codes",
-                hint="Open the prepared data with reeltune.signals.open_prepared",
+                hint="Open the prepared data with reeltune.signals.folder.open_prepared",
             )
         return [context[:, kind] for kind in range(len(self.context))]
 
