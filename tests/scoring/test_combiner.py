@@ -121,6 +121,14 @@ def test_the_strength_is_that_of_the_lowest_cross_fitted_log_loss():
         )
 
 
+def test_fits_at_the_same_time_are_those_that_follow_one_another(monkeypatch):
+    inputs, liked, user = rows(8)
+    pairs = user_pairs(liked, user)
+    at_once = combine(inputs, liked, user, pairs)
+    monkeypatch.setattr(combiner, "_MANY_ROWS", 0)
+    assert combine(inputs, liked, user, pairs) == at_once
+
+
 def test_rows_of_one_user_count_as_one_in_the_standard_error():
     differences, user = np.array([1.0, 1.0, 3.0, 3.0]), np.array([5, 5, 9, 9])
     assert standard_error(differences, user) == pytest.approx(np.sqrt(2 * 2.0**2) / 4)

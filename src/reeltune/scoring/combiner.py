@@ -44,6 +44,9 @@ _LINE: Final = ((0.0, 4.0), (-4.0, 4.0))
 _PAIRS: Final = 200_000
 """Pairs of rows used at most: they bound time and memory."""
 
+_MANY_ROWS: Final = 100_000
+"""With more, fits follow one another: each copies the rows, and BLAS computes in threads."""
+
 _HASH: Final = np.uint64(0x9E3779B97F4A7C15)
 """Multiplied with a key, its upper bits are spread evenly (Fibonacci hashing)."""
 
@@ -104,7 +107,8 @@ def combine(inputs: Inputs, liked: Labels, user_id: Ints, pairs: Pairs) -> Combi
         pairs: Of rows, from :func:`user_pairs`.
     """
     fold, tried = fold_of(user_id), []
-    with ThreadPoolExecutor() as pool:  # NumPy releases the interpreter lock
+    # NumPy releases the interpreter lock.
+    with ThreadPoolExecutor(1 if len(liked) > _MANY_ROWS else None) as pool:
         fits = pool.map(
             lambda trial: fit(inputs, liked, pairs, trial[0], fold != trial[1]),
             itertools.product(STRENGTHS, range(FOLDS)),
