@@ -7,6 +7,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -144,7 +145,7 @@ def test_test_rows_are_never_read(tiny_qwen3, prepared, tmp_path, monkeypatch):
         (trial,) = optuna.load_study(study_name="reeltune", storage=storage).trials
         found.append((trial.params, trial.intermediate_values, trial.value))
     assert found[0] == found[1]
-    assert found[0][1].keys() == {100}  # percent of the steps
+    assert found[0][1].keys() == {10_000}  # of 10,000 parts of the steps
     assert set(splits) == {"train", "validation"}
 
 
@@ -244,6 +245,18 @@ def test_trials_of_other_lengths_are_compared_at_the_same_share_of_the_training(
     assert states(results) == dict.fromkeys(range(6), "complete") | {6: "pruned"}
     assert results["best"]["number"] == 5
     assert results["trials"][-1]["pruned_after_step"] == 2
+
+
+def test_every_evaluation_of_a_long_training_is_reported():
+    reported: list[int] = []
+    trial: Any = SimpleNamespace(
+        report=lambda _, share: reported.append(share), should_prune=lambda: False
+    )
+    callback, control = module._ReportTrial(trial), TrainerControl()
+    for step in (100, 200, 40_000):  # of 32 million ratings
+        state = TrainerState(global_step=step, max_steps=40_000)
+        callback.on_evaluate(None, state, control, metrics={module.METRIC: 0.5})
+    assert reported == [25, 50, 10_000]
 
 
 @pytest.mark.parametrize(
