@@ -108,6 +108,13 @@ def test_weights_that_overflow_the_dtype_are_refused(tiny_qwen3, prepared, tmp_p
         merge(tiny_qwen3, prepared, tmp_path, "float16", size=1e6)
 
 
+def test_an_adapter_with_biases_that_the_base_lacks_is_refused(tiny_qwen3, prepared, tmp_path):
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, lora__extra="{lora_bias: true}")
+    add_adapter(load_base(config, make_choices(config)), config).save_pretrained(tmp_path)
+    with raises_error(ModelError, "cannot_merge", where=str(tmp_path)):
+        write_merged(tmp_path, config, tmp_path, "float32", "published", ANSWERS, PROMPT)
+
+
 def test_an_adapter_too_large_to_be_added_is_refused(tiny_qwen3, prepared, tmp_path):
     options = write_adapter(tiny_qwen3, prepared, tmp_path, size=1e37) / ADAPTER_CONFIG
     options.write_text(json.dumps(json.loads(options.read_text()) | {"lora_alpha": 10**9}))

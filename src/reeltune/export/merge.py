@@ -73,7 +73,7 @@ def write_merged(
     lora = cast("LoraModel", load_adapter(base, adapter).base_model)
     try:
         model = cast("PreTrainedModel", lora.merge_and_unload(safe_merge=True))
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise ModelError(
             f"the adapter cannot be merged: {first_line(error)}",
             code="cannot_merge",
