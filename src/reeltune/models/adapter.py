@@ -60,8 +60,7 @@ def merged_copy(model: PreTrainedModel | PeftModel) -> PreTrainedModel | None:
     """Return the base model with the adapter added to copies of the weights it changes.
 
     All other weights are those of ``model``, which stays as it is. None unless the adapter is
-    plain LoRA on linear layers in float32 on the CPU, where merging changes rounding alone; nor
-    if its matrices have biases, which PEFT cannot merge into a layer without one.
+    plain LoRA without biases on linear layers in float32 on the CPU: merging then changes rounding.
     """
     if not isinstance(model, PeftModel) or model.device.type != "cpu":
         return None

@@ -168,12 +168,9 @@ class Scorer:
         expected = Scorer(unmerged, self.answers, self.tokens_per_batch).score(single).log_odds
         worst = float(np.abs(self.score(single).log_odds - expected).max())
         if not worst <= _SHARED_TOLERANCE[True]:
-            raise ModelError(
-                f"merging the adapter changes log-odds by {worst:.4f}",
-                code="merge_not_exact",
-                where="scoring.merge_adapter",
-                hint="Set it to false",
-            )
+            message = f"merging the adapter changes log-odds by {worst:.4f}"
+            where, hint = "scoring.merge_adapter", "Set it to false"
+            raise ModelError(message, code="merge_not_exact", where=where, hint=hint)
 
     def _refuse_longer(
         self, longest: int, limit: int | None, noun: str, code: str, hint: str

@@ -83,8 +83,7 @@ class _ReportTrial(TrainerCallback):
     def on_evaluate(self, *args: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         _, state, control = args
         if state.global_step:
-            share = 10_000 * state.global_step // state.max_steps  # an integer, for Optuna
-            self._trial.report(metrics[METRIC], share)
+            self._trial.report(metrics[METRIC], 10_000 * state.global_step // state.max_steps)
         if 0 < state.global_step < state.max_steps and self._trial.should_prune():
             self._trial.set_user_attr(_PRUNED, state.global_step)
             LOGGER.info(
