@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -356,13 +357,21 @@ def test_the_process_beside_the_training_fits_the_same_parts(run, loaded):
             np.testing.assert_array_equal(beside[name], values)
 
 
-@pytest.mark.parametrize("configured", [True, False])
-def test_the_process_ends_with_a_killed_training(run, configured):
+def test_gradient_boosting_waits_for_signals_and_the_sequence_model_does_not(loaded, monkeypatch):
+    begun, order = threading.Event(), []
+    monkeypatch.setattr(fusion_parts.SequenceModel, "fit", lambda *_: begun.set())
+    monkeypatch.setattr(fusion_parts.BoostingModel, "fit", lambda *_: order.append("boosting"))
+    fusion_parts.fit(loaded.config, loaded.folder, lambda: order.append(begun.wait(30)))
+    assert order == [True, "boosting"]
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_the_process_ends_with_a_killed_training(run, lines):
     text = load_config(None, run[1]).model_dump_json().encode() + b"\n"
     command = [sys.executable, "-m", fusion_parts.__name__]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as alone:
-        assert alone.communicate(text if configured else b"") == (b"", None)
+        assert alone.communicate((b"", text, text + b"\n")[lines]) == (b"", None)
     assert alone.returncode == 1
 
 
@@ -379,6 +388,7 @@ def test_a_process_that_fails_or_cannot_start_is_a_warning(run, tmp_path, logged
     with parts_process() as failed:
         assert failed is not None
         failed.begin(config.model_copy(update={"data": data}))
+        failed.read_signals()
         assert failed.result() is None
     assert "the process beside the training failed" in logged.text
     assert "no prepared data here" in logged.text

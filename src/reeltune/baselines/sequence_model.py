@@ -17,7 +17,7 @@ from reeltune.baselines.sequence_network import Events, SequenceNetwork, fit_net
 from reeltune.baselines.trees import Arrays
 from reeltune.data.columns import TRAIN
 from reeltune.data.folder import PreparedFolder
-from reeltune.data.history import NOW, History
+from reeltune.data.history import NOW, History, NoContext
 from reeltune.errors import ModelError, one_line
 from reeltune.signals.item_statistics import assign_folds
 
@@ -49,9 +49,10 @@ class SequenceModel:
     def fit(cls, folder: PreparedFolder, validation_event: Ints, seed: int) -> SequenceModel:
         """Fit to training rows, and choose the epoch on validation rows, given by index.
 
-        Errors are those of :func:`make_problem`.
+        It reads no signals. Errors are those of :func:`make_problem`.
         """
-        problem = make_problem(folder, validation_event, _NO_EVENTS, seed=seed)
+        plain = folder.with_context(lambda _: NoContext())
+        problem = make_problem(plain, validation_event, _NO_EVENTS, seed=seed)
         network, settings = fit_network(problem, Events.of(_source(problem).events()))
         return cls(network, settings | {"seed": seed})
 

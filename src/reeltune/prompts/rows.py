@@ -127,7 +127,7 @@ def choose_blocks(folder: PreparedFolder, selection: Selection) -> Blocks:
             where=str(folder.path),
             hint="Prepare the data with a larger share for this split",
         )
-    blocks = cut_blocks(folder.timelines, examples, selection.block_size)
+    blocks = cut_blocks(folder.ratings, examples, selection.block_size)
     if limit is not None and limit < len(examples):
         order = stream(selection.seed, f"{split} sample").permutation(len(blocks))
         blocks = sample_blocks(blocks, order, limit)

@@ -1,7 +1,7 @@
 """The parts of the fusion, fitted in a process of their own while a GPU trains the model.
 
 They do not read the model, and a GPU leaves most of the processor idle. The process starts before
-the model is loaded, so that its imports are done when there is something to fit.
+the model is loaded, and fits the sequence model, which takes longest and reads no signals, at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Final
@@ -39,14 +39,20 @@ def validation_events(config: Config, folder: PreparedFolder) -> Ints:
     return choose_blocks(folder, validation_rows(config)).examples.target
 
 
-def fit(config: Config, folder: PreparedFolder) -> Parts:
-    """Fit the parts of ``Parts.fit`` to the training rows at the same time; errors are the same."""
+def fit(
+    config: Config, folder: PreparedFolder, wait_for_signals: Callable[[], object] = lambda: None
+) -> Parts:
+    """Fit the parts of ``Parts.fit`` to the training rows at the same time; errors are the same.
+
+    Gradient boosting begins when ``wait_for_signals`` returns.
+    """
     event, seed = validation_events(config, folder), config.train.seed
     settings = prompt_settings(folder, config.prompt)
     signals, text = settings.context, bool(settings.item_text)
     with ThreadPoolExecutor() as threads:
-        boosting = threads.submit(BoostingModel.fit, folder, signals, event, seed, text)
         sequence = threads.submit(SequenceModel.fit, folder, event, seed)
+        wait_for_signals()
+        boosting = threads.submit(BoostingModel.fit, folder, signals, event, seed, text)
         return Parts(boosting.result(), sequence.result())
 
 
@@ -58,11 +64,18 @@ class PartsProcess:
     errors: IO[bytes]
 
     def begin(self, config: Config) -> None:
-        """Let it fit the parts; it reads the signals from the cache, which should hold them."""
+        """Let it fit the sequence model."""
         LOGGER.info("fusion: fitting gradient boosting and the sequence model beside the training")
+        self._write(config.model_dump_json().encode())
+
+    def read_signals(self) -> None:
+        """Let it fit gradient boosting; it reads the signals from the cache, which has them now."""
+        self._write(b"")
+
+    def _write(self, line: bytes) -> None:
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended; the reason is among its errors
-            self.process.stdin.write(config.model_dump_json().encode() + b"\n")
+            self.process.stdin.write(line + b"\n")
             self.process.stdin.flush()
 
     def result(self) -> Parts | None:
@@ -106,19 +119,26 @@ def parts_process() -> Iterator[PartsProcess | None]:
 
 
 def _main() -> None:
-    """Read a configuration from standard input, and write the arrays of its parts to the output."""
+    """Fit the parts, and write their arrays to the output.
+
+    The first line of standard input is the configuration, the second says that signals are cached.
+    """
     output, sys.stdout = sys.stdout.buffer, sys.stderr
     import sklearn.ensemble  # noqa: F401  # now, while the training still loads the model
-
-    config = Config.model_validate_json(sys.stdin.buffer.readline())
 
     def end_with_the_training() -> None:
         os.read(sys.stdin.fileno(), 1)  # ends when that process closes its end, or is killed
         os._exit(1)
 
-    threading.Thread(target=end_with_the_training, daemon=True).start()
+    def wait_for_signals() -> None:
+        if not sys.stdin.buffer.readline():
+            os._exit(1)
+        threading.Thread(target=end_with_the_training, daemon=True).start()
+
+    config = Config.model_validate_json(sys.stdin.buffer.readline())
     arrays = io.BytesIO()
-    np.savez(arrays, allow_pickle=False, **fit(config, open_prepared(config)).to_arrays())
+    parts = fit(config, open_prepared(config), wait_for_signals)
+    np.savez(arrays, allow_pickle=False, **parts.to_arrays())
     output.write(arrays.getvalue())
     output.flush()
 

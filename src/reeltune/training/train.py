@@ -136,6 +136,8 @@ def _train(
     begin_phase(1, "load", clock.began)
     folder = open_prepared(config)
     with _parts_beside(config, folder, main=main) as parts:
+        if parts is not None and not is_sharded():
+            parts.begin(config)
         if checkpoint is not None:
             settings = prompt_settings(folder, config.prompt)
             run.refuse_other_data(folder.meta["files"], settings.to_dict())
@@ -154,7 +156,7 @@ def _train(
         if main:
             _warn_of_few_pairs(config, rows)
         if parts is not None and not is_sharded():
-            parts.begin(config)
+            parts.read_signals()
         inputs = trainer_inputs(loaded, rows, eval_rows)
         LOGGER.info(describe_checkpointing(inputs.checkpointing))
         with _space_named(run, loaded):
@@ -192,6 +194,7 @@ def _learn(
             LOGGER.info("resuming from %s", checkpoint.name)
         if parts is not None and trainer.is_fsdp_enabled:
             parts.begin(config)
+            parts.read_signals()
 
     if trainer.is_fsdp_enabled:
         trainer.begin = begin  # only then is the model sharded, and can be run
