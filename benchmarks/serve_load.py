@@ -48,6 +48,7 @@ _MODES: Final = {
     "one at a time": ["--set", "serving.max_batch_queries=1"],
     "batched": [],
     "no histories kept": ["--set", "scoring.prefix_cache_mib=0"],
+    "adapter not merged": ["--set", "scoring.merge_adapter=false"],
     "before": [],
 }
 _TIMEOUT_S: Final = 3600
