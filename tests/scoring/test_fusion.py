@@ -152,6 +152,7 @@ def test_the_shipped_predictor_is_first_and_each_query_has_its_p_yes(loaded, col
     assert list(collected.scorers) == [SHIPPED, TUNED, BASE, WITHOUT_MODEL]
     assert not collected.new_fusion
     predictor = Predictor(loaded)
+    assert predictor._scorer.model is not loaded.model
     asked = queries(loaded, collected.reported.event)
     fused = np.concatenate([found.p_yes for found in predictor.predict(asked)])
     np.testing.assert_allclose(fused, collected.reported.p_yes[SHIPPED], atol=1e-5)
@@ -227,6 +228,7 @@ def test_a_model_that_does_not_help_is_left_out_and_not_run(loaded, collected, t
         p_yes = scored.reported.p_yes[now]
         np.testing.assert_allclose(p_yes, collected.reported.p_yes[before], atol=1e-6)
     predictor = Predictor(other)
+    assert predictor._scorer.model is other.model  # no merged copy of what is not run
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predictor._scorer, "score", None)
         found = predictor.predict(queries(other, scored.reported.event))

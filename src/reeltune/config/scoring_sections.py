@@ -49,8 +49,8 @@ class ScoringSection(Section):
         "added to copies of the weights it changes, so that its matrices cost no time. "
         "The base model's predictions use the weights as they were.",
         "memory is short (`false`).",
-        "the copies: 0.4 GiB for SmolLM2-135M, 1.6 GiB for Qwen3-0.6B. Predictions stay equal up "
-        "to rounding.",
+        "the copies: 0.4 GiB for SmolLM2-135M, 1.6 GiB for Qwen3-0.6B, nothing where the fusion "
+        "leaves the model out. Predictions stay equal up to rounding.",
     )
     calibration: Literal["none", "temperature", "platt", "isotonic"] = _key(
         "none",

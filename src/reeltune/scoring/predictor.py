@@ -133,6 +133,7 @@ class Predictor:
         self.history_len = history_len or loaded.folder.history_len
         self._share_history = loaded.config.scoring.share_history
         self._refuse_too_long()
+        self.fusion = open_fusion(loaded, self.history_len)
         self._scorer = self._checked_scorer()
         # The same layers without the adapter: checked with it, and not calibrated.
         scoring = loaded.config.scoring
@@ -140,7 +141,6 @@ class Predictor:
         causal, room = self._scorer.head.causal, scoring.prefix_cache_mib * 2**20
         prefixes = PrefixCache.for_model(causal, room)
         self._scorer.prefixes = self._base_scorer.prefixes = prefixes
-        self.fusion = open_fusion(loaded, self.history_len)
         if self.fusion is not None:
             self._features = self.fusion.parts.boosting.features_of(loaded.folder)
 
@@ -212,7 +212,8 @@ class Predictor:
         sequences = query_sequences(self.loaded.tokens, [self._shown(query)], self._share_history)
         longest = self.longest_prompt - ANSWER_TOKENS
         merge = self.loaded.config.scoring.merge_adapter and self.loaded.adapter_active
-        merged = merged_copy(self.loaded.model) if merge else None
+        answers = self.fusion is None or self.fusion.uses_model
+        merged = merged_copy(self.loaded.model) if merge and answers else None
         return Scorer.checked(self.loaded, sequences, longest, merged)
 
     def _refuse_too_long(self) -> None:
