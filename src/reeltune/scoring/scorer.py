@@ -164,9 +164,8 @@ class Scorer:
         Raises:
             ModelError: They are not equal to rounding.
         """
-        single = Sequences.single(sequences.alone())
-        expected = Scorer(unmerged, self.answers, self.tokens_per_batch).score(single).log_odds
-        worst = float(np.abs(self.score(single).log_odds - expected).max())
+        expected = Scorer(unmerged, self.answers, self.tokens_per_batch).score(sequences).log_odds
+        worst = float(np.abs(self.score(sequences).log_odds - expected).max())
         if not worst <= _SHARED_TOLERANCE[True]:
             message = f"merging the adapter changes log-odds by {worst:.4f}"
             where, hint = "scoring.merge_adapter", "Set it to false"
