@@ -135,7 +135,7 @@ def _train(
     LOGGER.info("run folder: %s", run.path)
     begin_phase(1, "load", clock.began)
     folder = open_prepared(config)
-    with _parts_beside(config, folder, main=main) as parts:
+    with _parts_beside(config, folder, main=main) as parts, ThreadPoolExecutor(1) as reader:
         if parts is not None and not is_sharded():
             parts.begin(config)
         if checkpoint is not None:
@@ -146,7 +146,7 @@ def _train(
         if checkpoint is not None:
             refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
             refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
-        base = ThreadPoolExecutor(1).submit(base_entry, config.model, run)  # reads all weights
+        base = reader.submit(base_entry, config.model, run)  # reads all weights
         begin_phase(2, "preprocess", clock.began)
         rows = cached_rows(loaded, train_rows(config))
         eval_rows = cached_rows(loaded, validation_rows(config))
@@ -226,15 +226,14 @@ def _parts_beside(
 def _space_named(run: RunFolder, loaded: LoadedModel) -> Iterator[None]:
     """Let the error for a full disk name the space that the run needs; refuse far too little."""
     adapter = sum(p.nbytes for p in loaded.peft_model.parameters() if p.requires_grad)  # in float32
-    needed = _space(loaded, adapter)
     if shutil.disk_usage(run.path).free < adapter:
-        raise disk_full(str(run.path), needed)
+        raise disk_full(str(run.path), _space(loaded, adapter))
     try:
         yield
     except Exception as error:  # any that a full disk caused
         if not is_disk_full(error):
             raise
-        raise disk_full(str(run.path), needed) from error
+        raise disk_full(str(run.path), _space(loaded, adapter)) from error
 
 
 def _space(loaded: LoadedModel, adapter: int) -> int:
