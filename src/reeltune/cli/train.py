@@ -82,5 +82,6 @@ def tune(
     from reeltune.training.tune import BEST_FILE, trials_table
 
     typer.echo(trials_table(found))
-    so_far = " so far" * any(trial["state"] == "running" for trial in found["trials"])
+    running = any(trial["state"] == "running" for trial in found["trials"])
+    so_far = " so far" if running else ""
     typer.echo(f"the best configuration{so_far}: reeltune train --config {folder / BEST_FILE}")

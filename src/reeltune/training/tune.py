@@ -263,7 +263,8 @@ def trials_table(results: dict[str, Any]) -> str:
     for trial in results["trials"]:
         state = trial["state"] + (f": {trial[_ERROR]['code']}" if trial[_ERROR] else "")
         values = map(trial["values"].get, results["space"])
-        rows.append([trial["number"], trial[METRIC], state, "yes" * trial["weights"], *values])
+        weights = "yes" if trial["weights"] else ""
+        rows.append([trial["number"], trial[METRIC], state, weights, *values])
     return _markdown(rows)
 
 
