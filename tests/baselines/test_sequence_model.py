@@ -53,9 +53,10 @@ def changing_tastes(users: int, length: int) -> Problem:
 
 @pytest.mark.slow
 def test_it_learns_an_order_that_item_means_cannot(monkeypatch: pytest.MonkeyPatch):
-    for name, value in {"EPOCHS": 12, "LEARNING_RATE": 0.02, "BATCH": 8, "HISTORY": 8}.items():
+    sizes = {"BATCH": 8, "HISTORY": 8, "LEARNING_RATE": 0.01, "EPOCHS": 12, "PATIENCE": 12}
+    for name, value in sizes.items():
         monkeypatch.setattr(module, name, value)
-    problem = changing_tastes(users=60, length=24)
+    problem = changing_tastes(users=60, length=40)
     assert auc(problem, item_mean(problem).test) < 0.6
     assert auc(problem, sequence_model(problem).test) > 0.75
 
@@ -69,6 +70,14 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_the_random_state_alone()
     assert np.array_equal(once.test, again.test)
     other = sequence_model(replace(problem, seed=problem.seed + 1))
     assert not np.array_equal(once.test, other.test)
+
+
+@pytest.mark.parametrize("users", [4, 15, 80])
+def test_item_vectors_do_not_change_from_call_to_call(users: int):
+    problem = random_problem(12, users=users)
+    once = module.item_vectors(problem)
+    assert once.shape[1] == min(module.COMPONENTS + 1, users - 1, len(problem.items) - 1) - 1
+    assert all(np.array_equal(once, module.item_vectors(problem)) for _ in range(5))
 
 
 def log_odds(problem: Problem, events: Events) -> np.ndarray:

@@ -99,7 +99,7 @@ def item_vectors(problem: Problem) -> Floats:
     their labels. Shape ``(items, components)``, zero for items without training ratings.
     """
     from scipy.sparse import csc_array
-    from scipy.sparse.linalg import svds
+    from scipy.sparse.linalg import aslinearoperator, eigsh
 
     users, user = np.unique(problem.timelines.user_id[problem.ratings], return_inverse=True)
     item = problem.timelines.item_idx[problem.ratings]
@@ -108,10 +108,13 @@ def item_vectors(problem: Problem) -> Floats:
     if components < 2:
         return np.zeros((shape[1], 0))
     weight = 1 / np.sqrt(np.bincount(user)[user] * (np.bincount(item)[item] + ITEM_PRIOR))
-    table = csc_array((weight, (user, item)), shape)
-    _, values, vectors = svds(table, k=components, v0=np.ones(min(shape)))
-    assert vectors is not None  # scipy can be asked to leave them out
-    found = (vectors.T * values)[:, :-1]  # the largest component is the popularity
+    table = aslinearoperator(csc_array((weight, (user, item)), shape))
+    # Not svds, which passes no rng on (scipy 1.17): with few users or items the vectors, and all
+    # that is learned from them, would then differ from call to call.
+    square, vectors = eigsh(
+        table.H @ table, components, v0=np.ones(shape[1]), rng=stream(problem.seed, "item vectors")
+    )
+    found = (vectors * np.sqrt(square.clip(min=0)))[:, :-1]  # the last is the popularity
     return found / np.sqrt(4 * (found**2).mean(1, keepdims=True) + 1e-6)
 
 
