@@ -183,5 +183,4 @@ class PiecesProof:
         whole = [texts.whole("", candidate, contexts[0])]
         for step, context in zip(steps.tolist(), contexts, strict=True):
             whole.append(texts.whole(texts.line(step, item, context), candidate, context))
-        assembled = [ids.tolist() for ids in (without, *pieced)]
-        return [self.encode(text) for text in whole] == assembled
+        return all(map(np.array_equal, self.encode_all(whole), (without, *pieced)))
