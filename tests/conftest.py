@@ -9,8 +9,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Tiny models gain nothing from threads, and lose ten times the time where cores are shared.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import gc
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+def pytest_collection_finish() -> None:
+    """Never search what was imported for garbage: each training does, for half a second."""
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, bool, bool]:
+    """Leave out what a test is the first to import, too."""
+    before = len(sys.modules)
+    done = yield
+    if len(sys.modules) > before + 100:
+        gc.freeze()
+    return done
 
 
 @pytest.fixture(scope="session")
