@@ -51,10 +51,10 @@ demo: $(INSTALLED)
 	@$(BIN)/reeltune demo
 
 test: $(DEVELOPING)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 quick: $(DEVELOPING)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal -m "not slow"
 
 # FUZZ passes options, such as FUZZ="--seed 1 --inputs 10000" or FUZZ="--only tables:17".
 fuzz: $(DEVELOPING)

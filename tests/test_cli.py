@@ -5,14 +5,14 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
 from reeltune import __version__
-from reeltune.cli import main
-from reeltune.cli import train as training
+from reeltune.cli import main, options
 from reeltune.cli.options import resolve_config
 from reeltune.config import Config, config_hash, config_tree, key_paths, load_config
 from reeltune.errors import ConfigError, DataError, ReeltuneError
@@ -221,22 +221,20 @@ def test_bars_of_libraries_are_not_drawn_in_a_log():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_training_imports_is_never_searched_for_garbage(monkeypatch):
-    done = []
-    monkeypatch.delitem(sys.modules, "reeltune.training.train", raising=False)
-    monkeypatch.setattr(training, "import_module", lambda name: done.append((name, gc.isenabled())))
-    monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
-    training.import_training()
-    assert done == [("reeltune.training.train", False), "frozen"]
+def test_what_commands_import_is_never_searched_for_garbage(monkeypatch: pytest.MonkeyPatch):
+    frozen: list[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(len(sys.modules)))
+    with options.importing():
+        assert not gc.isenabled()
     assert gc.isenabled()
-    monkeypatch.setitem(sys.modules, "reeltune.training.train", training)
-    training.import_training()  # the objects of this process may be garbage one day
-    assert len(done) == 2
+    assert frozen == []  # nothing was imported, and the objects of this process may be garbage
+    with options.importing():
+        for number in range(200):
+            monkeypatch.setitem(sys.modules, f"imported_{number}", options)
+    assert frozen == [len(sys.modules)]
 
 
-def test_garbage_is_collected_again_after_an_import_that_fails(monkeypatch):
-    monkeypatch.delitem(sys.modules, "reeltune.training.train", raising=False)
-    monkeypatch.setattr(training, "import_module", lambda _: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        training.import_training()
+def test_garbage_is_collected_again_after_an_import_that_fails():
+    with pytest.raises(ModuleNotFoundError), options.importing():
+        import_module("reeltune.that_is_not_there")
     assert gc.isenabled()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from reeltune.cli import evaluate, fetch, train
+from reeltune.cli import evaluate, fetch, options, train
 from reeltune.extras import require
 from reeltune.progress import format_seconds
 
@@ -50,10 +50,11 @@ def demo(
 
 
 def _run(config: Config, minutes: float) -> None:
-    from reeltune.api.data import prepare
-    from reeltune.data.columns import EXAMPLE_SPLITS
-    from reeltune.demo import measure_speed, plan
-    from reeltune.runs.log import LOGGER, quiet_libraries
+    with options.importing():
+        from reeltune.api.data import prepare
+        from reeltune.data.columns import EXAMPLE_SPLITS
+        from reeltune.demo import measure_speed, plan
+        from reeltune.runs.log import LOGGER, quiet_libraries
 
     fetch.fetch("ml-100k")
     with quiet_libraries():

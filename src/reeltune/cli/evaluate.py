@@ -60,17 +60,18 @@ def evaluate(
     require("report")
     from rich.console import Console
 
-    from reeltune.api.evaluation import default_folder, evaluate_model, evaluation_locks
-    from reeltune.evaluation.tables import (
-        cold_to_warm_table,
-        difference_lines,
-        fusion_sentences,
-        gain_sentence,
-        gain_table,
-        lead_sentences,
-        scorers_table,
-    )
-    from reeltune.runs.log import logging_to
+    with options.importing():
+        from reeltune.api.evaluation import default_folder, evaluate_model, evaluation_locks
+        from reeltune.evaluation.tables import (
+            cold_to_warm_table,
+            difference_lines,
+            fusion_sentences,
+            gain_sentence,
+            gain_table,
+            lead_sentences,
+            scorers_table,
+        )
+        from reeltune.runs.log import logging_to
 
     flags = {
         _MAX_EXAMPLES: max_examples,
@@ -134,20 +135,21 @@ def compare(
     folder = options.require_adapter(resolved, adapter)
     from rich.console import Console
 
-    from reeltune.api.evaluation import domain_shift_name
-    from reeltune.evaluation.compare import compare as compare_models
-    from reeltune.evaluation.tables import (
-        difference_line,
-        gain_sentence,
-        gain_table,
-        metrics_table,
-        samples_table,
-    )
-    from reeltune.files import check_writable, write_json
-    from reeltune.locks import shared
-    from reeltune.models.loaded_model import load_model
-    from reeltune.progress import scoring_progress
-    from reeltune.runs.log import logging_to
+    with options.importing():
+        from reeltune.api.evaluation import domain_shift_name
+        from reeltune.evaluation.compare import compare as compare_models
+        from reeltune.evaluation.tables import (
+            difference_line,
+            gain_sentence,
+            gain_table,
+            metrics_table,
+            samples_table,
+        )
+        from reeltune.files import check_writable, write_json
+        from reeltune.locks import shared
+        from reeltune.models.loaded_model import load_model
+        from reeltune.progress import scoring_progress
+        from reeltune.runs.log import logging_to
 
     names = filter(None, ("comparison", split, domain_shift_name(resolved)))
     target = output or folder / f"{'-'.join(names)}.json"

@@ -74,11 +74,12 @@ def export(
     """Write base and adapter as one ordinary model and measure its drift from the adapter."""
     from rich.console import Console
 
-    from reeltune.export.drift import Bounds, drift_tables
-    from reeltune.export.export import ExportOptions, export_merged
-    from reeltune.export.hub import exported_before, push
-    from reeltune.progress import scoring_progress
-    from reeltune.runs.log import logging_to
+    with options.importing():
+        from reeltune.export.drift import Bounds, drift_tables
+        from reeltune.export.export import ExportOptions, export_merged
+        from reeltune.export.hub import exported_before, push
+        from reeltune.progress import scoring_progress
+        from reeltune.runs.log import logging_to
 
     resolved = options.resolve_config(config, override, base=base, domain_shift=domain_shift)
     adapter = options.require_adapter(resolved, adapter)

@@ -35,10 +35,11 @@ def lengths(
     ] = False,
 ) -> None:
     """Show how long prompts and blocks are, and fail when something would not fit."""
-    from reeltune.data.columns import EXAMPLE_SPLITS
-    from reeltune.lengths.measure import char_lengths, parse_percentiles
-    from reeltune.prompts.rows import prompt_settings
-    from reeltune.signals.folder import open_prepared
+    with options.importing():
+        from reeltune.data.columns import EXAMPLE_SPLITS
+        from reeltune.lengths.measure import char_lengths, parse_percentiles
+        from reeltune.prompts.rows import prompt_settings
+        from reeltune.signals.folder import open_prepared
 
     resolved = options.resolve_config(config, override)
     shown = parse_percentiles(percentiles)
@@ -57,8 +58,10 @@ def lengths(
 
 def _load_tokens(config: Config, folder: PreparedFolder, settings: PromptSettings) -> PromptTokens:
     from reeltune.domain import Renderer
-    from reeltune.models.pretrained import load_tokenizer
-    from reeltune.prompts.pieces import PromptTokens
+
+    with options.importing():
+        from reeltune.models.pretrained import load_tokenizer
+        from reeltune.prompts.pieces import PromptTokens
 
     tokenizer = load_tokenizer(config.model.name_or_path, config.model.revision)
     tokens = PromptTokens(tokenizer, Renderer(settings), folder.items, folder.tags)

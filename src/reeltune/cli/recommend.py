@@ -116,18 +116,20 @@ def recommend(
     import sys
 
     from reeltune.data.folder import PreparedFolder
-    from reeltune.files import check_writable
-    from reeltune.models.loaded_model import load_model
-    from reeltune.progress import scoring_progress
-    from reeltune.recommend.catalogue import Catalogue
-    from reeltune.recommend.pipeline import (
-        RecommendationPipeline,
-        RecommendationRequest,
-        require_eligible,
-    )
-    from reeltune.recommend.render import Source, history_text
-    from reeltune.runs.log import LOGGER, logging_to
-    from reeltune.scoring.predictor import Predictor
+
+    with options.importing():
+        from reeltune.files import check_writable
+        from reeltune.models.loaded_model import load_model
+        from reeltune.progress import scoring_progress
+        from reeltune.recommend.catalogue import Catalogue
+        from reeltune.recommend.pipeline import (
+            RecommendationPipeline,
+            RecommendationRequest,
+            require_eligible,
+        )
+        from reeltune.recommend.render import Source, history_text
+        from reeltune.runs.log import LOGGER, logging_to
+        from reeltune.scoring.predictor import Predictor
 
     # Errors of the request are reported before a model is loaded.
     file_format, count = _format_of(output_format, output), _candidate_count(candidates)

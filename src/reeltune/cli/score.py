@@ -90,14 +90,15 @@ def score(
         require("cluster")
     from contextlib import ExitStack
 
-    from reeltune.bulk.cluster import connect
-    from reeltune.bulk.input_file import open_input
-    from reeltune.bulk.output import Output
-    from reeltune.bulk.score import Job, Options
-    from reeltune.bulk.score import score as score_all
-    from reeltune.data.table_columns import ITEM, TIME, USER, parse_columns
-    from reeltune.progress import show_progress
-    from reeltune.runs.log import logging_to
+    with options.importing():
+        from reeltune.bulk.cluster import connect
+        from reeltune.bulk.input_file import open_input
+        from reeltune.bulk.output import Output
+        from reeltune.bulk.score import Job, Options
+        from reeltune.bulk.score import score as score_all
+        from reeltune.data.table_columns import ITEM, TIME, USER, parse_columns
+        from reeltune.progress import show_progress
+        from reeltune.runs.log import logging_to
 
     _check_paths(paths, top, columns)
     named = parse_columns(columns, (USER, ITEM, TIME) if top is None else (USER,))

@@ -36,11 +36,12 @@ def serve(
 ) -> None:
     """Serve predictions and recommendations over HTTP, with a page to try them."""
     require("serve")
-    from reeltune.models.loaded_model import load_model
-    from reeltune.runs.log import logging_to
-    from reeltune.scoring.predictor import Predictor
-    from reeltune.serve.app import make_app
-    from reeltune.serve.server import listen, read_token, run
+    with options.importing():
+        from reeltune.models.loaded_model import load_model
+        from reeltune.runs.log import logging_to
+        from reeltune.scoring.predictor import Predictor
+        from reeltune.serve.app import make_app
+        from reeltune.serve.server import listen, read_token, run
 
     resolved = options.resolve_config(
         config,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +32,8 @@ def train(
     """Fine-tune the adapter: load, preprocess, train with periodic evaluation, save."""
     require("train")
     resolved = options.resolve_config(config, override)
-    import_training()
+    with options.importing():
+        import reeltune.training.train  # noqa: F401  # with all that the functions below import
     if dry_run:
         from reeltune.training.dry_run import dry_run as show
 
@@ -46,17 +44,6 @@ def train(
 
     run(resolved, resume=resume, overwrite=overwrite)
     process_state().destroy_process_group()  # torch warns of processes that end without
-
-
-def import_training() -> None:
-    """Import what training needs, and never search its million objects for garbage."""
-    if (name := "reeltune.training.train") not in sys.modules:
-        gc.disable()  # it took a fifth of the time, and as long again when the command ended
-        try:
-            import_module(name)
-            gc.freeze()
-        finally:
-            gc.enable()
 
 
 SPACE = "KEY=LOW:HIGH, KEY=LOW:HIGH:log or KEY=a,b,c: search a key; one value fixes it. Repeatable."
@@ -72,15 +59,17 @@ def tune(
     keep: Annotated[int, typer.Option(min=1, help="How many of the best keep their weights.")] = 3,
 ) -> None:
     """Search for the configuration with the lowest validation log loss, a training per trial."""
-    from reeltune.api.runs import tune as search
-
+    require("train")
+    require("tune")
     resolved = options.resolve_config(config, override)
+    with options.importing():
+        from reeltune.api.runs import tune as search
+        from reeltune.training.tune import BEST_FILE, trials_table
+
     folder = output_dir or Path(f"{resolved.train.output_dir}-tune")
     found = search(
         resolved, output=folder, trials=trials, timeout=timeout, space=space or (), keep=keep
     )
-    from reeltune.training.tune import BEST_FILE, trials_table
-
     typer.echo(trials_table(found))
     running = any(trial["state"] == "running" for trial in found["trials"])
     so_far = " so far" if running else ""
