@@ -33,10 +33,12 @@ sys.meta_path.insert(0, Refuse())
 
 IMPORT_ALL = """
 import importlib, pkgutil, reeltune
+from reeltune.cli import options
 names = [each.name for each in pkgutil.walk_packages(reeltune.__path__, "reeltune.")]
-for name in names:
-    if not name.endswith("__main__"):
-        importlib.import_module(name)
+with options.importing():
+    for name in names:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
 print(len(names))
 """
 

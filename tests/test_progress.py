@@ -61,7 +61,8 @@ def test_without_a_total_there_is_no_time_left(clock):
 
 
 def test_lines_come_at_intervals_even_if_nothing_moves(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)
+    for name in ("INTERVAL_SECONDS", "ESTIMATE_SECONDS", "POLL_SECONDS"):
+        monkeypatch.setattr(progress, name, 0.01)
     with show_progress("rows") as start:
         task = start("slow", 5)
         task.advance(2)

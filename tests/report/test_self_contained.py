@@ -105,7 +105,7 @@ def test_accessibility_attributes(page: Page):
 def test_the_same_input_gives_the_same_bytes(report: Path, tmp_path: Path):
     again = tmp_path / "report.html"
     code = (
-        "import sys; from pathlib import Path\n"
+        "import gc, sys; from pathlib import Path; gc.disable()\n"
         "from reeltune.report.write import write_report\n"
         "from tests.report.build import make_evaluation, make_predictions, make_training\n"
         "rows = make_predictions()\n"
