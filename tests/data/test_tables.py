@@ -186,6 +186,14 @@ def test_guesses_are_printed(tmp_path):
     assert any(line.startswith("Liked: 1: ") for line in said)
 
 
+def test_the_first_odd_year_is_that_of_the_first_item(tmp_path):
+    rows = [(*row, f"in {row[1]}") for row in ROWS]
+    (tmp_path / "mine.csv").write_text(table(rows, header=(*HEADER, "year")))
+    said: list[str] = []
+    reeltune.prepare(tmp_path / "mine.csv", tmp_path / "out", notify=said.append, **SMALL)
+    assert any("6 items have a year that is none, such as 'in 000X'" in line for line in said)
+
+
 HOSTILE: dict[str, tuple[str | bytes, dict, str, list[object]]] = {
     "no user": (table(header=("x", *HEADER[1:])), {}, "missing_columns", ["user", "x, item"]),
     "no rating": (table(header=("user", "item", "x", "time")), {}, "missing_columns", ["rating"]),

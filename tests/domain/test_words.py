@@ -20,6 +20,7 @@ from reeltune.domain import (
     RatingWords,
     Renderer,
 )
+from reeltune.domain.words import problems_of
 
 BOOK = Domain(name="book", item="book", items="books")
 ALBUM = Domain(name="album", item="album", items="albums", like="enjoy", liking="enjoying")
@@ -165,6 +166,12 @@ def test_words_that_a_prompt_cannot_have_are_refused(changes: dict[str, Any]):
     (key,) = changes
     with pytest.raises(ValueError, match=key):
         Domain.from_dict({**BOOK.to_dict(), **changes})
+
+
+def test_unknown_words_are_reported_in_their_order():
+    odd = [f"word{n}" for n in range(9)]
+    problems = problems_of(BOOK.to_dict() | dict.fromkeys(odd, "red"))
+    assert [key for key, _ in problems] == odd
 
 
 @pytest.mark.parametrize("values", [{"name": "book", "item": "book"}, [], None], ids=str)

@@ -89,7 +89,7 @@ def _refuse_other_weights(name: str, revision: str | None, local: bool) -> None:
             where=name,
             hint="Set model.name_or_path to its base model, and give the adapter with --adapter",
         )
-    for file in Path(name).glob("model*.safetensors"):
+    for file in sorted(Path(name).glob("model*.safetensors")):
         check_safetensors(file)
     index = Path(name) / "model.safetensors.index.json"
     shards = json.loads(index.read_bytes())["weight_map"].values() if index.is_file() else ()

@@ -126,7 +126,7 @@ def _check(checkpoint: Path) -> None:
         raise _DamageError("rng_state.pth is missing")
     optimizer = _FSDP_FILES if _written_with_fsdp(checkpoint) else ("optimizer.pt",)
     required = (*_REQUIRED, *optimizer)
-    present = (path.name for path in checkpoint.iterdir() if path.suffix in _READERS)
+    present = sorted(path.name for path in checkpoint.iterdir() if path.suffix in _READERS)
     for name in dict.fromkeys((*required, *(present if digests is None else digests))):
         file = checkpoint / name
         if digests is None:
