@@ -78,7 +78,7 @@ def items_of_ratings(
         *(pl.col(role).drop_nulls().first() for role in described),
         *(pl.col(role).drop_nulls().n_unique().alias(f"{role}s") for role in described[:1]),
     )
-    rows = [{TITLE: None, **row} for row in firsts.iter_rows(named=True)]
+    rows = [{TITLE: None, **row} for row in firsts.sort(ITEM).iter_rows(named=True)]
     if unnamed := sum(row[TITLE] is None for row in rows):
         notify(f"{unnamed:,} of {len(rows):,} items have no title: each is called by its id")
     if several := sum(row.get(f"{TITLE}s", 0) > 1 for row in rows):

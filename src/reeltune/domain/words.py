@@ -80,7 +80,7 @@ def problems_of(values: Any) -> Iterator[tuple[str, str]]:
         yield "domain", "its words are not given by key"
         return
     known = {field.name for field in fields(Domain)}
-    for key in values.keys() - known:
+    for key in (key for key in values if key not in known):
         yield f"{key}", f"unknown; the keys are {', '.join(field.name for field in fields(Domain))}"
     for key in (key for key in _KEYS if key not in values):
         yield key, "missing"
