@@ -7,7 +7,8 @@ by the builders that need them, so that tests of other parts start at once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,10 +35,21 @@ __all__ = [
     "small_baselines",
     "tiny_model",
     "tiny_tokenizer",
+    "until",
     "write_prepared",
 ]
 
 Kind = Literal["qwen3", "llama"]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true, which another thread or process makes true."""
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("the condition is still false")
+
 
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 THINK_TOKENS = ("<think>", "</think>")

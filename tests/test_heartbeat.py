@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
@@ -10,7 +11,8 @@ import pytest
 
 from reeltune import progress
 from reeltune.cli.heartbeat import POLL_SECONDS, Heartbeat, heartbeat
-from reeltune.progress import show_progress
+from reeltune.progress import repeat, show_progress
+from tests.helpers import until
 
 
 @pytest.fixture
@@ -64,16 +66,17 @@ def test_a_running_task_prints_instead_of_the_heartbeat(clock):
     assert beat.due() is not None
 
 
-def test_a_silent_command_prints_lines_to_standard_error(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)
-    err = ""
+def test_a_silent_command_prints_lines_to_standard_error(clock, monkeypatch):
+    monkeypatch.setattr(progress, "repeat", lambda show, _: repeat(show, 0.001))
+    monkeypatch.setattr(sys, "stderr", err := io.StringIO())
     with heartbeat("reeltune prepare"):
         print("Sorting 9 ratings")
-        deadline = time.monotonic() + 30
-        while err.count("\n") < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-            err += capsys.readouterr().err
-    assert err.startswith("still running after 0:00: Sorting 9 ratings\n")
+        for lines in (1, 2):
+            clock[0] += 31
+            until(lambda: err.getvalue().count("\n") == lines)  # noqa: B023
+    assert err.getvalue() == "".join(
+        f"still running after {after}: Sorting 9 ratings\n" for after in ("0:31", "1:02")
+    )
     streams = sys.stdout, sys.stderr
     with heartbeat("again"):
         assert (sys.stdout, sys.stderr) != streams

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
-import time
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,6 +19,7 @@ from reeltune.progress import (
     scoring_progress,
     show_progress,
 )
+from tests.helpers import until
 
 
 @pytest.fixture
@@ -60,19 +62,16 @@ def test_without_a_total_there_is_no_time_left(clock):
     assert not task.finished
 
 
-def test_lines_come_at_intervals_even_if_nothing_moves(monkeypatch, capsys):
-    for name in ("INTERVAL_SECONDS", "ESTIMATE_SECONDS", "POLL_SECONDS"):
-        monkeypatch.setattr(progress, name, 0.01)
+def test_lines_come_at_intervals_even_if_nothing_moves(clock, monkeypatch):
+    monkeypatch.setattr(progress, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(sys, "stderr", err := io.StringIO())
     with show_progress("rows") as start:
-        task = start("slow", 5)
-        task.advance(2)
-        deadline = time.monotonic() + 30
-        lines: list[str] = []
-        while len(lines) < 4 and time.monotonic() < deadline:
-            time.sleep(0.01)
-            lines += capsys.readouterr().err.splitlines()
-    assert len(lines) >= 4
-    assert {line.split(",")[0] for line in lines} == {"slow: 2/5 rows"}
+        start("slow", 5).advance(2)
+        for lines in (1, 2, 3):
+            clock[0] += 31
+            until(lambda: err.getvalue().count("\n") == lines)  # noqa: B023
+    # The last one comes when the block ends.
+    assert [line.split(",")[0] for line in err.getvalue().splitlines()] == ["slow: 2/5 rows"] * 4
 
 
 def test_the_interval_is_at_most_half_a_minute():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from reeltune.scoring.predictions import Predictions
 from reeltune.scoring.predictor import Predictor, Query
+from tests.helpers import until
 from tests.serve.running import Running, error_of, running
 
 
@@ -47,14 +48,6 @@ def held(served_predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterat
     held.may_return.set()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition is true."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def unavailable(answer: httpx.Response) -> str:
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -83,19 +76,31 @@ def test_more_than_max_requests_get_a_503(served_predictor: Predictor, held: Hel
     assert sorted(held.items) == [0, 1, 2]
 
 
-@pytest.mark.slow
 def test_a_timed_out_request_gets_a_503_and_is_not_computed(
-    served_predictor: Predictor, held: Held
+    served_predictor: Predictor, held: Held, monkeypatch: pytest.MonkeyPatch
 ):
-    with running(served_predictor, timeout_s=0.3) as service, ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda film: ask(service, film), (1, 4)))
+    expiries: list[Callable[[], object]] = []
+    timeout = asyncio.timeout
+
+    def until_the_test_says_so(seconds: float) -> asyncio.Timeout:
+        never, loop = timeout(None), asyncio.get_running_loop()
+        if seconds == 77:
+            expiries.append(lambda: loop.call_soon_threadsafe(never.reschedule, 0))
+        return never
+
+    monkeypatch.setattr("asyncio.timeout", until_the_test_says_so)
+    with running(served_predictor, timeout_s=77) as service, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, service, 1)
+        assert held.begun.acquire(timeout=60)
+        second = pool.submit(ask, service, 4)
+        until(lambda: service.value("reeltune_queries_waiting") == 1)
+        for expire in expiries:
+            expire()
+        answers = first.result(), second.result()
         assert {unavailable(answer) for answer in answers} == {"answer_timed_out"}
         held.may_return.set()
-        until(lambda: service.value("reeltune_batch_seconds_count") == 1)
         assert ask(service, 7).status_code == 200
-    # One of both had begun; the other one never did.
-    assert len(held.items) == 2
-    assert held.items[1] == 2
+    assert held.items == [0, 2]
 
 
 def test_requests_of_disconnected_clients_are_not_computed(served_predictor: Predictor, held: Held):
