@@ -7,6 +7,7 @@ what an interpreter imports, and of launchers, start real ones.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from subprocess import PIPE, STDOUT, CalledProcessError, TimeoutExpired
 from typing import Any
 
@@ -24,17 +27,6 @@ from tqdm import tqdm
 from reeltune.cli import main
 
 __all__ = ["PIPE", "STDOUT", "Popen", "run", "several"]
-
-_PRELOADED = [
-    "reeltune.bulk.score",
-    "reeltune.bulk.tasks",
-    "reeltune.report.save_evaluation",
-    "reeltune.serve.server",
-    "reeltune.training.train",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.qwen3.modeling_qwen3",
-]
-"""Slow imports, made once in the fork server."""
 
 _COMMAND = [sys.executable, "-m", "reeltune"]
 
@@ -55,7 +47,9 @@ class _Forked:
     ) -> None:
         assert list(args[:3]) == _COMMAND and text and not creationflags
         context: Any = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOADED)
+        context.set_forkserver_preload(["tests.forked_imports"])
+        with contextlib.chdir(Path(__file__).parents[1]):  # its path holds the working directory
+            forkserver.ensure_running()
         reader, writer = context.Pipe(duplex=False)
         out = writer if stdout == PIPE else Connection(os.dup(1 if stdout is None else stdout))
         err = out if stderr == STDOUT else Connection(os.dup(2))
