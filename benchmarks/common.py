@@ -65,14 +65,18 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def make_model(folder: Path, tokenizer: Path, shape: str) -> Path:
-    """Save a model of a given shape with random weights, in bfloat16, and its tokenizer."""
+    """Save a model of a given shape with random weights, in bfloat16, and its tokenizer.
+
+    The vocabulary is that of Qwen3, or, of the tiny shape, the tokenizer's.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    words = AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         "qwen3",
         **SHAPES[shape],
-        vocab_size=151_936,
+        vocab_size=len(words) if shape == "tiny" else 151_936,
         tie_word_embeddings=True,
         max_position_embeddings=40_960,
         rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
@@ -80,7 +84,7 @@ def make_model(folder: Path, tokenizer: Path, shape: str) -> Path:
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False).save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder
 
 
