@@ -21,7 +21,7 @@ lora: {r: 2}
 data: {max_train_examples: 40, max_eval_examples: 10, max_length: 8192}
 train: {batch_size: 1, pack_length: 8192, max_steps: 1, eval_steps: 1, save_steps: 1,
         gradient_checkpointing: false}
-evaluation: {bootstrap_samples: 20, max_examples: 200}
+evaluation: {bootstrap_samples: 20, max_examples: 60}
 scoring: {fusion: none}
 """
 
