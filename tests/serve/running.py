@@ -59,7 +59,10 @@ def running(predictor: Predictor, token: str | None = None, **settings: Any) -> 
     thread.start()
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        with httpx.Client(base_url=url_of(listener), headers=headers, timeout=60) as client:
+        # A connection that is kept may be closed by the service just as it is used again.
+        once = httpx.Limits(max_keepalive_connections=0)
+        url = url_of(listener)
+        with httpx.Client(base_url=url, headers=headers, timeout=60, limits=once) as client:
             yield Running(client, listener.getsockname()[1])
     finally:
         server.should_exit = True

@@ -196,11 +196,12 @@ def test_more_connections_than_memory_is_meant_for_get_a_503(
 
 
 def test_without_file_descriptors_new_clients_get_a_503_and_one_line_is_logged(
-    strict: Running, caplog: pytest.LogCaptureFixture
+    service: Running, caplog: pytest.LogCaptureFixture
 ):
+    # No connection may time out meanwhile, which would free its descriptor: not the strict service.
     clients = [socket.socket() for _ in range(60)]
     kept, last = clients[0], clients[-1]
-    kept.connect(("127.0.0.1", strict.port))
+    kept.connect(("127.0.0.1", service.port))
     kept.sendall(HEALTH)
     assert kept.recv(9) == b"HTTP/1.1 "
     free = os.dup(0)
@@ -211,17 +212,19 @@ def test_without_file_descriptors_new_clients_get_a_503_and_one_line_is_logged(
         refused = 0
         for client in clients[1:-1]:
             client.settimeout(10)
-            client.connect(("127.0.0.1", strict.port))
+            client.connect(("127.0.0.1", service.port))
         for client in clients[8:-1]:
             refused += client.recv(100).startswith(b"HTTP/1.1 503 ")
         kept.sendall(HEALTH.replace(b"/health", b"/page.js"))
         kept.settimeout(10)
-        while b"/** The page" not in kept.recv(65536):
-            pass
+        received = b""
+        while b"/** The page" not in received:
+            received += (piece := kept.recv(65536))
+            assert piece, received
         for client in clients[:-1]:
             client.close()
         last.settimeout(10)
-        last.connect(("127.0.0.1", strict.port))
+        last.connect(("127.0.0.1", service.port))
         last.sendall(CLOSING)
         assert last.recv(13) == b"HTTP/1.1 200 "
     finally:
