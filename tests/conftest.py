@@ -23,8 +23,10 @@ from tests import registries
 from tests.helpers import small_baselines, tiny_model, write_prepared
 from tests.prepared_data import with_text_ids
 
-# No test may fail because the machine is busy.
-settings.register_profile("reeltune", deadline=None, max_examples=60)
+# No test may fail because the machine is busy, or draw other examples in another run.
+settings.register_profile(
+    "reeltune", deadline=None, max_examples=60, derandomize=True, database=None
+)
 settings.load_profile("reeltune")
 
 
