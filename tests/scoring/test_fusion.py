@@ -7,11 +7,11 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +54,7 @@ from reeltune.training import fusion_parts
 from reeltune.training import train as training
 from reeltune.training.fusion_parts import parts_process, validation_events
 from reeltune.training.train import train
+from tests import forked
 from tests.runs import tiny_config, tiny_overrides
 
 SETTINGS: dict[str, Any] = {
@@ -367,13 +368,21 @@ def test_gradient_boosting_waits_for_signals_and_the_sequence_model_does_not(loa
     assert order == [True, "boosting"]
 
 
+def fit_beside(file: Path) -> None:
+    """Be the process beside a training that writes the lines of a file, and then is killed."""
+    with file.open(encoding="utf-8") as sys.stdin:
+        fusion_parts._main()
+    os._exit(0)
+
+
 @pytest.mark.parametrize("lines", [0, 1, 2])
-def test_the_process_ends_with_a_killed_training(run, lines):
-    text = load_config(None, run[1]).model_dump_json().encode() + b"\n"
-    command = [sys.executable, "-m", fusion_parts.__name__]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as alone:
-        assert alone.communicate((b"", text, text + b"\n")[lines]) == (b"", None)
+def test_the_process_ends_with_a_killed_training(run, tmp_path, lines):
+    text = load_config(None, run[1]).model_dump_json() + "\n"
+    file = tmp_path / "input"
+    file.write_text(("", text, text + "\n")[lines], encoding="utf-8")
+    command = [sys.executable, "-m", "reeltune"]
+    alone = forked.Popen(command, stdout=forked.PIPE, before=partial(fit_beside, file))
+    assert alone.communicate(300) == ("", None)
     assert alone.returncode == 1
 
 
