@@ -83,6 +83,7 @@ def test_every_split_holds_first_ratings(cold: PreparedFolder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("little_boosting")
 def test_it_is_evaluated_with_baselines_and_ablations(run, cold: PreparedFolder):
     folder, overrides = run
     assert call("evaluate", overrides) == 0
@@ -141,7 +142,7 @@ def test_what_training_has_not_seen_is_counted(warm, cold: PreparedFolder, tmp_p
     assert record["short_histories"] == 2 * USERS
     assert f"{2 * USERS} predictions" in capsys.readouterr().out
     folder, overrides = warm
-    assert call("evaluate", overrides) == 0
+    assert call("evaluate", overrides, "--no-baselines", "--ablations", 0) == 0
     shown = cold.timelines.position[cold.examples("test").target]
     written = json.loads((folder / "evaluation" / "metrics.json").read_text())
     short = int((shown < 2).sum())
