@@ -92,6 +92,16 @@ def test_the_digest_depends_on_names_and_content_of_safetensors_files_only(tmp_p
     assert weights_digest(tmp_path / "empty") is None
 
 
+def test_other_weights_of_the_same_size_and_time_have_another_digest(tmp_path):
+    weights, other = tmp_path / "a.safetensors", tmp_path / "other"
+    for file, content in ((weights, b"one"), (other, b"two")):
+        file.write_bytes(content)
+        os.utime(file, ns=(0, 0))
+    before = weights_digest(tmp_path)
+    other.replace(weights)
+    assert weights_digest(tmp_path) != before
+
+
 def test_a_model_on_the_hub_is_recorded_with_its_commit(tmp_path, monkeypatch):
     repository, commit = tmp_path / "models--owner--name", "0" * 40
     snapshot = repository / "snapshots" / commit

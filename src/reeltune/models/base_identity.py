@@ -55,13 +55,16 @@ def weights_digest(folder: Path) -> str | None:
     It equals ``LC_ALL=C sha256sum *.safetensors | sha256sum`` within the folder.
     """
     files = sorted(folder.resolve().glob("*.safetensors"), key=lambda file: file.name.encode())
-    stats = [(file, file.stat()) for file in files]
-    return _digest(tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
+    stats = [file.stat() for file in files]
+    # The inode and its change: a copy may have the size and the time of what it replaces.
+    versions = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in stats]
+    return _digest(tuple(files), tuple(versions))
 
 
 @lru_cache(maxsize=8)
-def _digest(files: tuple[tuple[Path, int, int], ...]) -> str | None:
-    lines = [f"{file_digest(file)}  {file.name}\n" for file, _, _ in files]
+def _digest(files: tuple[Path, ...], versions: tuple[tuple[int, ...], ...]) -> str | None:
+    del versions
+    lines = [f"{file_digest(file)}  {file.name}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
 
 
