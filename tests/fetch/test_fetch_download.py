@@ -216,12 +216,16 @@ def test_missing_file(site: Site, tmp_path: Path, hasty: RetryPolicy) -> None:
 
 
 def test_refused_connection(tmp_path: Path, hasty: RetryPolicy) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    figures = [f"http://127.0.0.1:{port}/a", "--from"]
-    with raises_error(UnreachableError, "connection_refused", where="127.0.0.1", figures=figures):
-        download(f"http://127.0.0.1:{port}/a", tmp_path / "a", md5=None, retry=hasty)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        # Bound but not listening, so that no other process can take it.
+        url = f"http://127.0.0.1:{port}/a"
+        refused = raises_error(
+            UnreachableError, "connection_refused", where="127.0.0.1", figures=[url, "--from"]
+        )
+        with refused:
+            download(url, tmp_path / "a", md5=None, retry=hasty)
 
 
 def test_name_that_does_not_resolve(
