@@ -25,7 +25,7 @@ from tests.locked import is_locked_by
 KILLS = 20
 SHARDS = 80
 ROWS = [Row(10 * (n % 8) + 1, 3 * (7 * n % 40) + 1) for n in range(2 * SHARDS)]
-_DEADLINE_S = 120
+_DEADLINE_S = 600
 
 
 class Runs:

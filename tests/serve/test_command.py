@@ -82,7 +82,7 @@ def test_accepted_requests_are_finished_after_a_signal(command: Command):
         answer = accepted.result()
         assert answer.status_code == 200
         assert answer.json()["scored"] == ITEMS
-        assert command.process.wait(30) == 0
+        assert command.process.wait(300) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{command.address}/health")
 

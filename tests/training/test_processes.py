@@ -20,7 +20,7 @@ from tests.runs import tiny_config, tiny_overrides
 def launch(processes: int, overrides: list[str]) -> str:
     sets = [part for override in overrides for part in ("--set", override)]
     command = [*Launch(processes).command(), "train", "--config", os.devnull, *sets]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

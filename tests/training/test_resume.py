@@ -27,7 +27,7 @@ SETTINGS = {
     "train__learning_rate": 1e-3,
     "train__batch_size": 2,
 }
-_DEADLINE_S = 240
+_DEADLINE_S = 600
 
 
 def command(overrides: list[str], *flags: str) -> list[str]:
