@@ -319,9 +319,10 @@ def kill_after(count: int) -> None:
 def completed(run, tmp_path_factory) -> tuple[Path, list[int]]:
     """The folder of a command that was not killed, and the predictions of each shard."""
     folder = tmp_path_factory.mktemp("completed")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+    with pytest.MonkeyPatch.context() as patch:
         shards = count_shards(patch)
-        main(evaluate(run[1], folder))
+        with pytest.raises(SystemExit):
+            main(evaluate(run[1], folder))
     assert not (folder / PARTIAL_FOLDER).exists()
     return folder, shards
 
