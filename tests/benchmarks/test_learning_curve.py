@@ -38,6 +38,7 @@ def test_only_whole_users_are_sampled(prepared: PreparedFolder, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("little_boosting")
 def test_present_runs_are_compared_and_not_trained_again(
     prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
