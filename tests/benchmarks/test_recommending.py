@@ -46,6 +46,7 @@ def evaluated(
     return path
 
 
+@pytest.mark.usefixtures("little_boosting")
 @pytest.mark.slow
 def test_it_writes_every_scorer_and_differences(
     prepared: PreparedFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
