@@ -50,11 +50,15 @@ $(DOCUMENTING): $(DEVELOPING)
 demo: $(INSTALLED)
 	@$(BIN)/reeltune demo
 
+# One worker more than cores, since tests also wait for servers, browsers and the disk.
+PYTEST = $(BIN)/python -m pytest --dist worksteal \
+  -n $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
 test: $(DEVELOPING)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	$(PYTEST)
 
 quick: $(DEVELOPING)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # FUZZ passes options, such as FUZZ="--seed 1 --inputs 10000" or FUZZ="--only tables:17".
 fuzz: $(DEVELOPING)
