@@ -183,4 +183,5 @@ class PiecesProof:
         whole = [texts.whole("", candidate, contexts[0])]
         for step, context in zip(steps.tolist(), contexts, strict=True):
             whole.append(texts.whole(texts.line(step, item, context), candidate, context))
-        return all(map(np.array_equal, self.encode_all(whole), (without, *pieced)))
+        compared = zip(self.encode_all(whole), (without, *pieced), strict=True)
+        return all(np.array_equal(theirs, ours) for theirs, ours in compared)
