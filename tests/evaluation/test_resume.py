@@ -128,7 +128,7 @@ def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [0, 5])
+@pytest.mark.parametrize("count", [0, 1, 5])
 def test_finished_shards_are_not_computed_again(
     load, whole, scored, tmp_path, monkeypatch, count: int
 ):
