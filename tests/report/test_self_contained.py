@@ -105,9 +105,11 @@ def test_accessibility_attributes(page: Page):
 def test_the_same_input_gives_the_same_bytes(report: Path, tmp_path: Path):
     again = tmp_path / "report.html"
     code = (
-        "import gc, sys; from pathlib import Path; gc.disable()\n"
-        "from reeltune.report.write import write_report\n"
-        "from tests.report.build import make_evaluation, make_predictions, make_training\n"
+        "import sys; from pathlib import Path\n"
+        "from reeltune.cli.options import importing\n"
+        "with importing():\n"
+        "    from reeltune.report.write import write_report\n"
+        "    from tests.report.build import make_evaluation, make_predictions, make_training\n"
         "rows = make_predictions()\n"
         "write_report(Path(sys.argv[1]), make_evaluation(rows), rows, make_training())\n"
     )
