@@ -123,6 +123,14 @@ def smollm2_tokenizer() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Leave torch its single thread: with more, later tests of equal bytes get other roundings."""
+    yield
+    torch = sys.modules.get("torch")
+    assert torch is None or torch.get_num_threads() == 1
+
+
+@pytest.fixture(autouse=True)
 def same_environ() -> Iterator[None]:
     """Keep the mapping behind ``os.environ``: rich reads the one it was imported with.
 

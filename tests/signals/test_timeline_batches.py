@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 from reeltune.data.columns import TRAIN
 from reeltune.data.timelines import Timelines
@@ -72,9 +72,8 @@ def test_neither_threads_nor_other_timelines_change_a_value(monkeypatch: pytest.
     made = SignalSource(drawn(2, 60), ITEMS, SETTINGS)
     results = []
     for threads in (1, 2, 5):
-        libraries = [{"num_threads": threads}]
-        monkeypatch.setattr(ThreadpoolController, "info", lambda _, known=libraries: known)
-        results.append(made.expected_targets(np.arange(60)))
+        with threadpool_limits(threads):
+            results.append(made.expected_targets(np.arange(60)))
     assert all(np.array_equal(results[0], other) for other in results[1:])
     # A table of as many items for fewer timelines: the same path for all items.
     monkeypatch.setattr(timeline_batches, "MAX_ITEMS", 4)
