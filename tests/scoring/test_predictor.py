@@ -297,6 +297,17 @@ def test_what_merging_would_round_or_change_stays_an_adapter(tiny_qwen3: Path):
     assert merges(load(), target_modules=["q_proj", "lm_head"]) is None
 
 
+def test_an_adapter_stays_apart_where_copies_would_take_most_of_the_memory(
+    tiny_qwen3: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    base = AutoModelForCausalLM.from_pretrained(tiny_qwen3)
+    size = sum(w.nbytes for name, w in base.named_parameters() if "q_proj" in name) / 2**30
+    for free, expected in ((2 * size, True), (1.99 * size, False)):
+        monkeypatch.setattr("reeltune.models.adapter.free_memory", lambda _, free=free: free)
+        assert (merges(AutoModelForCausalLM.from_pretrained(tiny_qwen3)) is not None) == expected
+        assert ("scoring.merge_adapter" in caplog.text) == (not expected)
+
+
 @pytest.mark.parametrize("share_history", [True, False])
 def test_a_merged_copy_that_predicts_otherwise_is_refused(
     prepared: PreparedFolder, tiny_qwen3: Path, monkeypatch, share_history

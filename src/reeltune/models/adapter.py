@@ -31,6 +31,7 @@ from reeltune.models.pretrained import (
     no_hub,
     refuse_damaged,
 )
+from reeltune.runs.environment import free_memory
 from reeltune.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RunFolder, flat_config
 from reeltune.runs.log import LOGGER
 
@@ -61,6 +62,7 @@ def merged_copy(model: PreTrainedModel | PeftModel) -> PreTrainedModel | None:
 
     All other weights are those of ``model``, which stays as it is. None unless the adapter is
     plain LoRA without biases on linear layers in float32 on the CPU: merging then changes rounding.
+    None, with a warning, if the copies would take more than half of the free memory.
     """
     if not isinstance(model, PeftModel) or model.device.type != "cpu":
         return None
@@ -70,6 +72,15 @@ def merged_copy(model: PreTrainedModel | PeftModel) -> PreTrainedModel | None:
         for layer in layers
     )
     if not plain or head_of(causal_of(model)) in layers or model.dtype != torch.float32:
+        return None
+    size = sum(w.nbytes for layer in layers for w in layer.get_base_layer().parameters()) / 2**30
+    free = free_memory(model.device)
+    if size > free / 2:
+        LOGGER.warning(
+            "scoring.merge_adapter: %.2f GiB of copies for %.2f GiB of free memory, so the adapter "
+            "stays apart and predictions take longer",
+            *(size, free),
+        )
         return None
     copied = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
     for layer in copied.modules():
