@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +202,37 @@ def test_a_run_that_could_not_load_its_model_is_replaced(tiny_qwen3, prepared, t
         train(tiny_config(Path("nobody/nothing-here"), prepared.path, tmp_path))
     assert (tmp_path / "run" / "training.log").is_file()
     train(tiny_config(tiny_qwen3, prepared.path, tmp_path, train__max_steps=1))
+
+
+def test_an_interrupted_run_does_not_wait_until_the_weights_are_read(
+    tiny_qwen3, prepared, tmp_path, monkeypatch
+):
+    reading, interrupted, ended = threading.Event(), threading.Event(), []
+
+    def read_weights(*_):
+        reading.set()
+        ended.append(interrupted.wait(60))
+
+    def interrupt(*_):
+        assert reading.wait(600)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{train.__module__}.base_entry", read_weights)
+    monkeypatch.setattr(f"{train.__module__}.cached_rows", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(tiny_qwen3, prepared.path, tmp_path))
+    assert not ended
+    interrupted.set()
+
+
+def test_a_base_that_cannot_be_read_ends_the_run(tiny_qwen3, prepared, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error", "model.safetensors")
+
+    monkeypatch.setattr(f"{train.__module__}.base_entry", fail)
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        train(tiny_config(tiny_qwen3, prepared.path, tmp_path))
+    assert not (tmp_path / "run" / "checkpoint-2").exists()
 
 
 def test_resuming_a_finished_run_changes_nothing(run, tiny_qwen3, prepared):

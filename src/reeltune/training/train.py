@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,7 +136,7 @@ def _train(
     LOGGER.info("run folder: %s", run.path)
     begin_phase(1, "load", clock.began)
     folder = open_prepared(config)
-    with _parts_beside(config, folder, main=main) as parts, ThreadPoolExecutor(1) as reader:
+    with _parts_beside(config, folder, main=main) as parts:
         if parts is not None and not is_sharded():
             parts.begin(config)
         if checkpoint is not None:
@@ -146,7 +147,7 @@ def _train(
         if checkpoint is not None:
             refuse_other_tokenizer(checkpoint, loaded.base.tokenizer)
             refuse_unfit(loaded.peft_model, read_adapter(checkpoint)[1], checkpoint)
-        base = reader.submit(base_entry, config.model, run)  # reads all weights
+        base = _base_in_thread(config, run)
         begin_phase(2, "preprocess", clock.began)
         rows = cached_rows(loaded, train_rows(config))
         eval_rows = cached_rows(loaded, validation_rows(config))
@@ -210,6 +211,23 @@ def _learn(
         event = validation_events(config, loaded.folder)
         fitted = parts.result if parts is not None else lambda: None
         write_fusion(run.path, fit_fusion(loaded, event, p_yes, fitted))
+
+
+def _base_in_thread(config: Config, run: RunFolder) -> Future[dict[str, Any]]:
+    """Make the record's entry of the base, which takes reading all weights, in a thread.
+
+    The thread is a daemon: a run that fails or is interrupted does not wait for it.
+    """
+    entry: Future[dict[str, Any]] = Future()
+
+    def read() -> None:
+        try:
+            entry.set_result(base_entry(config.model, run))
+        except Exception as error:  # noqa: BLE001 - raised again where the entry is needed
+            entry.set_exception(error)
+
+    threading.Thread(target=read, name="digest", daemon=True).start()
+    return entry
 
 
 def _parts_beside(
