@@ -102,7 +102,7 @@ def test_tables_are_read_once_with_and_without_context(
         opened.append(file.name)
         return parquet_file(file, **options)
 
-    monkeypatch.setattr("reeltune.data.folder.pq.ParquetFile", spy)
+    monkeypatch.setattr("reeltune.data.parquet.pq.ParquetFile", spy)
     plain = PreparedFolder.open(folder)
     for split in ("train", "test"):
         assert len(plain.examples(split))
@@ -317,7 +317,7 @@ def test_files_are_read_once_for_their_checksums(folder: Path, monkeypatch: pyte
         hashed.append(path.name)
         return file_digest(path)
 
-    monkeypatch.setattr("reeltune.data.folder.file_digest", spy)
+    monkeypatch.setattr("reeltune.files.file_digest", spy)
     for _ in range(2):
         opened = PreparedFolder.open(folder)
         assert len(opened.ratings)

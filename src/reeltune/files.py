@@ -21,6 +21,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -244,6 +245,19 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False))
     return digest.hexdigest()
+
+
+def cached_digest(path: Path) -> str:
+    """Return a file's SHA-256, computed once per process and version of the file."""
+    now = path.stat()
+    # The inode and its change: a copy may have the size and the time of what it replaces.
+    return _digest_of(path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _digest_of(path: Path, *version: int) -> str:
+    del version
+    return file_digest(path)
 
 
 def _real_path(path: Path) -> Path:

@@ -9,24 +9,24 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reeltune.data.columns import EXAMPLE_SPLITS, NO_TIMES, SPLITS, TRAIN, Columns
 from reeltune.data.history import ContextSource, NoContext
 from reeltune.data.ids import TEXT, Ids
+from reeltune.data.parquet import read_columns, to_array
 from reeltune.data.settings import SplitKind, SplitSettings
 from reeltune.data.tags import ItemTags, Tag
 from reeltune.data.timelines import Examples, Ints, SplitColumn, Timelines
 from reeltune.domain import GPHyperparameters, Item, PromptSettings
-from reeltune.errors import DataError, one_line
-from reeltune.files import file_digest, read_object
+from reeltune.errors import DataError
+from reeltune.files import cached_digest, read_object
 
 FORMAT_VERSION: Final = 3
 """Format 3 admits ids that are text and other scales than stars. Format 2 renamed columns to
@@ -151,7 +151,7 @@ class PreparedFolder:
     def changed(self, names: Iterable[str]) -> list[str]:
         """Return the names of files that differ from their checksums in ``meta.json``."""
         files = self.meta["files"]
-        return [name for name in names if _digest(self.path / name) != files[name]["sha256"]]
+        return [name for name in names if cached_digest(self.path / name) != files[name]["sha256"]]
 
     def _refuse_changed(self, *names: str) -> None:
         if self.verify and (changed := self.changed(names)):
@@ -240,17 +240,17 @@ class PreparedFolder:
         checked = (Columns.ITEM,) if self.verify else ()
         column = self._read(TIMELINES_FILE, (*names, Columns.SPLIT, *checked))
         split = SplitColumn.from_arrow(column[Columns.SPLIT])
-        timelines = Timelines(*(_to_array(column[name]) for name in names), split=split)
+        timelines = Timelines(*(to_array(column[name]) for name in names), split=split)
         if self.verify:
             from reeltune.data.invariants import require_invariants
 
-            require_invariants(self, timelines, _to_array(column[Columns.ITEM]))
+            require_invariants(self, timelines, to_array(column[Columns.ITEM]))
         return timelines
 
     @cached_property
     def rated_item_id(self) -> Ints:
         """The item id that ``timelines.parquet`` gives each event, which ``item_idx`` points at."""
-        return _to_array(self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM])
+        return to_array(self._read(TIMELINES_FILE, [Columns.ITEM])[Columns.ITEM])
 
     @cached_property
     def items(self) -> list[Item]:
@@ -303,7 +303,7 @@ class PreparedFolder:
             return None
         names = (Columns.USER, Columns.ITEM_IDX, Columns.RATING, Columns.TIMESTAMP)
         columns = self._read(AUXILIARY_FILE, names).values()
-        user, item_idx, rating, timestamp = map(_to_array, columns)
+        user, item_idx, rating, timestamp = map(to_array, columns)
         liked = rating >= self.prompt_settings.threshold
         train = SplitColumn(np.full(len(user), SPLITS.index(TRAIN), dtype=np.int8))
         return Timelines(user, 0 * item_idx, item_idx, rating, timestamp, liked, train)
@@ -328,7 +328,7 @@ class PreparedFolder:
         self, name: str, columns: Sequence[str], nullable: Collection[str] = ()
     ) -> dict[str, pa.ChunkedArray]:
         self._refuse_changed(name)  # again: it may have been replaced since the folder was opened
-        return _read_columns(self.path / name, columns, _hint(self.path), nullable)
+        return read_columns(self.path / name, columns, _hint(self.path), nullable)
 
 
 @dataclass(frozen=True)
@@ -345,7 +345,7 @@ class CacheKey:
 
 def table_digests(folder: PreparedFolder) -> dict[str, str]:
     """Return the SHA-256 of each table of prepared data, by file name."""
-    return {name: _digest(folder.path / name) for name in folder.tables}
+    return {name: cached_digest(folder.path / name) for name in folder.tables}
 
 
 def prepared_data(folder: PreparedFolder) -> dict[str, Any]:
@@ -357,18 +357,6 @@ def meta_digest(meta: dict[str, Any]) -> str:
     """Return the SHA-256 of everything in ``meta.json`` but this digest."""
     values = {key: value for key, value in meta.items() if key != DIGEST}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file, computed once per process and version of the file."""
-    stat = path.stat()
-    return _digest_of(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-
-
-@lru_cache(maxsize=64)
-def _digest_of(path: Path, *version: int) -> str:
-    del version
-    return file_digest(path)
 
 
 def _changed_error(file: Path) -> DataError:
@@ -396,53 +384,3 @@ def _check_version(version: object, path: Path) -> None:
         if is_newer
         else f"{_hint(path)}, with the same flags as before",
     )
-
-
-def _to_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column of numbers or booleans without nulls as an array.
-
-    ``to_numpy`` of pyarrow imports pandas, if installed, which takes a second.
-    """
-    if pa.types.is_boolean(column.type):
-        return _to_array(column.cast(pa.uint8())).view(np.bool_)
-    chunks: list[npt.NDArray[Any]] = [np.from_dlpack(chunk) for chunk in column.chunks]
-    return np.concatenate(chunks or [np.empty(0)])
-
-
-def _read_columns(
-    file: Path, names: Sequence[str], hint: str, nullable: Collection[str]
-) -> dict[str, pa.ChunkedArray]:
-    """Return columns of a parquet file by name.
-
-    Raises:
-        DataError: The file cannot be read, or a column or a value is missing.
-    """
-    encoded = [name for name in names if name == Columns.SPLIT]
-    try:
-        with pq.ParquetFile(file, read_dictionary=encoded) as source:
-            if missing := [name for name in names if name not in source.schema_arrow.names]:
-                raise DataError(
-                    f"column {', '.join(missing)} is missing",
-                    code="missing_columns",
-                    where=str(file),
-                    hint=hint,
-                )
-            table = source.read(columns=list(names))
-            table.validate(full=True)
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"the table cannot be read ({one_line(error)})",
-            code="unreadable_table",
-            where=str(file),
-            hint=hint,
-        ) from None
-    for name in names:
-        if table[name].null_count and name not in nullable:
-            row = table[name].is_null().index(True).as_py()
-            raise DataError(
-                f"row {row} has no value in column {name} ({table[name].null_count} such rows)",
-                code="missing_values",
-                where=str(file),
-                hint=hint,
-            )
-    return {name: table[name] for name in names}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from reeltune.config.model_sections import ModelSection
 from reeltune.errors import ModelError
-from reeltune.files import file_digest
+from reeltune.files import cached_digest
 from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER
 
@@ -55,16 +54,7 @@ def weights_digest(folder: Path) -> str | None:
     It equals ``LC_ALL=C sha256sum *.safetensors | sha256sum`` within the folder.
     """
     files = sorted(folder.resolve().glob("*.safetensors"), key=lambda file: file.name.encode())
-    stats = [file.stat() for file in files]
-    # The inode and its change: a copy may have the size and the time of what it replaces.
-    versions = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in stats]
-    return _digest(tuple(files), tuple(versions))
-
-
-@lru_cache(maxsize=8)
-def _digest(files: tuple[Path, ...], versions: tuple[tuple[int, ...], ...]) -> str | None:
-    del versions
-    lines = [f"{file_digest(file)}  {file.name}\n" for file in files]
+    lines = [f"{cached_digest(file)}  {file.name}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
 
 
