@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 import reeltune
 from reeltune.boundary import disk_full, translate, translated_errors
 from reeltune.cli import main
-from reeltune.errors import DataError, FileError, RunError
+from reeltune.errors import DataError, FileError, ReeltuneError, RunError
 from reeltune.files import atomic_file
 from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER, logging_to
@@ -190,6 +190,46 @@ def test_bugs_and_our_errors_are_left_as_they_are():
             raise error
         assert raised.value is error
     assert (translate(ours), translate(BrokenPipeError())) == (ours, None)
+
+
+class HalfBuilt(str):
+    """What a frame may hold: reading anything of it fails."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise AttributeError("not built yet")
+
+
+class Lost:
+    @property
+    def __dict__(self) -> dict[str, object]:  # type: ignore[override]
+        raise RuntimeError("the connection is closed")
+
+
+def fail_in_a_path(_: Path) -> None:
+    Path(5)  # type: ignore[arg-type]
+
+
+def fail_in_odd_frames(given: Path) -> None:
+    def inner(self: object, path: object, file: Path) -> None:
+        json.loads(f"{{{self is path}")
+
+    inner(Lost(), HalfBuilt("a/b"), given)
+
+
+def test_what_frames_hold_never_hides_the_error(tmp_path):
+    with pytest.raises(TypeError, match="expected str"), translated_errors():
+        fail_in_a_path(tmp_path)
+    error = translate(caught(fail_in_odd_frames, tmp_path))
+    assert error is not None
+    assert (error.code, error.where) == ("file_damaged", str(tmp_path))
+
+
+@pytest.mark.parametrize("given", [{"ratings": 5}, {"output": None}])
+def test_an_argument_of_another_type_is_no_error_of_the_translator(given):
+    with pytest.raises((TypeError, ReeltuneError)):
+        reeltune.prepare(**given)
 
 
 def test_functions_of_the_api_raise_errors_of_files(monkeypatch):

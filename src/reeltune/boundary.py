@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -77,7 +78,7 @@ def translate(error: Exception) -> ReeltuneError | None:
 
 def _damaged(error: Exception, text: str, path: str | None) -> FileError | None:
     libraries = {cls.__module__.partition(".")[0] for cls in type(error).__mro__} & _LIBRARIES
-    modules = [f.f_globals.get("__name__", "") for f, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [str(f.f_globals.get("__name__")) for f, _ in traceback.walk_tb(error.__traceback__)]
     reader = modules and modules[-1].startswith(_READERS)
     plain = isinstance(error, EOFError | UnicodeError) or type(error) is Exception  # of tokenizers
     if not (libraries or reader or plain):
@@ -103,9 +104,10 @@ def disk_full(path: str | None, needed: int | None = None) -> FileError:
         message += f": the run needs {needed / 1e6:,.2f} MB"
         hint += " with --resume"
     if path is not None:
-        folder = Path(path).absolute()
-        usage = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists()))
-        message += f" (now {usage.free / 1e6:,.2f} of {usage.total / 1e6:,.2f} MB are free)"
+        with contextlib.suppress(OSError):
+            folder = Path(path).absolute()
+            usage = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists()))
+            message += f" (now {usage.free / 1e6:,.2f} of {usage.total / 1e6:,.2f} MB are free)"
     return FileError(message, code="disk_full", where=path, hint=hint)
 
 
@@ -130,15 +132,33 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _path(chain: list[BaseException]) -> str | None:
     """Return the file of an error: that of the system, or what the failing calls were given."""
-    named = [n for e in chain if isinstance(n := getattr(e, "filename", None), str | bytes)]
+    for error in chain:
+        if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+            return _TEMPORARY.sub(r"\1", os.fsdecode(error.filename))
+    variables: list[tuple[str, object]] = []
     for error in chain:
         for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-            variables = getattr(frame.f_locals.get("self"), "__dict__", {}) | frame.f_locals
-            named += [value for name, value in variables.items() if _is_path(name, value)]
-    return _TEMPORARY.sub(r"\1", os.fsdecode(named[0])) if named else None
+            variables += _attributes(frame.f_locals.get("self")) + list(frame.f_locals.items())
+    path = next((text for text in itertools.starmap(_text_of_path, variables) if text), None)
+    return path and _TEMPORARY.sub(r"\1", path)
 
 
-def _is_path(name: str, value: object) -> bool:
-    if isinstance(value, str | bytes) and name in _PATH_VARIABLES and len(value) < _LONGEST_PATH:
-        return os.sep in os.fsdecode(value) and "\n" not in os.fsdecode(value)
-    return isinstance(value, Path)
+def _attributes(instance: object) -> list[tuple[str, object]]:
+    with contextlib.suppress(Exception):  # what a class computes may fail
+        return list(vars(instance).items())
+    return []
+
+
+def _text_of_path(name: str, value: object) -> str | None:
+    """Return a variable as text if it is a path."""
+    with contextlib.suppress(Exception):  # frames hold anything, such as a Path half made
+        if isinstance(value, Path):
+            return os.fsdecode(value)
+        if (
+            isinstance(value, str | bytes)
+            and name in _PATH_VARIABLES
+            and len(value) < _LONGEST_PATH
+        ):
+            text = os.fsdecode(value)
+            return text if os.sep in text and "\n" not in text else None
+    return None
