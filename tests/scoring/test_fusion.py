@@ -24,7 +24,7 @@ from scipy.special import expit
 from reeltune.cli import main
 from reeltune.config import load_config
 from reeltune.data.history import History
-from reeltune.errors import ModelError
+from reeltune.errors import ModelError, RunError
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
 from reeltune.evaluation.model_predictions import (
     BASE,
@@ -34,6 +34,7 @@ from reeltune.evaluation.model_predictions import (
     WITHOUT_MODEL,
 )
 from reeltune.models.loaded_model import LoadedModel, load_model
+from reeltune.runs.folder import ADAPTER_WEIGHTS, RunFolder
 from reeltune.runs.log import LOGGER
 from reeltune.scoring import fusion as module
 from reeltune.scoring.combiner import Combination
@@ -55,6 +56,7 @@ from reeltune.training import train as training
 from reeltune.training.fusion_parts import parts_process, validation_events
 from reeltune.training.train import train
 from tests import forked
+from tests.errors import raises_error
 from tests.runs import tiny_config, tiny_overrides
 
 SETTINGS: dict[str, Any] = {
@@ -147,6 +149,27 @@ def test_training_fits_it_on_the_validation_rows_of_the_kept_step(run, loaded, p
     assert list(fusion.without_model.weights) == list(fusion.full.weights)[1:]
     best = json.loads((run[0] / "metrics.json").read_text())["best"]
     assert fusion.validation["model"] == pytest.approx(best["eval_log_loss"], abs=1e-6)
+
+
+def test_a_run_interrupted_in_its_fusion_is_resumed(tiny_qwen3, prepared, tmp_path, monkeypatch):
+    config, wanted = tiny_config(tiny_qwen3, prepared.path, tmp_path, **SETTINGS), {}
+
+    def interrupt(_: Path, record: dict[str, Any]) -> None:
+        wanted.update(record)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "write_json", interrupt)  # the last file of the fusion
+        train(config)
+    folder = config.train.output_dir
+    weights = (folder / ADAPTER_WEIGHTS).read_bytes()
+    assert not RunFolder(folder).finished and load_fusion(folder) is None
+    with raises_error(RunError, "run_exists"):
+        train(config)
+    train(config, resume=True)
+    assert RunFolder(folder).finished and load_fusion(folder) is not None
+    assert json.loads((folder / FUSION_FILE).read_text()) == wanted
+    assert (folder / ADAPTER_WEIGHTS).read_bytes() == weights
 
 
 def test_the_shipped_predictor_is_first_and_each_query_has_its_p_yes(loaded, collected):

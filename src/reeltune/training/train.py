@@ -204,13 +204,17 @@ def _learn(
     trainer.args.eval_on_start = checkpoint is None
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     begin_phase(4, "save", clock.began)
-    _save(run, trainer, record)
+    trainer.save_model()
+    peaks = gather_object([trainer.totals.peak_memory()])
     p_yes = trainer.final_p_yes() if config.scoring.fusion != "none" else None
-    if trainer.is_world_process_zero() and p_yes is not None:
+    if not trainer.is_world_process_zero():
+        return
+    if p_yes is not None:
         loaded = replace(inputs.loaded, adapter=run.path)
         event = validation_events(config, loaded.folder)
         fitted = parts.result if parts is not None else lambda: None
         write_fusion(run.path, fit_fusion(loaded, event, p_yes, fitted))
+    _finish(run, trainer, record, peaks)
 
 
 def _base_in_thread(config: Config, run: RunFolder) -> Future[dict[str, Any]]:
@@ -298,11 +302,10 @@ def _log_batch(config: Config, trainer: YesNoTrainer, examples: int) -> None:
         LOGGER.info("attention in packed rows: %s", backend(trainer.args.device))
 
 
-def _save(run: RunFolder, trainer: YesNoTrainer, record: dict[str, Any]) -> None:
-    trainer.save_model()
-    peaks = gather_object([trainer.totals.peak_memory()])
-    if not trainer.is_world_process_zero():
-        return
+def _finish(
+    run: RunFolder, trainer: YesNoTrainer, record: dict[str, Any], peaks: list[dict[str, float]]
+) -> None:
+    """Mark a run as finished, after everything else is written: until then it can be resumed."""
     metrics = run_metrics(trainer)
     write_json(run.path / METRICS_FILE, metrics)
     record |= {
@@ -313,6 +316,6 @@ def _save(run: RunFolder, trainer: YesNoTrainer, record: dict[str, Any]) -> None
         **({"peak_memory_by_process": peaks} if len(peaks) > 1 else {}),
         "adapter": adapter_record(run.path),
     }
-    run.write_record(record)
     write_card(run.path / CARD_FILE, record, metrics)
+    run.write_record(record)
     LOGGER.info("adapter, tokenizer, metrics and model card: %s", run.path)
