@@ -246,7 +246,20 @@ HOSTILE: dict[str, tuple[str | bytes, dict, str, list[object]]] = {
     ),
     "too few fields": (table([*ROWS, ("u-9", "1")]), {}, "bad_row", ["line 20"]),
     "open quote": (table().replace("u-2", '"u-2', 1), {}, "bad_csv", ["line 14"]),
-    "cut off": (table()[:-12], {}, "file_cut_off", ["line 19"]),
+    "cut off": (table()[:-12], {}, "file_cut_off", ["line 19", "'u-2,005X,2'"]),
+    "cut off after a bad row": (table()[:-12].replace(",1,", ",,", 1), {}, "file_cut_off", []),
+    "no last line break, and bad dates": (
+        table([(*row[:3], "01/01/2014") for row in ROWS])[:-1],
+        {},
+        "bad_row",
+        ["line 2", "the first of 18"],
+    ),
+    "no last line break, and a comma too many": (
+        table([(*row, "") for row in ROWS], header=("user", "item", "rating", "time"))[:-1],
+        {},
+        "bad_row",
+        ["line 2", "the first of 18"],
+    ),
     "two delimiters": (
         table(
             [(f"{u};{i}", f"{r};{t}") for u, i, r, t in ROWS], header=("user;item", "rating;time")
@@ -278,6 +291,13 @@ def test_hostile_table_is_refused(tmp_path, name):
     with raises_error(kind, code, figures=figures):
         reeltune.prepare(tmp_path / "mine.csv", tmp_path / "out", **SMALL, **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_missing_line_break_at_the_end_is_one_warning(tmp_path, caplog, end):
+    (tmp_path / "mine.csv").write_bytes(table(end=end).removesuffix(end).encode())
+    reeltune.prepare(tmp_path / "mine.csv", tmp_path / "out", **SMALL)
+    assert sum("line break" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_an_edition_read_as_tables_gives_the_same_bytes(tmp_path):

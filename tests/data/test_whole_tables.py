@@ -128,6 +128,14 @@ def test_a_films_file_cut_anywhere_in_its_last_line_is_refused(edition, missing)
         run(source, skip=True)
 
 
+@pytest.mark.parametrize("name", ["ratings.csv", "movies.csv"])
+def test_a_fault_of_every_row_is_not_that_of_the_last_one(edition, name) -> None:
+    source = edition()
+    edit(source / name, lambda text: text.replace(b"\n", b",\n").replace(b",\n", b"\n", 1)[:-1])
+    with raises_error(DataError, "bad_row", where=f"{name}, line 2"):
+        run(source)
+
+
 def test_complete_files_without_a_last_line_break_are_read(edition) -> None:
     source = edition()
     for name in ("ratings.csv", "movies.csv"):

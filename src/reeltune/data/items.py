@@ -113,7 +113,7 @@ def read_items(
             items[item.item_id] = item
             lines[item.item_id] = row.line
     if row is not None and not complete and _is_cut(row, bad, items):
-        raise cut_off_error(path.name, row.line, ",".join(row.fields))
+        raise cut_off_error(path, row.line)
     dropped = DroppedRows.of(bad, len(items) + len(bad), skip=skip_bad_rows)
     if not items:
         raise DataError(
@@ -126,12 +126,16 @@ def read_items(
 
 
 def _is_cut(last: _Row, bad: list[BadRow], items: dict[int | str, Item]) -> bool:
-    """Return whether the last row is bad, or ends in the beginning of another item's genre."""
+    """Return whether the last row alone is bad, or ends in the beginning of another item's genre.
+
+    Where a tenth of all rows is bad, the file is wrong as a whole, and not cut.
+    """
     if bad and bad[-1].line == last.line:
-        return True
-    *others, newest = items.values()
-    known = NO_GENRES.union(*(item.genres for item in others))
-    end = newest.genres[-1] if newest.genres else ""
+        *others, newest = (row.reason for row in bad)
+        return newest not in others and 10 * len(others) < len(items)
+    *items_before, item = items.values()
+    known = NO_GENRES.union(*(item.genres for item in items_before))
+    end = item.genres[-1] if item.genres else ""
     return end not in known and any(genre.startswith(end) for genre in known)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -57,11 +58,11 @@ EDITIONS: Final[Mapping[str, Layout]] = {
 
 _HEADER_LENGTH: Final = 1 << 16
 _BLOCK: Final = 1 << 24
+_TAIL: Final = 400  # bytes
 _SAVE_AS_UTF8: Final = "Save the file as UTF-8"
 _NOT_TEXT: Final = (
     (rb"\A(\xff\xfe|\xfe\xff)", "is UTF-16 text", "not_utf8", _SAVE_AS_UTF8),
     (rb"\0", "holds a NUL byte", "nul_byte", "Check that the file is whole; save it as UTF-8"),
-    (rb"\r[^\r\n]", "has old Mac line ends (CR)", "old_mac_line_ends", "Save it with LF line ends"),
 )  # pattern, message, code and hint of files that are not read
 
 
@@ -144,13 +145,16 @@ def missing_files_error(where: str, folders: Mapping[str, Set[str]]) -> DataErro
     )
 
 
-def check_text(path: Path, *, by_line: bool = True, latin1: bool = False) -> tuple[bool, bool]:
+def check_text(
+    path: Path, *, by_line: bool | None = True, latin1: bool = False
+) -> tuple[bool, bool]:
     """Return whether a file holds a quote, and whether it ends in a line break.
 
     Raises:
-        DataError: It is empty or no text; or, if read ``by_line``, its lines end in CR alone.
+        DataError: It is empty or no text; or, if read ``by_line`` (None: without a quote), its
+            lines end in CR alone.
     """
-    line, quoted, block = 1, False, b""
+    line, quoted, block, old_ends = 1, False, b"", None
 
     def fault(offset: int, message: str, code: str, hint: str) -> DataError:
         at = line + block.count(b"\n", 0, offset)
@@ -159,9 +163,16 @@ def check_text(path: Path, *, by_line: bool = True, latin1: bool = False) -> tup
     with path.open("rb") as file:
         while chunk := file.read(_BLOCK):
             block = chunk + file.readline()
-            for pattern, *found in _NOT_TEXT if by_line else _NOT_TEXT[:-1]:
+            for pattern, *found in _NOT_TEXT:
                 if match := re.search(pattern, block):
                     raise fault(match.start(), *found)
+            if old_ends is None and (match := re.search(rb"\r[^\r\n]", block)):
+                old_ends = fault(
+                    match.start(),
+                    "has old Mac line ends (CR)",
+                    "old_mac_line_ends",
+                    "Save it with LF line ends",
+                )
             try:
                 block.decode("latin-1" if latin1 else "utf-8")
             except UnicodeDecodeError as bad:
@@ -169,6 +180,8 @@ def check_text(path: Path, *, by_line: bool = True, latin1: bool = False) -> tup
                 raise fault(bad.start, message, "not_utf8", _SAVE_AS_UTF8) from bad
             line += block.count(b"\n")
             quoted = quoted or b'"' in block
+    if old_ends and (not quoted if by_line is None else by_line):
+        raise old_ends
     if not block:
         raise fault(0, "is empty", "empty_file", "Check that the file is complete")
     if not (complete := block.endswith((b"\n", b"\r"))):
@@ -176,12 +189,15 @@ def check_text(path: Path, *, by_line: bool = True, latin1: bool = False) -> tup
     return quoted, complete
 
 
-def cut_off_error(name: str, line: int, text: str) -> DataError:
-    """Return the error of a file that ends in the middle of a line."""
+def cut_off_error(path: Path, line: int, name: str | None = None) -> DataError:
+    """Return the error of a file that ends in the middle of a line; ``name`` is its usual name."""
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, _TAIL), os.SEEK_END)
+        end = file.read().splitlines()[-1].decode(errors="replace")
     return DataError(
-        f"the file is cut off: no line break follows {text[-80:]!r}",
+        f"the file is cut off: it ends in {end[-80:]!r}, without a line break",
         code="file_cut_off",
-        where=f"{name}, line {line}",
+        where=f"{name or path.name}, line {line}",
         hint="Fetch or export the file again",
     )
 

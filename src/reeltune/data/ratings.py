@@ -106,19 +106,24 @@ def read_ratings(path: Path, layout: Layout, item_ids: pl.Series) -> pl.DataFram
         _refuse_open_quote(path)
     table = ratings.collect(engine="streaming")
     if not complete and is_cut(table):
-        (text,) = _scan_lines(path).select("text").tail(1).collect()["text"]
-        raise cut_off_error(path.name, table[LINE][-1], text)
+        raise cut_off_error(path, table[LINE][-1])
     return table
 
 
 def is_cut(ratings: pl.DataFrame) -> bool:
-    """Return whether the last row lacks a field, or digits of the time of all others."""
+    """Return whether the last row lacks a field, as no other, or digits of the time of all others.
+
+    Where a tenth of all rows is as bad, the file is wrong as a whole, and not cut.
+    """
     if len(ratings) < 2:
         return False
     fault, time = ratings[FAULT][-1], ratings[Columns.TIMESTAMP][-1]
-    others = ratings[:-1].filter(pl.col(FAULT) == 0)[Columns.TIMESTAMP].min()
-    shorter = isinstance(time, int) and isinstance(others, int) and 3 * time < others
-    return FAULTS[fault] in _CUT or shorter
+    others = ratings[:-1]
+    if FAULTS[fault] in _CUT:
+        bad = others[FAULT].filter(others[FAULT].is_in([FAULTS.index(each) for each in _CUT]))
+        return fault not in bad and 10 * len(bad) < len(others)
+    least = others.filter(pl.col(FAULT) == 0)[Columns.TIMESTAMP].min()
+    return isinstance(time, int) and isinstance(least, int) and 3 * time < least
 
 
 def _refuse_open_quote(path: Path) -> None:

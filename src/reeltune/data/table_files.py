@@ -96,14 +96,12 @@ def open_table(path: Path, scratch: Path, *, header: bool = True) -> Table:
         return _parquet(name, path)
     if start.startswith(b"PK\x03\x04"):
         raise _unreadable(name, "is a zip archive or a spreadsheet", "Unpack it, or save it as CSV")
-    quoted, complete = check_text(path, by_line=False)
+    quoted, complete = check_text(path, by_line=None)
     text = start.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
     if text[:1] == "[":
         raise _unreadable(name, "is a JSON list", "Write one object a line: jq -c '.[]'")
     if text[:1] == "{":
         return _json_lines(name, path, complete=complete)
-    if not quoted:
-        check_text(path)  # for line ends
     return _delimited(name, path, quoted=quoted, complete=complete, header=header)
 
 

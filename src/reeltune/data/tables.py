@@ -134,7 +134,7 @@ def read_tables(
     events, user_texts = _with_keys(ratings.events, items, text_items=text_items)
     table = opened.ratings
     if not table.complete and is_cut(events):
-        raise cut_off_error(table.name, events[LINE][-1], "the last row")
+        raise cut_off_error(table.path, events[LINE][-1], table.name)
     files = [(source.ratings, len(events))]
     if source.items is not None:
         files.append((source.items, len(items) + dropped.total))
