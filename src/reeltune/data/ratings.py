@@ -53,6 +53,8 @@ _CUT: Final = ("field_count", "empty_value", "not_a_number", "not_json", "not_a_
 _SHOWN_CHARACTERS: Final = 80
 _YEAR_1995: Final = 788_918_400
 _LARGEST_SCALE: Final = 100
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_COMMA_HINT: Final = "Write a decimal point in place of the decimal comma, as in 1.5"
 
 _WHOLE_NUMBER: Final = (
     re.compile(r"[+-]?[0-9]{1,18}"),
@@ -278,11 +280,12 @@ def describe_values(
     whole = ",".join(text for _, text in named)
     empty = next((name for name, text in named if not text), "a field")
     column, not_a_number, words = _first_not_a_number(named, expected)
+    comma = _COMMA_HINT if _DECIMAL_COMMA.fullmatch(not_a_number) else ""
     message, value, hint = {
         "field_count": ("the number of fields is not that of the header", whole, ""),
         "not_json": ("is not a JSON object", whole, "Write one object a line"),
         "empty_value": (f"{empty} is empty", whole, ""),
-        "not_a_number": (f"{column} is {not_a_number!r}, expected {words}", not_a_number, ""),
+        "not_a_number": (f"{column} is {not_a_number!r}, expected {words}", not_a_number, comma),
         "rating_off_scale": (
             f"{rating} is no rating of the scale {scale}",
             rating,

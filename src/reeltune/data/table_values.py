@@ -101,7 +101,7 @@ class Histogram:
             liked = sum(
                 n for rating, n in self.count.items() if rating > threshold - scale.step / 2
             )
-            return abs(liked / total - 0.5)
+            return abs(liked / max(total, 1) - 0.5)
 
         return min(scale.ratings()[1:], key=distance)
 
@@ -136,8 +136,7 @@ def _guess_scale(histogram: Histogram, where: str) -> RatingScale:
     else:
         for scale in _USUAL_SCALES:
             if (
-                values
-                and math.isclose(values[-1], scale.max)
+                math.isclose(values[-1], scale.max)
                 and all(map(scale.contains, values))
                 and 2 * len(values) >= len(scale.ratings())
             ):
@@ -145,7 +144,7 @@ def _guess_scale(histogram: Histogram, where: str) -> RatingScale:
         shown = ", ".join(f"{value:g}" for value in values[:12])
         found = f"the ratings are {shown}{' ...' if len(values) > 12 else ''}"
     raise DataError(
-        f"the scale cannot be determined: {found or 'there is no number'}",
+        f"the scale cannot be determined: {found}",
         code="unclear_scale",
         where=where,
         hint=_HINT,
@@ -162,21 +161,32 @@ def _one_label_error(found: str, where: str) -> DataError:
     )
 
 
-def read_scale(
-    given: pl.Series, scale: RatingScale | None, where: str, notify: Callable[[str], None]
-) -> tuple[pl.Series, RatingScale, Histogram]:
-    """Return ratings as numbers, their scale, given or guessed, and how often each occurs."""
-    how = "guessed from" if scale is None else "as given, for"
+def read_numbers(
+    given: pl.Series, scale: RatingScale | None
+) -> tuple[pl.Series, RatingScale | None]:
+    """Return ratings as numbers, null where they are none; and their scale, also if it is likes."""
     if scale is None and given.n_unique() <= _FEW_VALUES and _says_like(given):
         scale = LIKE
-    ratings = given.to_frame().select(_to_numbers(pl.col(given.name), scale)).to_series()
+    return given.to_frame().select(_to_numbers(pl.col(given.name), scale)).to_series(), scale
+
+
+def read_scale(
+    ratings: pl.Series,
+    scale: RatingScale | None,
+    where: str,
+    notify: Callable[[str], None],
+    *,
+    given: bool,
+) -> tuple[RatingScale, Histogram]:
+    """Return the scale of numbers, given or guessed, and how often each occurs."""
+    how = "as given, for" if given else "guessed from"
     histogram = Histogram.of(ratings)
     scale = scale or _guess_scale(histogram, where)
     which = "dislikes (0) and likes (1)" if scale == LIKE else scale
     notify(f"Scale: {which}, {how} {sum(histogram.count.values()):,} ratings")
     for line in histogram.lines(scale):
         notify(line)
-    return ratings, scale, histogram
+    return scale, histogram
 
 
 def choose_threshold(

@@ -20,7 +20,9 @@ from reeltune.data.ratings import (
     DECIMAL,
     FAULT,
     FAULTS,
+    FIRST_LINE,
     LINE,
+    count_faults,
     describe_values,
     first_fault,
     is_cut,
@@ -42,10 +44,11 @@ from reeltune.data.table_values import (
     LIKE,
     Histogram,
     choose_threshold,
+    read_numbers,
     read_scale,
     read_times,
 )
-from reeltune.domain import Item, RatingScale
+from reeltune.domain import WHOLE_STARS, Item, RatingScale
 from reeltune.errors import ConfigError, DataError
 
 Notify = Callable[[str], None]
@@ -53,6 +56,7 @@ Notify = Callable[[str], None]
 _ANYTHING: Final = (re.compile(r"(?s).*"), "anything")
 _EXPECTED: Final = (_ANYTHING, _ANYTHING, DECIMAL, _ANYTHING)
 _SHOWN: Final = 80
+_MOST_NO_NUMBERS: Final = 0.25  # of the ratings, so that the others say what the scale is
 _ROUNDING: Final = 1e-4  # ratings may have been stored in 32 bits
 _DATES: Final = (pl.Date, pl.Datetime)
 _TYPES: Final = (
@@ -123,7 +127,7 @@ def read_tables(
     opened = _open(source, scratch, notify)
     texts = text_columns(opened.items or opened.ratings, text)
     columns = opened.columns | (texts if opened.items is None else {})
-    ratings = _read_ratings(opened.ratings, columns, source.scale, notify)
+    ratings = _read_ratings(opened, columns, source.scale, notify)
     if opened.items is None:
         items, dropped = items_of_ratings(ratings.events, columns, text, notify), DroppedRows()
     else:
@@ -201,9 +205,10 @@ def _open(source: TableSource, scratch: Path, notify: Notify) -> _Opened:
 
 
 def _read_ratings(
-    table: Table, columns: Mapping[str, str], scale: RatingScale | None, notify: Notify
+    opened: _Opened, columns: Mapping[str, str], given: RatingScale | None, notify: Notify
 ) -> _Ratings:
     """Return all ratings: ids as text, rating (float64), seconds, line, and fault."""
+    table = opened.ratings
     events = table.read(columns)
     if events.is_empty():
         raise DataError(
@@ -218,7 +223,9 @@ def _read_ratings(
     events = events.with_columns(pl.col(roles.USER, roles.ITEM).cast(pl.String))
     # An empty text is a missing value.
     events = events.with_columns(pl.when(pl.col(pl.String) != "").then(pl.col(pl.String)))
-    ratings, scale, histogram = read_scale(events[roles.RATING], scale, table.name, notify)
+    ratings, scale = read_numbers(events[roles.RATING], given)
+    _refuse_no_numbers(opened, events, ratings, scale)
+    scale, histogram = read_scale(ratings, scale, table.name, notify, given=given is not None)
     missing = pl.any_horizontal(pl.col(r).is_null() for r in roles.EVENT_ROLES if r in columns)
     empty = events.select(missing.alias("empty"))["empty"]
     if roles.TIME in columns:
@@ -233,6 +240,22 @@ def _read_ratings(
     on_scale = (scale.min + step * scale.step).round(6).alias(roles.RATING)  # as scale.ratings()
     events = events.with_columns(on_scale, fault.alias(FAULT))
     return _Ratings(events, scale, histogram, unit)
+
+
+def _refuse_no_numbers(
+    opened: _Opened, events: pl.DataFrame, ratings: pl.Series, scale: RatingScale | None
+) -> None:
+    """Raise a DataError if too many ratings are no numbers to tell anything from the others."""
+    bad = events.filter(~ratings.is_finite().fill_null(value=False))
+    if len(bad) > _MOST_NO_NUMBERS * len(events):
+        wrong = "rating_off_scale" if scale == LIKE else "not_a_number"
+        fault = first_fault(
+            [(pl.col(roles.RATING).is_null(), "empty_value"), (pl.lit(True), wrong)]
+        )
+        fault = pl.when(pl.col(FAULT) > 0).then(pl.col(FAULT)).otherwise(fault)
+        bad = bad.select(LINE, fault.alias(FAULT), pl.lit(None).alias(FIRST_LINE))
+        rows = _describe(opened, scale or WHOLE_STARS, bad)
+        DroppedRows.of(rows, len(events), skip=False, counts=count_faults(bad))
 
 
 def _fault(scale: RatingScale, empty: pl.Series, other_unit: pl.Series) -> pl.Expr:
