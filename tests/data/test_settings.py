@@ -22,6 +22,9 @@ from tests.errors import raises_error
         ({"val_fraction": -0.1}, "bad_fraction", ["--val-fraction", -0.1]),
         ({"test_fraction": 1.0}, "bad_fraction", ["--test-fraction", 1.0]),
         ({"test_fraction": float("nan")}, "bad_fraction", ["--test-fraction", "nan"]),
+        ({"val_fraction": "0.1"}, "bad_fraction", ["--val-fraction", "'0.1'"]),
+        ({"kind": "random"}, "unknown_choice", ["--split", "'random'", "user, time, items, users"]),
+        ({"kind": None}, "unknown_choice", ["--split", "None"]),
         ({"val_from": 5, "test_from": 6}, "dates_need_time_split", ["--split time"]),
         ({"kind": "items", "val_from": 5}, "dates_need_time_split", ["--val-from", "by items"]),
         ({"kind": "time", "val_from": 5}, "bad_split_dates", ["--val-from", "--test-from"]),
@@ -40,12 +43,33 @@ def test_contradicting_splits(values, code, flags) -> None:
     [
         ({"history_len": 0}, ["--history-len is 0"]),
         ({"min_history": -1}, ["--min-history is -1"]),
+        ({"history_len": 2.5}, ["--history-len is 2.5", "whole number"]),
+        ({"history_len": "15"}, ["--history-len is '15'"]),
+        ({"history_len": True}, ["--history-len is True"]),
+        ({"min_history": 1.0}, ["--min-history is 1.0"]),
         ({"min_history": 16}, ["--min-history 16", "--history-len 15"]),
     ],
 )
 def test_contradicting_histories(values, flags) -> None:
     with raises_error(ConfigError, "bad_history_length", figures=flags):
         PrepareSettings(Path("out"), **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "flags"),
+    [
+        ({"keep": "first"}, ["--keep", "'first'", "last"]),
+        ({"export": "csv"}, ["--format", "'csv'", "chat", "alpaca", "None"]),
+    ],
+)
+def test_unknown_choices(values, flags) -> None:
+    with raises_error(ConfigError, "unknown_choice", figures=flags):
+        PrepareSettings(Path("out"), **values)
+
+
+def test_a_threshold_that_is_no_number() -> None:
+    with raises_error(ConfigError, "bad_rating_threshold", figures=["'4'"]):
+        PrepareSettings(Path("out"), rating_threshold="4")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

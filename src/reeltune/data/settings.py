@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from reeltune.domain import FILM, Domain, RatingScale
 from reeltune.errors import ConfigError
@@ -32,7 +33,7 @@ class SplitSettings:
         test_from: First second of test.
 
     Raises:
-        ConfigError: The values contradict each other.
+        ConfigError: A value is not possible, or values contradict each other.
     """
 
     kind: SplitKind = "user"
@@ -42,13 +43,14 @@ class SplitSettings:
     test_from: int | None = None
 
     def __post_init__(self) -> None:
+        _check_choice("--split", self.kind, get_args(SplitKind))
         for flag, value in (
             ("--val-fraction", self.val_fraction),
             ("--test-fraction", self.test_fraction),
         ):
-            if not 0 <= value < 1:
+            if not (_is_number(value) and 0 <= value < 1):
                 raise ConfigError(
-                    f"{flag} is {value}",
+                    f"{flag} is {value!r}",
                     code="bad_fraction",
                     hint=f"Give {flag} a share from 0 to below 1",
                 )
@@ -124,7 +126,7 @@ class PrepareSettings:
         export: The format of ``train.json`` and ``eval.json``; None writes no JSON files.
 
     Raises:
-        ConfigError: The values contradict each other.
+        ConfigError: A value is not possible, or values contradict each other.
     """
 
     output: Path
@@ -141,16 +143,24 @@ class PrepareSettings:
     domain: Domain = FILM
 
     def __post_init__(self) -> None:
+        _check_choice("--keep", self.keep, (None, "last"))
+        _check_choice("--format", self.export, (None, *get_args(ExportFormat)))
         for flag, value, least in (
             ("--history-len", self.history_len, 1),
             ("--min-history", self.least_history, 0),
         ):
-            if value < least:
+            if not (_is_number(value, int) and value >= least):
                 raise ConfigError(
-                    f"{flag} is {value}",
+                    f"{flag} is {value!r}",
                     code="bad_history_length",
-                    hint=f"Give {flag} at least {least}",
+                    hint=f"Give {flag} a whole number, at least {least}",
                 )
+        if not _is_number(self.rating_threshold):
+            raise ConfigError(
+                f"--rating-threshold is {self.rating_threshold!r}",
+                code="bad_rating_threshold",
+                hint="Give --rating-threshold a number, such as 4.0",
+            )
         if len(set(self.item_text)) < len(self.item_text) or not all(self.item_text):
             raise ConfigError(
                 f"--item-text {','.join(self.item_text)} names a column twice, or none",
@@ -184,6 +194,20 @@ class PrepareSettings:
                 code="bad_rating_threshold",
                 hint=f"Give --rating-threshold {threshold:.1f}",
             )
+
+
+def _is_number(value: object, *kinds: type) -> bool:
+    """Return whether a value has one of the types, by default those of numbers, and is no bool."""
+    return isinstance(value, kinds or (int, float)) and not isinstance(value, bool)
+
+
+def _check_choice(flag: str, value: object, choices: Sequence[str | None]) -> None:
+    if value not in choices:
+        raise ConfigError(
+            f"{flag} is {value!r}",
+            code="unknown_choice",
+            hint=f"Choose one of {', '.join(map(str, choices))}",
+        )
 
 
 def _exact(fraction: float) -> Fraction:
