@@ -7,22 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from reeltune.api.frames import as_table, is_frame
+from reeltune.api.frames import Frame, as_table, is_frame
 from reeltune.boundary import translated_errors
+from reeltune.config.arguments import checked
 from reeltune.data.columns import TAGS
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.settings import PrepareSettings, SplitKind, SplitSettings, parse_time
 from reeltune.errors import ConfigError, DataError, one_line
 
-if TYPE_CHECKING:
-    from reeltune.api.frames import Frame
-
 DEFAULT_OUTPUT = Path("data/movielens_qwen3")
 
 
 @translated_errors()
+@checked
 def prepare(
     ratings: str | os.PathLike[str] | Frame | None = None,
     output: str | os.PathLike[str] = DEFAULT_OUTPUT,

@@ -12,6 +12,8 @@ from reeltune.api.frames import new_frame
 from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
 from reeltune.boundary import translated_errors
 from reeltune.config import Config
+from reeltune.config.arguments import checked
+from reeltune.domain import Form
 from reeltune.evaluation.collect import CollectedPredictions, collect_predictions
 from reeltune.evaluation.custom_metrics import CustomMetric
 from reeltune.evaluation.evaluate import evaluate as evaluate_predictions
@@ -31,8 +33,6 @@ from reeltune.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from reeltune.domain import Form
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Evaluation:
                 columns[name] = [getattr(scorer.metrics[metric], field, None) for scorer in scorers]
         return new_frame(columns)
 
+    @checked
     def report(self, folder: PathLike | None = None) -> Path:
         """Write ``report.html``, ``metrics.json`` and ``predictions.parquet``.
 
@@ -93,6 +94,7 @@ class Evaluation:
 
 
 @translated_errors()
+@checked
 def evaluate(
     run: RunLike | None = None,
     *,

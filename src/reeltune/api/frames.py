@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import pyarrow as pa
 
+from reeltune.config.arguments import kind
 from reeltune.data.columns import Columns
+
+FRAME: Final = "a frame of polars or pandas that has no column name twice"
+
+
+def _is_from(library: str, value: object) -> bool:
+    """Return whether a value is a frame of a library, without importing it."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(value, module.DataFrame)
+
+
+def is_frame(value: object) -> TypeGuard[Frame]:
+    """Return whether a value is a frame of polars or pandas."""
+    return _is_from("polars", value) or _is_from("pandas", value)
+
+
+def has_distinct_columns(value: object) -> bool:
+    """Return whether a value is a frame that has no column name twice."""
+    return is_frame(value) and len(set(value.columns)) == len(value.columns)
+
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
     Frame = pl.DataFrame | pd.DataFrame
+else:
+    Frame = kind(has_distinct_columns, FRAME)
 
 FrameT = TypeVar("FrameT", bound="Frame")
-
-
-def is_frame(value: object) -> TypeGuard[Frame]:
-    """Return whether a value is a frame of polars or pandas."""
-    return _is_from("polars", value) or _is_from("pandas", value)
 
 
 def as_table(frame: Frame) -> pa.Table:
@@ -52,9 +69,3 @@ def new_frame(columns: Mapping[str, Any], like: object = None) -> Any:
     types = {Columns.YEAR: pl.Int64(), Columns.GENRES: pl.List(pl.String())}
     overrides = {name: types[name] for name in columns if name in types}
     return pl.DataFrame(dict(columns), schema_overrides=overrides)
-
-
-def _is_from(library: str, value: object) -> bool:
-    """Return whether a value is a frame of a library, without importing it."""
-    module = sys.modules.get(library)
-    return module is not None and isinstance(value, module.DataFrame)

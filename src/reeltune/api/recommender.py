@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
+from pydantic import PositiveInt
 
-from reeltune.api.frames import FrameT, as_table, is_frame, new_frame, with_column
+from reeltune.api.frames import (
+    FRAME,
+    FrameT,
+    as_table,
+    has_distinct_columns,
+    is_frame,
+    new_frame,
+    with_column,
+)
 from reeltune.api.runs import ConfigLike, PathLike, RunLike, resolve_run
 from reeltune.boundary import translated_errors
 from reeltune.bulk.input_table import InputRows, InvalidRows, standard_columns
 from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import P_YES, predict_pairs
+from reeltune.config.arguments import checked, kind
 from reeltune.data.columns import Columns
 from reeltune.data.history import NOW, History
+from reeltune.errors import ConfigError
 from reeltune.models.loaded_model import load_model
 from reeltune.progress import show_progress
-from reeltune.recommend.candidates import CandidateCount, Filters
+from reeltune.recommend.candidates import Filters
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.pipeline import (
     RecommendationPipeline,
@@ -45,9 +57,28 @@ if TYPE_CHECKING:
     from reeltune.api.frames import Frame
 
     Ratings = Mapping[str, float] | Mapping[int, float] | Frame
+    Pairs = Frame | Iterable[tuple[int | str, int | str]]
+else:
+    Ratings = kind(
+        lambda value: (
+            all(isinstance(item, str | Integral) for item in value)
+            if isinstance(value, Mapping)
+            else has_distinct_columns(value)
+        ),
+        f"a mapping from titles or item ids, or {FRAME}",
+    )
+    Pairs = kind(
+        lambda value: (
+            has_distinct_columns(value)
+            if is_frame(value)
+            else isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+        ),
+        f"pairs of user and item, or {FRAME}",
+    )
 
 
 @translated_errors()
+@checked
 def load(
     run: RunLike | None = None,
     *,
@@ -58,7 +89,7 @@ def load(
     base_only: bool = False,
     allow_domain_shift: bool = False,
     fusion: bool = True,
-    history_len: int | None = None,
+    history_len: PositiveInt | None = None,
 ) -> Recommender:
     """Load the model of a training run, with the prepared data it was trained on.
 
@@ -127,7 +158,8 @@ class Recommender:
         skip_unknown: bool = False,
         progress: bool = False,
     ) -> pl.DataFrame: ...
-    def predict(self, pairs: Any, *, skip_unknown: bool = False, progress: bool = False) -> Any:
+    @checked
+    def predict(self, pairs: Pairs, *, skip_unknown: bool = False, progress: bool = False) -> Any:
         """Return P(Yes) of users and items of the prepared data, in a column ``p_yes``.
 
         A user's history ends before their own rating of the item and, if there is a column
@@ -149,10 +181,7 @@ class Recommender:
         >>> predicted.columns, predicted["p_yes"].is_sorted(descending=True)
         (['user_id', 'item_id', 'p_yes'], True)
         """
-        frame = pairs
-        if not is_frame(pairs):
-            users, items = zip(*pairs, strict=True) if (pairs := list(pairs)) else ((), ())
-            frame = new_frame({Columns.USER: _column(users), Columns.ITEM: _column(items)})
+        frame = pairs if is_frame(pairs) else _pairs_frame(pairs)
         table, where = as_table(frame), "pairs"
         columns, schema = standard_columns(table.schema, where, {}, pairs=True)
         table = table.select(list(columns.values())).rename_columns(list(columns)).cast(schema)
@@ -169,14 +198,15 @@ class Recommender:
             LOGGER.warning("%d predictions are from histories shorter than all in training", short)
         return with_column(frame, P_YES, pa.array(p_yes, mask=rows.fault >= 0))
 
+    @checked
     def recommend(
         self,
         user: int | str | None = None,
         ratings: Ratings | None = None,
-        k: int = 10,
+        k: PositiveInt = 10,
         *,
         filters: Filters | None = None,
-        candidates: CandidateCount | None = None,
+        candidates: PositiveInt | Literal["all"] | None = None,
     ) -> Any:
         """Return the ``k`` items that the user is most likely to like, as a frame.
 
@@ -220,12 +250,13 @@ class Recommender:
         }
         return new_frame(columns, like=ratings)
 
+    @checked
     def explain(
         self,
         item: int | str,
         user: int | str | None = None,
         ratings: Ratings | None = None,
-        k: int | None = None,
+        k: PositiveInt | None = None,
     ) -> Any:
         """Return how much each rating shown to the model moved the prediction, as a frame.
 
@@ -295,6 +326,20 @@ class Recommender:
         """Return an item as :meth:`Catalogue.find` reads it; text that is an id is no title."""
         given = item in self.catalogue.index_of_id or not isinstance(item, str)
         return f"#{item}" if given else str(item)
+
+
+def _pairs_frame(pairs: Iterable[Any]) -> Any:
+    pairs = list(pairs)
+    for index, pair in enumerate(pairs):
+        sized = isinstance(pair, Collection) and not isinstance(pair, str | Mapping | set)
+        if not sized or len(pair) != 2:
+            raise ConfigError(
+                f"input should be a user and an item, got {reprlib.repr(pair)}",
+                code="invalid_setting",
+                where=f"predict(): pairs.{index}",
+            )
+    users, items = zip(*pairs, strict=True) if pairs else ((), ())
+    return new_frame({Columns.USER: _column(users), Columns.ITEM: _column(items)})
 
 
 def _column(ids: Sequence[int | str]) -> pa.Array:

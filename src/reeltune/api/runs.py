@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import InstanceOf, NonNegativeFloat, PositiveInt
+
 from reeltune.boundary import translated_errors
 from reeltune.config import Config, build_config, config_tree, load_config
+from reeltune.config.arguments import checked
 from reeltune.config.presets import find_config
 from reeltune.errors import ConfigError, ModelError
 from reeltune.extras import require
 from reeltune.runs.folder import ADAPTER_CONFIG, RunFolder
 
 PathLike = str | os.PathLike[str]
-ConfigLike = Config | PathLike | Mapping[str, Any]
+ConfigLike = InstanceOf[Config] | PathLike | Mapping[str, Any]
 """A configuration, its YAML file, the name of a preset, or values of some keys."""
 
 
@@ -54,7 +57,7 @@ class Run:
         return require_adapter(self.folder, ", or use the base model with base_only=True")
 
 
-RunLike = Run | PathLike
+RunLike = InstanceOf[Run] | PathLike
 
 
 def require_adapter(folder: Path, alternative: str = "") -> Path:
@@ -104,6 +107,7 @@ def as_config(config: ConfigLike | None, overrides: Mapping[str, Any] | None = N
 
 
 @translated_errors()
+@checked
 def train(
     config: ConfigLike | None = None,
     *,
@@ -142,15 +146,16 @@ def train(
 
 
 @translated_errors()
+@checked
 def tune(
     config: ConfigLike | None = None,
     *,
     overrides: Mapping[str, Any] | None = None,
     output: PathLike | None = None,
-    trials: int = 20,
-    timeout: float | None = None,
+    trials: PositiveInt = 20,
+    timeout: NonNegativeFloat | None = None,
     space: Sequence[str] = (),
-    keep: int = 3,
+    keep: PositiveInt = 3,
 ) -> dict[str, Any]:
     """Search for the configuration with the lowest validation log loss, as ``reeltune tune`` does.
 

@@ -26,6 +26,7 @@ _SECTIONS: Final = frozenset(Config.model_fields)
 
 _PLAIN_MESSAGES: Final = {
     "tuple_type": "input should be a list, such as [one, two]",
+    "sequence_str": "input should be a list, such as [one, two]",
     "path_type": "input should be a path",
 }
 """Replacements for pydantic's messages that mention Python types, by error type."""
@@ -75,7 +76,9 @@ def _validate(tree: dict[str, Any]) -> tuple[Config | None, list[Problem]]:
             parts = (str(part) for part in item["loc"])
             path = ".".join(part for part in parts if not part.startswith(("literal[", "tuple[")))
             by_path.setdefault(_shorten(path), []).append(item)
-        problems = [_problem(*found) for found in itertools.islice(by_path.items(), _MAX_PROBLEMS)]
+        problems = [
+            value_problem(*found) for found in itertools.islice(by_path.items(), _MAX_PROBLEMS)
+        ]
         if more := len(by_path) - len(problems):
             problems.append(Problem("other keys", "invalid_setting", f"{more} more errors"))
         return None, problems
@@ -208,15 +211,15 @@ def unknown_key(path: str) -> Problem:
     return Problem(path, "unknown_key", "no such key", hint)
 
 
-def _problem(path: str, items: list[Any]) -> Problem:
-    """Translate pydantic's errors about one key: several if its type is a union."""
+def value_problem(path: str, items: list[Any]) -> Problem:
+    """Translate pydantic's errors about one value: several if its type is a union."""
     if items[0]["type"] == "extra_forbidden":
         return unknown_key(path)
     value = items[0]["input"]
     values = RENAMED_VALUES.get(path.rstrip(".0123456789"), {})  # without the index in a list
     if isinstance(value, str) and (now := values.get(value)):
         return Problem(path, "renamed_value", f"the value {value} is now {now}", f"Write {now}")
-    expected = [_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items]
+    expected = dict.fromkeys(_PLAIN_MESSAGES.get(item["type"]) or item["msg"] for item in items)
     message = " or ".join(f"{text[0].lower()}{text[1:]}" for text in expected)
     message = message.replace(" or input should be ", " or ")
     return Problem(path, "invalid_setting", f"{message}, got {_shorten(reprlib.repr(value))}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+from pydantic import NonNegativeInt
 
+from reeltune.config.arguments import check_values
 from reeltune.data.timelines import Bools, Ints
 from reeltune.errors import RequestError
 from reeltune.recommend.catalogue import Catalogue
@@ -34,12 +37,17 @@ class Filters:
         max_ratings: Most ratings in the prepared data.
     """
 
-    genres: tuple[str, ...] = ()
-    without_genres: tuple[str, ...] = ()
+    genres: Sequence[str] = ()
+    without_genres: Sequence[str] = ()
     year_from: int | None = None
     year_to: int | None = None
-    min_ratings: int = 0
-    max_ratings: int | None = None
+    min_ratings: NonNegativeInt = 0
+    max_ratings: NonNegativeInt | None = None
+
+    def __post_init__(self) -> None:
+        check_values(Filters, "Filters", vars(self))
+        for name in ("genres", "without_genres"):  # lists cannot be hashed
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def matching(self, catalogue: Catalogue) -> Ints:
         """Return the indices of the matching items, ascending.
@@ -62,7 +70,7 @@ class Filters:
         return np.flatnonzero(matches)
 
 
-def _has_any(catalogue: Catalogue, genres: tuple[str, ...]) -> Bools:
+def _has_any(catalogue: Catalogue, genres: Sequence[str]) -> Bools:
     known = {genre.casefold(): genre for item in catalogue.items for genre in item.genres}
     if unknown := [genre for genre in genres if genre.casefold() not in known]:
         raise RequestError(
