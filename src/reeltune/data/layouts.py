@@ -253,8 +253,9 @@ def csv_rows(
             f"the row that begins here is not CSV: {error}",
             code="bad_csv",
             where=f"{name}, line {begin}",
-            hint='Double the quotes inside a quoted field (""), close every quote, and keep fields '
-            f"below {csv.field_size_limit():,} characters",
+            hint="Close the quote of the long field, or shorten it"
+            if "limit" in str(error)
+            else 'Double the quotes inside a quoted field (""), and close every quote',
         ) from error
 
 

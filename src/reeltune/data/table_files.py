@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from polars.io.plugins import register_io_source
 
 from reeltune.data.layouts import check_text, csv_rows
 from reeltune.data.ratings import FAULT, FAULTS, LINE, field_name, split_lines
+from reeltune.data.table_columns import ITEM, USER
 from reeltune.errors import DataError, one_line
 
 _DELIMITERS: Final = (",", "\t", ";", "|", "::")
@@ -56,7 +57,7 @@ class Table:
     name: str
     path: Path
     columns: Sequence[str]
-    load: Callable[[list[int]], pl.LazyFrame]
+    load: Callable[[Mapping[str, int]], pl.LazyFrame]
     unit: str = "line"
     complete: bool = True
     lists: frozenset[str] = frozenset()
@@ -74,8 +75,7 @@ class Table:
         Args:
             columns: For each new name, the name of a column.
         """
-        table = self.load([self.columns.index(name) for name in columns.values()])
-        return table.rename({f"v{at}": name for at, name in enumerate(columns)})
+        return self.load({role: self.columns.index(name) for role, name in columns.items()})
 
 
 def open_table(path: Path, scratch: Path, *, header: bool = True) -> Table:
@@ -145,11 +145,12 @@ def _unpack(path: Path, scratch: Path) -> Path:
 
 
 def _parquet(name: str, path: Path) -> Table:
-    def load(indices: list[int]) -> pl.LazyFrame:
+    def load(indices: Mapping[str, int]) -> pl.LazyFrame:
+        wanted = sorted({columns[index] for index in indices.values()})
         with _parquet_errors(name):
-            table = pl.read_parquet(path, columns=sorted({columns[index] for index in indices}))
+            table = pl.read_parquet(path, columns=wanted)
         return table.lazy().select(
-            *(pl.col(columns[index]).alias(f"v{at}") for at, index in enumerate(indices)),
+            *(pl.col(columns[index]).alias(role) for role, index in indices.items()),
             pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias(LINE),
             pl.lit(0, dtype=pl.UInt8).alias(FAULT),
         )
@@ -188,14 +189,15 @@ def _delimited(name: str, path: Path, *, quoted: bool, complete: bool, header: b
         columns = [str(number) for number in range(1, len(columns) + 1)]
     width = len(columns)
 
-    def load(indices: list[int]) -> pl.LazyFrame:
+    def load(indices: Mapping[str, int]) -> pl.LazyFrame:
         if quoted:
-            rows = partial(_csv_rows, name, path, separator, indices, width, header=header)
-            return _chunks(rows, len(indices))
+            fields = list(indices.values())
+            rows = partial(_csv_rows, name, path, separator, fields, width, header=header)
+            return _chunks(rows, indices)
         lines = split_lines(path, separator, width, header=header, quoted=False)
         missing = pl.col(field_name(width - 1)).is_null() | pl.col(field_name(width)).is_not_null()
         fault = pl.when(missing).then(_BAD_FIELDS).otherwise(0).cast(pl.UInt8)
-        values = [pl.col(field_name(index)).alias(f"v{at}") for at, index in enumerate(indices)]
+        values = [pl.col(field_name(index)).alias(role) for role, index in indices.items()]
         return lines.select(*values, LINE, fault.alias(FAULT))
 
     return Table(name, path, columns, load, complete=complete, lists=lists)
@@ -249,15 +251,23 @@ def _json_lines(name: str, path: Path, *, complete: bool) -> Table:
         columns |= dict.fromkeys(value or ())
     names = list(columns)
 
-    def load(indices: list[int]) -> pl.LazyFrame:
-        wanted = [names[index] for index in indices]
+    def load(indices: Mapping[str, int]) -> pl.LazyFrame:
+        wanted = {role: names[index] for role, index in indices.items()}
 
         def rows() -> Iterator[tuple[Any, ...]]:
             for line, value in _json_values(path):
-                texts = (_json_text(value and value.get(n)) for n in wanted)
+                for role in (USER, ITEM):
+                    if value and isinstance(value.get(wanted.get(role, "")), dict | list):
+                        raise DataError(
+                            f"{wanted[role]} holds an object or a list",
+                            code="unsupported_column_type",
+                            where=f"{name}, line {line}",
+                            hint="Store ids as text or as whole numbers",
+                        )
+                texts = (_json_text(value and value.get(n)) for n in wanted.values())
                 yield *texts, line, not value and _BAD_JSON
 
-        return _chunks(rows, len(wanted))
+        return _chunks(rows, wanted)
 
     return Table(name, path, names, load, complete=complete)
 
@@ -284,9 +294,9 @@ def _json_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _chunks(rows: Callable[[], Iterator[tuple[Any, ...]]], width: int) -> pl.LazyFrame:
+def _chunks(rows: Callable[[], Iterator[tuple[Any, ...]]], names: Iterable[str]) -> pl.LazyFrame:
     """Return rows as a frame that is read in parts, so that few Python objects exist at a time."""
-    schema = {**{f"v{at}": pl.String for at in range(width)}, LINE: pl.UInt32, FAULT: pl.UInt8}
+    schema = {**dict.fromkeys(names, pl.String), LINE: pl.UInt32, FAULT: pl.UInt8}
 
     def frames(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
