@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from reeltune.config import Config, load_config
+from reeltune.config import Config, build_config, config_tree, load_config
 
 
 def tiny_overrides(model: Path, prepared: Path, work: Path, **changes: Any) -> list[str]:
@@ -44,3 +44,8 @@ def tiny_overrides(model: Path, prepared: Path, work: Path, **changes: Any) -> l
 def tiny_config(model: Path, prepared: Path, work: Path, **changes: Any) -> Config:
     """Return the configuration of :func:`tiny_overrides`."""
     return load_config(None, tiny_overrides(model, prepared, work, **changes))
+
+
+def of_a_file(config: Config) -> Config:
+    """Return a configuration none of whose keys is explicit."""
+    return build_config(config_tree(config))

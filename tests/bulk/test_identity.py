@@ -33,7 +33,7 @@ from tests.bulk.build import Row, open_pairs, output_rows, p_yes_alone, write_ro
 from tests.errors import raises_error
 from tests.helpers import write_prepared
 from tests.prepared_data import set_process
-from tests.runs import tiny_config
+from tests.runs import of_a_file, tiny_config
 
 ROWS = [Row(1, 1), Row(11, 4), Row(1, 7)]
 WEIGHTS = "adapter_model.safetensors"
@@ -50,7 +50,7 @@ class Setting:
 
     def score(self, adapter: bool = True, **changes: str) -> Outcome:
         """Score the table, with the adapter or without."""
-        return score(lambda: self._job(adapter, self.config(**changes)), no_progress)
+        return score(lambda: self._job(adapter, of_a_file(self.config(**changes))), no_progress)
 
     def _job(self, adapter: bool, config: Config) -> Job:
         table = self.work / "in.parquet"

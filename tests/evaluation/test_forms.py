@@ -15,7 +15,7 @@ from reeltune.data.columns import VALIDATION
 from reeltune.domain import Form
 from reeltune.models.loaded_model import load_model
 from reeltune.training.train import train
-from tests.runs import tiny_config, tiny_overrides
+from tests.runs import of_a_file, tiny_config, tiny_overrides
 from tests.scored import score_split
 
 OTHER: dict[Form, Form] = {"window": "interview", "interview": "window"}
@@ -94,7 +94,7 @@ def test_form_and_layout_do_not_change_the_sampled_rows(trained, tiny_qwen3, pre
         changes = {"scoring__share_history": layout == "blocks", "evaluation__max_examples": 13}
         config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
         for form in OTHER:
-            rows = load_model(config, run, form=form).rows(VALIDATION)
+            rows = load_model(of_a_file(config), run, form=form).rows(VALIDATION)
             assert rows.sequences.plain == (layout == "single")
             asked.append([rows.user_id.tolist(), rows.item_id.tolist(), rows.liked.tolist()])
     assert len(asked[0][0]) == 13
@@ -106,7 +106,7 @@ def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, t
     _, run, _ = trained
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_size=2)
     own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_size
-    asked = np.diff(load_model(config, run).rows(VALIDATION).sequences.answer_offsets)
+    asked = np.diff(load_model(of_a_file(config), run).rows(VALIDATION).sequences.answer_offsets)
     assert 2 < asked.max() <= own
     base = np.diff(load_model(config, None).rows(VALIDATION).sequences.answer_offsets)
     assert base.max() == 2

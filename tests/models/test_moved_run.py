@@ -23,7 +23,7 @@ from reeltune.models.pretrained import load_tokenizer
 from reeltune.runs.folder import RUN_FILE, RunFolder
 from reeltune.training.train import train
 from tests.errors import error_code, raises_error
-from tests.runs import tiny_config, tiny_overrides
+from tests.runs import of_a_file, tiny_config, tiny_overrides
 
 WEIGHTS = "model.safetensors"
 
@@ -121,13 +121,13 @@ def test_a_model_on_the_hub_is_recorded_with_its_commit(tmp_path, monkeypatch):
 def test_a_run_on_a_hub_model_loads_the_recorded_commit(home, prepared, tmp_path):
     run = shutil.copytree(home / "output" / "run", tmp_path / "run")
     change_record(run, base={"name": "owner/name", "revision": "abc", "sha256": None})
-    section = as_trained(tiny_config(tmp_path, prepared.path, tmp_path), run).model
+    section = as_trained(of_a_file(tiny_config(tmp_path, prepared.path, tmp_path)), run).model
     assert (section.name_or_path, section.revision) == ("owner/name", "abc")
 
 
 def test_a_missing_base_is_an_error_with_its_expected_folder(moved, prepared):
     shutil.rmtree(moved / "models")
-    config = tiny_config(moved, prepared.path, moved)
+    config = of_a_file(tiny_config(moved, prepared.path, moved))
     with raises_error(ModelError, "base_not_found", where=str(moved / "models" / "tiny")):
         as_trained(config, moved / "output" / "run")
 
@@ -135,17 +135,17 @@ def test_a_missing_base_is_an_error_with_its_expected_folder(moved, prepared):
 def test_a_base_given_explicitly_is_loaded_if_its_weights_are_the_same(moved, prepared):
     (moved / "models" / "tiny").rename(moved / "elsewhere")
     config = tiny_config(moved / "elsewhere", prepared.path, moved)
-    section = as_trained(config, moved / "output" / "run", other_base=True).model
+    section = as_trained(config, moved / "output" / "run").model
     assert section.name_or_path == str(moved / "elsewhere")
     change_weights(moved / "elsewhere")
     with raises_error(ModelError, "base_differs", where=str(moved / "elsewhere")):
-        as_trained(config, moved / "output" / "run", other_base=True)
+        as_trained(config, moved / "output" / "run")
 
 
 def test_changed_weights_at_the_recorded_place_are_refused(moved, prepared):
     change_weights(moved / "models" / "tiny")
     with raises_error(ModelError, "base_differs"):
-        as_trained(tiny_config(moved, prepared.path, moved), moved / "output" / "run")
+        as_trained(of_a_file(tiny_config(moved, prepared.path, moved)), moved / "output" / "run")
 
 
 @pytest.mark.parametrize(
@@ -181,12 +181,12 @@ def test_a_base_that_is_no_folder_is_refused_at_once(tmp_path, capsys):
 def test_a_record_without_base_is_read_as_before(home, prepared, tmp_path):
     run = shutil.copytree(home / "output" / "run", tmp_path / "run")
     change_record(run, base=None)
-    config = tiny_config(tmp_path, prepared.path, tmp_path)
+    config = of_a_file(tiny_config(tmp_path, prepared.path, tmp_path))
     assert as_trained(config, run).model == RunFolder(run).config().model
     other = shutil.copytree(home / "models" / "tiny", tmp_path / "other")
     change_weights(other)
     given = tiny_config(other, prepared.path, tmp_path)
-    assert as_trained(given, run, other_base=True).model.name_or_path == str(other)
+    assert as_trained(given, run).model.name_or_path == str(other)
 
 
 @pytest.mark.parametrize(

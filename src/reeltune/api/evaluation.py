@@ -165,7 +165,6 @@ def evaluate(
         form=form,
         keep_predictions=keep_predictions,
         output=None if output is None else Path(output),
-        other_base=base is not None,
     )
 
 
@@ -178,7 +177,6 @@ def evaluate_model(
     form: Form | None,
     keep_predictions: bool,
     output: Path | None,
-    other_base: bool,
 ) -> Evaluation:
     """Evaluate an adapter, or without one the base model; see :func:`evaluate`."""
     require("report")
@@ -187,7 +185,7 @@ def evaluate_model(
     check_writable((folder if folder.is_dir() else folder.parent) / REPORT_FILE)
     own_prompt = form is None and not config.scoring.allow_domain_shift
     with evaluation_locks(folder, adapter), scoring_progress() as progress:
-        loaded = load_model(config, adapter, form=form, calibrated=False, other_base=other_base)
+        loaded = load_model(config, adapter, form=form, calibrated=False)
         earlier = read_earlier(folder, loaded, run) if keep_predictions else None
         collected = collect_predictions(loaded, split, progress, earlier, folder, fuse=own_prompt)
         result = evaluate_predictions(loaded, collected, progress, metrics)

@@ -124,7 +124,7 @@ def load(
         allow_domain_shift=allow_domain_shift,
         fusion=fusion,
     )
-    loaded = load_model(resolved, adapter, other_base=base is not None)
+    loaded = load_model(resolved, adapter)
     return Recommender(Predictor(loaded, history_len))
 
 

@@ -102,8 +102,8 @@ def as_config(config: ConfigLike | None, overrides: Mapping[str, Any] | None = N
     if not overrides:
         return resolved
     tree = config_tree(resolved)
-    _set_keys(tree, overrides)
-    return build_config(tree)
+    explicit = _set_keys(tree, overrides)
+    return build_config(tree, explicit=resolved.explicit.union(explicit))
 
 
 @translated_errors()
@@ -183,14 +183,18 @@ def tune(
     return run_study(resolved, space, folder, trials, timeout, keep)
 
 
-def _set_keys(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+def _set_keys(tree: dict[str, Any], values: Mapping[str, Any]) -> list[str]:
+    """Set keys of a tree, and return their full paths."""
+    paths: list[str] = []
     for path, value in values.items():
         name, _, rest = path.partition(".")
         nested = {rest: value} if rest else value
         if isinstance(nested, Mapping) and isinstance(tree.setdefault(name, {}), dict):
-            _set_keys(tree[name], nested)
+            paths += [f"{name}.{key}" for key in _set_keys(tree[name], nested)]
         else:
             tree[name] = value
+            paths.append(name)
+    return paths
 
 
 def resolve_run(

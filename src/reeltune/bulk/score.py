@@ -41,13 +41,11 @@ class Options:
         history: Number of events shown; None: as prepared.
         skip_unknown: Keep invalid rows.
         overwrite: Start again.
-        other_base: Load the base model from where the configuration says, not the run.
     """
 
     history: int | None = None
     skip_unknown: bool = False
     overwrite: bool = False
-    other_base: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Job:
     ) -> Job:
         """Open data and input, without reading any row."""
         if adapter is not None:
-            config = as_trained(config, adapter, other_base=options.other_base)
+            config = as_trained(config, adapter)
         folder = open_prepared(config, adapter_process=adapter_process(adapter))
         lookup = Lookup(folder)
         task = make_task(folder, lookup)
@@ -156,9 +154,7 @@ class Job:
     @cached_property
     def predictor(self) -> Predictor:
         """The model, loaded at the first use."""
-        loaded = load_model(
-            self.config, self.adapter, folder=self.folder, other_base=self.options.other_base
-        )
+        loaded = load_model(self.config, self.adapter, folder=self.folder)
         return Predictor(loaded, self.options.history)
 
     def score_shards(self, sha256: str, numbers: Sequence[int], progress: StartTask) -> None:

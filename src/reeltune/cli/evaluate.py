@@ -91,7 +91,6 @@ def evaluate(
             form=form,
             keep_predictions=keep_predictions,
             output=target,
-            other_base=options.other_base(override, base),
         )
         report = evaluation.report()
     console, result = Console(), evaluation.result
@@ -155,7 +154,7 @@ def compare(
     target = output or folder / f"{'-'.join(names)}.json"
     check_writable(target)
     with logging_to(None), shared(folder):
-        loaded = load_model(resolved, folder, other_base=options.other_base(override, base))
+        loaded = load_model(resolved, folder)
         with scoring_progress() as progress:
             comparison = compare_models(loaded, split, progress)
         write_json(target, comparison.to_dict(loaded))

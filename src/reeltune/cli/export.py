@@ -98,7 +98,6 @@ def export(
         allow_drift=allow_drift,
         gguf=gguf,
         overwrite=overwrite,
-        other_base=options.other_base(override, base),
     )
     console = Console()
     with logging_to(None), scoring_progress() as progress:

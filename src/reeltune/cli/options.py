@@ -40,7 +40,6 @@ AdapterOption = Annotated[
         help="The folder of the trained adapter; by default train.output_dir of the configuration.",
     ),
 ]
-_BASE_KEY = "model.name_or_path"
 
 SplitOption = Annotated[
     Literal["validation", "test"], typer.Option("--split", help="Which rows to score.")
@@ -153,18 +152,12 @@ def resolve_config(
                 where=str(base),
                 hint="Give the folder that holds the base model with --base",
             )
-        given += [f"{_BASE_KEY}={json.dumps(str(base))}", "model.revision=null"]
+        given += [f"model.name_or_path={json.dumps(str(base))}", "model.revision=null"]
     if domain_shift:
         given.append("scoring.allow_domain_shift=true")
     if no_fusion:
         given.append("scoring.fusion=none")
     return load_config(find_config(config), [*(override or ()), *given])
-
-
-def other_base(override: Sequence[str] | None, base: Path | None) -> bool:
-    """Return whether ``--base`` or ``--set`` names the base model to load an adapter on."""
-    keys = (text.partition("=")[0].strip() for text in override or ())
-    return base is not None or _BASE_KEY in keys
 
 
 def make_filters(

@@ -149,9 +149,7 @@ def recommend(
         check_writable(output)
     # Log lines must not mix with JSON.
     with contextlib.redirect_stdout(sys.stderr), logging_to(None):
-        loaded = load_model(
-            resolved, run, folder=folder, other_base=options.other_base(override, base)
-        )
+        loaded = load_model(resolved, run, folder=folder)
         predictor = Predictor(loaded, history)
         pipeline = RecommendationPipeline.of(predictor, catalogue)
         shown = history_text(catalogue, person.last(predictor.history_len))

@@ -122,8 +122,7 @@ def score(
         config, override, base=base, domain_shift=domain_shift, no_fusion=no_fusion
     )
     run = options.adapter_of(resolved, adapter, base_only)
-    other_base = options.other_base(override, base)
-    chosen = Options(history, skip_unknown, overwrite, other_base)
+    chosen = Options(history, skip_unknown, overwrite)
     with (
         logging_to(None),
         show_progress("users" if top else "rows") as progress,

@@ -55,7 +55,6 @@ def serve(
     with logging_to(None):
         token = read_token(resolved.serving)
         listener = listen(resolved.serving)
-        other_base = options.other_base(override, base)
-        predictor = Predictor(load_model(resolved, folder, other_base=other_base), history)
+        predictor = Predictor(load_model(resolved, folder), history)
         app = make_app(predictor, resolved.serving, token)
         run(app, listener, resolved.serving)

@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,11 +48,19 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     if refused:
         _, problems = _validate(tree)
         raise ConfigError.of([*refused, *problems], where)
-    return build_config(tree, where=where)
+    explicit = (override.partition("=")[0].strip() for override in overrides)
+    return build_config(tree, where=where, explicit=explicit)
 
 
-def build_config(tree: dict[str, Any], where: str = "configuration") -> Config:
+def build_config(
+    tree: dict[str, Any], where: str = "configuration", explicit: Iterable[str] = ()
+) -> Config:
     """Check a nested dictionary and return it as a :class:`Config`.
+
+    Args:
+        tree: Values by section and key.
+        where: Named in errors.
+        explicit: The keys of :attr:`Config.explicit`.
 
     Raises:
         ConfigError: With every problem found.
@@ -62,6 +70,7 @@ def build_config(tree: dict[str, Any], where: str = "configuration") -> Config:
         problems = list(contradictions(config))
     if config is None or problems:
         raise ConfigError.of(problems, where)
+    config._explicit = frozenset(explicit)
     return config
 
 

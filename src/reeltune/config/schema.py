@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import PrivateAttr
+
 from reeltune.config.model_sections import (
     DataSection,
     LoraSection,
@@ -45,6 +47,13 @@ class Config(Section):
     scoring: ScoringSection = ScoringSection()
     evaluation: EvaluationSection = EvaluationSection()
     serving: ServingSection = ServingSection()
+
+    _explicit: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def explicit(self) -> frozenset[str]:
+        """The keys given by ``--set``, a flag or ``overrides``, and not only by a file."""
+        return self._explicit
 
 
 def contradictions(config: Config) -> Iterator[Problem]:

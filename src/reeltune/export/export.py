@@ -51,7 +51,6 @@ class ExportOptions:
         allow_drift: Keep the model even beyond the bounds.
         gguf: The script ``convert_hf_to_gguf.py`` of llama.cpp, to write ``model.gguf`` with.
         overwrite: Replace an earlier export.
-        other_base: Load the base model from where the configuration says, not the run.
     """
 
     rows: int = ENOUGH_ROWS
@@ -62,7 +61,6 @@ class ExportOptions:
     allow_drift: bool = False
     gguf: Path | None = None
     overwrite: bool = False
-    other_base: bool = False
 
 
 def export_merged(
@@ -107,13 +105,8 @@ def _export(
     origin = AdapterOrigin.read(adapter)
     evaluation = config.evaluation.model_copy(update={"max_examples": options.rows})
     limited = config.model_copy(update={"evaluation": evaluation})
-    setup, trained = measure_adapter(
-        limited,
-        adapter,
-        options.split,
-        progress or (lambda _description: None),
-        other_base=options.other_base,
-    )
+    progress = progress or (lambda _description: None)
+    setup, trained = measure_adapter(limited, adapter, options.split, progress)
     other = measure_on_other_base(setup, adapter, not setup.four_bit)
     free_memory()
     LOGGER.info(

@@ -50,7 +50,7 @@ class Setup:
 
 
 def measure_adapter(
-    config: Config, adapter: Path, split: str, progress: ProgressFor, *, other_base: bool = False
+    config: Config, adapter: Path, split: str, progress: ProgressFor
 ) -> tuple[Setup, Measurement]:
     """Measure the adapter as ``evaluate`` loads it; also return the setup for other variants.
 
@@ -58,7 +58,7 @@ def measure_adapter(
         ReeltuneError: Data, model or adapter is missing, or the adapter was trained on another
             prompt.
     """
-    loaded = load_model(config, adapter, calibrated=False, other_base=other_base)
+    loaded = load_model(config, adapter, calibrated=False)
     setup = Setup(
         config=loaded.config,
         folder=loaded.folder,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,10 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from reeltune.config import Config
+from reeltune.config.section import Section
 from reeltune.data.folder import TIMELINES_FILE, PreparedFolder
 from reeltune.domain import Form, PromptSettings, Renderer
-from reeltune.errors import ModelError
+from reeltune.errors import ConfigError, ModelError, Problem
 from reeltune.locks import shared
 from reeltune.models.adapter import continue_from, load_adapter, refuse_other_lora
 from reeltune.models.base_identity import base_of_run, check_base, refuse_missing_folder
@@ -60,6 +61,11 @@ from reeltune.runs.folder import RunFolder
 from reeltune.runs.log import LOGGER
 from reeltune.signals.folder import with_signals
 
+_OF_THE_MACHINE: Final = frozenset({"model.dtype", "model.attention", "quantization.allow_cpu"})
+"""Keys with which an adapter can be loaded otherwise than it was trained."""
+
+_OTHER_FORM: Final = "; to measure another form: reeltune evaluate --form"
+
 
 @dataclass(frozen=True)
 class SelectedRows:
@@ -74,7 +80,7 @@ class LoadedModel:
     """A base model, with or without adapter, and the prepared data its prompts are made from.
 
     Attributes:
-        config: As used: with an adapter, its model, quantization and prompt are those of its run.
+        config: As used: with an adapter, see :func:`as_trained`.
         model: The base model, with the adapter if there is one.
         calibrate: Calibrates the adapter's P(Yes).
         learned_from: Training rows of the adapter's run; None if unknown.
@@ -213,30 +219,27 @@ def load_model(
     form: Form | None = None,
     calibrated: bool = True,
     folder: PreparedFolder | None = None,
-    other_base: bool = False,
 ) -> LoadedModel:
     """Load a model and its data, and log how.
 
     Args:
-        config: Names the data, and the model unless the adapter's run names it.
+        config: Names the data, and the model unless the adapter's run does; see :func:`as_trained`.
         adapter: A folder with a trained adapter; None for the base model alone.
         trainable: Puts a new LoRA adapter on the model, or a copy of ``lora.init_from``.
         resumed: A checkpoint will give the adapter its weights, so ``lora.init_from`` is not read.
         form: Overrides the form of the prompt.
         calibrated: Whether ``scoring.calibration`` applies. Calibration itself is fitted without.
         folder: The prepared data, if already open; tables it has read are not read again.
-        other_base: Load the base model from where ``config`` says and not from where the adapter's
-            run says; its weights must be the same.
 
     Raises:
         ReeltuneError: Data, model, adapter or its calibration is missing, or was made for another
-            prompt.
+            prompt; or an explicit key contradicts the adapter's run.
     """
     assert not (trainable and adapter), "to train an adapter further, name it in lora.init_from"
     start = config.lora.init_from if trainable and not resumed else None
     if adapter is not None:
         with shared(adapter):  # not while a training writes it
-            config = as_trained(config, adapter, other_base=other_base)
+            config = as_trained(config, adapter)
     folder = folder or PreparedFolder.open(config.data.prepared_dir)
     if folder.make_context is None:
         process = adapter_process(adapter)
@@ -305,27 +308,56 @@ def _check_base_of(adapter: Path, config: Config, base: BaseModel) -> None:
     refuse_other_tokenizer(adapter, base.tokenizer)
 
 
-def as_trained(config: Config, adapter: Path, *, other_base: bool = False) -> Config:
+def as_trained(config: Config, adapter: Path) -> Config:
     """Return the configuration with the model, quantization and prompt of the adapter's run.
 
+    Of the keys that the user gave explicitly, those that leave prompt and weights as they are
+    replace the run's: number type, kernel, and where the base model is.
+
     Raises:
+        ConfigError: Another explicit key differs from the run (``differs_from_run``).
         ModelError: The base model is missing, or has other weights than in training.
     """
     run = RunFolder(adapter)
     if not run.record_file.is_file():
         return config
     trained = run.config()
-    if other_base:
+    if "model.name_or_path" in config.explicit:
         name, revision = config.model.name_or_path, config.model.revision
         refuse_missing_folder(name, revision)
         model = trained.model.model_copy(update={"name_or_path": name, "revision": revision})
     else:
         model = base_of_run(run, trained.model)
+    recorded = {"model": model, "quantization": trained.quantization, "prompt": trained.prompt}
+    sections = _with_explicit(config, recorded, adapter)
     check_base(run, model)
-    sections = {"model": model, "quantization": trained.quantization, "prompt": trained.prompt}
-    differing = [name for name, value in sections.items() if getattr(config, name) != value]
-    if differing:
-        LOGGER.info("taken from the adapter's run.json: %s", ", ".join(differing))
     # How far a history grows within a block is part of what was learned.
     train = config.train.model_copy(update={"block_size": trained.train.block_size})
     return config.model_copy(update={**sections, "train": train})
+
+
+def _with_explicit(
+    config: Config, recorded: dict[str, Section], adapter: Path
+) -> dict[str, Section]:
+    """Return the sections of a run with the explicit keys of ``config``, and log what is used."""
+    used, taken, problems = dict(recorded), list[str](), list[Problem]()
+    for name, section in recorded.items():
+        ours, theirs = getattr(config, name), section.model_dump(mode="json")
+        for key, value in ours.model_dump(mode="json").items():
+            path = f"{name}.{key}"
+            if value == theirs[key]:
+                continue
+            if path not in config.explicit:
+                taken.append(path)
+            elif path in _OF_THE_MACHINE:
+                used[name] = used[name].model_copy(update={key: value})
+                LOGGER.info("%s: %s (given), instead of the run's %s", path, value, theirs[key])
+            else:
+                message = f"the adapter's run has {theirs[key]}, and {value} is given"
+                hint = "Leave the key out" + _OTHER_FORM * (path == "prompt.form")
+                problems.append(Problem(path, "differs_from_run", message, hint))
+    if problems:
+        raise ConfigError.of(problems, str(adapter))
+    if taken:
+        LOGGER.info("taken from the adapter's run.json: %s", ", ".join(taken))
+    return used
