@@ -109,6 +109,12 @@ def test_version(capsys: pytest.CaptureFixture[str]):
     assert run(capsys, "--version") == (0, f"reeltune {__version__}\n", "")
 
 
+def test_a_negative_timeout_is_wrong_usage(capsys: pytest.CaptureFixture[str]):
+    code, _, err = run(capsys, "tune", "--timeout", "-1")
+    assert code == 2
+    assert "--timeout" in err
+
+
 def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]):
     code, _, err = run(capsys, "trian")
     assert code == 2

@@ -54,7 +54,9 @@ def tune(
     override: options.SetOption = None,
     output_dir: Annotated[Path | None, typer.Option(help="Default: train.output_dir-tune.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Run trials until there are so many.")] = 20,
-    timeout: Annotated[float | None, typer.Option(help="Seconds until no more begin.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds until no more begin.")
+    ] = None,
     space: Annotated[list[str] | None, typer.Option(help=SPACE)] = None,
     keep: Annotated[int, typer.Option(min=1, help="How many of the best keep their weights.")] = 3,
 ) -> None:
