@@ -43,6 +43,10 @@ def some_history(predictor: Predictor, seed: int = 0, count: int = 5) -> History
     return random_history(np.random.default_rng(seed), len(items_of(predictor)), count)
 
 
+def unrated(predictor: Predictor, history: History) -> np.ndarray:
+    return np.setdiff1d(np.arange(len(items_of(predictor))), history.item_idx)
+
+
 def p_like(response: Any) -> list[float]:
     assert response.status_code == 200, response.text
     return [each["p_like"] for each in response.json()["predictions"]]
@@ -53,7 +57,7 @@ def test_a_prediction_is_that_of_a_whole_prompt(
     service: Running, served_predictor: Predictor, count: int
 ):
     history = some_history(served_predictor, count, count)
-    indices = [3, 30, 3, 17]
+    indices = unrated(served_predictor, history)[[3, 20, 3, 17]].tolist()
     item_ids = [items_of(served_predictor)[index].item_id for index in indices]
     response = service.post(
         "/predictions", history=as_json(served_predictor, history), item_ids=item_ids
@@ -72,13 +76,14 @@ def test_signals_are_computed_from_every_rating_that_is_sent(
     predictor = Predictor(random_loaded_model(prepared, tiny_qwen3, signals=tuple(SIGNALS)), 3)
     history = some_history(predictor, 1, 12)
     ratings = as_json(predictor, history)
-    item_ids = [items_of(predictor)[index].item_id for index in (3, 30)]
+    indices = unrated(predictor, history)[[3, 20]].tolist()
+    item_ids = [items_of(predictor)[index].item_id for index in indices]
     with running(predictor) as service:
         assert service.client.get("/health").json()["uses_all_ratings"] is True
         all_ratings = p_like(service.post("/predictions", history=ratings, item_ids=item_ids))
         newest = p_like(service.post("/predictions", history=ratings[-3:], item_ids=item_ids))
     assert all_ratings == pytest.approx(
-        [alone(predictor, history, index) for index in (3, 30)], abs=ROUNDING
+        [alone(predictor, history, index) for index in indices], abs=ROUNDING
     )
     assert newest != pytest.approx(all_ratings, abs=1e-6)
 
@@ -192,7 +197,7 @@ def test_no_item_matches(service: Running):
 
 
 @pytest.mark.parametrize(
-    ("path", "fields"), [("predictions", {"item_ids": [4]}), ("recommendations", {})]
+    ("path", "fields"), [("predictions", {"item_ids": [10]}), ("recommendations", {})]
 )
 def test_histories_shorter_than_those_in_training_are_noted(
     service: Running, served_predictor: Predictor, path: str, fields: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -28,7 +29,7 @@ from reeltune.bulk.lookup import Lookup
 from reeltune.bulk.tasks import P_YES, predict_pairs
 from reeltune.config.arguments import checked, kind
 from reeltune.data.columns import Columns
-from reeltune.data.history import NOW, History
+from reeltune.data.history import History
 from reeltune.errors import ConfigError
 from reeltune.models.loaded_model import load_model
 from reeltune.progress import show_progress
@@ -38,6 +39,7 @@ from reeltune.recommend.pipeline import (
     RecommendationPipeline,
     RecommendationRequest,
     leave_one_out,
+    queries_about,
     rating_effects,
     require_eligible,
 )
@@ -49,7 +51,7 @@ from reeltune.recommend.user_ratings import (
     user_history,
 )
 from reeltune.runs.log import LOGGER
-from reeltune.scoring.predictor import Predictor, Query
+from reeltune.scoring.predictor import Predictor
 
 if TYPE_CHECKING:
     import polars as pl
@@ -282,13 +284,9 @@ class Recommender:
         """
         history = self._history(user, ratings)
         item_idx = self.catalogue.find(self._name(item))
-        own, asked_at = np.flatnonzero(history.item_idx == item_idx), NOW
-        if len(own):
-            if history.timestamp is not None:
-                asked_at = int(history.timestamp[own[0]])
-            history = history.take(slice(own[0]))
-        shown, candidate = history.last(self.predictor.history_len), np.array([item_idx])
-        queries = [Query(each, candidate, asked_at=asked_at) for each in leave_one_out(shown)]
+        _, (query,) = queries_about(history, np.array([item_idx]))
+        shown = query.history.last(self.predictor.history_len)
+        queries = [replace(query, history=each) for each in leave_one_out(shown)]
         predictions = self.predictor.predict(queries)
         if note := self.predictor.history_note(len(shown)):
             LOGGER.warning(note)

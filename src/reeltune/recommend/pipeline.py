@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reeltune.data.history import History
+from reeltune.data.history import NOW, History
 from reeltune.errors import RequestError
 from reeltune.ragged import Floats, Ints
 from reeltune.recommend.candidates import (
@@ -257,6 +257,25 @@ class RecommendationPipeline:
             )
             for item in range(effects.shape[1])
         ]
+
+
+def queries_about(history: History, items: Ints) -> tuple[list[Ints], list[Query]]:
+    """Return, for each query about some of the items, their indices; and the queries.
+
+    The history of an item ends before the user's own rating of it. The item is predicted at the
+    time of that rating, if known.
+    """
+    first = {item: at for at, item in reversed([*enumerate(history.item_idx.tolist())])}
+    end = np.array([first.get(item, len(history)) for item in items.tolist()], dtype=np.int64)
+    times = np.full(len(history) + 1, NOW)
+    if history.timestamp is not None:
+        times[:-1] = history.timestamp
+    ends = np.unique(end).tolist()
+    groups = [np.flatnonzero(end == at) for at in ends]
+    return groups, [
+        Query(history.take(slice(at)), items[group], asked_at=int(times[at]))
+        for at, group in zip(ends, groups, strict=True)
+    ]
 
 
 def require_eligible(catalogue: Catalogue, request: RecommendationRequest) -> None:

@@ -65,7 +65,11 @@ class PredictionsRequest(RequestModel):
     """Will a user with this history like these items?"""
 
     history: Annotated[RatedItems, Field(description="Ratings, oldest first.")]
-    item_ids: Annotated[list[ItemId], FailFast(), Field(description="The items to predict.")]
+    item_ids: Annotated[
+        list[ItemId],
+        FailFast(),
+        Field(description="The items to predict; one of the history, from the ratings before it."),
+    ]
     base: WithBase = False
 
 

@@ -21,7 +21,11 @@ from reeltune.files import file_digest
 from reeltune.ragged import Ints
 from reeltune.recommend.candidates import ALL, CandidateLimit, Filters, ItemPool, default_limit
 from reeltune.recommend.catalogue import Catalogue
-from reeltune.recommend.pipeline import RecommendationPipeline, RecommendationRequest
+from reeltune.recommend.pipeline import (
+    RecommendationPipeline,
+    RecommendationRequest,
+    queries_about,
+)
 from reeltune.recommend.results import Recommendations
 from reeltune.runs.log import LOGGER
 from reeltune.scoring.predictions import Predictions
@@ -122,12 +126,16 @@ class Service:
         Raises:
             RequestError: The request is not valid.
         """
-        history = self._validator.history(request.history).last(self._max_history)
-        query = Query(history, self._validator.candidates(request.item_ids))
-        base_queries = [query] if request.base and self._has_adapter else []
-        (tuned,), base = await self._predict([query], base_queries)
-        p_base = base[0].p_yes.tolist() if base else [None] * len(query.candidates)
-        note = self._history_note(len(history))
+        history = self._validator.history(request.history)
+        items = self._validator.candidates(request.item_ids)
+        groups, about = queries_about(history, items)
+        queries = [Query(each.history.last(self._max_history), each.candidates) for each in about]
+        base_queries = queries if request.base and self._has_adapter else []
+        tuned, base = await self._predict(queries, base_queries)
+        p_base = _in_order(groups, base) if base_queries else [None] * len(items)
+        note = self._history_note(
+            min([len(each.history) for each in queries], default=len(history))
+        )
         return schemas.PredictionsResponse(
             predictions=[
                 schemas.Prediction(
@@ -136,7 +144,7 @@ class Service:
                     p_like_base=p_like_base,
                 )
                 for index, p_like, p_like_base in zip(
-                    query.candidates.tolist(), tuned.p_yes.tolist(), p_base, strict=True
+                    items.tolist(), _in_order(groups, tuned), p_base, strict=True
                 )
             ],
             notes=[] if note is None else [note],
@@ -245,6 +253,14 @@ class RequestValidator:
                 hint=f"GET /items finds {self._domain.items} and their ids",
             )
         return np.array(indices, dtype=np.int64)
+
+
+def _in_order(groups: Sequence[Ints], predictions: Sequence[Predictions]) -> list[float]:
+    """Return P(like) of the items of a request, given their indices in each query."""
+    p_like = np.zeros(sum(map(len, groups)))
+    for group, each in zip(groups, predictions, strict=True):
+        p_like[group] = each.p_yes
+    return p_like.tolist()
 
 
 def candidate_limit(serving: ServingSection, device_type: str) -> CandidateLimit:
