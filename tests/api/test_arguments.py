@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -149,3 +150,9 @@ def test_frames_arrive_as_they_are():
         take(frame)
         assert given.pop() is frame
     assert (take.__name__, take.__doc__) == ("take", "Keep the frame.")
+
+
+@pytest.mark.parametrize("day", [date(2015, 1, 31), datetime(2015, 1, 31, 12, tzinfo=UTC)])
+def test_dates_may_be_given_as_dates(tmp_path: Path, day: date):
+    with raises_error(ConfigError, "dates_need_time_split"):
+        reeltune.prepare(tmp_path, tmp_path / "out", split="user", val_from=day)

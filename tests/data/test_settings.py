@@ -1,6 +1,6 @@
 """Settings that contradict each other name the flag to change."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,8 @@ def test_min_history_follows_history_len() -> None:
         ("2015-01-31T12:30", datetime(2015, 1, 31, 12, 30, tzinfo=UTC)),
         ("2015-01-31T12:30:00+02:00", datetime(2015, 1, 31, 10, 30, tzinfo=UTC)),
         ("2015-01-31T12:30:00Z", datetime(2015, 1, 31, 12, 30, tzinfo=UTC)),
+        (date(2015, 1, 31), datetime(2015, 1, 31, tzinfo=UTC)),
+        (datetime(2015, 1, 31, 12, 30), datetime(2015, 1, 31, 12, 30, tzinfo=UTC)),
     ],
 )
 def test_dates_are_utc(text, moment) -> None:

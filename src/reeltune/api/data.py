@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,8 +42,8 @@ def prepare(
     split: SplitKind = "user",
     val_fraction: float | None = None,
     test_fraction: float | None = None,
-    val_from: str | None = None,
-    test_from: str | None = None,
+    val_from: str | date | datetime | None = None,
+    test_from: str | date | datetime | None = None,
     signals_from: str | os.PathLike[str] | None = None,
     fit: bool = True,
     skip_bad_rows: bool = False,
@@ -77,7 +78,7 @@ def prepare(
             the newest items (``items``), or some users (``users``).
         val_fraction: Share of examples, items or users in validation; by default 0.05.
         test_fraction: Share of them in test; by default 0.10.
-        val_from: First day of validation, an ISO date, for the time split; excludes shares.
+        val_from: First day of validation, a date or ISO text, for the time split; excludes shares.
         test_from: First day of test.
         signals_from: A prepared folder of other people's ratings of the same items: its training
             ratings join the statistics behind all signals, and a copy is kept with the data.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
@@ -215,7 +215,7 @@ def _exact(fraction: float) -> Fraction:
     return Fraction(fraction).limit_denominator(10**9)
 
 
-def parse_time(flag: str, text: str | None) -> int | None:
+def parse_time(flag: str, text: str | date | None) -> int | None:
     """Return the ISO 8601 date or time of a flag as seconds since 1970, by default in UTC.
 
     Raises:
@@ -224,7 +224,7 @@ def parse_time(flag: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(str(text))
     except ValueError as error:
         raise ConfigError(
             f"{flag} {text} is not an ISO date",
