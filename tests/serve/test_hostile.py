@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,27 @@ def test_all_bad_fields_are_named_up_to_five(strict: Running):
     assert all(f"{field}: " in error["message"] for field in ("item_ids", "base", "a", "b"))
     assert "c: " not in error["message"]
     assert "2 more" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"item_ids: [1]", 422, "invalid_json"),
+        (b"\xff\xfeitem", 422, "invalid_json"),  # UTF-16
+        (b'{"item_ids": ["\xe9"]}', 400, "unreadable_body"),  # Latin-1
+        (b"9" * 9000, 400, "unreadable_body"),
+    ],
+)
+def test_what_is_no_json_has_the_status_of_the_documents(
+    strict: Running, body: bytes, status: int, code: str
+):
+    headers = {"Content-Type": "application/json"}
+    answer = strict.client.post("/predictions", content=body, headers=headers)
+    error_of(answer, status, code, where="body, character 0" if status == 422 else None)
+    docs = Path(__file__).parents[2] / "docs"
+    assert f"| `{code}` | HTTP {status} |" in (docs / "ERRORS.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| {status}.*", (docs / "USING-serve.md").read_text("utf-8"), re.M)
+    assert {422: "is not JSON", 400: "cannot be decoded"}[status] in row
 
 
 @pytest.mark.parametrize("body", [b"\xff\xff", b"[" * 9000, b'{"a":' * 4000, b"9" * 9000])
