@@ -52,6 +52,15 @@ def test_predictions_come_beside_the_input_in_the_same_kind_of_frame(recommender
     assert expected["p_yes"].is_between(0, 1).all()
 
 
+@BOTH
+def test_earlier_predictions_are_replaced_in_the_result_alone(recommender, frame: MakeFrame):
+    given = frame({"p_yes": [-1.0] * 3, **columns(PAIRS)})
+    predicted = recommender.predict(given)
+    assert list(predicted.columns) == ["p_yes", "user_id", "item_id"]
+    assert predicted["p_yes"].to_list() == recommender.predict(PAIRS)["p_yes"].to_list()
+    assert given["p_yes"].to_list() == [-1.0] * 3
+
+
 def test_an_index_of_pandas_stays(recommender):
     given = pd.DataFrame(columns(PAIRS), index=["x", "y", "z"])
     assert recommender.predict(given).index.to_list() == ["x", "y", "z"]

@@ -165,7 +165,7 @@ class Recommender:
         """Return P(Yes) of users and items of the prepared data, in a column ``p_yes``.
 
         A user's history ends before their own rating of the item and, if there is a column
-        ``timestamp``, before that time.
+        ``timestamp``, before that time. A column ``p_yes`` of the input is replaced in the result.
 
         Args:
             pairs: A frame with columns ``user_id`` and ``item_id`` (or other usual names), or pairs
