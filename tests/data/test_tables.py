@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 from hashlib import sha256
 from pathlib import Path
 
@@ -324,6 +325,43 @@ HOSTILE: dict[str, tuple[str | bytes, dict, str, list[object]]] = {
     "spreadsheet": (b"PK\x03\x04" + bytes(40), {}, "unreadable_table", ["CSV"]),
     "broken Parquet": (b"PAR1" + bytes(40), {}, "unreadable_table", []),
 }
+
+
+ODD = ("Leser", "Die Signatur", "Note", "Wann")
+ODD_ITEMS = "Die Signatur,Titel\n" + "".join(f"{item:03d}X,Item {item}\n" for item in range(6))
+
+
+@pytest.mark.parametrize("named", [None, "user=Leser", "time=Wann,rating=Note"])
+def test_one_error_names_all_missing_columns_with_a_line_to_copy(tmp_path, named):
+    (tmp_path / "mine.csv").write_text(table(header=ODD))
+    (tmp_path / "books.csv").write_text(ODD_ITEMS)
+    tables = {"ratings": tmp_path / "mine.csv", "items": tmp_path / "books.csv", **SMALL}
+    with raises_error(
+        DataError, "missing_columns", figures=["mine.csv", "books.csv", *ODD]
+    ) as error:
+        reeltune.prepare(output=tmp_path / "out", columns=named, **tables)
+    words = shlex.split(str(error.value).partition("--columns ")[2])
+    prepared = reeltune.prepare(output=tmp_path / "out", columns=words[0].strip(";"), **tables)
+    assert prepared.meta["tables"]["columns"] == dict(
+        zip(("user", "item", "rating", "time"), ODD, strict=True)
+    )
+    assert prepared.meta["tables"]["item_columns"] == {"item": ODD[1], "title": "Titel"}
+
+
+def test_the_line_to_copy_numbers_the_columns_of_a_file_without_a_header(tmp_path):
+    rows = [(user, item, rating, str(time)) for user, item, rating, time in ROWS]
+    (tmp_path / "mine.csv").write_text(table(rows, header=()))
+    with raises_error(DataError, "missing_columns", figures=["user=1,item=2,rating=3,time=4"]):
+        reeltune.prepare(tmp_path / "mine.csv", tmp_path / "out", **SMALL)
+
+
+def test_an_item_of_two_names_is_no_line_to_copy(tmp_path):
+    (tmp_path / "mine.csv").write_text(table(header=ODD))
+    (tmp_path / "books.csv").write_text(ODD_ITEMS.replace("Die Signatur", "Signatur"))
+    with raises_error(DataError, "missing_columns", figures=["one name in both tables"]):
+        reeltune.prepare(
+            tmp_path / "mine.csv", tmp_path / "out", items=tmp_path / "books.csv", **SMALL
+        )
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -91,7 +92,7 @@ def has_header(named: Columns) -> bool:
 def match_columns(
     where: str, columns: Sequence[str], named: Columns, roles: Sequence[str], needed: Sequence[str]
 ) -> dict[str, str]:
-    """Return the column of each role that a table has.
+    """Return the column of each role that a table has, all needed ones among them.
 
     Args:
         where: The table's name, for messages.
@@ -102,6 +103,19 @@ def match_columns(
 
     Raises:
         DataError: A needed column is not found, is there twice, or two may be meant.
+    """
+    found = find_columns(where, columns, named, roles)
+    refuse_missing(named, [(where, columns, found, needed)])
+    return found
+
+
+def find_columns(
+    where: str, columns: Sequence[str], named: Columns, roles: Sequence[str]
+) -> dict[str, str]:
+    """Return the column of each role that a table has, with the arguments of above.
+
+    Raises:
+        DataError: A column is there twice, or two may be meant.
     """
     found: dict[str, str] = {}
     for role in roles:
@@ -121,20 +135,62 @@ def match_columns(
             )
         if usual:
             found[role] = usual[0]
-    if missing := [role for role in needed if role not in found]:
-        shown = ", ".join(columns)[:200] or "none"
-        wanted = " and ".join(
-            f"{role} ({named[role]!r} is not there)" if role in named else role for role in missing
-        )
-        raise DataError(
-            f"no column is known as the {wanted}; the columns are: {shown}",
-            code="missing_columns",
-            where=where,
-            hint=f"Call the columns {', '.join(needed)}, or name them: --columns "
-            + ",".join(f"{role}=NAME" for role in needed)
-            + ("; without ratings nothing says what was disliked" if RATING in missing else ""),
-        )
     return found
+
+
+Matched = tuple[str, Sequence[str], Columns, Sequence[str]]
+"""A table's name, its columns, those that were found, and the roles it must have."""
+
+
+def refuse_missing(named: Columns, tables: Sequence[Matched]) -> None:
+    """Raise one DataError for the needed columns that tables lack, with a way to name them all."""
+    lacking = [table for table in tables if set(table[3]) - table[2].keys()]
+    if not lacking:
+        return
+    problems = []
+    for where, columns, found, needed in lacking:
+        wanted = " and ".join(
+            f"{role} ({named[role]!r} is not there)" if role in named else role
+            for role in needed
+            if role not in found
+        )
+        of = f" of {where}" if len(lacking) > 1 else ""
+        shown = ", ".join(columns)[:200] or "none"
+        problems.append(f"no column{of} is known as the {wanted}; the columns are: {shown}")
+    roles = dict.fromkeys(role for *_, needed in tables for role in needed)
+    no_ratings = any(RATING in needed and RATING not in found for *_, found, needed in lacking)
+    example, twice = _example(named, tables)
+    raise DataError(
+        "; ".join(problems),
+        code="missing_columns",
+        where=" and ".join(where for where, *_ in lacking),
+        hint=f"Call the columns {', '.join(roles)}, or name them, if they are in this order: "
+        f"--columns {shlex.quote(example)}"
+        + ("; give the item one name in both tables" if twice else "")
+        + ("; without ratings nothing says what was disliked" if no_ratings else ""),
+    )
+
+
+def _example(named: Columns, tables: Sequence[Matched]) -> tuple[str, bool]:
+    """Return a value of ``--columns``, and whether one name would be needed for two columns.
+
+    It has what was named, and for the other roles the other columns in their order.
+    """
+    chosen = {r: name for r, name in named.items() if any(name in t[1] for t in tables)}
+    twice = False
+    for _, columns, found, needed in tables:
+        taken = {*found.values(), *chosen.values()}
+        numbered = not taken & set(columns) and any(column.isdecimal() for column in columns)
+        names = [str(at + 1) if numbered else name for at, name in enumerate(columns)]
+        free = (name for name in names if name not in taken)
+        times = (TIME,) if RATING in needed and RATING not in found else ()
+        for role in (*needed, *times):
+            if role not in found and chosen.get(role) not in names:
+                name = next(free, None if role == TIME else "NAME")
+                twice = twice or role in chosen
+                chosen |= {role: name} if name and role not in chosen else {}
+    value = ",".join(f"{role}={name}" for role, name in chosen.items())
+    return value, twice
 
 
 def refuse_unknown(named: Columns, tables: Sequence[tuple[str, Sequence[str], Columns]]) -> None:

@@ -28,7 +28,7 @@ from reeltune.data.ratings import (
     is_cut,
 )
 from reeltune.data.source import SourceTables
-from reeltune.data.table_columns import has_header, match_columns, refuse_unknown
+from reeltune.data.table_columns import find_columns, has_header, refuse_missing, refuse_unknown
 from reeltune.data.table_files import Table, open_table
 from reeltune.data.table_items import (
     FLOATS,
@@ -181,13 +181,15 @@ def _open(source: TableSource, scratch: Path, notify: Notify) -> _Opened:
     table = open_table(source.ratings, scratch, header=header)
     described = roles.ITEM_ROLES[1:] if source.items is None else ()
     wanted = (*roles.EVENT_ROLES, *described)
-    columns = match_columns(table.name, table.columns, source.columns, wanted, _NEEDED)
+    columns = find_columns(table.name, table.columns, source.columns, wanted)
+    matched: list[roles.Matched] = [(table.name, table.columns, columns, _NEEDED)]
     opened = _Opened(table, columns, None, {})
     if source.items is not None:
         items = open_table(source.items, scratch, header=header)
-        needed = (roles.ITEM, roles.TITLE)
-        found = match_columns(items.name, items.columns, source.columns, roles.ITEM_ROLES, needed)
+        found = find_columns(items.name, items.columns, source.columns, roles.ITEM_ROLES)
+        matched.append((items.name, items.columns, found, (roles.ITEM, roles.TITLE)))
         opened = opened._replace(items=items, item_columns=found)
+    refuse_missing(source.columns, matched)
     opened_tables = [(opened.ratings, opened.columns), (opened.items, opened.item_columns)]
     tables = [(table.name, table.columns, found) for table, found in opened_tables if table]
     refuse_unknown(source.columns, tables)
