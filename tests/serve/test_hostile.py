@@ -59,6 +59,29 @@ def test_a_bad_field_is_named(strict: Running, body: str, place: str):
     error_of(answer, 422, "invalid_field", where=place)
 
 
+@pytest.mark.parametrize(
+    ("address", "code", "where"),
+    [
+        ("items?limit=1&limit=2", "duplicate_field", "limit"),
+        ("items?query=a&foo=1", "invalid_field", "foo"),
+        ("items?limit=x", "invalid_field", "limit"),
+        ("predictions?base=1", "invalid_field", "base"),
+        ("recommendations?top_k=3", "invalid_field", "top_k"),
+    ],
+)
+def test_parameters_of_an_address_are_checked(strict: Running, address: str, code: str, where: str):
+    post = not address.startswith("items")
+    fields = {"history": []} | ({"item_ids": [1]} if "predictions" in address else {})
+    answer = strict.post(f"/{address}", **fields) if post else strict.client.get(f"/{address}")
+    error_of(answer, 422, code, where=where)
+
+
+def test_messages_begin_with_what_is_wrong(strict: Running):
+    answer = strict.post("/predictions", history=[one(1.5)], item_ids=[True])
+    message = error_of(answer, 422, "invalid_field", where="history.0.item_id")["message"]
+    assert message.startswith("an id is") and "Value error" not in message
+
+
 def test_truncated_json_is_located(strict: Running):
     headers = {"Content-Type": "application/json"}
     answer = strict.client.post("/predictions", content=b'{"history": [', headers=headers)

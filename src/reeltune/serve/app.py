@@ -28,7 +28,11 @@ from reeltune.serve.batch_plan import BatchSize, TokenCounts
 from reeltune.serve.batching import Batcher
 from reeltune.serve.errors import add_error_handlers, error_responses
 from reeltune.serve.metrics import CONTENT_TYPE, Metrics, MetricsMiddleware
-from reeltune.serve.request_body import RequestBodyMiddleware, unique_fields
+from reeltune.serve.request_body import (
+    RequestBodyMiddleware,
+    known_parameters,
+    unique_fields,
+)
 from reeltune.serve.service import Service
 
 _DESCRIPTION: Final = (
@@ -78,14 +82,15 @@ def _make_routes(
     add_error_handlers(app)
     # Declares the token in the OpenAPI schema; AuthMiddleware checks it.
     with_token = [Depends(BEARER)] if needs_token else []
-    with_body = [*with_token, Depends(unique_fields)]
+    checked = [*with_token, Depends(known_parameters)]
+    with_body = [*checked, Depends(unique_fields)]
 
     @app.get("/health", responses=error_responses(421))
     async def health() -> schemas.HealthResponse:
         """Tell what is served."""
         return service.health
 
-    @app.get("/items", dependencies=with_token, responses=error_responses(401, 421, 422))
+    @app.get("/items", dependencies=checked, responses=error_responses(401, 421, 422))
     def items(
         query: Annotated[str, Query(max_length=schemas.MAX_QUERY_LENGTH)] = "",
         limit: Annotated[int, Query(ge=1, le=schemas.MAX_ITEMS_FOUND)] = 10,

@@ -91,9 +91,10 @@ def _validation_error(_: Request, error: Exception) -> Response:
             "the body is not JSON",
             where=f"body, character {first['loc'][-1]}",
         )
-    others = [f"{_field(item)}: {item['msg']}" for item in errors[1:_MAX_FIELDS]]
+    texts = [item["msg"].removeprefix("Value error, ") for item in errors[:_MAX_FIELDS]]
+    others = [f"{_field(item)}: {text}" for item, text in zip(errors, texts, strict=False)][1:]
     more = len(errors) - _MAX_FIELDS
-    message = "; ".join([first["msg"], *others, *([f"and {more} more"] if more > 0 else [])])
+    message = "; ".join([texts[0], *others, *([f"and {more} more"] if more > 0 else [])])
     return error_response(
         HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_field", printable(message), where=_field(first)
     )

@@ -1,4 +1,4 @@
-"""Request bodies are read in full, within limits, before the application sees them."""
+"""Request bodies are read in full, within limits; no field or parameter is given twice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -28,10 +29,25 @@ async def unique_fields(request: Request) -> None:
         raise HTTPException(HTTPStatus.BAD_REQUEST) from None
 
 
-def _refuse_duplicates(fields: list[tuple[str, Any]]) -> None:
+async def known_parameters(request: Request) -> None:
+    """Refuse unknown parameters in an address, and those given twice."""
+    given = request.query_params.multi_items()
+    _refuse_duplicates(given)
+    known = [each.alias for each in request.scope["route"].dependant.query_params]
+    for name, _ in given:
+        if name not in known:
+            raise RequestError(
+                "there is no such parameter",
+                code="invalid_field",
+                where=name[:100],
+                hint=f"Known are: {', '.join(known) or 'none'}",
+            )
+
+
+def _refuse_duplicates(fields: Sequence[tuple[str, Any]]) -> None:
     for name, count in Counter(name for name, _ in fields).items():
         if count > 1:
-            raise RequestError("the field occurs twice", code="duplicate_field", where=name[:100])
+            raise RequestError("it is given twice", code="duplicate_field", where=name[:100])
 
 
 class RequestBodyMiddleware:
