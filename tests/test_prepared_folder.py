@@ -153,6 +153,16 @@ def test_a_missing_folder_is_an_error_with_a_hint(tmp_path: Path):
         PreparedFolder.open(tmp_path / "absent")
 
 
+def test_a_file_is_no_folder_to_prepare(tmp_path: Path):
+    file = tmp_path / "ratings.csv"
+    file.write_text("user,item\n")
+    with raises_error(
+        DataError, "not_a_prepared_folder", where=str(file), figures=["a file"]
+    ) as it:
+        PreparedFolder.open(file)
+    assert "--output-dir" not in str(it.value)
+
+
 @pytest.mark.parametrize(
     ("version", "code", "hint"),
     [

@@ -74,6 +74,13 @@ class PreparedFolder:
             DataError: It is missing, incomplete, changed or written in another format version.
         """
         hint, meta_file = _hint(path), path / META_FILE
+        if path.is_file():
+            raise DataError(
+                "a file, and not a prepared folder",
+                code="not_a_prepared_folder",
+                where=str(path),
+                hint="Name the folder that reeltune prepare wrote",
+            )
         if not meta_file.is_file():
             raise DataError(
                 "no prepared data here",

@@ -87,7 +87,10 @@ def open_table(path: Path, scratch: Path, *, header: bool = True) -> Table:
     name = path.name
     if not path.is_file():
         raise DataError(
-            "no such file", code="table_not_found", where=str(path), hint="Correct the path"
+            "a folder, and not the file of a table" if path.is_dir() else "no such file",
+            code="table_not_found",
+            where=str(path),
+            hint="Correct the path",
         )
     path = _unpack(path, scratch)
     with path.open("rb") as stream:
