@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import shutil
 import sys
 import threading
@@ -33,6 +34,7 @@ from reeltune.evaluation.model_predictions import (
     WITH_MODEL,
     WITHOUT_MODEL,
 )
+from reeltune.models.calibration import load_calibration
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.runs.folder import ADAPTER_WEIGHTS, RunFolder
 from reeltune.runs.log import LOGGER
@@ -312,6 +314,29 @@ def test_damaged_files_are_an_error_with_the_remedy(loaded, tmp_path, file, cont
     assert raised.value.code == code
     assert "reeltune evaluate" in str(raised.value) and "--no-fusion" in str(raised.value)
     assert collect_predictions(other, "test", lambda _: None).new_fusion
+
+
+@pytest.mark.parametrize("least", [9, 10**6])
+def test_the_command_of_the_remedy_works_as_printed(run, tmp_path, monkeypatch, least):
+    """It fits another fusion and the calibration, or removes what it cannot replace."""
+    monkeypatch.setattr(module, "MIN_ROWS", least)
+    monkeypatch.chdir(tmp_path)  # without a configuration that names the data
+    adapter = shutil.copytree(run[0], tmp_path / "a run")
+    (adapter / FUSION_FILE).write_text("{")
+    with raises_error(ModelError, "fusion_damaged") as damaged:
+        load_fusion(adapter)
+    with raises_error(ModelError, "calibration_missing") as missing:
+        load_calibration(adapter)
+    command, other = (
+        str(raised.value.hint).removeprefix("Run: ").partition(", or ")[0]
+        for raised in (damaged, missing)
+    )
+    assert command == other
+    with pytest.raises(SystemExit) as left:
+        main(shlex.split(command)[1:])
+    assert not left.value.code
+    assert (load_fusion(adapter) is None) == (least == 10**6)
+    load_calibration(adapter)
 
 
 def test_an_earlier_name_of_a_signal_is_translated(run, tmp_path):

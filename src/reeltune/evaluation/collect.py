@@ -65,7 +65,7 @@ class CollectedPredictions:
             unless both labels occur.
         uncalibrated: P(Yes) of the tuned model on the reported rows before calibration.
         fusion: What is or will be kept with the adapter; None if there is none, or without one.
-        new_fusion: Whether it was fitted now.
+        new_fusion: Whether it replaces that beside the adapter, or without a fusion removes it.
         parts: P(Yes) of the fusion's parts on validation and reported rows, by name, if they were
             fitted with these validation rows and this seed: as baselines they are not fitted again.
         scorer: Computes the predictions of the models, and keeps finished ones.
@@ -198,10 +198,10 @@ def _fused(
     if loaded.adapter is None or loaded.config.scoring.fusion == "none":
         return {}
     rows = collected.validation
-    fusion = _kept_fusion(loaded)
+    fusion = _kept_fusion(collected, loaded)
     if fusion is None or fusion.rows < len(rows):
         fusion = fit_fusion(loaded, rows.event, validation)
-        collected.new_fusion = fusion is not None
+        collected.new_fusion |= fusion is not None
     collected.fusion = fusion
     if fusion is None:
         return {}
@@ -236,13 +236,14 @@ def _fused(
     return fused | {WITH_MODEL: (other, *p_yes(fusion.full))}
 
 
-def _kept_fusion(loaded: LoadedModel) -> Fusion | None:
+def _kept_fusion(collected: CollectedPredictions, loaded: LoadedModel) -> Fusion | None:
     """Return the fusion beside the adapter, if it is fitted for this model, data and prompts."""
     assert loaded.adapter is not None
     try:
         fusion = load_fusion(loaded.adapter)
     except ModelError as error:
         LOGGER.info("fusion: fitted anew, as the old one cannot be read (%s)", error.message)
+        collected.new_fusion = True
         return None
     return None if fusion is None or fusion.unlike(loaded) else fusion
 

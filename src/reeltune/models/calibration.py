@@ -29,6 +29,7 @@ from reeltune.errors import DataError, ModelError
 from reeltune.files import read_object, write_json
 from reeltune.prompts.rows import layout_name
 from reeltune.ragged import Floats, Labels
+from reeltune.runs.folder import RunFolder
 
 CALIBRATION_FILE: Final = "calibration.json"
 FORMAT_VERSION: Final = 2
@@ -154,7 +155,7 @@ def load_calibration(adapter: Path) -> Calibration:
         ModelError: It is missing, invalid, or of another format version.
     """
     file = adapter / CALIBRATION_FILE
-    hint = f"Run: reeltune evaluate --adapter {adapter}, or set scoring.calibration to none"
+    hint = f"Run: {RunFolder(adapter).evaluate_command()}, or set scoring.calibration to none"
     if not file.is_file():
         raise ModelError(
             "the adapter has not been calibrated",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,19 @@ class RunFolder:
             raise RunError(
                 f"written by another version of reeltune: {error}", code="run_not_readable"
             ) from error
+
+    def evaluate_command(self) -> str:
+        """Return the command that evaluates the run on its own data, for hints.
+
+        Without a record, as beside an adapter alone, the data are not named.
+
+        Raises:
+            RunError: The record is damaged.
+        """
+        command = ["reeltune", "evaluate", "--adapter", str(self.path)]
+        if self.record_file.is_file():
+            command += ["--set", f"data.prepared_dir={self.config().data.prepared_dir}"]
+        return shlex.join(command)
 
     def metrics(self) -> dict[str, Any]:
         """Return ``metrics.json``: losses and evaluations.

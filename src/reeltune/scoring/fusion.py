@@ -26,7 +26,7 @@ from reeltune.domain import RENAMED_SIGNALS, SIGNALS, ContextKind, PromptSetting
 from reeltune.errors import DataError, ModelError, one_line
 from reeltune.files import atomic_file, file_digest, read_object, write_json
 from reeltune.prompts.rows import layout_name
-from reeltune.runs.folder import ADAPTER_WEIGHTS
+from reeltune.runs.folder import ADAPTER_WEIGHTS, RunFolder
 from reeltune.runs.log import LOGGER
 from reeltune.scoring import combiner
 from reeltune.scoring.combiner import Combination, Floats, Inputs, Ints, Weights
@@ -320,7 +320,7 @@ def load_fusion(adapter: Path) -> Fusion | None:
             f"not a fusion that can be read ({one_line(error)})",
             code="fusion_damaged",
             where=str(file),
-            hint=f"Run: reeltune evaluate --adapter {adapter}, or give --no-fusion",
+            hint=f"Run: {RunFolder(adapter).evaluate_command()}, or give --no-fusion",
         ) from None
 
 
