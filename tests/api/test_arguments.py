@@ -138,16 +138,17 @@ def test_what_was_admitted_stays(recommender: Recommender, run: reeltune.Run):
     assert reeltune.load(run, history_len=np.int64(2)).predictor.history_len == 2
 
 
-def test_frames_arrive_as_they_are():
+def test_frames_arrive_as_they_are_and_numbers_as_those_of_python():
     given: list[Any] = []
 
     @checked
     def take(frame: Frame, number: int = 1) -> None:
         """Keep the frame."""
-        given.append(frame)
+        given.extend((frame, number))
 
     for frame in (TABLE, TABLE.to_pandas()):
-        take(frame)
+        take(frame, np.int64(7))
+        assert type(given.pop()) is int
         assert given.pop() is frame
     assert (take.__name__, take.__doc__) == ("take", "Keep the frame.")
 

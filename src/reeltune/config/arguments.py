@@ -20,8 +20,8 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 def checked(function: FunctionT) -> FunctionT:
     """Refuse arguments that are not of the function's annotations, bounds included.
 
-    Values reach the function as they are. Numbers of numpy count as those of Python; nothing else
-    is converted, so ``"3"`` and 2.5 are no whole numbers, and a text is no list.
+    Numbers of numpy become those of Python. Other values reach the function as they are, so ``"3"``
+    and 2.5 are no whole numbers, and a text is no list.
 
     Raises:
         ConfigError: With every argument that is refused, its value and what is allowed.
@@ -30,8 +30,11 @@ def checked(function: FunctionT) -> FunctionT:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        check_values(function, function.__name__, signature.bind(*args, **kwargs).arguments)
-        return function(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        numbers = {k: v.item() for k, v in bound.arguments.items() if isinstance(v, np.generic)}
+        bound.arguments.update(numbers)
+        check_values(function, function.__name__, bound.arguments)
+        return function(*bound.args, **bound.kwargs)
 
     return call  # type: ignore[return-value]
 
