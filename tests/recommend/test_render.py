@@ -90,6 +90,12 @@ def test_no_title_reaches_the_terminal_with_escape_sequences(file_format: Format
     assert "\x1b" not in file_text(FULL, SOURCE, file_format, FILM_STARS)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_heading_names_the_fusion_and_not_some_of_its_parts(fused: bool):
+    heading = replace(SOURCE, fused=fused).title(3)
+    assert heading.endswith("with the adapter output/run" + " and its fusion" * fused)
+
+
 def test_json_holds_everything_in_full():
     content = json.loads(file_text(FULL, SOURCE, "json", FILM_STARS))
     first, *_, last = content.pop("recommendations")

@@ -58,7 +58,7 @@ class Source:
         given = "these ratings" if rated else "somebody without ratings"
         user = given if self.user_id is None else f"user {plain_text(str(self.user_id))}"
         adapter = f"with the adapter {self.adapter}" if self.adapter else "without an adapter"
-        fused = ", fused with gradient boosting" if self.fused else ""
+        fused = " and its fusion" if self.fused else ""
         return f"For {user}, by {self.model} {adapter}{fused}"
 
 

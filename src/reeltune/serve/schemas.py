@@ -159,7 +159,7 @@ class HealthResponse(ResponseModel):
     model: str
     tuned: Annotated[bool, Field(description="Whether the model has an adapter.")]
     fused: Annotated[
-        bool, Field(description="Whether P(like) combines the model with gradient boosting.")
+        bool, Field(description="Whether the fusion answers, and not the model alone.")
     ]
     data: Annotated[
         str, Field(description="Identifies the data: the same ids mean other items in other data.")
