@@ -172,6 +172,23 @@ def test_every_command_obeys_the_given_base(command, flag, home, prepared, tmp_p
     assert str(other) in stderr
 
 
+@pytest.mark.slow
+def test_base_and_columns_are_named_once(home, prepared, tmp_path, capsys):
+    known = prepared.ratings
+    (tmp_path / "in.csv").write_text(f"who,item_id\n{known.user_id[0]},{prepared.item_keys[0]}\n")
+    paths = [str(tmp_path / name) for name in ("in.csv", "out")]
+    flags = ["--columns", "user=who", "--adapter", str(home / "output" / "run")]
+    common = ["--config", os.devnull, *settings_of(prepared, tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        main(["score", *paths, *flags, *common])
+    assert not ended.value.code
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("weights as in training" in line for line in lines) == 1
+    assert [line.split(": ", 1)[1] for line in lines if "columns: " in line] == [
+        "user=who, item=item_id"
+    ]
+
+
 def test_a_base_that_is_no_folder_is_refused_at_once(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["compare", "--config", os.devnull, "--base", str(tmp_path / "absent")])

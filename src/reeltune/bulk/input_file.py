@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from reeltune.bulk.input_table import InputTable, find_columns, with_time
 from reeltune.data.columns import Columns
@@ -48,9 +50,13 @@ def open_input(
         return replace(InputTable.open(table.path, named, pairs=pairs), path=path)
     columns, data = find_columns(table.columns, str(path), named, pairs=pairs), scratch / "rows"
     numbers = _write_rows(table, columns, data)
-    return replace(
-        InputTable.open(data, {}, pairs=pairs),
-        path=path,
+    types = {Columns.TIMESTAMP: pa.int64()}
+    return InputTable(
+        path,
+        data,
+        rows=pq.read_metadata(data).num_rows,
+        columns={name: name for name in columns},
+        schema=pa.schema([(name, types.get(name, pa.string())) for name in columns]),
         ignored=tuple(name for name in table.columns if name not in columns.values()),
         named=with_time(named, columns),
         numbers=numbers,

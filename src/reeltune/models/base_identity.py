@@ -99,7 +99,7 @@ def base_of_run(run: RunFolder, recorded: ModelSection) -> ModelSection:
     return recorded.model_copy(update={"name_or_path": name, "revision": None})
 
 
-def check_base(run: RunFolder, model: ModelSection) -> None:
+def check_base(run: RunFolder, model: ModelSection, *, quiet: bool = False) -> None:
     """Refuse a base model whose weights are not those the run was trained on.
 
     Nothing is checked for runs without a digest, nor for models that are not on this machine yet.
@@ -121,7 +121,8 @@ def check_base(run: RunFolder, model: ModelSection) -> None:
             hint="Give the base model the adapter was trained on: --base, or model.name_or_path "
             "in training",
         )
-    LOGGER.info("base model: weights as in training (sha256 %s)", expected[:12])
+    if not quiet:  # it is checked again when it is loaded
+        LOGGER.info("base model: weights as in training (sha256 %s)", expected[:12])
 
 
 def _local_folder(model: ModelSection) -> Path | None:

@@ -330,7 +330,7 @@ def as_trained(config: Config, adapter: Path) -> Config:
         model = base_of_run(run, trained.model)
     recorded = {"model": model, "quantization": trained.quantization, "prompt": trained.prompt}
     sections = _with_explicit(config, recorded, adapter)
-    check_base(run, model)
+    check_base(run, model, quiet=True)
     # How far a history grows within a block is part of what was learned.
     train = config.train.model_copy(update={"block_size": trained.train.block_size})
     return config.model_copy(update={**sections, "train": train})
