@@ -112,7 +112,7 @@ def test_an_override_reaches_into_a_section_left_empty(load):
     ],
 )
 def test_an_override_that_is_not_one_is_refused(load, override: str, code: str, figure: str):
-    with raises_error(ConfigError, code, where=f"config.yaml: --set {override}", figures=[figure]):
+    with raises_error(ConfigError, code, where=f"command line: --set {override}", figures=[figure]):
         load("train: {seed: 3}", override)
 
 
@@ -130,7 +130,7 @@ def test_an_override_that_is_not_one_is_refused(load, override: str, code: str, 
 )
 def test_a_wrong_value_names_its_key_and_the_value(load, override: str, code: str, figures: list):
     key = override.partition("=")[0]
-    with raises_error(ConfigError, code, where=f"config.yaml: {key}", figures=figures):
+    with raises_error(ConfigError, code, where=f"command line: {key}", figures=figures):
         load("train: {seed: 3}", override)
 
 
@@ -257,3 +257,31 @@ def test_for_a_missing_file_the_presets_are_named(tmp_path: Path):
     missing = tmp_path / "absent.yaml"
     with raises_error(ConfigError, "config_not_readable", where=str(missing), figures=["demo_cpu"]):
         load_config(missing)
+
+
+def test_a_wrong_override_is_not_reported_as_a_fault_of_the_file(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("lora: {alpha: 8}\n")
+
+    def where(*overrides: str) -> str:
+        with pytest.raises(ConfigError) as raised:
+            load_config(file, overrides)
+        return str(raised.value)
+
+    for override, key in [("lora.r=0", "lora.r"), ("prompt.signals=[x]", "prompt.signals.0")]:
+        assert where(override).startswith(f"command line: {key}: ")
+    assert where("train.save_steps=3").startswith("command line: train.save_steps: ")
+    assert where("lora.r").startswith("command line: --set lora.r: ")
+    assert where("lora.r=0", "lora.x=1").startswith("command line: 2 errors")
+    file.write_text("lora: {alpha: 0}\n")
+    assert where("lora.r=1").startswith(f"{file}: lora.alpha: ")
+    both = where("lora.r=0")
+    assert both.startswith(f"{file}: 2 errors") and "- command line: lora.r: " in both
+    assert "- lora.alpha: " in both
+    assert where("lora.r").startswith(f"{file}: 2 errors")
+
+
+def test_an_empty_list_is_described_in_plain_words():
+    with pytest.raises(ConfigError) as raised:
+        load_config(None, ["lora.target_modules=[]"])
+    assert "'all-linear' or a list with at least one item, got []" in str(raised.value)

@@ -8,7 +8,8 @@ import itertools
 import json
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +24,11 @@ from reeltune.errors import ConfigError, Problem
 _MAX_BYTES: Final = 65_536  # a complete configuration has about 5,000
 _MAX_PROBLEMS: Final = 20  # that one error lists
 _SECTIONS: Final = frozenset(Config.model_fields)
+_COMMAND_LINE: Final = "command line"
 
 _PLAIN_MESSAGES: Final = {
     "tuple_type": "input should be a list, such as [one, two]",
+    "too_short": "input should be a list with at least one item",
     "sequence_str": "input should be a list, such as [one, two]",
     "path_type": "input should be a path",
 }
@@ -45,15 +48,34 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
     tree = _read(path) if path is not None else {}
     where = str(path) if path is not None else "configuration"
     refused = [problem for override in overrides if (problem := _apply(tree, override)) is not None]
-    if refused:
+    explicit = [override.partition("=")[0].strip() for override in overrides]
+    if not refused:
+        try:
+            return build_config(tree, where, explicit)
+        except ConfigError as error:
+            problems = error.problems
+    else:
         _, problems = _validate(tree)
+    if path is None:
         raise ConfigError.of([*refused, *problems], where)
-    explicit = (override.partition("=")[0].strip() for override in overrides)
-    return build_config(tree, where=where, explicit=explicit)
+    given = [problem for problem in problems if _is_given(problem, explicit)]
+    of_file = [problem for problem in problems if problem not in given]
+    if not of_file:
+        raise ConfigError.of([*refused, *given], _COMMAND_LINE)
+    of_line = [replace(each, where=f"{_COMMAND_LINE}: {each.where}") for each in given]
+    mixed = ConfigError.of([*refused, *of_line, *of_file], where)
+    mixed.problems = (*refused, *given, *of_file)
+    raise mixed
+
+
+def _is_given(problem: Problem, explicit: Sequence[str]) -> bool:
+    """Return whether a problem is that of an override; it may name a part of its key."""
+    where = f"{problem.where}."
+    return any(where.startswith(f"{key}.") or f"{key}.".startswith(where) for key in explicit)
 
 
 def build_config(
-    tree: dict[str, Any], where: str = "configuration", explicit: Iterable[str] = ()
+    tree: dict[str, Any], where: str = "configuration", explicit: Collection[str] = ()
 ) -> Config:
     """Check a nested dictionary and return it as a :class:`Config`.
 
