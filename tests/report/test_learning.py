@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import reeltune
+from reeltune.config import Config, config_tree
 from reeltune.errors import RunError
+from reeltune.files import write_json
 from reeltune.report.learning import TrainingCurves, learning_charts, spread
 from tests.errors import raises_error
 
@@ -64,6 +67,14 @@ def test_invalid_metrics_are_refused(tmp_path: Path, content: str):
     path.write_text(content, encoding="utf-8")
     with raises_error(RunError, "invalid_training_metrics", where=str(path)):
         TrainingCurves.read(path)
+
+
+def test_an_evaluation_refuses_invalid_metrics_before_it_loads_anything(tmp_path: Path):
+    write_json(tmp_path / "run.json", {"config": config_tree(Config())})
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "metrics.json").write_text("[1]")
+    with raises_error(RunError, "invalid_training_metrics", figures=["Copy the file again"]):
+        reeltune.evaluate(tmp_path)
 
 
 @given(st.integers(0, 2000), st.integers(2, 300))

@@ -28,6 +28,7 @@ from reeltune.report.save_evaluation import (
     read_earlier,
     save_evaluation,
     save_with_adapter,
+    training_curves,
 )
 from reeltune.runs.folder import RunFolder
 
@@ -183,6 +184,7 @@ def evaluate_model(
     run = None if adapter is None else RunFolder(adapter)
     folder = output or default_folder(adapter, config, split, form)
     check_writable((folder if folder.is_dir() else folder.parent) / REPORT_FILE)
+    training_curves(run)  # damaged ones are refused before anything is scored
     own_prompt = form is None and not config.scoring.allow_domain_shift
     with evaluation_locks(folder, adapter), scoring_progress() as progress:
         loaded = load_model(config, adapter, form=form, calibrated=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.ticker import MaxNLocator
 
-from reeltune.errors import RunError
+from reeltune.errors import RunError, one_line
 from reeltune.files import read_object
 from reeltune.report.svg import (
     ACCENT,
@@ -81,10 +81,12 @@ class TrainingCurves:
             kept = metrics["best_step"] if metrics["evaluations"] else None
             return cls(loss, validation, int(kept) if kept else None)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"no entry {error}" if isinstance(error, KeyError) else one_line(error)
             raise RunError(
-                f"not the metrics of a training run ({error!r})",
+                f"not the metrics of a training run ({reason})",
                 code="invalid_training_metrics",
                 where=str(path),
+                hint="Copy the file again from where the run was trained, or train again",
             ) from error
 
 

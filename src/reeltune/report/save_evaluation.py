@@ -55,13 +55,20 @@ def save_evaluation(
         _PREDICTIONS_DIGEST: file_digest(target / PREDICTIONS_FILE),
     }
     write_json(target / METRICS_FILE, prompt_facts(loaded) | key | evaluation.to_dict())
-    curves = None
-    if run is not None and (run.path / METRICS_FILE).is_file():
-        curves = TrainingCurves.read(run.path / METRICS_FILE)
-    words = loaded.settings.rating_words
+    words, curves = loaded.settings.rating_words, training_curves(run)
     write_report(target / REPORT_FILE, evaluation, collected.reported, curves, words)
     if collected.scorer is not None:
         collected.scorer.clear()
+
+
+def training_curves(run: RunFolder | None) -> TrainingCurves | None:
+    """Return the curves of a run for its report; None if it has none.
+
+    Raises:
+        RunError: The file is damaged (``invalid_training_metrics``).
+    """
+    file = None if run is None else run.path / METRICS_FILE
+    return None if file is None or not file.is_file() else TrainingCurves.read(file)
 
 
 def predictions_key(loaded: LoadedModel, run: RunFolder | None) -> CacheKey:
