@@ -285,3 +285,10 @@ def test_an_empty_list_is_described_in_plain_words():
     with pytest.raises(ConfigError) as raised:
         load_config(None, ["lora.target_modules=[]"])
     assert "'all-linear' or a list with at least one item, got []" in str(raised.value)
+
+
+@pytest.mark.parametrize("option", ["r", "lora_alpha", "target_modules"])
+def test_an_option_of_peft_with_a_key_of_its_own_is_refused(option):
+    where = f"lora.extra.{option}"
+    with raises_error(ConfigError, "lora_option_not_allowed", where=where, figures=["lora.r"]):
+        load_config(None, [f"lora.extra={{{option}: 8}}"])

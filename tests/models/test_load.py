@@ -87,7 +87,6 @@ def test_equal_seeds_give_equal_adapters(tiny_qwen3, prepared, tmp_path):
     ("extra", "code", "figure"),
     [
         ({"use_dorra": True}, "unknown_lora_option", "use_dora"),
-        ({"r": 8}, "lora_option_not_allowed", "lora.r"),
         ({"bias": "all"}, "lora_option_not_allowed", "bias"),
         ({"init_lora_weights": "pissa_niter_4"}, "lora_option_not_allowed", "pissa_niter_4"),
         ({"init_lora_weights": "foo"}, "lora_option_refused", "foo"),

@@ -32,6 +32,11 @@ EVAL_METRICS = (
 )
 """Metrics that in-training evaluation reports and that can choose the best checkpoint."""
 
+_OPTIONS_OF_KEYS = frozenset(
+    {"task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "revision"}
+)
+"""Options of PEFT's ``LoraConfig`` that have keys of their own."""
+
 LOWER_IS_BETTER = frozenset({"eval_log_loss", "eval_brier"})
 
 
@@ -112,6 +117,13 @@ def contradictions(config: Config) -> Iterator[Problem]:
             "flash_attention_needs_16_bits",
             "Flash Attention has no float32 kernels",
             "Set model.dtype to bfloat16, or model.attention to sdpa",
+        )
+    for option in sorted(_OPTIONS_OF_KEYS & config.lora.extra.keys()):
+        yield Problem(
+            f"lora.extra.{option}",
+            "lora_option_not_allowed",
+            "another key sets this option",
+            "Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out",
         )
     banned = {"lm_head", "embed_tokens"}
     targets = config.lora.target_modules

@@ -186,8 +186,8 @@ def lora_config(config: Config) -> LoraConfig:
     """Return PEFT's configuration of a new adapter.
 
     Raises:
-        ConfigError: ``lora.extra`` has an option that PEFT does not know or accept, that another
-            key sets, or that changes the base model.
+        ConfigError: ``lora.extra`` has an option that PEFT does not know or accept, or that changes
+            the base model.
     """
     section, targets = config.lora, config.lora.target_modules
     options: dict[str, Any] = {
@@ -208,12 +208,12 @@ def lora_config(config: Config) -> LoraConfig:
                 where=f"lora.extra.{name}",
                 hint=f"Did you mean {close[0]}?" if close else None,
             )
-        if name in options or changes_base(name, value):
+        if changes_base(name, value):
             raise ConfigError(
-                f"{name}: {value} is set by another key, or changes the base model's own weights",
+                f"{name}: {value} changes the base model's own weights",
                 code="lora_option_not_allowed",
                 where=f"lora.extra.{name}",
-                hint="Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out",
+                hint="Leave it out",
             )
     try:
         return LoraConfig(**options, **section.extra)
