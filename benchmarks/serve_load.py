@@ -84,7 +84,7 @@ class Requests:
         if not len(self.starts):
             raise SystemExit("no user has rated enough films; ask for fewer --rounds")
         counts = np.bincount(timelines.item_idx, minlength=len(folder.items))
-        self.popular = np.argsort(-counts, kind="stable")[: max(_POPULAR, candidates)]
+        self.popular = np.argsort(-counts, kind="stable")[: max(_POPULAR, 2 * candidates)]
 
     def body(self, client: int, number: int, sharing: int) -> bytes:
         """Return one request.
@@ -110,7 +110,8 @@ class Requests:
             )
         ]
         random = np.random.default_rng([client, number])
-        candidates = random.choice(self.popular, self.candidates, replace=False)
+        unrated = self.popular[~np.isin(self.popular, timelines.item_idx[first:last])]
+        candidates = random.choice(unrated, self.candidates, replace=False)
         return json.dumps(
             {"history": history, "item_ids": [items[int(index)].item_id for index in candidates]}
         ).encode()
