@@ -63,10 +63,10 @@ def test_a_bad_field_is_named(strict: Running, body: str, place: str):
     ("address", "code", "where"),
     [
         ("items?limit=1&limit=2", "duplicate_field", "limit"),
-        ("items?query=a&foo=1", "invalid_field", "foo"),
+        ("items?query=a&foo=1", "unknown_parameter", "foo"),
         ("items?limit=x", "invalid_field", "limit"),
-        ("predictions?base=1", "invalid_field", "base"),
-        ("recommendations?top_k=3", "invalid_field", "top_k"),
+        ("predictions?base=1", "unknown_parameter", "base"),
+        ("recommendations?top_k=3", "unknown_parameter", "top_k"),
     ],
 )
 def test_parameters_of_an_address_are_checked(strict: Running, address: str, code: str, where: str):

@@ -38,7 +38,7 @@ async def known_parameters(request: Request) -> None:
         if name not in known:
             raise RequestError(
                 "there is no such parameter",
-                code="invalid_field",
+                code="unknown_parameter",
                 where=name[:100],
                 hint=f"Known are: {', '.join(known) or 'none'}",
             )
