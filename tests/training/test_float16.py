@@ -16,7 +16,7 @@ from reeltune.models.choices import Choice, make_choices
 from reeltune.models.load import add_adapter, load_base
 from reeltune.models.loaded_model import LoadedModel, load_model
 from reeltune.prompts.rows import train_rows
-from reeltune.runs.folder import ADAPTER_WEIGHTS, RunFolder
+from reeltune.runs.folder import ADAPTER_WEIGHTS
 from reeltune.scoring.head import AnswerHead
 from reeltune.scoring.scorer import Scorer, compute_context
 from reeltune.training.collate import fullest_batch
@@ -81,13 +81,10 @@ def test_loss_scaling_keeps_gradients_that_float16_loses(tiny_qwen3, prepared, t
 def test_predictions_in_float16_are_those_of_float32(shared, tiny_qwen3, prepared, tmp_path):
     changes = {"train__max_steps": 2, "scoring__share_history": shared}
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes)
-    run = RunFolder(train(config))
-    record = run.record()
-    log_odds = {}
+    run, log_odds = train(config), {}
     for dtype in ("float32", "float16"):
-        record["config"]["model"]["dtype"] = dtype
-        run.write_record(record)
-        loaded = load_model(config, run.path)
+        changes["model__dtype"] = dtype
+        loaded = load_model(tiny_config(tiny_qwen3, prepared.path, tmp_path, **changes), run)
         assert str(loaded.base.choices.dtype.value) == f"torch.{dtype}"
         sequences = loaded.held_out(VALIDATION, None).rows.sequences
         log_odds[dtype] = Scorer.checked(loaded, sequences).score(sequences).log_odds
