@@ -112,7 +112,7 @@ def match_columns(
 def find_columns(
     where: str, columns: Sequence[str], named: Columns, roles: Sequence[str]
 ) -> dict[str, str]:
-    """Return the column of each role that a table has, with the arguments of above.
+    """Return the column of each role that a table has; arguments as for ``match_columns``.
 
     Raises:
         DataError: A column is there twice, or two may be meant.
