@@ -106,8 +106,8 @@ def test_histories_grow_as_they_did_in_training(trained, tiny_qwen3, prepared, t
     _, run, _ = trained
     config = tiny_config(tiny_qwen3, prepared.path, tmp_path, train__block_size=2)
     own = tiny_config(tiny_qwen3, prepared.path, tmp_path).train.block_size
-    asked = np.diff(load_model(of_a_file(config), run).rows(VALIDATION).sequences.answer_offsets)
-    assert 2 < asked.max() <= own
+    answers = np.diff(load_model(of_a_file(config), run).rows(VALIDATION).sequences.answer_offsets)
+    assert 2 < answers.max() <= own
     base = np.diff(load_model(config, None).rows(VALIDATION).sequences.answer_offsets)
     assert base.max() == 2
 

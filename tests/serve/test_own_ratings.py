@@ -45,9 +45,9 @@ def queries(served_predictor: Predictor, monkeypatch) -> Iterator[list[Query]]:
     seen: list[Query] = []
     predict = served_predictor.predict
 
-    def recording(asked: Sequence[Query], **options: Any) -> list[Predictions]:
-        seen.extend(asked)
-        return predict(asked, **options)
+    def recording(queries: Sequence[Query], **options: Any) -> list[Predictions]:
+        seen.extend(queries)
+        return predict(queries, **options)
 
     monkeypatch.setattr(served_predictor, "predict", recording)
     yield seen

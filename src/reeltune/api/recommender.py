@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ from reeltune.data.history import History
 from reeltune.errors import ConfigError
 from reeltune.models.loaded_model import load_model
 from reeltune.progress import show_progress
-from reeltune.recommend.candidates import Filters
+from reeltune.recommend.candidates import CandidateCount, Filters
 from reeltune.recommend.catalogue import Catalogue
 from reeltune.recommend.pipeline import (
     RecommendationPipeline,
@@ -208,7 +208,7 @@ class Recommender:
         k: PositiveInt = 10,
         *,
         filters: Filters | None = None,
-        candidates: PositiveInt | Literal["all"] | None = None,
+        candidates: CandidateCount | None = None,
     ) -> Any:
         """Return the ``k`` items that the user is most likely to like, as a frame.
 

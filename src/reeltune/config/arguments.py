@@ -31,8 +31,7 @@ def checked(function: FunctionT) -> FunctionT:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
-        numbers = {k: v.item() for k, v in bound.arguments.items() if isinstance(v, np.generic)}
-        bound.arguments.update(numbers)
+        bound.arguments.update({key: _number(value) for key, value in bound.arguments.items()})
         check_values(function, function.__name__, bound.arguments)
         return function(*bound.args, **bound.kwargs)
 
@@ -73,8 +72,11 @@ def _model(annotated: Any) -> type[BaseModel]:
     return create_model("Arguments", __config__=config, **fields)
 
 
+def _number(value: Any) -> Any:
+    """Return a number of numpy as one of Python, and any other value as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _plain(value: Any) -> Any:
     """Return a value as pydantic reads it when it is strict."""
-    if isinstance(value, np.generic):
-        return value.item()
-    return dict(value) if isinstance(value, Mapping) else value
+    return dict(value) if isinstance(value, Mapping) else _number(value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from reeltune.config.arguments import check_values
 from reeltune.data.timelines import Bools, Ints
@@ -21,7 +21,7 @@ A model of 135 million parameters scores 10 to 20 candidates a second on two cor
 """
 
 ALL: Final = "all"
-CandidateCount = int | Literal["all"]
+CandidateCount = PositiveInt | Literal["all"]
 
 
 @dataclass(frozen=True)
