@@ -8,6 +8,7 @@ shrinks the log-odds, so their slope and intercept are fitted again, to the log 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from reeltune.blas import one_blas_thread
 from reeltune.models.calibration import fit_line
 from reeltune.ragged import Floats, Ints, Labels
 from reeltune.seeds import stream
@@ -107,17 +109,18 @@ def combine(inputs: Inputs, liked: Labels, user_id: Ints, pairs: Pairs) -> Combi
         pairs: Of rows, from :func:`user_pairs`.
     """
     fold, tried = fold_of(user_id), []
-    # NumPy releases the interpreter lock.
-    with ThreadPoolExecutor(1 if len(liked) > _MANY_ROWS else None) as pool:
+    many = len(liked) > _MANY_ROWS
+    blas = contextlib.nullcontext() if many else one_blas_thread()
+    with blas, ThreadPoolExecutor(1 if many else None) as pool:  # NumPy releases the lock
         fits = pool.map(
             lambda trial: fit(inputs, liked, pairs, trial[0], fold != trial[1]),
             itertools.product(STRENGTHS, range(FOLDS)),
         )
-    for strength in STRENGTHS:
-        found = Combination(strength, {}, list(itertools.islice(fits, FOLDS)))
-        tried.append((log_losses(liked, found.log_odds(inputs, user_id)).mean(), found))
-    best = min(tried, key=lambda trial: trial[0])[1]
-    return replace(best, weights=fit(inputs, liked, pairs, best.strength))
+        for strength in STRENGTHS:
+            found = Combination(strength, {}, list(itertools.islice(fits, FOLDS)))
+            tried.append((log_losses(liked, found.log_odds(inputs, user_id)).mean(), found))
+        best = min(tried, key=lambda trial: trial[0])[1]
+        return replace(best, weights=fit(inputs, liked, pairs, best.strength))
 
 
 def fit(

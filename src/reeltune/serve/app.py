@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from reeltune import __version__
+from reeltune.blas import one_blas_thread
 from reeltune.config.schema import ServingSection
 from reeltune.domain import RatingWords, capitalized
 from reeltune.recommend.results import Recommendations
@@ -67,8 +68,9 @@ def _make_routes(
 ) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with batcher.running():
-            yield
+        with one_blas_thread():  # for the signals, in whatever thread they are computed
+            async with batcher.running():
+                yield
 
     app = FastAPI(
         title="reeltune",

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular, toeplitz
 from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
 
+from reeltune.blas import one_blas_thread
 from reeltune.data.columns import TEST, TRAIN, VALIDATION
 from reeltune.data.folder import PreparedFolder
 from reeltune.data.timelines import Bools, Ints
@@ -141,7 +141,7 @@ def fit_signals(folder: PreparedFolder, notify: Callable[[str], None]) -> dict[s
         return {"fitted": False, "reason": reason}
     settings = replace(folder.prompt_settings, signals=("expected",))
     source = SignalSource(folder.ratings, folder.items, settings, auxiliary=folder.auxiliary)
-    with threadpool_limits(1):  # rounding does not depend on the number of cores
+    with one_blas_thread():  # rounding does not depend on the number of cores
         training = training_timelines(source)
         rows = sum(int(timeline.scored.sum()) for timeline in training)
         notify(f"Signals: fitting to {rows:,} training rows of {len(training):,} users")

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular, toeplitz
 
+from reeltune.blas import one_blas_thread
 from reeltune.data.timelines import Ints
 from reeltune.domain import GPHyperparameters
 from reeltune.signals.item_similarity import ItemSimilarity
@@ -51,6 +52,7 @@ class Posterior:
         self._item_idx = item_idx
         self._residuals = targets - similarity.mean[item_idx]
 
+    @one_blas_thread()
     def before_each_event(self) -> Floats:
         """Return the expected target of each event given earlier ones, shape ``(n,)``."""
         expected = self._similarity.mean[self._item_idx]
@@ -61,6 +63,7 @@ class Posterior:
             expected[first:end] += (np.tril(root, -1) @ innovations)[first - start :]
         return expected
 
+    @one_blas_thread()
     def after_all_events(self, candidates: Ints) -> Floats:
         """Return the expected targets of items given all events, shape ``(m,)``."""
         expected = self._similarity.mean[candidates]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import cache
 from itertools import groupby
 from math import isqrt
 from typing import Final
@@ -16,8 +15,8 @@ from typing import Final
 import numpy as np
 from scipy.linalg import toeplitz
 from scipy.sparse import csr_array
-from threadpoolctl import ThreadpoolController
 
+from reeltune.blas import blas_threads, one_blas_thread
 from reeltune.data.timelines import Bools, Ints, Timelines
 from reeltune.domain import GPHyperparameters
 from reeltune.signals.gaussian_process import Chunk, chunks, timeline_covariance
@@ -31,9 +30,6 @@ MAX_ITEMS: Final = 11_000
 _CELLS: Final = 2**20
 """Cells of the covariances of a batch, unless a single one has more. A thread needs 40 MB for them,
 and up to 0.5 GiB for the longest timelines."""
-
-# Finding the numerical libraries takes longer than the events of a few users.
-_libraries = cache(ThreadpoolController)
 
 
 class TimelineBatches:
@@ -66,16 +62,14 @@ class TimelineBatches:
 
         Their first events and ends have shape ``(users, 2)``.
         """
-        # As many threads as numerical libraries would use, which then use one each.
-        libraries = _libraries()
-        threads = max((library["num_threads"] for library in libraries.info()), default=1)
+        threads = blas_threads()  # BLAS then uses one in each
         every = [chunk for first, end in timelines.tolist() for chunk in chunks(first, end)]
         batches: list[tuple[int, list[Chunk]]] = []
         # The longest first, so that the threads end at about the same time.
         for width, same in groupby(sorted(every, key=_width, reverse=True), _width):
             alike, size = list(same), max(1, _CELLS // max(width**2, 2**13))
             batches += [(width, alike[at : at + size]) for at in range(0, len(alike), size)]
-        with libraries.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
             try:
                 self._fill_table(sum((end - start) ** 2 for start, _, end in every), pool)
                 results = pool.map(self._expected, batches)
