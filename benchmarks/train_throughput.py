@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -43,6 +42,7 @@ from benchmarks.profiling import StepProfile, step_table
 from reeltune.config import Config, load_config
 from reeltune.data.columns import TRAIN
 from reeltune.domain import Renderer
+from reeltune.models.load import adapter_config
 from reeltune.models.loaded_model import load_model
 from reeltune.prompts.rows import (
     Selection,
@@ -95,6 +95,9 @@ TRL: dict[str, TrlCase] = {
     ),
 }
 FASTEST = "trl_fastest"
+TOP_HALF = ", adapter in the top half"
+"""Ends the names of cases with an adapter in the upper half of the layers alone."""
+TRL |= {f"{name}{TOP_HALF}": TRL[name] for name in ("trl batch 32, Liger kernels",)}
 
 _KEPT = ["train.gradient_checkpointing=false"]
 _WINDOW = ["prompt.form=window", "train.block_size=30"]
@@ -106,6 +109,7 @@ REELTUNE: dict[str, list[str]] = {
     "blocks_qlora": [*_KEPT, *_WINDOW, "quantization.load_in_4bit=true"],
     "interview": [*_KEPT, "prompt.form=interview", "train.block_size=60"],
 }
+REELTUNE[f"interview{TOP_HALF}"] = REELTUNE["interview"]
 
 
 class Timer(TrainerCallback):
@@ -186,7 +190,6 @@ def run_trl(case: TrlCase, config: Config, options: Any) -> dict[str, Any]:
     model = AutoModelForCausalLM.from_pretrained(
         config.model.name_or_path, dtype=dtype, trust_remote_code=False
     )
-    lora = config.lora
     timer = Timer()
     settings: dict[str, Any] = {
         "output_dir": str(options.work / "trl"),
@@ -209,13 +212,7 @@ def run_trl(case: TrlCase, config: Config, options: Any) -> dict[str, Any]:
         processing_class=AutoTokenizer.from_pretrained(
             config.model.name_or_path, trust_remote_code=False
         ),
-        peft_config=LoraConfig(
-            task_type="CAUSAL_LM",
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules="all-linear",
-        ),
+        peft_config=adapter_config(config, model),
         callbacks=[timer],
     )
     trainer.data_collator = Counted(trainer.data_collator, _count_trl)  # pyright: ignore
@@ -263,20 +260,19 @@ def _figures(timer: Timer, trainer: Any) -> dict[str, Any]:
     examples, tokens = trainer.data_collator.mean()
     per_second = timer.steps / timer.seconds
     causal = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
-    layers = causal.base_model.layers
-    weights = sum(
-        module.in_features * module.out_features
-        for module in layers.modules()
-        if hasattr(module, "base_layer")
-    )
+    products = 0  # with each weight, for one token
+    for layer in causal.base_model.layers:
+        adapted = [m for m in layer.modules() if hasattr(m, "base_layer")]
+        linear = adapted or [m for m in layer.modules() if isinstance(m, torch.nn.Linear)]
+        # A frozen weight is in two products: forward, and the gradient of the input.
+        products += (2 if adapted else 1) * sum(m.in_features * m.out_features for m in linear)
     return {
         "examples_per_s": examples * per_second,
         "tokens_per_s": tokens * per_second,
         "steps_per_s": per_second,
         "examples_per_step": examples,
         "tokens_per_step": tokens,
-        # A frozen weight is in two products: forward, and the gradient of the input.
-        "matrix_tflop_per_s": 4e-12 * weights * tokens * per_second,
+        "matrix_tflop_per_s": 2e-12 * products * tokens * per_second,
         "peak_gib": peak_gib(),
     }
 
@@ -333,6 +329,7 @@ def run_case(name: str, options: Any, model: Path) -> dict[str, Any]:
             "lora.dropout=0",
             "prompt.form=window",
             "train.early_stopping_patience=null",
+            f"lora.top_layers={0.5 if name.endswith(TOP_HALF) else 1}",
             *REELTUNE.get(name, []),
             *options.set,
         ],

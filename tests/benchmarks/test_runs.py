@@ -198,10 +198,14 @@ def test_training_beside_trl(tiny_qwen3: Path, prepared: PreparedFolder, tmp_pat
             *("--model", str(tiny_qwen3), "--prepared", str(prepared.path), "--dtype", "float32"),
             *("--steps", "1", "--rows", "40", "--batch", "1", "--processes", "1"),
             *("--work", str(tmp_path), "--result", str(file)),
-            *("--cases", "trl_default", "interview", "--set", "train.pack_length=1280"),
+            *("--cases", "trl_default", "interview", "interview, adapter in the top half"),
+            *("--set", "train.pack_length=1280"),
         ]
     )
-    trl, interview = result_of(file, "train_throughput")["cases"]
+    trl, interview, top = result_of(file, "train_throughput")["cases"]
+    # Its adapter is in one of two layers: three products with a weight instead of four.
+    rates = [case["matrix_tflop_per_s"] / case["tokens_per_s"] for case in (top, interview)]
+    assert rates[0] / rates[1] == pytest.approx(3 / 4)
     ratio = interview["examples_per_s"] / trl["examples_per_s"]
     assert interview["ratio_to_trl_default"] == pytest.approx(ratio)
     assert trl["examples_per_step"] == 8

@@ -24,6 +24,7 @@ OTHER: dict[str, Any] = {
     "lora.alpha": 8,
     "lora.dropout": 0.1,
     "lora.target_modules": ["q_proj"],
+    "lora.top_layers": 0.5,
     "lora.extra": {"use_dora": True},
     "lora.init_from": "output/text",
     "prompt.form": "window",
@@ -192,6 +193,12 @@ def test_every_section_is_frozen(section: str | None):
             "lora.target_modules",
             "tied_weights_targeted",
             ["embed_tokens"],
+        ),
+        (
+            {"lora__top_layers": 0.5, "lora__extra": {"layers_to_transform": [1]}},
+            "lora.extra.layers_to_transform",
+            "lora_option_not_allowed",
+            ["lora.top_layers to 1"],
         ),
         (
             {"train__pairwise_weight": 1.0, "train__share_history": False},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from reeltune.models.prompt_record import (
     refuse_other_tokenizer,
     write_prompt_record,
 )
+from reeltune.runs.log import LOGGER
 from tests.errors import raises_error
 from tests.helpers import chat_tokenizer
 from tests.runs import tiny_config
@@ -287,6 +289,36 @@ def test_a_model_without_fused_attention_is_loaded_with_its_own(prepared, tmp_pa
     assert base.choices.attention.value == "eager"
     with raises_error(ModelError, "attention_not_supported", figures=["model.attention"]):
         load(folder, prepared, tmp_path, model__attention="sdpa")
+
+
+@pytest.mark.parametrize(
+    ("share", "layers"), [(0.01, {"2"}), (0.4, {"2"}), (0.5, {"1", "2"}), (1, {"0", "1", "2"})]
+)
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "GPT2LMHeadModel"])
+def test_the_top_layers_get_an_adapter(share, layers, name, prepared, tmp_path):
+    options = LLAMA | {"num_hidden_layers": 3} if name[0] == "L" else GPT2 | {"n_layer": 3}
+    config, base = load(
+        saved(tmp_path / "model", name, **options), prepared, tmp_path, lora__top_layers=share
+    )
+    names = [name for name, p in add_adapter(base, config).named_parameters() if p.requires_grad]
+    found = {re.search(r"\.(?:layers|h)\.(\d)\.(.+)\.lora_", each).groups() for each in names}
+    assert {layer for layer, _ in found} == layers
+    of_each = {layer: {each for at, each in found if at == layer} for layer in layers}
+    assert all(modules == of_each["2"] for modules in of_each.values())
+    assert len(of_each["2"]) == (7 if name[0] == "L" else 4)
+
+
+def test_experts_without_an_adapter_are_named(prepared, tmp_path, caplog):
+    options = LLAMA | {"num_hidden_layers": 2, "num_experts": 2, "moe_intermediate_size": 8}
+    folder = saved(tmp_path / "moe", "Qwen3MoeForCausalLM", **options)
+    for share, warned in ((1, False), (0.5, True)):
+        caplog.clear()
+        LOGGER.addHandler(caplog.handler)
+        adapter = add_adapter(*reversed(load(folder, prepared, tmp_path, lora__top_layers=share)))
+        LOGGER.removeHandler(caplog.handler)
+        names = [name for name, p in adapter.named_parameters() if p.requires_grad]
+        assert any("experts" in name for name in names) is not warned
+        assert ("experts stored as one tensor get no adapter" in caplog.text) is warned
 
 
 def test_layers_that_a_model_has_are_named(prepared, tmp_path):

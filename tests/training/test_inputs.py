@@ -76,6 +76,23 @@ def test_sharded_weights_are_counted_before_they_are_there(ready, monkeypatch):
         monkeypatch.delenv("ACCELERATE_USE_FSDP")
 
 
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_no_activations_are_held_below_the_adapter(
+    checkpointing: bool, ready, tiny_qwen3, prepared, tmp_path
+):
+    config = tiny_config(tiny_qwen3, prepared.path, tmp_path, lora__top_layers=0.5)
+    loaded, batch = load_model(config, trainable=True), fullest_batch(ready[1], 1)
+    half, every = (
+        estimate_step_memory(each, batch, checkpointing=checkpointing)
+        for each in (loaded, ready[0])
+    )
+    assert half.adapter == pytest.approx(every.adapter / 2)
+    if checkpointing:  # one layer's activations, and one input instead of two
+        assert 0 < every.activations - half.activations < half.activations
+    else:
+        assert half.activations == pytest.approx(every.activations / 2)
+
+
 @pytest.mark.parametrize("configured", [True, False])
 def test_a_configured_value_is_used(configured: bool, ready, monkeypatch):
     loaded, collator = ready

@@ -42,19 +42,18 @@ def test_a_saved_adapter_predicts_as_at_the_end_of_training(extra, tiny_qwen3, p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_an_adapter_in_the_upper_layers_alone(checkpointing, tiny_llama, prepared, tmp_path):
+def test_an_adapter_in_the_top_layers_alone(checkpointing, tiny_llama, prepared, tmp_path):
     config = tiny_config(
         tiny_llama,
         prepared.path,
         tmp_path,
         lora__dropout=0,
-        lora__target_modules="[q_proj, down_proj]",
-        lora__extra="{layers_to_transform: [1]}",
+        lora__top_layers=0.5,
         train__gradient_checkpointing=checkpointing,
     )
     run = train(config)
     weights = load_file(run / ADAPTER_WEIGHTS)
-    assert len(weights) == 4
+    assert len(weights) == 14  # two matrices for each of seven linear layers
     assert all(".layers.1." in name for name in weights)
     assert all(weight.any() for weight in weights.values())
     measured = score_split(load_model(config, run), VALIDATION).metrics.to_dict()

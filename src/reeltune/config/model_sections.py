@@ -110,6 +110,14 @@ class LoraSection(Section):
         "you want a smaller adapter.",
         "fewer layers, fewer trainable weights and less work per step.",
     )
+    top_layers: Annotated[float, Field(gt=0, le=1)] = key(
+        1.0,
+        "Share of the decoder layers that get an adapter, counted from the output (PEFT's "
+        "`layers_to_transform`): 0.5 is the upper half. The layers below stay those of the base "
+        "model, and the backward pass ends above them.",
+        "training takes too long (lower), or the model has few rows to learn from (1).",
+        "time and memory of the backward pass grow with it.",
+    )
     extra: dict[str, Any] = key(
         {},
         "Further options of PEFT's `LoraConfig` by their names there, such as `{use_dora: true}`, "

@@ -37,6 +37,9 @@ _OPTIONS_OF_KEYS = frozenset(
 )
 """Options of PEFT's ``LoraConfig`` that have keys of their own."""
 
+_LAYER_OPTIONS = frozenset({"layers_to_transform", "layers_pattern"})
+"""Options that ``lora.top_layers`` below 1 sets."""
+
 LOWER_IS_BETTER = frozenset({"eval_log_loss", "eval_brier"})
 
 
@@ -118,12 +121,15 @@ def contradictions(config: Config) -> Iterator[Problem]:
             "Flash Attention has no float32 kernels",
             "Set model.dtype to bfloat16, or model.attention to sdpa",
         )
-    for option in sorted(_OPTIONS_OF_KEYS & config.lora.extra.keys()):
+    options = _OPTIONS_OF_KEYS | (_LAYER_OPTIONS if config.lora.top_layers < 1 else set())
+    for option in sorted(options & config.lora.extra.keys()):
         yield Problem(
             f"lora.extra.{option}",
             "lora_option_not_allowed",
             "another key sets this option",
-            "Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out",
+            "Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out"
+            if option in _OPTIONS_OF_KEYS
+            else "Set lora.top_layers to 1, or leave it out",
         )
     banned = {"lm_head", "embed_tokens"}
     targets = config.lora.target_modules

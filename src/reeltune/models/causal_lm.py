@@ -33,19 +33,31 @@ def head_of(causal: PreTrainedModel) -> torch.nn.Linear:
     return cast("torch.nn.Linear", head)
 
 
+def decoder_layers(causal: PreTrainedModel, hint: str) -> tuple[str, torch.nn.ModuleList]:
+    """Return the decoder layers from the first to the last, and their attribute's name.
+
+    Raises:
+        ModelError: ``no_decoder_layers``, with the hint.
+    """
+    count = causal.config.get_text_config().num_hidden_layers
+    for name, module in causal.base_model.named_modules():  # the outermost ones come first
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+            return name.rpartition(".")[2], module
+    raise ModelError(
+        "the decoder layers cannot be found",
+        code="no_decoder_layers",
+        where=type(causal).__name__,
+        hint=hint,
+    )
+
+
 def compile_layers(model: PreTrainedModel | PeftModel) -> None:
     """Compile every decoder layer in place for fixed shapes, as packed rows have.
 
-    The layers are alike, so there is one compilation, at the first step.
+    The layers are alike, so there is one compilation, at the first step; or two, if some have an
+    adapter and some have none.
     """
-    layers = getattr(causal_of(model).base_model, "layers", None)
-    if not isinstance(layers, torch.nn.ModuleList):
-        raise ModelError(
-            "the decoder layers cannot be found",
-            code="no_decoder_layers",
-            where=type(causal_of(model)).__name__,
-            hint="Set train.compile to false",
-        )
+    _, layers = decoder_layers(causal_of(model), "Set train.compile to false")
     # Training, evaluation and each batch shape are compiled separately.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 16)
     for layer in layers:

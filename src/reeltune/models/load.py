@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 from reeltune.config.schema import Config
 from reeltune.errors import ConfigError, ModelError, first_line
-from reeltune.models.causal_lm import CAUSAL_HINT
+from reeltune.models.causal_lm import CAUSAL_HINT, decoder_layers
 from reeltune.models.choices import (
     AUTO,
     Choice,
@@ -151,7 +151,7 @@ def disable_cpu_repacking(model: torch.nn.Module) -> None:
 
 def add_adapter(base: BaseModel, config: Config) -> PeftModel:
     """Put a new LoRA adapter on a base model, initialized from the run's seed."""
-    settings, layers = lora_config(config), _linear_layers(base.model)
+    settings, layers = adapter_config(config, base.model), _linear_layers(base.model)
     set_seed(config.train.seed)
     try:
         model = get_peft_model(base.model, settings)
@@ -168,6 +168,28 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
         ) from error
     assert isinstance(model, PeftModel)
     return model
+
+
+def adapter_config(config: Config, model: PreTrainedModel) -> LoraConfig:
+    """Return PEFT's configuration of a new adapter on a model; errors are those of lora_config.
+
+    Raises:
+        ModelError: ``no_decoder_layers``: which are the top ones is unknown.
+    """
+    settings = lora_config(config)
+    if config.lora.top_layers < 1:
+        name, decoder = decoder_layers(model, "Set lora.top_layers to 1")
+        count = max(1, round(config.lora.top_layers * len(decoder)))
+        settings.layers_to_transform = list(range(len(decoder) - count, len(decoder)))
+        settings.layers_pattern = name
+        if settings.target_modules == "all-linear":  # PEFT chooses layers with listed names alone
+            settings.target_modules = _linear_layers(model)
+            if any("expert" in name and p.dim() > 2 for name, p in model.named_parameters()):
+                LOGGER.warning(
+                    "lora.top_layers below 1: experts stored as one tensor get no adapter; set it "
+                    "to 1 for them to get one, if PEFT knows the model"
+                )
+    return settings
 
 
 def _linear_layers(model: PreTrainedModel) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
+from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 
 from reeltune.config import Config
@@ -162,12 +163,14 @@ def estimate_step_memory(
     Per layer and token, the backward pass reads again: inputs and outputs of the linear maps and
     gates, about 8 times the hidden size and 5 times the MLP size in the compute type; the inputs of
     the normalizations in float32; and, where the adapter has dropout, a dropped copy of every
-    adapted map's input with its mask. With checkpointing, only one layer's activations are held,
-    and every layer's input.
+    adapted map's input with its mask. Nothing is read again below the first layer with an adapter.
+    With checkpointing, only one layer's activations are held, and every layer's input.
     """
     causal = causal_of(loaded.model)
     config = causal.config.get_text_config()
-    tokens, layers = tokens_held(batch), config.num_hidden_layers
+    chosen = cast("LoraConfig", loaded.peft_model.peft_config["default"]).layers_to_transform
+    first = 0 if chosen is None else int(np.min(chosen))
+    tokens, layers = tokens_held(batch), config.num_hidden_layers - first
     vocabulary, hidden = head_of(causal).weight.shape
     mlp = getattr(config, "intermediate_size", None) or 4 * hidden
     width = 4 if causal.dtype == torch.float32 else 2
