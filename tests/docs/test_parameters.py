@@ -102,7 +102,11 @@ def test_explain_refuses_a_key_that_does_not_exist(key, code, named):
 def test_what_the_shipped_configuration_changes():
     default, shipped = config_tree(Config()), config_tree(load_config(MISSION))
     changed = {key: leaf(shipped, key) for key in KEYS if leaf(shipped, key) != leaf(default, key)}
-    assert changed == {"quantization.load_in_4bit": True}
+    assert changed == {
+        "quantization.load_in_4bit": True,
+        "lora.top_layers": 0.5,
+        "train.learning_rate": 5e-4,
+    }
 
 
 def test_only_resumable_keys_may_change_before_a_resume(tmp_path):
