@@ -55,6 +55,7 @@ def test_an_adapter_in_the_top_layers_alone(checkpointing, tiny_llama, prepared,
     weights = load_file(run / ADAPTER_WEIGHTS)
     assert len(weights) == 14  # two matrices for each of seven linear layers
     assert all(".layers.1." in name for name in weights)
+    assert "all-linear, in the top 50 % of the layers |" in (run / "README.md").read_text()
     assert all(weight.any() for weight in weights.values())
     measured = score_split(load_model(config, run), VALIDATION).metrics.to_dict()
     assert measured["log_loss"] == pytest.approx(
