@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import OpenBLASController, threadpool_limits
 
 from reeltune.blas import blas_threads, one_blas_thread
 from reeltune.scoring import combiner
@@ -23,10 +25,17 @@ from tests.signals.test_gaussian_process import expectation_of
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    with threadpool_limits(2, "blas"):
-        assert blas_threads() == 2
-        yield
-        assert blas_threads() == 2  # whatever a test did
+    before = blas_threads()
+    set_threads(2)
+    yield
+    assert blas_threads() == 2  # whatever a test did
+    set_threads(before)
+
+
+def set_threads(number: int) -> None:
+    """Set the number without keeping the main thread in control of it, as a limit would."""
+    threadpool_limits(number, "blas")
+    OpenBLASController.clear_controlling_thread(force=True)
 
 
 def test_blocks_may_be_nested():
@@ -39,6 +48,45 @@ def test_blocks_may_be_nested():
 def test_an_error_restores_the_number():
     with pytest.raises(ZeroDivisionError), one_blas_thread():
         raise ZeroDivisionError
+
+
+def test_blocks_may_overlap_in_threads():
+    begun, ended = Barrier(2), Barrier(2)
+
+    def first() -> None:
+        with one_blas_thread():
+            begun.wait()
+            begun.wait()  # the other one is in its block
+        ended.wait()
+
+    def second() -> None:
+        begun.wait()
+        with one_blas_thread():
+            begun.wait()
+            ended.wait()  # the first one has left its block
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(first), pool.submit(second)]:
+            each.result()
+
+
+def test_generators_may_end_in_the_order_they_began():
+    def block() -> Iterator[int]:
+        with one_blas_thread():
+            yield blas_threads()
+
+    one, other = block(), block()
+    assert [next(one), next(other)] == [1, 1]
+    one.close()
+    other.close()
+
+
+def test_a_limit_of_the_user_may_end_first():
+    with contextlib.ExitStack() as own:
+        own.enter_context(threadpool_limits(1, "blas"))
+        with one_blas_thread():
+            own.close()
+            assert blas_threads() == 2
 
 
 def test_the_posterior_of_a_user_is_computed_in_one(monkeypatch: pytest.MonkeyPatch):
