@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from reeltune.data.columns import VALIDATION
 from reeltune.models.loaded_model import load_model
@@ -42,7 +45,17 @@ def test_a_saved_adapter_predicts_as_at_the_end_of_training(extra, tiny_qwen3, p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_an_adapter_in_the_top_layers_alone(checkpointing, tiny_llama, prepared, tmp_path):
+def test_an_adapter_in_the_top_layers_alone(
+    checkpointing, tiny_llama, prepared, tmp_path, monkeypatch
+):
+    calls: Counter[LlamaMLP] = Counter()
+    forward = LlamaMLP.forward
+
+    def counted(self: LlamaMLP, states: torch.Tensor) -> torch.Tensor:
+        calls[self] += self.training
+        return forward(self, states)
+
+    monkeypatch.setattr(LlamaMLP, "forward", counted)
     config = tiny_config(
         tiny_llama,
         prepared.path,
@@ -52,6 +65,9 @@ def test_an_adapter_in_the_top_layers_alone(checkpointing, tiny_llama, prepared,
         train__gradient_checkpointing=checkpointing,
     )
     run = train(config)
+    lower, upper = sorted(calls.values())
+    assert lower > 0
+    assert upper == lower * (1 + checkpointing)  # the lower layer is not computed again
     weights = load_file(run / ADAPTER_WEIGHTS)
     assert len(weights) == 14  # two matrices for each of seven linear layers
     assert all(".layers.1." in name for name in weights)

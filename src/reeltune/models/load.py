@@ -167,6 +167,9 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
             hint=f"Set lora.target_modules to {listed}",
         ) from error
     assert isinstance(model, PeftModel)
+    # TRL and transformers call it with gradient checkpointing, and the backward pass then goes
+    # through all layers. Only reentrant checkpointing needs that, and none here is.
+    base.model.enable_input_require_grads = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
     return model
 
 
