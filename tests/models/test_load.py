@@ -15,9 +15,9 @@ from peft.tuners.lora import LoraLayer
 from reeltune.domain import PromptSettings
 from reeltune.errors import ConfigError, ModelError
 from reeltune.models.adapter import load_adapter
-from reeltune.models.causal_lm import causal_of, head_of
+from reeltune.models.causal_lm import causal_of, decoder_layers, head_of
 from reeltune.models.choices import make_choices
-from reeltune.models.load import add_adapter, load_base, parameter_counts
+from reeltune.models.load import adapter_config, add_adapter, load_base, parameter_counts
 from reeltune.models.loaded_model import load_model
 from reeltune.models.pretrained import load_tokenizer
 from reeltune.models.prompt_record import (
@@ -28,7 +28,6 @@ from reeltune.models.prompt_record import (
     refuse_other_tokenizer,
     write_prompt_record,
 )
-from reeltune.runs.log import LOGGER
 from tests.errors import raises_error
 from tests.helpers import chat_tokenizer
 from tests.runs import tiny_config
@@ -292,7 +291,7 @@ def test_a_model_without_fused_attention_is_loaded_with_its_own(prepared, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("share", "layers"), [(0.01, {"2"}), (0.4, {"2"}), (0.5, {"1", "2"}), (1, {"0", "1", "2"})]
+    ("share", "layers"), [(1e-12, {"2"}), (0.3, {"2"}), (0.5, {"1", "2"}), (1, {"0", "1", "2"})]
 )
 @pytest.mark.parametrize("name", ["LlamaForCausalLM", "GPT2LMHeadModel"])
 def test_the_top_layers_get_an_adapter(share, layers, name, prepared, tmp_path):
@@ -308,17 +307,32 @@ def test_the_top_layers_get_an_adapter(share, layers, name, prepared, tmp_path):
     assert len(of_each["2"]) == (7 if name[0] == "L" else 4)
 
 
-def test_experts_without_an_adapter_are_named(prepared, tmp_path, caplog):
+def test_a_share_of_whole_layers_is_not_rounded_up(prepared, tmp_path):
+    folder = saved(tmp_path / "llama", "LlamaForCausalLM", **LLAMA | {"num_hidden_layers": 30})
+    config, base = load(folder, prepared, tmp_path, lora__top_layers=0.1)
+    assert adapter_config(config, base.model).layers_to_transform == [27, 28, 29]
+
+
+@pytest.mark.parametrize("name", ["OPTForCausalLM", "FalconForCausalLM", "MambaForCausalLM"])
+def test_decoder_layers_are_found(name):
+    cls = getattr(transformers, name)
+    sizes = {"vocab_size": 8, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2}
+    causal = cls(cls.config_class(**sizes))
+    attribute, layers = decoder_layers(causal, "")
+    assert attribute in ("layers", "h")
+    assert len(layers) == 2
+
+
+def test_experts_need_all_layers(prepared, tmp_path):
     options = LLAMA | {"num_hidden_layers": 2, "num_experts": 2, "moe_intermediate_size": 8}
     folder = saved(tmp_path / "moe", "Qwen3MoeForCausalLM", **options)
-    for share, warned in ((1, False), (0.5, True)):
-        caplog.clear()
-        LOGGER.addHandler(caplog.handler)
-        adapter = add_adapter(*reversed(load(folder, prepared, tmp_path, lora__top_layers=share)))
-        LOGGER.removeHandler(caplog.handler)
-        names = [name for name, p in adapter.named_parameters() if p.requires_grad]
-        assert any("experts" in name for name in names) is not warned
-        assert ("experts stored as one tensor get no adapter" in caplog.text) is warned
+    config, base = load(folder, prepared, tmp_path, lora__top_layers=0.5)
+    with raises_error(
+        ConfigError, "experts_in_all_layers", where="lora.top_layers", figures=["to 1"]
+    ):
+        add_adapter(base, config)
+    adapter = add_adapter(*reversed(load(folder, prepared, tmp_path)))
+    assert any("experts" in name for name, p in adapter.named_parameters() if p.requires_grad)
 
 
 def test_layers_that_a_model_has_are_named(prepared, tmp_path):

@@ -37,8 +37,8 @@ _OPTIONS_OF_KEYS = frozenset(
 )
 """Options of PEFT's ``LoraConfig`` that have keys of their own."""
 
-_LAYER_OPTIONS = frozenset({"layers_to_transform", "layers_pattern"})
-"""Options that ``lora.top_layers`` below 1 sets."""
+_LAYER_OPTIONS = frozenset({"layers_to_transform", "layers_pattern", "target_parameters"})
+"""Options that choose layers beside ``lora.top_layers``."""
 
 LOWER_IS_BETTER = frozenset({"eval_log_loss", "eval_brier"})
 
@@ -126,7 +126,9 @@ def contradictions(config: Config) -> Iterator[Problem]:
         yield Problem(
             f"lora.extra.{option}",
             "lora_option_not_allowed",
-            "another key sets this option",
+            "another key sets this option"
+            if option in _OPTIONS_OF_KEYS
+            else "lora.top_layers below 1 chooses the layers",
             "Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out"
             if option in _OPTIONS_OF_KEYS
             else "Set lora.top_layers to 1, or leave it out",

@@ -36,7 +36,7 @@ from reeltune.runs.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RunFolder, fla
 from reeltune.runs.log import LOGGER
 
 _OF_THE_BASE: Final = ("base_model_name_or_path", "revision")
-_SHAPE: Final = (*("lora.r", "lora.alpha", "lora.target_modules", "lora.top_layers", "lora.extra"),)
+_SHAPE: Final = ("lora.r", "lora.alpha", "lora.target_modules", "lora.top_layers", "lora.extra")
 
 
 def load_adapter(base: BaseModel, adapter: Path) -> PeftModel:

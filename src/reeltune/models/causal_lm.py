@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final, cast
 
 import torch
@@ -40,15 +41,19 @@ def decoder_layers(causal: PreTrainedModel, hint: str) -> tuple[str, torch.nn.Mo
         ModelError: ``no_decoder_layers``, with the hint.
     """
     count = causal.config.get_text_config().num_hidden_layers
-    for name, module in causal.base_model.named_modules():  # the outermost ones come first
-        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return name.rpartition(".")[2], module
-    raise ModelError(
-        "the decoder layers cannot be found",
-        code="no_decoder_layers",
-        where=type(causal).__name__,
-        hint=hint,
-    )
+    found = [
+        (name.count("."), name.rpartition(".")[2], module)
+        for name, module in causal.get_decoder().named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count
+    ]
+    if not found:
+        raise ModelError(
+            "the decoder layers cannot be found",
+            code="no_decoder_layers",
+            where=type(causal).__name__,
+            hint=hint,
+        )
+    return min(found, key=itemgetter(0))[1:]
 
 
 def compile_layers(model: PreTrainedModel | PeftModel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
@@ -48,6 +49,9 @@ PEFT_ERRORS: Final = (
 _CHANGING_OPTIONS: Final = frozenset(
     {"bias", "layer_replication", "modules_to_save", "trainable_token_indices", "megatron_config"}
 )
+_ROUNDING: Final = 1e-9
+"""0.1 of 30 layers are 3, not 4."""
+
 _CHANGING_INIT: Final = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
@@ -177,21 +181,25 @@ def adapter_config(config: Config, model: PreTrainedModel) -> LoraConfig:
     """Return PEFT's configuration of a new adapter on a model; errors are those of lora_config.
 
     Raises:
+        ConfigError: ``experts_in_all_layers``.
         ModelError: ``no_decoder_layers``: which are the top ones is unknown.
     """
     settings = lora_config(config)
     if config.lora.top_layers < 1:
-        name, decoder = decoder_layers(model, "Set lora.top_layers to 1")
-        count = max(1, round(config.lora.top_layers * len(decoder)))
+        hint = "Set lora.top_layers to 1"
+        if any("expert" in name and p.dim() > 2 for name, p in model.named_parameters()):
+            raise ConfigError(
+                "experts stored as one tensor get an adapter in all layers or in none",
+                code="experts_in_all_layers",
+                where="lora.top_layers",
+                hint=hint,
+            )
+        name, decoder = decoder_layers(model, hint)
+        count = max(1, math.ceil(config.lora.top_layers * len(decoder) - _ROUNDING))
         settings.layers_to_transform = list(range(len(decoder) - count, len(decoder)))
         settings.layers_pattern = name
         if settings.target_modules == "all-linear":  # PEFT chooses layers with listed names alone
             settings.target_modules = _linear_layers(model)
-            if any("expert" in name and p.dim() > 2 for name, p in model.named_parameters()):
-                LOGGER.warning(
-                    "lora.top_layers below 1: experts stored as one tensor get no adapter; set it "
-                    "to 1 for them to get one, if PEFT knows the model"
-                )
     return settings
 
 

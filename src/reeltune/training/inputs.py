@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import torch
-from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
+from transformers import PreTrainedModel
 
 from reeltune.config import Config
 from reeltune.data.columns import TRAIN
-from reeltune.errors import DataError
+from reeltune.errors import DataError, ModelError
 from reeltune.evaluation.metrics import measure
-from reeltune.models.causal_lm import causal_of, head_of
+from reeltune.models.causal_lm import causal_of, decoder_layers, head_of
 from reeltune.models.choices import Choice, is_sharded, process_state
 from reeltune.models.load import parameter_counts
 from reeltune.models.loaded_model import LoadedModel
@@ -168,9 +168,7 @@ def estimate_step_memory(
     """
     causal = causal_of(loaded.model)
     config = causal.config.get_text_config()
-    chosen = cast("LoraConfig", loaded.peft_model.peft_config["default"]).layers_to_transform
-    first = 0 if chosen is None else int(np.min(chosen))
-    tokens, layers = tokens_held(batch), config.num_hidden_layers - first
+    tokens, layers = tokens_held(batch), _layers_held(causal)
     vocabulary, hidden = head_of(causal).weight.shape
     mlp = getattr(config, "intermediate_size", None) or 4 * hidden
     width = 4 if causal.dtype == torch.float32 else 2
@@ -191,6 +189,16 @@ def estimate_step_memory(
         activations=(per_layer + layer_inputs if checkpointing else per_layer * layers) / _GIB,
         head=2 * batch["labels"].numel() * vocabulary * 4 / _GIB,
     )
+
+
+def _layers_held(causal: PreTrainedModel) -> int:
+    """Return how many layers the lowest one with an adapter begins; all if they are unknown."""
+    try:
+        _, layers = decoder_layers(causal, "")
+    except ModelError:
+        return causal.config.get_text_config().num_hidden_layers
+    adapted = (any(isinstance(m, LoraLayer) for m in layer.modules()) for layer in layers)
+    return len(layers) - next((i for i, found in enumerate(adapted) if found), 0)
 
 
 def choose_checkpointing(loaded: LoadedModel, fullest: Batch) -> Choice[bool]:
