@@ -192,7 +192,7 @@ def estimate_step_memory(
 
 
 def _layers_held(causal: PreTrainedModel) -> int:
-    """Return how many layers the lowest one with an adapter begins; all if they are unknown."""
+    """Return the number of layers from the lowest with an adapter on; all if that is unknown."""
     try:
         _, layers = decoder_layers(causal, "")
     except ModelError:
