@@ -108,6 +108,17 @@ def test_missing_layers_are_named_beside_lora_options(tiny_qwen3, prepared, tmp_
         add_adapter(base, config)
 
 
+def test_layers_that_the_model_lacks_are_named_beside_its_modules(tiny_qwen3, prepared, tmp_path):
+    changes = {
+        "lora__extra": "{layers_to_transform: [5]}",
+        "lora__target_modules": "[q_proj, down_proj]",
+    }
+    config, base = load(tiny_qwen3, prepared, tmp_path, **changes)
+    figures = ["layers_to_transform", "[5]", "correct lora.extra.layers_to_transform"]
+    with raises_error(ConfigError, "no_target_modules", figures=figures):
+        add_adapter(base, config)
+
+
 def test_lora_options_reach_peft(tiny_qwen3, prepared, tmp_path):
     extra = {"use_rslora": True, "rank_pattern": {"q_proj": 2}}
     config, base = load(tiny_qwen3, prepared, tmp_path, lora__extra=json.dumps(extra))

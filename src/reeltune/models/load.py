@@ -164,11 +164,14 @@ def add_adapter(base: BaseModel, config: Config) -> PeftModel:
             raise _refused_option(error) from error
         # PEFT refuses some layers of recurrent models by name.
         listed = f"[{', '.join(name for name in layers if repr(name) not in str(error))}]"
+        hint = f"Set lora.target_modules to {listed}"
+        if chosen := {"layers_to_transform", "layers_pattern"} & config.lora.extra.keys():
+            hint += f", or correct lora.extra.{' and lora.extra.'.join(sorted(chosen))}"
         raise ConfigError(
             f"no adapter can be put on this model: {first_line(error)}",
             code="no_target_modules",
             where="lora.target_modules",
-            hint=f"Set lora.target_modules to {listed}",
+            hint=hint,
         ) from error
     assert isinstance(model, PeftModel)
     # TRL and transformers call it with gradient checkpointing, and the backward pass then goes
