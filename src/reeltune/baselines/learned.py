@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -20,6 +21,7 @@ from reeltune.baselines.problem import (
     mean_log_loss,
 )
 from reeltune.baselines.trees import BoostedTrees
+from reeltune.blas import one_blas_thread
 from reeltune.seeds import stream
 
 STRENGTHS: Final = (0.001, 0.01, 0.1, 1.0)
@@ -35,8 +37,8 @@ ROUNDS: Final = 300
 LEARNING_RATE: Final = 0.1
 
 ONE_THREAD_ROWS: Final = 200_000
-"""Up to this many training rows, one thread grows the trees: several threads that wait for one
-another after every step can be many times slower on a small table."""
+"""Up to this many training rows, one thread fits: several threads that wait for one another after
+every step can be many times slower on a small table."""
 
 Features = Callable[[Problem, Ints], Floats]
 """Maps indices of events, shape ``(n,)``, to their features, shape ``(n, features)``."""
@@ -76,7 +78,9 @@ def logistic_regression(problem: Problem, features: Features = feature_table) ->
     tables, tried = Tables.of(problem, features), []
     for strength in STRENGTHS:
         model: Any = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-        model.fit(tables.train, tables.train_liked)
+        few = len(tables.train) <= ONE_THREAD_ROWS
+        with one_blas_thread() if few else contextlib.nullcontext():
+            model.fit(tables.train, tables.train_liked)
         p_yes = model.predict_proba(tables.validation)[:, 1]
         tried.append((mean_log_loss(tables.validation_liked, p_yes), {"C": strength}, model))
     _, settings, model = min(tried, key=itemgetter(0))
