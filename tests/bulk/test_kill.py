@@ -99,6 +99,20 @@ def test_a_second_run_is_refused_while_the_first_scores(tiny_qwen3, prepared, tm
 
 
 @pytest.mark.slow
+def test_a_shard_does_not_depend_on_those_scored_before_it(tiny_qwen3, prepared, tmp_path):
+    """The histories of earlier shards are in no cache: keys from one may be rounded otherwise."""
+    table, out = write_rows(tmp_path / "in.parquet", ROWS[:30]), tmp_path / "out"
+    args = arguments(tiny_qwen3, prepared.path, table, out, "--rows-per-shard", "2")
+    assert call(args) == 0
+    whole = {path.name: path.read_bytes() for path in parts(out)}
+    for first in (3, 13):
+        for path in parts(out)[first:]:
+            path.unlink()
+        assert call(args) == 0
+        assert {path.name: path.read_bytes() for path in parts(out)} == whole
+
+
+@pytest.mark.slow
 def test_twenty_kills_lose_and_repeat_no_row(tiny_qwen3, prepared, tmp_path):
     """Kills alternate between loading and scoring."""
     table = write_rows(tmp_path / "in.parquet", ROWS)

@@ -164,6 +164,7 @@ class Job:
         slices = self.task.slices([spans[number] for number in numbers])
         bar = progress("scoring", sum(len(spans[number]) for number in numbers))
         for number in numbers:
+            predictor.forget_histories()  # a shard does not depend on what was scored before
             # No names for the slice and its scores, so that they are freed before the next read.
             self.output.write(
                 number,

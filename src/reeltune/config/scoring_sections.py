@@ -38,7 +38,8 @@ class ScoringSection(Section):
         256,
         "`recommend`, `score`, `serve` and the API on a CPU: MiB for the keys and values of the "
         "histories read last. A prompt computes what follows the longest beginning it has in "
-        "common with one of them. `0` keeps none.",
+        "common with one of them. `0` keeps none. `score` forgets them after every shard, so that "
+        "no prediction depends on which shards came before.",
         "more conversations go on at once than fit: SmolLM2-135M in float32 takes 45 KiB per "
         "token, Qwen3-0.6B 224 KiB.",
         "memory. Predictions stay equal up to rounding.",

@@ -139,8 +139,8 @@ class Predictor:
         scoring = loaded.config.scoring
         self._base_scorer = Scorer(loaded.model, loaded.answers, scoring.tokens_per_batch)
         causal, room = self._scorer.head.causal, scoring.prefix_cache_mib * 2**20
-        prefixes = PrefixCache.for_model(causal, room)
-        self._scorer.prefixes = self._base_scorer.prefixes = prefixes
+        self._prefixes = PrefixCache.for_model(causal, room)
+        self._scorer.prefixes = self._base_scorer.prefixes = self._prefixes
         if self.fusion is not None:
             self._features = self.fusion.parts.boosting.features_of(loaded.folder)
 
@@ -160,6 +160,14 @@ class Predictor:
     def has_adapter(self) -> bool:
         """Whether there is an adapter."""
         return self.loaded.has_adapter
+
+    def forget_histories(self) -> None:
+        """Drop keys and values kept from earlier calls: later predictions do not depend on them.
+
+        With them, predictions are equal up to rounding, and not to the bit.
+        """
+        if self._prefixes is not None:
+            self._prefixes.clear()
 
     def history_note(self, events: int) -> str | None:
         """Return a warning about predictions from so many events, if training had only more."""

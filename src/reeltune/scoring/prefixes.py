@@ -104,6 +104,10 @@ class PrefixCache:
             self._entries.popleft()
         self._entries.append(_Entry(state, ids.copy(), layers, size))
 
+    def clear(self) -> None:
+        """Drop all of them."""
+        self._entries.clear()
+
 
 def joined(parts: list[Layers]) -> Layers:
     """Return the keys and values of several prefixes, one after the other."""
