@@ -76,9 +76,9 @@ def logistic_regression(problem: Problem, features: Features = feature_table) ->
     from sklearn.preprocessing import StandardScaler
 
     tables, tried = Tables.of(problem, features), []
+    few = len(tables.train) <= ONE_THREAD_ROWS
     for strength in STRENGTHS:
         model: Any = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-        few = len(tables.train) <= ONE_THREAD_ROWS
         with one_blas_thread() if few else contextlib.nullcontext():
             model.fit(tables.train, tables.train_liked)
         p_yes = model.predict_proba(tables.validation)[:, 1]

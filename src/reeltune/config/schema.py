@@ -121,18 +121,23 @@ def contradictions(config: Config) -> Iterator[Problem]:
             "Flash Attention has no float32 kernels",
             "Set model.dtype to bfloat16, or model.attention to sdpa",
         )
-    options = _OPTIONS_OF_KEYS | (_LAYER_OPTIONS if config.lora.top_layers < 1 else set())
-    for option in sorted(options & config.lora.extra.keys()):
-        yield Problem(
-            f"lora.extra.{option}",
-            "lora_option_not_allowed",
-            "another key sets this option"
-            if option in _OPTIONS_OF_KEYS
-            else "lora.top_layers below 1 chooses the layers",
-            "Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out"
-            if option in _OPTIONS_OF_KEYS
-            else "Set lora.top_layers to 1, or leave it out",
+    refused = dict.fromkeys(
+        _OPTIONS_OF_KEYS,
+        (
+            "another key sets this option",
+            "Use lora.r, lora.alpha, lora.dropout or lora.target_modules, or leave it out",
+        ),
+    )
+    if config.lora.top_layers < 1:
+        refused |= dict.fromkeys(
+            _LAYER_OPTIONS,
+            (
+                "lora.top_layers below 1 chooses the layers",
+                "Set lora.top_layers to 1, or leave it out",
+            ),
         )
+    for option in sorted(refused.keys() & config.lora.extra.keys()):
+        yield Problem(f"lora.extra.{option}", "lora_option_not_allowed", *refused[option])
     banned = {"lm_head", "embed_tokens"}
     targets = config.lora.target_modules
     if isinstance(targets, tuple) and banned & {name.rpartition(".")[2] for name in targets}:

@@ -49,10 +49,10 @@ PEFT_ERRORS: Final = (
 _CHANGING_OPTIONS: Final = frozenset(
     {"bias", "layer_replication", "modules_to_save", "trainable_token_indices", "megatron_config"}
 )
+_CHANGING_INIT: Final = ("pissa", "olora", "corda", "loftq", "lora_ga")
+
 _ROUNDING: Final = 1e-9
 """0.1 of 30 layers are 3, not 4."""
-
-_CHANGING_INIT: Final = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 @dataclass(frozen=True)
