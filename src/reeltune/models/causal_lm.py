@@ -34,11 +34,10 @@ def head_of(causal: PreTrainedModel) -> torch.nn.Linear:
     return cast("torch.nn.Linear", head)
 
 
-def decoder_layers(causal: PreTrainedModel, hint: str) -> tuple[str, torch.nn.ModuleList]:
-    """Return the decoder layers from the first to the last, and their attribute's name.
+def find_decoder_layers(causal: PreTrainedModel) -> tuple[str, torch.nn.ModuleList] | None:
+    """Return the name of the decoder layers' attribute, and the layers from the first to the last.
 
-    Raises:
-        ModelError: ``no_decoder_layers``, with the hint.
+    None if they cannot be found.
     """
     count = causal.config.get_text_config().num_hidden_layers
     found = [
@@ -46,14 +45,23 @@ def decoder_layers(causal: PreTrainedModel, hint: str) -> tuple[str, torch.nn.Mo
         for name, module in causal.get_decoder().named_modules()
         if isinstance(module, torch.nn.ModuleList) and len(module) == count
     ]
-    if not found:
+    return min(found, key=itemgetter(0))[1:] if found else None
+
+
+def decoder_layers(causal: PreTrainedModel, hint: str) -> tuple[str, torch.nn.ModuleList]:
+    """Return what :func:`find_decoder_layers` does.
+
+    Raises:
+        ModelError: ``no_decoder_layers``, with the hint.
+    """
+    if (found := find_decoder_layers(causal)) is None:
         raise ModelError(
             "the decoder layers cannot be found",
             code="no_decoder_layers",
             where=type(causal).__name__,
             hint=hint,
         )
-    return min(found, key=itemgetter(0))[1:]
+    return found
 
 
 def compile_layers(model: PreTrainedModel | PeftModel) -> None:

@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 
 from reeltune.config import Config
 from reeltune.data.columns import TRAIN
-from reeltune.errors import DataError, ModelError
+from reeltune.errors import DataError
 from reeltune.evaluation.metrics import measure
-from reeltune.models.causal_lm import causal_of, decoder_layers, head_of
+from reeltune.models.causal_lm import causal_of, find_decoder_layers, head_of
 from reeltune.models.choices import Choice, is_sharded, process_state
 from reeltune.models.load import parameter_counts
 from reeltune.models.loaded_model import LoadedModel
@@ -193,12 +193,11 @@ def estimate_step_memory(
 
 def _layers_held(causal: PreTrainedModel) -> int:
     """Return the number of layers from the lowest with an adapter on; all if that is unknown."""
-    try:
-        _, layers = decoder_layers(causal, "")
-    except ModelError:
+    if (found := find_decoder_layers(causal)) is None:
         return causal.config.get_text_config().num_hidden_layers
+    layers = found[1]
     adapted = (any(isinstance(m, LoraLayer) for m in layer.modules()) for layer in layers)
-    return len(layers) - next((i for i, found in enumerate(adapted) if found), 0)
+    return len(layers) - next((i for i, has_one in enumerate(adapted) if has_one), 0)
 
 
 def choose_checkpointing(loaded: LoadedModel, fullest: Batch) -> Choice[bool]:
